@@ -1,0 +1,1 @@
+"""Turns a trained Keras classifier into files that a device runs, and measures those files."""

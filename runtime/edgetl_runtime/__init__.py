@@ -1,0 +1,51 @@
+"""Classifies camera frames with an edgetl bundle.
+
+    from edgetl_runtime import Classifier
+
+    classifier = Classifier.open("parts.bundle")
+    prediction = classifier(frame)     # uint8 (height, width, 3) BGR, as OpenCV reads it
+    print(prediction.label, prediction.score)
+
+The names below load on first use, so that `edgetl-run --help` need not wait for numpy and OpenCV.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgetl_runtime.benchmark import BenchmarkReport
+    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.errors import EdgetlError
+    from edgetl_runtime.prediction import Prediction
+    from edgetl_runtime.preprocessing import Preprocessing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BenchmarkReport",
+    "Bundle",
+    "Classifier",
+    "EdgetlError",
+    "Prediction",
+    "Preprocessing",
+]
+
+_HOME = {
+    "BenchmarkReport": "benchmark",
+    "Bundle": "bundle",
+    "Classifier": "classifier",
+    "EdgetlError": "errors",
+    "Prediction": "prediction",
+    "Preprocessing": "preprocessing",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

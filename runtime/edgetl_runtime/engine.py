@@ -1,0 +1,64 @@
+"""Engines run model files; each lives in its own module behind one protocol."""
+
+import os
+from typing import Protocol
+
+from edgetl_runtime.bundle import EngineName
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.tensors import TensorSpec
+
+MAX_DEFAULT_THREADS = 4
+
+
+class Engine(Protocol):
+    """A loaded model. It knows nothing of labels, frames or files.
+
+    Attributes:
+        name: Name and version of the engine, such as `ai-edge-litert 2.3.0`.
+        threads: Number of threads it may use.
+    """
+
+    name: str
+    threads: int
+
+    def run(self, pixels: Frame) -> Scores:
+        """Runs the model once.
+
+        Args:
+            pixels: uint8 (height, width, 3) RGB, levels 0..255, C-contiguous.
+
+        Returns:
+            float32 (classes,), a copy.
+        """
+        ...
+
+
+def open_engine(
+    engine: EngineName, model: bytes, tensors: tuple[TensorSpec, TensorSpec], threads: int
+) -> Engine:
+    """Loads verified model bytes into an engine.
+
+    Args:
+        engine: Which engine.
+        model: The verified bytes of a .tflite or .onnx file.
+        tensors: The input and the output that the model must have.
+        threads: At least 1.
+
+    Raises:
+        EngineError: If the engine is not installed, or the model does not fit.
+    """
+    # The chosen engine only is imported: a board needs no other.
+    if engine == "litert":
+        from edgetl_runtime.litert import LiteRTEngine
+
+        return LiteRTEngine(model, *tensors, threads=threads)
+    from edgetl_runtime.onnx import OnnxEngine
+
+    return OnnxEngine(model, *tensors, threads=threads)
+
+
+def default_threads() -> int:
+    """The processors this process may use, at most 4: small networks gain nothing beyond."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(MAX_DEFAULT_THREADS, available or 1))

@@ -1,0 +1,55 @@
+"""The errors of edgetl, one tree for the workstation and the device.
+
+EdgetlError
+├── DatasetError     the photos cannot be used as they are
+├── WeightsError     the backbone's weights cannot be had or do not fit
+├── RunError         a run folder is missing, unfinished or damaged
+├── ExportError      a trained model cannot be converted
+├── StorageError     a file or folder cannot be written
+├── BundleError      a bundle is damaged, incomplete or of another format
+├── EngineError      an engine is missing or cannot run the model
+├── FrameError       a picture cannot be read or is no frame
+└── CameraError      a camera, stream or video does not deliver
+
+A message says what was expected, what was found and what to do.
+"""
+
+
+class EdgetlError(Exception):
+    """Base of all errors that a user can do something about."""
+
+
+class DatasetError(EdgetlError):
+    """The photos cannot be used as they are."""
+
+
+class WeightsError(EdgetlError):
+    """The backbone's weights cannot be had, or do not fit the backbone."""
+
+
+class RunError(EdgetlError):
+    """A run folder is missing, unfinished or damaged."""
+
+
+class ExportError(EdgetlError):
+    """A trained model cannot be converted."""
+
+
+class StorageError(EdgetlError):
+    """A file or folder cannot be written."""
+
+
+class BundleError(EdgetlError):
+    """A bundle is damaged, incomplete or of another format."""
+
+
+class EngineError(EdgetlError):
+    """An engine is missing or cannot run the model."""
+
+
+class FrameError(EdgetlError):
+    """A picture cannot be read or is no frame."""
+
+
+class CameraError(EdgetlError):
+    """A camera, stream or video does not deliver frames."""

@@ -1,0 +1,67 @@
+"""The LiteRT engine: ai-edge-litert, or tflite-runtime where only that has a wheel."""
+
+import importlib
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from edgetl_runtime.errors import EngineError
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.tensors import TensorSpec, check_tensor
+
+_PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
+
+
+class LiteRTEngine:
+    """Runs a .tflite model with one picture input and one score output."""
+
+    def __init__(
+        self, model: bytes, tensor_in: TensorSpec, tensor_out: TensorSpec, *, threads: int
+    ) -> None:
+        """Loads verified bytes; `Interpreter` checks the flatbuffer, `CompiledModel` would not.
+
+        Raises:
+            EngineError: If LiteRT is missing or refuses the model.
+        """
+        self.name, interpreter_module = _find_package()
+        self.threads = threads
+        try:
+            self._interpreter = interpreter_module.Interpreter(
+                model_content=model, num_threads=threads
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise EngineError(f"{self.name} cannot load the model: {error}") from error
+        (entry,) = self._interpreter.get_input_details()
+        (exit_,) = self._interpreter.get_output_details()
+        check_tensor(tensor_in, entry["shape"], entry["dtype"])
+        check_tensor(tensor_out, exit_["shape"], exit_["dtype"])
+        self._input, self._output = entry["index"], exit_["index"]
+        self._dtype = np.dtype(tensor_in.dtype)
+
+    def run(self, pixels: Frame) -> Scores:
+        """See `Engine.run`."""
+        self._interpreter.set_tensor(
+            self._input, pixels[np.newaxis].astype(self._dtype, copy=False)
+        )
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise EngineError(f"{self.name} failed: {error}") from error
+        scores: Scores = self._interpreter.get_tensor(self._output)
+        return scores.reshape(-1)
+
+
+def _find_package() -> tuple[str, Any]:
+    for distribution, package in _PACKAGES:
+        try:
+            module = importlib.import_module(f"{package}.interpreter")
+        except ModuleNotFoundError:
+            continue
+        return f"{distribution} {version(distribution)}", module
+    raise EngineError(
+        "this bundle needs LiteRT, which is not installed; "
+        "install it with: pip install ai-edge-litert"
+    )

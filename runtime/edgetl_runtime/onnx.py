@@ -1,0 +1,69 @@
+"""The ONNX Runtime engine."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgetl_runtime.errors import EngineError
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.tensors import TensorSpec, check_tensor
+
+_NUMPY_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
+_ERRORS_ONLY = 3
+
+
+class OnnxEngine:
+    """Runs an .onnx model with one (1, 3, height, width) input and one score output."""
+
+    def __init__(
+        self, model: bytes, tensor_in: TensorSpec, tensor_out: TensorSpec, *, threads: int
+    ) -> None:
+        """Loads verified bytes.
+
+        Raises:
+            EngineError: If ONNX Runtime is missing or refuses the model.
+        """
+        runtime = _import_runtime()
+        self.name = f"onnxruntime {runtime.__version__}"
+        self.threads = threads
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self._session = runtime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"{self.name} cannot load the model: {error}") from error
+        (entry,) = self._session.get_inputs()
+        (exit_,) = self._session.get_outputs()
+        for spec, tensor in ((tensor_in, entry), (tensor_out, exit_)):
+            dtype = _NUMPY_DTYPES.get(tensor.type, np.void)
+            check_tensor(spec, tuple(tensor.shape), dtype)
+        self._input, self._output = entry.name, exit_.name
+        self._planes = np.empty(tensor_in.shape[1:], np.uint8)  # (3, height, width)
+        self._dtype = np.dtype(tensor_in.dtype)
+
+    def run(self, pixels: Frame) -> Scores:
+        """See `Engine.run`."""
+        cv2.split(pixels, list(self._planes))
+        feed = {self._input: self._planes[np.newaxis].astype(self._dtype, copy=False)}
+        try:
+            scores: Scores = self._session.run([self._output], feed)[0]
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"{self.name} failed: {error}") from error
+        return scores.reshape(-1)
+
+
+def _import_runtime() -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            "this variant needs ONNX Runtime, which is not installed; "
+            "install it with: pip install 'edgetl-runtime[onnx]'"
+        ) from error
+    return onnxruntime

@@ -1,0 +1,83 @@
+"""The one decoder of picture files, for training, calibration, evaluation and the device."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgetl_runtime.errors import FrameError
+from edgetl_runtime.preprocessing import Frame
+
+JPEG_MAGIC = b"\xff\xd8"
+_JPEG_END = b"\xff\xd9"
+WHITE = 255
+
+
+def read_picture(path: Path) -> Frame:
+    """Reads a picture file; see `decode_picture`.
+
+    Raises:
+        FrameError: If the file cannot be read or holds no whole picture.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FrameError(f"{path}: unreadable ({error.strerror or error})") from error
+    try:
+        return decode_picture(data)
+    except FrameError as error:
+        raise FrameError(f"{path}: {error}") from error
+
+
+def decode_picture(data: bytes) -> Frame:
+    """Decodes a picture the way that a person would see it.
+
+    The EXIF orientation is applied, 16-bit levels are scaled to 8 bits, CMYK and palettes become
+    colours, transparent pixels lie on white, and of an animation the first frame counts.
+
+    Args:
+        data: The bytes of a file that OpenCV reads (JPEG, PNG, WebP, BMP, TIFF, GIF, PNM ...).
+
+    Returns:
+        uint8 (height, width, 3) BGR, levels 0..255.
+
+    Raises:
+        FrameError: If the data is empty, truncated, no picture or larger than OpenCV's limit.
+    """
+    if not data:
+        raise FrameError("an empty file")
+    if data.startswith(JPEG_MAGIC) and _JPEG_END not in data:
+        raise FrameError("a truncated JPEG: its end marker is missing")
+    picture = _imdecode(data, cv2.IMREAD_COLOR)
+    if picture is None or picture.size == 0:
+        raise FrameError("not a picture, or a damaged one")
+    if picture.dtype != np.uint8:
+        raise FrameError(f"a picture with {picture.dtype} levels; save it with 8 bits a channel")
+    if data.startswith(JPEG_MAGIC):
+        return picture
+    return _on_white(picture, _imdecode(data, cv2.IMREAD_UNCHANGED))
+
+
+def _imdecode(data: bytes, flags: int) -> Frame | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[return-value]
+    except cv2.error as error:
+        if "PIXELS" in str(error) or "IMAGE_WIDTH" in str(error) or "IMAGE_HEIGHT" in str(error):
+            raise FrameError("larger than OpenCV may read; make it smaller first") from error
+        raise FrameError(f"not decodable ({error.err or 'OpenCV failed'})") from error
+    except MemoryError as error:
+        raise FrameError("too large for this machine's memory") from error
+
+
+def _on_white(picture: Frame, unchanged: Frame | None) -> Frame:
+    """Lays the colours over white where the file has an alpha channel."""
+    has_alpha = unchanged is not None and unchanged.ndim == 3 and unchanged.shape[2] == 4
+    if unchanged is None or not has_alpha or unchanged.shape[:2] != picture.shape[:2]:
+        return picture
+    if unchanged.dtype not in (np.uint8, np.uint16):
+        return picture
+    opaque = np.iinfo(unchanged.dtype).max
+    alpha = unchanged[:, :, 3:].astype(np.float32) / opaque
+    if alpha.min() == 1.0:
+        return picture
+    return np.rint(picture * alpha + WHITE * (1.0 - alpha)).astype(np.uint8)

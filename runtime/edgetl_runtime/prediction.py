@@ -1,0 +1,74 @@
+"""What the classifier says about one frame."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+
+
+class Prediction(msgspec.Struct, frozen=True, eq=False):
+    """One frame's scores, and when they came to be.
+
+    Attributes:
+        labels: The classes, in the order of the model's output.
+        scores: float32 (classes,), probabilities 0..1 that sum to 1.
+        reject_threshold: Below this top score the frame counts as nothing known, 0..1.
+        captured_s: When the frame was captured, on the clock of `time.monotonic`, seconds.
+        answered_s: When this prediction was ready, on the same clock.
+        preprocess_ms: Time from the frame to the model's input, milliseconds.
+        invoke_ms: Time inside the engine, milliseconds.
+    """
+
+    labels: tuple[str, ...]
+    scores: Scores
+    reject_threshold: float
+    captured_s: float
+    answered_s: float
+    preprocess_ms: float
+    invoke_ms: float
+
+    @property
+    def label(self) -> str | None:
+        """The most likely label, or None when the frame is rejected."""
+        return None if self.score < self.reject_threshold else self.labels[self.index]
+
+    @property
+    def index(self) -> int:
+        """Index of the highest score; the first one on a tie."""
+        return int(np.argmax(self.scores))
+
+    @property
+    def score(self) -> float:
+        """The highest score, 0..1, also when the frame is rejected."""
+        return float(self.scores[self.index])
+
+    @property
+    def age_ms(self) -> float:
+        """How old the frame was when the answer was ready, milliseconds."""
+        return (self.answered_s - self.captured_s) * 1e3
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The `count` most likely labels with their scores, best first."""
+        order = np.argsort(-self.scores, kind="stable")[: max(0, count)]
+        return [(self.labels[i], float(self.scores[i])) for i in order]
+
+
+def calibrate(probabilities: Scores, temperature: float) -> Scores:
+    """Softens (temperature > 1) or sharpens (< 1) probabilities.
+
+    Equals softmax(logits / temperature), since the logarithm of a softmax differs from the
+    logits by a constant only (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+
+    Args:
+        probabilities: float32 (classes,), 0..1.
+        temperature: Positive; 1 leaves the probabilities as they are.
+
+    Returns:
+        float32 (classes,) that sum to 1.
+    """
+    if temperature == 1.0:
+        return probabilities
+    powered = np.power(probabilities, 1.0 / temperature, dtype=np.float64)
+    softened: Scores = (powered / powered.sum()).astype(np.float32)
+    return softened

@@ -1,0 +1,123 @@
+"""Files and folders that are either wholly there or not there at all.
+
+Everything that matters is written aside in the same folder, flushed to the disk (fsync) and
+renamed into place, so that a kill or a power cut leaves the old state or the new one.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgetl_runtime.errors import StorageError
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replaces a file atomically; on any failure the old file stays as it was.
+
+    Raises:
+        StorageError: If the folder cannot be written or the disk is full.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(target: Path, *, marker: str, overwrite: bool = False) -> Iterator[Path]:
+    """Fills a folder aside and renames it into place when the block ends without an error.
+
+    Args:
+        target: Where the folder shall be.
+        marker: A file that only a folder of this kind holds, such as `bundle.json`; an existing
+            folder without it is never replaced, not even with `overwrite`.
+        overwrite: Replace an existing folder of this kind.
+
+    Yields:
+        An empty folder beside `target`.
+
+    Raises:
+        StorageError: If `target` exists and may not be replaced, or the disk refuses.
+    """
+    check_replaceable(target, marker=marker, overwrite=overwrite)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    try:
+        yield staging
+        _sync_tree(staging)
+        check_replaceable(target, marker=marker, overwrite=overwrite)
+        _swap(staging, target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
+    """Refuses a target that exists, unless it is ours and may be overwritten.
+
+    Raises:
+        StorageError: With the remedy.
+    """
+    if not os.path.lexists(target):
+        return
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if not target.is_dir() or not (target / marker).is_file():
+        raise StorageError(
+            f"{target} exists and holds something else (no {marker}); choose another --out"
+        )
+    if not overwrite:
+        raise StorageError(f"{target} exists; choose another --out or add --overwrite")
+
+
+def _swap(staging: Path, target: Path) -> None:
+    os.chmod(staging, 0o755)
+    if not target.exists():
+        os.rename(staging, target)
+    else:
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+        os.rename(target, aside)
+        os.rename(staging, target)
+        shutil.rmtree(aside, ignore_errors=True)
+    _sync_folder(target.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        elif path.is_dir():
+            _sync_folder(path)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"cannot write {path}: {error}; what was there is intact")
