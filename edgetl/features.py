@@ -1,0 +1,183 @@
+"""Everything below the cut runs once per photo, on LiteRT, and is kept."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgetl.augmentation import VERSION as VIEW_VERSION
+from edgetl.augmentation import make_view
+from edgetl.backbones import Backbone, build
+from edgetl.cache import FeatureCache, Row, cache_folder
+from edgetl.model import build_extractor
+from edgetl.weights import Weights, load_weights
+from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Frame, Preprocessing
+from edgetl_runtime.storage import write_file
+
+# Raise it when the same inputs would give other features.
+_FORMAT = 1
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One photo, and how many views of it beside the photo itself."""
+
+    file: Path
+    sha256: str
+    views: int = 0
+
+    @property
+    def keys(self) -> list[str]:
+        """Cache keys: the photo, then its views."""
+        return [self.sha256] + [f"{self.sha256}:{VIEW_VERSION}:{n + 1}" for n in range(self.views)]
+
+
+class Extracted(msgspec.Struct, frozen=True, eq=False):
+    """Features, and what they cost.
+
+    Attributes:
+        rows: float32 (rows, features): for each wanted photo the photo, then its views.
+        owner: int (rows,): index of the wanted photo that the row belongs to.
+        is_view: bool (rows,): False for the photos themselves.
+        cached: Number of photos of which all was known.
+        computed: Number of photos that were decoded.
+    """
+
+    rows: Row
+    owner: np.ndarray[Any, np.dtype[np.int64]]
+    is_view: np.ndarray[Any, np.dtype[np.bool_]]
+    cached: int
+    computed: int
+
+
+class Extractor:
+    """A frozen backbone on LiteRT, with its features kept in the cache."""
+
+    def __init__(self, backbone: Backbone, weights: Weights, preprocessing: Preprocessing) -> None:
+        """Names the extractor; the network is built only when a feature is missing.
+
+        Args:
+            backbone: The network.
+            weights: Its weights; with `none` features would be random and are refused.
+            preprocessing: From photo to input.
+        """
+        if weights.path is None:
+            raise ValueError("a frozen backbone needs weights")
+        self._backbone = backbone
+        self._weights = weights
+        self._preprocessing = preprocessing
+        identity = (_FORMAT, backbone.name, backbone.taps, weights.digest, preprocessing)
+        self.digest = hashlib.sha256(msgspec.json.encode(identity)).hexdigest()
+        self.folder = cache_folder() / "features" / self.digest[:32]
+
+    def extract(self, wanted: Sequence[Wanted], *, track: Track = silent) -> Extracted:
+        """Returns the features of photos and views, from the cache where they are known.
+
+        Whatever was computed before an interruption stays in the cache.
+
+        Raises:
+            FrameError: If a photo cannot be read any more.
+            WeightsError: If the weights do not fit the backbone.
+            StorageError: If the cache cannot be written.
+        """
+        cache = FeatureCache(self.folder)
+        missing = [one for one in wanted if not all(key in cache for key in one.keys)]
+        if missing:
+            self._compute(missing, cache, track)
+        owner = [n for n, one in enumerate(wanted) for _ in one.keys]
+        is_view = [key != one.sha256 for one in wanted for key in one.keys]
+        return Extracted(
+            rows=cache.rows(key for one in wanted for key in one.keys),
+            owner=np.array(owner, np.int64),
+            is_view=np.array(is_view, np.bool_),
+            cached=len(wanted) - len(missing),
+            computed=len(missing),
+        )
+
+    def _compute(self, missing: list[Wanted], cache: FeatureCache, track: Track) -> None:
+        network = LiteRTNetwork(self._model())
+
+        def compute(one: Wanted) -> list[tuple[str, Row]]:
+            photo = read_picture(one.file)
+            absent = [(n, key) for n, key in enumerate(one.keys) if key not in cache]
+            frames = (make_view(photo, one.sha256, n) if n else photo for n, _ in absent)
+            rows = [network.run(self._preprocessing.apply(frame)) for frame in frames]
+            return [(key, row) for (_, key), row in zip(absent, rows, strict=True)]
+
+        try:
+            for rows in track(_in_parallel(compute, missing), "computing features", len(missing)):
+                for key, row in rows:
+                    cache.add(key, row)
+        finally:
+            cache.save()
+
+    def _model(self) -> bytes:
+        """The extractor as a .tflite, converted once."""
+        path = self.folder / "extractor.tflite"
+        seal = self.folder / "extractor.tflite.sha256"
+        if path.is_file() and seal.is_file():
+            model = path.read_bytes()
+            if hashlib.sha256(model).hexdigest() == seal.read_text():
+                return model
+        model = self._convert()
+        write_file(path, model)
+        write_file(seal, hashlib.sha256(model).hexdigest().encode())
+        return model
+
+    def _convert(self) -> bytes:
+        import tensorflow as tf
+
+        size_px = self._preprocessing.width_px
+        network = build(self._backbone, size_px)
+        load_weights(network, self._weights, self._backbone)
+        extractor = build_extractor(self._backbone, network, size_px)
+        frozen = freeze(extractor, (1, size_px, size_px, 3))
+        return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
+
+
+class LiteRTNetwork:
+    """A float32 .tflite that any number of threads may run, each on its own interpreter."""
+
+    def __init__(self, model: bytes) -> None:
+        """Keeps the model; interpreters are made on first use."""
+        self._model = model
+        self._local = threading.local()
+
+    def run(self, pixels: Frame) -> Row:
+        """Runs the model on uint8 (height, width, 3) RGB; returns float32 (features,)."""
+        interpreter = self._interpreter()
+        interpreter.set_tensor(self._local.input, pixels[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        features: Row = interpreter.get_tensor(self._local.output)
+        return features[0]
+
+    def _interpreter(self) -> Any:
+        if not hasattr(self._local, "interpreter"):
+            from ai_edge_litert.interpreter import Interpreter
+
+            interpreter = Interpreter(model_content=self._model, num_threads=1)
+            interpreter.allocate_tensors()
+            self._local.input = interpreter.get_input_details()[0]["index"]
+            self._local.output = interpreter.get_output_details()[0]["index"]
+            self._local.interpreter = interpreter
+        return self._local.interpreter
+
+
+def _in_parallel(compute: Any, items: list[Wanted]) -> Iterator[list[tuple[str, Row]]]:
+    """Runs on all processors; OpenCV and LiteRT release Python's lock."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        futures: list[Future[list[tuple[str, Row]]]] = [pool.submit(compute, one) for one in items]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()

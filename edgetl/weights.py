@@ -1,0 +1,138 @@
+"""Where a backbone's weights come from, and what to do when they cannot be had."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgetl.backbones import Backbone, build
+from edgetl.cache import cache_folder
+from edgetl_runtime.errors import WeightsError
+from edgetl_runtime.storage import write_file
+
+if TYPE_CHECKING:
+    import keras
+
+WEIGHTS_DIR_VARIABLE = "EDGETL_WEIGHTS_DIR"
+_DOWNLOAD_TIMEOUT_S = 15.0
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """The weights to start from.
+
+    Attributes:
+        source: What the user asked for: `imagenet`, `none` or a file's path.
+        path: The file, or None to start from random weights.
+        digest: SHA-256 of the file, or `none`.
+    """
+
+    source: str
+    path: Path | None
+    digest: str
+
+
+def find_weights(source: str, backbone: Backbone, size_px: int) -> Weights:
+    """Finds the weights' file; downloads ImageNet weights where Keras has none in its cache.
+
+    Args:
+        source: `imagenet`, `none`, or the path of a `.weights.h5` file.
+        backbone: The network.
+        size_px: Input size; MobileNet has other ImageNet weights for other sizes.
+
+    Raises:
+        WeightsError: If they cannot be had; the message says what to do.
+    """
+    if source == "none":
+        return Weights(source, None, "none")
+    if source != "imagenet":
+        path = Path(source)
+        if not path.is_file():
+            raise WeightsError(
+                f"{source} is no file; expected --weights imagenet, none or FILE.weights.h5"
+            )
+        return Weights(source, path, _digest(path))
+    if not backbone.pretrained:
+        raise WeightsError(
+            f"{backbone.name} has no ImageNet weights; train it from scratch with --weights none"
+        )
+    path = _find_stored(backbone, size_px) or _download(backbone, size_px)
+    return Weights(source, path, _digest(path))
+
+
+def load_weights(model: "keras.Model", weights: Weights, backbone: Backbone) -> None:
+    """Loads the weights into a network that `backbones.build` built.
+
+    Raises:
+        WeightsError: If the file is damaged or belongs to another architecture.
+    """
+    if weights.path is None:
+        return
+    try:
+        model.load_weights(weights.path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{weights.path} does not fit {backbone.name}: {reason}; "
+            "give the weights of this backbone without its top, or choose another --backbone"
+        ) from error
+
+
+def weights_file_name(backbone: Backbone, size_px: int) -> str:
+    """The name of a weights file in `EDGETL_WEIGHTS_DIR` and in our cache."""
+    return f"{backbone.name}_{size_px}_notop.weights.h5"
+
+
+def _find_stored(backbone: Backbone, size_px: int) -> Path | None:
+    """Prefers the size's own weights; those of the default size serve any size."""
+    folders = [cache_folder() / "weights"]
+    if given := os.environ.get(WEIGHTS_DIR_VARIABLE):
+        if not Path(given).is_dir():
+            raise WeightsError(f"{WEIGHTS_DIR_VARIABLE}={given} is no folder; correct or unset it")
+        folders.insert(0, Path(given))
+    names = [weights_file_name(backbone, size) for size in (size_px, backbone.size_px)]
+    candidates = [folder / name for name in names for folder in folders]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _download(backbone: Backbone, size_px: int) -> Path:
+    """Lets Keras find or download the weights, and keeps them as a file of our naming."""
+    try:
+        with _quiet_download():
+            model = build(backbone, size_px, weights="imagenet")
+    except Exception as error:  # noqa: BLE001 - Keras raises a bare Exception for a failed fetch
+        raise WeightsError(
+            f"ImageNet weights of {backbone.name} cannot be had "
+            f"({' '.join(str(error).split())[-80:]}); give --weights FILE.weights.h5, set "
+            f"{WEIGHTS_DIR_VARIABLE} to a folder with {weights_file_name(backbone, size_px)}, "
+            "or train without: --weights none"
+        ) from error
+    target = cache_folder() / "weights" / weights_file_name(backbone, size_px)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / target.name
+        model.save_weights(file)
+        write_file(target, file.read_bytes())
+    return target
+
+
+@contextlib.contextmanager
+def _quiet_download() -> Iterator[None]:
+    """Keras reports downloads on stdout, where our result goes; and it knows no time-out."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
