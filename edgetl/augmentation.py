@@ -6,7 +6,6 @@ so that views can be cached like the photo itself.
 
 import cv2
 import numpy as np
-
 from edgetl_runtime.preprocessing import Frame, resize
 
 # Part of the cache key: raise it when a view changes.
@@ -39,7 +38,8 @@ def make_view(photo: Frame, sha256: str, number: int) -> Frame:
         random.uniform(-_ROTATION_DEG, _ROTATION_DEG),
         1.0 / random.uniform(*_ZOOM),
     )
-    turn[:, 2] += random.uniform(-_SHIFT, _SHIFT, 2) * (width, height)
+    shift = random.uniform(-_SHIFT, _SHIFT, 2) * (width, height)
+    turn = np.column_stack([turn[:, :2], turn[:, 2] + shift])
     view = cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
     if random.random() < 0.5:
         view = cv2.flip(view, 1)

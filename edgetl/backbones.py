@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-
 from edgetl_runtime.errors import EdgetlError
 
 if TYPE_CHECKING:
@@ -167,19 +166,75 @@ _V2_TAPS = ("block_13_expand_relu", "out_relu")
 def _table() -> tuple[Backbone, ...]:
     rows: list[Backbone] = []
     for option, parameters, cost in _V1:
-        rows.append(Backbone(f"mobilenet_v1_{option}", "mobilenet_v1", option, 224, "-1..1",
-                             _APACHE, parameters, cost, "well"))
+        rows.append(
+            Backbone(
+                f"mobilenet_v1_{option}",
+                "mobilenet_v1",
+                option,
+                224,
+                "-1..1",
+                _APACHE,
+                parameters,
+                cost,
+                "well",
+            )
+        )
     for option, parameters, cost in _V2:
-        rows.append(Backbone(f"mobilenet_v2_{option}", "mobilenet_v2", option, 224, "-1..1",
-                             _APACHE, parameters, cost, "well", _V2_TAPS))
+        rows.append(
+            Backbone(
+                f"mobilenet_v2_{option}",
+                "mobilenet_v2",
+                option,
+                224,
+                "-1..1",
+                _APACHE,
+                parameters,
+                cost,
+                "well",
+                _V2_TAPS,
+            )
+        )
     for name, option_v3, parameters, cost, quantizes in _V3:
-        rows.append(Backbone(f"mobilenet_v3_{name}", "mobilenet_v3", option_v3, 224, "inside",
-                             _APACHE, parameters, cost, quantizes))
+        rows.append(
+            Backbone(
+                f"mobilenet_v3_{name}",
+                "mobilenet_v3",
+                option_v3,
+                224,
+                "inside",
+                _APACHE,
+                parameters,
+                cost,
+                quantizes,
+            )
+        )
     for name, option_e, size, parameters, cost, quantizes in _EFFICIENTNET:
-        rows.append(Backbone(f"efficientnet_{name}", "efficientnet", option_e, size, "inside",
-                             _APACHE, parameters, cost, quantizes))
-    rows.append(Backbone("cnn", "cnn", "", 96, "-1..1", "none: trained from scratch",
-                         *_CNN, "well", pretrained=False))
+        rows.append(
+            Backbone(
+                f"efficientnet_{name}",
+                "efficientnet",
+                option_e,
+                size,
+                "inside",
+                _APACHE,
+                parameters,
+                cost,
+                quantizes,
+            )
+        )
+    rows.append(
+        Backbone(
+            "cnn",
+            "cnn",
+            "",
+            96,
+            "-1..1",
+            "none: trained from scratch",
+            *_CNN,
+            "well",
+            pretrained=False,
+        )
+    )
     return tuple(rows)
 
 

@@ -5,22 +5,20 @@ inside the training part, so that the validation part stays an honest judge. All
 the cross-validation are one wide dense layer and train in one go.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
+from edgetl_export.progress import Track, silent
 from numpy.typing import NDArray
 
 from edgetl.model import Array, Head
-from edgetl_export.progress import Track, silent
-
-if TYPE_CHECKING:
-    import keras
 
 Integers = NDArray[np.int64]
+History = dict[str, list[float]]
 
 # Strengths of L2 on standardized features, from hardly any to very strong.
-WEIGHT_DECAYS = (0.003, 0.01, 0.03, 0.1, 0.3)
+WEIGHT_DECAYS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FOLDS = 4
 _CROSS_VALIDATION_EPOCHS = 15
 _CROSS_VALIDATION_ROWS = 6000
@@ -48,7 +46,7 @@ class Fitted(msgspec.Struct, frozen=True, eq=False):
     """A head and its learning curves: name -> one value an epoch."""
 
     head: Head
-    history: dict[str, list[float]]
+    history: History
 
 
 def fit_head(
@@ -79,8 +77,9 @@ def fit_head(
     everything = np.ones((len(standard), 1), np.float32)
     stack = _Stack(standard.shape[1], classes, np.array([decay], np.float32), seed)
     watched = ((validation[0] - mean) / scale, validation[1])
-    history = stack.fit(standard, rows.classes, everything, epochs, "fitting the head", track,
-                        validation=watched)
+    history = stack.fit(
+        standard, rows.classes, everything, epochs, "fitting the head", track, validation=watched
+    )
     kernel, bias = stack.kernels()[0], stack.biases()[0]
     folded = (kernel / scale[:, np.newaxis]).astype(np.float32)
     shifted = (bias - mean @ folded).astype(np.float32)
@@ -107,8 +106,14 @@ def _choose_weight_decay(
     masks = np.stack([folds != fold for fold, _ in candidates], axis=1).astype(np.float32)
     decays = np.array([decay for _, decay in candidates], np.float32)
     stack = _Stack(standard.shape[1], classes, decays, seed)
-    stack.fit(standard[kept], rows.classes[kept], masks, _CROSS_VALIDATION_EPOCHS,
-              "choosing weight decay", track)
+    stack.fit(
+        standard[kept],
+        rows.classes[kept],
+        masks,
+        _CROSS_VALIDATION_EPOCHS,
+        "choosing weight decay",
+        track,
+    )
     judged = rows.judged[kept]
     logits = stack.logits(standard[kept][judged])  # (rows, heads, classes)
     losses = _cross_entropy(logits, rows.classes[kept][judged])  # (rows, heads)
@@ -141,7 +146,8 @@ def _cross_entropy(logits: Array, classes: Integers) -> Array:
     highest = logits.max(axis=-1, keepdims=True)
     normalizer = highest[..., 0] + np.log(np.exp(logits - highest).sum(axis=-1))
     chosen = np.take_along_axis(logits, classes[:, np.newaxis, np.newaxis], axis=-1)[..., 0]
-    return normalizer - chosen
+    losses: Array = normalizer - chosen
+    return losses
 
 
 class _Stack:
@@ -150,20 +156,11 @@ class _Stack:
     def __init__(self, features: int, classes: int, decays: Array, seed: int) -> None:
         import keras
 
-        self._heads, self._classes, self._decays = len(decays), classes, decays
-        self._seed = seed
-        keras.utils.set_random_seed(seed)
-        self._dense = keras.layers.Dense(
-            self._heads * classes, kernel_initializer="zeros", kernel_regularizer=self._penalty
-        )
-        inputs = keras.Input((features,))
-        self._model: keras.Model = keras.Model(inputs, self._dense(inputs))
-
-    def _penalty(self, kernel: Any) -> Any:
-        import keras
-
-        squares = keras.ops.reshape(keras.ops.square(kernel), (-1, self._heads, self._classes))
-        return 0.5 * keras.ops.sum(keras.ops.sum(squares, axis=(0, 2)) * self._decays)
+        self._shape = (len(decays), classes)
+        self._decays = decays
+        self._random = np.random.default_rng(seed)
+        self._dense = keras.layers.Dense(len(decays) * classes, kernel_initializer="zeros")
+        self._dense.build((None, features))
 
     def fit(
         self,
@@ -175,60 +172,69 @@ class _Stack:
         track: Track,
         *,
         validation: tuple[Array, Integers] | None = None,
-    ) -> dict[str, list[float]]:
+    ) -> History:
         """Trains all heads at once; head h learns from rows with mask (rows, heads) 1."""
         import keras
+        import tensorflow as tf
 
-        target = np.concatenate([classes[:, np.newaxis].astype(np.float32), masks], axis=1)
-        steps = epochs * -(-len(features) // _BATCH_ROWS)
-        schedule = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
-        self._model.compile(
-            keras.optimizers.Adam(schedule),
-            loss=self._loss,
-            metrics=[self._accuracy],
-            jit_compile=False,
-        )
-        watched = None
-        if validation is not None:
-            ones = np.ones((len(validation[1]), self._heads), np.float32)
-            labels = validation[1][:, np.newaxis].astype(np.float32)
-            watched = (validation[0], np.concatenate([labels, ones], axis=1))
-        history: dict[str, list[float]] = {}
+        batches = -(-len(features) // _BATCH_ROWS)
+        schedule = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, epochs * batches)
+        optimizer = keras.optimizers.Adam(schedule)
+        variables = [variable.value for variable in self._dense.trainable_variables]
+        optimizer.build(self._dense.trainable_variables)
+        data = tuple(map(tf.constant, (features, classes, masks)))
+
+        def run_epoch(order: Any) -> None:
+            for start in tf.range(0, len(features), _BATCH_ROWS):
+                rows = order[start : start + _BATCH_ROWS]
+                with tf.GradientTape() as tape:
+                    loss = self._loss(*(tf.gather(part, rows) for part in data))
+                gradients = tape.gradient(loss, variables)
+                optimizer.apply(gradients, self._dense.trainable_variables)
+
+        # One graph call an epoch: `Model.fit` would spend most of its time between batches.
+        compiled = tf.function(run_epoch)
+        history: History = {}
         for _ in track(range(epochs), description, epochs):
-            result = self._model.fit(
-                features, target, batch_size=_BATCH_ROWS, validation_data=watched, verbose=0
-            )
-            for name, values in result.history.items():
-                history.setdefault(name.replace("_accuracy", "accuracy"), []).append(values[0])
+            compiled(tf.constant(self._random.permutation(len(features))))
+            if validation is not None:
+                self._record(history, (features, classes), validation)
         return history
 
-    def _loss(self, target: Any, logits: Any) -> Any:
-        import keras
+    def _loss(self, features: Any, classes: Any, masks: Any) -> Any:
+        import tensorflow as tf
 
-        split = keras.ops.reshape(logits, (-1, self._heads, self._classes))
-        labels = keras.ops.repeat(keras.ops.cast(target[:, :1], "int32"), self._heads, axis=1)
-        losses = keras.ops.sparse_categorical_crossentropy(labels, split, from_logits=True)
-        return keras.ops.sum(losses * target[:, 1:], axis=1)
+        logits = tf.reshape(self._dense(features), (-1, *self._shape))
+        labels = tf.repeat(classes[:, tf.newaxis], self._shape[0], axis=1)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        # A head that sees fewer rows of this batch weighs them more, as if it were alone.
+        seen = tf.maximum(tf.reduce_sum(masks, axis=0), 1.0)
+        squares = tf.reshape(tf.square(self._dense.kernel.value), (-1, *self._shape))
+        penalty = 0.5 * tf.reduce_sum(tf.reduce_sum(squares, axis=(0, 2)) * self._decays)
+        return tf.reduce_sum(losses * masks / seen) + penalty
 
-    def _accuracy(self, target: Any, logits: Any) -> Any:
-        import keras
-
-        split = keras.ops.reshape(logits, (-1, self._heads, self._classes))
-        hits = keras.ops.equal(
-            keras.ops.cast(keras.ops.argmax(split, axis=-1), "float32"), target[:, :1]
-        )
-        return keras.ops.mean(keras.ops.cast(hits, "float32"), axis=1)
+    def _record(
+        self, history: History, train: tuple[Array, Integers], val: tuple[Array, Integers]
+    ) -> None:
+        for prefix, (features, classes) in (("", train), ("val_", val)):
+            logits = self.logits(features)
+            hits = logits[:, 0].argmax(axis=1) == classes
+            history.setdefault(f"{prefix}accuracy", []).append(float(hits.mean()))
+            loss = float(_cross_entropy(logits, classes).mean())
+            history.setdefault(f"{prefix}loss", []).append(loss)
 
     def logits(self, features: Array) -> Array:
         """float32 (rows, heads, classes)."""
         kernel, bias = self._dense.get_weights()
-        return (features @ kernel + bias).reshape(-1, self._heads, self._classes)
+        logits: Array = features @ kernel + bias
+        return logits.reshape(-1, *self._shape)
 
     def kernels(self) -> Array:
         """float32 (heads, features, classes)."""
-        kernel = self._dense.get_weights()[0]
-        return kernel.reshape(-1, self._heads, self._classes).transpose(1, 0, 2)
+        kernel: Array = self._dense.get_weights()[0]
+        return kernel.reshape(-1, *self._shape).transpose(1, 0, 2)
 
     def biases(self) -> Array:
         """float32 (heads, classes)."""
-        return self._dense.get_weights()[1].reshape(self._heads, self._classes)
+        bias: Array = self._dense.get_weights()[1]
+        return bias.reshape(self._shape)

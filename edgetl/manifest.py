@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-
-from edgetl.verification import Verdict, verify_file
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
+
+from edgetl.verification import Verdict, verify_file
 
 FORMAT_VERSION = 1
 MIN_PHOTOS_A_CLASS = 3
@@ -116,8 +116,11 @@ def scan(
             f"and {test_fraction}"
         )
     root = root.resolve()
-    files = [(split, label, path) for split, folder in _split_folders(root)
-             for label, path in _class_files(folder)]
+    files = [
+        (split, label, path)
+        for split, folder in _split_folders(root)
+        for label, path in _class_files(folder)
+    ]
     photos = _verify(files, track)
     usable = _drop_leaks([photo for photo in photos if photo.verdict.reason is None])
     leaks = {photo.path for photo in photos if photo.verdict.reason is None} - {
@@ -128,8 +131,9 @@ def scan(
     parts = _choose_parts(usable, val_fraction, test_fraction, seed)
     examples = sorted(
         (
-            Example(_relative(photo.path, root), photo.label, parts[photo.path],
-                    photo.verdict.sha256)
+            Example(
+                _relative(photo.path, root), photo.label, parts[photo.path], photo.verdict.sha256
+            )
             for photo in usable
         ),
         key=lambda example: example.path,
@@ -140,8 +144,12 @@ def scan(
         if photo.verdict.reason is not None or photo.path in leaks
     ]
     manifest = DatasetManifest(
-        FORMAT_VERSION, str(root), labels, tuple(examples),
-        tuple(sorted(skipped, key=lambda one: one.path)), seed,
+        FORMAT_VERSION,
+        str(root),
+        labels,
+        tuple(examples),
+        tuple(sorted(skipped, key=lambda one: one.path)),
+        seed,
     )
     _check_parts(manifest)
     return manifest
@@ -161,16 +169,16 @@ def _subfolders(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise DatasetError(f"{folder} is unreadable ({error.strerror}); check its rights") from error
+        raise DatasetError(
+            f"{folder} is unreadable ({error.strerror}); check its rights"
+        ) from error
     return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
 
 def _class_files(folder: Path) -> list[tuple[str, Path]]:
     classes = _subfolders(folder)
     if not classes:
-        raise DatasetError(
-            f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg"
-        )
+        raise DatasetError(f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg")
     return [(entry.name, path) for entry in classes for path in _files(entry)]
 
 
@@ -179,7 +187,9 @@ def _files(folder: Path) -> list[Path]:
         raise DatasetError(f"{error.filename} is unreadable ({error.strerror}); check its rights")
 
     found = [
-        Path(parent) / name for parent, _, names in os.walk(folder, onerror=refuse) for name in names
+        Path(parent) / name
+        for parent, _, names in os.walk(folder, onerror=refuse)
+        for name in names
     ]
     if not found:
         raise DatasetError(f"class {folder.name} is empty: put photos into {folder} or remove it")
@@ -191,7 +201,9 @@ def _verify(files: list[tuple[Split | None, str, Path]], track: Track) -> list[_
         verdicts = pool.map(verify_file, [path for _, _, path in files])
         tracked = track(zip(files, verdicts, strict=True), "verifying photos", len(files))
         try:
-            return [_Photo(path, label, split, verdict) for (split, label, path), verdict in tracked]
+            return [
+                _Photo(path, label, split, verdict) for (split, label, path), verdict in tracked
+            ]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from edgetl_runtime.preprocessing import Preprocessing
 from numpy.typing import NDArray
 
 from edgetl.backbones import Backbone, build
-from edgetl_runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,8 @@ class Head(msgspec.Struct, frozen=True, eq=False):
         """Softmax scores, float32 (examples, classes), of features (examples, features)."""
         logits = features @ self.kernel + self.bias
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        scores: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return scores
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from edgetl_runtime.errors import WeightsError
+from edgetl_runtime.storage import write_file
 
 from edgetl.backbones import Backbone, build
 from edgetl.cache import cache_folder
-from edgetl_runtime.errors import WeightsError
-from edgetl_runtime.storage import write_file
 
 if TYPE_CHECKING:
     import keras
@@ -106,7 +106,7 @@ def _download(backbone: Backbone, size_px: int) -> Path:
     try:
         with _quiet_download():
             model = build(backbone, size_px, weights="imagenet")
-    except Exception as error:  # noqa: BLE001 - Keras raises a bare Exception for a failed fetch
+    except Exception as error:
         raise WeightsError(
             f"ImageNet weights of {backbone.name} cannot be had "
             f"({' '.join(str(error).split())[-80:]}); give --weights FILE.weights.h5, set "

@@ -1,0 +1,329 @@
+"""`edgetl`: train, evaluate, export, backbones, demo.
+
+Each command parses, makes one call and prints. Heavy imports are inside the commands, so that
+`--help` answers at once. Results go to stdout (`--json`: one object), progress and warnings to
+stderr. Exit code 0: done, 1: our error, 2: usage, 3: ran, but a quality gate failed.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from edgetl import __version__
+
+if TYPE_CHECKING:
+    from edgetl_runtime.bundle import Bundle
+
+    from edgetl.metrics import Metrics
+    from edgetl.run import Run
+
+T = TypeVar("T")
+EXIT_GATE = 3
+_MAX_PIXELS = "200000000"
+_FOLDER = click.Path(path_type=Path)
+
+
+def main() -> None:
+    """Entry point: turns our errors into one line and an exit code."""
+    _prepare_environment()
+    from edgetl_runtime.errors import EdgetlError
+
+    try:
+        code = cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EdgetlError as error:
+        click.echo(f"edgetl: {error}", err=True)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
+        sys.exit(130)
+    except OSError as error:
+        click.echo(f"edgetl: {error}; nothing that was there is lost", err=True)
+        sys.exit(1)
+    sys.exit(code or 0)
+
+
+def _prepare_environment() -> None:
+    # TensorFlow and OpenCV read these when they are imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"))
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
+    logging.basicConfig(format="edgetl: %(message)s", level=logging.WARNING)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="edgetl")
+def cli() -> None:
+    """From a folder of photos to a camera that names what it sees."""
+
+
+@cli.command()
+@click.argument("data", type=_FOLDER)
+@click.option("--out", required=True, type=_FOLDER, help="Folder to write the run to.")
+@click.option(
+    "--backbone",
+    default="mobilenet_v2_0.35",
+    show_default=True,
+    help="`edgetl backbones` lists them.",
+)
+@click.option("--size", type=click.IntRange(32, 1024), help="Side of the input, px.")
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="imagenet, none (train the whole network) or FILE.weights.h5.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the photos.  [default: 20]")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Of split, order and initial weights.",
+)
+@click.option(
+    "--val-fraction",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of photos for validation.",
+)
+@click.option(
+    "--test-fraction",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of photos for testing.",
+)
+@click.option(
+    "--fit",
+    default="stretch",
+    show_default=True,
+    type=click.Choice(["stretch", "crop", "pad"]),
+    help="How a photo becomes a square.",
+)
+@click.option(
+    "--views",
+    default=2,
+    show_default=True,
+    type=click.IntRange(0, 32),
+    help="Augmented views of each training photo.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def train(data: Path, out: Path, *, overwrite: bool, as_json: bool, **options: object) -> None:
+    """Train a classifier on the photos in DATA.
+
+    DATA is CLASS/photo.jpg, or {train,val,test}/CLASS/photo.jpg.
+
+    Example: edgetl train photos --out runs/parts
+    """
+    from edgetl.train import Options
+    from edgetl.train import train as run_training
+
+    options["size_px"] = options.pop("size")
+    run = run_training(data, out, Options(**options), overwrite=overwrite, track=_track)  # type: ignore[arg-type]
+    if as_json:
+        _print_json(_train_record(run))
+        return
+    _print_metrics(run.metrics)
+    seconds = run.file.seconds
+    click.echo(
+        f"validation top-1 {run.metrics.top1:.1%} on {run.metrics.examples} photos; "
+        f"{run.file.computed} photos computed, {run.file.cached} from the cache, "
+        f"{seconds.total:.1f} s"
+    )
+    _note_skipped(run)
+    click.echo(f"next: edgetl export {out} --out {out.name}.bundle")
+
+
+@cli.command()
+@click.argument("model", type=_FOLDER)
+@click.argument("data", type=_FOLDER)
+@click.option("--variant", help="Of a bundle, such as litert-int8.")
+@click.option("--unseen", is_flag=True, help="Leave out photos that the run was trained on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_json: bool) -> None:
+    """Score a run or a bundle (MODEL) on the photos in DATA.
+
+    Example: edgetl evaluate parts.bundle photos/test
+    """
+    from edgetl.evaluate import evaluate as run_evaluation
+
+    result = run_evaluation(model, data, variant=variant, unseen=unseen, track=_track)
+    if as_json:
+        _print_json(result.metrics)
+    else:
+        _print_metrics(result.metrics)
+        click.echo(f"top-1 {result.metrics.top1:.1%} on {result.metrics.examples} photos")
+    if result.trained_on:
+        click.echo(
+            f"edgetl: {result.trained_on} of these photos were trained on, so the figure "
+            "flatters; --unseen leaves them out",
+            err=True,
+        )
+
+
+@cli.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--out", required=True, type=_FOLDER, help="Folder to write the bundle to.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def export(run: Path, out: Path, *, overwrite: bool, as_json: bool) -> None:
+    """Convert a trained RUN to LiteRT and ONNX files and measure them.
+
+    Example: edgetl export runs/parts --out parts.bundle
+    """
+    from edgetl.export import export as run_export
+    from edgetl.run import Run
+
+    bundle = run_export(Run.open(run), out, overwrite=overwrite, track=_track)
+    if as_json:
+        _print_json(_export_record(bundle))
+        return
+    _print_variants(bundle)
+    click.echo(f"next: edgetl-run classify {out} PHOTO")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def backbones(*, as_json: bool) -> None:
+    """List the backbones.
+
+    Example: edgetl backbones
+    """
+    from edgetl.backbones import BACKBONES
+
+    if as_json:
+        _print_json({"backbones": list(BACKBONES.values())})
+        return
+    rows = [
+        (
+            row.name,
+            str(row.size_px),
+            f"{row.parameters / 1e6:.2f}",
+            f"{row.multiply_adds_m:.0f}",
+            row.quantizes,
+            row.licence,
+        )
+        for row in BACKBONES.values()
+    ]
+    header = ("backbone", "input px", "parameters M", "multiply-adds M", "quantizes", "licence")
+    _print_table(header, rows)
+
+
+def _train_record(run: "Run") -> dict[str, object]:
+    return {
+        "run": str(run.path),
+        "backbone": run.spec.backbone,
+        "val_top1": run.metrics.top1,
+        "seconds": run.file.seconds,
+        "cached": run.file.cached,
+        "computed": run.file.computed,
+        "skipped": run.manifest.skipped,
+    }
+
+
+def _export_record(bundle: "Bundle") -> dict[str, object]:
+    return {
+        "bundle": str(bundle.path),
+        "variants": [
+            {
+                "name": variant.name,
+                "file": variant.file,
+                "engine": variant.engine,
+                "precision": variant.precision,
+                "bytes": variant.bytes,
+                "top1": variant.metrics.top1,
+                "drop": variant.metrics.drop,
+                "agreement": variant.metrics.agreement,
+            }
+            for variant in bundle.manifest.variants
+        ],
+    }
+
+
+def _print_variants(bundle: "Bundle") -> None:
+    rows = [
+        (
+            variant.file,
+            f"{variant.bytes:,}",
+            f"{variant.metrics.top1:.1%}",
+            f"{100 * variant.metrics.drop:+.1f}",
+            f"{variant.metrics.agreement:.1%}",
+        )
+        for variant in bundle.manifest.variants
+    ]
+    _print_table(("file", "bytes", "top-1", "drop (points)", "agreement"), rows)
+
+
+def _print_metrics(metrics: "Metrics") -> None:
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    rows = [
+        (
+            label,
+            share(one.precision),
+            share(one.recall),
+            share(one.specificity),
+            str(one.support),
+            " ".join(map(str, metrics.confusion[n])),
+        )
+        for n, (label, one) in enumerate(metrics.classes.items())
+    ]
+    header = ("class", "precision", "recall", "specificity", "photos", "named as (same order)")
+    _print_table(header, rows)
+
+
+def _print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _note_skipped(run: "Run") -> None:
+    skipped = run.manifest.skipped
+    for one in skipped[:5]:
+        click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
+    if len(skipped) > 5:
+        click.echo(f"edgetl: {len(skipped) - 5} more skipped; see manifest.json", err=True)
+
+
+def _print_json(record: object) -> None:
+    import msgspec
+
+    click.echo(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
+
+
+def _track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    """Shows a progress bar on stderr, where a person looks at it."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(
+        items,
+        description,
+        total=total,
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

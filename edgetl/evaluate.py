@@ -1,0 +1,130 @@
+"""Evaluation of a run or a bundle on labelled photos."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame
+from numpy.typing import NDArray
+
+from edgetl.manifest import DatasetManifest, Example, scan
+from edgetl.metrics import Metrics, measure
+from edgetl.run import RUN_FILE, Run
+
+_BATCH = 32
+Predict = Callable[[list[Frame]], list[Scores]]
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """Metrics, and how many of the photos the model was trained on.
+
+    Attributes:
+        metrics: On all photos that were read.
+        trained_on: Photos of the run's training part among them; None for a bundle, which
+            does not list its photos.
+        skipped: Files that were no usable photos.
+    """
+
+    metrics: Metrics
+    trained_on: int | None
+    skipped: int
+
+
+def evaluate(
+    model: Path,
+    data: Path,
+    *,
+    variant: str | None = None,
+    unseen: bool = False,
+    track: Track = silent,
+) -> Evaluation:
+    """Scores a run or a bundle on a data folder, whose classes are matched by name.
+
+    Args:
+        model: A run folder or a bundle.
+        data: `class/*.jpg`, or `{train,val,test}/class/*.jpg` of which train is left out.
+        variant: Of a bundle; by default its first.
+        unseen: Leave out the photos that the run was trained on.
+        track: Shows progress.
+
+    Raises:
+        RunError, BundleError: If the model cannot be opened.
+        DatasetError: If the data has other classes or no photo is left.
+    """
+    run = Run.open(model) if (model / RUN_FILE).is_file() else None
+    if run is not None:
+        labels, predict = run.spec.labels, _run_predictor(run)
+        learned = {example.sha256 for example in run.manifest.part("train")}
+    else:
+        classifier = Classifier.open(Bundle.open(model), variant=variant)
+        labels, predict = classifier.bundle.labels, _bundle_predictor(classifier)
+        learned = set()
+    manifest = scan(data, track=track)
+    _check_labels(labels, manifest)
+    examples = _choose(manifest, learned if unseen else set())
+    truth = np.array([labels.index(example.label) for example in examples], np.int64)
+    predicted = _predict(predict, manifest, examples, track)
+    return Evaluation(
+        measure(labels, truth, predicted),
+        sum(example.sha256 in learned for example in examples) if run else None,
+        len(manifest.skipped),
+    )
+
+
+def _choose(manifest: DatasetManifest, left_out: set[str]) -> list[Example]:
+    """All photos of a plain folder; of one with parts, those outside `train`."""
+    has_parts = any(
+        Path(example.path).parts[0] in ("val", "valid", "validation", "test")
+        and len(Path(example.path).parts) > 2
+        for example in manifest.examples
+    )
+    examples = manifest.part("val", "test") if has_parts else manifest.examples
+    chosen = [example for example in examples if example.sha256 not in left_out]
+    if not chosen:
+        raise DatasetError(
+            f"{manifest.root} has no photo that the run was not trained on; give other photos, "
+            "or leave --unseen out"
+        )
+    return chosen
+
+
+def _check_labels(labels: tuple[str, ...], manifest: DatasetManifest) -> None:
+    unknown = [label for label in manifest.labels if label not in labels]
+    if unknown:
+        raise DatasetError(
+            f"{manifest.root} has the class {unknown[0]}, the model knows {', '.join(labels)}; "
+            "rename or remove the folder"
+        )
+
+
+def _predict(
+    predict: Predict, manifest: DatasetManifest, examples: list[Example], track: Track
+) -> NDArray[np.int64]:
+    starts = range(0, len(examples), _BATCH)
+    predicted: list[int] = []
+    for start in track(starts, "classifying", len(starts)):
+        photos = [read_picture(manifest.file(one)) for one in examples[start : start + _BATCH]]
+        predicted += [int(scores.argmax()) for scores in predict(photos)]
+    return np.array(predicted, np.int64)
+
+
+def _run_predictor(run: Run) -> Predict:
+    model = run.load_model()
+    preprocessing = run.spec.preprocessing
+
+    def predict(photos: list[Frame]) -> list[Scores]:
+        inputs = np.stack([preprocessing.apply(photo) for photo in photos])
+        return list(model.predict_on_batch(inputs.astype(np.float32)))
+
+    return predict
+
+
+def _bundle_predictor(classifier: Classifier) -> Predict:
+    return lambda photos: [classifier(photo).scores for photo in photos]

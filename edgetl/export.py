@@ -1,0 +1,58 @@
+"""A run becomes a bundle."""
+
+from pathlib import Path
+
+from edgetl_export.bundling import Trained, export_bundle
+from edgetl_export.progress import Track, silent
+from edgetl_export.scoring import Labelled
+from edgetl_runtime.bundle import MANIFEST, Bundle
+from edgetl_runtime.errors import ExportError
+from edgetl_runtime.storage import check_replaceable
+
+from edgetl.manifest import DatasetManifest, Split
+from edgetl.run import Run
+
+
+def export(run: Run, out: Path, *, overwrite: bool = False, track: Track = silent) -> Bundle:
+    """Exports a trained classifier; see `edgetl_export.bundling.export_bundle`.
+
+    Raises:
+        ExportError: If photos that training used are gone, or the model cannot be converted.
+        RunError: If the run's model is not the one that training wrote.
+        StorageError: If `out` exists or cannot be written.
+    """
+    check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
+    training = _labelled(run.manifest, "train")
+    validation = _labelled(run.manifest, "val")
+    _check_present(run.manifest.root, (*training, *validation))
+    spec = run.spec
+    trained = Trained(
+        model=run.load_model(),
+        labels=spec.labels,
+        preprocessing=spec.preprocessing,
+        training=training,
+        validation=validation,
+        seed=spec.seed,
+        backbone=spec.backbone,
+        weights_digest=spec.weights_digest,
+        dataset_digest=run.file.dataset_digest,
+        model_sha256=run.file.model_sha256,
+        versions=run.file.versions,
+    )
+    return export_bundle(trained, out, overwrite=overwrite, track=track)
+
+
+def _labelled(manifest: DatasetManifest, split: Split) -> tuple[Labelled, ...]:
+    return tuple(
+        Labelled(manifest.file(example), manifest.index(example))
+        for example in manifest.part(split)
+    )
+
+
+def _check_present(root: str, photos: tuple[Labelled, ...]) -> None:
+    missing = [photo.file for photo in photos if not photo.file.is_file()]
+    if missing:
+        raise ExportError(
+            f"{len(missing)} of {len(photos)} photos of {root} are gone, such as {missing[0]}; "
+            "put them back, or train again where they are"
+        )

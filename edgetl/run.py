@@ -1,0 +1,150 @@
+"""A run: the folder that training leaves, complete or not there at all."""
+
+import hashlib
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from edgetl_runtime.errors import RunError
+
+from edgetl.manifest import DatasetManifest
+from edgetl.metrics import Metrics
+from edgetl.model import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT_VERSION = 1
+RUN_FILE = "run.json"
+MANIFEST_FILE = "manifest.json"
+METRICS_FILE = "metrics.json"
+HISTORY_FILE = "history.json"
+MODEL_FILE = "model.keras"
+_TRAIN_AGAIN = "train again with: edgetl train DATA --out"
+T = TypeVar("T")
+
+
+class Seconds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Time of each stage; `head` is all fitting, `total` includes reading the photos."""
+
+    features: float
+    head: float
+    total: float
+
+
+class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `run.json`, which is written last.
+
+    Attributes:
+        format_version: Of the folder.
+        spec: What was trained.
+        model_sha256: Of `model.keras`; a file with another hash is not opened, since a
+            .keras file can run code.
+        dataset_digest: Of the manifest.
+        seconds: Time of each stage.
+        cached: Photos whose features were known.
+        computed: Photos whose features were computed.
+        versions: Of the packages that matter, and of Python.
+    """
+
+    format_version: int
+    spec: ModelSpec
+    model_sha256: str
+    dataset_digest: str
+    seconds: Seconds
+    cached: int
+    computed: int
+    versions: dict[str, str]
+
+
+class _Version(msgspec.Struct):
+    format_version: int
+
+
+class Run(msgspec.Struct, frozen=True):
+    """An opened run folder."""
+
+    path: Path
+    file: RunFile
+    manifest: DatasetManifest
+    metrics: Metrics
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Reads a run folder.
+
+        Raises:
+            RunError: If it is missing, unfinished, damaged or of another version.
+        """
+        if not (path / RUN_FILE).is_file():
+            raise RunError(f"{path} is no finished run (no {RUN_FILE}); {_TRAIN_AGAIN} {path}")
+        return cls(
+            path,
+            _read(path / RUN_FILE, RunFile),
+            _read(path / MANIFEST_FILE, DatasetManifest),
+            _read(path / METRICS_FILE, Metrics, versioned=False),
+        )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What was trained."""
+        return self.file.spec
+
+    def load_model(self) -> "keras.Model":
+        """Opens the trained classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.
+
+        Raises:
+            RunError: If the file is not the one that training wrote.
+        """
+        path = self.path / MODEL_FILE
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise RunError(f"{path} is unreadable ({error.strerror}); {_TRAIN_AGAIN}") from error
+        if digest != self.file.model_sha256:
+            raise RunError(
+                f"{path} is not the file that training wrote; a .keras file can run code, so it "
+                f"is not opened; {_TRAIN_AGAIN} {self.path}"
+            )
+        import keras
+
+        model: keras.Model = keras.models.load_model(path, compile=False)
+        return model
+
+
+def describe_versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    names = (
+        "edgetl",
+        "edgetl-runtime",
+        "tensorflow",
+        "keras",
+        "ai-edge-litert",
+        "numpy",
+        "opencv-python-headless",
+    )
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def encode(content: Any) -> bytes:
+    """Readable JSON bytes."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
+def _read(path: Path, kind: type[T], *, versioned: bool = True) -> T:
+    try:
+        data = path.read_bytes()
+        if versioned:
+            found = msgspec.json.decode(data, type=_Version).format_version
+            if found != FORMAT_VERSION:
+                raise RunError(
+                    f"{path} has format {found}, this edgetl reads {FORMAT_VERSION}; use the "
+                    f"edgetl that wrote it, or {_TRAIN_AGAIN}"
+                )
+        return msgspec.json.decode(data, type=kind)
+    except OSError as error:
+        raise RunError(f"{path} is unreadable ({error.strerror}); {_TRAIN_AGAIN}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}; {_TRAIN_AGAIN}") from error

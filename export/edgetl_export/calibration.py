@@ -1,0 +1,43 @@
+"""Calibration: the photos that tell a quantizer the range of each layer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Frame, Preprocessing
+
+PHOTOS = 160
+
+
+def choose_photos(by_class: Sequence[Sequence[Path]], seed: int) -> list[Path]:
+    """Draws up to 160 photos, the same number from each class as far as it has them.
+
+    Args:
+        by_class: The training photos of each class.
+        seed: Of the draw.
+    """
+    random = np.random.default_rng(seed)
+    shuffled = [[photos[n] for n in random.permutation(len(photos))] for photos in by_class]
+    longest = max(map(len, shuffled), default=0)
+    in_turn = [photos[n] for n in range(longest) for photos in shuffled if n < len(photos)]
+    return in_turn[:PHOTOS]
+
+
+def load_inputs(photos: Sequence[Path], preprocessing: Preprocessing) -> list[Frame]:
+    """Makes the model's inputs, through the device's own preprocessing.
+
+    The first picture gets a black and a white pixel, so that the quantizer sees the whole range
+    of levels and one step of the input stays one level exactly.
+
+    Returns:
+        uint8 (height, width, 3) RGB each.
+
+    Raises:
+        FrameError: If a photo cannot be read.
+    """
+    inputs = [preprocessing.apply(read_picture(photo)) for photo in photos]
+    if inputs:
+        inputs[0] = inputs[0].copy()
+        inputs[0][0, 0], inputs[0][0, 1] = 0, 255
+    return inputs
