@@ -20,6 +20,7 @@ from edgetl import __version__
 if TYPE_CHECKING:
     from edgetl_runtime.bundle import Bundle
 
+    from edgetl.demo import DemoResult
     from edgetl.metrics import Metrics
     from edgetl.run import Run
 
@@ -54,7 +55,6 @@ def main() -> None:
 def _prepare_environment() -> None:
     # TensorFlow and OpenCV read these when they are imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"))
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
     logging.basicConfig(format="edgetl: %(message)s", level=logging.WARNING)
@@ -113,7 +113,7 @@ def cli() -> None:
 )
 @click.option(
     "--views",
-    default=2,
+    default=1,
     show_default=True,
     type=click.IntRange(0, 32),
     help="Augmented views of each training photo.",
@@ -127,6 +127,7 @@ def train(data: Path, out: Path, *, overwrite: bool, as_json: bool, **options: o
 
     Example: edgetl train photos --out runs/parts
     """
+    _load_tensorflow()
     from edgetl.train import Options
     from edgetl.train import train as run_training
 
@@ -157,6 +158,7 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
     Example: edgetl evaluate parts.bundle photos/test
     """
+    _load_tensorflow()
     from edgetl.evaluate import evaluate as run_evaluation
 
     result = run_evaluation(model, data, variant=variant, unseen=unseen, track=_track)
@@ -183,6 +185,7 @@ def export(run: Path, out: Path, *, overwrite: bool, as_json: bool) -> None:
 
     Example: edgetl export runs/parts --out parts.bundle
     """
+    _load_tensorflow()
     from edgetl.export import export as run_export
     from edgetl.run import Run
 
@@ -219,6 +222,55 @@ def backbones(*, as_json: bool) -> None:
     ]
     header = ("backbone", "input px", "parameters M", "multiply-adds M", "quantizes", "licence")
     _print_table(header, rows)
+
+
+@cli.command()
+@click.option("--out", default="edgetl-demo", show_default=True, type=_FOLDER, help="Folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
+    """Run the main job on pictures that it draws: train, export, verify, classify, benchmark.
+
+    Example: edgetl demo
+    """
+    _load_tensorflow()
+    from edgetl.demo import GOAL_TOP1, run_demo, summarize
+
+    result = run_demo(out, overwrite=overwrite, track=_track)
+    header = ("file", "bytes", "validation", "held-out", "video", "ms a frame")
+    if as_json:
+        _print_json(_demo_record(result))
+    else:
+        _print_table(header, summarize(result))
+        click.echo(f"{result.run.spec.backbone}, {result.seconds:.0f} s; all of it is in {out}:")
+        click.echo("  photos, held_out, bench.avi  what was drawn")
+        click.echo("  run                          the trained model and its figures")
+        click.echo("  parts.bundle                 what a device needs")
+        click.echo("  sheet.png                    video frames with the labels named")
+        click.echo(f"next: edgetl-run camera {out}/parts.bundle --source {out}/bench.avi")
+    if not result.passed:
+        click.echo(f"edgetl: not every file is above {GOAL_TOP1:.0%} or verified", err=True)
+    return 0 if result.passed else EXIT_GATE
+
+
+def _demo_record(result: "DemoResult") -> dict[str, object]:
+    return {
+        "folder": str(result.folder),
+        "backbone": result.run.spec.backbone,
+        "seconds": result.seconds,
+        "verified": result.verification.ok,
+        "variants": [
+            {
+                "name": one.variant.name,
+                "bytes": one.variant.bytes,
+                "top1": one.variant.metrics.top1,
+                "held_out_top1": one.held_out_top1,
+                "video_top1": one.video_top1,
+                "frame_ms": one.report.total_ms.p50,
+            }
+            for one in result.variants
+        ],
+    }
 
 
 def _train_record(run: "Run") -> dict[str, object]:
@@ -307,6 +359,20 @@ def _print_json(record: object) -> None:
     import msgspec
 
     click.echo(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
+
+
+def _load_tensorflow() -> None:
+    """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
+    from edgetl_export.native import divert_stderr
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print("[dim]loading TensorFlow[/dim]", end="\r")
+    with divert_stderr():
+        import tensorflow  # noqa: F401
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:

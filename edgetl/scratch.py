@@ -88,6 +88,7 @@ def train_all(
         validation_data=batches(val, shuffled=False),
         epochs=epochs,
         callbacks=[tracking_callback(track, "training the network", epochs)],
+        shuffle=False,
         verbose=0,
     )
     return dict(result.history)

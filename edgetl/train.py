@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 HEAD_EPOCHS = 20
 SCRATCH_EPOCHS = 20
-VIEWS = 2
+VIEWS = 1
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -1,8 +1,11 @@
 """From a Keras model to a frozen TensorFlow function, the start of every conversion."""
 
+import warnings
 from typing import Any
 
 from edgetl_runtime.errors import ExportError
+
+from edgetl_export.native import divert_stderr
 
 
 def freeze(model: Any, shape: tuple[int, ...]) -> Any:
@@ -40,7 +43,10 @@ def convert_to_tflite(converter: Any) -> bytes:
     from tensorflow.lite.python.convert import ConverterError
 
     try:
-        return bytes(converter.convert())
+        with divert_stderr(), warnings.catch_warnings():
+            # Of the converter's own making: it asks for statistics that nobody can give it.
+            warnings.simplefilter("ignore")
+            return bytes(converter.convert())
     except (ConverterError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ExportError(f"TensorFlow cannot convert this model to LiteRT: {reason}") from error

@@ -1,0 +1,184 @@
+"""The main job on pictures that it draws itself, so that it needs no network and no photos."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.benchmark import BenchmarkReport, benchmark
+from edgetl_runtime.bundle import Bundle, Variant
+from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.errors import WeightsError
+from edgetl_runtime.frames import read_frames
+from edgetl_runtime.golden import Verification, verify
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.storage import staged_folder
+
+from edgetl.backbones import find_backbone
+from edgetl.drawings import PARTS, draw_part, draw_video
+from edgetl.evaluate import evaluate
+from edgetl.export import export
+from edgetl.run import Run
+from edgetl.train import Options, train
+from edgetl.weights import find_weights
+
+MARKER = "edgetl-demo.json"
+GOAL_TOP1 = 0.90
+_PHOTOS_A_CLASS = 180
+_HELD_OUT_A_CLASS = 40
+_HELD_OUT_SEED = 1_000_000
+_VIDEO_SEED = 2_000_000
+_FRAMES_A_PART = 40
+_VIDEO_FPS = 15
+_SCRATCH_SIZE_PX = 64
+_PRETRAINED = "mobilenet_v2_0.35"
+
+
+class VariantResult(msgspec.Struct, frozen=True):
+    """One exported file, on pictures and a video that training never saw.
+
+    Attributes:
+        variant: Its entry in the bundle.
+        held_out_top1: On the held-out pictures, 0..1.
+        video_top1: Share of video frames named right, 0..1.
+        report: Its times on this machine.
+    """
+
+    variant: Variant
+    held_out_top1: float
+    video_top1: float
+    report: BenchmarkReport
+
+
+class DemoResult(msgspec.Struct, frozen=True):
+    """All that the demo made and measured.
+
+    Attributes:
+        folder: Where everything lies.
+        run: The trained run.
+        verification: Of the bundle.
+        variants: One entry a file.
+        picture: A sheet of video frames with the labels that the device named.
+        seconds: From start to end.
+    """
+
+    folder: Path
+    run: Run
+    verification: Verification
+    variants: tuple[VariantResult, ...]
+    picture: Path
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """True if every file reaches the goal and reproduces the golden frames."""
+        worst = min(result.held_out_top1 for result in self.variants)
+        return self.verification.ok and worst > GOAL_TOP1
+
+
+def run_demo(folder: Path, *, overwrite: bool = False, track: Track = silent) -> DemoResult:
+    """Draws, trains, exports, verifies, classifies a video and benchmarks.
+
+    Raises:
+        EdgetlError: If one of the steps fails; nothing is left behind then.
+    """
+    start = time.monotonic()
+    with staged_folder(folder, marker=MARKER, overwrite=overwrite) as staging:
+        draw_data(staging, track)
+        (staging / MARKER).write_text("{}\n")
+    run = train(folder / "photos", folder / "run", choose_options(), track=track)
+    bundle = export(run, folder / "parts.bundle", track=track)
+    results = tuple(
+        _measure(bundle, variant, folder, track) for variant in bundle.manifest.variants
+    )
+    picture = folder / "sheet.png"
+    draw_sheet(Classifier.open(bundle), folder / "bench.avi", picture)
+    seconds = time.monotonic() - start
+    return DemoResult(folder, run, verify(bundle), results, picture, seconds)
+
+
+def choose_options() -> Options:
+    """ImageNet weights where they can be had, else a small network from scratch."""
+    backbone = find_backbone(_PRETRAINED)
+    try:
+        find_weights("imagenet", backbone, backbone.size_px)
+    except WeightsError:
+        return Options(backbone="cnn", weights="none", size_px=_SCRATCH_SIZE_PX)
+    return Options(backbone=_PRETRAINED)
+
+
+def draw_data(folder: Path, track: Track) -> None:
+    """Draws photos to learn from, photos held out, and a video with its labels."""
+    sets = (("photos", 0, _PHOTOS_A_CLASS), ("held_out", _HELD_OUT_SEED, _HELD_OUT_A_CLASS))
+    pictures = [
+        (name, part, first + number)
+        for name, first, count in sets
+        for part in PARTS
+        for number in range(count)
+    ]
+    for name, part, seed in track(pictures, "drawing photos", len(pictures)):
+        path = folder / name / part / f"{seed:07d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".jpg", draw_part(part, seed))[1].tobytes())
+    _draw_video(folder, track)
+
+
+def _draw_video(folder: Path, track: Track) -> None:
+    frames = list(draw_video(PARTS, _FRAMES_A_PART, _VIDEO_SEED))
+    height, width = frames[0][0].shape[:2]
+    codec = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(folder / "bench.avi"), codec, _VIDEO_FPS, (width, height))
+    for frame, _ in track(frames, "writing the video", len(frames)):
+        writer.write(frame)
+    writer.release()
+    (folder / "bench.labels.json").write_bytes(msgspec.json.encode([name for _, name in frames]))
+
+
+def _measure(bundle: Bundle, variant: Variant, folder: Path, track: Track) -> VariantResult:
+    held_out = evaluate(bundle.path, folder / "held_out", variant=variant.name, track=track)
+    classifier = Classifier.open(bundle, variant=variant.name)
+    truth = msgspec.json.decode((folder / "bench.labels.json").read_bytes(), type=list[str])
+    named = [classifier(frame.image).label for frame in read_frames(folder / "bench.avi")]
+    hits = [name == label for name, label in zip(named, truth, strict=True)]
+    report = benchmark(str(bundle.path), variant=variant.name, runs=100)
+    return VariantResult(variant, held_out.metrics.top1, sum(hits) / len(hits), report)
+
+
+def draw_sheet(classifier: Classifier, video: Path, target: Path) -> None:
+    """Writes a picture: three frames of each part, with what the device named them."""
+    frames = [frame.image for frame in read_frames(video)]
+    step = max(1, len(frames) // (3 * len(PARTS)))
+    shown = [_caption(classifier, frame) for frame in frames[step // 2 :: step][: 3 * len(PARTS)]]
+    rows = [np.hstack(shown[start : start + len(PARTS)]) for start in range(0, len(shown), 6)]
+    cv2.imwrite(str(target), np.vstack(rows))
+
+
+def _caption(classifier: Classifier, frame: Frame) -> Frame:
+    prediction = classifier(frame)
+    captioned = frame.copy()
+    height, width = frame.shape[:2]
+    cv2.rectangle(captioned, (0, height - 26), (width, height), (30, 30, 30), cv2.FILLED)
+    text = f"{prediction.label or '?'} {prediction.score:.0%}  {prediction.invoke_ms:.1f} ms"
+    place = (8, height - 8)
+    cv2.putText(
+        captioned, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA
+    )
+    return captioned
+
+
+def summarize(result: DemoResult) -> Sequence[tuple[str, ...]]:
+    """One row a file: name, bytes, validation, held-out, video, milliseconds a frame."""
+    return [
+        (
+            one.variant.file,
+            f"{one.variant.bytes:,}",
+            f"{one.variant.metrics.top1:.1%}",
+            f"{one.held_out_top1:.1%}",
+            f"{one.video_top1:.1%}",
+            f"{one.report.total_ms.p50:.2f}",
+        )
+        for one in result.variants
+    ]
