@@ -35,6 +35,7 @@ _FRAMES_A_PART = 40
 _VIDEO_FPS = 15
 _SCRATCH_SIZE_PX = 64
 _PRETRAINED = "mobilenet_v2_0.35"
+_CAPTION_PX = 26
 
 
 class VariantResult(msgspec.Struct, frozen=True):
@@ -158,11 +159,10 @@ def draw_sheet(classifier: Classifier, video: Path, target: Path) -> None:
 
 def _caption(classifier: Classifier, frame: Frame) -> Frame:
     prediction = classifier(frame)
-    captioned = frame.copy()
-    height, width = frame.shape[:2]
-    cv2.rectangle(captioned, (0, height - 26), (width, height), (30, 30, 30), cv2.FILLED)
+    band = _CAPTION_PX
+    captioned = cv2.copyMakeBorder(frame, 0, band, 0, 0, cv2.BORDER_CONSTANT, value=(30, 30, 30))
     text = f"{prediction.label or '?'} {prediction.score:.0%}  {prediction.invoke_ms:.1f} ms"
-    place = (8, height - 8)
+    place = (8, captioned.shape[0] - 8)
     cv2.putText(
         captioned, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA
     )
