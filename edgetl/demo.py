@@ -166,7 +166,7 @@ def _caption(classifier: Classifier, frame: Frame) -> Frame:
     cv2.putText(
         captioned, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA
     )
-    return captioned
+    return captioned  # type: ignore[return-value]
 
 
 def summarize(result: DemoResult) -> Sequence[tuple[str, ...]]:

@@ -13,12 +13,12 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
-
-from edgetl.drawings import draw_part
 from edgetl_export.bundling import Trained, export_bundle
 from edgetl_export.scoring import Labelled
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing
+
+from edgetl.drawings import draw_part
 
 LABELS = ("gear", "spring", "washer")
 TARGET = Path(__file__).parent / "data" / "tiny.bundle"
@@ -65,7 +65,7 @@ def fit(photos: list[Labelled], preprocessing: Preprocessing) -> keras.Model:
     features = keras.layers.GlobalAveragePooling2D()(maps)
     scores = keras.layers.Dense(len(LABELS), activation="softmax", name="head")(features)
     model = keras.Model(image, scores)
-    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
     inputs = [preprocessing.apply(read_picture(photo.file)) for photo in photos[:-30]]
     truth = np.array([photo.index for photo in photos[:-30]])
     model.fit(np.stack(inputs).astype(np.float32), truth, epochs=60, verbose=0)
