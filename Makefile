@@ -1,0 +1,46 @@
+# Every target makes or updates .venv from a bare Python 3.11 by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench install format clean
+
+demo: .venv/installed            ## draw, train, export, verify, classify, benchmark
+	$(BIN)/edgetl demo --overwrite
+
+test: .venv/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
+	$(BIN)/python -m pytest -q
+
+check: .venv/installed           ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
+	$(BIN)/python benchmarks/preprocessing.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/device.py
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt
+	@echo "installing into .venv (TensorFlow is large: about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e './runtime[onnx]' -e '.[dev]'
+	@touch $@
+
+.venv-mediapipe/installed: benchmarks/requirements.txt
+	@echo "installing MediaPipe, a peer, into .venv-mediapipe"
+	@$(PYTHON) -m venv .venv-mediapipe
+	@.venv-mediapipe/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r benchmarks/requirements.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-mediapipe edgetl-demo
