@@ -82,7 +82,11 @@ def cli() -> None:
     show_default=True,
     help="imagenet, none (train the whole network) or FILE.weights.h5.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the photos.  [default: 20]")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help="Passes over the photos.  [default: 12 for a head, 20 from scratch]",
+)
 @click.option(
     "--seed",
     default=0,

@@ -38,7 +38,7 @@ from edgetl.weights import Weights, find_weights, load_weights
 if TYPE_CHECKING:
     import keras
 
-HEAD_EPOCHS = 20
+HEAD_EPOCHS = 12
 SCRATCH_EPOCHS = 20
 VIEWS = 1
 
@@ -50,7 +50,7 @@ class Options(msgspec.Struct, frozen=True):
         backbone: A name of the table.
         size_px: Side of the input; None: the backbone's own.
         weights: `imagenet`, `none` or a file.
-        epochs: None: 20.
+        epochs: None: 12 for a head, 20 for a whole network.
         seed: Of split, folds, order and initial weights.
         val_fraction: Share of photos for validation.
         test_fraction: Share of photos for testing.
