@@ -8,13 +8,13 @@ import numpy as np
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.errors import DatasetError, RunError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 from numpy.typing import NDArray
 
-from edgetl.manifest import DatasetManifest, Example, scan
+from edgetl.manifest import DatasetManifest, Example, scan_to_score
 from edgetl.metrics import Metrics, measure
 from edgetl.run import RUN_FILE, Run
 
@@ -59,6 +59,11 @@ def evaluate(
         DatasetError: If the data has other classes or no photo is left.
     """
     run = Run.open(model) if (model / RUN_FILE).is_file() else None
+    if unseen and run is None:
+        raise RunError(
+            f"{model} is no run, and only a run knows its training photos; leave --unseen out or "
+            "give the run"
+        )
     if run is not None:
         labels, predict = run.spec.labels, _run_predictor(run)
         learned = {example.sha256 for example in run.manifest.part("train")}
@@ -66,7 +71,7 @@ def evaluate(
         classifier = Classifier.open(Bundle.open(model), variant=variant)
         labels, predict = classifier.bundle.labels, _bundle_predictor(classifier)
         learned = set()
-    manifest = scan(data, track=track)
+    manifest = scan_to_score(data, track=track)
     _check_labels(labels, manifest)
     examples = _choose(manifest, learned if unseen else set())
     truth = np.array([labels.index(example.label) for example in examples], np.int64)
@@ -80,12 +85,9 @@ def evaluate(
 
 def _choose(manifest: DatasetManifest, left_out: set[str]) -> list[Example]:
     """All photos of a plain folder; of one with parts, those outside `train`."""
-    has_parts = any(
-        Path(example.path).parts[0] in ("val", "valid", "validation", "test")
-        and len(Path(example.path).parts) > 2
-        for example in manifest.examples
-    )
-    examples = manifest.part("val", "test") if has_parts else manifest.examples
+    examples = manifest.part("val", "test")
+    if not examples:
+        raise DatasetError(f"{manifest.root} has no usable photo outside train; give other photos")
     chosen = [example for example in examples if example.sha256 not in left_out]
     if not chosen:
         raise DatasetError(

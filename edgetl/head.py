@@ -24,6 +24,7 @@ _CROSS_VALIDATION_EPOCHS = 12
 _CROSS_VALIDATION_ROWS = 6000
 _BATCH_ROWS = 256
 _LEARNING_RATE = 3e-3
+_FLOOR_STEPS = 3.0
 
 
 class TrainingRows(msgspec.Struct, frozen=True, eq=False):
@@ -87,11 +88,15 @@ def fit_head(
 
 
 def _standardization(features: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each feature; a constant feature keeps its scale."""
+    """Mean and standard deviation of each feature, with a floor to the deviation.
+
+    An int8 file holds features in 255 steps over their whole range. A feature that varies by
+    less than a step or two is noise there; divided by its tiny deviation it would be loud noise.
+    """
     mean = features.mean(axis=0, dtype=np.float64)
     deviation = features.std(axis=0, dtype=np.float64)
-    # A feature that hardly ever fires would be blown up to where int8 drowns all others.
-    floor = 0.05 * float(np.median(deviation)) + 1e-6
+    step = float(features.max() - min(features.min(), 0.0)) / 255
+    floor = _FLOOR_STEPS * step + 1e-6
     return mean.astype(np.float32), np.maximum(deviation, floor).astype(np.float32)
 
 

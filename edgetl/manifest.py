@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -86,6 +85,16 @@ class _Photo(msgspec.Struct, frozen=True):
     verdict: Verdict
 
 
+class _Found(msgspec.Struct, frozen=True):
+    """What lies in a data folder; `leaks` are validation photos that `train` holds, too."""
+
+    root: Path
+    labels: tuple[str, ...]
+    usable: list[_Photo]
+    faulty: list[_Photo]
+    leaks: list[_Photo]
+
+
 def scan(
     root: Path,
     *,
@@ -94,7 +103,7 @@ def scan(
     seed: int = 0,
     track: Track = silent,
 ) -> DatasetManifest:
-    """Reads a data folder, `class/*.jpg` or `{train,val,test}/class/*.jpg`.
+    """Reads a data folder to train on, `class/*.jpg` or `{train,val,test}/class/*.jpg`.
 
     Each photo is decoded fully. The part of a photo follows from the hash of its bytes, so that
     a new photo moves no old one; only where a class would have no validation photo at all is
@@ -115,44 +124,69 @@ def scan(
             f"validation and test share must be above 0 and together below 1, got {val_fraction} "
             f"and {test_fraction}"
         )
+    found = _find(root, track)
+    _check_classes(found)
+    parts = _choose_parts(found.usable, val_fraction, test_fraction, seed)
+    manifest = _write_down(found, parts, seed)
+    _check_parts(manifest)
+    return manifest
+
+
+def scan_to_score(root: Path, *, track: Track = silent) -> DatasetManifest:
+    """Reads a data folder to score a model on: any number of classes and photos.
+
+    Returns:
+        A manifest with the parts that the folders name; photos of a plain folder are in `test`.
+
+    Raises:
+        DatasetError: If a folder is unreadable or a class is empty.
+    """
+    found = _find(root, track)
+    return _write_down(found, {photo.path: photo.split or "test" for photo in found.usable}, 0)
+
+
+def _find(root: Path, track: Track) -> _Found:
     root = root.resolve()
     files = [
         (split, label, path)
         for split, folder in _split_folders(root)
         for label, path in _class_files(folder)
     ]
-    photos = _verify(files, track)
-    usable = _drop_leaks([photo for photo in photos if photo.verdict.reason is None])
-    leaks = {photo.path for photo in photos if photo.verdict.reason is None} - {
-        photo.path for photo in usable
-    }
     labels = tuple(sorted({label for _, label, _ in files}))
-    _check_classes(root, labels, usable, photos)
-    parts = _choose_parts(usable, val_fraction, test_fraction, seed)
-    examples = sorted(
-        (
-            Example(
-                _relative(photo.path, root), photo.label, parts[photo.path], photo.verdict.sha256
-            )
-            for photo in usable
-        ),
-        key=lambda example: example.path,
-    )
-    skipped = [
-        Skipped(_relative(photo.path, root), photo.verdict.reason or "the same picture is in train")
-        for photo in photos
-        if photo.verdict.reason is not None or photo.path in leaks
-    ]
-    manifest = DatasetManifest(
-        FORMAT_VERSION,
-        str(root),
+    photos = _verify(files, track)
+    readable = [photo for photo in photos if photo.verdict.reason is None]
+    in_train = {photo.verdict.sha256 for photo in readable if photo.split == "train"}
+
+    def leaks(photo: _Photo) -> bool:
+        return photo.split not in (None, "train") and photo.verdict.sha256 in in_train
+
+    return _Found(
+        root,
         labels,
-        tuple(examples),
+        usable=[photo for photo in readable if not leaks(photo)],
+        faulty=[photo for photo in photos if photo.verdict.reason is not None],
+        leaks=[photo for photo in readable if leaks(photo)],
+    )
+
+
+def _write_down(found: _Found, parts: dict[Path, Split], seed: int) -> DatasetManifest:
+    def relative(photo: _Photo) -> str:
+        return photo.path.relative_to(found.root).as_posix()
+
+    examples = [
+        Example(relative(photo), photo.label, parts[photo.path], photo.verdict.sha256)
+        for photo in found.usable
+    ]
+    skipped = [Skipped(relative(photo), photo.verdict.reason or "") for photo in found.faulty]
+    skipped += [Skipped(relative(photo), "the same picture is in train") for photo in found.leaks]
+    return DatasetManifest(
+        FORMAT_VERSION,
+        str(found.root),
+        found.labels,
+        tuple(sorted(examples, key=lambda one: one.path)),
         tuple(sorted(skipped, key=lambda one: one.path)),
         seed,
     )
-    _check_parts(manifest)
-    return manifest
 
 
 def _split_folders(root: Path) -> list[tuple[Split | None, Path]]:
@@ -209,23 +243,16 @@ def _verify(files: list[tuple[Split | None, str, Path]], track: Track) -> list[_
             raise
 
 
-def _drop_leaks(photos: list[_Photo]) -> list[_Photo]:
-    """Without the validation and test photos that the user's own train folder holds, too."""
-    in_train = {photo.verdict.sha256 for photo in photos if photo.split == "train"}
-    return [p for p in photos if p.split in (None, "train") or p.verdict.sha256 not in in_train]
-
-
-def _check_classes(
-    root: Path, labels: tuple[str, ...], usable: list[_Photo], photos: list[_Photo]
-) -> None:
-    if len(labels) < 2:
+def _check_classes(found: _Found) -> None:
+    if len(found.labels) < 2:
         raise DatasetError(
-            f"{root} has the one class {labels[0]}; a classifier needs at least two class folders"
+            f"{found.root} has the one class {found.labels[0]}; a classifier needs at least two "
+            "class folders"
         )
-    counts = Counter(photo.label for photo in usable)
-    for label in labels:
+    counts = Counter(photo.label for photo in found.usable)
+    for label in found.labels:
         if counts[label] < MIN_PHOTOS_A_CLASS:
-            bad = next((p for p in photos if p.label == label and p.verdict.reason), None)
+            bad = next((photo for photo in found.faulty if photo.label == label), None)
             why = f" (skipped {bad.path.name}: {bad.verdict.reason})" if bad else ""
             raise DatasetError(
                 f"class {label} has {counts[label]} usable photos, at least {MIN_PHOTOS_A_CLASS} "
@@ -237,37 +264,41 @@ def _choose_parts(
     photos: list[_Photo], val_fraction: float, test_fraction: float, seed: int
 ) -> dict[Path, Split]:
     parts: dict[Path, Split] = {}
-    by_label: dict[str, list[_Photo]] = defaultdict(list)
+    by_label: dict[str, set[str]] = defaultdict(set)
     given_val = any(photo.split == "val" for photo in photos)
     for photo in photos:
         if photo.split is None or (photo.split == "train" and not given_val):
-            by_label[photo.label].append(photo)
+            by_label[photo.label].add(photo.verdict.sha256)
         else:
             parts[photo.path] = photo.split
     given_splits = any(photo.split for photo in photos)
-    for members in by_label.values():
-        hashes = {photo.verdict.sha256 for photo in members}
-        chosen = _split_hashes(hashes, val_fraction, 0.0 if given_splits else test_fraction, seed)
-        parts |= {photo.path: chosen[photo.verdict.sha256] for photo in members}
-    return parts
+    chosen = _split_hashes(by_label, val_fraction, 0.0 if given_splits else test_fraction, seed)
+    free = (photo for photo in photos if photo.path not in parts)
+    return parts | {photo.path: chosen[photo.verdict.sha256] for photo in free}
 
 
 def _split_hashes(
-    hashes: Iterable[str], val_fraction: float, test_fraction: float, seed: int
+    by_label: dict[str, set[str]], val_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, Split]:
-    """Assigns the contents of one class to parts; equal contents are one member."""
-    position = {sha: _position(sha, seed) for sha in hashes}
-    order = sorted(position, key=lambda sha: position[sha])
+    """Assigns contents to parts; equal contents are one member, of one class or of several."""
+    owners = Counter(sha for members in by_label.values() for sha in members)
+    position = {sha: _position(sha, seed) for sha in owners}
     chosen: dict[str, Split] = {}
-    for rank, sha in enumerate(order):
-        if position[sha] < val_fraction or rank == 0:
+    for sha, place in position.items():
+        chosen[sha] = "train"
+        if place < val_fraction:
             chosen[sha] = "val"
-        elif test_fraction and (position[sha] < val_fraction + test_fraction or rank == 1):
+        elif place < val_fraction + test_fraction:
             chosen[sha] = "test"
-        else:
-            chosen[sha] = "train"
-    if len(order) > 1:
-        chosen[order[-1]] = "train"
+    forced: list[tuple[int, Split]] = [(0, "val"), (-1, "train")]
+    if test_fraction:
+        forced.insert(1, (1, "test"))
+    for members in by_label.values():
+        # A photo that lies in two classes stays where its hash says: another class counts on it.
+        own = sorted((sha for sha in members if owners[sha] == 1), key=lambda sha: position[sha])
+        for rank, split in forced:
+            if len(own) > abs(rank) and all(chosen[sha] != split for sha in members):
+                chosen[own[rank]] = split
     return chosen
 
 
@@ -285,7 +316,3 @@ def _check_parts(manifest: DatasetManifest) -> None:
                 f"class {missing[0]} has no photo in the {split} part (photos with the same bytes "
                 "stay together); add different photos"
             )
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()

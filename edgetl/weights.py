@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,13 +76,22 @@ def load_weights(model: "keras.Model", weights: Weights, backbone: Backbone) -> 
     if weights.path is None:
         return
     try:
-        model.load_weights(weights.path)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.load_weights(weights.path)
     except (ValueError, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(
-            f"{weights.path} does not fit {backbone.name}: {reason}; "
-            "give the weights of this backbone without its top, or choose another --backbone"
-        ) from error
+        raise _misfit(weights, backbone, str(error)) from error
+    # Keras only warns where a layer finds nothing in the file, and leaves it random.
+    for warning in caught:
+        if "freshly-initialized" in str(warning.message):
+            raise _misfit(weights, backbone, str(warning.message))
+
+
+def _misfit(weights: Weights, backbone: Backbone, reason: str) -> WeightsError:
+    return WeightsError(
+        f"{weights.path} does not fit {backbone.name}: {' '.join(reason.split())[:160]} ...; "
+        "give the weights of this backbone without its top, or choose another --backbone"
+    )
 
 
 def weights_file_name(backbone: Backbone, size_px: int) -> str:

@@ -130,18 +130,14 @@ def _calibration_photos(trained: Trained) -> list[Path]:
 
 
 def _convert(trained: Trained, calibration: Sequence[Frame], track: Track) -> list[_File]:
-    float_onnx: list[bytes] = []
-
     def convert(recipe: Recipe) -> bytes:
         if recipe.engine == "litert":
-            return _with_metadata(
-                trained, litert.convert(trained.model, recipe.precision, calibration)
-            )
-        if not float_onnx:
-            float_onnx.append(onnx.convert(trained.model))
-        if recipe.precision == "float32":
-            return _with_onnx_labels(float_onnx[0], trained)
-        return _with_onnx_labels(onnx.quantize(float_onnx[0], calibration), trained)
+            model = litert.convert(trained.model, recipe.precision, calibration)
+            return _with_metadata(trained, model)
+        model = onnx.convert(trained.model)
+        if recipe.precision == "int8":
+            model = onnx.quantize(model, calibration)
+        return _with_onnx_labels(model, trained)
 
     files = []
     for recipe in track(RECIPES, "converting", len(RECIPES)):

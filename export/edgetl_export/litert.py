@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from edgetl_runtime.engine import default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
 
 from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.correction import Features, corrected_head
 
 
 def convert(model: Any, precision: str, calibration: Sequence[Frame]) -> bytes:
@@ -26,17 +28,30 @@ def convert(model: Any, precision: str, calibration: Sequence[Frame]) -> bytes:
     Raises:
         ExportError: If TensorFlow cannot convert it.
     """
+    if precision == "float32":
+        return _convert(model, None)
+    with corrected_head(model, calibration, _quantized_features):
+        return _convert(model, calibration)
+
+
+def _convert(model: Any, calibration: Sequence[Frame] | None) -> bytes:
     import tensorflow as tf
 
     frozen = freeze(model, (1, *model.input_shape[1:]))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
-    if precision == "int8":
+    if calibration is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: _samples(calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.float32
     return convert_to_tflite(converter)
+
+
+def _quantized_features(extractor: Any, calibration: Sequence[Frame]) -> Features:
+    model = _convert(extractor, calibration)
+    engine = open_engine("litert", model, describe(model), default_threads())
+    return np.stack([engine.run(pixels) for pixels in calibration])
 
 
 def describe(model: bytes) -> tuple[TensorSpec, TensorSpec]:

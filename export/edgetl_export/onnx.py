@@ -12,6 +12,8 @@ from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
 from onnx import TensorProto, helper, numpy_helper
 
+from edgetl_export.conversion import freeze
+
 # Opset 17 and IR 8 load in ONNX Runtime since 1.14 and in its web build.
 OPSET = 17
 IR_VERSION = 8
@@ -30,20 +32,20 @@ def convert(model: Any) -> bytes:
         An .onnx with input `image` float32 (1, 3, height, width) RGB 0..255, which is the
         layout that ONNX Runtime and OpenCV like, and output `scores`.
     """
-    import tensorflow as tf
     import tf2onnx
 
-    shape = (1, *model.input_shape[1:])
-    signature = (tf.TensorSpec(shape, tf.float32, name=_INPUT),)
-
-    def scores(image: Any) -> Any:
-        return tf.identity(model(image, training=False), name=_OUTPUT)
-
-    proto, _ = tf2onnx.convert.from_function(
-        tf.function(scores), signature, opset=OPSET, inputs_as_nchw=[_INPUT]
+    # From the frozen graph: `from_function` makes inputs of constants that layers captured.
+    frozen = freeze(model, (1, *model.input_shape[1:]))
+    (entry,), (exit_,) = frozen.inputs, frozen.outputs
+    proto, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=[entry.name],
+        output_names=[exit_.name],
+        opset=OPSET,
+        inputs_as_nchw=[entry.name],
     )
     proto.ir_version = IR_VERSION
-    _rename_output(proto)
+    _rename_ends(proto)
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString())
 
@@ -126,11 +128,13 @@ def _softmax_nodes(proto: onnx.ModelProto) -> list[str]:
     return [node.name for node in proto.graph.node if node.op_type == "Softmax"]
 
 
-def _rename_output(proto: onnx.ModelProto) -> None:
-    (output,) = proto.graph.output
+def _rename_ends(proto: onnx.ModelProto) -> None:
+    (entry,), (exit_,) = proto.graph.input, proto.graph.output
+    names = {entry.name: _INPUT, exit_.name: _OUTPUT}
     for node in proto.graph.node:
-        node.output[:] = [_OUTPUT if name == output.name else name for name in node.output]
-    output.name = _OUTPUT
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    entry.name, exit_.name = _INPUT, _OUTPUT
 
 
 def _take_pixels(proto: onnx.ModelProto) -> None:
@@ -149,6 +153,9 @@ def _take_pixels(proto: onnx.ModelProto) -> None:
     )
     for reader in readers:
         reader.input[:] = [_INPUT, _PIXEL_STEP, _PIXEL_ZERO_POINT]
+    # ONNX Runtime warns at each load of what no node uses.
+    for unused in [one for one in graph.initializer if one.name in quantizer.input[1:]]:
+        graph.initializer.remove(unused)
     graph.node.remove(quantizer)
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
 

@@ -23,23 +23,29 @@ if TYPE_CHECKING:
 EXIT_ERROR = 1
 EXIT_GATE = 3
 _MAX_PIXELS = "200000000"
+_MAX_THREADS = 1024
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     _prepare_opencv()
-    options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        options = _parser().parse_args(arguments)
+        command: Callable[[argparse.Namespace], int] = options.command
+        code = command(options)
+        sys.stdout.flush()
+        return code
     except EdgetlError as error:
         print(f"edgetl-run: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone; without this Python complains once more at exit.
+    except OSError as error:
+        # Without this Python complains once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader that has gone, as `| head` does, needs no message.
+        if not isinstance(error, BrokenPipeError):
+            print(f"edgetl-run: cannot write the results: {error}", file=sys.stderr)
         return EXIT_ERROR
 
 
@@ -103,7 +109,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=("litert", "onnx"), help="default: the bundle's first")
     parser.add_argument("--variant", help="such as litert-int8")
     parser.add_argument(
-        "--threads", type=_positive, help="of the engine (default: cores, at most 4)"
+        "--threads", type=_threads, help="of the engine (default: cores, at most 4)"
     )
     _add_json(parser)
 
@@ -111,6 +117,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _threads(text: str) -> int:
+    if _positive(text) > _MAX_THREADS:
+        raise argparse.ArgumentTypeError(f"expected at most {_MAX_THREADS} threads, got {text}")
     return int(text)
 
 
@@ -147,7 +159,13 @@ def _classify(options: argparse.Namespace) -> int:
     classifier = _open_classifier(options)
     bad = answered = 0
     for source in options.sources:
-        for file in find_files(source):
+        try:
+            files = find_files(source)
+        except FrameError as error:
+            print(f"edgetl-run: {error}", file=sys.stderr)
+            bad += 1
+            continue
+        for file in files:
             try:
                 answered += _answer(classifier, read_frames(file), options)
             except (FrameError, CameraError) as error:

@@ -7,6 +7,7 @@ a native loader before its bytes were verified.
 
 import hashlib
 import math
+import stat
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ MANIFEST = "bundle.json"
 SEAL = "bundle.json.sha256"
 LABELS = "labels.txt"
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
+_SEAL_LIMIT_BYTES = 4096
 _EXPORT_AGAIN = "export the bundle again with: edgetl export"
 
 EngineName = Literal["litert", "onnx"]
@@ -160,16 +162,20 @@ class Bundle(msgspec.Struct, frozen=True):
             BundleError: If the file is missing or differs from the manifest.
         """
         path = self.path / stored.file
-        # A link could lead out of the bundle, to a device or a file that never ends.
-        if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{path} is missing or no plain file; {_EXPORT_AGAIN}")
-        size = path.stat().st_size
-        if size != stored.bytes:
-            raise BundleError(
-                f"{path} has {size} bytes, expected {stored.bytes}: it was cut or changed; "
-                "copy the bundle again"
-            )
-        data = path.read_bytes()
+        try:
+            # A link could lead out of the bundle, to a device or a file that never ends.
+            linked = path.resolve() != self.path.resolve() / stored.file
+            if linked or not path.is_file():
+                raise BundleError(f"{path} is missing or no plain file; {_EXPORT_AGAIN}")
+            size = path.stat().st_size
+            if size != stored.bytes:
+                raise BundleError(
+                    f"{path} has {size} bytes, expected {stored.bytes}: it was cut or changed; "
+                    "copy the bundle again"
+                )
+            data = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read ({error.strerror}); check it") from error
         if hashlib.sha256(data).hexdigest() != stored.sha256:
             raise BundleError(f"{path} is damaged (SHA-256 differs); copy the bundle again")
         return data
@@ -201,10 +207,8 @@ def encode_seal(manifest_bytes: bytes) -> bytes:
 def _read_manifest(folder: Path) -> BundleManifest:
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > _MANIFEST_LIMIT_BYTES:
-            raise BundleError(f"{path} is larger than any real one; {_EXPORT_AGAIN}")
-        data = path.read_bytes()
-        seal = (folder / SEAL).read_bytes()
+        data = _read_limited(path, _MANIFEST_LIMIT_BYTES)
+        seal = _read_limited(folder / SEAL, _SEAL_LIMIT_BYTES)
     except OSError as error:
         missing = Path(error.filename or path).name
         raise BundleError(
@@ -218,6 +222,13 @@ def _read_manifest(folder: Path) -> BundleManifest:
     return manifest
 
 
+def _read_limited(path: Path, limit_bytes: int) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
+        raise BundleError(f"{path} is no plain file or larger than any real one; {_EXPORT_AGAIN}")
+    return path.read_bytes()
+
+
 def _decode_manifest(path: Path, data: bytes) -> BundleManifest:
     try:
         version = msgspec.json.decode(data, type=_Version).format_version
@@ -227,7 +238,7 @@ def _decode_manifest(path: Path, data: bytes) -> BundleManifest:
                 + ("upgrade edgetl-runtime" if version > FORMAT_VERSION else _EXPORT_AGAIN)
             )
         return msgspec.json.decode(data, type=BundleManifest)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not as expected: {error}; {_EXPORT_AGAIN}") from error
 
 

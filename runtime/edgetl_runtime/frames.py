@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import cv2
 import msgspec
@@ -135,7 +134,7 @@ class Camera:
         while (frame := self._take()) is not None:
             yield frame
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Camera":
         """Returns itself."""
         return self
 
@@ -199,7 +198,7 @@ class Camera:
 def _open_capture(source: str, size_px: tuple[int, int] | None = None) -> cv2.VideoCapture:
     capture = cv2.VideoCapture()
     try:
-        if source.isdigit():
+        if _is_number(source):
             capture.open(int(source))
         elif source.startswith("/dev/"):
             capture.open(source, cv2.CAP_V4L2)
@@ -218,8 +217,13 @@ def _open_capture(source: str, size_px: tuple[int, int] | None = None) -> cv2.Vi
     return capture
 
 
+def _is_number(source: str) -> bool:
+    # OpenCV takes a C int.
+    return source.isdecimal() and len(source) <= 9
+
+
 def _configure(capture: cv2.VideoCapture, source: str, size_px: tuple[int, int] | None) -> None:
-    if not (source.isdigit() or source.startswith("/dev/")):
+    if not (_is_number(source) or source.startswith("/dev/")):
         return
     # MJPG first: in raw YUYV a USB camera gives 720p at some 10 frames a second only.
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))

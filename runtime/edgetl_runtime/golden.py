@@ -13,7 +13,7 @@ import numpy as np
 
 from edgetl_runtime.bundle import Bundle, Variant
 from edgetl_runtime.engine import open_engine
-from edgetl_runtime.errors import EngineError
+from edgetl_runtime.errors import EngineError, FrameError
 from edgetl_runtime.pictures import decode_picture
 from edgetl_runtime.prediction import Scores
 
@@ -47,7 +47,7 @@ def verify(bundle: Bundle) -> Verification:
     for variant in bundle.manifest.variants:
         try:
             found = replay(bundle, variant)
-        except EngineError as error:
+        except (EngineError, FrameError) as error:
             (skipped if "not installed" in str(error) else failures).append(
                 f"{variant.name}: {error}"
             )
@@ -57,6 +57,8 @@ def verify(bundle: Bundle) -> Verification:
             failures += compare(bundle, variant, number, scores)
     if len(skipped) == len(bundle.manifest.variants):
         failures.append("no engine for any variant is installed")
+    if not bundle.manifest.golden:
+        failures.append("the bundle holds no golden frame; export it again with: edgetl export")
     return Verification(not failures, checked, failures, skipped)
 
 

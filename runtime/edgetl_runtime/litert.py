@@ -9,7 +9,7 @@ import numpy as np
 from edgetl_runtime.errors import EngineError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.tensors import TensorSpec, check_tensor
+from edgetl_runtime.tensors import TensorSpec, check_tensor, only
 
 _PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
 
@@ -34,8 +34,8 @@ class LiteRTEngine:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise EngineError(f"{self.name} cannot load the model: {error}") from error
-        (entry,) = self._interpreter.get_input_details()
-        (exit_,) = self._interpreter.get_output_details()
+        entry = only(self._interpreter.get_input_details(), "input")
+        exit_ = only(self._interpreter.get_output_details(), "output")
         check_tensor(tensor_in, entry["shape"], entry["dtype"])
         check_tensor(tensor_out, exit_["shape"], exit_["dtype"])
         self._input, self._output = entry["index"], exit_["index"]

@@ -8,7 +8,7 @@ import numpy as np
 from edgetl_runtime.errors import EngineError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.tensors import TensorSpec, check_tensor
+from edgetl_runtime.tensors import TensorSpec, check_tensor, only
 
 _NUMPY_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 _ERRORS_ONLY = 3
@@ -28,6 +28,7 @@ class OnnxEngine:
         runtime = _import_runtime()
         self.name = f"onnxruntime {runtime.__version__}"
         self.threads = threads
+        self._errors = _error_types(runtime)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -36,13 +37,15 @@ class OnnxEngine:
             self._session = runtime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"]
             )
-        except (RuntimeError, ValueError) as error:
+        except self._errors as error:
             raise EngineError(f"{self.name} cannot load the model: {error}") from error
-        (entry,) = self._session.get_inputs()
-        (exit_,) = self._session.get_outputs()
+        entry = only(self._session.get_inputs(), "input")
+        exit_ = only(self._session.get_outputs(), "output")
         for spec, tensor in ((tensor_in, entry), (tensor_out, exit_)):
             dtype = _NUMPY_DTYPES.get(tensor.type, np.void)
-            check_tensor(spec, tuple(tensor.shape), dtype)
+            # A free axis has a name or nothing for a length.
+            shape = tuple(n if isinstance(n, int) else -1 for n in tensor.shape)
+            check_tensor(spec, shape, dtype)
         self._input, self._output = entry.name, exit_.name
         self._planes = np.empty(tensor_in.shape[1:], np.uint8)  # (3, height, width)
         self._dtype = np.dtype(tensor_in.dtype)
@@ -53,7 +56,7 @@ class OnnxEngine:
         feed = {self._input: self._planes[np.newaxis].astype(self._dtype, copy=False)}
         try:
             scores: Scores = self._session.run([self._output], feed)[0]
-        except (RuntimeError, ValueError) as error:
+        except self._errors as error:
             raise EngineError(f"{self.name} failed: {error}") from error
         return scores.reshape(-1)
 
@@ -67,3 +70,10 @@ def _import_runtime() -> Any:
             "install it with: pip install 'edgetl-runtime[onnx]'"
         ) from error
     return onnxruntime
+
+
+def _error_types(runtime: Any) -> tuple[type[Exception], ...]:
+    """ONNX Runtime's errors (InvalidProtobuf, Fail ...) have no base but Exception."""
+    names = vars(runtime.capi.onnxruntime_pybind11_state).values()
+    own = [kind for kind in names if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (RuntimeError, ValueError, *own)

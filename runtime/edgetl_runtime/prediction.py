@@ -69,6 +69,8 @@ def calibrate(probabilities: Scores, temperature: float) -> Scores:
     """
     if temperature == 1.0:
         return probabilities
-    powered = np.power(probabilities, 1.0 / temperature, dtype=np.float64)
+    # Relative to the highest one, so that a low temperature does not turn all of them into 0.
+    relative = probabilities / probabilities.max()
+    powered = np.power(relative, 1.0 / temperature, dtype=np.float64)
     softened: Scores = (powered / powered.sum()).astype(np.float32)
     return softened

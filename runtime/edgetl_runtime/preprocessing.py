@@ -98,6 +98,11 @@ def resize(frame: Frame, width_px: int, height_px: int) -> Frame:
 def _shrink(frame: Frame, width_px: int, height_px: int) -> Frame:
     while min(frame.shape[1] // width_px, frame.shape[0] // height_px) >= 8:
         frame = _scale(frame, frame.shape[1] // 2, frame.shape[0] // 2, cv2.INTER_AREA)
+    # A panorama shrinks much more along one axis. At exactly half, linear is the mean of two.
+    while frame.shape[1] // width_px >= 16:
+        frame = _scale(frame, frame.shape[1] // 2, frame.shape[0], cv2.INTER_LINEAR)
+    while frame.shape[0] // height_px >= 16:
+        frame = _scale(frame, frame.shape[1], frame.shape[0] // 2, cv2.INTER_LINEAR)
     double = _scale(frame, 2 * width_px, 2 * height_px, cv2.INTER_LINEAR)
     return _scale(double, width_px, height_px, cv2.INTER_AREA)
 

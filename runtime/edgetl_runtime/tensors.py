@@ -1,12 +1,15 @@
 """What a model's input and output look like."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import DTypeLike
 
 from edgetl_runtime.errors import EngineError
+
+_EXPORT_AGAIN = "export the bundle again with: edgetl export"
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +36,17 @@ def picture_size(tensor: TensorSpec) -> tuple[int, int] | None:
     return None
 
 
+def only(tensors: Sequence[Any], kind: str) -> Any:
+    """The one input or output of a model.
+
+    Raises:
+        EngineError: If there are more or none.
+    """
+    if len(tensors) != 1:
+        raise EngineError(f"the model has {len(tensors)} {kind}s, expected 1; {_EXPORT_AGAIN}")
+    return tensors[0]
+
+
 def check_tensor(expected: TensorSpec, shape: tuple[int, ...], dtype: DTypeLike) -> None:
     """Refuses a model whose tensor is not the one that the bundle promises.
 
@@ -43,5 +57,5 @@ def check_tensor(expected: TensorSpec, shape: tuple[int, ...], dtype: DTypeLike)
     if found != (expected.shape, expected.dtype):
         raise EngineError(
             f"tensor {expected.name} is {found[1]} {found[0]}, the bundle says {expected.dtype} "
-            f"{expected.shape}; export the bundle again with: edgetl export"
+            f"{expected.shape}; {_EXPORT_AGAIN}"
         )

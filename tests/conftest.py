@@ -1,0 +1,132 @@
+"""Shared by all tests: drawn photos, random weights, and one run and one bundle made of them.
+
+Imports nothing heavy, since tests/runtime also runs where only the device package is installed.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PARTS = ("bolt", "gear", "washer")
+PHOTOS_A_PART = 16
+SIZE_PX = 64
+BACKBONE = "mobilenet_v2_0.35"
+# Set before TensorFlow is imported, which reads them once.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
+
+
+_KERAS_HOME = tempfile.TemporaryDirectory()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Keras looks for downloaded weights in its own cache, which it chooses when it is imported.
+    os.environ |= QUIET | {"KERAS_HOME": _KERAS_HOME.name}
+    # Keras 3.15 on NumPy 2: TensorFlow's tensors lack the new `copy` argument.
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning:keras",
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test touches the user's caches, and none depends on what lies in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGETL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("EDGETL_WEIGHTS_DIR", raising=False)
+        yield
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A feature cache that nothing was put into yet."""
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / "own_cache"))
+    return tmp_path / "own_cache"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with weights/, trashnet/CLASS/*.jpg, photos/ and odd_images/."""
+    if not os.environ.get("EDGETL_TEST_DATA"):
+        pytest.skip("EDGETL_TEST_DATA is not set")
+    return Path(os.environ["EDGETL_TEST_DATA"]).resolve()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of 16 drawn photos; read only."""
+    import cv2
+
+    from edgetl.drawings import draw_part
+
+    root = tmp_path_factory.mktemp("photos")
+    for part in PARTS:
+        (root / part).mkdir()
+        for seed in range(PHOTOS_A_PART):
+            cv2.imwrite(str(root / part / f"{seed:02d}.jpg"), draw_part(part, seed, 96))
+    return root
+
+
+@pytest.fixture
+def photos_copy(photos: Path, tmp_path: Path) -> Path:
+    """The drawn photos, to be changed at will."""
+    return Path(shutil.copytree(photos, tmp_path / "photos"))
+
+
+@pytest.fixture(scope="session")
+def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of the smallest MobileNet V2, for 64 px."""
+    import keras
+    import numpy as np
+    from edgetl_runtime.pictures import read_picture
+    from edgetl_runtime.preprocessing import Preprocessing
+
+    from edgetl.backbones import build, find_backbone
+
+    keras.utils.set_random_seed(0)
+    network = build(find_backbone(BACKBONE), SIZE_PX)
+    # With the statistics of real pictures; without, features of random layers fade to nothing.
+    apply = Preprocessing(SIZE_PX, SIZE_PX).apply
+    inputs = np.stack([apply(read_picture(file)) for file in sorted(photos.rglob("*.jpg"))])
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(inputs.astype(np.float32) / 127.5 - 1, training=True)
+    path = tmp_path_factory.mktemp("weights") / "FILE.weights.h5"
+    network.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head trained on the frozen random backbone; read only."""
+    from edgetl.train import Options, train
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(photos, folder, Options(weights=str(weights_file), size_px=SIZE_PX, epochs=8))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run, exported; read only."""
+    from edgetl.export import export
+    from edgetl.run import Run
+
+    folder = tmp_path_factory.mktemp("bundles") / "parts.bundle"
+    export(Run.open(run_folder), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network trained from scratch, which exports in two seconds; read only."""
+    from edgetl.train import Options, train
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    train(photos, folder, Options(backbone="cnn", weights="none", size_px=32, epochs=2))
+    return folder

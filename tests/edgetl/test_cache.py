@@ -1,0 +1,145 @@
+"""The feature cache: what was saved survives, what is damaged is thrown away."""
+
+import logging
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgetl_runtime.errors import StorageError
+
+from edgetl.cache import SHARD_ROWS, FeatureCache, cache_folder
+
+WIDTH = 5
+
+
+def row(number: int) -> np.ndarray:
+    return np.arange(WIDTH, dtype=np.float32) + number
+
+
+def save(folder: Path, *numbers: int) -> FeatureCache:
+    cache = FeatureCache(folder)
+    for number in numbers:
+        cache.add(str(number), row(number))
+    cache.save()
+    return cache
+
+
+def shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.features"))
+
+
+def test_rows_survive_reopening(tmp_path: Path) -> None:
+    save(tmp_path, 1, 2, 3)
+    found = FeatureCache(tmp_path).rows(["3", "1"])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [row(3), row(1)])
+
+
+def test_only_added_keys_are_known(tmp_path: Path) -> None:
+    cache = save(tmp_path, 1)
+    assert "1" in cache
+    assert "2" not in cache
+
+
+def test_a_full_shard_is_on_the_disk_without_saving(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    for number in range(SHARD_ROWS + 1):
+        cache.add(str(number), row(number))
+    again = FeatureCache(tmp_path)
+    assert str(SHARD_ROWS - 1) in again
+    assert str(SHARD_ROWS) not in again
+
+
+def test_saving_nothing_writes_nothing(tmp_path: Path) -> None:
+    FeatureCache(tmp_path).save()
+    assert shards(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "noise"])
+def test_a_damaged_shard_is_discarded_and_the_others_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    save(tmp_path, 1, 2)
+    (victim,) = shards(tmp_path)
+    save(tmp_path, 3)
+    data = bytearray(victim.read_bytes())
+    data[-3] ^= 1
+    victim.write_bytes(
+        {"cut": data[:-7], "flip": bytes(data), "empty": b"", "noise": b"\xff" * 99}[damage]
+    )
+    with caplog.at_level(logging.WARNING):
+        cache = FeatureCache(tmp_path)
+    assert str(victim) in caplog.text
+    assert not victim.exists()
+    assert "1" not in cache
+    np.testing.assert_array_equal(cache.rows(["3"]), [row(3)])
+
+
+def test_a_header_that_promises_other_rows_is_discarded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path, 1, 2)
+    (victim,) = shards(tmp_path)
+    victim.write_bytes(victim.read_bytes().replace(b'["1","2"]', b'["1","2","3"]'))
+    assert "1" not in FeatureCache(tmp_path)
+    assert "damaged" in caplog.text
+
+
+def test_two_caches_share_a_folder(tmp_path: Path) -> None:
+    one, two = FeatureCache(tmp_path), FeatureCache(tmp_path)
+    one.add("1", row(1))
+    two.add("2", row(2))
+    two.save()
+    one.save()
+    np.testing.assert_array_equal(FeatureCache(tmp_path).rows("12"), [row(1), row(2)])
+
+
+_ADD_FOREVER = """
+import sys, numpy as np
+from pathlib import Path
+from edgetl.cache import FeatureCache
+cache, number = FeatureCache(Path(sys.argv[1])), 0
+while True:
+    cache.add(str(number), np.full(300, number, np.float32))
+    number += 1
+    if number % 512 == 0: print(number, flush=True)
+"""
+
+
+def test_a_kill_loses_at_most_the_unsaved_shard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = [sys.executable, "-c", _ADD_FOREVER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for _ in range(7):
+            saved = int(child.stdout.readline())
+        child.send_signal(signal.SIGKILL)
+    cache = FeatureCache(tmp_path)
+    rows = cache.rows(map(str, range(saved)))
+    np.testing.assert_array_equal(rows[:, 0], np.arange(saved))
+    assert caplog.text == ""
+
+
+def test_leftovers_of_a_kill_are_not_read(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    (tmp_path / f".{shards(tmp_path)[0].name}.x1y2").write_bytes(b"half")
+    assert "1" in FeatureCache(tmp_path)
+
+
+def test_the_folder_follows_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / "here"))
+    assert cache_folder() == tmp_path / "here"
+    monkeypatch.delenv("EDGETL_CACHE")
+    assert cache_folder().name == "edgetl"
+
+
+def test_a_folder_that_cannot_be_made_names_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="EDGETL_CACHE"):
+        FeatureCache(tmp_path / "file" / "features")

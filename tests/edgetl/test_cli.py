@@ -1,0 +1,290 @@
+"""The commands as a user and a machine meet them, each in a process of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edgetl_runtime.bundle import Bundle
+
+from edgetl import cli
+from edgetl.run import Run
+
+COMMANDS = ("train", "evaluate", "export", "backbones", "demo")
+# LiteRT says so once a process, whatever is asked of it.
+LITERT_GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
+SMALL = ("--backbone", "cnn", "--weights", "none", "--size", "32", "--epochs", "2")
+
+
+def edgetl(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "edgetl.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+def parse(done: "subprocess.CompletedProcess[str]") -> Any:
+    """The one JSON object on stdout; anything else there is an error."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Any]:
+    """Runs the command's entry point in this process; returns its exit code and its complaint."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["edgetl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed, complaint = capfd.readouterr()
+        complaint = complaint.replace(LITERT_GREETING, "")
+        assert printed == ""
+        assert "Traceback" not in complaint
+        return int(str(caught.value.code)), complaint
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(
+    photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    done = edgetl("train", photos, "--out", out, "--weights", weights_file, "--size", 64, "--json")
+    assert done.stderr.replace(LITERT_GREETING, "") == ""
+    record: dict[str, Any] = parse(done)
+    return record
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("cli") / "parts.bundle"
+    done = edgetl("export", tiny_run_folder, "--out", out, "--json")
+    assert done.stderr.replace(LITERT_GREETING, "") == ""
+    record: dict[str, Any] = parse(done)
+    return record
+
+
+def test_train_reports_what_was_promised(trained: dict[str, Any], photos: Path) -> None:
+    run = Run.open(Path(trained["run"]))
+    assert trained["backbone"] == "mobilenet_v2_0.35"
+    assert trained["val_top1"] == run.metrics.top1
+    assert trained["seconds"].keys() == {"features", "head", "total"}
+    assert 0 < trained["seconds"]["head"] < trained["seconds"]["total"]
+    assert trained["cached"] + trained["computed"] == 48
+
+
+def test_export_reports_what_was_promised(exported: dict[str, Any]) -> None:
+    bundle = Bundle.open(exported["bundle"])
+    assert [one["name"] for one in exported["variants"]] == [
+        "litert-int8",
+        "litert-float32",
+        "onnx-int8",
+        "onnx-float32",
+    ]
+    keys = {"name", "file", "engine", "precision", "bytes", "top1", "drop", "agreement"}
+    for one in exported["variants"]:
+        assert one.keys() == keys
+        assert one["bytes"] == (bundle.path / one["file"]).stat().st_size
+
+
+def test_evaluate_reports_what_was_promised(exported: dict[str, Any], photos: Path) -> None:
+    record = parse(edgetl("evaluate", exported["bundle"], photos, "--json"))
+    assert record["examples"] == 48
+    assert 0 <= record["top1"] <= 1
+    assert list(record["classes"]) == ["bolt", "gear", "washer"]
+    for one in record["classes"].values():
+        assert one.keys() == {"precision", "recall", "specificity", "support"}
+        assert one["support"] == 16
+    assert [sum(row) for row in record["confusion"]] == [16, 16, 16]
+
+
+def test_backbones_are_listed_for_machines() -> None:
+    rows = parse(edgetl("backbones", "--json"))["backbones"]
+    small = next(row for row in rows if row["name"] == "mobilenet_v2_0.35")
+    assert {"parameters", "multiply_adds_m", "quantizes", "licence", "size_px"} <= small.keys()
+
+
+def test_a_person_sees_the_result_the_skipped_and_the_next_command(
+    photos_copy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (photos_copy / "gear/notes.txt").write_text("seven gears")
+    command = ["edgetl", "train", str(photos_copy), "--out", str(tmp_path / "run"), *SMALL]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 0
+    printed, noted = capfd.readouterr()
+    assert "validation top-1" in printed
+    assert printed.splitlines()[-1] == f"next: edgetl export {tmp_path}/run --out run.bundle"
+    assert "edgetl: skipped gear/notes.txt: not a picture" in noted
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    done = edgetl(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: edgetl {command}" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom edgetl.cli import main\nsys.argv = ['edgetl', '--help']\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'cv2', 'onnx', 'h5py', 'msgspec'}\n"
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+    assert "train" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train",),
+        ("train", "photos"),
+        ("train", "photos", "--out", "run", "--epochs", "0"),
+        ("train", "photos", "--out", "run", "--size", "16"),
+        ("train", "photos", "--out", "run", "--val-fraction", "1"),
+        ("train", "photos", "--out", "run", "--seed", "-1"),
+        ("export", "run"),
+        ("evaluate", "run"),
+        ("fly",),
+    ],
+)
+def test_wrong_usage_exits_2(refuse: Any, arguments: tuple[str, ...]) -> None:
+    code, complaint = refuse(*arguments)
+    assert code == 2
+    assert "Usage: " in complaint
+    assert "Error: " in complaint
+
+
+def one_line(result: tuple[int, str]) -> str:
+    code, complaint = result
+    assert code == 1
+    assert complaint.startswith("edgetl: ")
+    assert complaint.count("\n") == 1
+    return complaint
+
+
+def test_missing_data_is_one_line(refuse: Any, tmp_path: Path) -> None:
+    result = refuse("train", tmp_path / "gone", "--out", tmp_path / "run", *SMALL)
+    assert "gone is no folder" in one_line(result)
+
+
+def test_one_class_is_one_line(refuse: Any, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "gear", tmp_path / "data/gear")
+    result = refuse("train", tmp_path / "data", "--out", tmp_path / "run", *SMALL)
+    assert "one class gear" in one_line(result)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_backbone_is_one_line(refuse: Any, photos: Path, tmp_path: Path) -> None:
+    result = refuse("train", photos, "--out", tmp_path / "run", "--backbone", "mobilenet_v2_0.53")
+    assert "did you mean mobilenet_v2_0.5?" in one_line(result)
+
+
+def test_weights_of_another_backbone_are_one_line(
+    refuse: Any, photos: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    more = ("--weights", weights_file, "--backbone", "mobilenet_v1_0.25", "--size", 64)
+    result = refuse("train", photos, "--out", tmp_path / "run", *more)
+    assert "does not fit mobilenet_v1_0.25" in one_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_target_is_one_line(refuse: Any, photos: Path, tiny_run_folder: Path) -> None:
+    assert "--overwrite" in one_line(refuse("train", photos, "--out", tiny_run_folder, *SMALL))
+
+
+def test_a_target_that_is_a_file_is_one_line(refuse: Any, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    result = refuse("train", photos, "--out", tmp_path / "run", *SMALL, "--overwrite")
+    assert "holds something else" in one_line(result)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_target_below_a_file_is_one_line(refuse: Any, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    result = refuse("train", photos, "--out", tmp_path / "file/run", *SMALL)
+    assert "cannot write" in one_line(result)
+
+
+def test_evaluating_other_classes_is_one_line(
+    refuse: Any, tiny_run_folder: Path, photos_copy: Path
+) -> None:
+    (photos_copy / "gear").rename(photos_copy / "cog")
+    result = refuse("evaluate", tiny_run_folder, photos_copy)
+    assert "has the class cog, the model knows bolt, gear, washer" in one_line(result)
+
+
+def test_evaluating_what_is_no_model_is_one_line(refuse: Any, photos: Path) -> None:
+    assert "is no bundle" in one_line(refuse("evaluate", photos, photos))
+
+
+def test_an_unknown_variant_is_one_line(
+    refuse: Any, exported: dict[str, Any], photos: Path
+) -> None:
+    result = refuse("evaluate", exported["bundle"], photos, "--variant", "litert-int4")
+    assert "it has: litert-int8" in one_line(result)
+
+
+def test_exporting_what_is_no_run_is_one_line(refuse: Any, photos: Path, tmp_path: Path) -> None:
+    result = refuse("export", photos, "--out", tmp_path / "b")
+    assert "is no finished run" in one_line(result)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_run(photos: Path, tmp_path: Path) -> None:
+    program = (
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        "from edgetl.cli import main\nmain()"
+    )
+    command = ["train", str(photos), "--out", str(tmp_path / "run"), *SMALL]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False
+    )
+    assert "File too large" in one_line((done.returncode, done.stderr))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_the_middle_is_one_line_and_leaves_no_run(
+    photos: Path, weights_file: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "edgetl.cli", "train", photos, "--out", tmp_path / "run"]
+    command += ["--weights", weights_file, "--size", "64", "--epochs", "100000"]
+    with subprocess.Popen(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"EDGETL_CACHE": str(cache)},
+    ) as child:
+        give_up = time.monotonic() + 60
+        while not list(cache.rglob("*.features")) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        time.sleep(1)
+        child.send_signal(signal.SIGINT)
+        printed, complaint = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert printed == ""
+    complaint = complaint.replace(LITERT_GREETING, "").strip()
+    assert complaint == "edgetl: interrupted; finished features stay in the cache"
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert list(cache.rglob("*.features"))

@@ -1,0 +1,104 @@
+"""Evaluation of runs and bundles on labelled photos."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from edgetl_runtime.errors import BundleError, DatasetError, RunError
+
+from edgetl.evaluate import evaluate
+from edgetl.run import Run
+
+
+@pytest.fixture
+def validation(run_folder: Path, tmp_path: Path) -> Path:
+    """The validation photos of the run, in a folder of their own."""
+    manifest = Run.open(run_folder).manifest
+    for one in manifest.part("val"):
+        target = tmp_path / "validation" / one.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(manifest.file(one), target)
+    return tmp_path / "validation"
+
+
+def test_a_run_scores_what_training_measured(run_folder: Path, validation: Path) -> None:
+    result = evaluate(run_folder, validation)
+    assert result.metrics == Run.open(run_folder).metrics
+    assert result.trained_on == 0
+
+
+@pytest.mark.parametrize("variant", ["litert-int8", "litert-float32", "onnx-int8", "onnx-float32"])
+def test_a_bundle_scores_what_export_measured(
+    bundle_folder: Path, validation: Path, variant: str
+) -> None:
+    from edgetl_runtime.bundle import Bundle
+
+    recorded = Bundle.open(bundle_folder).variant(variant).metrics
+    metrics = evaluate(bundle_folder, validation, variant=variant).metrics
+    assert metrics.top1 == pytest.approx(recorded.top1)
+    assert metrics.examples == recorded.examples
+    for label, recall in recorded.recall.items():
+        assert metrics.classes[label].recall == pytest.approx(recall)
+
+
+def test_photos_that_were_trained_on_are_counted(run_folder: Path, photos: Path) -> None:
+    result = evaluate(run_folder, photos)
+    assert result.metrics.examples == 48
+    assert result.trained_on == len(Run.open(run_folder).manifest.part("train"))
+
+
+def test_unseen_leaves_out_what_was_trained_on(run_folder: Path, photos: Path) -> None:
+    result = evaluate(run_folder, photos, unseen=True)
+    assert result.metrics == Run.open(run_folder).metrics
+    assert result.trained_on == 0
+
+
+def test_unseen_with_nothing_left_says_so(run_folder: Path, photos_copy: Path) -> None:
+    for one in Run.open(run_folder).manifest.part("val"):
+        (photos_copy / one.path).unlink()
+    with pytest.raises(DatasetError, match="leave --unseen out"):
+        evaluate(run_folder, photos_copy, unseen=True)
+
+
+def test_unseen_needs_a_run(bundle_folder: Path, photos: Path) -> None:
+    with pytest.raises(RunError, match="only a run knows"):
+        evaluate(bundle_folder, photos, unseen=True)
+
+
+def test_one_photo_of_one_class_can_be_scored(
+    run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "gear").mkdir()
+    shutil.copy(photos / "gear/00.jpg", tmp_path / "gear")
+    metrics = evaluate(run_folder, tmp_path).metrics
+    assert metrics.examples == metrics.classes["gear"].support == 1
+    assert metrics.classes["bolt"].recall is None
+
+
+def test_of_a_folder_with_parts_train_is_left_out(
+    run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    for part, name in (("train", "00"), ("val", "01"), ("test", "02")):
+        for label in ("bolt", "gear", "washer"):
+            (tmp_path / part / label).mkdir(parents=True)
+            shutil.copy(photos / label / f"{name}.jpg", tmp_path / part / label)
+    assert evaluate(run_folder, tmp_path).metrics.examples == 6
+
+
+def test_a_folder_with_nothing_but_train_says_so(
+    run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "train")
+    with pytest.raises(DatasetError, match="no usable photo outside train"):
+        evaluate(run_folder, tmp_path)
+
+
+def test_classes_the_model_does_not_know_are_refused(run_folder: Path, photos_copy: Path) -> None:
+    (photos_copy / "gear").rename(photos_copy / "cog")
+    with pytest.raises(DatasetError, match="has the class cog, the model knows bolt, gear, washer"):
+        evaluate(run_folder, photos_copy)
+
+
+def test_what_is_neither_run_nor_bundle_is_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle"):
+        evaluate(tmp_path, photos)

@@ -1,0 +1,156 @@
+"""Features: equal to what Keras computes, and never computed twice."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgetl_runtime.errors import FrameError, WeightsError
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Preprocessing
+
+from edgetl.augmentation import make_view
+from edgetl.backbones import build, find_backbone
+from edgetl.features import Extractor, Wanted
+from edgetl.manifest import scan_to_score
+from edgetl.model import build_extractor
+from edgetl.weights import Weights, find_weights, load_weights
+
+BACKBONE = find_backbone("mobilenet_v2_0.35")
+PREPROCESSING = Preprocessing(64, 64)
+
+
+@pytest.fixture
+def weights(weights_file: Path) -> Weights:
+    return find_weights(str(weights_file), BACKBONE, 64)
+
+
+@pytest.fixture(scope="session")
+def converted(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that holds the converted network, but no features."""
+    cache = tmp_path_factory.mktemp("converted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGETL_CACHE", str(cache))
+        weights = find_weights(str(weights_file), BACKBONE, 64)
+        Extractor(BACKBONE, weights, PREPROCESSING).extract(wanted(photos, 1))
+    for shard in cache.rglob("*.features"):
+        shard.unlink()
+    return cache
+
+
+@pytest.fixture
+def extractor(converted: Path, own_cache: Path, weights: Weights) -> Extractor:
+    shutil.copytree(converted, own_cache)
+    return Extractor(BACKBONE, weights, PREPROCESSING)
+
+
+def wanted(photos: Path, count: int, views: int = 0) -> list[Wanted]:
+    manifest = scan_to_score(photos)
+    return [Wanted(manifest.file(one), one.sha256, views) for one in manifest.examples[:count]]
+
+
+def test_a_second_extraction_computes_nothing(extractor: Extractor, photos: Path) -> None:
+    first = extractor.extract(wanted(photos, 8))
+    second = extractor.extract(wanted(photos, 8))
+    assert (first.cached, first.computed) == (0, 8)
+    assert (second.cached, second.computed) == (8, 0)
+    np.testing.assert_array_equal(first.rows, second.rows)
+
+
+def test_a_second_extraction_needs_neither_photos_nor_weights(
+    extractor: Extractor, photos_copy: Path
+) -> None:
+    asked = wanted(photos_copy, 3)
+    first = extractor.extract(asked)
+    shutil.rmtree(photos_copy)
+    np.testing.assert_array_equal(extractor.extract(asked).rows, first.rows)
+
+
+def test_ten_more_photos_compute_ten(extractor: Extractor, photos: Path) -> None:
+    extractor.extract(wanted(photos, 8))
+    more = extractor.extract(wanted(photos, 18))
+    assert (more.cached, more.computed) == (8, 10)
+
+
+def test_more_views_of_known_photos_compute_the_views_only(
+    extractor: Extractor, photos: Path
+) -> None:
+    plain = extractor.extract(wanted(photos, 4))
+    viewed = extractor.extract(wanted(photos, 4, views=2))
+    assert viewed.rows.shape == (12, plain.rows.shape[1])
+    np.testing.assert_array_equal(viewed.rows[~viewed.is_view], plain.rows)
+
+
+def test_rows_belong_to_their_photos(extractor: Extractor, photos: Path) -> None:
+    asked = wanted(photos, 3, views=1)
+    extracted = extractor.extract(asked)
+    assert extracted.owner.tolist() == [0, 0, 1, 1, 2, 2]
+    assert extracted.is_view.tolist() == [False, True] * 3
+    backwards = extractor.extract(asked[::-1])
+    np.testing.assert_array_equal(backwards.rows[4:], extracted.rows[:2])
+
+
+def test_features_are_those_of_the_keras_model(
+    extractor: Extractor, photos: Path, weights: Weights
+) -> None:
+    network = build(BACKBONE, 64)
+    load_weights(network, weights, BACKBONE)
+    model = build_extractor(BACKBONE, network, 64)
+    asked = wanted(photos, 6, views=1)
+    inputs = []
+    for one in asked:
+        photo = read_picture(one.file)
+        inputs += [photo, make_view(photo, one.sha256, 1)]
+    batch = np.stack([PREPROCESSING.apply(image) for image in inputs]).astype(np.float32)
+    found = extractor.extract(asked).rows
+    assert found.std() > 0.01
+    np.testing.assert_allclose(found, model.predict_on_batch(batch), atol=1e-4)
+
+
+def test_other_preprocessing_weights_or_backbone_use_another_folder(
+    own_cache: Path, weights: Weights
+) -> None:
+    other_weights = Weights("file", weights.path, "0" * 64)
+    folders = {
+        Extractor(BACKBONE, weights, PREPROCESSING).folder,
+        Extractor(BACKBONE, weights, Preprocessing(64, 64, fit="crop")).folder,
+        Extractor(BACKBONE, weights, Preprocessing(96, 96)).folder,
+        Extractor(BACKBONE, other_weights, PREPROCESSING).folder,
+        Extractor(find_backbone("mobilenet_v2_0.5"), weights, PREPROCESSING).folder,
+    }
+    assert len(folders) == 5
+    assert all(own_cache in folder.parents for folder in folders)
+
+
+def test_a_photo_that_went_away_is_named_and_the_others_are_kept(
+    extractor: Extractor, photos_copy: Path
+) -> None:
+    asked = wanted(photos_copy, 6)
+    asked[-1].file.unlink()
+    with pytest.raises(FrameError, match=asked[-1].file.name):
+        extractor.extract(asked)
+    assert extractor.extract(asked[:-1]).computed == 0
+
+
+def test_weights_of_another_backbone_are_refused(
+    own_cache: Path, photos: Path, weights: Weights
+) -> None:
+    other = Extractor(find_backbone("mobilenet_v1_0.25"), weights, PREPROCESSING)
+    with pytest.raises(WeightsError, match=r"does not fit mobilenet_v1_0\.25"):
+        other.extract(wanted(photos, 1))
+
+
+def test_random_weights_are_refused(own_cache: Path) -> None:
+    with pytest.raises(ValueError, match="needs weights"):
+        Extractor(BACKBONE, Weights("none", None, "none"), PREPROCESSING)
+
+
+def test_a_damaged_network_in_the_cache_is_converted_again(
+    extractor: Extractor, photos: Path
+) -> None:
+    network = extractor.folder / "extractor.tflite"
+    whole = network.read_bytes()
+    os.truncate(network, len(whole) // 2)
+    assert extractor.extract(wanted(photos, 1)).computed == 1
+    assert len(network.read_bytes()) == len(whole)

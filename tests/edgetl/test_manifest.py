@@ -1,0 +1,305 @@
+"""The data set: what is read, what is skipped and why, and which part each photo is in."""
+
+import hashlib
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.pictures import read_picture
+
+from edgetl.manifest import DatasetManifest, scan, scan_to_score
+
+
+def put(root: Path, label: str, *numbers: int) -> None:
+    """Tiny pictures whose bytes follow from label and number."""
+    (root / label).mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        seed = int.from_bytes(hashlib.sha256(f"{label}{number}".encode()).digest()[:4])
+        picture = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+        cv2.imwrite(str(root / label / f"{number:03d}.png"), picture)
+
+
+def fill(root: Path, count: int = 10, labels: tuple[str, ...] = ("nut", "bolt")) -> Path:
+    for label in labels:
+        put(root, label, *range(count))
+    return root
+
+
+def splits(manifest: DatasetManifest) -> dict[str, str]:
+    return {one.path: one.split for one in manifest.examples}
+
+
+def fingerprint(root: Path) -> dict[str, tuple[str, int]]:
+    return {
+        str(path.relative_to(root)): (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+            path.lstat().st_mtime_ns,
+        )
+        for path in root.rglob("*")
+    }
+
+
+def reasons(manifest: DatasetManifest) -> dict[str, str]:
+    return {one.path: one.reason for one in manifest.skipped}
+
+
+def test_labels_are_the_folders_sorted(tmp_path: Path) -> None:
+    assert scan(fill(tmp_path, labels=("washer", "bolt", "nut"))).labels == (
+        "bolt",
+        "nut",
+        "washer",
+    )
+
+
+def test_each_photo_is_listed_once_with_its_label(tmp_path: Path) -> None:
+    examples = scan(fill(tmp_path, 5)).examples
+    assert [(one.path, one.label) for one in examples] == [
+        (f"{label}/{number:03d}.png", label) for label in ("bolt", "nut") for number in range(5)
+    ]
+
+
+def test_photos_in_sub_folders_of_a_class_count(tmp_path: Path) -> None:
+    fill(tmp_path, 4)
+    put(tmp_path, "nut/today", 9)
+    assert "nut/today/009.png" in splits(scan(tmp_path))
+
+
+def test_folders_named_train_and_val_are_kept_as_parts(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 4)
+    for label in ("nut", "bolt"):
+        put(tmp_path / "val", label, 4, 5)
+        put(tmp_path / "test", label, 6)
+    parts = splits(scan(tmp_path))
+    assert {path.split("/")[0] == part for path, part in parts.items()} == {True}
+    assert len(parts) == 14
+
+
+def test_without_a_val_folder_validation_comes_from_train(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 10)
+    for label in ("nut", "bolt"):
+        put(tmp_path / "test", label, 20, 21)
+    manifest = scan(tmp_path)
+    assert {one.path.split("/")[0] for one in manifest.part("val")} == {"train"}
+    assert {one.path.split("/")[0] for one in manifest.part("test")} == {"test"}
+
+
+def test_classes_named_train_beside_others_are_classes(tmp_path: Path) -> None:
+    assert scan(fill(tmp_path, labels=("train", "bus"))).labels == ("bus", "train")
+
+
+def test_a_new_photo_moves_no_old_one(tmp_path: Path) -> None:
+    before = splits(scan(fill(tmp_path, 20), test_fraction=0.2))
+    for number in range(20, 50):
+        put(tmp_path, "nut", number)
+        after = splits(scan(tmp_path, test_fraction=0.2))
+        assert after.items() >= before.items()
+        before = after
+
+
+def test_a_removed_photo_moves_no_other_one(tmp_path: Path) -> None:
+    before = splits(scan(fill(tmp_path, 20)))
+    gone = next(path for path, part in before.items() if part == "train")
+    (tmp_path / gone).unlink()
+    assert splits(scan(tmp_path)) == {path: part for path, part in before.items() if path != gone}
+
+
+def test_a_renamed_photo_keeps_its_part(tmp_path: Path) -> None:
+    before = splits(scan(fill(tmp_path)))
+    (tmp_path / "nut/003.png").rename(tmp_path / "nut/renamed.png")
+    assert splits(scan(tmp_path))["nut/renamed.png"] == before["nut/003.png"]
+
+
+def test_photos_with_the_same_bytes_are_in_one_part(tmp_path: Path) -> None:
+    fill(tmp_path, 12)
+    for path in sorted((tmp_path / "nut").iterdir()):
+        shutil.copy(path, path.with_name(f"copy_of_{path.name}"))
+    parts = splits(scan(tmp_path))
+    for number in range(12):
+        assert parts[f"nut/{number:03d}.png"] == parts[f"nut/copy_of_{number:03d}.png"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_same_bytes_in_two_classes_are_in_one_part(tmp_path: Path, seed: int) -> None:
+    fill(tmp_path, 4)
+    shared = sorted((tmp_path / "nut").iterdir())[:2]
+    for path in shared:
+        shutil.copy(path, tmp_path / "bolt" / f"also_{path.name}")
+    parts = splits(scan(tmp_path, seed=seed, test_fraction=0.2))
+    for path in shared:
+        assert parts[f"nut/{path.name}"] == parts[f"bolt/also_{path.name}"]
+
+
+def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 4)
+    fill(tmp_path / "val", 6)
+    manifest = scan(tmp_path)
+    assert reasons(manifest) == {
+        f"val/{label}/{number:03d}.png": "the same picture is in train"
+        for label in ("nut", "bolt")
+        for number in range(4)
+    }
+    assert len(manifest.part("val")) == 4
+
+
+def test_what_is_no_photo_is_listed_with_the_reason(tmp_path: Path) -> None:
+    fill(tmp_path)
+    whole = cv2.imencode(".jpg", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+    (tmp_path / "nut/.DS_Store").write_bytes(b"x")
+    (tmp_path / "nut/notes.txt").write_text("seven nuts")
+    (tmp_path / "nut/half.jpg").write_bytes(whole[:-40])
+    (tmp_path / "nut/nothing.jpg").write_bytes(b"")
+    manifest = scan(tmp_path)
+    assert list(reasons(manifest)) == sorted(reasons(manifest))
+    found = reasons(manifest)
+    assert found["nut/.DS_Store"] == "a hidden file"
+    assert "not a picture" in found["nut/notes.txt"]
+    assert "JPEG" in found["nut/half.jpg"]
+    assert found["nut/nothing.jpg"] == "an empty file"
+    assert len(manifest.examples) == 20
+
+
+def test_a_png_named_jpg_is_a_photo(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "nut/000.png").rename(tmp_path / "nut/000.jpg")
+    assert "nut/000.jpg" in splits(scan(tmp_path))
+
+
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    fill(tmp_path)
+    put(tmp_path, ".thumbnails", 1, 2, 3)
+    assert scan(tmp_path).labels == ("bolt", "nut")
+
+
+def test_each_class_is_in_train_and_validation_even_if_tiny(tmp_path: Path) -> None:
+    fill(tmp_path, 3, labels=("a", "b", "c", "d", "e"))
+    for seed in range(10):
+        manifest = scan(tmp_path, seed=seed)
+        for part in ("train", "val"):
+            assert {one.label for one in manifest.part(part)} == set(manifest.labels)
+
+
+def test_each_class_is_in_test_where_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path, 5, labels=("a", "b", "c", "d"))
+    for seed in range(10):
+        manifest = scan(tmp_path, seed=seed, test_fraction=0.1)
+        assert {one.label for one in manifest.part("test")} == set(manifest.labels)
+
+
+def test_shares_are_roughly_kept(tmp_path: Path) -> None:
+    fill(tmp_path, 150)
+    counts = Counter(splits(scan(tmp_path, val_fraction=0.2, test_fraction=0.1)).values())
+    assert counts["val"] / 300 == pytest.approx(0.2, abs=0.06)
+    assert counts["test"] / 300 == pytest.approx(0.1, abs=0.05)
+
+
+def test_there_is_no_test_part_by_default(tmp_path: Path) -> None:
+    assert scan(fill(tmp_path, 30)).part("test") == ()
+
+
+def test_another_seed_gives_other_parts(tmp_path: Path) -> None:
+    fill(tmp_path, 20)
+    assert splits(scan(tmp_path, seed=0)) != splits(scan(tmp_path, seed=1))
+
+
+@pytest.mark.parametrize(("val", "test"), [(0, 0), (1, 0), (0.5, 0.5), (0.2, -0.1)])
+def test_shares_that_leave_nothing_to_learn_from_are_refused(
+    tmp_path: Path, val: float, test: float
+) -> None:
+    with pytest.raises(DatasetError, match="share"):
+        scan(fill(tmp_path), val_fraction=val, test_fraction=test)
+
+
+def test_digest_is_equal_for_equal_photos_elsewhere(tmp_path: Path) -> None:
+    here, there = fill(tmp_path / "here"), tmp_path / "there"
+    shutil.copytree(here, there)
+    assert scan(here).digest == scan(there).digest
+
+
+def test_digest_differs_for_another_photo(tmp_path: Path) -> None:
+    before = scan(fill(tmp_path)).digest
+    put(tmp_path, "nut", 99)
+    assert scan(tmp_path).digest != before
+
+
+def test_the_users_files_are_not_touched(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "nut/notes.txt").write_text("seven nuts")
+    before = fingerprint(tmp_path)
+    scan(tmp_path)
+    assert fingerprint(tmp_path) == before
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nowhere is no folder"):
+        scan(tmp_path / "nowhere")
+
+
+def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match="no class folders"):
+        scan(tmp_path)
+
+
+def test_one_class_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="one class nut"):
+        scan(fill(tmp_path, labels=("nut",)))
+
+
+def test_an_empty_class_is_named(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "washer").mkdir()
+    with pytest.raises(DatasetError, match="class washer is empty"):
+        scan(tmp_path)
+
+
+def test_too_few_usable_photos_are_explained(tmp_path: Path) -> None:
+    fill(tmp_path)
+    put(tmp_path, "washer", 1, 2)
+    (tmp_path / "washer/broken.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"class washer has 2 .* broken.jpg: an empty file"):
+        scan(tmp_path)
+
+
+def test_a_class_of_copies_of_one_photo_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path)
+    put(tmp_path, "washer", 1)
+    for name in ("b.png", "c.png"):
+        shutil.copy(tmp_path / "washer/001.png", tmp_path / "washer" / name)
+    with pytest.raises(DatasetError, match=r"class washer has no photo in the train part.*same"):
+        scan(tmp_path)
+
+
+def test_scoring_takes_any_number_of_photos_and_classes(tmp_path: Path) -> None:
+    put(tmp_path, "nut", 1)
+    assert splits(scan_to_score(tmp_path)) == {"nut/001.png": "test"}
+
+
+def test_scoring_keeps_the_parts_that_folders_name(tmp_path: Path) -> None:
+    put(tmp_path / "train", "nut", 1)
+    put(tmp_path / "val", "nut", 2)
+    assert splits(scan_to_score(tmp_path)) == {
+        "train/nut/001.png": "train",
+        "val/nut/002.png": "val",
+    }
+
+
+@pytest.mark.real_data
+def test_odd_pictures_never_crash_the_scan(real_data: Path) -> None:
+    manifest = scan(real_data / "odd_images")
+    files = [path for path in (real_data / "odd_images").rglob("*") if path.is_file()]
+    assert len(manifest.examples) + len(manifest.skipped) == len(files)
+    assert all(one.reason for one in manifest.skipped)
+
+
+@pytest.mark.real_data
+def test_exif_rotation_is_applied(real_data: Path) -> None:
+    folder = real_data / "odd_images" / "exif_orientation"
+    upright = read_picture(folder / "Landscape_1.jpg").astype(float)
+    for number in range(9):
+        turned = read_picture(folder / f"Landscape_{number}.jpg")
+        assert turned.shape == upright.shape
+        assert np.abs(turned - upright).mean() < 5

@@ -1,0 +1,115 @@
+"""Which files count as photos, and what is said of the others."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+from edgetl_runtime.pictures import read_picture
+
+from edgetl.drawings import draw_part
+from edgetl.verification import verify_file
+
+PICTURE = draw_part("gear", 1, 96)
+
+
+def encode(extension: str, picture: np.ndarray = PICTURE) -> bytes:
+    return cv2.imencode(extension, picture)[1].tobytes()
+
+
+def reason_for(folder: Path, data: bytes, name: str = "photo.jpg") -> str | None:
+    path = folder / name
+    path.write_bytes(data)
+    return verify_file(path).reason
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".bmp", ".tiff"])
+def test_whole_pictures_are_accepted(tmp_path: Path, extension: str) -> None:
+    assert reason_for(tmp_path, encode(extension), f"photo{extension}") is None
+
+
+def test_content_counts_not_the_name(tmp_path: Path) -> None:
+    assert reason_for(tmp_path, encode(".png"), "photo.jpg") is None
+
+
+def test_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
+    data = encode(".jpg")
+    (tmp_path / "photo.jpg").write_bytes(data)
+    assert verify_file(tmp_path / "photo.jpg").sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.5, 0.9, 0.99])
+def test_a_truncated_jpeg_is_refused(tmp_path: Path, kept: float) -> None:
+    data = encode(".jpg")
+    assert "JPEG" in str(reason_for(tmp_path, data[: int(len(data) * kept)]))
+
+
+def test_a_truncated_jpeg_with_an_end_marker_is_refused(tmp_path: Path) -> None:
+    data = encode(".jpg")
+    assert "damaged JPEG" in str(reason_for(tmp_path, data[: len(data) // 2] + b"\xff\xd9"))
+
+
+def test_half_a_png_is_refused(tmp_path: Path) -> None:
+    data = encode(".png")
+    assert reason_for(tmp_path, data[: len(data) // 2], "photo.png") is not None
+
+
+def test_a_zero_byte_file_is_refused(tmp_path: Path) -> None:
+    assert reason_for(tmp_path, b"") == "an empty file"
+
+
+def test_text_is_refused(tmp_path: Path) -> None:
+    assert "not a picture" in str(reason_for(tmp_path, b"bolts and nuts", "notes.txt"))
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._photo.jpg", "Thumbs.db", "desktop.ini"])
+def test_hidden_files_are_named_so(tmp_path: Path, name: str) -> None:
+    assert reason_for(tmp_path, encode(".jpg"), name) == "a hidden file"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "photo.jpg")
+    assert verify_file(tmp_path / "photo.jpg").reason == "not a plain file"
+
+
+def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert verify_file(tmp_path / "photo.jpg").reason == "not a plain file"
+
+
+def test_a_picture_of_one_pixel_is_accepted(tmp_path: Path) -> None:
+    assert reason_for(tmp_path, encode(".png", PICTURE[:1, :1]), "photo.png") is None
+
+
+def test_16_bit_levels_are_accepted(tmp_path: Path) -> None:
+    assert reason_for(tmp_path, encode(".png", PICTURE.astype(np.uint16) * 257), "a.png") is None
+
+
+def test_cmyk_is_accepted_and_read_in_colour(tmp_path: Path) -> None:
+    # As Adobe writes it: 255 is no ink. Magenta and yellow make red.
+    inks = np.full((32, 32, 4), (255, 0, 0, 255), np.uint8)
+    data = simplejpeg.encode_jpeg(inks, colorspace="CMYK", quality=95)
+    assert reason_for(tmp_path, data) is None
+    blue, green, red = read_picture(tmp_path / "photo.jpg")[16, 16].tolist()
+    assert red > 245
+    assert max(blue, green) < 10
+
+
+@pytest.mark.real_data
+def test_whatever_is_accepted_can_be_read(real_data: Path) -> None:
+    files = sorted((real_data / "odd_images").rglob("*.*"))
+    accepted = [path for path in files if verify_file(path).reason is None]
+    assert len(files) > len(accepted) > len(files) / 2
+    for path in accepted:
+        assert read_picture(path).dtype == np.uint8
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name", ["truncated_jpeg.jpg", "truncated_image.png", "broken.png", "zero_width.gif"]
+)
+def test_damaged_pictures_are_refused(real_data: Path, name: str) -> None:
+    assert verify_file(real_data / "odd_images" / "mixed" / name).reason

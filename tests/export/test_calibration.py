@@ -1,0 +1,66 @@
+"""Calibration photos: balanced, repeatable, and spanning the whole range of levels."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgetl_export.calibration import PHOTOS, choose_photos, load_inputs
+from edgetl_runtime.errors import FrameError
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Preprocessing
+
+PREPROCESSING = Preprocessing(32, 32)
+
+
+def name(label: str, count: int) -> list[Path]:
+    return [Path(label) / f"{n}.jpg" for n in range(count)]
+
+
+def test_classes_are_balanced() -> None:
+    chosen = choose_photos([name("a", 500), name("b", 90), name("c", 60)], seed=0)
+    counts = Counter(photo.parent.name for photo in chosen)
+    assert len(chosen) == PHOTOS
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_a_small_class_gives_all_it_has() -> None:
+    chosen = choose_photos([name("a", 500), name("b", 7)], seed=0)
+    counts = Counter(photo.parent.name for photo in chosen)
+    assert counts == {"a": PHOTOS - 7, "b": 7}
+
+
+def test_no_photo_is_chosen_twice() -> None:
+    chosen = choose_photos([name("a", 30), name("b", 40)], seed=0)
+    assert len(set(chosen)) == len(chosen) == 70
+
+
+def test_the_draw_follows_the_seed() -> None:
+    photos = [name("a", 300), name("b", 300)]
+    assert choose_photos(photos, seed=1) == choose_photos(photos, seed=1)
+    assert choose_photos(photos, seed=1) != choose_photos(photos, seed=2)
+
+
+def test_no_photos_are_no_error() -> None:
+    assert choose_photos([[], []], seed=0) == []
+    assert load_inputs([], PREPROCESSING) == []
+
+
+def test_inputs_are_what_the_device_makes(photos: Path) -> None:
+    files = sorted(photos.rglob("*.jpg"))[:3]
+    inputs = load_inputs(files, PREPROCESSING)
+    for pixels, file in list(zip(inputs, files, strict=True))[1:]:
+        np.testing.assert_array_equal(pixels, PREPROCESSING.apply(read_picture(file)))
+
+
+def test_the_first_input_holds_black_and_white(photos: Path) -> None:
+    files = sorted(photos.rglob("*.jpg"))[:2]
+    first = load_inputs(files, PREPROCESSING)[0]
+    assert (first.min(), first.max()) == (0, 255)
+    plain = PREPROCESSING.apply(read_picture(files[0]))
+    assert np.any(first != plain, axis=2).sum() <= 2
+
+
+def test_a_photo_that_went_away_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match=r"gone\.jpg"):
+        load_inputs([tmp_path / "gone.jpg"], PREPROCESSING)
