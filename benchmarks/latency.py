@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from data import test_data
+
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.preprocessing import resize
 

@@ -12,6 +12,7 @@ import time
 import cv2
 import numpy as np
 from data import test_data
+
 from edgetl_runtime.preprocessing import Preprocessing
 
 TARGET_PX = 224

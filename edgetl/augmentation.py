@@ -6,6 +6,7 @@ so that views can be cached like the photo itself.
 
 import cv2
 import numpy as np
+
 from edgetl_runtime.preprocessing import Frame, resize
 
 # Part of the cache key: raise it when a view changes.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
 from edgetl_runtime.errors import EdgetlError
 
 if TYPE_CHECKING:

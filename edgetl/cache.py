@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import platformdirs
+from numpy.typing import NDArray
+
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.storage import write_file
-from numpy.typing import NDArray
 
 CACHE_VARIABLE = "EDGETL_CACHE"
 SHARD_ROWS = 512

@@ -18,11 +18,10 @@ import click
 from edgetl import __version__
 
 if TYPE_CHECKING:
-    from edgetl_runtime.bundle import Bundle
-
     from edgetl.demo import DemoResult
     from edgetl.metrics import Metrics
     from edgetl.run import Run
+    from edgetl_runtime.bundle import Bundle
 
 T = TypeVar("T")
 EXIT_GATE = 3
@@ -367,8 +366,9 @@ def _print_json(record: object) -> None:
 
 def _load_tensorflow() -> None:
     """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
-    from edgetl_export.native import divert_stderr
     from rich.console import Console
+
+    from edgetl_export.native import divert_stderr
 
     console = Console(stderr=True)
     if console.is_terminal:

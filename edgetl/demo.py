@@ -7,6 +7,14 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
+
+from edgetl.backbones import find_backbone
+from edgetl.drawings import PARTS, draw_part, draw_video
+from edgetl.evaluate import evaluate
+from edgetl.export import export
+from edgetl.run import Run
+from edgetl.train import Options, train
+from edgetl.weights import find_weights
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark
 from edgetl_runtime.bundle import Bundle, Variant
@@ -16,14 +24,6 @@ from edgetl_runtime.frames import read_frames
 from edgetl_runtime.golden import Verification, verify
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.storage import staged_folder
-
-from edgetl.backbones import find_backbone
-from edgetl.drawings import PARTS, draw_part, draw_video
-from edgetl.evaluate import evaluate
-from edgetl.export import export
-from edgetl.run import Run
-from edgetl.train import Options, train
-from edgetl.weights import find_weights
 
 MARKER = "edgetl-demo.json"
 GOAL_TOP1 = 0.90

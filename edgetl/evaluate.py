@@ -5,6 +5,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.manifest import DatasetManifest, Example, scan_to_score
+from edgetl.metrics import Metrics, measure
+from edgetl.run import RUN_FILE, Run
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
@@ -12,11 +17,6 @@ from edgetl_runtime.errors import DatasetError, RunError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
-from numpy.typing import NDArray
-
-from edgetl.manifest import DatasetManifest, Example, scan_to_score
-from edgetl.metrics import Metrics, measure
-from edgetl.run import RUN_FILE, Run
 
 _BATCH = 32
 Predict = Callable[[list[Frame]], list[Scores]]

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
+from edgetl.manifest import DatasetManifest, Split
+from edgetl.run import Run
 from edgetl_export.bundling import Trained, export_bundle
 from edgetl_export.progress import Track, silent
 from edgetl_export.scoring import Labelled
 from edgetl_runtime.bundle import MANIFEST, Bundle
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.storage import check_replaceable
-
-from edgetl.manifest import DatasetManifest, Split
-from edgetl.run import Run
 
 
 def export(run: Run, out: Path, *, overwrite: bool = False, track: Track = silent) -> Bundle:

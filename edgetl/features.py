@@ -10,11 +10,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from edgetl_export.conversion import convert_to_tflite, freeze
-from edgetl_export.progress import Track, silent
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing
-from edgetl_runtime.storage import write_file
 
 from edgetl.augmentation import VERSION as VIEW_VERSION
 from edgetl.augmentation import make_view
@@ -22,6 +17,11 @@ from edgetl.backbones import Backbone, build
 from edgetl.cache import FeatureCache, Row, cache_folder
 from edgetl.model import build_extractor
 from edgetl.weights import Weights, load_weights
+from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Frame, Preprocessing
+from edgetl_runtime.storage import write_file
 
 # Raise it when the same inputs would give other features.
 _FORMAT = 1

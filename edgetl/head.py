@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from edgetl_export.progress import Track, silent
 from numpy.typing import NDArray
 
 from edgetl.model import Array, Head
+from edgetl_export.progress import Track, silent
 
 Integers = NDArray[np.int64]
 History = dict[str, list[float]]

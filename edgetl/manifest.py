@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from edgetl_export.progress import Track, silent
-from edgetl_runtime.errors import DatasetError
 
 from edgetl.verification import Verdict, verify_file
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.errors import DatasetError
 
 FORMAT_VERSION = 1
 MIN_PHOTOS_A_CLASS = 3

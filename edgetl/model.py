@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from edgetl_runtime.preprocessing import Preprocessing
 from numpy.typing import NDArray
 
 from edgetl.backbones import Backbone, build
+from edgetl_runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from edgetl_runtime.errors import RunError
 
 from edgetl.manifest import DatasetManifest
 from edgetl.metrics import Metrics
 from edgetl.model import ModelSpec
+from edgetl_runtime.errors import RunError
 
 if TYPE_CHECKING:
     import keras

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from edgetl_export.progress import Track
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing
 from numpy.typing import NDArray
 
 from edgetl.epochs import tracking_callback
 from edgetl.manifest import DatasetManifest, Split
+from edgetl_export.progress import Track
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Frame, Preprocessing
 
 if TYPE_CHECKING:
     import keras

@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from edgetl_export.progress import Track, silent
-from edgetl_runtime.errors import EdgetlError
-from edgetl_runtime.preprocessing import Preprocessing
-from edgetl_runtime.storage import check_replaceable, staged_folder
 from numpy.typing import NDArray
 
 from edgetl.backbones import Backbone, build, find_backbone
@@ -34,6 +30,10 @@ from edgetl.run import (
 )
 from edgetl.scratch import load_pixels, train_all
 from edgetl.weights import Weights, find_weights, load_weights
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.errors import EdgetlError
+from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.storage import check_replaceable, staged_folder
 
 if TYPE_CHECKING:
     import keras

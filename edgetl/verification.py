@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import simplejpeg
+
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
 

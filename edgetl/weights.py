@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from edgetl_runtime.errors import WeightsError
-from edgetl_runtime.storage import write_file
 
 from edgetl.backbones import Backbone, build
 from edgetl.cache import cache_folder
+from edgetl_runtime.errors import WeightsError
+from edgetl_runtime.storage import write_file
 
 if TYPE_CHECKING:
     import keras

@@ -82,10 +82,10 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Random weights of the smallest MobileNet V2, for 64 px."""
     import keras
     import numpy as np
-    from edgetl_runtime.pictures import read_picture
-    from edgetl_runtime.preprocessing import Preprocessing
 
     from edgetl.backbones import build, find_backbone
+    from edgetl_runtime.pictures import read_picture
+    from edgetl_runtime.preprocessing import Preprocessing
 
     keras.utils.set_random_seed(0)
     network = build(find_backbone(BACKBONE), SIZE_PX)

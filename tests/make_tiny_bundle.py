@@ -13,12 +13,12 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
+
+from edgetl.drawings import draw_part
 from edgetl_export.bundling import Trained, export_bundle
 from edgetl_export.scoring import Labelled
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing
-
-from edgetl.drawings import draw_part
 
 LABELS = ("gear", "spring", "washer")
 TARGET = Path(__file__).parent / "data" / "tiny.bundle"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgetl_runtime.bundle import Bundle
 
 from edgetl.run import Run
+from edgetl_runtime.bundle import Bundle
 
 WEIGHTS = "mobilenet_v2_0.35_224_notop.weights.h5"
 

@@ -10,6 +10,13 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
+
+from edgetl_export import litert, onnx
+from edgetl_export.calibration import choose_photos, load_inputs
+from edgetl_export.metadata import add_tflite_metadata, encode_labels
+from edgetl_export.progress import Track, silent
+from edgetl_export.recipes import RECIPES, Recipe
+from edgetl_export.scoring import Labelled, Outcome, judge, score
 from edgetl_runtime.bundle import (
     FORMAT_VERSION,
     LABELS,
@@ -31,13 +38,6 @@ from edgetl_runtime.pictures import decode_picture, read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing, resize
 from edgetl_runtime.storage import check_replaceable, staged_folder
 from edgetl_runtime.tensors import TensorSpec
-
-from edgetl_export import litert, onnx
-from edgetl_export.calibration import choose_photos, load_inputs
-from edgetl_export.metadata import add_tflite_metadata, encode_labels
-from edgetl_export.progress import Track, silent
-from edgetl_export.recipes import RECIPES, Recipe
-from edgetl_export.scoring import Labelled, Outcome, judge, score
 
 GOLDEN_FRAMES = 5
 _GOLDEN_SIDE_PX = 320

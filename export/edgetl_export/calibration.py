@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
 

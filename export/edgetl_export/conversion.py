@@ -3,9 +3,8 @@
 import warnings
 from typing import Any
 
-from edgetl_runtime.errors import ExportError
-
 from edgetl_export.native import divert_stderr
+from edgetl_runtime.errors import ExportError
 
 
 def freeze(model: Any, shape: tuple[int, ...]) -> Any:

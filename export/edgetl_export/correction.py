@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from edgetl_runtime.preprocessing import Frame
 from numpy.typing import NDArray
+
+from edgetl_runtime.preprocessing import Frame
 
 HEAD = "head"
 _BATCH = 32

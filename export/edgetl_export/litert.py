@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.correction import Features, corrected_head
 from edgetl_runtime.engine import default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
-
-from edgetl_export.conversion import convert_to_tflite, freeze
-from edgetl_export.correction import Features, corrected_head
 
 
 def convert(model: Any, precision: str, calibration: Sequence[Frame]) -> bytes:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from edgetl_runtime.errors import ExportError
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.tensors import TensorSpec
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.conversion import freeze
+from edgetl_runtime.errors import ExportError
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.tensors import TensorSpec
 
 # Opset 17 and IR 8 load in ONNX Runtime since 1.14 and in its web build.
 OPSET = 17

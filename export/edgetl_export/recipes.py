@@ -3,6 +3,7 @@
 from typing import Literal
 
 import msgspec
+
 from edgetl_runtime.bundle import EngineName
 
 

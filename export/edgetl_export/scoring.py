@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
+
+from edgetl_export.progress import Track
 from edgetl_runtime.bundle import VariantMetrics
 from edgetl_runtime.engine import Engine
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Preprocessing
-from numpy.typing import NDArray
-
-from edgetl_export.progress import Track
 
 _BATCH = 32
 

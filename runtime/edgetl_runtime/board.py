@@ -78,8 +78,9 @@ def _throttled() -> bool | None:
     if tool is None:
         return None
     run = subprocess.run([tool, "get_throttled"], capture_output=True, text=True, check=False)
-    value = run.stdout.strip().partition("=")[2]
-    return bool(int(value, 16) & _THROTTLED_NOW_OR_SINCE_BOOT) if value else None
+    # In a container it may answer `error=1 error_msg=...`.
+    name, _, value = run.stdout.strip().partition("=")
+    return bool(int(value, 16) & _THROTTLED_NOW_OR_SINCE_BOOT) if name == "throttled" else None
 
 
 def _cpu_name() -> str:

@@ -1,9 +1,9 @@
 """The table of backbones against the networks that it builds."""
 
 import pytest
-from edgetl_runtime.errors import EdgetlError
 
 from edgetl.backbones import BACKBONES, build, count_multiply_adds, find_backbone
+from edgetl_runtime.errors import EdgetlError
 
 PROMISED = (
     *(f"mobilenet_v1_{width}" for width in ("0.25", "0.5", "0.75", "1.0")),

@@ -4,13 +4,14 @@ import logging
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from edgetl_runtime.errors import StorageError
 
 from edgetl.cache import SHARD_ROWS, FeatureCache, cache_folder
+from edgetl_runtime.errors import StorageError
 
 WIDTH = 5
 
@@ -103,20 +104,22 @@ from pathlib import Path
 from edgetl.cache import FeatureCache
 cache, number = FeatureCache(Path(sys.argv[1])), 0
 while True:
-    cache.add(str(number), np.full(300, number, np.float32))
+    cache.add(str(number), np.full(4000, number, np.float32))
     number += 1
     if number % 512 == 0: print(number, flush=True)
 """
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.005, 0.01, 0.02, 0.04])
 def test_a_kill_loses_at_most_the_unsaved_shard(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, delay_s: float
 ) -> None:
     command = [sys.executable, "-c", _ADD_FOREVER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        for _ in range(7):
+        for _ in range(3):
             saved = int(child.stdout.readline())
+        time.sleep(delay_s)
         child.send_signal(signal.SIGKILL)
     cache = FeatureCache(tmp_path)
     rows = cache.rows(map(str, range(saved)))

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgetl_runtime.bundle import Bundle
 
 from edgetl import cli
 from edgetl.run import Run
+from edgetl_runtime.bundle import Bundle
 
 COMMANDS = ("train", "evaluate", "export", "backbones", "demo")
 # LiteRT says so once a process, whatever is asked of it.

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from edgetl_runtime.errors import BundleError, DatasetError, RunError
 
 from edgetl.evaluate import evaluate
 from edgetl.run import Run
+from edgetl_runtime.errors import BundleError, DatasetError, RunError
 
 
 @pytest.fixture

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgetl_runtime.errors import FrameError, WeightsError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
 
 from edgetl.augmentation import make_view
 from edgetl.backbones import build, find_backbone
@@ -16,6 +13,9 @@ from edgetl.features import Extractor, Wanted
 from edgetl.manifest import scan_to_score
 from edgetl.model import build_extractor
 from edgetl.weights import Weights, find_weights, load_weights
+from edgetl_runtime.errors import FrameError, WeightsError
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Preprocessing
 
 BACKBONE = find_backbone("mobilenet_v2_0.35")
 PREPROCESSING = Preprocessing(64, 64)

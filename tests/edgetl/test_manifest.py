@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.pictures import read_picture
 
 from edgetl.manifest import DatasetManifest, scan, scan_to_score
+from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.pictures import read_picture
 
 
 def put(root: Path, label: str, *numbers: int) -> None:
@@ -131,6 +131,15 @@ def test_the_same_bytes_in_two_classes_are_in_one_part(tmp_path: Path, seed: int
     parts = splits(scan(tmp_path, seed=seed, test_fraction=0.2))
     for path in shared:
         assert parts[f"nut/{path.name}"] == parts[f"bolt/also_{path.name}"]
+
+
+def test_the_same_bytes_in_two_classes_take_no_part_from_either(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    shutil.copy(tmp_path / "nut/000.png", tmp_path / "bolt/also.png")
+    for seed in range(100):
+        manifest = scan(tmp_path, seed=seed, val_fraction=0.5)
+        for part in ("train", "val"):
+            assert {one.label for one in manifest.part(part)} == {"bolt", "nut"}
 
 
 def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgetl_runtime.errors import RunError
 
 from edgetl.manifest import scan
 from edgetl.run import Run
+from edgetl_runtime.errors import RunError
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgetl_runtime.errors import EdgetlError, StorageError
-from edgetl_runtime.pictures import read_picture
 
 from edgetl.run import Run
 from edgetl.train import Options, train
+from edgetl_runtime.errors import EdgetlError, StorageError
+from edgetl_runtime.pictures import read_picture
 
 TINY = Options(backbone="cnn", weights="none", size_px=32, epochs=2)
 OTHER = Options(backbone="cnn", weights="none", size_px=32, epochs=1, fit="pad")

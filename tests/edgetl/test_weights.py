@@ -9,10 +9,10 @@ from typing import NoReturn
 import keras
 import numpy as np
 import pytest
-from edgetl_runtime.errors import WeightsError
 
 from edgetl.backbones import build, find_backbone
 from edgetl.weights import find_weights, load_weights, weights_file_name
+from edgetl_runtime.errors import WeightsError
 
 BACKBONE = find_backbone("mobilenet_v2_0.35")
 

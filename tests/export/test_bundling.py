@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.errors import ExportError, RunError, StorageError
-from edgetl_runtime.golden import verify
 
 from edgetl.export import export
 from edgetl.run import Run
+from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.errors import ExportError, RunError, StorageError
+from edgetl_runtime.golden import verify
 
 
 def fingerprint(root: Path) -> dict[str, str]:

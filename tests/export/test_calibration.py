@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edgetl_export.calibration import PHOTOS, choose_photos, load_inputs
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import read_picture

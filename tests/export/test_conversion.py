@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_runtime.errors import ExportError
 

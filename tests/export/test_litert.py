@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+
 from edgetl_export.litert import convert, describe
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.errors import ExportError

@@ -7,10 +7,11 @@ import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from edgetl_export.metadata import add_tflite_metadata, encode_labels
-from edgetl_runtime.bundle import Bundle
 from flatbuffers import number_types as types
 from flatbuffers.table import Table
+
+from edgetl_export.metadata import add_tflite_metadata, encode_labels
+from edgetl_runtime.bundle import Bundle
 
 
 def metadata_of(model: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from edgetl_export.native import divert_stderr
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
 from edgetl_export.onnx import IR_VERSION, OPSET, convert, describe, quantize
 from edgetl_runtime.bundle import Bundle
 

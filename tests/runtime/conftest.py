@@ -1,0 +1,176 @@
+"""Shared by the device's tests; imports nothing that a device has not."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgetl_runtime.bundle import Bundle
+
+TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
+HANG_S = 60
+
+Change = Callable[[dict[str, Any]], object]
+
+
+class FakeEngine:
+    """Satisfies `Engine`; puts out what it was given, and keeps what it was handed."""
+
+    name = "fake 1.0"
+    threads = 1
+
+    def __init__(self, *scores: float) -> None:
+        self.scores = np.array(scores, np.float32)
+        self.pixels: list[np.ndarray] = []
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        self.pixels.append(pixels)
+        return self.scores.copy()
+
+
+@pytest.fixture
+def fake_engine() -> type[FakeEngine]:
+    return FakeEngine
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    """The committed bundle; read only."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def bundle(tiny: Path) -> Bundle:
+    return Bundle.open(tiny)
+
+
+@pytest.fixture
+def tiny_copy(tiny: Path, tmp_path: Path) -> Path:
+    """The committed bundle, to be changed at will."""
+    return Path(shutil.copytree(tiny, tmp_path / "copy.bundle"))
+
+
+@pytest.fixture
+def write_sealed(tiny_copy: Path) -> Callable[[bytes], Path]:
+    """Gives the copied bundle another bundle.json, with a seal that fits."""
+
+    def write(data: bytes) -> Path:
+        (tiny_copy / "bundle.json").write_bytes(data)
+        seal = f"{hashlib.sha256(data).hexdigest()}  bundle.json\n"
+        (tiny_copy / "bundle.json.sha256").write_text(seal)
+        return tiny_copy
+
+    return write
+
+
+@pytest.fixture
+def edit(tiny_copy: Path, write_sealed: Callable[[bytes], Path]) -> Callable[[Change], Path]:
+    """Changes the copied bundle's manifest and seals it again, as a forger would."""
+
+    def change_and_seal(change: Change) -> Path:
+        manifest = json.loads((tiny_copy / "bundle.json").read_bytes())
+        change(manifest)
+        return write_sealed(json.dumps(manifest).encode())
+
+    return change_and_seal
+
+
+@pytest.fixture
+def replace_file(tiny_copy: Path, edit: Callable[[Change], Path]) -> Callable[[str, bytes], Path]:
+    """Gives a file of the copied bundle other bytes; hash and size in the manifest fit."""
+
+    def replace(file: str, data: bytes) -> Path:
+        def change(manifest: dict[str, Any]) -> None:
+            stored = [*manifest["variants"], *manifest["golden"], manifest["labels_file"]]
+            (entry,) = [one for one in stored if one["file"] == file]
+            entry |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+        (tiny_copy / file).write_bytes(data)
+        return edit(change)
+
+    return replace
+
+
+@pytest.fixture(scope="session")
+def golden_frames(tiny: Path) -> list[np.ndarray]:
+    """uint8 BGR, in the manifest's order."""
+    return [cv2.imread(str(file)) for file in sorted((tiny / "golden").iterdir())]
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a video whose frame n has level 3n + 10 all over."""
+
+    def make(frames: int, fps: float = 25.0, name: str = "video.avi") -> Path:
+        path = tmp_path / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (64, 48))
+        for number in range(frames):
+            writer.write(np.full((48, 64, 3), 10 + 3 * number % 240, np.uint8))
+        writer.release()
+        return path
+
+    return make
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs code in a fresh interpreter outside the repository."""
+
+    def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ,
+            timeout=HANG_S,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def edgetl_run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `edgetl-run`; whatever happens, nobody may see a traceback."""
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgetl_runtime", *map(str, arguments)],
+            stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            timeout=HANG_S,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert "Exception ignored" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def start_edgetl_run(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
+    """Starts `edgetl-run` and leaves it running; the test ends it."""
+
+    def start(*arguments: object) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "edgetl_runtime", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
+
+    return start

@@ -1,0 +1,204 @@
+import cv2
+import numpy as np
+import pytest
+
+from edgetl_runtime.errors import FrameError
+from edgetl_runtime.preprocessing import Preprocessing, resize
+
+FITS = ("stretch", "crop", "pad")
+
+
+def draw_scene(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """What a camera gives: shading, shapes with edges, fine texture, all a little blurred."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    shading = 90 + 60 * np.sin(x / width * 5) + 40 * np.cos(y / height * 4)
+    picture = np.dstack([shading, shading[::-1], shading[:, ::-1]]).clip(0, 255).astype(np.uint8)
+    for _ in range(30):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        radius = int(rng.integers(3, max(4, height // 5)))
+        cv2.circle(picture, centre, radius, rng.integers(0, 256, 3).tolist(), -1, cv2.LINE_AA)
+    noise = cv2.GaussianBlur(rng.normal(0, 25, picture.shape).astype(np.float32), (0, 0), 1)
+    return cv2.GaussianBlur((picture + noise).clip(0, 255).astype(np.uint8), (0, 0), 1.2)
+
+
+def draw_checkerboard(size_px: int) -> np.ndarray:
+    """Single black and white pixels."""
+    board = (np.indices((size_px, size_px)).sum(0) % 2 * 255).astype(np.uint8)
+    return np.dstack([board] * 3)
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    return draw_scene(640, 480)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 3), (1, 20000, 3), (20000, 1, 3), (3000, 4000, 3), (31, 33, 3), (480, 640)]
+)
+def test_every_frame_becomes_the_models_input(fit, shape):
+    pixels = Preprocessing(40, 24, fit=fit).apply(np.full(shape, 70, np.uint8))
+    assert pixels.shape == (24, 40, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("size_px", [(64, 48), (32, 32), (96, 96)])
+def test_a_red_bgr_frame_comes_out_red_in_rgb(size_px):
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 2] = 255
+    assert (Preprocessing(*size_px).apply(red) == (255, 0, 0)).all()
+
+
+def test_a_grey_frame_has_three_equal_channels(scene):
+    grey = scene[..., 0]
+    pixels = Preprocessing(32, 32).apply(grey)
+    assert (pixels == pixels[..., :1]).all()
+    assert np.array_equal(pixels, Preprocessing(32, 32).apply(np.dstack([grey] * 3)))
+    assert np.array_equal(pixels, Preprocessing(32, 32).apply(grey[..., np.newaxis]))
+
+
+def test_the_alpha_channel_of_a_frame_is_ignored(scene):
+    alpha = np.random.default_rng(0).integers(0, 256, scene.shape[:2], dtype=np.uint8)
+    apply = Preprocessing(32, 32).apply
+    assert np.array_equal(apply(np.dstack([scene, alpha])), apply(scene))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint16),
+        np.zeros((8, 8, 2), np.uint8),
+        np.zeros((8, 8, 5), np.uint8),
+        np.zeros((1, 8, 8, 3), np.uint8),
+        np.zeros(8, np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros((8, 0), np.uint8),
+        None,
+        "frame.png",
+        [[1, 2], [3, 4]],
+    ],
+)
+def test_what_is_no_frame_is_refused(frame):
+    with pytest.raises(FrameError, match="a frame must be"):
+        Preprocessing(32, 32).apply(frame)
+
+
+@pytest.mark.parametrize("size_px", [(0, 32), (32, -1), (4097, 32)])
+def test_a_size_that_no_model_has_is_refused(size_px):
+    with pytest.raises(ValueError, match="input size must be"):
+        Preprocessing(*size_px)
+
+
+def test_stretch_keeps_all_of_the_frame():
+    frame = np.zeros((40, 80, 3), np.uint8)
+    frame[:, 40:] = 200
+    pixels = Preprocessing(20, 20).apply(frame)
+    assert (pixels[:, :10] == 0).all()
+    assert (pixels[:, 10:] == 200).all()
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_crop_keeps_the_centre(upright):
+    frame = np.full((40, 80, 3), 255, np.uint8)
+    frame[:, 20:60] = 50
+    frame = frame.transpose(1, 0, 2) if upright else frame
+    assert (Preprocessing(20, 20, fit="crop").apply(frame) == 50).all()
+
+
+def test_crop_keeps_the_largest_part_of_the_inputs_aspect_ratio():
+    ramp = np.broadcast_to(np.arange(80, dtype=np.uint8)[:, None, None], (80, 80, 3))
+    pixels = Preprocessing(80, 40, fit="crop").apply(ramp)
+    assert pixels[:, 0, 0].tolist() == list(range(20, 60))
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_pad_keeps_the_whole_frame_between_grey_bars(upright):
+    frame = np.full((40, 80, 3), 200, np.uint8)
+    frame = frame.transpose(1, 0, 2) if upright else frame
+    pixels = Preprocessing(40, 40, fit="pad").apply(frame)
+    pixels = pixels.transpose(1, 0, 2) if upright else pixels
+    assert (pixels[:10] == 128).all()
+    assert (pixels[10:30] == 200).all()
+    assert (pixels[30:] == 128).all()
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_frame_of_the_exact_size_is_only_reordered(fit, scene):
+    frame = scene[:96, :128]
+    assert np.array_equal(Preprocessing(128, 96, fit=fit).apply(frame), frame[..., ::-1])
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("size_px", [(640, 480), (64, 64), (700, 700)])
+def test_the_frame_is_never_modified_nor_handed_on(fit, size_px, scene):
+    frame = scene.copy()
+    Preprocessing(*size_px, fit=fit).apply(frame)[:] = 0
+    assert np.array_equal(frame, scene)
+
+
+@pytest.mark.parametrize("view", ["[::-1]", "[:, ::-1]", "[..., ::-1]", "[::2, ::3]"])
+def test_a_view_gives_the_same_as_its_copy(view, scene):
+    frame = eval(f"scene{view}", {"scene": scene})
+    apply = Preprocessing(64, 64).apply
+    assert np.array_equal(apply(frame), apply(np.ascontiguousarray(frame)))
+
+
+@pytest.mark.parametrize("size_px", [(640, 480), (1280, 720), (1920, 1080), (4000, 3000)])
+def test_shrinking_is_within_half_a_level_of_exact_area_averaging(size_px):
+    scene = draw_scene(*size_px)
+    exact = cv2.resize(scene, (224, 224), interpolation=cv2.INTER_AREA)
+    assert np.abs(resize(scene, 224, 224).astype(int) - exact).mean() <= 0.5
+
+
+@pytest.mark.parametrize("factor", range(2, 21, 2))
+def test_a_checkerboard_shrinks_to_even_grey(factor):
+    pixels = Preprocessing(16, 16).apply(draw_checkerboard(16 * factor))
+    assert np.abs(pixels.astype(int) - 127.5).max() <= 1
+
+
+@pytest.mark.parametrize("factor", range(9, 21, 2))
+def test_a_checkerboard_shrinks_to_even_grey_by_odd_factors_too(factor):
+    pixels = Preprocessing(16, 16).apply(draw_checkerboard(16 * factor))
+    assert np.abs(pixels.astype(int) - 127.5).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [3, 5, 7])
+def test_a_checkerboard_loses_three_quarters_of_its_contrast_by_small_odd_factors(factor):
+    pixels = Preprocessing(16, 16).apply(draw_checkerboard(16 * factor))
+    assert np.abs(pixels.astype(int) - 127.5).max() <= 127.5 / 4
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_no_pixel_of_a_panorama_is_skipped(upright):
+    # One white line in 20: its share of light arrives wherever it stands.
+    for offset in range(20):
+        frame = np.zeros((48, 20 * 32, 3), np.uint8)
+        frame[:, offset::20] = 255
+        frame = frame.transpose(1, 0, 2) if upright else frame
+        assert Preprocessing(32, 32).apply(frame).mean() > 0
+
+
+def test_enlarging_is_smooth():
+    small = draw_scene(40, 30)
+    large = resize(small, 160, 120).astype(int)
+    cubic, nearest = (
+        cv2.resize(small, (160, 120), interpolation=rule)
+        for rule in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
+    )
+    assert np.abs(large - cubic).mean() < np.abs(large - nearest).mean() / 4
+
+
+def test_a_frame_may_shrink_along_one_axis_and_grow_along_the_other(scene):
+    frame = scene[:20]
+    pixels = resize(frame, 64, 64).astype(int)
+    exact = cv2.resize(frame, (64, 20), interpolation=cv2.INTER_AREA)
+    smooth = cv2.resize(exact, (64, 64), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(pixels - smooth).mean() <= 2
+
+
+def test_two_calls_give_the_same_pixels(scene):
+    apply = Preprocessing(64, 48, fit="pad").apply
+    assert np.array_equal(apply(scene), apply(scene))

@@ -1,0 +1,213 @@
+import signal
+import threading
+
+import pytest
+
+from edgetl_runtime.errors import StorageError
+from edgetl_runtime.storage import check_replaceable, staged_folder, write_file
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from edgetl_runtime.errors import StorageError
+from edgetl_runtime.storage import staged_folder, write_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+"""
+WRITE = """
+try:
+    write_file(Path(sys.argv[1]), bytes(5000))
+except StorageError as error:
+    sys.exit(f"refused: {error}")
+"""
+FILL = """
+try:
+    with staged_folder(Path(sys.argv[1]), marker="mark", overwrite=True) as folder:
+        (folder / "mark").write_bytes(bytes(5000))
+except StorageError as error:
+    sys.exit(f"refused: {error}")
+"""
+KILLED_WRITE = """
+import os, sys
+from pathlib import Path
+from edgetl_runtime.storage import write_file
+os.replace = lambda *names: os.kill(os.getpid(), 9)
+write_file(Path(sys.argv[1]), b"new")
+"""
+KILLED_FOLDER = """
+import os, sys
+from pathlib import Path
+from edgetl_runtime.storage import staged_folder
+with staged_folder(Path(sys.argv[1]), marker="mark", overwrite=True) as folder:
+    (folder / "mark").write_text("new")
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def ours(tmp_path):
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    (folder / "mark").write_text("old")
+    (folder / "stale").touch()
+    return folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "file"
+    write_file(path, b"old")
+    write_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_others_may_read_a_written_file(tmp_path):
+    write_file(tmp_path / "file", b"")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_reader_sees_the_old_or_the_new_file_never_a_part(tmp_path):
+    path, states, done = tmp_path / "file", (b"a" * 300_000, b"b" * 300_000), threading.Event()
+    write_file(path, states[0])
+    seen = set()
+
+    def read():
+        while not done.is_set():
+            seen.add(path.read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(40):
+        write_file(path, states[number % 2])
+    done.set()
+    reader.join()
+    assert seen <= set(states)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(StorageError, match="missing/file"):
+        write_file(tmp_path / "missing" / "file", b"new")
+
+
+def test_a_folder_in_the_way_of_a_file_stays(tmp_path, ours):
+    with pytest.raises(StorageError, match="cannot write"):
+        write_file(ours, b"new")
+    assert names(tmp_path) == ["ours"]
+    assert names(ours) == ["mark", "stale"]
+
+
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_temporary(tmp_path, run_python):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    done = run_python(FULL_DISK + WRITE, path)
+    assert "refused: cannot write" in done.stderr
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_kill_before_the_rename_keeps_the_old_file(tmp_path, run_python):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    assert run_python(KILLED_WRITE, path).returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+
+
+def test_a_staged_folder_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "deep" / "new"
+    with staged_folder(target, marker="mark") as folder:
+        (folder / "mark").write_text("new")
+        assert not target.exists()
+    assert (target / "mark").read_text() == "new"
+    assert names(tmp_path / "deep") == ["new"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_leaves_nothing(error, tmp_path):
+    with pytest.raises(error), staged_folder(tmp_path / "new", marker="mark") as folder:
+        (folder / "mark").write_text("new")
+        raise error
+    assert names(tmp_path) == []
+
+
+def test_an_exception_keeps_the_folder_that_was_to_be_replaced(tmp_path, ours):
+    with (
+        pytest.raises(ZeroDivisionError),
+        staged_folder(ours, marker="mark", overwrite=True) as folder,
+    ):
+        (folder / "mark").write_text("new")
+        raise ZeroDivisionError
+    assert (ours / "mark").read_text() == "old"
+    assert names(tmp_path) == ["ours"]
+
+
+def test_a_kill_leaves_the_target_untouched(ours, run_python):
+    assert run_python(KILLED_FOLDER, ours).returncode == -signal.SIGKILL
+    assert (ours / "mark").read_text() == "old"
+    assert names(ours) == ["mark", "stale"]
+
+
+def test_a_full_disk_leaves_the_target_untouched(tmp_path, ours, run_python):
+    done = run_python(FULL_DISK + FILL, ours)
+    assert "refused: cannot write" in done.stderr
+    assert (ours / "mark").read_text() == "old"
+    assert names(tmp_path) == ["ours"]
+
+
+def test_overwrite_replaces_the_whole_folder(tmp_path, ours):
+    with staged_folder(ours, marker="mark", overwrite=True) as folder:
+        (folder / "mark").write_text("new")
+    assert names(ours) == ["mark"]
+    assert (ours / "mark").read_text() == "new"
+    assert names(tmp_path) == ["ours"]
+
+
+def test_an_existing_folder_is_refused_without_overwrite(ours):
+    with (
+        pytest.raises(StorageError, match="--overwrite"),
+        staged_folder(ours, marker="mark"),
+    ):
+        pytest.fail("the block ran")
+    assert (ours / "mark").read_text() == "old"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_foreign_folder_is_never_replaced(overwrite, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").touch()
+    with (
+        pytest.raises(StorageError, match="something else"),
+        staged_folder(tmp_path / "photos", marker="mark", overwrite=overwrite),
+    ):
+        pytest.fail("the block ran")
+    assert names(tmp_path / "photos") == ["holiday.jpg"]
+
+
+def test_a_foreign_folder_that_appears_meanwhile_is_not_replaced(tmp_path):
+    target = tmp_path / "new"
+    with (
+        pytest.raises(StorageError, match="something else"),
+        staged_folder(target, marker="mark") as folder,
+    ):
+        (folder / "mark").touch()
+        target.mkdir()
+        (target / "holiday.jpg").touch()
+    assert names(target) == ["holiday.jpg"]
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "new").mkdir()
+    with staged_folder(tmp_path / "new", marker="mark") as folder:
+        (folder / "mark").touch()
+    assert names(tmp_path / "new") == ["mark"]
+
+
+def test_a_file_or_a_dangling_link_is_never_replaced(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(StorageError, match="something else"):
+            check_replaceable(tmp_path / name, marker="mark", overwrite=True)
