@@ -1,0 +1,259 @@
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from edgetl_runtime import classifier as classifier_module
+from edgetl_runtime.bundle import Bundle, encode_manifest, encode_seal
+from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.errors import BundleError
+
+TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
+FILES = sorted(str(file.relative_to(TINY)) for file in TINY.rglob("*") if file.is_file())
+OPEN_AS_NOBODY = """
+import os, sys
+from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.errors import BundleError
+if os.geteuid() == 0:
+    os.seteuid(65534)
+try:
+    Bundle.open(sys.argv[1])
+except BundleError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_the_committed_bundle_opens(tiny):
+    bundle = Bundle.open(tiny)
+    assert bundle.labels == ("gear", "spring", "washer")
+    assert len(bundle.manifest.variants) == 4
+    assert {stored.file for stored in bundle.files} == set(FILES) - {
+        "bundle.json",
+        "bundle.json.sha256",
+    }
+
+
+def test_a_bundle_opens_by_a_relative_path_and_through_a_link(tiny, tmp_path, monkeypatch):
+    (tmp_path / "current").symlink_to(tiny)
+    monkeypatch.chdir(tmp_path)
+    assert Bundle.open("current").labels == Bundle.open(tiny).labels
+
+
+def test_the_format_is_frozen_byte_for_byte(tiny, bundle):
+    data = (tiny / "bundle.json").read_bytes()
+    assert encode_manifest(bundle.manifest) == data
+    assert encode_seal(data) == (tiny / "bundle.json.sha256").read_bytes()
+
+
+def test_labels_txt_lists_the_labels(bundle):
+    assert bundle.read(bundle.manifest.labels_file).decode().split() == list(bundle.labels)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_bundle_with_a_flipped_bit_is_refused(file, tiny_copy):
+    flip_a_bit(tiny_copy / file)
+    with pytest.raises(BundleError, match=r"damaged|differs"):
+        Bundle.open(tiny_copy)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_bundle_with_a_cut_file_is_refused(file, tiny_copy):
+    data = (tiny_copy / file).read_bytes()
+    (tiny_copy / file).write_bytes(data[:-1])
+    with pytest.raises(BundleError, match=r"damaged|it was cut"):
+        Bundle.open(tiny_copy)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_bundle_with_a_missing_file_is_refused_and_the_file_is_named(file, tiny_copy):
+    (tiny_copy / file).unlink()
+    with pytest.raises(BundleError, match=Path(file).name):
+        Bundle.open(tiny_copy)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_bad_bytes_never_reach_an_engine(file, tiny_copy, monkeypatch):
+    monkeypatch.setattr(classifier_module, "open_engine", lambda *_: pytest.fail("was called"))
+    flip_a_bit(tiny_copy / file)
+    with pytest.raises(BundleError):
+        Classifier.open(tiny_copy)
+
+
+def test_a_file_changed_after_the_bundle_was_opened_never_reaches_an_engine(tiny_copy):
+    bundle = Bundle.open(tiny_copy)
+    flip_a_bit(tiny_copy / "litert-int8.tflite")
+    with pytest.raises(BundleError, match="damaged"):
+        Classifier.open(bundle, variant="litert-int8")
+
+
+@pytest.mark.parametrize("path", ["missing", "file", "folder"])
+def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BundleError, match="give a folder that `edgetl export` wrote"):
+        Bundle.open(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(2, "upgrade edgetl-runtime"), (0, "edgetl export")]
+)
+def test_another_format_is_refused_with_the_remedy(version, remedy, edit):
+    with pytest.raises(BundleError, match=f"format {version}, .*{remedy}"):
+        Bundle.open(edit(lambda manifest: manifest.update(format_version=version)))
+
+
+def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit):
+    with pytest.raises(BundleError, match="upgrade edgetl-runtime"):
+        Bundle.open(edit(lambda manifest: manifest.update(format_version=2, sound="yes")))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: m.update(sound="yes"), "sound"),
+        (lambda m: m["preprocessing"].update(mean=[1, 2, 3]), "mean"),
+        (lambda m: m["variants"][0].update(delegate="gpu"), "delegate"),
+        (lambda m: m.pop("labels"), "labels"),
+        (lambda m: m["preprocessing"].update(resize="lanczos"), "lanczos"),
+        (lambda m: m["preprocessing"].update(color="bgr"), "bgr"),
+        (lambda m: m["preprocessing"].update(width_px=0), "input size"),
+        (lambda m: m["preprocessing"].update(width_px=64), "preprocessing makes"),
+        (lambda m: m["calibration"].update(temperature=0), "temperature"),
+        (lambda m: m["calibration"].update(reject_threshold=2), "reject_threshold"),
+        (lambda m: m["variants"][0].update(engine="tensorrt"), "tensorrt"),
+        (lambda m: m["variants"][0].update(sha256="0"), "sha256"),
+        (lambda m: m["variants"][0].update(golden_tolerance=0), "golden_tolerance"),
+        (lambda m: m["variants"][0]["golden_scores"].pop(), "golden scores"),
+        (lambda m: m["variants"][0]["golden_scores"][0].pop(), "golden scores"),
+        (lambda m: m.update(variants=[]), "no model"),
+        (lambda m: m.update(format_version="1"), "format_version"),
+        (lambda m: m.pop("format_version"), "format_version"),
+    ],
+)
+def test_a_sealed_manifest_that_does_not_fit_is_refused(change, reason, edit):
+    with pytest.raises(BundleError, match=reason):
+        Bundle.open(edit(change))
+
+
+@pytest.mark.parametrize("labels", [["gear", "nut"], ["gear", "spring", "washer", "nut"]])
+def test_a_wrong_number_of_labels_is_refused(labels, edit):
+    with pytest.raises(BundleError, match=f"{len(labels)} labels but .* has 3 outputs"):
+        Bundle.open(edit(lambda manifest: manifest.update(labels=labels)))
+
+
+@pytest.mark.parametrize(
+    "labels", [["gear", "gear", "nut"], ["gear"], ["gear", "", "nut"], ["gear", " ", "nut"]]
+)
+def test_labels_that_name_nothing_are_refused(labels, edit):
+    with pytest.raises(BundleError, match="two or more, different and not empty"):
+        Bundle.open(edit(lambda manifest: manifest.update(labels=labels)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../labels.txt", "a/../../labels.txt", "/etc/passwd", "..\\labels.txt", "C:/labels.txt"),
+        *("./labels.txt", "golden//0.png", "labels.txt\x00", ""),
+    ],
+)
+def test_an_unsafe_path_is_refused(path, edit, tiny_copy):
+    # The file is there, and its hash is right.
+    shutil.copy(tiny_copy / "labels.txt", tiny_copy.parent)
+    with pytest.raises(BundleError, match="unsafe path"):
+        Bundle.open(edit(lambda manifest: manifest["labels_file"].update(file=path)))
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "golden"])
+def test_a_link_out_of_the_bundle_is_refused(name, tiny_copy):
+    outside = (tiny_copy / name).rename(tiny_copy.parent / name)
+    (tiny_copy / name).symlink_to(outside)
+    with pytest.raises(BundleError, match="no plain file"):
+        Bundle.open(tiny_copy)
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "bundle.json", "bundle.json.sha256"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(name, tiny_copy):
+    (tiny_copy / name).unlink()
+    os.mkfifo(tiny_copy / name)
+    with pytest.raises(BundleError, match="no plain file"):
+        Bundle.open(tiny_copy)
+
+
+def test_a_file_that_may_not_be_read_is_refused(tiny, run_python):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        copy = Path(shutil.copytree(tiny, Path(folder) / "copy.bundle"))
+        (copy / "labels.txt").chmod(0)
+        done = run_python(OPEN_AS_NOBODY, copy)
+    assert "refused: " in done.stderr
+    assert "labels.txt cannot be read (Permission denied)" in done.stderr
+
+
+def test_invalid_utf8_is_refused(tiny, write_sealed):
+    data = (tiny / "bundle.json").read_bytes().replace(b'"gear"', b'"g\xff\xfer"', 1)
+    with pytest.raises(BundleError, match="not as expected"):
+        Bundle.open(write_sealed(data))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"[]", b"{", b"[" * 500_000, b'{"a":' * 500_000, b"\x00" * 100]
+)
+def test_json_that_is_no_manifest_is_refused(data, write_sealed):
+    with pytest.raises(BundleError, match="not as expected"):
+        Bundle.open(write_sealed(data))
+
+
+def test_a_deeply_nested_unknown_key_is_refused(tiny, write_sealed):
+    data = (tiny / "bundle.json").read_bytes().strip()
+    bomb = b',"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+    with pytest.raises(BundleError, match="not as expected"):
+        Bundle.open(write_sealed(data[:-1] + bomb))
+
+
+def test_a_manifest_of_20_megabytes_is_refused(tiny, write_sealed):
+    data = (tiny / "bundle.json").read_bytes() + b" " * 20_000_000
+    with pytest.raises(BundleError, match="larger than any real one"):
+        Bundle.open(write_sealed(data))
+
+
+def test_a_forged_size_is_refused(edit):
+    with pytest.raises(BundleError, match="has 19 bytes, expected 20"):
+        Bundle.open(edit(lambda manifest: manifest["labels_file"].update(bytes=20)))
+
+
+def test_the_first_variant_is_the_default(bundle):
+    assert bundle.variant() == bundle.manifest.variants[0]
+
+
+def test_a_variant_is_found_by_name_and_by_engine(bundle):
+    assert bundle.variant("onnx-float32").name == "onnx-float32"
+    assert bundle.variant(engine="onnx").engine == "onnx"
+    assert bundle.variant("litert-float32", engine="litert").precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"), [("litert-int4", None), (None, "tensorrt"), ("litert-int8", "onnx")]
+)
+def test_an_unknown_variant_is_refused_and_those_present_are_listed(name, engine, bundle):
+    with pytest.raises(BundleError, match="it has: ") as error:
+        bundle.variant(name, engine=engine)
+    assert all(variant.name in str(error.value) for variant in bundle.manifest.variants)
+
+
+def test_an_opened_bundle_cannot_be_changed(bundle):
+    with pytest.raises(AttributeError):
+        bundle.manifest.labels = ("a", "b")
+
+
+def test_the_manifest_is_plain_json_with_sorted_keys(tiny):
+    text = (tiny / "bundle.json").read_text()
+    assert list(json.loads(text)) == sorted(json.loads(text))

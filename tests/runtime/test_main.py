@@ -1,0 +1,284 @@
+import json
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+PREDICTION_KEYS = {
+    *("source", "frame", "label", "score", "top", "preprocess_ms", "invoke_ms", "age_ms")
+}
+PERCENTILES = {"p50", "p90", "p99"}
+
+
+def parse(done):
+    """The objects on stdout, one a line; anything else there fails."""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def frame(tiny):
+    return tiny / "golden" / "1.png"
+
+
+@pytest.fixture
+def forged(edit):
+    """Whole by its hashes, but its golden scores are not what the models put out."""
+    return edit(lambda manifest: manifest["variants"][0]["golden_scores"][2].reverse())
+
+
+@pytest.fixture
+def damaged(tiny_copy):
+    data = bytearray((tiny_copy / "litert-int8.tflite").read_bytes())
+    data[500] ^= 1
+    (tiny_copy / "litert-int8.tflite").write_bytes(data)
+    return tiny_copy
+
+
+def test_verify_says_ok(tiny, edgetl_run):
+    done = edgetl_run("verify", tiny)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tiny}: ok, ")
+
+
+def test_verify_prints_one_json_object(tiny, edgetl_run):
+    done = edgetl_run("verify", tiny, "--json")
+    (result,) = parse(done)
+    assert result["ok"] is True
+    assert result["failures"] == []
+    assert "litert-int8 on golden/0.png" in result["checked"]
+
+
+def test_verify_ends_with_3_when_the_golden_frames_are_not_reproduced(forged, edgetl_run):
+    done = edgetl_run("verify", forged, "--json")
+    (result,) = parse(done)
+    assert done.returncode == 3
+    assert result["ok"] is False
+    assert "golden/2.png" in result["failures"][0]
+    assert result["failures"][0] in done.stderr
+
+
+def test_verify_ends_with_1_when_a_bit_is_flipped(damaged, edgetl_run):
+    done = edgetl_run("verify", damaged, "--json")
+    (result,) = parse(done)
+    assert done.returncode == 1
+    assert result["ok"] is False
+    assert "litert-int8.tflite is damaged" in result["failures"][0]
+
+
+@pytest.mark.parametrize("command", ["classify", "camera", "bench"])
+def test_no_command_runs_a_damaged_bundle(command, damaged, frame, edgetl_run):
+    done = edgetl_run(command, damaged, *([frame] if command == "classify" else []))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "edgetl-run: " in done.stderr
+    assert "is damaged" in done.stderr
+
+
+def test_classify_prints_one_json_object_a_picture(tiny, edgetl_run):
+    done = edgetl_run("classify", tiny, tiny / "golden", "--json", "--top", 2)
+    records = parse(done)
+    assert done.returncode == 0, done.stderr
+    assert [record["source"] for record in records] == [
+        str(file) for file in sorted((tiny / "golden").iterdir())
+    ]
+    for record in records:
+        assert set(record) == PREDICTION_KEYS
+        assert record["frame"] == 0
+        assert len(record["top"]) == 2
+        assert record["top"][0] == {"label": record["label"], "score": record["score"]}
+        assert record["preprocess_ms"] + record["invoke_ms"] <= record["age_ms"]
+
+
+def test_classify_names_the_label_for_people(tiny, frame, edgetl_run):
+    done = edgetl_run("classify", tiny, frame)
+    assert done.returncode == 0
+    assert f"{frame}#0  spring " in done.stdout
+
+
+def test_a_rejected_frame_has_no_label(edit, frame, edgetl_run):
+    folder = edit(lambda manifest: manifest["calibration"].update(reject_threshold=0.999))
+    (record,) = parse(edgetl_run("classify", folder, frame, "--json"))
+    assert record["label"] is None
+    assert record["score"] > 0
+    assert "(nothing known)" in edgetl_run("classify", folder, frame).stdout
+
+
+def test_classify_answers_every_frame_of_a_video(tiny, make_video, edgetl_run):
+    records = parse(edgetl_run("classify", tiny, make_video(8), "--json"))
+    assert [record["frame"] for record in records] == list(range(8))
+
+
+def test_a_broken_picture_in_a_folder_is_reported_and_the_others_are_classified(
+    tiny, tmp_path, edgetl_run
+):
+    folder = shutil.copytree(tiny / "golden", tmp_path / "photos")
+    (folder / "1.png").write_bytes(b"<html>404</html>")
+    (folder / "2.mp4").write_bytes(b"no video")
+    done = edgetl_run("classify", tiny, folder, "--json")
+    assert done.returncode == 0
+    assert [record["source"][-5:] for record in parse(done)] == ["0.png", "2.png", "3.png", "4.png"]
+    assert f"{folder / '1.png'}: not a picture" in done.stderr
+    assert f"cannot open {folder / '2.mp4'}" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["missing.png", "broken.png", "empty"])
+def test_a_bad_source_that_was_asked_for_ends_with_1_after_the_others(
+    name, tiny, frame, tmp_path, edgetl_run
+):
+    (tmp_path / "broken.png").touch()
+    (tmp_path / "empty").mkdir()
+    done = edgetl_run("classify", tiny, frame, tmp_path / name, frame, "--json")
+    assert done.returncode == 1
+    assert [record["source"] for record in parse(done)] == [str(frame), str(frame)]
+    assert name in done.stderr
+
+
+def test_a_folder_of_broken_pictures_only_ends_with_1(tiny, tmp_path, edgetl_run):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()
+    done = edgetl_run("classify", tiny, tmp_path / "photos")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("engine", ["litert", "onnx"])
+def test_the_engine_and_the_variant_can_be_chosen(engine, tiny, edgetl_run):
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+    options = ("--engine", engine, "--variant", f"{engine}-float32", "--threads", 1, "--runs", 1)
+    (report,) = parse(edgetl_run("bench", tiny, *options, "--json"))
+    assert (report["variant"], report["threads"]) == (f"{engine}-float32", 1)
+
+
+def test_an_unknown_variant_ends_with_1_and_lists_those_present(tiny, frame, edgetl_run):
+    done = edgetl_run("classify", tiny, frame, "--variant", "litert-int4")
+    assert done.returncode == 1
+    assert "it has: litert-int8" in done.stderr
+
+
+def test_camera_prints_one_json_object_a_frame(tiny, make_video, edgetl_run):
+    video = make_video(30)
+    done = edgetl_run("camera", tiny, "--source", video, "--max-frames", 3, "--json")
+    records = parse(done)
+    assert done.returncode == 0, done.stderr
+    assert len(records) == 3
+    assert all(set(record) == PREDICTION_KEYS for record in records)
+    assert {record["source"] for record in records} == {str(video)}
+    assert "3 answers" in done.stderr
+
+
+def test_camera_ends_with_0_when_the_video_ends(tiny, make_video, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", make_video(10, 50.0), "--json")
+    assert done.returncode == 0
+    assert parse(done)[-1]["frame"] == 9
+
+
+@pytest.mark.parametrize("source", ["7", "missing.mp4", "²"])
+def test_a_missing_camera_ends_with_1(source, tiny, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", source)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"edgetl-run: cannot open {source}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_a_signal_ends_the_camera_before_the_video_does(
+    number, code, tiny, make_video, start_edgetl_run
+):
+    fps, frames = 10.0, 300
+    process = start_edgetl_run("camera", tiny, "--source", make_video(frames, fps), "--json")
+    json.loads(process.stdout.readline())
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=frames / fps / 2)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+
+
+def test_bench_prints_one_json_object(tiny, edgetl_run):
+    done = edgetl_run("bench", tiny, "--runs", 7, "--frame-size", "320x240", "--json")
+    (report,) = parse(done)
+    assert done.returncode == 0, done.stderr
+    required = {"variant", "engine", "threads", "load_ms", "first_ms", "peak_rss_mib"}
+    assert required <= set(report)
+    for stage in ("preprocess_ms", "invoke_ms", "total_ms"):
+        assert set(report[stage]) == PERCENTILES
+        assert 0 < report[stage]["p50"] <= report[stage]["p90"] <= report[stage]["p99"]
+    assert (report["runs"], report["frame_px"]) == (7, [320, 240])
+
+
+def test_bench_adds_every_sample_on_request(tiny, edgetl_run):
+    (report,) = parse(edgetl_run("bench", tiny, "--runs", 4, "--json", "--raw"))
+    for stage in ("preprocess", "invoke", "total"):
+        assert len(report[f"{stage}_samples_ms"]) == 4
+
+
+def test_bench_prints_a_table_for_people(tiny, edgetl_run):
+    done = edgetl_run("bench", tiny, "--runs", 4)
+    rows = [line.split()[0] for line in done.stdout.splitlines()]
+    assert {"ms", "preprocess", "invoke", "total", "load"} <= set(rows)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("paint",),
+        ("verify",),
+        ("classify", "x.bundle"),
+        ("classify", "x.bundle", "a.png", "--engine", "tensorrt"),
+        ("classify", "x.bundle", "a.png", "--top", "0"),
+        ("classify", "x.bundle", "a.png", "--threads", "99999999999"),
+        ("camera", "x.bundle", "--size", "640"),
+        ("camera", "x.bundle", "--max-frames", "²"),
+        ("bench", "x.bundle", "--frame-size", "0x480"),
+        ("bench", "x.bundle", "--runs", "many"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments, edgetl_run):
+    done = edgetl_run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: edgetl-run" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "classify", "camera", "bench"])
+def test_what_is_no_bundle_ends_with_1(command, tmp_path, edgetl_run):
+    done = edgetl_run(command, tmp_path, *(["a.png"] if command == "classify" else []))
+    assert done.returncode == 1
+    assert "is no bundle" in done.stderr
+
+
+def test_help_and_version_need_no_bundle(edgetl_run):
+    assert "classify" in edgetl_run("--help").stdout
+    assert edgetl_run("--version").stdout.startswith("edgetl-run 0.")
+
+
+@pytest.mark.parametrize("command", ["classify", "camera"])
+def test_a_reader_that_goes_after_one_line_is_no_trouble(
+    command, tiny, make_video, start_edgetl_run
+):
+    video = make_video(200, 100.0)
+    arguments = (video,) if command == "classify" else ("--source", video)
+    process = start_edgetl_run(command, tiny, *arguments, "--json")
+    json.loads(process.stdout.readline())
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert "edgetl-run" not in errors
+    assert "Traceback" not in errors
+    assert "Exception ignored" not in errors
+
+
+def test_a_reader_that_was_never_there_is_no_trouble(tiny, edgetl_run):
+    with subprocess.Popen(["true"], stdin=subprocess.PIPE) as reader:
+        reader.wait()
+        done = edgetl_run("verify", tiny, stdout=reader.stdin.fileno())
+    assert "edgetl-run" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "classify"])
+def test_results_that_cannot_be_written_end_with_1(command, tiny, frame, edgetl_run):
+    with open("/dev/full", "w") as full:
+        done = edgetl_run(command, tiny, *([frame] if command == "classify" else []), stdout=full)
+    assert done.returncode == 1
+    assert "edgetl-run: cannot write the results" in done.stderr

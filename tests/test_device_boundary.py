@@ -1,0 +1,89 @@
+"""The device package stays light: what it imports, what it depends on, what it promises."""
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+import edgetl_runtime
+
+PACKAGE = Path(edgetl_runtime.__file__).parent
+MODULES = sorted(file.stem for file in PACKAGE.glob("*.py") if file.stem != "__init__")
+# What a board has no room for; `onnx` is the format's package, not the engine.
+HEAVY = {
+    *("tensorflow", "keras", "onnx", "tf2onnx", "h5py", "sklearn", "scipy", "matplotlib"),
+    *("PIL", "simplejpeg", "click", "rich", "jinja2", "platformdirs", "flatbuffers"),
+    *("edgetl", "edgetl_export"),
+}
+IMPORT_AND_LIST = """
+import importlib, json, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def imported_by(folder: Path, *names: str) -> set[str]:
+    """Top-level packages in a fresh interpreter, outside the repository, after the imports."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_AND_LIST, *names],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_no_module_of_the_device_imports_anything_heavy(tmp_path):
+    modules = [f"edgetl_runtime.{name}" for name in MODULES]
+    assert "edgetl_runtime.preprocessing" in modules
+    assert imported_by(tmp_path, *modules) & HEAVY == set()
+
+
+def test_no_engine_is_imported_before_one_is_chosen(tmp_path):
+    modules = [f"edgetl_runtime.{name}" for name in MODULES]
+    engines = {"ai_edge_litert", "tflite_runtime", "onnxruntime"}
+    assert imported_by(tmp_path, *modules) & engines == set()
+
+
+@pytest.mark.parametrize("name", ["edgetl_runtime", "edgetl_runtime.__main__"])
+def test_help_need_not_wait_for_numpy_and_opencv(name, tmp_path):
+    assert imported_by(tmp_path, name) & {"numpy", "cv2", "msgspec"} == set()
+
+
+def test_the_mandatory_dependencies_are_four():
+    mandatory = [line for line in requires("edgetl-runtime") if "extra ==" not in line]
+    names = {re.match(r"[\w-]+", line).group() for line in mandatory}
+    # One engine by platform; whoever adds a dependency decides that here.
+    assert names == {
+        *("numpy", "opencv-python-headless", "msgspec"),
+        *("ai-edge-litert", "tflite-runtime"),
+    }
+
+
+def test_no_platform_gets_two_engines():
+    (litert, tflite) = (
+        next(line for line in requires("edgetl-runtime") if line.startswith(name))
+        for name in ("ai-edge-litert", "tflite-runtime")
+    )
+    assert re.search(r"platform_machine != ['\"]armv7l['\"]", litert)
+    assert re.search(r"platform_machine == ['\"]armv7l['\"]", tflite)
+
+
+def test_the_public_names_are_frozen_and_each_resolves():
+    assert edgetl_runtime.__all__ == [
+        *("BenchmarkReport", "Bundle", "Classifier", "EdgetlError", "Prediction", "Preprocessing")
+    ]
+    for name in edgetl_runtime.__all__:
+        assert getattr(edgetl_runtime, name).__name__ == name
+        assert name in dir(edgetl_runtime)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Model'"):
+        _ = edgetl_runtime.Model
