@@ -46,7 +46,7 @@ def main() -> None:
         click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
         sys.exit(130)
     except OSError as error:
-        click.echo(f"edgetl: {error}; nothing that was there is lost", err=True)
+        click.echo(f"edgetl: {error}; is the disk full? Nothing that was there is lost", err=True)
         sys.exit(1)
     sys.exit(code or 0)
 
@@ -84,7 +84,7 @@ def cli() -> None:
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Passes over the photos.  [default: 12 for a head, 20 from scratch]",
+    help="Passes over the photos.  [default: until a head converges, 20 from scratch]",
 )
 @click.option(
     "--seed",

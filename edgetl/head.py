@@ -20,7 +20,7 @@ History = dict[str, list[float]]
 # Strengths of L2 on standardized features, from hardly any to very strong.
 WEIGHT_DECAYS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FOLDS = 4
-_CROSS_VALIDATION_EPOCHS = 12
+_LEAST_EPOCHS, _LEAST_STEPS = 12, 140
 _CROSS_VALIDATION_ROWS = 6000
 _BATCH_ROWS = 256
 _LEARNING_RATE = 3e-3
@@ -50,13 +50,18 @@ class Fitted(msgspec.Struct, frozen=True, eq=False):
     history: History
 
 
+def choose_epochs(rows: int) -> int:
+    """Passes over the rows that let Adam converge: more of them over few rows."""
+    return max(_LEAST_EPOCHS, -(-_LEAST_STEPS // -(-rows // _BATCH_ROWS)))
+
+
 def fit_head(
     rows: TrainingRows,
     validation: tuple[Array, Integers],
     classes: int,
     *,
-    epochs: int,
-    seed: int,
+    epochs: int | None = None,
+    seed: int = 0,
     track: Track = silent,
 ) -> Fitted:
     """Fits the head.
@@ -65,7 +70,7 @@ def fit_head(
         rows: The training part.
         validation: Features and classes of the validation part; only watched.
         classes: Number of labels.
-        epochs: Passes over the rows.
+        epochs: Passes over the rows; None: see `choose_epochs`.
         seed: Of folds, order and initial weights.
         track: Shows progress.
 
@@ -76,6 +81,7 @@ def fit_head(
     standard = (rows.features - mean) / scale
     decay = _choose_weight_decay(standard, rows, classes, seed=seed, track=track)
     everything = np.ones((len(standard), 1), np.float32)
+    epochs = epochs or choose_epochs(len(standard))
     stack = _Stack(standard.shape[1], classes, np.array([decay], np.float32), seed)
     watched = ((validation[0] - mean) / scale, validation[1])
     history = stack.fit(
@@ -115,7 +121,7 @@ def _choose_weight_decay(
         standard[kept],
         rows.classes[kept],
         masks,
-        _CROSS_VALIDATION_EPOCHS,
+        choose_epochs(len(kept)),
         "choosing weight decay",
         track,
     )

@@ -38,7 +38,6 @@ from edgetl_runtime.storage import check_replaceable, staged_folder
 if TYPE_CHECKING:
     import keras
 
-HEAD_EPOCHS = 12
 SCRATCH_EPOCHS = 20
 VIEWS = 1
 
@@ -50,7 +49,7 @@ class Options(msgspec.Struct, frozen=True):
         backbone: A name of the table.
         size_px: Side of the input; None: the backbone's own.
         weights: `imagenet`, `none` or a file.
-        epochs: None: 12 for a head, 20 for a whole network.
+        epochs: None: enough to converge for a head, 20 for a whole network.
         seed: Of split, folds, order and initial weights.
         val_fraction: Share of photos for validation.
         test_fraction: Share of photos for testing.
@@ -149,7 +148,7 @@ def _train_head(
         rows,
         validation,
         len(manifest.labels),
-        epochs=options.epochs or HEAD_EPOCHS,
+        epochs=options.epochs,
         seed=options.seed,
         track=track,
     )

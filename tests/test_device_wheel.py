@@ -34,6 +34,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+def test_the_device_runs_what_is_in_the_wheel(python, tmp_path):
+    done = run(python, "-P", "-c", "import edgetl_runtime as e; print(e.__file__)", cwd=tmp_path)
+    assert Path(done.stdout).is_relative_to(python.parents[1])
+
+
 def test_the_wheel_passes_the_devices_tests_alone(python, tmp_path):
     tests = (ROOT / "tests" / "runtime", "-q", "-p", "no:cacheprovider")
     done = run(python, "-P", "-m", "pytest", *tests, cwd=tmp_path)

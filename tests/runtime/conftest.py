@@ -150,6 +150,7 @@ def edgetl_run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
+            env={name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"},
             timeout=HANG_S,
             check=False,
         )

@@ -39,7 +39,7 @@ def test_the_board_names_processor_system_and_python():
         ("throttled=0x0", False),
         ("throttled=0x50000", True),
         ("throttled=0x1", True),
-        ("throttled=0x100", False),
+        ("throttled=0xfff0", False),
         ('error=1 error_msg="Command not registered"', None),
         ("VCHI initialization failed", None),
         ("", None),
