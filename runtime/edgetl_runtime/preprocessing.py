@@ -66,7 +66,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def resize(frame: Frame, width_px: int, height_px: int) -> Frame:
-    """Resizes a frame fast, without aliasing when it shrinks and smoothly when it grows.
+    """Resizes a frame fast, with little aliasing when it shrinks and smoothly when it grows.
 
     Shrinking by exact area averaging (INTER_AREA) costs more than a small int8 network.
     Linear interpolation to exactly twice the target followed by averaging 2x2 pixels stays
