@@ -7,7 +7,8 @@ EdgetlError
 ├── ExportError      a trained model cannot be converted
 ├── StorageError     a file or folder cannot be written
 ├── BundleError      a bundle is damaged, incomplete or of another format
-├── EngineError      an engine is missing or cannot run the model
+├── EngineError      an engine cannot run the model
+│   └── MissingEngineError   the engine is not installed
 ├── FrameError       a picture cannot be read or is no frame
 └── CameraError      a camera, stream or video does not deliver
 
@@ -44,7 +45,11 @@ class BundleError(EdgetlError):
 
 
 class EngineError(EdgetlError):
-    """An engine is missing or cannot run the model."""
+    """An engine cannot run the model."""
+
+
+class MissingEngineError(EngineError):
+    """The engine is not installed on this machine."""
 
 
 class FrameError(EdgetlError):

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgetl_runtime.bundle import Bundle, Variant
 from edgetl_runtime.engine import open_engine
-from edgetl_runtime.errors import EngineError, FrameError
+from edgetl_runtime.errors import EngineError, FrameError, MissingEngineError
 from edgetl_runtime.pictures import decode_picture
 from edgetl_runtime.prediction import Scores
 
@@ -47,10 +47,11 @@ def verify(bundle: Bundle) -> Verification:
     for variant in bundle.manifest.variants:
         try:
             found = replay(bundle, variant)
+        except MissingEngineError as error:
+            skipped.append(f"{variant.name}: {error}")
+            continue
         except (EngineError, FrameError) as error:
-            (skipped if "not installed" in str(error) else failures).append(
-                f"{variant.name}: {error}"
-            )
+            failures.append(f"{variant.name}: {error}")
             continue
         for number, scores in enumerate(found):
             checked.append(f"{variant.name} on {bundle.manifest.golden[number].file}")

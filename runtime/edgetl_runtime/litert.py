@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgetl_runtime.errors import EngineError
+from edgetl_runtime.errors import EngineError, MissingEngineError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec, check_tensor, only
@@ -61,7 +61,7 @@ def _find_package() -> tuple[str, Any]:
         except ModuleNotFoundError:
             continue
         return f"{distribution} {version(distribution)}", module
-    raise EngineError(
+    raise MissingEngineError(
         "this bundle needs LiteRT, which is not installed; "
         "install it with: pip install ai-edge-litert"
     )

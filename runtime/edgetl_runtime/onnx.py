@@ -5,7 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgetl_runtime.errors import EngineError
+from edgetl_runtime.errors import EngineError, MissingEngineError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec, check_tensor, only
@@ -65,7 +65,7 @@ def _import_runtime() -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise EngineError(
+        raise MissingEngineError(
             "this variant needs ONNX Runtime, which is not installed; "
             "install it with: pip install 'edgetl-runtime[onnx]'"
         ) from error
