@@ -275,13 +275,18 @@ def test_ctrl_c_in_the_middle_is_one_line_and_leaves_no_run(
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"EDGETL_CACHE": str(cache)},
+        # A shell that runs the tests in the background has told its children to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as child:
         give_up = time.monotonic() + 60
         while not list(cache.rglob("*.features")) and time.monotonic() < give_up:
             time.sleep(0.1)
         time.sleep(1)
         child.send_signal(signal.SIGINT)
-        printed, complaint = child.communicate(timeout=60)
+        try:
+            printed, complaint = child.communicate(timeout=60)
+        finally:
+            child.kill()
     assert child.returncode == 130
     assert printed == ""
     complaint = complaint.replace(LITERT_GREETING, "").strip()

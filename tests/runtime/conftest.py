@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,6 +173,8 @@ def start_edgetl_run(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
+            # A shell that runs the tests in the background has told its children to ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return start
