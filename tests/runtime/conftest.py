@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +163,12 @@ def edgetl_run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def start_edgetl_run(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Starts `edgetl-run` and leaves it running; the test ends it."""
+def start_edgetl_run(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts `edgetl-run` and leaves it running; the test ends it, or else the fixture does."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "edgetl_runtime", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -176,5 +177,11 @@ def start_edgetl_run(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
             # A shell that runs the tests in the background has told its children to ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        with process:
+            pass
