@@ -1,6 +1,7 @@
 """Export: a trained model becomes files, the files are measured, and a bundle is written."""
 
 import datetime
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -130,11 +131,15 @@ def _calibration_photos(trained: Trained) -> list[Path]:
 
 
 def _convert(trained: Trained, calibration: Sequence[Frame], track: Track) -> list[_File]:
+    @functools.cache
+    def convert_to_onnx() -> bytes:
+        return onnx.convert(trained.model)
+
     def convert(recipe: Recipe) -> bytes:
         if recipe.engine == "litert":
             model = litert.convert(trained.model, recipe.precision, calibration)
             return _with_metadata(trained, model)
-        model = onnx.convert(trained.model)
+        model = convert_to_onnx()
         if recipe.precision == "int8":
             model = onnx.quantize(model, calibration)
         return _with_onnx_labels(model, trained)
