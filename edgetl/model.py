@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.backbones import Backbone, build
+from edgetl.backbones import Backbone
 from edgetl_runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -86,11 +86,6 @@ def build_classifier(extractor: "keras.Model", classes: int) -> "keras.Model":
 
     scores = keras.layers.Dense(classes, activation="softmax", name="head")(extractor.output)
     return keras.Model(extractor.input, scores, name="classifier")
-
-
-def build_fresh_extractor(backbone: Backbone, size_px: int) -> "keras.Model":
-    """An extractor with random weights."""
-    return build_extractor(backbone, build(backbone, size_px), size_px)
 
 
 def _as_list(maps: object) -> list[object]:
