@@ -5,28 +5,25 @@ Each command parses, makes one call and prints. Heavy imports are inside the com
 stderr. Exit code 0: done, 1: our error, 2: usage, 3: ran, but a quality gate failed.
 """
 
-import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from edgetl import __version__
+from edgetl.commands.data import data
+from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, print_table, track
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
-    from edgetl.metrics import Metrics
     from edgetl.run import Run
     from edgetl_runtime.bundle import Bundle
 
-T = TypeVar("T")
 EXIT_GATE = 3
 _MAX_PIXELS = "200000000"
-_FOLDER = click.Path(path_type=Path)
 
 
 def main() -> None:
@@ -66,8 +63,8 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("data", type=_FOLDER)
-@click.option("--out", required=True, type=_FOLDER, help="Folder to write the run to.")
+@click.argument("data", type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, help="Folder to write the run to.")
 @click.option(
     "--backbone",
     default="mobilenet_v2_0.35",
@@ -130,16 +127,16 @@ def train(data: Path, out: Path, *, overwrite: bool, as_json: bool, **options: o
 
     Example: edgetl train photos --out runs/parts
     """
-    _load_tensorflow()
+    load_tensorflow()
     from edgetl.train import Options
     from edgetl.train import train as run_training
 
     options["size_px"] = options.pop("size")
-    run = run_training(data, out, Options(**options), overwrite=overwrite, track=_track)  # type: ignore[arg-type]
+    run = run_training(data, out, Options(**options), overwrite=overwrite, track=track)  # type: ignore[arg-type]
     if as_json:
-        _print_json(_train_record(run))
+        print_json(_train_record(run))
         return
-    _print_metrics(run.metrics)
+    print_metrics(run.metrics)
     seconds = run.file.seconds
     click.echo(
         f"validation top-1 {run.metrics.top1:.1%} on {run.metrics.examples} photos; "
@@ -151,8 +148,8 @@ def train(data: Path, out: Path, *, overwrite: bool, as_json: bool, **options: o
 
 
 @cli.command()
-@click.argument("model", type=_FOLDER)
-@click.argument("data", type=_FOLDER)
+@click.argument("model", type=FOLDER)
+@click.argument("data", type=FOLDER)
 @click.option("--variant", help="Of a bundle, such as litert-int8.")
 @click.option("--unseen", is_flag=True, help="Leave out photos that the run was trained on.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -161,14 +158,14 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
     Example: edgetl evaluate parts.bundle photos/test
     """
-    _load_tensorflow()
+    load_tensorflow()
     from edgetl.evaluate import evaluate as run_evaluation
 
-    result = run_evaluation(model, data, variant=variant, unseen=unseen, track=_track)
+    result = run_evaluation(model, data, variant=variant, unseen=unseen, track=track)
     if as_json:
-        _print_json(result.metrics)
+        print_json(result.metrics)
     else:
-        _print_metrics(result.metrics)
+        print_metrics(result.metrics)
         click.echo(f"top-1 {result.metrics.top1:.1%} on {result.metrics.examples} photos")
     if result.trained_on:
         click.echo(
@@ -179,8 +176,8 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
 
 @cli.command()
-@click.argument("run", type=_FOLDER)
-@click.option("--out", required=True, type=_FOLDER, help="Folder to write the bundle to.")
+@click.argument("run", type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, help="Folder to write the bundle to.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(run: Path, out: Path, *, overwrite: bool, as_json: bool) -> None:
@@ -188,13 +185,13 @@ def export(run: Path, out: Path, *, overwrite: bool, as_json: bool) -> None:
 
     Example: edgetl export runs/parts --out parts.bundle
     """
-    _load_tensorflow()
+    load_tensorflow()
     from edgetl.export import export as run_export
     from edgetl.run import Run
 
-    bundle = run_export(Run.open(run), out, overwrite=overwrite, track=_track)
+    bundle = run_export(Run.open(run), out, overwrite=overwrite, track=track)
     if as_json:
-        _print_json(_export_record(bundle))
+        print_json(_export_record(bundle))
         return
     _print_variants(bundle)
     click.echo(f"next: edgetl-run classify {out} PHOTO")
@@ -210,7 +207,7 @@ def backbones(*, as_json: bool) -> None:
     from edgetl.backbones import BACKBONES
 
     if as_json:
-        _print_json({"backbones": list(BACKBONES.values())})
+        print_json({"backbones": list(BACKBONES.values())})
         return
     rows = [
         (
@@ -224,11 +221,11 @@ def backbones(*, as_json: bool) -> None:
         for row in BACKBONES.values()
     ]
     header = ("backbone", "input px", "parameters M", "multiply-adds M", "quantizes", "licence")
-    _print_table(header, rows)
+    print_table(header, rows)
 
 
 @cli.command()
-@click.option("--out", default="edgetl-demo", show_default=True, type=_FOLDER, help="Folder.")
+@click.option("--out", default="edgetl-demo", show_default=True, type=FOLDER, help="Folder.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
@@ -236,15 +233,15 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
 
     Example: edgetl demo
     """
-    _load_tensorflow()
+    load_tensorflow()
     from edgetl.demo import GOAL_TOP1, run_demo, summarize
 
-    result = run_demo(out, overwrite=overwrite, track=_track)
+    result = run_demo(out, overwrite=overwrite, track=track)
     header = ("file", "bytes", "validation", "held-out", "video", "ms a frame")
     if as_json:
-        _print_json(_demo_record(result))
+        print_json(_demo_record(result))
     else:
-        _print_table(header, summarize(result))
+        print_table(header, summarize(result))
         click.echo(f"{result.run.spec.backbone}, {result.seconds:.0f} s; all of it is in {out}:")
         click.echo("  photos, held_out, bench.avi  what was drawn")
         click.echo("  run                          the trained model and its figures")
@@ -254,6 +251,9 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
     if not result.passed:
         click.echo(f"edgetl: not every file is above {GOAL_TOP1:.0%} or verified", err=True)
     return 0 if result.passed else EXIT_GATE
+
+
+cli.add_command(data)
 
 
 def _demo_record(result: "DemoResult") -> dict[str, object]:
@@ -318,36 +318,7 @@ def _print_variants(bundle: "Bundle") -> None:
         )
         for variant in bundle.manifest.variants
     ]
-    _print_table(("file", "bytes", "top-1", "drop (points)", "agreement"), rows)
-
-
-def _print_metrics(metrics: "Metrics") -> None:
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
-
-    rows = [
-        (
-            label,
-            share(one.precision),
-            share(one.recall),
-            share(one.specificity),
-            str(one.support),
-            " ".join(map(str, metrics.confusion[n])),
-        )
-        for n, (label, one) in enumerate(metrics.classes.items())
-    ]
-    header = ("class", "precision", "recall", "specificity", "photos", "named as (same order)")
-    _print_table(header, rows)
-
-
-def _print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    print_table(("file", "bytes", "top-1", "drop (points)", "agreement"), rows)
 
 
 def _note_skipped(run: "Run") -> None:
@@ -356,43 +327,6 @@ def _note_skipped(run: "Run") -> None:
         click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
     if len(skipped) > 5:
         click.echo(f"edgetl: {len(skipped) - 5} more skipped; see manifest.json", err=True)
-
-
-def _print_json(record: object) -> None:
-    import msgspec
-
-    click.echo(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
-
-
-def _load_tensorflow() -> None:
-    """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
-    from rich.console import Console
-
-    from edgetl_export.native import divert_stderr
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        console.print("[dim]loading TensorFlow[/dim]", end="\r")
-    with divert_stderr():
-        import tensorflow  # noqa: F401
-    for name in ("tensorflow", "absl"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
-    """Shows a progress bar on stderr, where a person looks at it."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    yield from track(
-        items,
-        description,
-        total=total,
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
 
 
 if __name__ == "__main__":

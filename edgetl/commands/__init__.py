@@ -1,0 +1,1 @@
+"""The larger commands of `edgetl`, one module a command or group."""

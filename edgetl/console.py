@@ -1,0 +1,86 @@
+"""What the commands share: tables, JSON, progress bars, and the wait for TensorFlow."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgetl.metrics import Metrics
+
+T = TypeVar("T")
+FOLDER = click.Path(path_type=Path)
+
+
+def print_metrics(metrics: "Metrics") -> None:
+    """Prints the figures of each class and the confusion matrix."""
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    rows = [
+        (
+            label,
+            share(one.precision),
+            share(one.recall),
+            share(one.specificity),
+            str(one.support),
+            " ".join(map(str, metrics.confusion[n])),
+        )
+        for n, (label, one) in enumerate(metrics.classes.items())
+    ]
+    header = ("class", "precision", "recall", "specificity", "photos", "named as (same order)")
+    print_table(header, rows)
+
+
+def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Prints a plain table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def print_json(record: object) -> None:
+    """Prints one JSON object on stdout."""
+    import msgspec
+
+    click.echo(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
+    from rich.console import Console
+
+    from edgetl_export.native import divert_stderr
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print("[dim]loading TensorFlow[/dim]", end="\r")
+    with divert_stderr():
+        import tensorflow  # noqa: F401
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    """Shows a progress bar on stderr, where a person looks at it."""
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    yield from progress.track(
+        items,
+        description,
+        total=total,
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
