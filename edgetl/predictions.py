@@ -1,0 +1,33 @@
+"""What a trained model says about each photo of a part of its data set."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.manifest import Split
+
+
+class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one part.
+
+    Attributes:
+        split: `val` or `test`.
+        paths: Of the photos, relative to the data folder.
+        truth: Index of each photo's label.
+        scores: Probabilities 0..1, one list of (classes,) for each photo.
+    """
+
+    split: Split
+    paths: tuple[str, ...]
+    truth: tuple[int, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """float32 (photos, classes)."""
+        return np.array(self.scores, np.float32)
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """int64 (photos,): index of the true label."""
+        return np.array(self.truth, np.int64)
