@@ -106,6 +106,48 @@ def _standardization(features: Array) -> tuple[Array, Array]:
     return mean.astype(np.float32), np.maximum(deviation, floor).astype(np.float32)
 
 
+def predict_out_of_fold(
+    features: Array,
+    classes: Integers,
+    groups: Integers,
+    count: int,
+    *,
+    weight_decay: float = 0.03,
+    seed: int = 0,
+    track: Track = silent,
+) -> Array:
+    """Predicts every row by a head that did not learn from it, nor from its group.
+
+    Args:
+        features: float32 (rows, features).
+        classes: int64 (rows,): index of the label.
+        groups: int64 (rows,): rows of one group stay in one fold.
+        count: Number of labels.
+        weight_decay: L2 strength on standardized features.
+        seed: Of folds, order and initial weights.
+        track: Shows progress.
+
+    Returns:
+        Probabilities, float32 (rows, count).
+    """
+    mean, scale = _standardization(features)
+    standard = (features - mean) / scale
+    folds = _assign_folds(classes, groups, np.random.default_rng(seed))
+    masks = (folds[:, np.newaxis] != np.arange(FOLDS)).astype(np.float32)
+    decays = np.full(FOLDS, weight_decay, np.float32)
+    stack = _Stack(features.shape[1], count, decays, seed)
+    epochs = choose_epochs(len(standard))
+    stack.fit(standard, classes, masks, epochs, "predicting out of fold", track)
+    logits = stack.logits(standard)[np.arange(len(standard)), folds]
+    return _softmax(logits)
+
+
+def _softmax(logits: Array) -> Array:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    scores: Array = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return scores
+
+
 def _choose_weight_decay(
     standard: Array, rows: TrainingRows, classes: int, *, seed: int, track: Track
 ) -> float:
