@@ -1,30 +1,34 @@
 """The feature cache: rows of numbers by key, in files that any kill leaves whole.
 
-A cache is a folder of shards. A shard is one file, written aside and renamed: a line of JSON
-(keys, width, SHA-256 of the numbers), then the numbers, float32, row by row. Runs that share a
+A cache is a folder of shards. A shard is one sealed file: keys and width, then the numbers, row
+by row. Shards are mapped into memory, so that a cache may be larger than it. Runs that share a
 folder add shards of their own and never change one.
 """
 
 import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from edgetl.sealing import Damaged, map_sealed, write_sealed
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import write_file
 
 CACHE_VARIABLE = "EDGETL_CACHE"
 SHARD_ROWS = 512
+# Rows that are not on the disk yet are held in memory.
+_SHARD_BYTES = 32 << 20
 _SUFFIX = ".features"
 _log = logging.getLogger(__name__)
 
-Row = NDArray[np.float32]
+Row = NDArray[Any]
+Precision = Literal["float32", "float16"]
 
 
 def cache_folder() -> Path:
@@ -35,19 +39,24 @@ def cache_folder() -> Path:
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: list[str]
     width: int
-    sha256: str
+    dtype: Precision
 
 
 class FeatureCache:
     """Features of one extractor, by key; rows added are on the disk after each shard."""
 
-    def __init__(self, folder: Path) -> None:
-        """Reads the shards of a folder; a damaged one is deleted with a warning.
+    def __init__(self, folder: Path, precision: Precision = "float32") -> None:
+        """Maps the shards of a folder; damaged ones are deleted with one warning.
+
+        Args:
+            folder: Of this extractor alone.
+            precision: How numbers are kept.
 
         Raises:
             StorageError: If the folder cannot be made.
         """
         self.folder = folder
+        self._precision = precision
         self._rows: dict[str, Row] = {}
         self._unsaved: dict[str, Row] = {}
         try:
@@ -57,48 +66,71 @@ class FeatureCache:
                 f"cannot make the cache folder {folder} ({error.strerror}); "
                 f"set {CACHE_VARIABLE} to a folder that can be written"
             ) from error
-        for path in sorted(folder.glob(f"*{_SUFFIX}")):
-            self._rows |= _read_shard(path)
+        self._open_shards()
+
+    def _open_shards(self) -> None:
+        damaged: list[tuple[Path, Exception]] = []
+        for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
+            try:
+                self._rows |= _map_shard(path, self._precision)
+            except (OSError, ValueError) as error:
+                damaged.append((path, error))
+                path.unlink(missing_ok=True)
+        if damaged:
+            (path, reason), others = damaged[0], len(damaged) - 1
+            more = f" and {others} more" if others else ""
+            _log.warning("discarding the damaged cache file %s%s (%s)", path, more, reason)
 
     def __contains__(self, key: str) -> bool:
         """True if the row is known."""
         return key in self._rows
 
-    def rows(self, keys: Iterable[str]) -> Row:
-        """The rows of keys that are all known: float32 (keys, width)."""
+    def rows(self, keys: Iterable[str]) -> NDArray[Any]:
+        """The rows of keys that are all known: (keys, width), in the cache's precision."""
         return np.stack([self._rows[key] for key in keys])
 
+    def views(self, keys: Iterable[str]) -> list[Row]:
+        """The same rows one by one, (width,) each, read from the disk when they are used."""
+        return [self._rows[key] for key in keys]
+
     def add(self, key: str, row: Row) -> None:
-        """Adds a row, float32 (width,); it is on the disk once the shard is full or saved."""
-        self._rows[key] = self._unsaved[key] = row
-        if len(self._unsaved) >= SHARD_ROWS:
+        """Adds a row, (width,); it is on the disk once the shard is full or saved.
+
+        Numbers beyond the precision's range become its largest.
+        """
+        limit = np.finfo(self._precision).max
+        kept = np.clip(row, -limit, limit).astype(self._precision)
+        self._rows[key] = self._unsaved[key] = kept
+        full = min(SHARD_ROWS, max(1, _SHARD_BYTES // kept.nbytes))
+        if len(self._unsaved) >= full:
             self.save()
 
     def save(self) -> None:
-        """Writes the rows that are not on the disk yet."""
+        """Writes the rows that are not on the disk yet.
+
+        Raises:
+            StorageError: If the disk refuses.
+        """
         if not self._unsaved:
             return
-        data = _encode_shard(self._unsaved)
-        write_file(self.folder / f"{hashlib.sha256(data).hexdigest()[:32]}{_SUFFIX}", data)
+        keys, rows = list(self._unsaved), list(self._unsaved.values())
+        name = hashlib.sha256("\n".join([*keys, str(os.getpid())]).encode()).hexdigest()[:32]
+        path = self.folder / f"{name}{_SUFFIX}"
+        header = _Header(keys, len(rows[0]), self._precision)
+        write_sealed(path, header, _encode(rows))
         self._unsaved = {}
+        self._rows |= _map_shard(path, self._precision)
 
 
-def _encode_shard(rows: dict[str, Row]) -> bytes:
-    numbers = np.stack(list(rows.values())).astype("<f4")
-    payload = numbers.tobytes()
-    header = _Header(list(rows), numbers.shape[1], hashlib.sha256(payload).hexdigest())
-    return msgspec.json.encode(header) + b"\n" + payload
+def _encode(rows: Sequence[Row]) -> bytes:
+    numbers = np.stack(rows)
+    return numbers.astype(numbers.dtype.newbyteorder("<")).tobytes()
 
 
-def _read_shard(path: Path) -> dict[str, Row]:
-    try:
-        line, _, payload = path.read_bytes().partition(b"\n")
-        header = msgspec.json.decode(line, type=_Header)
-        if hashlib.sha256(payload).hexdigest() != header.sha256:
-            raise ValueError("its numbers differ from its SHA-256")
-        numbers = np.frombuffer(payload, "<f4").reshape(len(header.keys), header.width)
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        _log.warning("discarding the damaged cache file %s (%s)", path, error)
-        path.unlink(missing_ok=True)
-        return {}
+def _map_shard(path: Path, precision: Precision) -> dict[str, Row]:
+    header, payload = map_sealed(path, _Header)
+    if header.dtype != precision:
+        raise Damaged(f"it holds {header.dtype}, {precision} was expected")
+    dtype = np.dtype(precision).newbyteorder("<")
+    numbers = payload.view(dtype).reshape(len(header.keys), header.width)
     return dict(zip(header.keys, numbers, strict=True))

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl import __version__
+from edgetl.commands.compare import compare
 from edgetl.commands.data import data
+from edgetl.commands.train import train
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, print_table, track
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
-    from edgetl.run import Run
     from edgetl_runtime.bundle import Bundle
 
 EXIT_GATE = 3
@@ -60,91 +61,6 @@ def _prepare_environment() -> None:
 @click.version_option(__version__, prog_name="edgetl")
 def cli() -> None:
     """From a folder of photos to a camera that names what it sees."""
-
-
-@cli.command()
-@click.argument("data", type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, help="Folder to write the run to.")
-@click.option(
-    "--backbone",
-    default="mobilenet_v2_0.35",
-    show_default=True,
-    help="`edgetl backbones` lists them.",
-)
-@click.option("--size", type=click.IntRange(32, 1024), help="Side of the input, px.")
-@click.option(
-    "--weights",
-    default="imagenet",
-    show_default=True,
-    help="imagenet, none (train the whole network) or FILE.weights.h5.",
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(1),
-    help="Passes over the photos.  [default: until a head converges, 20 from scratch]",
-)
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 2**31 - 1),
-    help="Of split, order and initial weights.",
-)
-@click.option(
-    "--val-fraction",
-    default=0.2,
-    show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of photos for validation.",
-)
-@click.option(
-    "--test-fraction",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0, 1, max_open=True),
-    help="Share of photos for testing.",
-)
-@click.option(
-    "--fit",
-    default="stretch",
-    show_default=True,
-    type=click.Choice(["stretch", "crop", "pad"]),
-    help="How a photo becomes a square.",
-)
-@click.option(
-    "--views",
-    default=1,
-    show_default=True,
-    type=click.IntRange(0, 32),
-    help="Augmented views of each training photo.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace an existing run.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def train(data: Path, out: Path, *, overwrite: bool, as_json: bool, **options: object) -> None:
-    """Train a classifier on the photos in DATA.
-
-    DATA is CLASS/photo.jpg, or {train,val,test}/CLASS/photo.jpg.
-
-    Example: edgetl train photos --out runs/parts
-    """
-    load_tensorflow()
-    from edgetl.train import Options
-    from edgetl.train import train as run_training
-
-    options["size_px"] = options.pop("size")
-    run = run_training(data, out, Options(**options), overwrite=overwrite, track=track)  # type: ignore[arg-type]
-    if as_json:
-        print_json(_train_record(run))
-        return
-    print_metrics(run.metrics)
-    seconds = run.file.seconds
-    click.echo(
-        f"validation top-1 {run.metrics.top1:.1%} on {run.metrics.examples} photos; "
-        f"{run.file.computed} photos computed, {run.file.cached} from the cache, "
-        f"{seconds.total:.1f} s"
-    )
-    _note_skipped(run)
-    click.echo(f"next: edgetl export {out} --out {out.name}.bundle")
 
 
 @cli.command()
@@ -253,7 +169,9 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
     return 0 if result.passed else EXIT_GATE
 
 
+cli.add_command(train)
 cli.add_command(data)
+cli.add_command(compare)
 
 
 def _demo_record(result: "DemoResult") -> dict[str, object]:
@@ -273,18 +191,6 @@ def _demo_record(result: "DemoResult") -> dict[str, object]:
             }
             for one in result.variants
         ],
-    }
-
-
-def _train_record(run: "Run") -> dict[str, object]:
-    return {
-        "run": str(run.path),
-        "backbone": run.spec.backbone,
-        "val_top1": run.metrics.top1,
-        "seconds": run.file.seconds,
-        "cached": run.file.cached,
-        "computed": run.file.computed,
-        "skipped": run.manifest.skipped,
     }
 
 
@@ -319,14 +225,6 @@ def _print_variants(bundle: "Bundle") -> None:
         for variant in bundle.manifest.variants
     ]
     print_table(("file", "bytes", "top-1", "drop (points)", "agreement"), rows)
-
-
-def _note_skipped(run: "Run") -> None:
-    skipped = run.manifest.skipped
-    for one in skipped[:5]:
-        click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
-    if len(skipped) > 5:
-        click.echo(f"edgetl: {len(skipped) - 5} more skipped; see manifest.json", err=True)
 
 
 if __name__ == "__main__":

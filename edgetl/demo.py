@@ -12,8 +12,9 @@ from edgetl.backbones import find_backbone
 from edgetl.drawings import PARTS, draw_part, draw_video
 from edgetl.evaluate import evaluate
 from edgetl.export import export
+from edgetl.options import Options
 from edgetl.run import Run
-from edgetl.train import Options, train
+from edgetl.train import train
 from edgetl.weights import find_weights
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark

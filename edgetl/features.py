@@ -3,20 +3,21 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from edgetl.augmentation import VERSION as VIEW_VERSION
-from edgetl.augmentation import make_view
-from edgetl.backbones import Backbone, build
-from edgetl.cache import FeatureCache, Row, cache_folder
-from edgetl.model import build_extractor
-from edgetl.weights import Weights, load_weights
+from edgetl.augmentation import LIGHT, Augmentation, make_view
+from edgetl.augmentation import digest as digest_augmentation
+from edgetl.backbones import Backbone
+from edgetl.cache import FeatureCache, Precision, Row, cache_folder
+from edgetl.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
+from edgetl.weights import Weights
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.pictures import read_picture
@@ -24,7 +25,7 @@ from edgetl_runtime.preprocessing import Frame, Preprocessing
 from edgetl_runtime.storage import write_file
 
 # Raise it when the same inputs would give other features.
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -34,24 +35,20 @@ class Wanted(msgspec.Struct, frozen=True):
     sha256: str
     views: int = 0
 
-    @property
-    def keys(self) -> list[str]:
-        """Cache keys: the photo, then its views."""
-        return [self.sha256] + [f"{self.sha256}:{VIEW_VERSION}:{n + 1}" for n in range(self.views)]
-
 
 class Extracted(msgspec.Struct, frozen=True, eq=False):
     """Features, and what they cost.
 
     Attributes:
-        rows: float32 (rows, features): for each wanted photo the photo, then its views.
-        owner: int (rows,): index of the wanted photo that the row belongs to.
+        rows: (features,) each: for each wanted photo the photo, then its views. Features are
+            float32; what crosses a cut among the blocks is float16, mapped from the disk.
+        owner: int64 (rows,): index of the wanted photo that the row belongs to.
         is_view: bool (rows,): False for the photos themselves.
         cached: Number of photos of which all was known.
         computed: Number of photos that were decoded.
     """
 
-    rows: Row
+    rows: list[Row]
     owner: np.ndarray[Any, np.dtype[np.int64]]
     is_view: np.ndarray[Any, np.dtype[np.bool_]]
     cached: int
@@ -61,22 +58,36 @@ class Extracted(msgspec.Struct, frozen=True, eq=False):
 class Extractor:
     """A frozen backbone on LiteRT, with its features kept in the cache."""
 
-    def __init__(self, backbone: Backbone, weights: Weights, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        weights: Weights,
+        preprocessing: Preprocessing,
+        cut: Cut = HEAD_CUT,
+        augmentation: Augmentation = LIGHT,
+    ) -> None:
         """Names the extractor; the network is built only when a feature is missing.
 
         Args:
             backbone: The network.
             weights: Its weights; with `none` features would be random and are refused.
             preprocessing: From photo to input.
+            cut: Where the frozen part ends.
+            augmentation: Of the views.
         """
         if weights.path is None:
             raise ValueError("a frozen backbone needs weights")
         self._backbone = backbone
         self._weights = weights
         self._preprocessing = preprocessing
-        identity = (_FORMAT, backbone.name, backbone.taps, weights.digest, preprocessing)
+        self._cut = cut
+        self._augmentation = augmentation
+        self._views_digest = digest_augmentation(augmentation)
+        place = cut.layer(backbone)
+        identity = (_FORMAT, backbone.name, backbone.taps, place, weights.digest, preprocessing)
         self.digest = hashlib.sha256(msgspec.json.encode(identity)).hexdigest()
         self.folder = cache_folder() / "features" / self.digest[:32]
+        self._precision: Precision = "float32" if cut.kind == "head" else "float16"
 
     def extract(self, wanted: Sequence[Wanted], *, track: Track = silent) -> Extracted:
         """Returns the features of photos and views, from the cache where they are known.
@@ -88,27 +99,37 @@ class Extractor:
             WeightsError: If the weights do not fit the backbone.
             StorageError: If the cache cannot be written.
         """
-        cache = FeatureCache(self.folder)
-        missing = [one for one in wanted if not all(key in cache for key in one.keys)]
+        cache = FeatureCache(self.folder, self._precision)
+        keys = [self._keys(one) for one in wanted]
+        missing = [
+            one
+            for one, own in zip(wanted, keys, strict=True)
+            if not all(key in cache for key in own)
+        ]
         if missing:
             self._compute(missing, cache, track)
-        owner = [n for n, one in enumerate(wanted) for _ in one.keys]
-        is_view = [key != one.sha256 for one in wanted for key in one.keys]
+        owner = [n for n, own in enumerate(keys) for _ in own]
+        is_view = [position > 0 for own in keys for position in range(len(own))]
         return Extracted(
-            rows=cache.rows(key for one in wanted for key in one.keys),
+            rows=cache.views(key for own in keys for key in own),
             owner=np.array(owner, np.int64),
             is_view=np.array(is_view, np.bool_),
             cached=len(wanted) - len(missing),
             computed=len(missing),
         )
 
+    def _keys(self, one: Wanted) -> list[str]:
+        """Cache keys: the photo, then its views."""
+        views = (f"{one.sha256}:{self._views_digest}:{n + 1}" for n in range(one.views))
+        return [one.sha256, *views]
+
     def _compute(self, missing: list[Wanted], cache: FeatureCache, track: Track) -> None:
         network = LiteRTNetwork(self._model())
 
         def compute(one: Wanted) -> list[tuple[str, Row]]:
             photo = read_picture(one.file)
-            absent = [(n, key) for n, key in enumerate(one.keys) if key not in cache]
-            frames = (make_view(photo, one.sha256, n) if n else photo for n, _ in absent)
+            absent = [(n, key) for n, key in enumerate(self._keys(one)) if key not in cache]
+            frames = (self._view(photo, one.sha256, n) for n, _ in absent)
             rows = [network.run(self._preprocessing.apply(frame)) for frame in frames]
             return [(key, row) for (_, key), row in zip(absent, rows, strict=True)]
 
@@ -118,6 +139,9 @@ class Extractor:
                     cache.add(key, row)
         finally:
             cache.save()
+
+    def _view(self, photo: Frame, sha256: str, number: int) -> Frame:
+        return make_view(photo, sha256, number, self._augmentation) if number else photo
 
     def _model(self) -> bytes:
         """The extractor as a .tflite, converted once."""
@@ -136,10 +160,12 @@ class Extractor:
         import tensorflow as tf
 
         size_px = self._preprocessing.width_px
-        network = build(self._backbone, size_px)
-        load_weights(network, self._weights, self._backbone)
-        extractor = build_extractor(self._backbone, network, size_px)
-        frozen = freeze(extractor, (1, size_px, size_px, 3))
+        network = load_network(self._backbone, self._weights, size_px)
+        if self._cut.kind == "head":
+            lower = build_extractor(self._backbone, network, size_px)
+        else:
+            lower = build_lower(self._backbone, network, self._cut, size_px)
+        frozen = freeze(lower, (1, size_px, size_px, 3))
         return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
 
 
@@ -171,13 +197,19 @@ class LiteRTNetwork:
         return self._local.interpreter
 
 
-def _in_parallel(compute: Any, items: list[Wanted]) -> Iterator[list[tuple[str, Row]]]:
-    """Runs on all processors; OpenCV and LiteRT release Python's lock."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        futures: list[Future[list[tuple[str, Row]]]] = [pool.submit(compute, one) for one in items]
+def _in_parallel(
+    compute: Callable[[Wanted], list[tuple[str, Row]]], items: list[Wanted]
+) -> Iterator[list[tuple[str, Row]]]:
+    """Runs on all processors, a few photos ahead; OpenCV and LiteRT release Python's lock."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        ahead = deque(pool.submit(compute, one) for one in items[: 4 * workers])
         try:
-            for future in futures:
-                yield future.result()
+            for number in range(len(items)):
+                ready = ahead.popleft().result()
+                if number + 4 * workers < len(items):
+                    ahead.append(pool.submit(compute, items[number + 4 * workers]))
+                yield ready
         finally:
-            for future in futures:
+            for future in ahead:
                 future.cancel()

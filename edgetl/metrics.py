@@ -1,10 +1,17 @@
-"""How good predictions are: top-1, per class, confusion."""
+"""How good predictions are: top-1, per class, confusion, calibration, and how sure that is."""
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+RELIABILITY_BINS = 15
+_DRAWS = 200
+# Keras's own floor for probabilities, so that one score of 0 does not make the mean infinite.
+_LEAST_PROBABILITY = 1e-7
 
 
 class ClassMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -14,12 +21,15 @@ class ClassMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         precision: Share of right ones among those named so, 0..1; None if none was.
         recall: Share of the class's photos that were found (sensitivity); None without photos.
         specificity: Share of the other photos that were not named so; None without others.
+        f1: Harmonic mean of precision and recall, 2 hits / (named + support); None if the class
+            has no photos and none was named so.
         support: Number of the class's photos.
     """
 
     precision: float | None
     recall: float | None
     specificity: float | None
+    f1: float | None
     support: int
 
 
@@ -28,12 +38,17 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         top1: Share named right, 0..1.
+        balanced_accuracy: Mean recall of the classes that have photos, 0..1: what top-1 would be
+            if all classes had the same number of photos.
+        macro_f1: Mean F1 of the classes that have one, 0..1.
         examples: Number of photos.
         classes: By label, in the order of the model's output.
         confusion: Counts; row: true label, column: predicted label.
     """
 
     top1: float
+    balanced_accuracy: float
+    macro_f1: float
     examples: int
     classes: dict[str, ClassMetrics]
     confusion: list[list[int]]
@@ -53,7 +68,157 @@ def measure(
     np.add.at(confusion, (truth, predicted), 1)
     total = int(confusion.sum())
     classes = {label: _measure_class(confusion, n, total) for n, label in enumerate(labels)}
-    return Metrics(_share(int(confusion.trace()), total) or 0.0, total, classes, confusion.tolist())
+    return Metrics(
+        top1=_share(int(confusion.trace()), total) or 0.0,
+        balanced_accuracy=_mean([one.recall for one in classes.values()]),
+        macro_f1=_mean([one.f1 for one in classes.values()]),
+        examples=total,
+        classes=classes,
+        confusion=confusion.tolist(),
+    )
+
+
+class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a share lies with some probability; both ends 0..1."""
+
+    lower: float
+    upper: float
+
+    def overlaps(self, other: "Interval") -> bool:
+        """True if both may be the same share."""
+        return self.lower <= other.upper and other.lower <= self.upper
+
+
+def estimate_share(hits: int, total: int, *, looks: int = 1) -> Interval:
+    """The share that `hits` of `total` photos stand for, with 95 % probability.
+
+    Wilson's score interval (Wilson 1927), which stays inside 0..1 and holds for few photos, too.
+
+    Args:
+        hits: Number of photos of the kind in question.
+        total: Number of photos; without any, the share may be anything.
+        looks: Number of shares that are looked at together; the more, the wider is each interval
+            (Bonferroni), so that all of them hold with 95 %.
+    """
+    if not total:
+        return Interval(0.0, 1.0)
+    z = NormalDist().inv_cdf(1 - 0.025 / looks)
+    share = hits / total
+    centre = share + z**2 / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    scale = 1 + z**2 / total
+    # At the ends the formula gives 0 and 1 but for rounding.
+    return Interval(
+        lower=(centre - spread) / scale if hits else 0.0,
+        upper=(centre + spread) / scale if hits < total else 1.0,
+    )
+
+
+class ReliabilityBin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Photos whose top score lies in lower < score <= upper.
+
+    Attributes:
+        lower: 0..1.
+        upper: 0..1.
+        count: Number of photos.
+        confidence: Mean of their top scores, 0..1; None without photos.
+        accuracy: Share of them named right, 0..1; None without photos.
+    """
+
+    lower: float
+    upper: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class Reliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Do the scores mean what they say?
+
+    Attributes:
+        bins: 15 of equal width, from low to high scores.
+        expected_calibration_error: Mean distance of confidence and accuracy in a bin, weighted by
+            photos, 0..1 (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3).
+        chance_error: What the expected calibration error reaches by chance in 5 of 100 cases
+            when all scores are right, 0..1; few photos give a large one (consistency resampling,
+            Bröcker & Smith 2007; 200 draws from a fixed seed).
+        confidence: Mean top score of all photos, 0..1.
+        accuracy: Share of all photos named right, 0..1.
+        noise: How far `confidence` and `accuracy` may lie apart by chance (95 %) when the
+            scores are right: 1.96 standard deviations of a mean of coins with these scores.
+        negative_log_likelihood: Mean of -log(score of the true label), nats.
+    """
+
+    bins: tuple[ReliabilityBin, ...]
+    expected_calibration_error: float
+    chance_error: float
+    confidence: float
+    accuracy: float
+    noise: float
+    negative_log_likelihood: float
+
+
+def measure_reliability(scores: NDArray[np.float32], truth: NDArray[np.int64]) -> Reliability:
+    """Compares how sure a classifier is with how often it is right.
+
+    Args:
+        scores: Probabilities, (examples, classes), 0..1.
+        truth: int (examples,): index of the true label.
+    """
+    total = len(truth)
+    top = scores.max(axis=1, initial=0.0).astype(np.float64)
+    hits = scores.argmax(axis=1) == truth if total else np.zeros(0, np.bool_)
+    numbers = np.clip(np.ceil(top * RELIABILITY_BINS).astype(int) - 1, 0, RELIABILITY_BINS - 1)
+    bins = tuple(
+        _measure_bin(number, top[numbers == number], hits[numbers == number])
+        for number in range(RELIABILITY_BINS)
+    )
+    return Reliability(
+        bins=bins,
+        expected_calibration_error=_calibration_error(top, hits, numbers),
+        chance_error=_draw_chance_error(top, numbers),
+        confidence=float(top.sum()) / max(total, 1),
+        accuracy=int(hits.sum()) / max(total, 1),
+        noise=1.96 * math.sqrt(float((top * (1 - top)).clip(0).sum())) / max(total, 1),
+        negative_log_likelihood=measure_loss(scores, truth),
+    )
+
+
+def measure_loss(scores: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """Negative log likelihood: mean of -log(score of the true label), nats; 0 without photos.
+
+    Args:
+        scores: Probabilities, (examples, classes), 0..1; below 1e-7 they count as 1e-7.
+        truth: int (examples,): index of the true label.
+    """
+    of_truth = scores[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(of_truth.clip(_LEAST_PROBABILITY)).sum()) / max(len(truth), 1)
+
+
+def _calibration_error(
+    top: NDArray[np.float64], hits: NDArray[np.bool_], numbers: NDArray[np.int64]
+) -> float:
+    # A bin's distance times its photos is the distance of the two sums.
+    gaps = np.bincount(numbers, top - hits, RELIABILITY_BINS)
+    return float(np.abs(gaps).sum()) / max(len(top), 1)
+
+
+def _draw_chance_error(top: NDArray[np.float64], numbers: NDArray[np.int64]) -> float:
+    random = np.random.default_rng(0)
+    errors = [
+        _calibration_error(top, random.random(len(top)) < top, numbers) for _ in range(_DRAWS)
+    ]
+    return float(np.quantile(errors, 0.95))
+
+
+def _measure_bin(number: int, top: NDArray[np.float64], hits: NDArray[np.bool_]) -> ReliabilityBin:
+    return ReliabilityBin(
+        lower=number / RELIABILITY_BINS,
+        upper=(number + 1) / RELIABILITY_BINS,
+        count=len(top),
+        confidence=float(top.mean()) if len(top) else None,
+        accuracy=float(hits.mean()) if len(top) else None,
+    )
 
 
 def _measure_class(confusion: NDArray[np.int64], index: int, total: int) -> ClassMetrics:
@@ -65,9 +230,15 @@ def _measure_class(confusion: NDArray[np.int64], index: int, total: int) -> Clas
         precision=_share(hits, named),
         recall=_share(hits, support),
         specificity=_share(others - (named - hits), others),
+        f1=_share(2 * hits, named + support),
         support=support,
     )
 
 
 def _share(count: int, of: int) -> float | None:
     return count / of if of else None
+
+
+def _mean(shares: Sequence[float | None]) -> float:
+    known = [share for share in shares if share is not None]
+    return math.fsum(known) / len(known) if known else 0.0

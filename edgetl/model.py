@@ -1,39 +1,22 @@
-"""What a model is made of, and its Keras form: backbone, pooled features, head."""
+"""What a model is made of, and its Keras form: backbone, pooled features, head.
 
-from typing import TYPE_CHECKING
+A network is cut in two: what lies below the cut is frozen, runs once per photo on LiteRT and is
+cached; what lies above it trains. Both halves share their layers with the whole, so that the
+whole is trained when its upper half is.
+"""
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from edgetl.backbones import Backbone
+from edgetl.backbones import Backbone, apply_scaling, build
+from edgetl.weights import Weights, load_weights
 from edgetl_runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras
 
-Array = NDArray[np.float32]
-
-
-class Head(msgspec.Struct, frozen=True, eq=False):
-    """A linear classifier on features.
-
-    Attributes:
-        kernel: float32 (features, classes).
-        bias: float32 (classes,).
-        weight_decay: The L2 strength that cross-validation chose.
-    """
-
-    kernel: Array
-    bias: Array
-    weight_decay: float
-
-    def probabilities(self, features: Array) -> Array:
-        """Softmax scores, float32 (examples, classes), of features (examples, features)."""
-        logits = features @ self.kernel + self.bias
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-        return scores
+CutKind = Literal["head", "blocks", "none"]
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +25,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         backbone: Its name in the table.
         weights_digest: SHA-256 of the weights file, or `none`.
-        cut: `head`: all of the backbone is frozen; `none`: all of it was trained.
+        cut: Name of the layer above which everything was trained; `head`: all of the backbone
+            is frozen; `none`: all of it was trained.
+        blocks: Number of top blocks above the cut; 0 for `head` and `none`.
         labels: Order of the model's output.
         preprocessing: From frame to model input.
         head: Kind of head.
@@ -53,11 +38,50 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backbone: str
     weights_digest: str
     cut: str
+    blocks: int
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     head: str
     weight_decay: float
     seed: int
+
+    def describe_cut(self) -> str:
+        """What was trained, for people."""
+        if self.cut in ("head", "none"):
+            return {"head": "the head", "none": "all layers"}[self.cut]
+        return "the head and the top " + (f"{self.blocks} blocks" if self.blocks > 1 else "block")
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Where a backbone is cut.
+
+    Attributes:
+        kind: `head`: above its features; `blocks`: below its top blocks; `none`: at its input.
+        blocks: How many top blocks are above the cut.
+    """
+
+    kind: CutKind
+    blocks: int = 0
+
+    def layer(self, backbone: Backbone) -> str:
+        """The layer whose output crosses the cut, or the kind."""
+        return backbone.cuts[self.blocks - 1] if self.kind == "blocks" else self.kind
+
+
+HEAD_CUT = Cut("head")
+NO_CUT = Cut("none")
+
+
+def load_network(backbone: Backbone, weights: Weights, size_px: int) -> "keras.Model":
+    """Builds a backbone without its top and loads its weights, if there are any.
+
+    Raises:
+        EdgetlError: If the network cannot take this size.
+        WeightsError: If the weights are damaged or belong to another architecture.
+    """
+    network = build(backbone, size_px)
+    load_weights(network, weights, backbone)
+    return network
 
 
 def build_extractor(backbone: Backbone, network: "keras.Model", size_px: int) -> "keras.Model":
@@ -69,24 +93,110 @@ def build_extractor(backbone: Backbone, network: "keras.Model", size_px: int) ->
     import keras
 
     image = keras.Input((size_px, size_px, 3), name="image")
-    scaled = image
-    if backbone.scaling == "-1..1":
-        scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
     taps = [network.get_layer(name).output for name in backbone.taps] or [network.output]
-    maps = keras.Model(network.input, taps, name=network.name)(scaled)
-    pool = keras.layers.GlobalAveragePooling2D
-    pooled = [pool(name=f"pool_{n}")(tap) for n, tap in enumerate(_as_list(maps))]
-    features = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="features")(pooled)
-    return keras.Model(image, features, name="extractor")
+    trunk = keras.Model(network.input, taps, name=network.name)
+    maps = as_list(trunk(apply_scaling(backbone, image)))
+    return keras.Model(
+        image, _join([_pool(one, n) for n, one in enumerate(maps)]), name="extractor"
+    )
 
 
-def build_classifier(extractor: "keras.Model", classes: int) -> "keras.Model":
-    """Puts a softmax head on an extractor."""
+def build_lower(
+    backbone: Backbone, network: "keras.Model", cut: Cut, size_px: int
+) -> "keras.Model":
+    """Everything below a cut among the blocks.
+
+    Returns:
+        A Keras model: float32 (batch, size_px, size_px, 3) RGB 0..255 -> (batch, n): the map at
+        the cut, flattened from (height, width, channels), then the pooled taps below it.
+    """
     import keras
 
-    scores = keras.layers.Dense(classes, activation="softmax", name="head")(extractor.output)
+    image = keras.Input((size_px, size_px, 3), name="image")
+    lower_taps, _ = _divide_taps(backbone, network, cut)
+    names = [cut.layer(backbone), *lower_taps]
+    trunk = keras.Model(network.input, [network.get_layer(name).output for name in names])
+    crossing, *maps = as_list(trunk(apply_scaling(backbone, image)))
+    flat = keras.layers.Flatten(name="crossing")(crossing)
+    row = _join([flat, *(_pool(one, n) for n, one in enumerate(maps))])
+    return keras.Model(image, row, name="lower")
+
+
+def build_upper(backbone: Backbone, network: "keras.Model", cut: Cut) -> "keras.Model":
+    """Everything above a cut among the blocks; its layers are the network's own.
+
+    Returns:
+        A Keras model: what `build_lower` puts out, float32 (batch, n) -> features (batch, m).
+    """
+    import keras
+
+    crossing = network.get_layer(cut.layer(backbone)).output
+    shape = crossing.shape[1:]
+    size = shape[0] * shape[1] * shape[2]
+    lower_taps, upper_taps = _divide_taps(backbone, network, cut)
+    carried = sum(network.get_layer(name).output.shape[-1] for name in lower_taps)
+    row = keras.Input((size + carried,), name="row")
+    outputs = [network.get_layer(name).output for name in upper_taps] or [network.output]
+    trunk = keras.Model(crossing, outputs, name="upper_trunk")
+    maps = as_list(trunk(keras.layers.Reshape(shape)(row[:, :size])))
+    pooled = [_pool(one, n) for n, one in enumerate(maps)]
+    features = _join([row[:, size:], *pooled] if carried else pooled)
+    return keras.Model(row, features, name="upper")
+
+
+def set_trainable(backbone: Backbone, network: "keras.Model", cut: Cut) -> None:
+    """Lets the layers above a cut train; BatchNorm layers keep their statistics and scales.
+
+    The statistics of a large data set are better than those of small batches of a few photos,
+    and a layer that keeps them behaves in training as it does on the device.
+    """
+    import keras
+
+    layers = network.layers
+    names = [layer.name for layer in layers]
+    start = names.index(cut.layer(backbone)) + 1 if cut.kind == "blocks" else 0
+    for position, layer in enumerate(layers):
+        above = position >= start and cut.kind != "head"
+        layer.trainable = above and not isinstance(layer, keras.layers.BatchNormalization)
+
+
+def build_classifier(extractor: "keras.Model", head: "keras.Model") -> "keras.Model":
+    """Puts a head on an extractor.
+
+    Args:
+        extractor: Picture -> features.
+        head: Features -> probabilities; its layers become the classifier's own.
+    """
+    import keras
+
+    scores = extractor.output
+    for layer in head.layers[1:]:
+        scores = layer(scores)
     return keras.Model(extractor.input, scores, name="classifier")
 
 
-def _as_list(maps: object) -> list[object]:
+def as_list(maps: Any) -> list[Any]:
+    """The outputs of a Keras model with one output or with several."""
     return list(maps) if isinstance(maps, list | tuple) else [maps]
+
+
+def _divide_taps(
+    backbone: Backbone, network: "keras.Model", cut: Cut
+) -> tuple[list[str], list[str]]:
+    """Taps below and above the cut; the order of both together is the order of the features."""
+    names = [layer.name for layer in network.layers]
+    place = names.index(cut.layer(backbone))
+    lower = [name for name in backbone.taps if names.index(name) <= place]
+    return lower, [name for name in backbone.taps if names.index(name) > place]
+
+
+def _pool(maps: Any, number: int) -> Any:
+    import keras
+
+    return keras.layers.GlobalAveragePooling2D(name=f"pool_{number}")(maps)
+
+
+def _join(parts: list[Any]) -> Any:
+    import keras
+
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)

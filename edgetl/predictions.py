@@ -28,6 +28,11 @@ class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return np.array(self.scores, np.float32)
 
     @property
+    def top1(self) -> float:
+        """Share named right, 0..1."""
+        return float((self.probabilities.argmax(axis=1) == self.classes).mean())
+
+    @property
     def classes(self) -> NDArray[np.int64]:
         """int64 (photos,): index of the true label."""
         return np.array(self.truth, np.int64)

@@ -8,30 +8,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from edgetl.history import StageHistory
+from edgetl.manifest import FORMAT_VERSION as MANIFEST_VERSION
 from edgetl.manifest import DatasetManifest
 from edgetl.metrics import Metrics
 from edgetl.model import ModelSpec
+from edgetl.options import Options
+from edgetl.predictions import Predictions
 from edgetl_runtime.errors import RunError
 
 if TYPE_CHECKING:
     import keras
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.json"
+PREDICTIONS_FILE = "predictions.json"
 MODEL_FILE = "model.keras"
+CONFIG_FILE = "config.toml"
+REPORT_FILE = "report.html"
 _TRAIN_AGAIN = "train again with: edgetl train DATA --out"
 T = TypeVar("T")
-
-
-class Seconds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Time of each stage; `head` is all fitting, `total` includes reading the photos."""
-
-    features: float
-    head: float
-    total: float
 
 
 class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,10 +39,12 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         format_version: Of the folder.
         spec: What was trained.
+        options: What was asked for; `config.toml` says the same to `edgetl train --config`.
         model_sha256: Of `model.keras`; a file with another hash is not opened, since a
             .keras file can run code.
         dataset_digest: Of the manifest.
-        seconds: Time of each stage.
+        seconds: Stage -> duration, s; `total` is all of them and what lies between, less what a
+            crash lost.
         cached: Photos whose features were known.
         computed: Photos whose features were computed.
         versions: Of the packages that matter, and of Python.
@@ -51,9 +52,10 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format_version: int
     spec: ModelSpec
+    options: Options
     model_sha256: str
     dataset_digest: str
-    seconds: Seconds
+    seconds: dict[str, float]
     cached: int
     computed: int
     versions: dict[str, str]
@@ -64,12 +66,14 @@ class _Version(msgspec.Struct):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """An opened run folder."""
+    """An opened run folder; its metrics are those of the validation part."""
 
     path: Path
     file: RunFile
     manifest: DatasetManifest
     metrics: Metrics
+    histories: tuple[StageHistory, ...]
+    predictions: tuple[Predictions, ...]
 
     @classmethod
     def open(cls, path: Path) -> "Run":
@@ -82,10 +86,17 @@ class Run(msgspec.Struct, frozen=True):
             raise RunError(f"{path} is no finished run (no {RUN_FILE}); {_TRAIN_AGAIN} {path}")
         return cls(
             path,
-            _read(path / RUN_FILE, RunFile),
-            _read(path / MANIFEST_FILE, DatasetManifest),
-            _read(path / METRICS_FILE, Metrics, versioned=False),
+            _read(path / RUN_FILE, RunFile, FORMAT_VERSION),
+            _read(path / MANIFEST_FILE, DatasetManifest, MANIFEST_VERSION),
+            _read(path / METRICS_FILE, Metrics),
+            _read(path / HISTORY_FILE, tuple[StageHistory, ...]),
+            _read(path / PREDICTIONS_FILE, tuple[Predictions, ...]),
         )
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.path / REPORT_FILE
 
     @property
     def spec(self) -> ModelSpec:
@@ -133,14 +144,14 @@ def encode(content: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
-def _read(path: Path, kind: type[T], *, versioned: bool = True) -> T:
+def _read(path: Path, kind: type[T], version: int | None = None) -> T:
     try:
         data = path.read_bytes()
-        if versioned:
+        if version is not None:
             found = msgspec.json.decode(data, type=_Version).format_version
-            if found != FORMAT_VERSION:
+            if found != version:
                 raise RunError(
-                    f"{path} has format {found}, this edgetl reads {FORMAT_VERSION}; use the "
+                    f"{path} has format {found}, this edgetl reads {version}; use the "
                     f"edgetl that wrote it, or {_TRAIN_AGAIN}"
                 )
         return msgspec.json.decode(data, type=kind)

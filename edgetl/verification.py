@@ -2,23 +2,43 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
+import cv2
 import msgspec
+import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
+from edgetl.orientation import read_orientation, turn_upright
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 200_000_000
+GIST_PX = 64
 _PLAIN_JPEG = ("YCbCr", "Gray", "GRAY", "RGB")
 
+Gist = NDArray[np.uint8]
 
-class Verdict(msgspec.Struct, frozen=True):
-    """Hash of the bytes, and why the file is no usable picture, or None if it is one."""
+
+class Verdict(msgspec.Struct, frozen=True, eq=False):
+    """What one look at a file tells.
+
+    Attributes:
+        sha256: Of the bytes; empty where they were not read.
+        reason: Why the file is no usable picture, or None if it is one.
+        width_px: Of the upright picture; 0 without one.
+        height_px: Of the upright picture; 0 without one.
+        gist: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
+            which near-duplicates are found; None without a picture.
+    """
 
     sha256: str
     reason: str | None
+    width_px: int = 0
+    height_px: int = 0
+    gist: Gist | None = None
 
 
 def verify_file(path: Path) -> Verdict:
@@ -27,26 +47,37 @@ def verify_file(path: Path) -> Verdict:
         return Verdict("", "a hidden file")
     try:
         if not path.is_file():
-            return Verdict("", "not a plain file")
+            missing = not path.exists() and not path.is_symlink()
+            return Verdict("", "no such file" if missing else "not a plain file")
         if path.stat().st_size > MAX_FILE_BYTES:
             return Verdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
         data = path.read_bytes()
     except OSError as error:
         return Verdict("", f"unreadable ({error.strerror})")
-    return Verdict(hashlib.sha256(data).hexdigest(), _find_fault(data))
-
-
-def _find_fault(data: bytes) -> str | None:
+    sha256 = hashlib.sha256(data).hexdigest()
     try:
-        if not data.startswith(JPEG_MAGIC) or not _is_whole_plain_jpeg(data):
-            decode_picture(data)
+        grey, orientation = _decode_grey(data)
     except FrameError as error:
-        return str(error)
-    return None
+        return Verdict(sha256, str(error))
+    height, width = grey.shape if orientation < 5 else grey.shape[::-1]
+    gist = np.ascontiguousarray(turn_upright(_average(grey), orientation))
+    return Verdict(sha256, None, width, height, gist)
 
 
-def _is_whole_plain_jpeg(data: bytes) -> bool:
-    """True for a whole JPEG of a usual kind; False where OpenCV must be asked.
+def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:
+    """Decodes all of a picture: uint8 (height, width), and the EXIF orientation still to apply.
+
+    Raises:
+        FrameError: If it is damaged, no picture or too large.
+    """
+    grey = _decode_plain_jpeg(data) if data.startswith(JPEG_MAGIC) else None
+    if grey is None:
+        return np.asarray(cv2.cvtColor(decode_picture(data), cv2.COLOR_BGR2GRAY), np.uint8), 1
+    return grey, read_orientation(data)
+
+
+def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+    """The grey picture of a whole JPEG of a usual kind; None where OpenCV must be asked.
 
     Raises:
         FrameError: If the JPEG is damaged or too large.
@@ -56,10 +87,18 @@ def _is_whole_plain_jpeg(data: bytes) -> bool:
         if height * width > MAX_PIXELS:
             raise FrameError(f"{width}x{height} px, more than {MAX_PIXELS // 10**6} megapixels")
         if color not in _PLAIN_JPEG:
-            return False
+            return None
         # Grey is enough: strict decoding reads all of the compressed data, and is three times
         # faster without colour conversion.
-        simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True)
+        decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True)
     except ValueError as error:
         raise FrameError(f"a damaged JPEG ({error})") from error
-    return True
+    return decoded[:, :, 0]
+
+
+def _average(grey: NDArray[np.uint8]) -> Gist:
+    """Shrinks by area averaging, so that size and compression of a copy leave little trace."""
+    size = (GIST_PX, GIST_PX)
+    growing = min(grey.shape) < GIST_PX
+    rule: Any = cv2.INTER_LINEAR if growing else cv2.INTER_AREA
+    return np.asarray(cv2.resize(grey, size, interpolation=rule), np.uint8)

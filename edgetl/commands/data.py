@@ -1,8 +1,176 @@
 """`edgetl data`: look at photos before training on them."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+
+from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
+
+if TYPE_CHECKING:
+    from edgetl.data_check import DataReport
+
+EXIT_FOUND = 3
+_ROWS_A_KIND = 8
 
 
 @click.group()
 def data() -> None:
     """Check and preview photos before training."""
+
+
+@data.command()
+@click.argument("data", type=FOLDER)
+@click.option(
+    "--augment",
+    default="light",
+    show_default=True,
+    help="A preset (none, light, camera, heavy), strengths (rotation=15,blur=1), or both "
+    "(light,hue=10); a wrong name lists all.",
+)
+@click.option(
+    "--out", default="preview.jpg", show_default=True, type=FOLDER, help="A .jpg or .png file."
+)
+@click.option(
+    "--photos", default=8, show_default=True, type=click.IntRange(1, 64), help="Rows of the sheet."
+)
+@click.option(
+    "--views",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1, 16),
+    help="Augmented views of each photo.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Another seed shows other photos.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing sheet.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def preview(
+    data: Path, augment: str, out: Path, *, overwrite: bool, as_json: bool, **options: int
+) -> None:
+    """Draw a contact sheet: photos of DATA beside the views that training would see of them.
+
+    Example: edgetl data preview photos --augment camera
+    """
+    from edgetl.augmentation import describe, parse_augmentation
+    from edgetl.preview import check_target, draw_preview, write_preview
+
+    augmentation = parse_augmentation(augment)
+    check_target(out, overwrite=overwrite)
+    sheet = draw_preview(data, augmentation, track=track, **options)
+    write_preview(sheet, out, overwrite=overwrite)
+    text = describe(augmentation)
+    for one in sheet.skipped:
+        click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
+    if as_json:
+        print_json(
+            {
+                "sheet": str(out),
+                "augmentation": text,
+                "views": options["views"],
+                "photos": sheet.shown,
+                "skipped": sheet.skipped,
+            }
+        )
+        return
+    classes = len({one.label for one in sheet.shown})
+    click.echo(f"{out}: {len(sheet.shown)} photos of {classes} classes, augmentation {text}")
+    click.echo(f"next: edgetl train {data} --augment {text} --out runs/{data.resolve().stem}")
+
+
+@data.command()
+@click.argument("data", type=FOLDER)
+@click.option(
+    "--backbone",
+    default="mobilenet_v2_0.35",
+    show_default=True,
+    help="Whose features compare photos; `edgetl backbones` lists them.",
+)
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="imagenet, FILE.weights.h5, or none: no wrong labels and outliers.",
+)
+@click.option("--size", type=click.IntRange(32, 1024), help="Side of the model's input, px.")
+@click.option(
+    "--val-fraction",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of photos for validation, as for training.",
+)
+@click.option(
+    "--test-fraction",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of photos for testing, as for training.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Of split and folds.",
+)
+@click.option(
+    "--out", default="data_check.html", show_default=True, type=FOLDER, help="Page to write."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing page.")
+@click.option("--strict", is_flag=True, help="Exit with 3 when something was found.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all findings.")
+def check(
+    data: Path, out: Path, *, overwrite: bool, strict: bool, as_json: bool, **options: object
+) -> int:
+    """Look for what spoils a data set: wrong labels, copies, leaks, unreadable files and more.
+
+    DATA is CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl file of
+    path,label[,split]. Nothing of it is changed. Writes a page with the photos in question.
+
+    Example: edgetl data check photos
+    """
+    from edgetl.data_page import check_target, write_page
+
+    check_target(data, out, overwrite=overwrite)
+    load_tensorflow()
+    from edgetl.data_check import CheckOptions, check_data
+
+    options["size_px"] = options.pop("size")
+    report = check_data(data, CheckOptions(**options), track=track)  # type: ignore[arg-type]
+    write_page(report, out)
+    for text in report.left_out:
+        click.echo(f"edgetl: not looked for: {text}", err=True)
+    if as_json:
+        print_json({"page": str(out), "report": report})
+    else:
+        _print_check(report, out)
+    return EXIT_FOUND if strict and report.issues else 0
+
+
+def _print_check(report: "DataReport", out: Path) -> None:
+    from edgetl.data_check import KINDS
+    from edgetl.data_page import SECTIONS
+
+    rows: list[tuple[str, str, str, str]] = []
+    summary = []
+    for kind in KINDS:
+        issues = report.of_kind(kind)
+        if issues:
+            summary.append(f"{len(issues)} {SECTIONS[kind].short}")
+        for issue in issues[:_ROWS_A_KIND]:
+            photo = issue.paths[0] if issue.paths else issue.label or ""
+            others = f" (+{len(issue.paths) - 1})" if len(issue.paths) > 1 else ""
+            rows.append((SECTIONS[kind].title, issue.sure, photo + others, issue.what))
+        if len(issues) > _ROWS_A_KIND:
+            rows.append(("", "", "", f"... and {len(issues) - _ROWS_A_KIND} more on the page"))
+    if rows:
+        print_table(("finding", "sure", "photo or class", "what"), rows)
+    click.echo(f"{report.photos} photos, {report.skipped} left out: {', '.join(summary) or 'fine'}")
+    click.echo(f"page: {out}")
+    click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")

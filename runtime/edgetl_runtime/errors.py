@@ -2,6 +2,8 @@
 
 EdgetlError
 ├── DatasetError     the photos cannot be used as they are
+├── OptionsError     options are unknown, out of range or contradict one another
+├── TrainingError    training cannot go on
 ├── WeightsError     the backbone's weights cannot be had or do not fit
 ├── RunError         a run folder is missing, unfinished or damaged
 ├── ExportError      a trained model cannot be converted
@@ -22,6 +24,14 @@ class EdgetlError(Exception):
 
 class DatasetError(EdgetlError):
     """The photos cannot be used as they are."""
+
+
+class OptionsError(EdgetlError):
+    """Options are unknown, out of range, or contradict one another."""
+
+
+class TrainingError(EdgetlError):
+    """Training cannot go on; what was reached is kept."""
 
 
 class WeightsError(EdgetlError):

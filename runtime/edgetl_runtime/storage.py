@@ -62,13 +62,25 @@ def staged_folder(target: Path, *, marker: str, overwrite: bool = False) -> Iter
         raise _cannot_write(target, error) from error
     try:
         yield staging
-        _sync_tree(staging)
-        check_replaceable(target, marker=marker, overwrite=overwrite)
-        _swap(staging, target)
+        replace_folder(staging, target, marker=marker, overwrite=overwrite)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def replace_folder(folder: Path, target: Path, *, marker: str, overwrite: bool = False) -> None:
+    """Flushes a finished folder to the disk and renames it to its target beside it.
+
+    Raises:
+        StorageError: If `target` exists and may not be replaced, or the disk refuses.
+    """
+    try:
+        _sync_tree(folder)
+        check_replaceable(target, marker=marker, overwrite=overwrite)
+        _swap(folder, target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
 
 
 def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:

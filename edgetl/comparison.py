@@ -1,0 +1,280 @@
+"""Runs side by side, and whether their difference is more than chance."""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import msgspec
+
+from edgetl.metrics import Interval, estimate_share, measure_reliability
+from edgetl.model import ModelSpec
+from edgetl.pages import render_page
+from edgetl.run import Run
+from edgetl.wording import counted, percent
+from edgetl_runtime.errors import RunError
+
+_LEVEL = 0.05
+
+
+class ComparedRun(msgspec.Struct, frozen=True):
+    """What is compared of a run.
+
+    Attributes:
+        name: As the user calls it.
+        backbone: Of the table.
+        trained: What was trained: `head`, `top 3 blocks`, `all`.
+        top1: Share of the validation photos named right, 0..1.
+        macro_f1: Mean F1 of the classes, 0..1.
+        worst_class: The label found least often.
+        worst_recall: Its recall, 0..1.
+        calibration_error: Expected calibration error, 0..1; None without predictions.
+        seconds: Duration of the training, s.
+        photos: Number of photos used for training.
+        examples: Number of validation photos.
+        judged: (hash, label) of each validation photo, sorted.
+        right: Was it named right, in the order of `judged`; None without predictions.
+    """
+
+    name: str
+    backbone: str
+    trained: str
+    top1: float
+    macro_f1: float
+    worst_class: str
+    worst_recall: float
+    calibration_error: float | None
+    seconds: float
+    photos: int
+    examples: int
+    judged: tuple[tuple[str, str], ...]
+    right: tuple[bool, ...] | None
+
+    @property
+    def interval(self) -> Interval:
+        """95 % interval of top-1."""
+        return estimate_share(round(self.top1 * self.examples), self.examples)
+
+
+class PairTest(msgspec.Struct, frozen=True):
+    """Two runs on the same photos.
+
+    Attributes:
+        first: Position of the run with the higher top-1.
+        second: Position of the other one.
+        only_first: Photos that only `first` names right.
+        only_second: Photos that only `second` names right.
+        p: Of McNemar's exact test.
+        adjusted_p: The same, where several pairs are tested at once (Holm 1979).
+    """
+
+    first: int
+    second: int
+    only_first: int
+    only_second: int
+    p: float
+    adjusted_p: float
+
+    @property
+    def is_more_than_chance(self) -> bool:
+        """True if chance alone makes such a difference in fewer than 5 of 100 cases."""
+        return self.adjusted_p < _LEVEL
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Runs side by side.
+
+    Attributes:
+        runs: In the order given.
+        comparable: For each run: was it judged on the same photos as the first?
+        best: Position of the highest top-1 among the comparable ones.
+        pairs: A test of each two comparable runs that have predictions.
+    """
+
+    runs: tuple[ComparedRun, ...]
+    comparable: tuple[bool, ...]
+    best: int
+    pairs: tuple[PairTest, ...]
+
+
+def describe_run(run: Run, name: str) -> ComparedRun:
+    """Takes from a run what is compared.
+
+    Raises:
+        RunError: If its predictions are not those of its own validation photos.
+    """
+    metrics = run.metrics
+    found = {label: one.recall for label, one in metrics.classes.items() if one.recall is not None}
+    worst = min(found, key=lambda label: (found[label], label))
+    by_path = {one.path: (one.sha256, one.label) for one in run.manifest.part("val")}
+    val = next((one for one in run.predictions if one.split == "val"), None)
+    judged, right, error = sorted(by_path.values()), None, None
+    if val is not None:
+        if set(val.paths) != by_path.keys():
+            raise RunError(
+                f"{run.path} predicts other photos than its manifest names; train it again with: "
+                "edgetl train DATA --out"
+            )
+        scores, truth = val.probabilities, val.classes
+        hits = (scores.argmax(axis=1) == truth).tolist()
+        rows = sorted(zip([by_path[path] for path in val.paths], hits, strict=True))
+        judged, right = [photo for photo, _ in rows], tuple(hit for _, hit in rows)
+        error = measure_reliability(scores, truth).expected_calibration_error
+    return ComparedRun(
+        name=name,
+        backbone=run.spec.backbone,
+        trained=_name_training(run.spec),
+        top1=metrics.top1,
+        macro_f1=metrics.macro_f1,
+        worst_class=worst,
+        worst_recall=found[worst] or 0.0,
+        calibration_error=error,
+        seconds=run.file.seconds["total"],
+        photos=len(run.manifest.part("train")),
+        examples=metrics.examples,
+        judged=tuple(judged),
+        right=right,
+    )
+
+
+def _name_training(spec: ModelSpec) -> str:
+    if spec.cut == "head":
+        return "head"
+    if spec.cut == "none":
+        return "all"
+    return f"top {counted(spec.blocks, 'block')}"
+
+
+def compare(runs: Sequence[ComparedRun]) -> Comparison:
+    """Puts runs side by side.
+
+    Args:
+        runs: At least one; all are held against the first one's validation photos.
+    """
+    comparable = tuple(run.judged == runs[0].judged for run in runs)
+    usable = [n for n, usable in enumerate(comparable) if usable]
+    best = max(usable, key=lambda n: (runs[n].top1, -n))
+    tested = [n for n in usable if runs[n].right is not None]
+    pairs = [_test_pair(runs, *pair) for pair in combinations(tested, 2)]
+    return Comparison(tuple(runs), comparable, best, tuple(_adjust(pairs)))
+
+
+def compute_mcnemar_p(only_first: int, only_second: int) -> float:
+    """McNemar's exact test: can a fair coin explain who is right where just one is?
+
+    It fits two models that were trained once and judged on the same photos (Dietterich 1998,
+    "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms").
+
+    Args:
+        only_first: Photos that only the first names right.
+        only_second: Photos that only the second names right.
+
+    Returns:
+        The two-sided p: 2 P(X <= min) for X ~ Binomial(sum, 1/2), at most 1.
+    """
+    total, least = only_first + only_second, min(only_first, only_second)
+    # Whole numbers stay exact however many photos there are.
+    term = ways = 1
+    for n in range(least):
+        term = term * (total - n) // (n + 1)
+        ways += term
+    return min(1.0, 2 * ways / (1 << total))
+
+
+def _test_pair(runs: Sequence[ComparedRun], one: int, other: int) -> PairTest:
+    first, second = (other, one) if runs[other].top1 > runs[one].top1 else (one, other)
+    pairs = list(zip(runs[first].right or (), runs[second].right or (), strict=True))
+    only_first = sum(ours and not theirs for ours, theirs in pairs)
+    only_second = sum(theirs and not ours for ours, theirs in pairs)
+    p = compute_mcnemar_p(only_first, only_second)
+    return PairTest(first, second, only_first, only_second, p, p)
+
+
+def _adjust(pairs: Sequence[PairTest]) -> list[PairTest]:
+    """Holm's step-down: the smallest p counts as often as there are pairs, and so on."""
+    adjusted: dict[int, float] = {}
+    highest = 0.0
+    for rank, n in enumerate(sorted(range(len(pairs)), key=lambda n: pairs[n].p)):
+        highest = max(highest, min(1.0, pairs[n].p * (len(pairs) - rank)))
+        adjusted[n] = highest
+    return [msgspec.structs.replace(pair, adjusted_p=adjusted[n]) for n, pair in enumerate(pairs)]
+
+
+def conclude(comparison: Comparison) -> list[str]:
+    """Says what can be said about the runs: who is better, and who cannot be compared."""
+    runs = comparison.runs
+    said = [
+        _conclude_pair(comparison, pair)
+        for pair in comparison.pairs
+        if comparison.best in (pair.first, pair.second)
+    ]
+    return said + [
+        f"{run.name} was judged on other photos than {runs[0].name}: its figures cannot be "
+        f"compared; score both with `edgetl evaluate` on the same photos"
+        for run, usable in zip(runs, comparison.comparable, strict=True)
+        if not usable
+    ]
+
+
+def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
+    first, second = comparison.runs[pair.first], comparison.runs[pair.second]
+    if not pair.only_first and not pair.only_second:
+        return f"{first.name} and {second.name} are right on the same photos"
+    counts = (
+        f"{first.name} alone is right on {counted(pair.only_first, 'photo')}, {second.name} alone "
+        f"on {pair.only_second} (McNemar's exact test, p = {_show_p(pair.adjusted_p)})"
+    )
+    if pair.is_more_than_chance:
+        return (
+            f"{first.name} is better than {second.name}, {percent(first.top1)} against "
+            f"{percent(second.top1)}, by more than chance: {counts}"
+        )
+    return f"{first.name} and {second.name} differ no more than chance may explain: {counts}"
+
+
+def _show_p(p: float) -> str:
+    if p >= 0.001:
+        return f"{p:.2g}" if p < 1 else "1"
+    return f"1e{math.ceil(math.log10(p))} or less" if p else "0"
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """Renders one HTML page that needs no network; equal input gives equal text."""
+    return render_page(
+        "compare.html.j2",
+        title=f"{counted(len(comparison.runs), 'run')} side by side",
+        comparison=comparison,
+        conclusions=conclude(comparison),
+        # Where the scale of the intervals begins: all of them would crowd its right end.
+        floor=math.floor(10 * min(run.interval.lower for run in comparison.runs)) / 10,
+    )
+
+
+def record_comparison(comparison: Comparison) -> dict[str, object]:
+    """What `--json` prints: the figures and tests, without the single photos."""
+    return {
+        "runs": [
+            {name: value for name, value in _fields(run).items() if name not in ("judged", "right")}
+            | {
+                "top1_interval": run.interval,
+                "comparable": usable,
+                "best": n == comparison.best,
+            }
+            for n, (run, usable) in enumerate(
+                zip(comparison.runs, comparison.comparable, strict=True)
+            )
+        ],
+        "pairs": [
+            _fields(pair)
+            | {
+                "first": comparison.runs[pair.first].name,
+                "second": comparison.runs[pair.second].name,
+                "more_than_chance": pair.is_more_than_chance,
+            }
+            for pair in comparison.pairs
+        ],
+        "conclusions": conclude(comparison),
+    }
+
+
+def _fields(struct: msgspec.Struct) -> dict[str, object]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}

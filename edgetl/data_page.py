@@ -1,0 +1,198 @@
+"""The page of a data check: every finding with its photos, in one HTML file."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from edgetl.data_check import KINDS, DataReport
+from edgetl.duplicates import MIN_AGREEMENT
+from edgetl.inspection import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
+from edgetl.label_check import NEIGHBOURS, OUTLIER
+from edgetl.pages import render_page
+from edgetl.thumbnails import thumbnail
+from edgetl.wording import counted, duration
+from edgetl_runtime.errors import StorageError
+from edgetl_runtime.storage import write_file
+
+SUFFIXES = (".html", ".htm")
+_THUMBNAIL_PX = 160
+_ISSUES_SHOWN = 36
+_PHOTOS_SHOWN = 6
+_CLASSES_SHOWN = 200
+
+
+class Section(msgspec.Struct, frozen=True):
+    """Words of one kind of finding; `comparing` ones show several photos side by side."""
+
+    title: str
+    lead: str
+    short: str
+    comparing: bool = False
+
+
+SECTIONS: dict[Kind, Section] = {
+    "contradiction": Section(
+        "One picture, two labels",
+        "The same picture lies in two classes. Whatever a model answers, one of the two counts as "
+        "a mistake.",
+        "in two classes",
+        comparing=True,
+    ),
+    "leak": Section(
+        "Validation photos that training sees",
+        "A photo of the validation or test part has a twin in the training part, so its score "
+        "measures memory instead of skill.",
+        "seen in training",
+        comparing=True,
+    ),
+    "wrong_label": Section(
+        "Likely wrong labels",
+        "A classifier that did not learn from the photo names it otherwise (confident learning on "
+        "out-of-fold predictions). Likely: at most one of its "
+        f"{NEIGHBOURS} nearest photos shares its label. Some are right and merely hard; only you "
+        "can tell.",
+        "likely wrong",
+    ),
+    "unreadable": Section(
+        "Files that are no usable photo", "Training leaves them out.", "not usable"
+    ),
+    "outlier": Section(
+        "Unlike any other photo",
+        f"Their distance to the {NEIGHBOURS} nearest photos is at least {OUTLIER:.0f} deviations "
+        "above the usual one: a wrong picture, or a rare but valuable one.",
+        "unlike any other",
+    ),
+    "near_duplicate": Section(
+        "Near-duplicates",
+        "The same picture in another size, compression, light or cut: perceptual hashes name "
+        f"candidates, and their details, laid over each other, agree by at least {MIN_AGREEMENT}. "
+        "Possible ones are near in the features of the backbone only.",
+        "near-duplicate groups",
+        comparing=True,
+    ),
+    "exact_duplicate": Section(
+        "Copies", "Files with the very same bytes.", "copied photos", comparing=True
+    ),
+    "imbalance": Section(
+        "Classes out of balance",
+        f"Fewer than {FEW_PHOTOS} photos, or {IMBALANCE} times fewer than the largest class.",
+        "classes",
+    ),
+    "odd_size": Section(
+        "Odd sizes",
+        "Much smaller than what the model sees, more than "
+        f"{MAX_ASPECT:.0f} times as long as wide, or far from the usual size.",
+        "odd sizes",
+    ),
+}
+
+
+def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
+    """Refuses a page that would replace something else or lie among the photos.
+
+    Raises:
+        StorageError: With the remedy.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise StorageError(f"--out {out} is no page; give a name that ends in .html")
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise StorageError(
+            f"--out {out} lies among the photos, which are never changed; choose a place outside "
+            f"{data}"
+        )
+    if out.is_dir():
+        raise StorageError(f"{out} is a folder; choose another --out")
+    if os.path.lexists(out) and not overwrite:
+        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
+
+
+def write_page(report: DataReport, out: Path) -> None:
+    """Writes the page.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
+    write_file(out, render_check(report).encode("utf-8", "backslashreplace"))
+
+
+def render_check(report: DataReport) -> str:
+    """The page as text: HTML without network, script or file beside it."""
+    return render_page(
+        "data_check.html.j2",
+        title=f"Data check: {Path(report.data).resolve().name}",
+        report=report,
+        summary=_summarize(report),
+        tiles=_make_tiles(report),
+        sections=[_fill_section(kind, report) for kind in KINDS if report.of_kind(kind)],
+        quiet=[SECTIONS[kind].title for kind in KINDS if not report.of_kind(kind)],
+        largest=max(one.photos for one in report.classes),
+        classes=report.classes[:_CLASSES_SHOWN],
+        more_classes=max(0, len(report.classes) - _CLASSES_SHOWN),
+        took=duration(report.seconds),
+    )
+
+
+def _summarize(report: DataReport) -> str:
+    classes = counted(len(report.classes), "class", "classes")
+    found = counted(len(report.issues), "finding") if report.issues else "nothing to complain about"
+    return f"{counted(report.photos, 'photo')} of {classes} in {report.root}: {found}."
+
+
+def _make_tiles(report: DataReport) -> list[dict[str, str]]:
+    def count(*kinds: Kind) -> int:
+        return sum(len(report.of_kind(kind)) for kind in kinds)
+
+    smallest = min(report.classes, key=lambda one: one.photos)
+    mislabelled = report.of_kind("wrong_label")
+    likely = sum(one.sure == "likely" for one in mislabelled)
+    searched = report.backbone is not None
+    return [
+        {
+            "name": "Usable photos",
+            "figure": f"{report.photos:,}",
+            "note": f"{report.skipped} left out; {smallest.label} has fewest: {smallest.photos}",
+        },
+        {
+            "name": "Labels to look at",
+            "figure": f"{len(mislabelled) + count('contradiction'):,}" if searched else "?",
+            "note": f"{likely} likely, {len(mislabelled) - likely} possibly wrong, "
+            f"{count('contradiction')} contradicting"
+            if searched
+            else "not searched, see below",
+        },
+        {
+            "name": "Groups of copies",
+            "figure": f"{count('near_duplicate', 'exact_duplicate'):,}",
+            "note": f"{count('exact_duplicate')} byte for byte; the split keeps groups together",
+        },
+        {
+            "name": "Leaks between parts",
+            "figure": f"{count('leak'):,}",
+            "note": "photos that training and scoring share",
+        },
+    ]
+
+
+def _fill_section(kind: Kind, report: DataReport) -> dict[str, object]:
+    issues = report.of_kind(kind)
+    shown = issues[:_ISSUES_SHOWN]
+    pictured = kind not in ("unreadable", "imbalance")
+    return {
+        "kind": kind,
+        "words": SECTIONS[kind],
+        "count": len(issues),
+        "pictured": pictured,
+        "cards": [_fill_card(issue, report, pictured) for issue in shown],
+        "more": len(issues) - len(shown),
+    }
+
+
+def _fill_card(issue: Issue, report: DataReport, pictured: bool) -> dict[str, object]:
+    shown = issue.paths[:_PHOTOS_SHOWN] if pictured else ()
+    photos = [(path, thumbnail(Path(report.root) / path, _THUMBNAIL_PX)) for path in shown]
+    return {"issue": issue, "photos": photos, "more": len(issue.paths) - len(shown)}

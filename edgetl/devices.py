@@ -1,0 +1,77 @@
+"""What the machine computes on: one CPU, one GPU, or several GPUs in step."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HALF_PRECISION = "mixed_float16"
+
+
+@contextmanager
+def training_devices(replicas: int | None = None) -> Iterator[str]:
+    """Lets models that are built in this block train on all GPUs that TensorFlow sees.
+
+    With GPUs, layers compute in float16 and keep their weights in float32 (Micikevicius et al.
+    2018); with several, each takes a share of every batch and gradients are added up
+    (`tf.distribute.MirroredStrategy`).
+
+    Args:
+        replicas: Use the first so many logical devices, GPUs or else CPUs; None: all GPUs.
+
+    Yields:
+        What is used, for people: `CPU`, `1 GPU`, `2 GPUs`.
+    """
+    import keras
+
+    gpus = _logical_devices("GPU")
+    chosen = gpus if replicas is None else (gpus or _logical_devices("CPU"))[:replicas]
+    before = keras.config.dtype_policy()
+    if gpus:
+        keras.config.set_dtype_policy(HALF_PRECISION)
+    try:
+        with _mirrored(chosen):
+            yield _describe(len(gpus), len(chosen))
+    finally:
+        keras.config.set_dtype_policy(before)
+        gc.collect()
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Models that are built in this block compute in float32, as files for devices must."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _logical_devices(kind: str) -> list[str]:
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
+@contextmanager
+def _mirrored(devices: list[str]) -> Iterator[None]:
+    if len(devices) < 2:
+        yield
+        return
+    with _strategy(devices).scope():
+        yield
+
+
+def _strategy(devices: list[str]) -> Any:
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _describe(gpus: int, chosen: int) -> str:
+    if not gpus:
+        return "CPU" if chosen < 2 else f"{chosen} CPU devices"
+    return "1 GPU" if chosen == 1 else f"{chosen} GPUs"

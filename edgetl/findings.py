@@ -1,0 +1,343 @@
+"""What is worth noticing about a training, in words, never beyond what the photos can prove.
+
+Every claim about shares rests on 95 % intervals: what may be chance is called so.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edgetl.history import StageHistory
+from edgetl.manifest import DatasetManifest
+from edgetl.metrics import Interval, Metrics, Reliability, estimate_share
+from edgetl.predictions import Predictions
+from edgetl.wording import counted, percent, points, span
+
+Kind = Literal["warning", "note", "good"]
+_ORDER: tuple[Kind, ...] = ("warning", "note", "good")
+# Below this a difference does not matter in practice, however sure it is.
+_LEAST_POINTS = 0.01
+_VAGUE = 0.05
+_CONFIDENT = 0.9
+_IMBALANCE = 3
+_FEW_EPOCHS = 5
+_PATIENCE = 3
+_RISE = 1.05
+_FALL = 0.98
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing to notice: `headline` is a statement, `detail` its figures and what follows."""
+
+    kind: Kind
+    headline: str
+    detail: str
+
+
+def find_notable(
+    metrics: Metrics,
+    test: Metrics | None,
+    reliability: Reliability,
+    histories: Sequence[StageHistory],
+    manifest: DatasetManifest,
+    predictions: Predictions,
+) -> list[Finding]:
+    """Says what a person should notice, the worst first.
+
+    Args:
+        metrics: Of the validation photos.
+        test: Of the test photos, if there are any.
+        reliability: Of the validation scores.
+        histories: The stages in order.
+        manifest: The photos.
+        predictions: Of the validation photos.
+    """
+    found = [
+        *_judge_top1(metrics),
+        *_judge_test(metrics, test),
+        *_judge_classes(metrics, manifest),
+        *_judge_confusion(metrics),
+        *_judge_calibration(reliability, metrics.examples),
+        *_judge_curves(histories),
+        *_judge_gap(histories, metrics),
+        *_judge_confident_mistakes(predictions),
+        *_judge_leaks(manifest),
+        *_judge_balance(manifest),
+        *_judge_skipped(manifest),
+    ]
+    return sorted(found, key=lambda one: _ORDER.index(one.kind))
+
+
+def count_hits(metrics: Metrics) -> int:
+    """Number of photos named right."""
+    return sum(metrics.confusion[n][n] for n in range(len(metrics.confusion)))
+
+
+def estimate_top1(metrics: Metrics) -> Interval:
+    """95 % interval of top-1."""
+    return estimate_share(count_hits(metrics), metrics.examples)
+
+
+def _judge_top1(metrics: Metrics) -> Iterator[Finding]:
+    interval = estimate_top1(metrics)
+    label, most = max(metrics.classes.items(), key=lambda item: item[1].support)
+    baseline = most.support / max(metrics.examples, 1)
+    if interval.lower <= baseline:
+        yield Finding(
+            "warning",
+            f"Not surely better than naming every photo {label}",
+            f"That would be right for {percent(baseline)}; the model is for "
+            f"{percent(metrics.top1)} of {counted(metrics.examples, 'photo')} (95% interval "
+            f"{span(interval)}).",
+        )
+    elif count_hits(metrics) == metrics.examples:
+        yield Finding(
+            "good",
+            f"No mistake on {counted(metrics.examples, 'validation photo')}",
+            f"On new photos of the same kind, expect at least {percent(interval.lower, 0)}.",
+        )
+    if interval.upper - interval.lower > 2 * _VAGUE:
+        yield Finding(
+            "note",
+            f"{counted(metrics.examples, 'validation photo')} are few to judge by",
+            f"Top-1 lies anywhere between {span(interval)}; a difference to another run must be "
+            "large to mean anything.",
+        )
+
+
+def _judge_test(metrics: Metrics, test: Metrics | None) -> Iterator[Finding]:
+    if test is None or not test.examples:
+        return
+    ours, theirs = estimate_top1(metrics), estimate_top1(test)
+    figures = (
+        f"{percent(test.top1)} of {counted(test.examples, 'test photo')} (95% interval "
+        f"{span(theirs)}), {percent(metrics.top1)} of the validation photos ({span(ours)})."
+    )
+    if ours.overlaps(theirs):
+        yield Finding("good", "The test photos show no other result than validation", figures)
+    elif test.top1 < metrics.top1:
+        yield Finding(
+            "warning",
+            "Test photos are named right less often than validation photos",
+            f"{figures} The test figure is the one to rely on: nothing was chosen by it.",
+        )
+    else:
+        yield Finding("note", "Test photos are easier than validation photos", figures)
+
+
+def _judge_classes(metrics: Metrics, manifest: DatasetManifest) -> Iterator[Finding]:
+    present = [(label, one) for label, one in metrics.classes.items() if one.support]
+    if len(present) < 2 or count_hits(metrics) == metrics.examples:
+        return
+    label, weakest = min(present, key=lambda item: (item[1].recall or 0, -item[1].support, item[0]))
+    hits = round((weakest.recall or 0) * weakest.support)
+    interval = estimate_share(hits, weakest.support, looks=len(present))
+    others = metrics.examples - weakest.support
+    rest_hits = count_hits(metrics) - hits
+    rest = f"{percent(rest_hits / others, 0)} of the photos of the other classes are found"
+    clear = interval.upper < estimate_share(rest_hits, others).lower
+    yield Finding(
+        "warning" if clear else "note",
+        f"Class {label} is found least often: {percent(weakest.recall, 0)} of its "
+        f"{counted(weakest.support, 'photo')}",
+        (
+            f"{rest}; that is more than chance."
+            if clear
+            else f"{rest}; with so few photos (95% interval {span(interval)}) the difference may "
+            "be chance."
+        )
+        + _count_lessons(label, manifest),
+    )
+
+
+def _count_lessons(label: str, manifest: DatasetManifest) -> str:
+    counts = _count_train(manifest)
+    if counts[label] > min(counts.values()) or counts[label] == max(counts.values()):
+        return ""
+    return f" It also has the fewest photos to learn from, {counts[label]}."
+
+
+def _judge_confusion(metrics: Metrics) -> Iterator[Finding]:
+    pairs = find_confused_pairs(metrics)
+    if pairs and pairs[0].count >= 3:
+        worst = pairs[0]
+        yield Finding(
+            "note",
+            f"Most often mixed up: {worst.true} named {worst.named}",
+            f"{worst.count} of the {worst.of} {worst.true} photos; "
+            f"{worst.back} of the {worst.back_of} {worst.named} photos are named {worst.true}.",
+        )
+
+
+class ConfusedPair(msgspec.Struct, frozen=True):
+    """`count` of the `of` photos of class `true` are named `named`, `back` of `back_of` reverse."""
+
+    true: str
+    named: str
+    count: int
+    of: int
+    back: int
+    back_of: int
+
+
+def find_confused_pairs(metrics: Metrics) -> list[ConfusedPair]:
+    """All pairs of a true and a wrong label that occur, the most frequent first."""
+    labels = list(metrics.classes)
+    counts = np.array(metrics.confusion)
+    supports = counts.sum(axis=1)
+    pairs = [
+        ConfusedPair(
+            labels[row],
+            labels[column],
+            int(counts[row, column]),
+            int(supports[row]),
+            int(counts[column, row]),
+            int(supports[column]),
+        )
+        for row, column in np.argwhere(counts)
+        if row != column
+    ]
+    return sorted(pairs, key=lambda pair: (-pair.count, pair.of, pair.true, pair.named))
+
+
+def _judge_calibration(reliability: Reliability, examples: int) -> Iterator[Finding]:
+    gap = reliability.confidence - reliability.accuracy
+    error = reliability.expected_calibration_error
+    means = (
+        f"The mean score is {percent(reliability.confidence)}, "
+        f"{percent(reliability.accuracy)} are right"
+    )
+    if abs(gap) > max(reliability.noise, _LEAST_POINTS):
+        side = "overconfident" if gap > 0 else "underconfident"
+        yield Finding(
+            "warning" if gap > _VAGUE else "note",
+            f"Scores are {side} by {points(gap)} points",
+            f"{means}; chance alone explains up to {points(reliability.noise)} points. A limit "
+            "below which scores are rejected must be chosen with that in mind.",
+        )
+    elif error > max(reliability.chance_error, _LEAST_POINTS):
+        yield Finding(
+            "note",
+            f"Scores are off by {points(error)} points on average, up here and down there",
+            f"Chance alone explains {points(reliability.chance_error)}; see the reliability "
+            "diagram.",
+        )
+    else:
+        yield Finding(
+            "good",
+            "Scores mean what they say, as far as the photos show",
+            f"{means}; chance alone explains up to {points(reliability.noise)} points on "
+            f"{counted(examples, 'photo')}.",
+        )
+
+
+def _judge_curves(histories: Sequence[StageHistory]) -> Iterator[Finding]:
+    for stage in histories:
+        loss, train = np.array(stage.curves["val_loss"]), np.array(stage.curves["loss"])
+        if len(loss) < _FEW_EPOCHS or not np.isfinite([loss, train]).all():
+            continue
+        best = int(loss.argmin())
+        end = float(loss[-_PATIENCE:].mean())
+        if len(loss) - 1 - best >= _PATIENCE and end > _RISE * loss[best] and _fell(train, best):
+            yield _describe_overfitting(stage, best, float(loss[best]), end)
+        elif best == len(loss) - 1 and loss[-1] < _FALL * loss[-1 - _PATIENCE]:
+            yield Finding(
+                "note",
+                f"Validation loss still fell when {_name(stage)} ended",
+                f"From {loss[-1 - _PATIENCE]:.3f} to {loss[-1]:.3f} over the last {_PATIENCE} of "
+                f"{len(loss)} epochs; more epochs may help.",
+            )
+
+
+def _fell(train: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", since: int) -> bool:
+    return bool(train[-1] < train[since])
+
+
+def _describe_overfitting(stage: StageHistory, best: int, least: float, end: float) -> Finding:
+    epochs = len(stage.curves["val_loss"])
+    left = stage.best_epoch < epochs
+    kept = "those before it" if stage.best_epoch == 0 else f"those of epoch {stage.best_epoch}"
+    return Finding(
+        "note" if left else "warning",
+        f"Validation loss rises after epoch {best + 1} of {_name(stage)}: overfitting",
+        f"From {least:.3f} to {end:.3f} (mean of the last {_PATIENCE} of {epochs} epochs), while "
+        f"the training loss fell. The weights kept are {kept}.",
+    )
+
+
+def _judge_gap(histories: Sequence[StageHistory], metrics: Metrics) -> Iterator[Finding]:
+    kept = [stage for stage in histories if stage.best_epoch]
+    if not kept:
+        return
+    learned = kept[-1].curves["accuracy"][kept[-1].best_epoch - 1]
+    if learned - estimate_top1(metrics).upper > _VAGUE:
+        yield Finding(
+            "note",
+            f"Training photos are named right far more often: {percent(learned, 0)} against "
+            f"{percent(metrics.top1, 0)} of the validation photos",
+            "The model knows its training photos better than the classes; more photos, stronger "
+            "augmentation or more weight decay narrow such a gap.",
+        )
+
+
+def _judge_confident_mistakes(predictions: Predictions) -> Iterator[Finding]:
+    if not predictions.truth:
+        return
+    scores = predictions.probabilities
+    wrong = scores.argmax(axis=1) != predictions.classes
+    sure = int((wrong & (scores.max(axis=1) >= _CONFIDENT)).sum())
+    if sure:
+        yield Finding(
+            "note",
+            f"{counted(sure, 'mistake')} with a score of {_CONFIDENT:.0%} or more",
+            "Look at them first: such photos may carry a wrong label, or show two things.",
+        )
+
+
+def _judge_balance(manifest: DatasetManifest) -> Iterator[Finding]:
+    counts = _count_train(manifest)
+    if sum(counts.values()) == 0:
+        return
+    (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+    if few and many >= _IMBALANCE * few:
+        yield Finding(
+            "note",
+            f"The classes are out of balance: {many:,} training photos of {most}, {few:,} of "
+            f"{least}",
+            f"Top-1 hardly notices {least}; balanced accuracy and its own row do.",
+        )
+
+
+def _judge_leaks(manifest: DatasetManifest) -> Iterator[Finding]:
+    leaks = manifest.leaks()
+    if leaks:
+        yield Finding(
+            "warning",
+            f"{counted(len(leaks), 'validation or test photo')} look like a training photo",
+            f"Such as {leaks[0].path}. They flatter the figures: put near-duplicates into one "
+            "part, or let edgetl choose the parts.",
+        )
+
+
+def _judge_skipped(manifest: DatasetManifest) -> Iterator[Finding]:
+    skipped = len(manifest.skipped)
+    share = skipped / max(skipped + len(manifest.examples), 1)
+    if share >= _LEAST_POINTS:
+        yield Finding(
+            "warning" if share > _VAGUE else "note",
+            f"{counted(skipped, 'file')} of the data folder could not be used",
+            "The reasons are listed with the data.",
+        )
+
+
+def _count_train(manifest: DatasetManifest) -> Counter[str]:
+    counts = Counter(dict.fromkeys(manifest.labels, 0))
+    counts.update(example.label for example in manifest.part("train"))
+    return counts
+
+
+def _name(stage: StageHistory) -> str:
+    return f"stage “{stage.name}”"

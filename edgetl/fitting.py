@@ -1,0 +1,374 @@
+"""Fitting: one loop over epochs for heads, blocks and whole networks.
+
+Keras owns layers, losses, optimizers and schedules. The loop owns what must survive a crash:
+the order of the rows, the best weights, early stopping, and a checkpoint after each epoch.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.augmentation import Augmentation
+from edgetl.checkpoint import Checkpoint, Checkpoints, Progress
+from edgetl.history import StageHistory
+from edgetl.mixing import mix
+from edgetl.recipe import Recipe, build_optimizer, weigh_classes
+from edgetl.sources import Source, iterate
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.errors import TrainingError
+
+if TYPE_CHECKING:
+    import keras
+
+Array = NDArray[np.float32]
+Curves = dict[str, list[float]]
+_VALIDATION_BATCH = 128
+
+
+class Stage(msgspec.Struct, frozen=True, eq=False):
+    """One stage of a training.
+
+    Attributes:
+        number: Its place among the stages, from 0.
+        name: For people.
+        model: Keras model: inputs of the sources -> logits (rows, classes), or log-odds (rows, 1).
+        classes: Number of labels.
+        train: What it learns from.
+        val: What it is judged by.
+        recipe: How.
+    """
+
+    number: int
+    name: str
+    model: "keras.Model"
+    classes: int
+    train: Source
+    val: Source
+    recipe: Recipe
+
+
+class Fitter:
+    """Fits the stages of one run, one after the other."""
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        *,
+        seed: int,
+        track: Track = silent,
+        observe: Callable[[str, int, dict[str, float]], None] | None = None,
+    ) -> None:
+        """Reads the newest checkpoint, if there is one.
+
+        Args:
+            checkpoints: Of this run.
+            seed: Of the order of the rows and of what is mixed.
+            track: Shows progress.
+            observe: Called after each epoch: stage, epoch from 1, and its figures.
+        """
+        self._checkpoints = checkpoints
+        self._resumed = checkpoints.load()
+        self._seed = seed
+        self._track = track
+        self._observe = observe
+        self.histories: list[StageHistory] = []
+
+    def fit(self, stage: Stage) -> StageHistory:
+        """Fits one stage, and leaves its model with the best weights.
+
+        A stage that a checkpoint knows as finished is not fitted again: the checkpoint holds the
+        weights of the stage after it, which include this stage's.
+
+        Raises:
+            TrainingError: If the loss is no number any more.
+            StorageError: If a checkpoint cannot be written.
+        """
+        if self._resumed and self._resumed.progress.stage > stage.number:
+            history = self._resumed.progress.finished[stage.number]
+        else:
+            history = _StageFit(stage, self._seed, self._checkpoints, tuple(self.histories)).run(
+                self._take_resumed(stage), self._track, self._observe
+            )
+        self.histories.append(history)
+        return history
+
+    def _take_resumed(self, stage: Stage) -> Checkpoint | None:
+        resumed = self._resumed
+        self._resumed = None
+        return resumed if resumed and resumed.progress.stage == stage.number else None
+
+
+class _StageFit:
+    """The state of one stage between two epochs."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        seed: int,
+        checkpoints: Checkpoints,
+        finished: tuple[StageHistory, ...],
+    ) -> None:
+        self._stage = stage
+        self._seed = seed
+        self._checkpoints = checkpoints
+        self._finished = finished
+        rows = len(stage.train.pick(np.random.default_rng(0), 0))
+        steps = -(-rows // stage.recipe.batch) * stage.recipe.epochs
+        self._stepper = _Stepper(stage, build_optimizer(stage.recipe, steps))
+        self._curves: Curves = {}
+        self._best_epoch = 0
+        self._best_value = math.inf
+        self._best: list[NDArray[Any]] = []
+        self._seconds = 0.0
+        self._epoch = 0
+
+    def run(
+        self,
+        resumed: Checkpoint | None,
+        track: Track,
+        observe: Callable[[str, int, dict[str, float]], None] | None,
+    ) -> StageHistory:
+        recipe = self._stage.recipe
+        if resumed:
+            self._restore(resumed)
+        else:
+            self._start()
+        epochs = range(self._epoch, recipe.epochs)
+        for epoch in track(epochs, f"fitting {self._stage.name}", len(epochs)):
+            if self._is_over():
+                continue
+            start = time.monotonic()
+            figures = self._run_epoch(epoch)
+            self._seconds += time.monotonic() - start
+            self._record(figures)
+            self._checkpoints.save(self._checkpoint())
+            if observe:
+                observe(self._stage.name, self._epoch, figures)
+        self._stepper.set_model(self._best)
+        return self._history()
+
+    def _start(self) -> None:
+        """The weights before the first epoch are the first to be beaten."""
+        loss, accuracy = self._stepper.judge()
+        self._best_value = self._monitored({"val_loss": loss, "val_accuracy": accuracy})
+        self._best = self._stepper.model_values()
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        progress = checkpoint.progress
+        self._epoch = progress.epoch
+        self._curves = {name: list(curve) for name, curve in progress.history.curves.items()}
+        self._best_epoch, self._best_value = progress.history.best_epoch, progress.best_value
+        self._seconds = progress.history.seconds
+        self._best = checkpoint.best
+        self._stepper.set_model(checkpoint.model)
+        self._stepper.set_optimizer(checkpoint.optimizer)
+
+    def _checkpoint(self) -> Checkpoint:
+        progress = Progress(
+            self._stage.number, self._epoch, self._history(), self._best_value, self._finished
+        )
+        return Checkpoint(
+            progress, self._stepper.model_values(), self._stepper.optimizer_values(), self._best
+        )
+
+    def _history(self) -> StageHistory:
+        return StageHistory(self._stage.name, self._curves, self._best_epoch, self._seconds)
+
+    def _is_over(self) -> bool:
+        patience = self._stage.recipe.patience
+        return bool(patience) and self._epoch - self._best_epoch >= patience
+
+    def _run_epoch(self, epoch: int) -> dict[str, float]:
+        stage, recipe = self._stage, self._stage.recipe
+        random = np.random.default_rng([self._seed, stage.number, epoch])
+        rows = stage.train.pick(random, epoch)
+        losses, hits = [], []
+        for batch in iterate(stage.train, rows, recipe.batch, epoch):
+            loss, right = self._stepper.step(batch.inputs, batch.classes, random)
+            losses.append(loss)
+            hits.append(right)
+        val_loss, val_accuracy = self._stepper.judge()
+        figures = {
+            "loss": float(np.sum(losses)) / len(rows),
+            "accuracy": float(np.sum(hits)) / len(rows),
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "learning_rate": self._stepper.learning_rate(),
+        }
+        self._check_finite(figures, epoch)
+        return figures
+
+    def _check_finite(self, figures: dict[str, float], epoch: int) -> None:
+        if math.isfinite(figures["loss"]) and math.isfinite(figures["val_loss"]):
+            return
+        rate = self._stage.recipe.learning_rate
+        option = "--learning-rate" if self._stage.number == 0 else "--finetune-learning-rate"
+        kept = f"the checkpoint of epoch {epoch} is kept" if epoch else "no epoch was good"
+        raise TrainingError(
+            f"the loss is no number in epoch {epoch + 1} of fitting {self._stage.name}; the likely "
+            f"cause is a learning rate that is too high ({rate:g}): start again with a lower "
+            f"{option}; {kept}"
+        )
+
+    def _record(self, figures: dict[str, float]) -> None:
+        self._epoch += 1
+        for name, value in figures.items():
+            self._curves.setdefault(name, []).append(value)
+        value = self._monitored(figures)
+        if value < self._best_value:
+            self._best_value, self._best_epoch = value, self._epoch
+            self._best = self._stepper.model_values()
+
+    def _monitored(self, figures: dict[str, float]) -> float:
+        if self._stage.recipe.monitor == "accuracy":
+            return -figures["val_accuracy"]
+        return figures["val_loss"]
+
+
+class _Stepper:
+    """The compiled steps of a stage, on one device or on several."""
+
+    def __init__(self, stage: Stage, optimizer: Any) -> None:
+        import keras
+        import tensorflow as tf
+
+        self._stage = stage
+        self._model = stage.model
+        self._strategy = tf.distribute.get_strategy()
+        self._optimizer = optimizer
+        if keras.config.dtype_policy().name == "mixed_float16":
+            self._optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        self._optimizer.build(self._model.trainable_variables)
+        self._targets = stage.model.output_shape[-1]
+        self._weights = weigh_classes(
+            stage.train.classes, stage.classes, balanced=stage.recipe.balanced
+        )
+        self._mixing = Augmentation(mixup=stage.recipe.mixup, cutmix=stage.recipe.cutmix)
+        # Gradients on CPUs need no XLA, whose compilation takes longer than most heads.
+        self._train = tf.function(self._train_everywhere, reduce_retracing=True)
+        self._predict = tf.function(
+            lambda inputs: self._model(inputs, training=False), reduce_retracing=True
+        )
+
+    def step(
+        self, inputs: Array, classes: NDArray[np.int64], random: np.random.Generator
+    ) -> tuple[float, float]:
+        """One step; returns the sum of the losses of its rows, and how many were right."""
+        import tensorflow as tf
+
+        targets = np.eye(self._stage.classes, dtype=np.float32)[classes]
+        weights = self._weights[classes]
+        if self._mixing.mixup or self._mixing.cutmix:
+            inputs, targets = mix(inputs, targets, self._mixing, random)
+        if self._targets == 1:
+            targets = targets[:, 1:]
+        parts = [self._distribute(part) for part in (inputs, targets, weights)]
+        loss, right = self._train(*parts, tf.constant(float(weights.sum()), tf.float32))
+        return float(loss) * len(inputs), float(right)
+
+    def judge(self) -> tuple[float, float]:
+        """Mean cross-entropy in nats and accuracy on the validation part."""
+        logits = predict_logits(self._predict, self._stage.val)
+        return cross_entropy(logits, self._stage.val.classes)
+
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return float(self._optimizer.learning_rate)
+
+    def model_values(self) -> list[NDArray[Any]]:
+        """Values of all variables of the model, random seeds among them."""
+        return [_value(variable) for variable in self._model.variables]
+
+    def set_model(self, values: list[NDArray[Any]]) -> None:
+        """Puts values back that `model_values` gave."""
+        for variable, value in zip(self._model.variables, values, strict=True):
+            variable.assign(value)
+
+    def optimizer_values(self) -> list[NDArray[Any]]:
+        """Values of all variables of the optimizer, its step counter among them."""
+        return [_value(variable) for variable in self._optimizer.variables]
+
+    def set_optimizer(self, values: list[NDArray[Any]]) -> None:
+        """Puts values back that `optimizer_values` gave."""
+        for variable, value in zip(self._optimizer.variables, values, strict=True):
+            variable.assign(value)
+
+    def _distribute(self, part: Array) -> Any:
+        import tensorflow as tf
+
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return tf.convert_to_tensor(part)
+        shares = np.array_split(part, replicas)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: tf.convert_to_tensor(shares[context.replica_id_in_sync_group])
+        )
+
+    def _train_everywhere(self, inputs: Any, targets: Any, weights: Any, total: Any) -> Any:
+        import tensorflow as tf
+
+        loss, right = self._strategy.run(self._train_here, (inputs, targets, weights, total))
+        add = tf.distribute.ReduceOp.SUM
+        return self._strategy.reduce(add, loss, None), self._strategy.reduce(add, right, None)
+
+    def _train_here(self, inputs: Any, targets: Any, weights: Any, total: Any) -> Any:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            logits = self._model(inputs, training=True)
+            fit = tf.reduce_sum(self._losses(targets, logits) * weights) / total
+            # Replicas add their gradients up, so each takes its share of the penalty.
+            penalty = sum(self._model.losses) / self._strategy.num_replicas_in_sync
+            scaled = self._optimizer.scale_loss(fit + penalty)
+        variables = [variable.value for variable in self._model.trainable_variables]
+        gradients = tape.gradient(scaled, variables)
+        self._optimizer.apply(gradients, self._model.trainable_variables)
+        return fit, self._count_right(targets, logits)
+
+    def _losses(self, targets: Any, logits: Any) -> Any:
+        import tensorflow as tf
+
+        smoothing = self._stage.recipe.label_smoothing
+        spread = 2 if self._targets == 1 else self._targets
+        smooth = targets * (1 - smoothing) + smoothing / spread
+        if self._targets == 1:
+            return tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits)[:, 0]
+        return tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
+
+    def _count_right(self, targets: Any, logits: Any) -> Any:
+        import tensorflow as tf
+
+        if self._targets == 1:
+            right = (logits[:, 0] > 0) == (targets[:, 0] > 0.5)
+        else:
+            right = tf.argmax(logits, 1) == tf.argmax(targets, 1)
+        return tf.reduce_sum(tf.cast(right, tf.float32))
+
+
+def predict_logits(predict: Callable[[Any], Any], source: Source) -> Array:
+    """Logits of each example of a part, in order: float32 (examples, classes) or (examples, 1)."""
+    rows = source.pick(None, 0)
+    batches = iterate(source, rows, _VALIDATION_BATCH, 0)
+    return np.concatenate([np.asarray(predict(batch.inputs)) for batch in batches])
+
+
+def cross_entropy(logits: Array, classes: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean loss in nats and accuracy of logits, (rows, classes) or log-odds (rows, 1)."""
+    exact = logits.astype(np.float64)
+    if exact.shape[1] == 1:
+        exact = np.hstack([np.zeros_like(exact), exact])
+    highest = exact.max(axis=1, keepdims=True)
+    normalizer = highest[:, 0] + np.log(np.exp(exact - highest).sum(axis=1))
+    losses = normalizer - exact[np.arange(len(classes)), classes]
+    return float(losses.mean()), float((exact.argmax(axis=1) == classes).mean())
+
+
+def _value(variable: Any) -> NDArray[Any]:
+    import keras
+
+    return np.array(keras.ops.convert_to_numpy(variable))

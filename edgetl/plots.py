@@ -1,0 +1,272 @@
+"""Plots for a page: SVG whose text is text and whose colours are the page's own.
+
+Matplotlib draws in the colours of the light page; each is then replaced by the page's CSS
+variable of the same role, so that a plot follows the reader's dark mode. No drawing touches
+pyplot, the user's matplotlibrc or any other lasting state, and equal values give equal bytes.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from edgetl.history import StageHistory
+from edgetl.metrics import Reliability, estimate_share
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Role -> colour of the light page; the same names are CSS variables in templates/page.css.
+COLORS = {
+    "ink": "#1a1f29",
+    "muted": "#5c6675",
+    "line": "#dfe3e9",
+    "train": "#8a94a6",
+    "val": "#1d63d8",
+    "bad": "#c2500a",
+}
+_WIDTH_PX, _HEIGHT_PX = 460, 290
+_PX = 72  # Matplotlib's SVG has 72 units an inch.
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": COLORS["line"],
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": COLORS["muted"],
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": COLORS["ink"],
+    "font.size": 13,
+    "axes.labelsize": 13,
+    "grid.color": COLORS["line"],
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.labelcolor": COLORS["ink"],
+    "lines.linewidth": 2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edgetl",
+    "text.color": COLORS["ink"],
+    # A label such as $x_1$ is a label, not a formula.
+    "text.parse_math": False,
+    "xtick.color": COLORS["line"],
+    "xtick.labelcolor": COLORS["muted"],
+    "ytick.color": COLORS["line"],
+    "ytick.labelcolor": COLORS["muted"],
+}
+_SVG = "{http://www.w3.org/2000/svg}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_CROWD = 6
+
+
+def draw_curves(histories: Sequence[StageHistory], name: str, title: str) -> str:
+    """Training and validation curve over the epochs of all stages, one stage after the other.
+
+    Args:
+        histories: The stages in order.
+        name: `loss` (nats) or `accuracy` (0..1, drawn in %).
+        title: What the plot shows, for readers who do not see it.
+
+    Returns:
+        An `<svg>` element. Stage boundaries are lines; the kept epoch of each stage is a ring
+        on the validation curve.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    with _drawing():
+        figure, axes = _open_figure()
+        scale = 100.0 if name == "accuracy" else 1.0
+        _draw_stages(axes, histories, name, scale)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("accuracy, %" if name == "accuracy" else "loss, nats")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        _mark_boundaries(axes, histories)
+        axes.legend(loc="best")
+        return _to_svg(figure, title)
+
+
+def draw_reliability(reliability: Reliability, title: str) -> str:
+    """Share named right over the score, with 95 % intervals, above a histogram of the scores.
+
+    Returns:
+        An `<svg>` element.
+    """
+    with _drawing():
+        figure, (axes, below) = _open_figures()
+        axes.plot([0, 100], [0, 100], color=COLORS["muted"], linewidth=1.2, dashes=(4, 3))
+        most = max(one.count for one in reliability.bins)
+        for one in reliability.bins:
+            if one.confidence is None or one.accuracy is None:
+                continue
+            interval = estimate_share(round(one.accuracy * one.count), one.count)
+            x = 100 * one.confidence
+            axes.plot([x, x], [100 * interval.lower, 100 * interval.upper], color=COLORS["train"])
+            # The dot's area grows with the photos: one photo is no cause for alarm.
+            size = 3 + 8 * (one.count / most) ** 0.5
+            axes.plot([x], [100 * one.accuracy], "o", color=COLORS["val"], markersize=size)
+        axes.set(xlim=(0, 102), ylim=(-2, 102), ylabel="named right, %")
+        width = 100 / len(reliability.bins)
+        below.bar(
+            [100 * one.lower + width / 2 for one in reliability.bins],
+            [one.count for one in reliability.bins],
+            width * 0.86,
+            color=COLORS["train"],
+        )
+        below.set(xlim=(0, 102), xlabel="score of the named label, %", ylabel="photos")
+        below.grid(axis="x", visible=False)
+        return _to_svg(figure, title)
+
+
+def draw_heatmap(confusion: Sequence[Sequence[int]], title: str) -> str:
+    """The confusion matrix of many classes: a square a cell that is not empty.
+
+    Args:
+        confusion: Counts; row: true label, column: predicted label.
+        title: What the plot shows, for readers who do not see it.
+
+    Returns:
+        An `<svg>` element; the stronger a square, the larger its share of the row.
+    """
+    from matplotlib.patches import Rectangle
+
+    counts = np.array(confusion)
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    with _drawing():
+        figure, axes = _open_figure(_WIDTH_PX)
+        for row, column in np.argwhere(counts):
+            color = COLORS["val" if row == column else "bad"]
+            strength = 0.15 + 0.85 * float(shares[row, column])
+            corner = (column + 0.5, row + 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, color=color, alpha=strength, linewidth=0))
+        end = len(counts) + 0.5
+        axes.set(xlim=(0.5, end), ylim=(end, 0.5), aspect="equal")
+        axes.set(xlabel="named as (number of the class)", ylabel="true class (number)")
+        axes.grid(visible=False)
+        return _to_svg(figure, title)
+
+
+def _draw_stages(axes: "Axes", histories: Sequence[StageHistory], name: str, scale: float) -> None:
+    start = 0
+    for number, stage in enumerate(histories):
+        for prefix, role, label in (("", "train", "training"), ("val_", "val", "validation")):
+            values = np.array(stage.curves[prefix + name]) * scale
+            epochs = start + 1 + np.arange(len(values))
+            # One epoch is a point, not a line.
+            axes.plot(
+                epochs,
+                values,
+                color=COLORS[role],
+                marker="o" if len(values) == 1 else "",
+                label=label if not number else "",
+            )
+            if prefix and 0 < stage.best_epoch <= len(values):
+                _mark_kept(axes, epochs[stage.best_epoch - 1], values[stage.best_epoch - 1], number)
+        start += len(stage.curves[name])
+
+
+def _mark_kept(axes: "Axes", epoch: int, value: float, number: int) -> None:
+    axes.plot(
+        [epoch],
+        [value],
+        "o",
+        markersize=9,
+        markerfacecolor="none",
+        markeredgecolor=COLORS["bad"],
+        markeredgewidth=2,
+        linestyle="none",
+        label="kept" if not number else "",
+    )
+
+
+def _mark_boundaries(axes: "Axes", histories: Sequence[StageHistory]) -> None:
+    """Lines between stages, and the stages' names above them where they find room."""
+    lengths = [len(stage.curves["loss"]) for stage in histories]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if lengths else 1
+    axes.set_xlim(0.5 - 0.02 * total, total + 0.5 + 0.02 * total)
+    for end in ends[:-1]:
+        axes.axvline(end + 0.5, color=COLORS["muted"], linewidth=1, dashes=(2, 2))
+    for stage, length, end in zip(histories, lengths, ends, strict=True):
+        if len(histories) > 1 and len(histories) <= _CROWD:
+            middle = end - length / 2 + 0.5
+            axes.annotate(
+                stage.name,
+                (middle, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                color=COLORS["muted"],
+            )
+
+
+def _open_figure(height_px: int = _HEIGHT_PX) -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH_PX / _PX, height_px / _PX), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _open_figures() -> tuple["Figure", tuple["Axes", "Axes"]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH_PX / _PX, 1.25 * _HEIGHT_PX / _PX), layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
+    above = figure.add_subplot(grid[0])
+    below = figure.add_subplot(grid[1], sharex=above)
+    above.tick_params(labelbottom=False)
+    return figure, (above, below)
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Matplotlib with our settings only; what was set before is back afterwards."""
+    # Building the font cache, once a machine, is nothing that a reader must hear of.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        # The browser draws the text; it has fonts that Matplotlib lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
+def _to_svg(figure: "Figure", title: str) -> str:
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    root = ElementTree.fromstring(file.getvalue())
+    metadata = root.find(f"{_SVG}metadata")
+    if metadata is not None:
+        root.remove(metadata)
+    for style in list(root.iter(f"{_SVG}defs")):
+        for child in style.findall(f"{_SVG}style"):
+            style.remove(child)
+    for element in root.iter():
+        _adopt(element)
+    for name in ("width", "height", "version"):
+        del root.attrib[name]
+    root.attrib |= {"role": "img", "aria-label": title}
+    return ElementTree.tostring(root, "unicode")
+
+
+def _adopt(element: ElementTree.Element) -> None:
+    """Makes an element of a standalone SVG one of an HTML page."""
+    element.tag = element.tag.removeprefix(_SVG)
+    element.tail = (element.tail or "").strip()
+    if element.tag == "g":
+        # Several plots are on one page, and all number their groups alike.
+        element.attrib.pop("id", None)
+    if _LINK in element.attrib:
+        element.attrib["href"] = element.attrib.pop(_LINK)
+    if "style" in element.attrib:
+        rules = element.attrib["style"].split("; ")
+        kept = "; ".join(rule for rule in rules if not rule.startswith("font-family:"))
+        for role, color in COLORS.items():
+            kept = kept.replace(color, f"var(--{role}, {color})")
+        element.attrib["style"] = kept

@@ -1,0 +1,121 @@
+"""One look at every photo of a data set: is it whole, and which others are the same picture?"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from edgetl.duplicates import Link, find_links, group
+from edgetl.listing import EXPECTED, Listed, Listing, Split, list_folder
+from edgetl.tables import SUFFIXES, list_table
+from edgetl.verification import Gist, Verdict, verify_file
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.errors import DatasetError
+
+IN_TRAIN = "the same picture is in train"
+
+
+class Photo(msgspec.Struct, frozen=True, eq=False):
+    """One file of a data set; path relative to its root, with forward slashes."""
+
+    path: str
+    label: str
+    split: Split | None
+    verdict: Verdict
+
+
+class Scanned(msgspec.Struct, frozen=True, eq=False):
+    """What lies in a data set.
+
+    Attributes:
+        root: Absolute path of the data folder, or of the folder that holds the table.
+        labels: Sorted; classes without a file are among them.
+        usable: Whole photos.
+        faulty: Files that are none; `verdict.reason` says why.
+        leaks: Whole photos of `val` and `test` whose very bytes are in `train`, too.
+        repeated: Paths that a table names again, and why that row is not used.
+        groups: SHA-256 -> name of the near-duplicate group, its smallest SHA-256.
+        hashes: SHA-256 of each content, sorted; what `links` counts in.
+        links: Near-duplicates among the contents, strongest first.
+    """
+
+    root: Path
+    labels: tuple[str, ...]
+    usable: list[Photo]
+    faulty: list[Photo]
+    leaks: list[Photo]
+    repeated: list[tuple[str, str]]
+    groups: dict[str, str]
+    hashes: list[str]
+    links: list[Link]
+
+
+def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
+    """Lists a data folder or table, decodes every photo and finds near-duplicates.
+
+    Raises:
+        DatasetError: If `data` cannot be read, or has no class at all.
+    """
+    listing = _list(data)
+    photos = _verify(listing, track)
+    readable = [photo for photo in photos if photo.verdict.reason is None]
+    in_train = {photo.verdict.sha256 for photo in readable if photo.split == "train"}
+
+    def leaks(photo: Photo) -> bool:
+        return photo.split not in (None, "train") and photo.verdict.sha256 in in_train
+
+    gists = {photo.verdict.sha256: photo.verdict.gist for photo in readable}
+    hashes, links = _link(gists, track)
+    names = [hashes[n] for n in group(len(hashes), links)]
+    return Scanned(
+        root=listing.root,
+        labels=listing.labels,
+        usable=[photo for photo in readable if not leaks(photo)],
+        faulty=[photo for photo in photos if photo.verdict.reason is not None],
+        leaks=[photo for photo in readable if leaks(photo)],
+        repeated=[(_relative(path, listing.root), why) for path, why in listing.repeated],
+        groups=dict(zip(hashes, names, strict=True)),
+        hashes=hashes,
+        links=links,
+    )
+
+
+def _list(data: Path) -> Listing:
+    if data.is_file():
+        if data.suffix.lower() in SUFFIXES:
+            return list_table(data)
+        raise DatasetError(f"{data} is no folder and no .csv or .jsonl file; expected {EXPECTED}")
+    return list_folder(data)
+
+
+def _link(gists: dict[str, Gist | None], track: Track) -> tuple[list[str], list[Link]]:
+    """Contents in order of their hash, so that the smallest of a group is its first."""
+    hashes = sorted(gists)
+    looks: Sequence[Gist] = [gist for sha in hashes if (gist := gists[sha]) is not None]
+    return hashes, find_links(looks, track=track)
+
+
+def _verify(listing: Listing, track: Track) -> list[Photo]:
+    files = listing.files
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        verdicts = pool.map(verify_file, [listed.path for listed in files])
+        tracked = track(zip(files, verdicts, strict=True), "verifying photos", len(files))
+        try:
+            return [_photo(listed, verdict, listing.root) for listed, verdict in tracked]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _photo(listed: Listed, verdict: Verdict, root: Path) -> Photo:
+    path = _relative(listed.path, root)
+    if path != listed.path.relative_to(root).as_posix():
+        verdict = Verdict("", "its name is not UTF-8; rename it")
+    return Photo(path, listed.label, listed.split, verdict)
+
+
+def _relative(path: Path, root: Path) -> str:
+    """With forward slashes; bytes of a name that are no UTF-8 become visible escapes."""
+    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()

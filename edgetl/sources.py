@@ -1,0 +1,171 @@
+"""Where an epoch's rows come from: the feature cache, or the photos themselves.
+
+The order of an epoch, the view of each photo and what is mixed with what follow from seed and
+epoch alone. So an epoch after a crash is the one that would have come without it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.augmentation import Augmentation, make_view
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Frame, Preprocessing
+
+Inputs = NDArray[np.float32]
+Integers = NDArray[np.int64]
+_AHEAD = 3
+
+
+class Batch(msgspec.Struct, frozen=True, eq=False):
+    """Rows of one step.
+
+    Attributes:
+        inputs: float32 (rows, ...): features, maps in a row, or pixels 0..255 RGB.
+        classes: int64 (rows,): index of the label.
+    """
+
+    inputs: Inputs
+    classes: Integers
+
+
+class Source(Protocol):
+    """A part of the data set as rows."""
+
+    @property
+    def classes(self) -> Integers:
+        """int64 (examples,): index of each example's label."""
+        ...
+
+    def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
+        """Row numbers of an epoch; without a generator each example once, in order."""
+        ...
+
+    def load(self, rows: Integers, epoch: int) -> Batch:
+        """The rows of those numbers."""
+        ...
+
+
+class CachedRows:
+    """Rows of the cache; several of them (a photo and its views) belong to one example."""
+
+    def __init__(self, rows: Sequence[NDArray[Any]], owner: Integers, classes: Integers) -> None:
+        """Keeps references; a row is read when a batch needs it.
+
+        Args:
+            rows: (n,) each: float32 or float16.
+            owner: int64 (rows,), ascending: which example a row belongs to; the first row of
+                an example is the photo itself.
+            classes: int64 (examples,).
+        """
+        self._rows = rows
+        self._owner = owner
+        self._first = np.searchsorted(owner, np.arange(len(classes)))
+        self._count = np.bincount(owner, minlength=len(classes))
+        self.classes = classes
+        self._every_row = False
+
+    def __len__(self) -> int:
+        """Number of rows, views included."""
+        return len(self._rows)
+
+    def using_every_row(self) -> "CachedRows":
+        """The same rows, but an epoch passes over all of them, not over one for each example."""
+        other = CachedRows(self._rows, self._owner, self.classes)
+        other._every_row = True
+        return other
+
+    def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
+        """Row numbers of an epoch: of each example one row at random, or all rows."""
+        if random is None:
+            return self._first
+        if self._every_row:
+            return random.permutation(len(self._rows))
+        order = random.permutation(len(self.classes))
+        return self._first[order] + random.integers(0, self._count[order])
+
+    def load(self, rows: Integers, epoch: int) -> Batch:
+        """The rows of those numbers, float32 (rows, n)."""
+        inputs = np.stack([self._rows[row] for row in rows]).astype(np.float32)
+        return Batch(inputs, self.classes[self._owner[rows]])
+
+    def chunks(self, rows_each: int = 1024) -> Iterator[Inputs]:
+        """All rows in parts, float32 (rows, n)."""
+        for start in range(0, len(self._rows), rows_each):
+            yield np.stack(self._rows[start : start + rows_each]).astype(np.float32)
+
+
+class Photo(msgspec.Struct, frozen=True):
+    """One photo to be read in every epoch."""
+
+    file: Any
+    sha256: str
+    label: int
+
+
+class LivePhotos:
+    """Photos decoded, augmented and preprocessed on all processors, anew in each epoch."""
+
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None,
+    ) -> None:
+        """Keeps the photos' names.
+
+        Args:
+            photos: The examples.
+            preprocessing: From photo to input.
+            augmentation: Of each epoch's view; None: the photo itself.
+        """
+        self._photos = photos
+        self._preprocessing = preprocessing
+        self._augmentation = augmentation
+        self.classes = np.array([photo.label for photo in photos], np.int64)
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+
+    def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
+        """Photo numbers of an epoch."""
+        everyone = np.arange(len(self._photos))
+        return everyone if random is None else random.permutation(everyone)
+
+    def load(self, rows: Integers, epoch: int) -> Batch:
+        """Pixels of those photos, float32 (rows, height, width, 3) RGB 0..255.
+
+        Raises:
+            FrameError: If a photo cannot be read any more.
+        """
+        frames = list(self._pool.map(lambda row: self._read(self._photos[row], epoch), rows))
+        return Batch(np.stack(frames).astype(np.float32), self.classes[rows])
+
+    def _read(self, photo: Photo, epoch: int) -> Frame:
+        picture = read_picture(photo.file)
+        if self._augmentation is not None:
+            picture = make_view(picture, photo.sha256, epoch + 1, self._augmentation)
+        return self._preprocessing.apply(picture)
+
+
+def iterate(source: Source, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:
+    """Batches of an epoch; the next ones are loaded while one is used."""
+    parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    return _ahead(lambda part: source.load(part, epoch), parts)
+
+
+def _ahead(load: Callable[[Integers], Batch], parts: Sequence[Integers]) -> Iterator[Batch]:
+    with ThreadPoolExecutor(max_workers=1) as loader:
+        waiting = [loader.submit(load, part) for part in parts[:_AHEAD]]
+        try:
+            for number in range(len(parts)):
+                ready = waiting.pop(0).result()
+                if number + _AHEAD < len(parts):
+                    waiting.append(loader.submit(load, parts[number + _AHEAD]))
+                yield ready
+        finally:
+            for one in waiting:
+                one.cancel()

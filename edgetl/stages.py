@@ -1,0 +1,356 @@
+"""The stages of a training: the head, then the top blocks or the whole network."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl.backbones import Backbone
+from edgetl.checkpoint import Checkpoints
+from edgetl.cross_validation import (
+    LabelledRows,
+    choose_epochs,
+    choose_weight_decay,
+    sample_groups,
+    standardize,
+)
+from edgetl.devices import full_precision
+from edgetl.features import Extracted, Extractor, Wanted
+from edgetl.fitting import Fitter, Stage, predict_logits
+from edgetl.head import build_head, finish_head, probabilities
+from edgetl.history import StageHistory
+from edgetl.manifest import DatasetManifest, Example
+from edgetl.model import (
+    HEAD_CUT,
+    NO_CUT,
+    Cut,
+    build_classifier,
+    build_extractor,
+    build_upper,
+    load_network,
+    set_trainable,
+)
+from edgetl.options import Options
+from edgetl.predictions import Predictions
+from edgetl.recipe import make_recipe
+from edgetl.sources import CachedRows, LivePhotos, Photo, Source
+from edgetl.weights import Weights
+from edgetl_export.progress import Track
+from edgetl_runtime.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import keras
+
+HEAD_VIEWS, BLOCK_VIEWS = 1, 8
+# With many photos views matter less: together they stay below this, but for one each.
+_MOST_ROWS = 60_000
+_SCRATCH_EPOCHS, _FINETUNE_EPOCHS = 20, 12
+_CROSS_VALIDATION_ROWS = 6000
+# An mlp's L2 strength; that of a linear head is chosen by cross-validation.
+_MLP_L2 = 3e-3
+
+Standardization = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class Learned(msgspec.Struct, frozen=True, eq=False):
+    """What a training gives.
+
+    Attributes:
+        model: Classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.
+        cut: Above it everything was trained.
+        l2: Strength of the L2 penalty on the head.
+        histories: Of the stages, in order.
+        predictions: Of the validation part and, where there is one, of the test part.
+        seconds: Stage -> duration, s.
+        cached: Photos of which all features were known.
+        computed: Photos that were decoded.
+    """
+
+    model: "keras.Model"
+    cut: Cut
+    l2: float
+    histories: tuple[StageHistory, ...]
+    predictions: tuple[Predictions, ...]
+    seconds: dict[str, float]
+    cached: int
+    computed: int
+
+
+class Parts(msgspec.Struct, frozen=True, eq=False):
+    """The parts of a data set as sources; `test` is None without test photos."""
+
+    train: Source
+    val: Source
+    test: Source | None
+
+
+class Learner:
+    """Takes one training through its stages."""
+
+    def __init__(
+        self,
+        *,
+        manifest: DatasetManifest,
+        options: Options,
+        backbone: Backbone,
+        weights: Weights,
+        preprocessing: Preprocessing,
+        checkpoints: Checkpoints,
+        track: Track,
+        observe: Callable[[str, int, dict[str, float]], None],
+    ) -> None:
+        """Prepares a training; nothing is computed yet."""
+        self._manifest = manifest
+        self._options = options
+        self._backbone = backbone
+        self._weights = weights
+        self._preprocessing = preprocessing
+        self._track = track
+        self._fitter = Fitter(checkpoints, seed=options.seed, track=track, observe=observe)
+        self._count = len(manifest.labels)
+        self._l2 = 0.0
+        self._seconds: dict[str, float] = {}
+        self._computed = 0
+
+    def learn(self) -> Learned:
+        """Runs all stages.
+
+        Raises:
+            FrameError: If a photo cannot be read any more.
+            TrainingError: If the loss is no number any more.
+            StorageError: If a checkpoint or the cache cannot be written.
+        """
+        import keras
+
+        keras.utils.set_random_seed(self._options.seed)
+        if self._weights.path is None:
+            return self._learn_from_scratch()
+        extracted = self._extract(HEAD_CUT, self._views(HEAD_VIEWS), "features")
+        parts, rows = self._cached_parts(extracted, every_row=True)
+        head = self._build_head(standardize(rows.chunks()), extracted)
+        self._fit("head", "head", head, parts, self._head_epochs(rows))
+        cut = self._choose_cut()
+        if cut.kind == "head":
+            return self._finish(head, None, head, parts, cut)
+        network = load_network(self._backbone, self._weights, self._preprocessing.width_px)
+        set_trainable(self._backbone, network, cut)
+        _freeze_statistics(head)
+        if cut.kind == "none":
+            return self._learn_everything(network, head, "all")
+        return self._learn_blocks(network, head, cut)
+
+    def _choose_cut(self) -> Cut:
+        wanted = self._options.finetune
+        if wanted == "none":
+            return HEAD_CUT
+        if wanted == "all":
+            return NO_CUT
+        return Cut("blocks", self._backbone.auto_blocks if wanted == "auto" else wanted)
+
+    def _learn_blocks(self, network: "keras.Model", head: "keras.Model", cut: Cut) -> Learned:
+        import keras
+
+        name = f"top {cut.blocks} blocks" if cut.blocks > 1 else "top block"
+        extracted = self._extract(cut, self._views(BLOCK_VIEWS), f"maps below the {name}")
+        parts, _ = self._cached_parts(extracted)
+        upper = build_upper(self._backbone, network, cut)
+        model = keras.Model(upper.input, head(upper.output))
+        history = self._fit(name, "blocks", model, parts, self._finetune_epochs())
+        kept = HEAD_CUT if self._options.finetune == "auto" and not history.best_epoch else cut
+        return self._finish(model, network, head, parts, kept)
+
+    def _learn_everything(self, network: "keras.Model", head: "keras.Model", kind: str) -> Learned:
+        import keras
+
+        parts = self._live_parts()
+        extractor = build_extractor(self._backbone, network, self._preprocessing.width_px)
+        model = keras.Model(extractor.input, head(extractor.output))
+        epochs = self._options.training.epochs or _SCRATCH_EPOCHS
+        self._fit(
+            "whole network",
+            kind,
+            model,
+            parts,
+            epochs if kind == "scratch" else self._finetune_epochs(),
+        )
+        return self._finish(model, network, head, parts, NO_CUT)
+
+    def _learn_from_scratch(self) -> Learned:
+        network = load_network(self._backbone, self._weights, self._preprocessing.width_px)
+        size_px = self._preprocessing.width_px
+        width = build_extractor(self._backbone, network, size_px).output_shape[-1]
+        plain = np.zeros(width, np.float32), np.ones(width, np.float32)
+        self._l2 = self._options.training.l2 or 0.0
+        return self._learn_everything(network, self._make_head(plain), "scratch")
+
+    def _build_head(self, standardization: Standardization, extracted: Extracted) -> "keras.Model":
+        self._l2 = self._choose_l2(extracted)
+        return self._make_head(standardization)
+
+    def _make_head(self, standardization: Standardization) -> "keras.Model":
+        options = self._options
+        return build_head(
+            standardization, self._count, options.head, l1=options.training.l1, l2=self._l2
+        )
+
+    def _choose_l2(self, extracted: Extracted) -> float:
+        given = self._options.training.l2
+        if given is not None:
+            return given
+        if self._options.head.kind == "mlp":
+            return _MLP_L2
+        start = time.monotonic()
+        examples = self._manifest.examples
+        row_of = np.flatnonzero([examples[n].split == "train" for n in extracted.owner])
+        groups = _number([examples[n].group for n in extracted.owner[row_of]])
+        kept = row_of[sample_groups(groups, _CROSS_VALIDATION_ROWS, seed=self._options.seed)]
+        rows = LabelledRows(
+            features=np.stack([extracted.rows[row] for row in kept]),
+            classes=self._classes()[extracted.owner[kept]],
+            groups=_number([examples[n].group for n in extracted.owner[kept]]),
+            judged=~extracted.is_view[kept],
+        )
+        chosen = choose_weight_decay(rows, self._count, seed=self._options.seed, track=self._track)
+        self._seconds["choosing weight decay"] = time.monotonic() - start
+        return chosen
+
+    def _extract(self, cut: Cut, views: int, name: str) -> Extracted:
+        start = time.monotonic()
+        extractor = Extractor(
+            self._backbone, self._weights, self._preprocessing, cut, self._options.augmentation
+        )
+        wanted = [
+            Wanted(self._manifest.file(one), one.sha256, views if one.split == "train" else 0)
+            for one in self._manifest.examples
+        ]
+        extracted = extractor.extract(wanted, track=self._track)
+        self._seconds[name] = time.monotonic() - start
+        self._computed = max(self._computed, extracted.computed)
+        return extracted
+
+    def _views(self, default: int) -> int:
+        if self._options.views is not None:
+            return self._options.views
+        photos = len(self._manifest.part("train"))
+        return max(1, min(default, _MOST_ROWS // photos))
+
+    def _head_epochs(self, rows: CachedRows) -> int:
+        return self._options.training.epochs or choose_epochs(len(rows))
+
+    def _finetune_epochs(self) -> int:
+        return self._options.training.finetune_epochs or _FINETUNE_EPOCHS
+
+    def _fit(
+        self, name: str, kind: str, model: "keras.Model", parts: Parts, epochs: int
+    ) -> StageHistory:
+        augmentation = self._options.augmentation
+        recipe = make_recipe(
+            kind,
+            self._options.training,
+            epochs=epochs,
+            mixup=augmentation.mixup,
+            cutmix=augmentation.cutmix if isinstance(parts.train, LivePhotos) else 0.0,
+        )
+        number = len(self._fitter.histories)
+        stage = Stage(number, name, model, self._count, parts.train, parts.val, recipe)
+        history = self._fitter.fit(stage)
+        self._seconds[f"fitting {name}"] = history.seconds
+        return history
+
+    def _classes(self) -> NDArray[np.int64]:
+        place = {label: n for n, label in enumerate(self._manifest.labels)}
+        return np.array([place[one.label] for one in self._manifest.examples], np.int64)
+
+    def _cached_parts(
+        self, extracted: Extracted, *, every_row: bool = False
+    ) -> tuple[Parts, CachedRows]:
+        train = self._cached(extracted, "train")
+        test = self._cached(extracted, "test") if self._manifest.part("test") else None
+        learned = train.using_every_row() if every_row else train
+        return Parts(learned, self._cached(extracted, "val"), test), train
+
+    def _cached(self, extracted: Extracted, split: str) -> CachedRows:
+        examples = self._manifest.examples
+        chosen = np.array([one.split == split for one in examples])
+        rows = np.flatnonzero(chosen[extracted.owner])
+        owner = (np.cumsum(chosen) - 1)[extracted.owner[rows]]
+        return CachedRows([extracted.rows[row] for row in rows], owner, self._classes()[chosen])
+
+    def _live_parts(self) -> Parts:
+        augmentation = self._options.augmentation
+        self._computed = len(self._manifest.examples)
+        test = self._manifest.part("test")
+        return Parts(
+            LivePhotos(self._photos("train"), self._preprocessing, augmentation),
+            LivePhotos(self._photos("val"), self._preprocessing, None),
+            LivePhotos(self._photos("test"), self._preprocessing, None) if test else None,
+        )
+
+    def _photos(self, split: Any) -> list[Photo]:
+        manifest = self._manifest
+        return [
+            Photo(manifest.file(one), one.sha256, manifest.index(one))
+            for one in manifest.part(split)
+        ]
+
+    def _finish(
+        self,
+        model: "keras.Model",
+        network: "keras.Model | None",
+        head: "keras.Model",
+        parts: Parts,
+        cut: Cut,
+    ) -> Learned:
+        predictions = [self._predict(model, parts.val, "val")]
+        if parts.test is not None:
+            predictions.append(self._predict(model, parts.test, "test"))
+        return Learned(
+            model=self._assemble(network, head),
+            cut=cut,
+            l2=self._l2,
+            histories=tuple(self._fitter.histories),
+            predictions=tuple(predictions),
+            seconds=self._seconds,
+            cached=len(self._manifest.examples) - self._computed,
+            computed=self._computed,
+        )
+
+    def _predict(self, model: "keras.Model", source: Source, split: Any) -> Predictions:
+        import tensorflow as tf
+
+        predict = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+        scores = probabilities(predict_logits(predict, source))
+        examples: tuple[Example, ...] = self._manifest.part(split)
+        return Predictions(
+            split,
+            tuple(one.path for one in examples),
+            tuple(int(n) for n in source.classes),
+            tuple(tuple(float(score) for score in row) for row in scores),
+        )
+
+    def _assemble(self, trained: "keras.Model | None", head: "keras.Model") -> "keras.Model":
+        """The whole classifier in float32, whatever precision it was trained in."""
+        size_px = self._preprocessing.width_px
+        with full_precision():
+            network = load_network(self._backbone, self._weights, size_px)
+            if trained is not None:
+                network.set_weights(trained.get_weights())
+            extractor = build_extractor(self._backbone, network, size_px)
+            return build_classifier(extractor, finish_head(head, self._options.head))
+
+
+def _freeze_statistics(head: "keras.Model") -> None:
+    import keras
+
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def _number(names: list[str]) -> NDArray[np.int64]:
+    """Equal names become equal numbers."""
+    place = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    return np.array([place[name] for name in names], np.int64)

@@ -1,0 +1,150 @@
+"""Data sets as a table: a CSV or JSONL file of path, label and, if wanted, split.
+
+Paths are relative to the file's folder. A path that leaves the folder is refused, absolute or by
+`..`: a table from elsewhere must not pull a user's other pictures into runs and reports.
+"""
+
+import csv
+import difflib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from edgetl.listing import SPLIT_NAMES, Listed, Listing, check_label
+from edgetl_runtime.errors import DatasetError
+
+SUFFIXES = (".csv", ".jsonl")
+_COLUMNS = ("path", "label", "split")
+_DELIMITERS = ",;\t"
+
+
+class _Row(msgspec.Struct, frozen=True):
+    path: str
+    label: str
+    split: str | None = None
+
+
+def list_table(file: Path) -> Listing:
+    """Reads a table.
+
+    A CSV has a header line with `path`, `label` and, if wanted, `split`; it may be separated by
+    commas, semicolons or tabs. JSONL has one object with these keys a line. Other columns are
+    left alone. A row without a split is put into one like a photo of a plain folder.
+
+    Raises:
+        DatasetError: If the table cannot be used; the message names file, line and remedy.
+    """
+    text = _read(file)
+    rows = _csv_rows(file, text) if file.suffix.lower() == ".csv" else _jsonl_rows(file, text)
+    base = Path(os.path.abspath(file.parent))
+    files: dict[Path, tuple[int, Listed]] = {}
+    repeated: list[tuple[Path, str]] = []
+    for line, row in rows:
+        where = f"{file}, line {line}"
+        listed = _locate(row, base, where)
+        if listed.path not in files:
+            files[listed.path] = (line, listed)
+            continue
+        earlier, same = files[listed.path]
+        if same != listed:
+            raise DatasetError(
+                f"{where}: {row.path} is {_describe(listed)} here and {_describe(same)} in line "
+                f"{earlier}; keep one of the two"
+            )
+        repeated.append((listed.path, f"listed again in line {line}"))
+    if not files:
+        raise DatasetError(f"{file} lists no photos; expected one row of path,label a photo")
+    labels = {listed.label for _, listed in files.values()}
+    listed_files = [one for _, one in files.values()]
+    return Listing(base.resolve(), tuple(sorted(labels)), listed_files, repeated)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{file} is unreadable ({error.strerror}); check its rights") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{file} is not UTF-8 (byte {error.start}); save it again as UTF-8"
+        ) from error
+
+
+def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
+    header_line = text.split("\n", 1)[0]
+    delimiter = max(_DELIMITERS, key=header_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = _check_header(file, [name.strip().lower() for name in next(reader, [])])
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise DatasetError(
+                    f"{file}, line {reader.line_num}: {len(cells)} cells, the header has "
+                    f'{len(header)}; quote a cell that holds "{delimiter}"'
+                )
+            row = dict(zip(header, cells, strict=True))
+            yield reader.line_num, _Row(row["path"], row["label"], row.get("split"))
+    except csv.Error as error:
+        raise DatasetError(
+            f"{file}, line {reader.line_num}: no valid CSV ({error}); correct or remove the line"
+        ) from error
+
+
+def _check_header(file: Path, header: list[str]) -> list[str]:
+    found = ", ".join(header) or "nothing"
+    if not {"path", "label"} <= set(header):
+        raise DatasetError(
+            f"{file}, line 1: expected a header with path and label (and split, if wanted), "
+            f"found {found[:120]}; add it as the first line"
+        )
+    if len(set(header)) != len(header):
+        raise DatasetError(f"{file}, line 1: a column is there twice ({found}); rename one")
+    for name in set(header) - set(_COLUMNS):
+        if close := difflib.get_close_matches(name, set(_COLUMNS) - set(header), cutoff=0.75):
+            raise DatasetError(
+                f"{file}, line 1: unknown column {name}; did you mean {close[0]}? Rename it"
+            )
+    return header
+
+
+def _jsonl_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
+    decoder = msgspec.json.Decoder(_Row)
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, decoder.decode(line)
+        except msgspec.MsgspecError as error:
+            raise DatasetError(
+                f"{file}, line {number}: {error}; expected an object such as "
+                '{"path": "nut/1.jpg", "label": "nut"}'
+            ) from error
+
+
+def _locate(row: _Row, base: Path, where: str) -> Listed:
+    label = check_label(row.label.strip(), where)
+    if not label:
+        raise DatasetError(f"{where}: the label is empty; give one or remove the line")
+    if not row.path.strip() or "\0" in row.path:
+        raise DatasetError(f"{where}: the path is empty or no path; correct or remove the line")
+    name = (row.split or "").strip().lower()
+    if name and name not in SPLIT_NAMES:
+        raise DatasetError(
+            f"{where}: unknown split {row.split!r}; expected train, val, test or nothing"
+        )
+    path = Path(os.path.normpath(base / row.path.strip()))
+    if not path.is_relative_to(base) or path == base:
+        raise DatasetError(
+            f"{where}: {row.path} is not inside {base}; put the table into a folder that holds "
+            "all its photos"
+        )
+    return Listed(base.resolve() / path.relative_to(base), label, SPLIT_NAMES.get(name))
+
+
+def _describe(listed: Listed) -> str:
+    return f"{listed.label} in {listed.split}" if listed.split else listed.label

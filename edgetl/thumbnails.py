@@ -1,0 +1,42 @@
+"""Small pictures inside a page: photos as data URIs, so that one file shows them."""
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgetl_runtime.errors import FrameError
+from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.preprocessing import Frame
+
+_QUALITY = 82
+_GREY = 160
+
+
+def thumbnail(path: Path, longest_px: int) -> str:
+    """A photo for the `src` of an `<img>`.
+
+    Args:
+        path: A picture file, shown as a person would see it (EXIF orientation applied).
+        longest_px: Its longer side in px; a smaller photo stays as it is.
+
+    Returns:
+        `data:image/jpeg;base64,...`; a grey square where the photo is missing or unreadable, so
+        that a page about photos can always be made.
+    """
+    try:
+        picture = _shrink(read_picture(path), longest_px)
+    except FrameError:
+        picture = np.full((longest_px, longest_px, 3), _GREY, np.uint8)
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
+
+
+def _shrink(picture: Frame, longest_px: int) -> Frame:
+    height, width = picture.shape[:2]
+    scale = longest_px / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

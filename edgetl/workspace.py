@@ -1,0 +1,195 @@
+"""The folder of a training under way: `RUN.unfinished`, renamed to `RUN` at the end.
+
+It holds the options, the manifest and the checkpoints, so that `edgetl train --resume RUN` can go
+on after any kind of end. A finished run of the same name stays as it is until the rename.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from edgetl.checkpoint import Checkpoints
+from edgetl.manifest import DatasetManifest
+from edgetl.options import Options, list_differences
+from edgetl.run import FORMAT_VERSION, RUN_FILE, describe_versions, encode
+from edgetl_runtime.errors import RunError, StorageError
+from edgetl_runtime.storage import check_replaceable, replace_folder, write_file
+
+SUFFIX = ".unfinished"
+_FILE = "unfinished.json"
+_CHECKPOINTS = "checkpoints"
+_LOCK = "lock"
+_SHOWN = 3
+
+
+class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was asked for.
+
+    Attributes:
+        format_version: Of the folder.
+        data: Absolute path of the photos, as given.
+        options: All of them.
+        overwrite: Whether a finished run of the same name may be replaced.
+        tensorboard: Whether event files are written.
+        manifest: The photos, as they were.
+        versions: Of the packages that the result depends on.
+    """
+
+    format_version: int
+    data: str
+    options: Options
+    overwrite: bool
+    tensorboard: bool
+    manifest: DatasetManifest
+    versions: dict[str, str]
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    """An open workspace.
+
+    Attributes:
+        out: Where the run shall be.
+        folder: Where it is made.
+    """
+
+    out: Path
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Those of this training."""
+        return Checkpoints(self.folder / _CHECKPOINTS)
+
+    def write(self, unfinished: Unfinished) -> None:
+        """Notes what was asked for, so that it can be resumed."""
+        write_file(self.folder / _FILE, encode(unfinished))
+
+    def finish(self, *, overwrite: bool) -> None:
+        """Removes what only an unfinished training needs, and renames the folder."""
+        shutil.rmtree(self.folder / _CHECKPOINTS, ignore_errors=True)
+        for name in (_FILE, _LOCK):
+            (self.folder / name).unlink(missing_ok=True)
+        replace_folder(self.folder, self.out, marker=RUN_FILE, overwrite=overwrite)
+
+
+@contextmanager
+def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
+    """Makes the workspace of a new training, in place of an interrupted one with `overwrite`.
+
+    Raises:
+        StorageError: If `out` may not be replaced, an interrupted training with checkpoints is
+            there, another process is at work in it, or the disk refuses.
+    """
+    check_replaceable(out, marker=RUN_FILE, overwrite=overwrite)
+    folder = _folder(out)
+    if is_resumable(out) and not overwrite:
+        raise StorageError(
+            f"{folder} holds an interrupted training; go on with `edgetl train --resume {out}`, "
+            "or start anew with --overwrite"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {folder}: {error.strerror}; choose another --out"
+        ) from error
+    with _locked(folder):
+        _empty(folder)
+        try:
+            yield Workspace(out, folder)
+        finally:
+            # Nothing to go on from: leave no trace.
+            if folder.is_dir() and not is_resumable(out):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def reopen_workspace(out: Path) -> Iterator[tuple[Workspace, Unfinished]]:
+    """Opens the workspace of an interrupted training.
+
+    Raises:
+        RunError: If there is none, or it was made by another version.
+        StorageError: If another process is at work in it.
+    """
+    folder = _folder(out)
+    if not (folder / _FILE).is_file():
+        hint = f"{out} is finished" if (out / RUN_FILE).is_file() else "nothing was begun there"
+        raise RunError(
+            f"{folder} holds no interrupted training ({hint}); see `edgetl train --help`"
+        )
+    try:
+        unfinished = msgspec.json.decode((folder / _FILE).read_bytes(), type=Unfinished)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RunError(
+            f"{folder / _FILE} cannot be used ({error}); start anew with --overwrite"
+        ) from error
+    with _locked(folder):
+        yield Workspace(out, folder), unfinished
+
+
+def is_resumable(out: Path) -> bool:
+    """True if an interrupted training has a checkpoint to go on from."""
+    return any((_folder(out) / _CHECKPOINTS).glob("*"))
+
+
+def check_same(before: Unfinished, options: Options, manifest: DatasetManifest) -> None:
+    """Refuses to go on with other options, photos or versions.
+
+    Raises:
+        RunError: Naming what differs.
+    """
+    differences = list_differences(
+        msgspec.to_builtins(options), msgspec.to_builtins(before.options)
+    )
+    differences += list_differences(describe_versions(), before.versions)
+    if before.format_version != FORMAT_VERSION:
+        differences.append(f"format {FORMAT_VERSION}, before {before.format_version}")
+    differences += _compare_photos(manifest, before.manifest)
+    if differences:
+        more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+        raise RunError(
+            f"this is not the training that was interrupted: {'; '.join(differences[:_SHOWN])}"
+            f"{more}; undo the change, or start anew with --overwrite"
+        )
+
+
+def _compare_photos(now: DatasetManifest, before: DatasetManifest) -> list[str]:
+    new = {one.path: one for one in now.examples}
+    old = {one.path: one for one in before.examples}
+    found = [f"photo {path} is new" for path in new if path not in old]
+    found += [f"photo {path} is gone" for path in old if path not in new]
+    changed = [path for path in new if path in old and new[path] != old[path]]
+    return found + [f"photo {path} has changed" for path in changed]
+
+
+def _folder(out: Path) -> Path:
+    return out.with_name(out.name + SUFFIX)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time; the lock ends with the process, however it ends."""
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(
+                f"another edgetl train is at work in {folder}; wait for it, or choose another --out"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
