@@ -1,0 +1,159 @@
+"""How training grows with the photos: time of the features, and memory.
+
+    EDGETL_TEST_DATA=... .venv/bin/python benchmarks/scaling.py [--backbone NAME] [--json]
+        [--parts features,memory]
+
+features: `Extractor.extract` on 1, 2 and 4 times 400 photos with an empty cache, against the bare
+LiteRT invokes of the same photos, decoded before, on as many threads. memory: `edgetl train
+--finetune 1` in a child process on TrashNet and on four times its photos (mirrored and cropped);
+the peak of the memory that the process owns (RssAnon), apart from mapped cache files, which the
+system drops when it needs room.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from data import test_data
+
+PHOTOS = 400
+TIMES = (1, 2, 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="efficientnet_v2_b0")
+    parser.add_argument("--parts", default="features,memory")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    data = test_data()
+    os.environ["EDGETL_WEIGHTS_DIR"] = str(data / "weights")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for part in options.parts.split(","):
+        measure = {"features": measure_features, "memory": measure_memory}[part]
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["EDGETL_CACHE"] = f"{folder}/cache"
+            record = measure(data, options.backbone, Path(folder))
+        if options.json:
+            print(json.dumps({part: record}), flush=True)
+        else:
+            show(part, options.backbone, record)
+
+
+def measure_features(data: Path, backbone_name: str, folder: Path) -> dict:
+    from edgetl.backbones import find_backbone
+    from edgetl.features import Extractor, LiteRTNetwork, Wanted
+    from edgetl.weights import find_weights
+    from edgetl_runtime.pictures import read_picture
+    from edgetl_runtime.preprocessing import Preprocessing
+
+    backbone = find_backbone(backbone_name)
+    preprocessing = Preprocessing(backbone.size_px, backbone.size_px)
+    extractor = Extractor(
+        backbone, find_weights("imagenet", backbone, backbone.size_px), preprocessing
+    )
+    photos = sorted((data / "trashnet").rglob("*.jpg"))[:PHOTOS]
+    extractor.extract([Wanted(photos[0], "warm-up")])
+    network = LiteRTNetwork((extractor.folder / "extractor.tflite").read_bytes())
+    inputs = [preprocessing.apply(read_picture(photo)) for photo in photos]
+    seconds: dict = {}
+    # The bare engine before and after, since the machine's speed changes.
+    bare = [time_invokes(network, inputs)]
+    for times in TIMES:
+        wanted = [Wanted(photo, f"{times}-{n}-{photo}") for n in range(times) for photo in photos]
+        start = time.perf_counter()
+        extractor.extract(wanted)
+        seconds[times] = time.perf_counter() - start
+    bare.append(time_invokes(network, inputs))
+    mean_bare = sum(bare) / len(bare)
+    return {
+        "photos": PHOTOS,
+        "bare_s": bare,
+        "seconds": seconds,
+        "ratio": {times: seconds[times] / times / mean_bare for times in TIMES},
+    }
+
+
+def time_invokes(network, inputs) -> float:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(network.run, inputs[:8]))
+        start = time.perf_counter()
+        list(pool.map(network.run, inputs))
+        return time.perf_counter() - start
+
+
+def measure_memory(data: Path, backbone: str, folder: Path) -> dict:
+    peaks = {}
+    for times in (1, 4):
+        photos = multiply(data / "trashnet", folder / f"photos-{times}", times)
+        peaks[times] = train_and_watch(photos, folder / f"run-{times}", backbone)
+    return {"photos": len(list((data / "trashnet").rglob("*.jpg"))), "peaks": peaks}
+
+
+def multiply(photos: Path, target: Path, times: int) -> Path:
+    import cv2
+
+    for path in sorted(photos.rglob("*.jpg")):
+        out = target / path.parent.name
+        out.mkdir(parents=True, exist_ok=True)
+        picture = cv2.imread(str(path))
+        height, width = picture.shape[:2]
+        for n in range(times):
+            part = picture[: height - 90 * (n // 2), : width - 120 * (n // 2)]
+            cv2.imwrite(str(out / f"{n}_{path.name}"), cv2.flip(part, 1) if n % 2 else part)
+    return target
+
+
+def train_and_watch(photos: Path, out: Path, backbone: str) -> dict:
+    command = [str(Path(sys.executable).parent / "edgetl"), "train", str(photos)]
+    command += ["--out", str(out), "--backbone", backbone, "--finetune", "1", "--views", "1"]
+    command += ["--finetune-epochs", "2"]
+    peak = {"RssAnon": 0, "RssFile": 0}
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE) as child:
+        while child.poll() is None:
+            for name, kib in read_memory(child.pid).items():
+                peak[name] = max(peak[name], kib)
+            time.sleep(0.1)
+        record = json.loads(child.stdout.read())
+    rows = sum(path.stat().st_size for path in Path(os.environ["EDGETL_CACHE"]).rglob("*.features"))
+    return {
+        "own_mib": peak["RssAnon"] / 1024,
+        "mapped_mib": peak["RssFile"] / 1024,
+        "cache_mib": rows / 2**20,
+        "seconds": record["seconds"]["total"],
+    }
+
+
+def read_memory(pid: int) -> dict[str, int]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    fields = dict(line.split(":", 1) for line in lines)
+    return {name: int(fields[name].split()[0]) for name in ("RssAnon", "RssFile") if name in fields}
+
+
+def show(part: str, backbone: str, record: dict) -> None:
+    print(f"{backbone}, {part}")
+    if part == "features":
+        print(f"  bare invokes of {record['photos']} photos: {record['bare_s']} s")
+        for times, seconds in record["seconds"].items():
+            ratio = record["ratio"][times]
+            print(f"  {times} x photos: {seconds:6.1f} s, {ratio:.2f} of the bare invokes a photo")
+        return
+    for times, peak in record["peaks"].items():
+        print(
+            f"  {times} x {record['photos']} photos: own {peak['own_mib']:.0f} MiB, mapped "
+            f"{peak['mapped_mib']:.0f} MiB, cache so far {peak['cache_mib']:.0f} MiB, "
+            f"{peak['seconds']:.0f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
