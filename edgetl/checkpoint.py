@@ -80,8 +80,16 @@ class Checkpoints:
         for old in self._paths()[:-KEPT]:
             old.unlink(missing_ok=True)
 
+    @property
+    def is_empty(self) -> bool:
+        """True if there is nothing to go on from."""
+        return not self._paths()
+
     def load(self) -> Checkpoint | None:
         """The newest whole checkpoint; damaged ones are deleted with one warning each."""
+        # What a kill in the middle of a write left.
+        for half in self._folder.glob(f".*{_SUFFIX}.*"):
+            half.unlink(missing_ok=True)
         for path in reversed(self._paths()):
             try:
                 progress, payload = map_sealed(path, Progress)

@@ -7,7 +7,6 @@ from itertools import combinations
 import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
-from edgetl.model import ModelSpec
 from edgetl.pages import render_page
 from edgetl.run import Run
 from edgetl.wording import counted, percent
@@ -22,7 +21,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
     Attributes:
         name: As the user calls it.
         backbone: Of the table.
-        trained: What was trained: `head`, `top 3 blocks`, `all`.
+        trained: What was trained, such as `the head and the top 3 blocks`.
         top1: Share of the validation photos named right, 0..1.
         macro_f1: Mean F1 of the classes, 0..1.
         worst_class: The label found least often.
@@ -75,6 +74,11 @@ class PairTest(msgspec.Struct, frozen=True):
     adjusted_p: float
 
     @property
+    def verdict(self) -> str:
+        """The adjusted p for a sentence."""
+        return f"p = {self.adjusted_p:.2g}" if self.adjusted_p >= 0.001 else "p < 0.001"
+
+    @property
     def is_more_than_chance(self) -> bool:
         """True if chance alone makes such a difference in fewer than 5 of 100 cases."""
         return self.adjusted_p < _LEVEL
@@ -122,7 +126,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
     return ComparedRun(
         name=name,
         backbone=run.spec.backbone,
-        trained=_name_training(run.spec),
+        trained=run.spec.describe_cut(),
         top1=metrics.top1,
         macro_f1=metrics.macro_f1,
         worst_class=worst,
@@ -134,14 +138,6 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         judged=tuple(judged),
         right=right,
     )
-
-
-def _name_training(spec: ModelSpec) -> str:
-    if spec.cut == "head":
-        return "head"
-    if spec.cut == "none":
-        return "all"
-    return f"top {counted(spec.blocks, 'block')}"
 
 
 def compare(runs: Sequence[ComparedRun]) -> Comparison:
@@ -221,7 +217,7 @@ def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
         return f"{first.name} and {second.name} are right on the same photos"
     counts = (
         f"{first.name} alone is right on {counted(pair.only_first, 'photo')}, {second.name} alone "
-        f"on {pair.only_second} (McNemar's exact test, p = {_show_p(pair.adjusted_p)})"
+        f"on {pair.only_second} (McNemar's exact test, {pair.verdict})"
     )
     if pair.is_more_than_chance:
         return (
@@ -229,12 +225,6 @@ def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
             f"{percent(second.top1)}, by more than chance: {counts}"
         )
     return f"{first.name} and {second.name} differ no more than chance may explain: {counts}"
-
-
-def _show_p(p: float) -> str:
-    if p >= 0.001:
-        return f"{p:.2g}" if p < 1 else "1"
-    return f"1e{math.ceil(math.log10(p))} or less" if p else "0"
 
 
 def render_comparison(comparison: Comparison) -> str:

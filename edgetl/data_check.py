@@ -30,7 +30,7 @@ KINDS: tuple[Kind, ...] = (
     "imbalance",
     "odd_size",
 )
-_SURE: tuple[Sure, ...] = ("certain", "likely", "possible")
+SURE: tuple[Sure, ...] = ("certain", "likely", "possible")
 _FEATURES = "wrong labels, outliers and the same thing photographed twice"
 
 
@@ -171,4 +171,4 @@ def _count_classes(manifest: DatasetManifest) -> tuple[ClassCount, ...]:
 
 def _rank(issue: Issue) -> tuple[int, int, float, tuple[str, ...]]:
     score = -1.0 if issue.score is None else issue.score
-    return KINDS.index(issue.kind), _SURE.index(issue.sure), -score, issue.paths
+    return KINDS.index(issue.kind), SURE.index(issue.sure), -score, issue.paths

@@ -1,11 +1,13 @@
 """The page of a data check: every finding with its photos, in one HTML file."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from edgetl.data_check import KINDS, DataReport
+from edgetl.data_check import KINDS, SURE, DataReport
 from edgetl.duplicates import MIN_AGREEMENT
 from edgetl.inspection import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
 from edgetl.label_check import NEIGHBOURS, OUTLIER
@@ -17,7 +19,7 @@ from edgetl_runtime.storage import write_file
 
 SUFFIXES = (".html", ".htm")
 _THUMBNAIL_PX = 160
-_ISSUES_SHOWN = 36
+_ISSUES_SHOWN = 60
 _PHOTOS_SHOWN = 6
 _CLASSES_SHOWN = 200
 
@@ -59,7 +61,7 @@ SECTIONS: dict[Kind, Section] = {
     ),
     "outlier": Section(
         "Unlike any other photo",
-        f"Their distance to the {NEIGHBOURS} nearest photos is at least {OUTLIER:.0f} deviations "
+        f"Their distance to the {NEIGHBOURS} nearest photos is at least {OUTLIER:g} deviations "
         "above the usual one: a wrong picture, or a rare but valuable one.",
         "unlike any other",
     ),
@@ -149,7 +151,8 @@ def _make_tiles(report: DataReport) -> list[dict[str, str]]:
 
     smallest = min(report.classes, key=lambda one: one.photos)
     mislabelled = report.of_kind("wrong_label")
-    likely = sum(one.sure == "likely" for one in mislabelled)
+    copies = (*report.of_kind("exact_duplicate"), *report.of_kind("near_duplicate"))
+    perhaps = sum(one.sure == "possible" for one in copies)
     searched = report.backbone is not None
     return [
         {
@@ -160,15 +163,15 @@ def _make_tiles(report: DataReport) -> list[dict[str, str]]:
         {
             "name": "Labels to look at",
             "figure": f"{len(mislabelled) + count('contradiction'):,}" if searched else "?",
-            "note": f"{likely} likely, {len(mislabelled) - likely} possibly wrong, "
+            "note": f"{_count_sure(mislabelled) or 'none'} wrong; "
             f"{count('contradiction')} contradicting"
             if searched
             else "not searched, see below",
         },
         {
             "name": "Groups of copies",
-            "figure": f"{count('near_duplicate', 'exact_duplicate'):,}",
-            "note": f"{count('exact_duplicate')} byte for byte; the split keeps groups together",
+            "figure": f"{len(copies):,}",
+            "note": f"{perhaps} of them only perhaps; the split keeps the others together",
         },
         {
             "name": "Leaks between parts",
@@ -186,10 +189,17 @@ def _fill_section(kind: Kind, report: DataReport) -> dict[str, object]:
         "kind": kind,
         "words": SECTIONS[kind],
         "count": len(issues),
+        "counts": _count_sure(issues),
         "pictured": pictured,
         "cards": [_fill_card(issue, report, pictured) for issue in shown],
         "more": len(issues) - len(shown),
     }
+
+
+def _count_sure(issues: Sequence[Issue]) -> str:
+    """`54 likely, 70 possible`."""
+    counts = Counter(issue.sure for issue in issues)
+    return ", ".join(f"{counts[sure]} {sure}" for sure in SURE if counts[sure])
 
 
 def _fill_card(issue: Issue, report: DataReport, pictured: bool) -> dict[str, object]:

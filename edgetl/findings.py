@@ -293,7 +293,7 @@ def _judge_confident_mistakes(predictions: Predictions) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"{counted(sure, 'mistake')} with a score of {_CONFIDENT:.0%} or more",
-            "Look at them first: such photos may carry a wrong label, or show two things.",
+            "They come first below: such a photo may carry a wrong label, or show two things.",
         )
 
 

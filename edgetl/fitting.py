@@ -69,7 +69,8 @@ class Fitter:
             checkpoints: Of this run.
             seed: Of the order of the rows and of what is mixed.
             track: Shows progress.
-            observe: Called after each epoch: stage, epoch from 1, and its figures.
+            observe: Called after each epoch: stage, epoch from 1, and its figures; again for
+                an epoch whose checkpoint a crash prevented.
         """
         self._checkpoints = checkpoints
         self._resumed = checkpoints.load()
@@ -146,15 +147,21 @@ class _StageFit:
             figures = self._run_epoch(epoch)
             self._seconds += time.monotonic() - start
             self._record(figures)
-            self._checkpoints.save(self._checkpoint())
+            # Before the checkpoint: an epoch that is observed twice is better than never.
             if observe:
                 observe(self._stage.name, self._epoch, figures)
+            self._checkpoints.save(self._checkpoint())
         self._stepper.set_model(self._best)
         return self._history()
 
     def _start(self) -> None:
         """The weights before the first epoch are the first to be beaten."""
         loss, accuracy = self._stepper.judge()
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the validation loss is {loss} before fitting {self._stage.name}; the likely "
+                "cause are weights that do not suit the photos: try other --weights"
+            )
         self._best_value = self._monitored({"val_loss": loss, "val_accuracy": accuracy})
         self._best = self._stepper.model_values()
 
@@ -204,15 +211,19 @@ class _StageFit:
         return figures
 
     def _check_finite(self, figures: dict[str, float], epoch: int) -> None:
-        if math.isfinite(figures["loss"]) and math.isfinite(figures["val_loss"]):
+        bad = [loss for loss in (figures["loss"], figures["val_loss"]) if not math.isfinite(loss)]
+        if not bad:
             return
-        rate = self._stage.recipe.learning_rate
-        option = "--learning-rate" if self._stage.number == 0 else "--finetune-learning-rate"
-        kept = f"the checkpoint of epoch {epoch} is kept" if epoch else "no epoch was good"
+        number, rate = self._stage.number, self._stage.recipe.learning_rate
+        option = "--finetune-learning-rate" if number else "--learning-rate"
+        kept, remedy = "no epoch was good", f"a lower {option}"
+        if epoch or number:
+            last = f"epoch {epoch}" if epoch else f"fitting {self._finished[-1].name}"
+            kept, remedy = f"the checkpoint of {last} is kept", f"{remedy} and --overwrite"
         raise TrainingError(
-            f"the loss is no number in epoch {epoch + 1} of fitting {self._stage.name}; the likely "
-            f"cause is a learning rate that is too high ({rate:g}): start again with a lower "
-            f"{option}; {kept}"
+            f"the loss became {bad[0]} in epoch {epoch + 1} of fitting {self._stage.name}; the "
+            f"likely cause is a learning rate that is too high ({rate:g}): start anew with "
+            f"{remedy}; {kept}"
         )
 
     def _record(self, figures: dict[str, float]) -> None:

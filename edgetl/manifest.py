@@ -8,14 +8,13 @@ import msgspec
 
 from edgetl.listing import EXPECTED
 from edgetl.listing import Split as Split
-from edgetl.listing import class_files as _class_files  # noqa: F401
-from edgetl.listing import split_folders as _split_folders  # noqa: F401
 from edgetl.scanning import IN_TRAIN, Photo, Scanned, scan_photos
 from edgetl.splitting import Placed, choose_parts
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 
-FORMAT_VERSION = 1
+# 2: an example has a group.
+FORMAT_VERSION = 2
 MIN_PHOTOS_A_CLASS = 3
 
 

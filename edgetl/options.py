@@ -1,26 +1,34 @@
 """What `edgetl train` lets the user choose: by flags, in a TOML file, or both.
 
-Each field has one name everywhere: `--label-smoothing` is `label_smoothing` in the section
-`[training]` of the file and in `run.json`.
+Each field has one name everywhere: `--label-smoothing` is `label_smoothing` in the table
+`[training]` of the file and in `run.json`. Two flags are shorter than their field: `--size` is
+`size_px`, `--head` is `kind` in `[head]`.
 """
 
 import tomllib
+from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edgetl.augmentation import Augmentation, describe, parse_augmentation
+from edgetl.augmentation import NONE, Augmentation, describe, digest, parse_augmentation
+from edgetl.augmentation.strengths import LIMITS, check_strength
 from edgetl.backbones import Backbone, find_backbone
-from edgetl_runtime.errors import OptionsError
+from edgetl.validation import Spell, check_values, spell_key
+from edgetl_runtime.errors import EdgetlError, OptionsError
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Units = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 Finetune = Literal["none", "auto", "all"] | Annotated[int, msgspec.Meta(ge=1)]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["cosine", "step", "constant"]
+Say = Callable[[str], str]
 
 
 class SplitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +57,7 @@ class HeadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     kind: Literal["linear", "mlp"] = "linear"
-    hidden: tuple[Count, ...] = ()
+    hidden: tuple[Units, ...] = ()
     activation: Literal["relu", "tanh", "gelu", "swish", "sigmoid"] = "relu"
     dropout: Share = 0.0
     batch_norm: bool = False
@@ -119,7 +127,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_px: Annotated[int, msgspec.Meta(ge=32, le=1024)] | None = None
     weights: str = "imagenet"
     fit: Literal["stretch", "crop", "pad"] = "stretch"
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
     finetune: Finetune = "auto"
     augment: str | Augmentation = "light"
     views: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
@@ -134,118 +142,211 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.augment
         return parse_augmentation(self.augment)
 
+    @property
+    def changes_photos(self) -> bool:
+        """False if `augment` leaves photos as they are, so that views would be copies."""
+        return digest(self.augmentation) != digest(NONE)
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Reads a TOML file of options.
+
+def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
+    """Reads a TOML file of options; each is checked for itself, `make_options` does the rest.
+
+    Args:
+        path: The file.
+        spell: Names an option as its user wrote it.
 
     Raises:
-        OptionsError: If it is no TOML, or names an option that does not exist.
+        OptionsError: If it is no TOML, or has a name or a value that is not allowed.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionsError(f"{path} cannot be read as TOML: {error}") from error
-    make_options(content, source=str(path))
+    except OSError as error:
+        copy = path / "config.toml"
+        hint = f"; did you mean {copy}?" if copy.is_file() else ""
+        raise OptionsError(f"{path} cannot be read ({error.strerror}){hint}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionsError(
+            f"{path} is no TOML: {error}; a line is `name = value`, words are in quotes"
+        ) from error
+    check_values(content, Options, spell=spell, rules=_RULES)
     return content
 
 
-def make_options(content: dict[str, Any], *, source: str) -> Options:
+def make_options(content: dict[str, Any], *, spell: Spell = spell_key) -> Options:
     """Turns nested plain values into options.
 
     Args:
         content: As a TOML file has it.
-        source: Where they come from, for the message.
+        spell: Names an option as its user wrote it.
 
     Raises:
-        OptionsError: If a name or a value is not allowed; it names the place.
+        OptionsError: If a name or a value is not allowed, or two contradict each other.
     """
-    try:
-        options = msgspec.convert(content, Options, str_keys=True)
-    except msgspec.ValidationError as error:
-        reason = str(error)
-        raise OptionsError(f"{source}: {reason}; {_allowed(reason)}") from error
-    check_options(options, source=source)
+    check_values(content, Options, spell=spell, rules=_RULES)
+    options = msgspec.convert(content, Options)
+    _check_contradictions(options, spell)
     return options
 
 
-def check_options(options: Options, *, source: str = "options") -> None:
-    """Refuses options that contradict one another.
+def check_options(options: Options) -> None:
+    """Refuses options, made in Python, that `make_options` would have refused.
 
     Raises:
-        OptionsError: Naming both, and what is allowed.
+        OptionsError: With the option, or with both of two that contradict each other.
     """
+    make_options(msgspec.to_builtins(options))
+
+
+def _check_backbone(name: Any) -> str:
+    if not isinstance(name, str):
+        return "allowed are the names that `edgetl backbones` lists"
+    try:
+        find_backbone(name)
+    except EdgetlError as error:
+        return str(error)
+    return ""
+
+
+def _check_weights(name: Any) -> str:
+    return "" if isinstance(name, str) else "allowed are imagenet, none or a file"
+
+
+def _check_augment(text: Any) -> str:
+    if not isinstance(text, str):
+        return "allowed are a preset, strengths such as rotation=15,blur=1, or both"
+    try:
+        parse_augmentation(text)
+    except OptionsError as error:
+        return str(error).removeprefix("augmentation: ")
+    return ""
+
+
+def _check_strength(name: str, value: Any) -> str:
+    try:
+        check_strength(name, value)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+_RULES = {
+    "backbone": _check_backbone,
+    "weights": _check_weights,
+    "augment": _check_augment,
+    **{f"augment.{name}": partial(_check_strength, name) for name in LIMITS},
+}
+
+
+class _Clash(msgspec.Struct, frozen=True):
+    """An option that means nothing beside certain values of another."""
+
+    place: str
+    other: str
+    values: tuple[str, ...]
+    instead: str
+
+
+_SECOND_STAGE = "finetune auto, a number or all"
+_ONE_STAGE = "which from random weights is the only stage"
+_CLASHES = (
+    _Clash("head.hidden", "head.kind", ("linear",), "head mlp"),
+    _Clash("head.activation", "head.kind", ("linear",), "head mlp"),
+    _Clash("head.batch_norm", "head.kind", ("linear",), "head mlp"),
+    _Clash("training.momentum", "training.optimizer", ("adam", "adamw"), "optimizer sgd, rmsprop"),
+    _Clash(
+        "training.weight_decay",
+        "training.optimizer",
+        ("adam", "rmsprop"),
+        "optimizer adamw, sgd, or l2 instead, a penalty that goes with all",
+    ),
+    _Clash("training.warmup", "training.schedule", ("step", "constant"), "schedule cosine"),
+    _Clash("training.finetune_epochs", "finetune", ("none",), _SECOND_STAGE),
+    _Clash("training.finetune_epochs", "weights", ("none",), f"epochs, {_ONE_STAGE}"),
+    _Clash("training.finetune_learning_rate", "finetune", ("none",), _SECOND_STAGE),
+    _Clash("training.finetune_learning_rate", "weights", ("none",), f"learning_rate, {_ONE_STAGE}"),
+    _Clash("views", "finetune", ("all",), "no views: each epoch draws new ones of each photo"),
+    _Clash("views", "weights", ("none",), "no views: each epoch draws new ones of each photo"),
+)
+
+
+def _check_contradictions(options: Options, spell: Spell) -> None:
+    defaults = Options()
+
+    def say(place: str) -> str:
+        value, default = (attrgetter(place)(one) for one in (options, defaults))
+        shown = describe(options.augmentation) if place == "augment" else value
+        return spell(place, shown) + (" (the default)" if value == default else "")
+
+    for clash in _CLASHES:
+        given = attrgetter(clash.place)
+        if given(options) != given(defaults) and attrgetter(clash.other)(options) in clash.values:
+            raise OptionsError(
+                f"{say(clash.place)} does not go with {say(clash.other)}; allowed: {clash.instead}"
+            )
     backbone = find_backbone(options.backbone)
-    for complaint in _contradictions(options, backbone):
-        if complaint:
-            raise OptionsError(f"{source}: {complaint}")
+    faults = [_start_fault(options, backbone, say), _size_fault(options, backbone, say)]
+    faults += [_views_fault(options, say), _split_fault(options.split, say)]
+    for fault in filter(None, faults):
+        raise OptionsError(fault)
 
 
-def _contradictions(options: Options, backbone: Backbone) -> list[str]:
-    found = [_finetune_fault(options, backbone), _head_fault(options.head)]
-    found.append(_training_fault(options.training))
-    augmentation = options.augmentation
-    if augmentation.cutmix and options.finetune != "all" and options.weights != "none":
-        found.append(
-            f"cutmix pastes pixels, and finetune = {options.finetune} trains on computed features; "
-            "allowed with finetune = all, or with weights = none (mixup goes with all)"
-        )
-    if options.views == 0 and options.finetune not in ("none", "all"):
-        found.append(
-            "views = 0 leaves nothing to fine-tune on but the photos themselves; allowed are 1 to "
-            "64, or finetune = none"
-        )
-    return found
-
-
-def _finetune_fault(options: Options, backbone: Backbone) -> str:
+def _start_fault(options: Options, backbone: Backbone, say: Say) -> str:
+    """What the weights at the start and the blocks to train say of one another."""
     most = len(backbone.cuts)
-    if isinstance(options.finetune, int) and options.finetune > most:
+    if options.weights == "imagenet" and not backbone.pretrained:
         return (
-            f"finetune = {options.finetune}, but {backbone.name} has {most} blocks above its stem; "
-            f"allowed are none, auto, 1 to {most}, and all"
+            f"{say('backbone')} has no ImageNet weights, {say('weights')} asks for them; allowed: "
+            "weights none, which trains it from scratch, or a file"
         )
     if options.weights == "none" and options.finetune not in ("auto", "all"):
         return (
-            f"weights = none trains the whole network, finetune = {options.finetune} does not; "
-            "allowed are finetune = all, or weights = imagenet or a file"
+            f"{say('weights')} trains the whole network, {say('finetune')} does not; allowed: "
+            "finetune all, or weights imagenet or a file"
         )
-    return ""
-
-
-def _head_fault(head: HeadOptions) -> str:
-    plain = HeadOptions(kind=head.kind, dropout=head.dropout, output=head.output)
-    if head.kind == "linear" and head != plain:
+    if isinstance(options.finetune, int) and options.finetune > most:
         return (
-            "hidden, activation and batch_norm belong to the mlp head; allowed with a linear head "
-            "are dropout and output"
+            f"{say('finetune')} is more than {say('backbone')} has, {most} blocks above its stem; "
+            f"allowed: none, auto, 1 to {most}, all"
         )
     return ""
 
 
-def _training_fault(training: TrainingOptions) -> str:
-    if training.momentum is not None and training.optimizer not in ("sgd", "rmsprop"):
-        return f"{training.optimizer} takes no momentum; allowed with optimizer = sgd, rmsprop"
-    if training.weight_decay is not None and training.optimizer not in ("adamw", "sgd"):
-        return (
-            f"{training.optimizer} takes no weight_decay; allowed with optimizer = adamw, sgd (or "
-            "give l2, a penalty that all optimizers take)"
-        )
-    return ""
-
-
-def _allowed(reason: str) -> str:
-    """The names of the section that a message of msgspec points to."""
-    sections: dict[str, type[msgspec.Struct]] = {
-        "split": SplitOptions,
-        "head": HeadOptions,
-        "training": TrainingOptions,
-        "augment": Augmentation,
-    }
-    place = (
-        reason.rpartition("`$")[2].rstrip("`").strip(".").split(".")[0] if "`$" in reason else ""
+def _size_fault(options: Options, backbone: Backbone, say: Say) -> str:
+    if options.size_px is None or options.size_px >= backbone.least_px:
+        return ""
+    return (
+        f"{say('size_px')} is too small for {say('backbone')}; allowed: {backbone.least_px} to "
+        f"1024, {backbone.size_px} is its own"
     )
-    kind = sections.get(place, Options)
-    return "allowed here are " + ", ".join(kind.__struct_fields__)
+
+
+def _views_fault(options: Options, say: Say) -> str:
+    """Views that are computed and kept; from scratch and with `all` none are."""
+    if options.weights == "none" or options.finetune == "all":
+        return ""
+    changes = options.changes_photos
+    if options.augmentation.cutmix:
+        return (
+            f"{say('augment')} has cutmix, which pastes pixels, {say('finetune')} trains on "
+            "computed features; allowed: mixup, or cutmix with finetune all or weights none"
+        )
+    if options.views and not changes:
+        return f"{say('augment')} changes no photo, {say('views')} would be copies; allowed: 0"
+    if options.views == 0 and options.finetune != "none" and changes:
+        return (
+            f"{say('views')} leaves no use for {say('augment')}, and {say('finetune')} the photos "
+            "alone to learn from; allowed: views 1 to 64, or augment none, or finetune none"
+        )
+    return ""
+
+
+def _split_fault(split: SplitOptions, say: Say) -> str:
+    if split.val_fraction + split.test_fraction < 1:
+        return ""
+    return (
+        f"{say('split.val_fraction')} and {say('split.test_fraction')} leave no photo to train on; "
+        "together they must stay below 1"
+    )
 
 
 def encode_toml(options: Options) -> bytes:

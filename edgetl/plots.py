@@ -131,17 +131,21 @@ def draw_heatmap(confusion: Sequence[Sequence[int]], title: str) -> str:
     Returns:
         An `<svg>` element; the stronger a square, the larger its share of the row.
     """
-    from matplotlib.patches import Rectangle
+    from matplotlib.collections import PolyCollection
 
     counts = np.array(confusion)
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     with _drawing():
         figure, axes = _open_figure(_WIDTH_PX)
-        for row, column in np.argwhere(counts):
-            color = COLORS["val" if row == column else "bad"]
-            strength = 0.15 + 0.85 * float(shares[row, column])
-            corner = (column + 0.5, row + 0.5)
-            axes.add_patch(Rectangle(corner, 1, 1, color=color, alpha=strength, linewidth=0))
+        rows, columns = counts.nonzero()
+        corners = np.stack([columns, rows], axis=1)[:, np.newaxis] + 0.5
+        squares = PolyCollection(
+            corners + np.array([(0, 0), (1, 0), (1, 1), (0, 1)]),
+            facecolors=np.where(rows == columns, COLORS["val"], COLORS["bad"]).tolist(),
+            alpha=0.15 + 0.85 * shares[rows, columns],
+            linewidths=0,
+        )
+        axes.add_collection(squares, autolim=False)
         end = len(counts) + 0.5
         axes.set(xlim=(0.5, end), ylim=(end, 0.5), aspect="equal")
         axes.set(xlabel="named as (number of the class)", ylabel="true class (number)")

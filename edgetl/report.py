@@ -328,7 +328,7 @@ def _flatten(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str
 
 
 def _tell(value: object) -> str:
-    words: dict[object, str] = {None: "not set", True: "yes", False: "no"}
+    words: dict[object, str] = {None: "default", True: "yes", False: "no"}
     if value is None or isinstance(value, bool):
         return words[value]
     if isinstance(value, float):

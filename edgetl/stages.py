@@ -218,6 +218,8 @@ class Learner:
         return chosen
 
     def _extract(self, cut: Cut, views: int, name: str) -> Extracted:
+        import keras
+
         start = time.monotonic()
         extractor = Extractor(
             self._backbone, self._weights, self._preprocessing, cut, self._options.augmentation
@@ -227,11 +229,15 @@ class Learner:
             for one in self._manifest.examples
         ]
         extracted = extractor.extract(wanted, track=self._track)
+        # Building an extractor draws random numbers, finding its features in the cache does not.
+        keras.utils.set_random_seed(self._options.seed)
         self._seconds[name] = time.monotonic() - start
         self._computed = max(self._computed, extracted.computed)
         return extracted
 
     def _views(self, default: int) -> int:
+        if not self._options.changes_photos:
+            return 0
         if self._options.views is not None:
             return self._options.views
         photos = len(self._manifest.part("train"))

@@ -43,6 +43,7 @@ from edgetl.workspace import (
     check_same,
     reopen_workspace,
     start_workspace,
+    tidy_finished,
 )
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import OptionsError
@@ -84,7 +85,7 @@ def train(
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
         manifest = _scan(data, options, track)
-        workspace.write(
+        workspace.begin(
             Unfinished(
                 FORMAT_VERSION,
                 str(data.resolve()),
@@ -120,6 +121,8 @@ def resume(
         RunError: If nothing was interrupted there, or photos, options or versions are others.
     """
     start = time.monotonic()
+    if tidy_finished(out):
+        return Run.open(out)
     with reopen_workspace(out) as (workspace, before):
         manifest = _scan(data or Path(before.data), before.options, track)
         check_same(before, choose(before.options), manifest)

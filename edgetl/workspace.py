@@ -65,21 +65,28 @@ class Workspace(msgspec.Struct, frozen=True):
         """Those of this training."""
         return Checkpoints(self.folder / _CHECKPOINTS)
 
-    def write(self, unfinished: Unfinished) -> None:
-        """Notes what was asked for, so that it can be resumed."""
+    def begin(self, unfinished: Unfinished) -> None:
+        """Drops what an earlier training left, and notes what is asked for now.
+
+        Raises:
+            StorageError: If the disk refuses.
+        """
+        # Its name first: without it no checkpoint is taken for one of the new training.
+        (self.folder / _FILE).unlink(missing_ok=True)
+        _empty(self.folder)
         write_file(self.folder / _FILE, encode(unfinished))
 
     def finish(self, *, overwrite: bool) -> None:
-        """Removes what only an unfinished training needs, and renames the folder."""
-        shutil.rmtree(self.folder / _CHECKPOINTS, ignore_errors=True)
-        for name in (_FILE, _LOCK):
-            (self.folder / name).unlink(missing_ok=True)
+        """Renames the folder, then removes what only an unfinished training needs."""
         replace_folder(self.folder, self.out, marker=RUN_FILE, overwrite=overwrite)
+        _sweep(self.out)
 
 
 @contextmanager
 def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
     """Makes the workspace of a new training, in place of an interrupted one with `overwrite`.
+
+    An interrupted training stays as it is until the new one begins.
 
     Raises:
         StorageError: If `out` may not be replaced, an interrupted training with checkpoints is
@@ -87,11 +94,7 @@ def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
     """
     check_replaceable(out, marker=RUN_FILE, overwrite=overwrite)
     folder = _folder(out)
-    if is_resumable(out) and not overwrite:
-        raise StorageError(
-            f"{folder} holds an interrupted training; go on with `edgetl train --resume {out}`, "
-            "or start anew with --overwrite"
-        )
+    _check_ours(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -99,9 +102,14 @@ def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
             f"cannot make {folder}: {error.strerror}; choose another --out"
         ) from error
     with _locked(folder):
-        _empty(folder)
+        if is_resumable(out) and not overwrite:
+            raise StorageError(
+                f"{folder} holds an interrupted training; go on with `edgetl train --resume "
+                f"{out}`, or start anew with --overwrite"
+            )
         try:
-            yield Workspace(out, folder)
+            with _hinting_at_resume(out):
+                yield Workspace(out, folder)
         finally:
             # Nothing to go on from: leave no trace.
             if folder.is_dir() and not is_resumable(out):
@@ -128,13 +136,22 @@ def reopen_workspace(out: Path) -> Iterator[tuple[Workspace, Unfinished]]:
         raise RunError(
             f"{folder / _FILE} cannot be used ({error}); start anew with --overwrite"
         ) from error
-    with _locked(folder):
+    with _locked(folder), _hinting_at_resume(out):
         yield Workspace(out, folder), unfinished
 
 
 def is_resumable(out: Path) -> bool:
     """True if an interrupted training has a checkpoint to go on from."""
-    return any((_folder(out) / _CHECKPOINTS).glob("*"))
+    folder = _folder(out)
+    return (folder / _FILE).is_file() and not Checkpoints(folder / _CHECKPOINTS).is_empty
+
+
+def tidy_finished(out: Path) -> bool:
+    """Removes what a kill right after the rename left; True if there was such a thing."""
+    if not ((out / RUN_FILE).is_file() and (out / _FILE).is_file()):
+        return False
+    _sweep(out)
+    return True
 
 
 def check_same(before: Unfinished, options: Options, manifest: DatasetManifest) -> None:
@@ -168,7 +185,23 @@ def _compare_photos(now: DatasetManifest, before: DatasetManifest) -> list[str]:
 
 
 def _folder(out: Path) -> Path:
+    out = out.absolute()
     return out.with_name(out.name + SUFFIX)
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuses a folder that has the name of a workspace and is none."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _LOCK).is_file():
+        raise StorageError(
+            f"{folder} exists and is no interrupted training (no {_LOCK}); move it, or choose "
+            "another --out"
+        )
+
+
+def _sweep(run: Path) -> None:
+    shutil.rmtree(run / _CHECKPOINTS, ignore_errors=True)
+    for name in (_LOCK, _FILE):
+        (run / name).unlink(missing_ok=True)
 
 
 def _empty(folder: Path) -> None:
@@ -177,6 +210,18 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(entry)
         elif entry.name != _LOCK:
             entry.unlink()
+
+
+@contextmanager
+def _hinting_at_resume(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (StorageError, OSError) as error:
+        if not is_resumable(out):
+            raise
+        raise StorageError(
+            f"{error}; when there is room on the disk, go on with `edgetl train --resume {out}`"
+        ) from error
 
 
 @contextmanager

@@ -104,10 +104,17 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head trained on the frozen random backbone; read only."""
-    from edgetl.train import Options, train
+    from edgetl.options import Options, TrainingOptions
+    from edgetl.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(photos, folder, Options(weights=str(weights_file), size_px=SIZE_PX, epochs=8))
+    options = Options(
+        weights=str(weights_file),
+        size_px=SIZE_PX,
+        finetune="none",
+        training=TrainingOptions(epochs=8),
+    )
+    train(photos, folder, options)
     return folder
 
 
@@ -125,8 +132,10 @@ def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def tiny_run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained from scratch, which exports in two seconds; read only."""
-    from edgetl.train import Options, train
+    from edgetl.options import Options, TrainingOptions
+    from edgetl.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    train(photos, folder, Options(backbone="cnn", weights="none", size_px=32, epochs=2))
+    training = TrainingOptions(epochs=2)
+    train(photos, folder, Options(backbone="cnn", weights="none", size_px=32, training=training))
     return folder

@@ -138,7 +138,8 @@ def check(
     from edgetl.data_page import check_target, write_page
 
     check_target(data, out, overwrite=overwrite)
-    load_tensorflow()
+    if options["weights"] != "none":
+        load_tensorflow()
     from edgetl.data_check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")

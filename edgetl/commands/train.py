@@ -1,78 +1,40 @@
 """`edgetl train`: fit a classifier to photos, or go on with a training that was interrupted."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgetl.commands.flags import (
+    SectionedCommand,
+    Spell,
+    add_flags,
+    read_flags,
+    spell_both,
+    spell_flag,
+    spell_in,
+)
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, track
+from edgetl_runtime.errors import OptionsError
 
 if TYPE_CHECKING:
     from edgetl.options import Options
     from edgetl.run import Run
 
-Function = Callable[..., Any]
 EXIT_INTERRUPTED = 130
-# Flag, place in the options, kind, help. Words are checked where the TOML file's are.
-_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
-    ("--backbone", "backbone", str, "`edgetl backbones` lists them.  [mobilenet_v2_0.35]"),
-    ("--size", "size_px", int, "Side of the input, px.  [the backbone's own]"),
-    ("--weights", "weights", str, "imagenet, none (train all from scratch) or FILE.  [imagenet]"),
-    ("--fit", "fit", str, "How a photo becomes a square: stretch, crop, pad.  [stretch]"),
-    ("--seed", "seed", int, "Of split, views, order and initial weights.  [0]"),
-    ("--finetune", "finetune", str, "none: head alone; N: top N blocks, too; all; auto.  [auto]"),
-    ("--augment", "augment", str, "none, light, camera, heavy or rotation=15,blur=1.  [light]"),
-    ("--views", "views", int, "Augmented views to keep of each photo.  [head: 1, blocks: 8]"),
-    ("--val-fraction", "split.val_fraction", float, "Share of photos for validation.  [0.2]"),
-    ("--test-fraction", "split.test_fraction", float, "Share of photos for testing.  [0]"),
-    ("--head", "head.kind", str, "linear or mlp.  [linear]"),
-    ("--hidden", "head.hidden", str, "Units of an mlp's layers, such as 256,64.  [128]"),
-    ("--activation", "head.activation", str, "relu, tanh, gelu, swish, sigmoid.  [relu]"),
-    ("--dropout", "head.dropout", float, "Share of features and hidden units left out.  [0]"),
-    ("--output", "head.output", str, "softmax, or sigmoid for two classes.  [softmax]"),
-    ("--epochs", "training.epochs", int, "Of the head, or from scratch.  [until done, 20]"),
-    ("--finetune-epochs", "training.finetune_epochs", int, "Of the second stage.  [12]"),
-    ("--batch", "training.batch", int, "Photos a step.  [head: 256, else 32]"),
-    ("--optimizer", "training.optimizer", str, "adam, adamw, sgd, rmsprop.  [adam]"),
-    ("--learning-rate", "training.learning_rate", float, "Highest, of the first stage."),
-    (
-        "--finetune-learning-rate",
-        "training.finetune_learning_rate",
-        float,
-        "Highest, of the second stage.",
-    ),
-    ("--momentum", "training.momentum", float, "Of sgd and rmsprop.  [0.9]"),
-    ("--schedule", "training.schedule", str, "cosine, step, constant.  [cosine]"),
-    ("--warmup", "training.warmup", float, "Share of the steps with a growing rate."),
-    ("--weight-decay", "training.weight_decay", float, "Decoupled, of adamw and sgd."),
-    ("--l1", "training.l1", float, "L1 penalty on the head.  [0]"),
-    ("--l2", "training.l2", float, "L2 penalty on the head.  [by cross-validation]"),
-    ("--label-smoothing", "training.label_smoothing", float, "Share of the target spread out."),
-    ("--class-weights", "training.class_weights", str, "none, or balanced for rare ones.  [none]"),
-    ("--patience", "training.patience", int, "Stop after so many epochs without gain.  [off]"),
-    ("--monitor", "training.monitor", str, "What counts as gain: loss, accuracy.  [loss]"),
-)
 
 
-def _flags(function: Function) -> Function:
-    for flag, place, kind, text in reversed(_FLAGS):
-        name = place.replace(".", "__")
-        function = click.option(flag, name, type=kind, default=None, help=text)(function)
-    return function
-
-
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("data", type=FOLDER, required=False)
 @click.option("--out", type=FOLDER, help="Folder to write the run to.")
 @click.option("--config", type=FOLDER, help="TOML file of options; flags win over it.")
 @click.option("--resume", type=FOLDER, help="Go on with the interrupted training of this run.")
-@_flags
-@click.option("--batch-norm", "head__batch_norm", is_flag=True, default=None, help="In an mlp.")
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@add_flags
 def train(
     data: Path | None,
     out: Path | None,
@@ -82,7 +44,7 @@ def train(
     tensorboard: bool,
     overwrite: bool,
     as_json: bool,
-    **flags: object,
+    **parameters: object,
 ) -> None:
     """Train a classifier on the photos in DATA.
 
@@ -91,13 +53,13 @@ def train(
 
     Example: edgetl train photos --out runs/parts
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    flags = read_flags(parameters)
     switches = {"--out": out, "--overwrite": overwrite, "--tensorboard": tensorboard}
     try:
         if resume is not None:
-            run = _resume(resume, data, config, given, switches)
+            run = _resume(resume, data, config, flags, switches)
         else:
-            run = _train(data, out, config, given, overwrite=overwrite, tensorboard=tensorboard)
+            run = _train(data, out, config, flags, overwrite=overwrite, tensorboard=tensorboard)
     except KeyboardInterrupt:
         _explain_interruption(resume or out)
         sys.exit(EXIT_INTERRUPTED)
@@ -111,7 +73,7 @@ def _train(
     data: Path | None,
     out: Path | None,
     config: Path | None,
-    given: dict[str, object],
+    flags: dict[str, Any],
     *,
     overwrite: bool,
     tensorboard: bool,
@@ -121,7 +83,7 @@ def _train(
         raise click.UsageError(
             f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
         )
-    options = _make_options(config, given)
+    options = _make_options(config, flags)
     load_tensorflow()
     from edgetl.train import train as run_training
 
@@ -134,7 +96,7 @@ def _resume(
     out: Path,
     data: Path | None,
     config: Path | None,
-    given: dict[str, object],
+    flags: dict[str, Any],
     switches: Mapping[str, object],
 ) -> "Run":
     if contradicting := [name for name, value in switches.items() if value]:
@@ -145,13 +107,13 @@ def _resume(
     from edgetl.train import resume as resume_training
 
     def choose(before: "Options") -> "Options":
-        return _make_options(config, given, before) if config or given else before
+        return _make_options(config, flags, before) if config or flags else before
 
     return resume_training(out, data=data, choose=choose, track=track)
 
 
 def _make_options(
-    config: Path | None, given: dict[str, object], before: "Options | None" = None
+    config: Path | None, flags: dict[str, Any], before: "Options | None" = None
 ) -> "Options":
     """Flags over the file over what was before over the defaults."""
     import msgspec
@@ -159,23 +121,20 @@ def _make_options(
     from edgetl.options import make_options, read_config
 
     content: dict[str, Any] = msgspec.to_builtins(before) if before else {}
+    spell: Spell = spell_flag
     if config:
-        content = read_config(config)
-    for name, value in given.items():
-        section, _, field = name.rpartition("__")
-        target = content.setdefault(section, {}) if section else content
-        target[field] = _plain(name, value)
-    return make_options(content, source="options")
-
-
-def _plain(name: str, value: Any) -> Any:
-    """What a TOML file would hold: numbers where a flag is one word."""
-    if name == "finetune" and value.lstrip("-").isdigit():
-        return int(value)
-    if name == "head__hidden":
-        parts = [part.strip() for part in value.split(",")]
-        return [int(part) if part.isdigit() else part for part in parts]
-    return value
+        content = read_config(config, spell=spell_in(config))
+        spell = spell_both(config, content, flags)
+    for place, value in flags.items():
+        table, _, name = place.rpartition(".")
+        (content.setdefault(table, {}) if table else content)[name] = value
+    try:
+        return make_options(content, spell=spell)
+    except OptionsError as error:
+        # Each value of a file was checked when it was read, so what is wrong now is a flag.
+        if flags:
+            raise click.UsageError(str(error), click.get_current_context()) from error
+        raise
 
 
 def _explain_interruption(out: Path | None) -> None:

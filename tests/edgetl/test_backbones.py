@@ -201,6 +201,20 @@ def test_lenet_ends_in_one_map_element_at_its_own_size() -> None:
     assert build(find_backbone("lenet"), 64).output_shape == (None, 9, 9, 84)
 
 
+def test_lenet_trains_from_scratch_and_exports(photos: Path, tmp_path: Path) -> None:
+    from edgetl.export import export
+    from edgetl.options import Options, TrainingOptions
+    from edgetl.run import Run
+    from edgetl.train import train
+
+    options = Options(backbone="lenet", weights="none", training=TrainingOptions(epochs=2))
+    train(photos, tmp_path / "run", options)
+    bundle = export(Run.open(tmp_path / "run"), tmp_path / "parts.bundle")
+    variants = bundle.manifest.variants
+    assert {one.engine for one in variants} == {"litert", "onnx"}
+    assert all(one.metrics.agreement == 1.0 for one in variants if one.precision == "float32")
+
+
 @pytest.mark.parametrize(
     ("wrong", "meant"),
     [

@@ -1,15 +1,18 @@
 """The data set: what is read, what is skipped and why, and which part each photo is in."""
 
 import hashlib
+import os
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
-from edgetl.manifest import DatasetManifest, scan, scan_to_score
+from edgetl.drawings import draw_part
+from edgetl.manifest import DatasetManifest, Example, scan, scan_to_score
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.pictures import read_picture
 
@@ -27,6 +30,20 @@ def fill(root: Path, count: int = 10, labels: tuple[str, ...] = ("nut", "bolt"))
     for label in labels:
         put(root, label, *range(count))
     return root
+
+
+def put_drawings(root: Path, label: str, *numbers: int) -> None:
+    """Drawn parts, of which smaller copies can be told from others."""
+    (root / label).mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        picture = draw_part("gear" if label == "nut" else "bolt", number, 128)
+        cv2.imwrite(str(root / label / f"{number:03d}.png"), picture)
+
+
+def put_copy(original: Path, copy: Path, side_px: int = 96) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    small = cv2.resize(read_picture(original), (side_px, side_px), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(copy), small)
 
 
 def splits(manifest: DatasetManifest) -> dict[str, str]:
@@ -294,6 +311,78 @@ def test_scoring_keeps_the_parts_that_folders_name(tmp_path: Path) -> None:
         "train/nut/001.png": "train",
         "val/nut/002.png": "val",
     }
+
+
+def test_a_photo_without_copies_is_its_own_group(tmp_path: Path) -> None:
+    assert all(one.group == one.sha256 for one in scan(fill(tmp_path)).examples)
+
+
+def test_near_duplicates_are_in_one_group_and_one_part(tmp_path: Path) -> None:
+    for label in ("nut", "bolt"):
+        put_drawings(tmp_path, label, *range(8))
+        for number in range(8):
+            original = tmp_path / label / f"{number:03d}.png"
+            for side_px in (100, 80):
+                put_copy(original, tmp_path / label / f"{number}_{side_px}.jpg", side_px)
+    manifest = scan(tmp_path, val_fraction=0.4)
+    by_group: dict[str, list[Example]] = defaultdict(list)
+    for one in manifest.examples:
+        by_group[one.group].append(one)
+    assert sorted(map(len, by_group.values())) == [3] * 16
+    for name, members in by_group.items():
+        assert name == min(one.sha256 for one in members)
+        assert len({one.split for one in members}) == 1
+    assert manifest.leaks() == ()
+
+
+def test_a_copy_of_an_old_photo_moves_no_photo_but_its_group(tmp_path: Path) -> None:
+    for label in ("nut", "bolt"):
+        put_drawings(tmp_path, label, *range(10))
+    before = splits(scan(tmp_path))
+    put_copy(tmp_path / "nut/004.png", tmp_path / "nut/copy.jpg")
+    after = splits(scan(tmp_path))
+    assert after["nut/copy.jpg"] == after["nut/004.png"]
+    before.pop("nut/004.png")
+    assert after.items() >= before.items()
+
+
+def test_a_near_duplicate_across_given_parts_stays_and_is_named_a_leak(tmp_path: Path) -> None:
+    for label in ("nut", "bolt"):
+        put_drawings(tmp_path / "train", label, *range(5))
+        put_drawings(tmp_path / "val", label, 5, 6)
+    put_copy(tmp_path / "train/nut/002.png", tmp_path / "val/nut/copy.jpg")
+    manifest = scan(tmp_path)
+    assert manifest.skipped == ()
+    assert [one.path for one in manifest.leaks()] == ["val/nut/copy.jpg"]
+
+
+def test_a_class_of_near_duplicates_is_split_all_the_same(tmp_path: Path) -> None:
+    put_drawings(tmp_path, "nut", *range(6))
+    put_drawings(tmp_path, "bolt", 0)
+    for side_px in (120, 110, 100, 90):
+        put_copy(tmp_path / "bolt/000.png", tmp_path / f"bolt/{side_px}.jpg", side_px)
+    manifest = scan(tmp_path)
+    assert {one.split for one in manifest.examples if one.label == "bolt"} == {"train", "val"}
+    assert {one.label for one in manifest.leaks()} == {"bolt"}
+
+
+def test_a_manifest_survives_being_written_and_read(tmp_path: Path) -> None:
+    manifest = scan(fill(tmp_path))
+    assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest
+
+
+def test_a_label_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="line break"):
+        scan(fill(tmp_path, labels=("nut", "bo\nlt")))
+
+
+def test_a_name_that_is_no_utf_8_is_skipped_and_said_so(tmp_path: Path) -> None:
+    fill(tmp_path)
+    odd = os.fsencode(tmp_path / "nut") + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes((tmp_path / "nut/000.png").read_bytes())
+    manifest = scan(tmp_path)
+    assert "not UTF-8" in reasons(manifest)["nut/caf\\udce9.png"]
+    assert msgspec.json.encode(manifest)
 
 
 @pytest.mark.real_data

@@ -131,7 +131,7 @@ def test_the_page_shows_every_part(manifest: DatasetManifest) -> None:
         assert heading in page.text
     assert page.count("svg") == 3
     assert page.count("img") == 3
-    for figure in ("augment.blur", "0.25", "hue, flip", "not set", "mobilenet_v2_0.35", "12 s"):
+    for figure in ("augment.blur", "0.25", "hue, flip", "default", "mobilenet_v2_0.35", "12 s"):
         assert figure in page.text
 
 
@@ -406,7 +406,7 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
 
 def test_drawing_ignores_the_users_matplotlibrc() -> None:
     plain = draw_curves((make_stage(),), "loss", "Loss")
-    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 30, "svg.fonttype": "path"}):
+    with matplotlib.rc_context({"lines.linewidth": 9, "legend.fontsize": 30, "axes.xmargin": 1}):
         assert draw_curves((make_stage(),), "loss", "Loss") == plain
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -78,6 +79,56 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").symlink_to(tmp_path / "gone.jpg")
     assert verify_file(tmp_path / "photo.jpg").reason == "not a plain file"
+
+
+def test_a_missing_file_is_named_so(tmp_path: Path) -> None:
+    assert verify_file(tmp_path / "gone.jpg").reason == "no such file"
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png"])
+def test_size_is_that_of_the_picture(tmp_path: Path, extension: str) -> None:
+    (tmp_path / "photo").write_bytes(encode(extension, PICTURE[:40]))
+    verdict = verify_file(tmp_path / "photo")
+    assert (verdict.width_px, verdict.height_px) == (96, 40)
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
+def test_the_gist_is_the_picture_in_small(tmp_path: Path, extension: str) -> None:
+    (tmp_path / "photo").write_bytes(encode(extension))
+    grey = cv2.cvtColor(PICTURE, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(int)
+    gist = verify_file(tmp_path / "photo").gist
+    assert gist is not None
+    assert np.abs(gist - small).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_gist_of_a_turned_camera_is_upright(
+    tmp_path: Path, orientation: int, order: str
+) -> None:
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    tag = struct.pack(f"{order}IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0" + mark + tag
+    data = encode(".jpg", PICTURE[:40])
+    (tmp_path / "photo.jpg").write_bytes(
+        data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
+    )
+    upright = cv2.cvtColor(read_picture(tmp_path / "photo.jpg"), cv2.COLOR_BGR2GRAY)
+    verdict = verify_file(tmp_path / "photo.jpg")
+    assert verdict.gist is not None
+    assert (verdict.height_px, verdict.width_px) == upright.shape
+    assert np.abs(verdict.gist.astype(int) - cv2.resize(upright, (64, 64))).mean() < 3
+
+
+@pytest.mark.parametrize("block", [b"", b"II*\0", b"XX*\0\x08\0\0\0", b"II*\0\xff\xff\xff\x7f"])
+def test_damaged_camera_notes_are_left_alone(tmp_path: Path, block: bytes) -> None:
+    exif = b"Exif\0\0" + block
+    data = encode(".jpg")
+    (tmp_path / "photo.jpg").write_bytes(
+        data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
+    )
+    assert verify_file(tmp_path / "photo.jpg").reason is None
 
 
 def test_a_picture_of_one_pixel_is_accepted(tmp_path: Path) -> None:

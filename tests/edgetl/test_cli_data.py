@@ -1,0 +1,60 @@
+"""`edgetl data check` as a user and a machine meet it, in a process of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def check(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgetl.cli", "data", "check", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+
+
+@pytest.fixture(scope="module")
+def faulty(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(shutil.copytree(photos, tmp_path_factory.mktemp("faulty") / "photos"))
+    shutil.copy(folder / "gear/01.jpg", folder / "gear/same.jpg")
+    return folder
+
+
+def test_check_prints_a_table_the_page_and_the_next_command(faulty: Path, tmp_path: Path) -> None:
+    done = check(faulty, "--weights", "none", "--out", tmp_path / "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "gear/01.jpg (+1)" in done.stdout
+    assert f"page: {tmp_path / 'page.html'}" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"next: edgetl train {faulty} --out runs/photos"
+    assert "not looked for" in done.stderr
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_check_prints_one_json_object_and_is_strict_if_asked(faulty: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = check(faulty, "--weights", "none", "--out", page, "--json", "--strict")
+    assert done.returncode == 3
+    record = json.loads(done.stdout)
+    assert record["page"] == str(page)
+    copies = [one for one in record["report"]["issues"] if one["kind"] == "exact_duplicate"]
+    assert copies[0]["paths"] == ["gear/01.jpg", "gear/same.jpg"]
+    assert set(copies[0]) == {
+        "kind", "paths", "what", "sure", "advice", "label", "suggested", "score",
+    }  # fmt: skip
+
+
+def test_check_refuses_an_existing_page_before_it_reads_a_photo(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("mine")
+    done = check(tmp_path / "gone", "--out", tmp_path / "page.html")
+    assert done.returncode == 1
+    assert "add --overwrite" in done.stderr
+    assert (tmp_path / "page.html").read_text() == "mine"
+
+
+def test_check_of_a_missing_folder_is_one_line(tmp_path: Path) -> None:
+    done = check(tmp_path / "gone", "--weights", "none", "--out", tmp_path / "page.html")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"edgetl: {tmp_path / 'gone'} is no folder")
+    assert len(done.stderr.splitlines()) == 1

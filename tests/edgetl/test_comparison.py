@@ -1,0 +1,249 @@
+"""Runs side by side: what is comparable, and what is more than chance."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgetl.comparison import (
+    ComparedRun,
+    compare,
+    compute_mcnemar_p,
+    conclude,
+    describe_run,
+    record_comparison,
+    render_comparison,
+)
+from edgetl.run import Run
+from edgetl_runtime.errors import RunError
+
+
+def make_run(name: str, right: str, **changes: Any) -> ComparedRun:
+    """A run that named the photos right where `right` has a 1."""
+    hits = tuple(one == "1" for one in right)
+    judged = tuple((f"sha {n:03d}", "bolt") for n in range(len(hits)))
+    run = ComparedRun(
+        name=name,
+        backbone="mobilenet_v2_0.35",
+        trained="the head",
+        top1=sum(hits) / len(hits),
+        macro_f1=0.8,
+        worst_class="gear",
+        worst_recall=0.5,
+        calibration_error=0.04,
+        seconds=12.0,
+        photos=100,
+        examples=len(hits),
+        judged=judged,
+        right=hits,
+    )
+    return msgspec.structs.replace(run, **changes)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [
+        (0, 0, 1.0),
+        (3, 3, 1.0),
+        (1, 0, 1.0),
+        (0, 5, 2 / 32),
+        (6, 0, 2 / 64),
+        (8, 2, 2 * (1 + 10 + 45) / 1024),
+    ],
+)
+def test_p_is_that_of_a_fair_coin(only_first: int, only_second: int, p: float) -> None:
+    assert compute_mcnemar_p(only_first, only_second) == pytest.approx(p)
+    assert compute_mcnemar_p(only_second, only_first) == pytest.approx(p)
+
+
+def test_p_agrees_with_scipys_binomial_test() -> None:
+    from scipy.stats import binomtest
+
+    for first, second in ((23, 10), (120, 91), (4000, 4100)):
+        assert compute_mcnemar_p(first, second) == pytest.approx(
+            binomtest(first, first + second).pvalue
+        )
+
+
+def test_p_holds_where_chance_is_all_there_is() -> None:
+    random = np.random.default_rng(0)
+    wins = random.binomial(40, 0.5, 2000)
+    claimed = np.mean([compute_mcnemar_p(int(n), 40 - int(n)) < 0.05 for n in wins])
+    assert 0.02 < claimed <= 0.05
+
+
+def test_a_large_difference_is_more_than_chance() -> None:
+    comparison = compare([make_run("a", "1" * 60 + "0" * 40), make_run("b", "1" * 75 + "0" * 25)])
+    (pair,) = comparison.pairs
+    assert (pair.only_first, pair.only_second) == (15, 0)
+    assert comparison.runs[pair.first].name == "b"
+    assert comparison.best == 1
+    (sentence,) = conclude(comparison)
+    assert sentence.startswith("b is better than a, 75.0% against 60.0%, by more than chance")
+    assert "p < 0.001" in sentence
+
+
+def test_a_small_difference_may_be_chance() -> None:
+    comparison = compare([make_run("a", "1110" * 10), make_run("b", "1110" * 9 + "1111")])
+    (sentence,) = conclude(comparison)
+    assert sentence.startswith("b and a differ no more than chance may explain")
+    assert "b alone is right on 1 photo, a alone on 0" in sentence
+
+
+def test_equal_answers_are_said_to_be_equal() -> None:
+    assert conclude(compare([make_run("a", "1101"), make_run("b", "1101")])) == [
+        "a and b are right on the same photos"
+    ]
+
+
+def test_the_same_top1_can_come_from_other_photos() -> None:
+    (pair,) = compare([make_run("a", "1100"), make_run("b", "0011")]).pairs
+    assert (pair.only_first, pair.only_second, pair.p) == (2, 2, 1.0)
+
+
+def test_runs_on_other_photos_are_not_compared() -> None:
+    other = make_run("b", "1111", judged=tuple((f"other {n}", "bolt") for n in range(4)))
+    comparison = compare([make_run("a", "1100"), other])
+    assert comparison.comparable == (True, False)
+    assert comparison.pairs == ()
+    # Its higher figure is of other photos.
+    assert comparison.best == 0
+    (sentence,) = conclude(comparison)
+    assert sentence.startswith("b was judged on other photos than a")
+
+
+def test_the_same_photo_under_another_label_is_another_question() -> None:
+    relabelled = make_run("b", "11", judged=(("sha 000", "bolt"), ("sha 001", "gear")))
+    assert compare([make_run("a", "11"), relabelled]).comparable == (True, False)
+
+
+def test_several_pairs_are_held_to_more() -> None:
+    a, b, c = "1" * 60 + "0" * 40, "1" * 66 + "0" * 34, "1" * 60 + "0" * 39 + "1"
+    (alone,) = compare([make_run("a", a), make_run("b", b)]).pairs
+    assert alone.is_more_than_chance
+    three = compare([make_run("a", a), make_run("b", b), make_run("c", c)]).pairs
+    assert three[0].p == alone.p
+    # Holm by hand: a-b is the smallest of three, b-c (6 against 1) of the other two.
+    assert [pair.adjusted_p for pair in three] == pytest.approx([3 * 2 / 64, 1, 2 * 2 * 8 / 128])
+    assert not three[0].is_more_than_chance
+
+
+def test_runs_without_predictions_are_shown_but_not_tested() -> None:
+    plain = msgspec.structs.replace(make_run("b", "1111"), right=None, calibration_error=None)
+    comparison = compare([make_run("a", "1100"), plain])
+    assert comparison.comparable == (True, True)
+    assert comparison.pairs == ()
+    assert "<td" in render_comparison(comparison)
+
+
+def test_the_record_leaves_out_single_photos() -> None:
+    record = record_comparison(compare([make_run("a", "1100"), make_run("b", "1111")]))
+    text = msgspec.json.encode(record).decode()
+    assert "sha 000" not in text
+    assert json.loads(text)["pairs"][0]["first"] == "b"
+
+
+def test_the_page_is_the_same_twice_and_escapes_names() -> None:
+    nasty = "<script>alert(1)</script>"
+    runs = [make_run(nasty, "1100"), make_run("b", "1111", backbone=nasty)]
+    page = render_comparison(compare(runs))
+    assert page == render_comparison(compare(runs))
+    assert nasty not in page
+    assert page.count("<script") == 1
+
+
+def test_a_page_of_runs_that_are_always_right_has_a_scale() -> None:
+    assert "100%" in render_comparison(compare([make_run("a", "1" * 900), make_run("b", "1")]))
+
+
+# The adapter and the command, on a run that was really trained
+
+
+def test_a_run_is_described_by_its_own_figures(tiny_run_folder: Path) -> None:
+    run = Run.open(tiny_run_folder)
+    found = describe_run(run, "parts")
+    assert found.name == "parts"
+    assert found.examples == len(found.judged) == len(run.manifest.part("val"))
+    assert found.right is not None
+    assert sum(found.right) == round(run.metrics.top1 * run.metrics.examples)
+    assert found.worst_recall == min(one.recall or 0 for one in run.metrics.classes.values())
+    assert found.seconds == run.file.seconds["total"]
+    assert found.photos + found.examples == len(run.manifest.examples)
+
+
+def test_predictions_of_other_photos_are_refused(tiny_run_folder: Path) -> None:
+    run = Run.open(tiny_run_folder)
+    val = run.predictions[0]
+    alien = msgspec.structs.replace(val, paths=("alien.jpg", *val.paths[1:]))
+    with pytest.raises(RunError, match="other photos than its manifest"):
+        describe_run(msgspec.structs.replace(run, predictions=(alien,)), "parts")
+
+
+def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "edgetl.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def two_runs(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    copy = tmp_path_factory.mktemp("copies") / "copy"
+    shutil.copytree(tiny_run_folder, copy)
+    return tiny_run_folder, copy
+
+
+def test_the_command_prints_a_table_and_the_next_command(two_runs: tuple[Path, Path]) -> None:
+    done = edgetl("compare", *two_runs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "are right on the same photos" in done.stdout.replace("\n", " ")
+    assert done.stdout.splitlines()[-1].startswith("next: edgetl export ")
+
+
+def test_the_command_prints_one_object(two_runs: tuple[Path, Path]) -> None:
+    done = edgetl("compare", *two_runs, "--json")
+    record = json.loads(done.stdout)
+    assert [run["name"] for run in record["runs"]] == [str(run) for run in two_runs]
+    assert record["pairs"][0]["p"] == 1
+
+
+def test_the_command_writes_a_page_and_replaces_none(
+    two_runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = tmp_path / "compare.html"
+    done = edgetl("compare", *two_runs, "--out", page)
+    assert f"the table is in {page}" in done.stdout
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    again = edgetl("compare", *two_runs, "--out", page)
+    assert again.returncode == 1
+    assert "add --overwrite" in again.stderr
+    assert edgetl("compare", *two_runs, "--out", page, "--overwrite").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ((), 2, "Missing argument"),
+        (("{run}",), 2, "at least two different runs"),
+        (("{run}", "{run}"), 2, "at least two different runs"),
+        (("{run}", "nowhere"), 1, "is no finished run"),
+        (("{run}", "nowhere", "--out", "photo.jpg"), 2, "must end in .html"),
+    ],
+)
+def test_wrong_use_is_named(
+    tiny_run_folder: Path, arguments: tuple[str, ...], code: int, complaint: str
+) -> None:
+    done = edgetl("compare", *(one.format(run=tiny_run_folder) for one in arguments))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,348 @@
+"""The pages in a real browser: they show, they run no foreign code, they call nobody."""
+
+import base64
+import http.server
+import itertools
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgetl.comparison import ComparedRun, compare, render_comparison
+from edgetl.history import StageHistory
+from edgetl.manifest import scan
+from edgetl.metrics import measure
+from edgetl.predictions import Predictions
+from edgetl.report import ReportInput, render_report
+
+NASTY = "<script>document.title='owned'</script>"
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
+    "--headless=new",
+    # Chromium's sandbox does not start for root, as which many CI machines run.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+# Chromium reads its commands from descriptor 3 and writes to 4.
+SHIM = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in ({}, {})]
+for target, one in zip((3, 4), pipes):
+    os.dup2(one, target)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Browser:
+    """Headless Chromium, spoken to through its DevTools pipe (messages end with a zero byte)."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        shim = SHIM.format(theirs_in, theirs_out)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", shim, program, *FLAGS, f"--user-data-dir={profile}"],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._out, self._in = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb")
+        self._numbers = itertools.count(1)
+        self._session: str | None = None
+        self.events: list[dict[str, Any]] = []
+
+    def start(self) -> None:
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._out.write(json.dumps(message).encode() + b"\0")
+        while (answer := self._read()).get("id") != number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _read(self) -> dict[str, Any]:
+        data = bytearray()
+        while (byte := self._in.read(1)) != b"\0":
+            assert byte, "the browser ended"
+            data += byte
+        message: dict[str, Any] = json.loads(data)
+        return message
+
+    def open(
+        self, page: Path, *, width: int = 1200, scheme: str = "light", media: str = ""
+    ) -> None:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", media=media, features=features)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.events.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._read())
+        # What the page still does after it was loaded is in the events, too.
+        self.evaluate("new Promise((done) => setTimeout(done, 200))")
+
+    def evaluate(self, expression: str) -> Any:
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def requests(self) -> set[str]:
+        """What was asked for, but for pictures inside the page."""
+        asked = [e["params"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        urls = {one["request"]["url"] for one in asked}
+        return {url for url in urls if not url.startswith("data:")}
+
+    def complaints(self) -> list[Any]:
+        """Errors and warnings of the page, its scripts and its security policy."""
+        names = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+        return [event["params"] for event in self.events if event["method"] in names]
+
+    def screenshot(self) -> bytes:
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+    def close(self) -> None:
+        # Chromium ends with its pipe.
+        self._out.close()
+        try:
+            self._process.wait(30)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._in.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("no Chromium on the PATH; on Debian: apt-get install chromium")
+    browser = Browser(program, tmp_path_factory.mktemp("profile"))
+    try:
+        browser.start()
+        yield browser
+    finally:
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose every text tries to run code."""
+    manifest = scan(photos, val_fraction=0.4)
+    label = manifest.labels[1]
+
+    def rename(name: str) -> str:
+        return NASTY if name == label else name
+
+    examples = [msgspec.structs.replace(one, label=rename(one.label)) for one in manifest.examples]
+    manifest = msgspec.structs.replace(
+        manifest, labels=tuple(map(rename, manifest.labels)), examples=tuple(examples)
+    )
+    val = manifest.part("val")
+    truth = np.array([manifest.index(one) for one in val])
+    scores = np.full((len(val), 3), 0.05)
+    scores[np.arange(len(val)), np.where(np.arange(len(val)) % 4, truth, (truth + 1) % 3)] = 0.9
+    names = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+    stage = StageHistory(NASTY, {name: [0.5, 0.4, 0.3] for name in names}, 2, 1.0)
+    html = render_report(
+        ReportInput(
+            title=NASTY,
+            manifest=manifest,
+            metrics=measure(manifest.labels, truth, scores.argmax(axis=1)),
+            histories=(stage, stage),
+            predictions=Predictions(
+                "val",
+                tuple(one.path for one in val),
+                tuple(truth.tolist()),
+                tuple(map(tuple, scores.tolist())),
+            ),
+            test=None,
+            seconds={NASTY: 1.0},
+            settings={NASTY: {NASTY: NASTY}},
+            facts={NASTY: NASTY},
+        )
+    )
+    path = tmp_path_factory.mktemp("pages") / "report.html"
+    path.write_text(html, "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    judged = tuple((f"{n:02d}", "bolt") for n in range(20))
+    run = ComparedRun(
+        name=NASTY,
+        backbone=NASTY,
+        trained="head",
+        top1=0.9,
+        macro_f1=0.9,
+        worst_class=NASTY,
+        worst_recall=0.9,
+        calibration_error=0.03,
+        seconds=3.0,
+        photos=100,
+        examples=20,
+        judged=judged,
+        right=(True,) * 18 + (False,) * 2,
+    )
+    other = msgspec.structs.replace(run, name="b", judged=judged[1:], examples=19)
+    path = tmp_path_factory.mktemp("pages") / "compare.html"
+    path.write_text(render_comparison(compare([run, run, other])), "utf-8")
+    return path
+
+
+@pytest.fixture(params=["report", "comparison"])
+def page(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def test_a_page_calls_nobody_and_has_nothing_to_complain(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert browser.requests() == {page.as_uri()}
+    assert browser.complaints() == []
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Somebody on the network, who notes what was asked of him."""
+
+    heard: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.heard.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """The address of a picture that somebody else has."""
+    Listener.heard.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/x.png"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_page_that_calls_out_would_be_noticed(
+    browser: Browser, outside: str, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text(f"<title>bad</title><link rel='icon' href='data:,'><img src='{outside}'>")
+    browser.open(bad)
+    assert browser.requests() == {bad.as_uri(), outside}
+    assert Listener.heard == ["/x.png"]
+
+
+def test_the_policy_stops_what_slipped_through(
+    browser: Browser, report: Path, outside: str, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.html"
+    slipped = f"<img src='{outside}'><script>document.title = 'owned'</script></main>"
+    bad.write_text(report.read_text("utf-8").replace("</main>", slipped), "utf-8")
+    browser.open(bad)
+    # Even text that slipped through unescaped cannot run or call out.
+    assert browser.evaluate("document.title") != "owned"
+    assert Listener.heard == []
+    assert len(browser.complaints()) == 2
+
+
+def test_a_label_that_is_a_script_does_not_run(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert browser.evaluate("document.title") != "owned"
+    assert browser.evaluate("document.scripts.length") == 1
+    assert NASTY in browser.evaluate("document.querySelector('main').innerText")
+
+
+def test_the_report_has_plots_with_text_and_pictures(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    plots = "[...document.querySelectorAll('svg')]"
+    assert browser.evaluate(f"{plots}.length") == 3
+    assert browser.evaluate(f"{plots}.every((one) => one.getBoundingClientRect().width > 300)")
+    assert browser.evaluate(f"{plots}[0].textContent.includes('validation')")
+    assert browser.evaluate("document.images.length") > 2
+    assert browser.evaluate("[...document.images].every((one) => one.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize("width", [320, 400, 1200])
+def test_a_page_fits_the_screen(browser: Browser, page: Path, width: int) -> None:
+    browser.open(page, width=width)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def read_size(png: bytes) -> tuple[int, int]:
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def test_the_page_and_its_plots_follow_the_dark_mode(browser: Browser, page: Path) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('svg text') ?? document.body).%s"
+    ink %= "fill" if "report" in page.name else "color"
+    shades = {}
+    for scheme in ("light", "dark"):
+        browser.open(page, scheme=scheme)
+        shades[scheme] = (browser.evaluate(background), browser.evaluate(ink))
+        assert read_size(browser.screenshot()) == (1200, 900)
+    assert shades["light"][0] == "rgb(255, 255, 255)"
+    assert shades["dark"][0] != shades["light"][0]
+    assert shades["dark"][1] != shades["light"][1]
+
+
+def test_a_dark_screen_prints_on_white(browser: Browser, page: Path) -> None:
+    browser.open(page, scheme="dark", media="print")
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+
+
+def test_a_click_sorts_a_table(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    column = "[...document.querySelectorAll('#classes tbody tr')].map((row) => row.cells[2].%s)"
+    values = column % "dataset.sort"
+    weakest_first = [float(value) for value in browser.evaluate(values)]
+    assert weakest_first == sorted(weakest_first)
+    button = "document.querySelectorAll('#classes thead button')[2]"
+    for order in (False, True):
+        browser.evaluate(f"{button}.click()")
+        shown = [float(value) for value in browser.evaluate(values)]
+        assert shown == sorted(shown, reverse=order)
+    assert browser.evaluate(f"{button}.closest('th').ariaSort") == "descending"
+    assert browser.complaints() == []
