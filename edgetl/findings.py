@@ -146,8 +146,7 @@ def _judge_classes(metrics: Metrics, manifest: DatasetManifest) -> Iterator[Find
         (
             f"{rest}; that is more than chance."
             if clear
-            else f"{rest}; with so few photos (95% interval {span(interval)}) the difference may "
-            "be chance."
+            else f"{rest}; its own 95% interval, {span(interval)}, leaves room for chance."
         )
         + _count_lessons(label, manifest),
     )

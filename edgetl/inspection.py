@@ -29,7 +29,6 @@ IMBALANCE = 4
 MAX_ASPECT = 3.0
 # Sides, as a share of the model's input and of the usual photo.
 SMALL_INPUT, UNUSUAL_SIDE = 0.5, 4.0
-SURE_AGREEMENT = 0.97
 
 
 class Issue(msgspec.Struct, frozen=True):
@@ -124,7 +123,7 @@ def _weakest_agreement(scanned: Scanned) -> dict[str, float]:
 
 def _describe_same_bytes(photos: list[Photo]) -> Iterator[Issue]:
     if len(photos) > 1:
-        yield _contradict(photos, 1.0) or Issue(
+        yield _contradict(photos, None) or Issue(
             "exact_duplicate",
             _paths(photos),
             f"{counted(len(photos), 'file')} hold the very same bytes",
@@ -140,25 +139,27 @@ def _describe_group(photos: list[Photo], agreement: float) -> Issue:
         "near_duplicate",
         _paths(photos),
         f"{len(photos)} photos show the same picture (agreement {agreement:.2f})",
-        "likely" if agreement < SURE_AGREEMENT else "certain",
-        "Keep the best one. The split keeps them together, so no score is wrong meanwhile.",
+        "likely",
+        "Keep the best one. A split that edgetl chooses keeps them in one part.",
         label=photos[0].label,
         score=round(agreement, 4),
     )
 
 
-def _contradict(photos: list[Photo], agreement: float) -> Issue | None:
+def _contradict(photos: list[Photo], agreement: float | None) -> Issue | None:
+    """The issue of copies with several labels; `agreement` is None for the same bytes."""
     labels = sorted({photo.label for photo in photos})
     if len(labels) < 2:
         return None
     return Issue(
         "contradiction",
         _paths(photos),
-        f"the same picture is labelled {' and '.join(labels)} (agreement {agreement:.2f})",
-        "certain" if agreement >= SURE_AGREEMENT else "likely",
+        f"the same picture is labelled {' and '.join(labels)} "
+        + ("(equal bytes)" if agreement is None else f"(agreement {agreement:.2f})"),
+        "certain" if agreement is None else "likely",
         "Keep it in the class that is right and delete the other; both at once teach nothing.",
         label=labels[0],
-        score=round(agreement, 4),
+        score=1.0 if agreement is None else round(agreement, 4),
     )
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import msgspec
 
 from edgetl.duplicates import Link, find_links, group
-from edgetl.listing import EXPECTED, Listed, Listing, Split, list_folder
-from edgetl.tables import SUFFIXES, list_table
+from edgetl.listing import Listed, Listing, Split
+from edgetl.tables import list_data
 from edgetl.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
-from edgetl_runtime.errors import DatasetError
 
 IN_TRAIN = "the same picture is in train"
 
@@ -58,7 +57,7 @@ def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
     Raises:
         DatasetError: If `data` cannot be read, or has no class at all.
     """
-    listing = _list(data)
+    listing = list_data(data)
     photos = _verify(listing, track)
     readable = [photo for photo in photos if photo.verdict.reason is None]
     in_train = {photo.verdict.sha256 for photo in readable if photo.split == "train"}
@@ -80,14 +79,6 @@ def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
         hashes=hashes,
         links=links,
     )
-
-
-def _list(data: Path) -> Listing:
-    if data.is_file():
-        if data.suffix.lower() in SUFFIXES:
-            return list_table(data)
-        raise DatasetError(f"{data} is no folder and no .csv or .jsonl file; expected {EXPECTED}")
-    return list_folder(data)
 
 
 def _link(gists: dict[str, Gist | None], track: Track) -> tuple[list[str], list[Link]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.listing import SPLIT_NAMES, Listed, Listing, check_label
+from edgetl.listing import EXPECTED, SPLIT_NAMES, Listed, Listing, check_label, list_folder
 from edgetl_runtime.errors import DatasetError
 
 SUFFIXES = (".csv", ".jsonl")
@@ -25,6 +25,19 @@ class _Row(msgspec.Struct, frozen=True):
     path: str
     label: str
     split: str | None = None
+
+
+def list_data(data: Path) -> Listing:
+    """Lists a data set: a folder of classes, or a table.
+
+    Raises:
+        DatasetError: If it cannot be read.
+    """
+    if not data.is_file():
+        return list_folder(data)
+    if data.suffix.lower() in SUFFIXES:
+        return list_table(data)
+    raise DatasetError(f"{data} is no folder and no .csv or .jsonl file; expected {EXPECTED}")
 
 
 def list_table(file: Path) -> Listing:

@@ -36,7 +36,7 @@ from edgetl.run import (
 )
 from edgetl.stages import Learned, Learner
 from edgetl.tensorboard import write_event
-from edgetl.weights import find_weights
+from edgetl.weights import Weights, find_weights
 from edgetl.workspace import (
     Unfinished,
     Workspace,
@@ -85,18 +85,19 @@ def train(
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
         manifest = _scan(data, options, track)
-        workspace.begin(
-            Unfinished(
-                FORMAT_VERSION,
-                str(data.resolve()),
-                options,
-                overwrite,
-                tensorboard,
-                manifest,
-                describe_versions(),
-            )
+        weights = _find_weights(options)
+        unfinished = Unfinished(
+            format_version=FORMAT_VERSION,
+            data=str(data.resolve()),
+            options=options,
+            overwrite=overwrite,
+            tensorboard=tensorboard,
+            manifest=manifest,
+            weights_digest=weights.digest,
+            versions=describe_versions(),
         )
-        _finish(workspace, manifest, options, start, tensorboard, track)
+        workspace.begin(unfinished)
+        _finish(workspace, unfinished, weights, start, track)
         workspace.finish(overwrite=overwrite)
     return Run.open(out)
 
@@ -118,15 +119,18 @@ def resume(
         track: Shows progress.
 
     Raises:
-        RunError: If nothing was interrupted there, or photos, options or versions are others.
+        RunError: If nothing was interrupted there, or photos, options, weights or versions are
+            others.
     """
     start = time.monotonic()
     if tidy_finished(out):
         return Run.open(out)
     with reopen_workspace(out) as (workspace, before):
         manifest = _scan(data or Path(before.data), before.options, track)
-        check_same(before, choose(before.options), manifest)
-        _finish(workspace, manifest, before.options, start, before.tensorboard, track)
+        weights = _find_weights(before.options)
+        check_same(before, choose(before.options), manifest, weights)
+        unfinished = msgspec.structs.replace(before, manifest=manifest)
+        _finish(workspace, unfinished, weights, start, track)
         workspace.finish(overwrite=before.overwrite)
     return Run.open(out)
 
@@ -155,23 +159,23 @@ def _scan(data: Path, options: Options, track: Track) -> DatasetManifest:
     return manifest
 
 
+def _find_weights(options: Options) -> Weights:
+    backbone = find_backbone(options.backbone)
+    return find_weights(options.weights, backbone, options.size_px or backbone.size_px)
+
+
 def _finish(
-    workspace: Workspace,
-    manifest: DatasetManifest,
-    options: Options,
-    start: float,
-    tensorboard: bool,
-    track: Track,
+    workspace: Workspace, unfinished: Unfinished, weights: Weights, start: float, track: Track
 ) -> None:
     """Learns, and writes all that a run holds into the workspace; `run.json` comes last."""
     scanned_s = time.monotonic() - start
+    manifest, options = unfinished.manifest, unfinished.options
     backbone = find_backbone(options.backbone)
     size_px = options.size_px or backbone.size_px
     preprocessing = Preprocessing(width_px=size_px, height_px=size_px, fit=options.fit)
-    weights = find_weights(options.weights, backbone, size_px)
 
     def observe(stage: str, epoch: int, figures: dict[str, float]) -> None:
-        if tensorboard:
+        if unfinished.tensorboard:
             write_event(workspace.folder, stage, epoch, figures)
 
     with training_devices() as device:

@@ -17,6 +17,7 @@ from edgetl.checkpoint import Checkpoints
 from edgetl.manifest import DatasetManifest
 from edgetl.options import Options, list_differences
 from edgetl.run import FORMAT_VERSION, RUN_FILE, describe_versions, encode
+from edgetl.weights import Weights
 from edgetl_runtime.errors import RunError, StorageError
 from edgetl_runtime.storage import check_replaceable, replace_folder, write_file
 
@@ -37,6 +38,7 @@ class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         overwrite: Whether a finished run of the same name may be replaced.
         tensorboard: Whether event files are written.
         manifest: The photos, as they were.
+        weights_digest: SHA-256 of the weights file, or `none`.
         versions: Of the packages that the result depends on.
     """
 
@@ -46,6 +48,7 @@ class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overwrite: bool
     tensorboard: bool
     manifest: DatasetManifest
+    weights_digest: str
     versions: dict[str, str]
 
 
@@ -154,8 +157,10 @@ def tidy_finished(out: Path) -> bool:
     return True
 
 
-def check_same(before: Unfinished, options: Options, manifest: DatasetManifest) -> None:
-    """Refuses to go on with other options, photos or versions.
+def check_same(
+    before: Unfinished, options: Options, manifest: DatasetManifest, weights: Weights
+) -> None:
+    """Refuses to go on with other options, photos, weights or versions.
 
     Raises:
         RunError: Naming what differs.
@@ -164,6 +169,8 @@ def check_same(before: Unfinished, options: Options, manifest: DatasetManifest) 
         msgspec.to_builtins(options), msgspec.to_builtins(before.options)
     )
     differences += list_differences(describe_versions(), before.versions)
+    if weights.digest != before.weights_digest:
+        differences.append(f"the weights ({weights.source}) have changed")
     if before.format_version != FORMAT_VERSION:
         differences.append(f"format {FORMAT_VERSION}, before {before.format_version}")
     differences += _compare_photos(manifest, before.manifest)
@@ -185,7 +192,8 @@ def _compare_photos(now: DatasetManifest, before: DatasetManifest) -> list[str]:
 
 
 def _folder(out: Path) -> Path:
-    out = out.absolute()
+    if out.name in ("", ".."):
+        raise StorageError(f"{out} cannot be renamed to; give a run a name, such as {out / 'run'}")
     return out.with_name(out.name + SUFFIX)
 
 

@@ -80,10 +80,10 @@ def _train(
 ) -> "Run":
     if data is None or out is None:
         missing = "DATA" if data is None else "--out RUN"
-        raise click.UsageError(
+        raise _misuse(
             f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
         )
-    options = _make_options(config, flags)
+    options = choose_options(config, flags)
     load_tensorflow()
     from edgetl.train import train as run_training
 
@@ -100,19 +100,19 @@ def _resume(
     switches: Mapping[str, object],
 ) -> "Run":
     if contradicting := [name for name, value in switches.items() if value]:
-        raise click.UsageError(
+        raise _misuse(
             f"{contradicting[0]} contradicts --resume RUN, which goes on as it began; leave it out"
         )
     load_tensorflow()
     from edgetl.train import resume as resume_training
 
     def choose(before: "Options") -> "Options":
-        return _make_options(config, flags, before) if config or flags else before
+        return choose_options(config, flags, before) if config or flags else before
 
     return resume_training(out, data=data, choose=choose, track=track)
 
 
-def _make_options(
+def choose_options(
     config: Path | None, flags: dict[str, Any], before: "Options | None" = None
 ) -> "Options":
     """Flags over the file over what was before over the defaults."""
@@ -133,8 +133,12 @@ def _make_options(
     except OptionsError as error:
         # Each value of a file was checked when it was read, so what is wrong now is a flag.
         if flags:
-            raise click.UsageError(str(error), click.get_current_context()) from error
+            raise _misuse(str(error)) from error
         raise
+
+
+def _misuse(message: str) -> click.UsageError:
+    return click.UsageError(message, click.get_current_context(silent=True))
 
 
 def _explain_interruption(out: Path | None) -> None:

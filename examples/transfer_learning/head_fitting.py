@@ -1,13 +1,12 @@
 """A head fitted on rows of numbers: cached features of photos, or petals in centimetres."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from edgetl.checkpoint import Checkpoints
+from edgetl.checkpoint import Checkpoint, Checkpoints
 from edgetl.cross_validation import standardize
 from edgetl.fitting import Fitter, Stage
 from edgetl.head import build_head, finish_head
@@ -31,9 +30,24 @@ class FittedHead(msgspec.Struct, frozen=True, eq=False):
     model: "keras.Model"
     history: StageHistory
 
-    def classify(self, features: np.ndarray) -> np.ndarray:
-        """Index of the likeliest class of each row, int64 (rows,), of float32 (rows, features)."""
-        return np.asarray(self.model(features)).argmax(axis=1)
+    def count_right(self, rows: CachedRows) -> int:
+        """How many rows it names right."""
+        batch = rows.load(rows.pick(None, 0), 0)
+        named = np.asarray(self.model(batch.inputs)).argmax(axis=1)
+        return int((named == batch.classes).sum())
+
+
+class _NoCheckpoints(Checkpoints):
+    """A head is fitted again faster than it is resumed."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keeps nothing."""
+
+    def load(self) -> None:
+        """Finds nothing."""
 
 
 def keep_rows(features: np.ndarray, classes: np.ndarray) -> CachedRows:
@@ -59,16 +73,16 @@ def fit_head(
         head: Layers, dropout, output.
         training: Optimizer, epochs, penalties; `epochs` must be given.
         seed: Of initial weights, order of the rows and dropout.
+
+    Raises:
+        TrainingError: If the loss is no number any more.
     """
     import keras
 
     keras.utils.set_random_seed(seed)
-    model = build_head(
-        standardize(train.chunks()), classes, head, l1=training.l1, l2=training.l2 or 0.0
-    )
+    penalties = {"l1": training.l1, "l2": training.l2 or 0.0}
+    model = build_head(standardize(train.chunks()), classes, head, **penalties)
     recipe = make_recipe("head", training, epochs=training.epochs)
-    # The trainer keeps checkpoints; a head is fitted again faster than it is resumed.
-    with tempfile.TemporaryDirectory() as folder:
-        fitter = Fitter(Checkpoints(Path(folder) / "checkpoints"), seed=seed)
-        history = fitter.fit(Stage(0, "head", model, classes, train, val, recipe))
+    stage = Stage(0, "head", model, classes, train, val, recipe)
+    history = Fitter(_NoCheckpoints(), seed=seed).fit(stage)
     return FittedHead(finish_head(model, head), history)

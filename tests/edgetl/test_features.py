@@ -78,8 +78,8 @@ def test_more_views_of_known_photos_compute_the_views_only(
 ) -> None:
     plain = extractor.extract(wanted(photos, 4))
     viewed = extractor.extract(wanted(photos, 4, views=2))
-    assert viewed.rows.shape == (12, plain.rows.shape[1])
-    np.testing.assert_array_equal(viewed.rows[~viewed.is_view], plain.rows)
+    assert np.shape(viewed.rows) == (12, len(plain.rows[0]))
+    np.testing.assert_array_equal(np.stack(viewed.rows)[~viewed.is_view], plain.rows)
 
 
 def test_rows_belong_to_their_photos(extractor: Extractor, photos: Path) -> None:
@@ -103,7 +103,7 @@ def test_features_are_those_of_the_keras_model(
         photo = read_picture(one.file)
         inputs += [photo, make_view(photo, one.sha256, 1)]
     batch = np.stack([PREPROCESSING.apply(image) for image in inputs]).astype(np.float32)
-    found = extractor.extract(asked).rows
+    found = np.stack(extractor.extract(asked).rows)
     assert found.std() > 0.01
     np.testing.assert_allclose(found, model.predict_on_batch(batch), atol=1e-4)
 

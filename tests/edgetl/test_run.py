@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgetl import manifest, run
 from edgetl.manifest import scan
 from edgetl.run import Run
 from edgetl_runtime.errors import RunError
@@ -25,17 +26,39 @@ def test_a_run_knows_what_was_trained(tiny_run_folder: Path, photos: Path) -> No
     run = Run.open(tiny_run_folder)
     assert run.spec.labels == ("bolt", "gear", "washer")
     assert run.spec.preprocessing.width_px == 32
-    assert run.manifest == scan(photos)
+    assert run.manifest == scan(photos, seed=run.spec.seed)
     assert run.file.dataset_digest == run.manifest.digest
     assert run.metrics.examples == len(run.manifest.part("val"))
 
 
 def test_a_run_records_versions_and_history(tiny_run_folder: Path) -> None:
-    assert {"python", "tensorflow", "keras", "numpy"} <= Run.open(
-        tiny_run_folder
-    ).file.versions.keys()
-    history = json.loads((tiny_run_folder / "history.json").read_text())
-    assert len(history["val_accuracy"]) == 2
+    run = Run.open(tiny_run_folder)
+    assert {"python", "tensorflow", "keras", "numpy"} <= run.file.versions.keys()
+    (history,) = run.histories
+    assert {len(curve) for curve in history.curves.values()} == {6}
+    assert history.curves.keys() >= {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert 1 <= history.best_epoch <= 6
+
+
+def test_a_run_holds_what_it_predicted(finetuned_run_folder: Path) -> None:
+    run = Run.open(finetuned_run_folder)
+    for split, predictions in zip(("val", "test"), run.predictions, strict=True):
+        part = run.manifest.part(split)
+        assert predictions.split == split
+        assert predictions.paths == tuple(one.path for one in part)
+        assert predictions.classes.tolist() == [run.manifest.index(one) for one in part]
+        np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert run.predictions[0].top1 == pytest.approx(run.metrics.top1)
+
+
+def test_the_stages_of_a_run_are_timed(finetuned_run_folder: Path) -> None:
+    seconds = Run.open(finetuned_run_folder).file.seconds
+    assert list(seconds) == [
+        *("reading photos", "features", "choosing weight decay", "fitting head"),
+        *("maps below the top 2 blocks", "fitting top 2 blocks", "total"),
+    ]
+    assert min(seconds.values()) > 0
+    assert sum(seconds.values()) <= 2 * seconds["total"] + 0.01
 
 
 def test_the_model_names_probabilities(tiny_run_folder: Path) -> None:
@@ -55,7 +78,9 @@ def test_a_missing_folder_is_no_run(tmp_path: Path) -> None:
         Run.open(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["run.json", "manifest.json", "metrics.json"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "manifest.json", "metrics.json", "history.json", "predictions.json"]
+)
 def test_a_cut_file_is_named(copy: Path, name: str) -> None:
     text = (copy / name).read_text()
     (copy / name).write_text(text[: len(text) // 2])
@@ -70,17 +95,24 @@ def test_an_unknown_key_is_refused(copy: Path, name: str) -> None:
         Run.open(copy)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "metrics.json"])
+@pytest.mark.parametrize("name", ["manifest.json", "metrics.json", "history.json"])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(RunError, match=f"{name} is unreadable"):
         Run.open(copy)
 
 
-@pytest.mark.parametrize("name", ["run.json", "manifest.json"])
-def test_another_format_is_refused_with_a_remedy(copy: Path, name: str) -> None:
-    edit(copy / name, format_version=99, new_in_99=True)
-    with pytest.raises(RunError, match=r"has format 99, this edgetl reads 1; use the edgetl that"):
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("run.json", run.FORMAT_VERSION), ("manifest.json", manifest.FORMAT_VERSION)],
+)
+@pytest.mark.parametrize("other", [-1, +1])
+def test_another_format_is_refused_with_a_remedy(
+    copy: Path, name: str, ours: int, other: int
+) -> None:
+    edit(copy / name, format_version=ours + other, unknown=True)
+    says = rf"has format {ours + other}, this edgetl reads {ours}; use the edgetl that"
+    with pytest.raises(RunError, match=says):
         Run.open(copy)
 
 

@@ -1,0 +1,402 @@
+"""Options: the same by flag and by file, and what is wrong with them said in plain words."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgetl import cli
+from edgetl.augmentation import PRESETS
+from edgetl.commands.flags import FLAGS, read_flags
+from edgetl.commands.train import choose_options, train
+from edgetl.options import (
+    HeadOptions,
+    Options,
+    SplitOptions,
+    TrainingOptions,
+    check_options,
+    encode_toml,
+    list_differences,
+    make_options,
+    read_config,
+)
+from edgetl.validation import list_places
+from edgetl_runtime.errors import OptionsError
+
+# For each option what follows the flag, and the same as a line of TOML.
+BOTH_WAYS: dict[str, tuple[str, str]] = {
+    "backbone": ("resnet50", 'backbone = "resnet50"'),
+    "size_px": ("96", "size_px = 96"),
+    "weights": ("none", 'weights = "none"'),
+    "fit": ("crop", 'fit = "crop"'),
+    "seed": ("7", "seed = 7"),
+    "finetune": ("3", "finetune = 3"),
+    "augment": ("camera,hue=10", 'augment = "camera,hue=10"'),
+    "views": ("4", "views = 4"),
+    "split.val_fraction": ("0.3", "[split]\nval_fraction = 0.3"),
+    "split.test_fraction": ("0.1", "[split]\ntest_fraction = 0.1"),
+    "head.kind": ("mlp", '[head]\nkind = "mlp"'),
+    "head.hidden": ("64,32", '[head]\nkind = "mlp"\nhidden = [64, 32]'),
+    "head.activation": ("tanh", '[head]\nkind = "mlp"\nactivation = "tanh"'),
+    "head.dropout": ("0.5", "[head]\ndropout = 0.5"),
+    "head.batch_norm": ("", '[head]\nkind = "mlp"\nbatch_norm = true'),
+    "head.output": ("sigmoid", '[head]\noutput = "sigmoid"'),
+    "training.epochs": ("5", "[training]\nepochs = 5"),
+    "training.finetune_epochs": ("6", "[training]\nfinetune_epochs = 6"),
+    "training.batch": ("16", "[training]\nbatch = 16"),
+    "training.optimizer": ("rmsprop", '[training]\noptimizer = "rmsprop"'),
+    "training.learning_rate": ("1e-3", "[training]\nlearning_rate = 1e-3"),
+    "training.finetune_learning_rate": ("1e-4", "[training]\nfinetune_learning_rate = 1e-4"),
+    "training.momentum": ("0.8", '[training]\noptimizer = "sgd"\nmomentum = 0.8'),
+    "training.schedule": ("step", '[training]\nschedule = "step"'),
+    "training.warmup": ("0.2", "[training]\nwarmup = 0.2"),
+    "training.weight_decay": ("0.01", '[training]\noptimizer = "sgd"\nweight_decay = 0.01'),
+    "training.l1": ("0.1", "[training]\nl1 = 0.1"),
+    "training.l2": ("0.1", "[training]\nl2 = 0.1"),
+    "training.label_smoothing": ("0.1", "[training]\nlabel_smoothing = 0.1"),
+    "training.class_weights": ("balanced", '[training]\nclass_weights = "balanced"'),
+    "training.patience": ("3", "[training]\npatience = 3"),
+    "training.monitor": ("accuracy", '[training]\nmonitor = "accuracy"'),
+}
+# What some of them cannot be without.
+ALSO = {
+    "head.hidden": ["--head", "mlp"],
+    "head.activation": ["--head", "mlp"],
+    "head.batch_norm": ["--head", "mlp"],
+    "training.momentum": ["--optimizer", "sgd"],
+    "training.weight_decay": ["--optimizer", "sgd"],
+}
+Complain = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def complain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Complain:
+    """Runs `edgetl train` with flags and a TOML file; returns the exit code and the complaint."""
+
+    def run(*flags: object, toml: str | None = None) -> tuple[int, str]:
+        config: list[object] = []
+        if toml is not None:
+            (tmp_path / "my.toml").write_text(toml)
+            config = ["--config", "my.toml"]
+        command = ["edgetl", "train", "no photos", "--out", "run", *config, *flags]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", list(map(str, command)))
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed, complaint = capfd.readouterr()
+        assert printed == ""
+        assert "Traceback" not in complaint
+        assert "no photos" not in complaint, "the options were accepted"
+        return int(str(caught.value.code)), complaint.splitlines()[-1]
+
+    return run
+
+
+def parse(*flags: str) -> Options:
+    """What the command makes of flags."""
+    content: dict[str, Any] = {}
+    for place, value in read_flags(train.make_context("train", [*flags]).params).items():
+        table, _, name = place.rpartition(".")
+        (content.setdefault(table, {}) if table else content)[name] = value
+    return make_options(content)
+
+
+def read(text: str, folder: Path) -> Options:
+    (folder / "my.toml").write_text(text)
+    return make_options(read_config(folder / "my.toml"))
+
+
+def test_each_option_has_a_flag_and_each_flag_an_option() -> None:
+    places = set(list_places(Options))
+    assert places == set(FLAGS) == set(BOTH_WAYS)
+    parameters = {place.replace(".", "__") for place in places}
+    others = {"data", "out", "config", "resume", "tensorboard", "overwrite", "as_json"}
+    assert {parameter.name for parameter in train.params} == parameters | others
+
+
+def test_a_flag_is_named_after_its_option() -> None:
+    shorter = {"size_px": "--size", "head.kind": "--head"}
+    for place, flag in FLAGS.items():
+        plain = "--" + place.rpartition(".")[2].replace("_", "-")
+        assert flag.name == shorter.get(place, plain)
+
+
+@pytest.mark.parametrize("place", BOTH_WAYS)
+def test_a_flag_says_the_same_as_a_line_of_toml(place: str, tmp_path: Path) -> None:
+    text, toml = BOTH_WAYS[place]
+    flags = parse(*ALSO.get(place, []), FLAGS[place].name, *([text] if text else []))
+    assert flags == read(toml, tmp_path)
+    assert flags != Options()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(backbone="cnn", weights="none", size_px=64),
+        Options(finetune=2, views=3, augment="camera,hue=10.5,mixup=0.2"),
+        Options(augment=PRESETS["heavy"]),
+        Options(head=HeadOptions("mlp", (64, 32), "gelu", 0.5, True)),
+        Options(
+            split=SplitOptions(0.25, 0.1),
+            training=TrainingOptions(optimizer="sgd", momentum=0.0, l2=1e-7, patience=3),
+        ),
+    ],
+)
+def test_a_stored_file_gives_the_same_options(options: Options, tmp_path: Path) -> None:
+    again = read(encode_toml(options).decode(), tmp_path)
+    assert again.augmentation == options.augmentation
+    assert msgspec.structs.replace(again, augment=options.augment) == options
+
+
+def test_strengths_may_be_a_table(tmp_path: Path) -> None:
+    table = read("[augment]\nrotation = 15\nblur = 1.5", tmp_path)
+    text = read('augment = "rotation=15,blur=1.5"', tmp_path)
+    assert table.augmentation == text.augmentation
+    assert check_options(table) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "toml", "place", "value"),
+    [
+        (["--epochs", "5"], "[training]\nepochs = 9\nl1 = 0.5", "training.epochs", 5),
+        (["--no-batch-norm"], '[head]\nkind = "mlp"\nbatch_norm = true', "head.batch_norm", False),
+        (["--finetune", "none"], "finetune = 3", "finetune", "none"),
+        (["--seed", "1"], 'backbone = "resnet50"', "seed", 1),
+        ([], "seed = 4", "seed", 4),
+    ],
+)
+def test_flags_win_over_the_file_and_the_rest_of_it_stays(
+    flags: list[str], toml: str, place: str, value: object, tmp_path: Path
+) -> None:
+    (tmp_path / "my.toml").write_text(toml)
+    parameters = train.make_context("train", flags).params
+    options = choose_options(tmp_path / "my.toml", read_flags(parameters))
+    expected = msgspec.to_builtins(read(toml, tmp_path))
+    table, _, name = place.rpartition(".")
+    (expected[table] if table else expected)[name] = value
+    assert msgspec.to_builtins(options) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "found", "allowed"),
+    [
+        ("--epochs 0", "--epochs 0", "whole numbers from 1 to 1000000"),
+        ("--epochs many", "--epochs many", "whole numbers from 1 to"),
+        ("--epochs 2.5", "--epochs 2.5", "whole numbers from 1 to"),
+        ("--seed -1", "--seed -1", "whole numbers from 0 to 2147483647"),
+        ("--seed 99999999999999999999", "--seed 99999999999999999999", "to 2147483647"),
+        ("--size 16", "--size 16", "whole numbers from 32 to 1024"),
+        ("--val-fraction 1", "--val-fraction 1", "numbers above 0 and below 1"),
+        ("--dropout 1.5", "--dropout 1.5", "numbers from 0 to below 1"),
+        ("--dropout nan", "--dropout nan", "numbers from 0 to below 1"),
+        ("--learning-rate inf", "--learning-rate inf", "numbers above 0"),
+        ("--l2 -1", "--l2 -1", "numbers from 0 up"),
+        ("--views 65", "--views 65", "whole numbers from 0 to 64"),
+        ("--head rnn", "--head rnn", "linear, mlp"),
+        ("--optimizer sgdd", "--optimizer sgdd", "did you mean sgd? allowed are adam, adamw"),
+        ("--finetune al", "--finetune al", "did you mean all? allowed are all, auto, none and"),
+        ("--finetune 0", "--finetune 0", "all, auto, none and whole numbers from 1 up"),
+        ("--head mlp --hidden 25x,8", "--hidden 25x,8", "lists of whole numbers from 1 to"),
+        ("--head mlp --hidden 9999999", "--hidden 9999999", "lists of whole numbers from 1 to"),
+        ("--augment lihgt", "--augment lihgt", "did you mean light?"),
+        ("--augment rotation=300", "--augment rotation=300", "rotation must be 0..180"),
+        ("--backbone resnet", "--backbone resnet", "did you mean resnet50?"),
+        ("--hiden 64", "No such option '--hiden'", "'--hidden'"),
+    ],
+)
+def test_a_wrong_flag_is_usage_and_says_what_is_allowed(
+    flags: str, found: str, allowed: str, complain: Complain
+) -> None:
+    code, complaint = complain(*flags.split())
+    assert code == 2
+    assert complaint.startswith(f"Error: {found}")
+    assert allowed in complaint
+
+
+@pytest.mark.parametrize(
+    ("toml", "found", "allowed"),
+    [
+        ("[head]\nhiden = [3]", "$.head.hiden", "did you mean hidden? allowed here are kind, hidd"),
+        ("[trainig]\nepochs = 1", "$.trainig", "did you mean training?"),
+        ("epochs = 3", "$.epochs", "did you mean training.epochs?"),
+        ("size = 96", "$.size", "did you mean size_px?"),
+        ("label-smoothing = 0.1", "$.label-smoothing", "did you mean training.label_smoothing?"),
+        ("nonsense = 1", "$.nonsense", "allowed here are backbone, size_px, weights, fit, seed,"),
+        ("[augment]\nrotatoin = 3", "$.augment.rotatoin", "did you mean rotation?"),
+        ("[augment]\nhorizontal-flip = 1", "$.augment.horizontal-flip", "mean horizontal_flip?"),
+    ],
+)
+def test_an_unknown_name_in_a_file_is_refused_with_its_path(
+    toml: str, found: str, allowed: str, complain: Complain
+) -> None:
+    code, complaint = complain(toml=toml)
+    assert code == 1
+    assert complaint.startswith(f"edgetl: {found} in my.toml is unknown; ")
+    assert allowed in complaint
+
+
+@pytest.mark.parametrize(
+    ("toml", "found", "allowed"),
+    [
+        ("[training]\nepochs = 0", "$.training.epochs = 0", "whole numbers from 1 to"),
+        ("[training]\nepochs = true", "$.training.epochs = true", "whole numbers from 1 to"),
+        ('[training]\nepochs = "5"', "$.training.epochs = 5", "whole numbers from 1 to"),
+        ("[training]\nl1 = nan", "$.training.l1 = NaN", "numbers from 0 up"),
+        ("[head]\nhidden = 3", "$.head.hidden = 3", "lists of whole numbers from 1 to"),
+        ('head = "mlp"', "$.head = mlp", "write [head] on a line of its own and below it one or"),
+        ('fit = "scale"', "$.fit = scale", "crop, pad, stretch"),
+        ('fit = ""', "$.fit = ''", "crop, pad, stretch"),
+        ("seed = 2025-01-01", '$.seed = "2025-01-01"', "whole numbers from 0 to"),
+        ("weights = 3", "$.weights = 3", "imagenet, none or a file"),
+        ("backbone = 3", "$.backbone = 3", "`edgetl backbones` lists"),
+        ('backbone = "resnet"', "$.backbone = resnet", "did you mean resnet50?"),
+        ("augment = 3", "$.augment = 3", "a preset, strengths such as rotation=15,blur=1"),
+        ("[augment]\nrotation = -3", "$.augment.rotation = -3", "must be 0..180"),
+        ("[augment]\nrotation = true", "$.augment.rotation = true", "numbers at most 180"),
+    ],
+)
+def test_a_wrong_value_in_a_file_says_what_is_allowed(
+    toml: str, found: str, allowed: str, complain: Complain
+) -> None:
+    code, complaint = complain(toml=toml)
+    assert code == 1
+    assert complaint.startswith(f"edgetl: {found} in my.toml is not allowed; ")
+    assert allowed in complaint
+
+
+@pytest.mark.parametrize(
+    ("flags", "one", "other", "allowed"),
+    [
+        ("--weights none --finetune 2", "--weights none", "--finetune 2", "finetune all"),
+        ("--weights none --finetune none", "--weights none", "--finetune none", "finetune all"),
+        ("--finetune 99", "--finetune 99", "--backbone mobilenet_v2_0.35 (the d", "1 to 17, all"),
+        ("--backbone cnn", "--backbone cnn", "--weights imagenet (the default)", "weights none"),
+        ("--size 64 --backbone inception_v3", "--size 64", "--backbone inception_v3", "75 to 1024"),
+        ("--augment cutmix=1", "--augment cutmix=1", "--finetune auto (the d", "finetune all"),
+        ("--hidden 64", "--hidden 64", "--head linear (the default)", "head mlp"),
+        ("--activation tanh", "--activation tanh", "--head linear (the default)", "head mlp"),
+        ("--batch-norm --head linear", "--batch-norm", "--head linear", "head mlp"),
+        ("--momentum 0.9", "--momentum 0.9", "--optimizer adam (the default)", "sgd, rmsprop"),
+        ("--weight-decay 0.1", "--weight-decay 0.1", "--optimizer adam (the default)", "l2"),
+        ("--warmup 0.1 --schedule step", "--warmup 0.1", "--schedule step", "schedule cosine"),
+        (
+            "--finetune none --finetune-epochs 3",
+            *("--finetune-epochs 3", "--finetune none", "finetune auto, a number or all"),
+        ),
+        (
+            "--finetune none --finetune-learning-rate 1e-4",
+            *("--finetune-learning-rate 0.0001", "--finetune none", "finetune auto"),
+        ),
+        (
+            "--weights none --backbone cnn --finetune-epochs 3",
+            *("--finetune-epochs 3", "--weights none", "epochs"),
+        ),
+        ("--views 2 --finetune all", "--views 2", "--finetune all", "no views"),
+        ("--views 2 --weights none", "--views 2", "--weights none", "no views"),
+        ("--views 2 --augment none", "--views 2", "--augment none", "allowed: 0"),
+        ("--views 0", "--views 0", "--augment light (the default)", "views 1 to 64"),
+        (
+            "--val-fraction 0.6 --test-fraction 0.4",
+            *("--val-fraction 0.6", "--test-fraction 0.4", "below 1"),
+        ),
+    ],
+)
+def test_a_contradiction_names_both_options_and_what_is_allowed(
+    flags: str, one: str, other: str, allowed: str, complain: Complain
+) -> None:
+    code, complaint = complain(*flags.split())
+    assert code == 2
+    assert complaint.startswith("Error: ")
+    for part in (one, other, allowed):
+        assert part in complaint
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--weights none --finetune all",
+        "--weights none --augment light,cutmix=1",
+        "--finetune all --augment cutmix=1",
+        "--finetune 17",
+        "--finetune none --views 0",
+        "--augment none",
+        "--augment none --finetune 2 --views 0",
+        "--optimizer sgd --momentum 0.9 --weight-decay 1e-4",
+        "--head mlp --hidden 64 --batch-norm",
+        "--schedule step --patience 3 --monitor accuracy",
+    ],
+)
+def test_what_goes_together_is_accepted(flags: str) -> None:
+    parse(*flags.split())
+
+
+def test_a_contradiction_between_file_and_flag_names_each_as_it_was_written(
+    complain: Complain,
+) -> None:
+    code, complaint = complain("--optimizer", "adamw", toml="[training]\nmomentum = 0.9")
+    assert code == 2
+    assert complaint.startswith(
+        "Error: $.training.momentum = 0.9 in my.toml does not go with --optimizer adamw; allowed"
+    )
+
+
+def test_a_contradiction_within_a_file_is_not_usage(complain: Complain) -> None:
+    code, complaint = complain(toml='[training]\nmomentum = 0.9\noptimizer = "adamw"')
+    assert code == 1
+    assert "$.training.optimizer = adamw in my.toml" in complaint
+
+
+def test_a_flag_may_mend_a_contradiction_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("[training]\nmomentum = 0.9")
+    options = choose_options(tmp_path / "my.toml", {"training.optimizer": "sgd"})
+    assert (options.training.optimizer, options.training.momentum) == ("sgd", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"= 3", "is no TOML: Invalid statement (at line 1"), (b"\xff\xfe", "is no TOML"), (None, "")],
+)
+def test_what_is_no_toml_is_named(content: bytes | None, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    if content is None:
+        why = "cannot be read (No such file"
+    else:
+        file.write_bytes(content)
+    with pytest.raises(OptionsError, match=re.escape(f"{file} {why}")):
+        read_config(file)
+
+
+def test_a_run_given_as_config_is_pointed_to_its_file(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(encode_toml(Options()))
+    with pytest.raises(OptionsError, match=rf"did you mean {tmp_path}/config\.toml\?"):
+        read_config(tmp_path)
+    assert make_options(read_config(tmp_path / "config.toml")) == Options()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(finetune="al"), "finetune = al is not allowed; did you mean all?"),
+        (Options(seed=-1), "seed = -1 is not allowed"),
+        (Options(augment="rotate=1"), "augment = rotate=1 is not allowed"),
+        (Options(head=HeadOptions(hidden=(8,))), "head.hidden = [8] does not go with head.kind"),
+        (Options(training=TrainingOptions(epochs=0)), "training.epochs = 0 is not allowed"),
+    ],
+)
+def test_options_made_in_python_are_checked_too(options: Options, message: str) -> None:
+    with pytest.raises(OptionsError, match=re.escape(message)):
+        check_options(options)
+
+
+def test_differences_are_named_by_their_path() -> None:
+    one = msgspec.to_builtins(Options(seed=1, training=TrainingOptions(epochs=5)))
+    other = msgspec.to_builtins(Options(training=TrainingOptions(epochs=8)))
+    assert list_differences(one, other) == ["seed: 1, before 0", "training.epochs: 5, before 8"]
+    assert list_differences(one, one) == []
