@@ -17,7 +17,7 @@ import msgspec
 from edgetl.augmentation import NONE, Augmentation, describe, digest, parse_augmentation
 from edgetl.augmentation.strengths import LIMITS, check_strength
 from edgetl.backbones import Backbone, find_backbone
-from edgetl.validation import Spell, check_values, spell_key
+from edgetl.validation import Rules, Spell, check_values, spell_key
 from edgetl_runtime.errors import EdgetlError, OptionsError
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -229,7 +229,7 @@ def _check_strength(name: str, value: Any) -> str:
     return ""
 
 
-_RULES = {
+_RULES: Rules = {
     "backbone": _check_backbone,
     "weights": _check_weights,
     "augment": _check_augment,

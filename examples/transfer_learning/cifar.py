@@ -96,7 +96,9 @@ def prepare(data: Path, out: Path, version: Version, photos_a_class: int, seed: 
     labels = read_labels(data / version.names, version)
     files = [data / name for names in version.parts.values() for name in names]
     sizes = " ".join(str(_size(file, version)) for file in files)
-    choice = Choice(str(data.resolve()), photos_a_class, seed, dict(zip(labels, labels)), sizes)
+    choice = Choice(
+        str(data.resolve()), photos_a_class, seed, {label: label for label in labels}, sizes
+    )
     folder = beside(out, "photos")
     if not is_made(folder, choice):
         with staged_folder(folder, marker=MARKER, overwrite=True) as staging:

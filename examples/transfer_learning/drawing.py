@@ -126,7 +126,8 @@ def draw_dots(path: Path, dots: Sequence[Dot]) -> None:
     with _figure(path, (6.6, 4.2)) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
-        for color, group in zip(_repeat(PALETTE), dict.fromkeys(one.group for one in dots)):
+        groups = dict.fromkeys(one.group for one in dots)
+        for color, group in zip(_repeat(PALETTE), groups, strict=False):
             own = [one for one in dots if one.group == group]
             xs, ys = [one.x for one in own], [one.y for one in own]
             axes.plot(xs, ys, "o-", color=color, label=group, linewidth=1)

@@ -12,7 +12,7 @@ from drawing import PALETTE, Dot, Line, Panel, draw_dots, draw_panels
 
 from edgetl.console import load_tensorflow, print_table, track
 from edgetl.listing import list_folder
-from edgetl.options import HeadOptions, Options, SplitOptions, TrainingOptions
+from edgetl.options import Options, TrainingOptions
 from edgetl.run import Run
 from edgetl.train import resume, train
 from edgetl.wording import percent

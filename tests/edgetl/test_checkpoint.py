@@ -97,9 +97,7 @@ def test_a_damaged_one_is_discarded_with_one_warning(
     assert names(filled) == ["0-000001.checkpoint"]
 
 
-def test_when_all_are_damaged_there_is_none(
-    filled: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_when_all_are_damaged_there_is_none(filled: Path, caplog: pytest.LogCaptureFixture) -> None:
     for path in filled.iterdir():
         path.write_bytes(b"")
     assert Checkpoints(filled).load() is None

@@ -1,17 +1,20 @@
 """Features: equal to what Keras computes, and never computed twice."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from edgetl.augmentation import make_view
+from edgetl.augmentation import LIGHT, PRESETS, make_view
 from edgetl.backbones import build, find_backbone
 from edgetl.features import Extractor, Wanted
 from edgetl.manifest import scan_to_score
-from edgetl.model import build_extractor
+from edgetl.model import HEAD_CUT, Cut, build_extractor, build_upper, load_network
+from edgetl.sealing import map_sealed
 from edgetl.weights import Weights, find_weights, load_weights
 from edgetl_runtime.errors import FrameError, WeightsError
 from edgetl_runtime.pictures import read_picture
@@ -19,6 +22,8 @@ from edgetl_runtime.preprocessing import Preprocessing
 
 BACKBONE = find_backbone("mobilenet_v2_0.35")
 PREPROCESSING = Preprocessing(64, 64)
+# Of the five taps three lie above it.
+CUT = Cut("blocks", 4)
 
 
 @pytest.fixture
@@ -28,12 +33,13 @@ def weights(weights_file: Path) -> Weights:
 
 @pytest.fixture(scope="session")
 def converted(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that holds the converted network, but no features."""
+    """A cache that holds the converted networks, but no features."""
     cache = tmp_path_factory.mktemp("converted")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGETL_CACHE", str(cache))
         weights = find_weights(str(weights_file), BACKBONE, 64)
-        Extractor(BACKBONE, weights, PREPROCESSING).extract(wanted(photos, 1))
+        for cut in (HEAD_CUT, CUT):
+            Extractor(BACKBONE, weights, PREPROCESSING, cut).extract(wanted(photos, 1))
     for shard in cache.rglob("*.features"):
         shard.unlink()
     return cache
@@ -43,6 +49,18 @@ def converted(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPat
 def extractor(converted: Path, own_cache: Path, weights: Weights) -> Extractor:
     shutil.copytree(converted, own_cache)
     return Extractor(BACKBONE, weights, PREPROCESSING)
+
+
+@pytest.fixture
+def mapper(extractor: Extractor, weights: Weights) -> Extractor:
+    """An extractor of the maps at a cut among the blocks."""
+    return Extractor(BACKBONE, weights, PREPROCESSING, CUT)
+
+
+def list_keys(extractor: Extractor) -> list[str]:
+    """Keys of all rows on the disk."""
+    shards = extractor.folder.glob("*.features")
+    return [key for path in shards for key in map_sealed(path, dict)[0]["keys"]]
 
 
 def wanted(photos: Path, count: int, views: int = 0) -> list[Wanted]:
@@ -67,10 +85,72 @@ def test_a_second_extraction_needs_neither_photos_nor_weights(
     np.testing.assert_array_equal(extractor.extract(asked).rows, first.rows)
 
 
-def test_ten_more_photos_compute_ten(extractor: Extractor, photos: Path) -> None:
+@pytest.mark.parametrize("kind", ["extractor", "mapper"])
+def test_ten_more_photos_compute_ten(
+    kind: str, photos: Path, request: pytest.FixtureRequest
+) -> None:
+    extractor = request.getfixturevalue(kind)
     extractor.extract(wanted(photos, 8))
     more = extractor.extract(wanted(photos, 18))
     assert (more.cached, more.computed) == (8, 10)
+    assert len(list_keys(extractor)) == 18
+
+
+def test_another_augmentation_computes_its_views_but_no_photo_again(
+    extractor: Extractor, photos: Path, weights: Weights
+) -> None:
+    asked = wanted(photos, 5, views=2)
+    light = extractor.extract(asked)
+    heavy_extractor = Extractor(BACKBONE, weights, PREPROCESSING, augmentation=PRESETS["heavy"])
+    assert heavy_extractor.folder == extractor.folder
+    heavy = heavy_extractor.extract(asked)
+    assert heavy.computed == 5
+    assert len(list_keys(extractor)) == len(set(list_keys(extractor))) == 5 + 2 * 5 + 2 * 5
+    one, other = np.stack(light.rows), np.stack(heavy.rows)
+    np.testing.assert_array_equal(one[~light.is_view], other[~heavy.is_view])
+    assert (one[light.is_view] != other[heavy.is_view]).any(axis=1).all()
+    assert extractor.extract(asked).computed == 0
+
+
+def test_mixing_batches_needs_no_other_views(
+    extractor: Extractor, photos: Path, weights: Weights
+) -> None:
+    extractor.extract(wanted(photos, 3, views=1))
+    mixing = msgspec.structs.replace(LIGHT, mixup=0.2, cutmix=1.0)
+    mixed = Extractor(BACKBONE, weights, PREPROCESSING, augmentation=mixing)
+    assert mixed.extract(wanted(photos, 3, views=1)).computed == 0
+
+
+def test_a_damaged_shard_is_computed_again_with_one_warning(
+    mapper: Extractor, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = [row.copy() for row in mapper.extract(wanted(photos, 6)).rows]
+    (shard,) = mapper.folder.glob("*.features")
+    content = bytearray(shard.read_bytes())
+    content[-100] ^= 1
+    shard.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        again = mapper.extract(wanted(photos, 6))
+    assert again.computed == 6
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
+        f"discarding the damaged cache file {shard}"
+    ]
+    np.testing.assert_array_equal(again.rows, first)
+    assert mapper.extract(wanted(photos, 6)).computed == 0
+
+
+def test_maps_at_a_cut_lead_to_the_features_of_the_whole_network(
+    mapper: Extractor, extractor: Extractor, photos: Path, weights: Weights
+) -> None:
+    asked = wanted(photos, 6, views=1)
+    maps, features = mapper.extract(asked), extractor.extract(asked)
+    assert {row.dtype for row in maps.rows} == {np.dtype(np.float16)}
+    assert maps.owner.tolist() == features.owner.tolist()
+    upper = build_upper(BACKBONE, load_network(BACKBONE, weights, 64), CUT)
+    found = np.asarray(upper(np.stack(maps.rows).astype(np.float32)))
+    whole = np.stack(features.rows)
+    # Each number at the cut is kept with 11 bits.
+    assert np.abs(found - whole).max() < 0.02 * whole.std()
 
 
 def test_more_views_of_known_photos_compute_the_views_only(
@@ -108,7 +188,7 @@ def test_features_are_those_of_the_keras_model(
     np.testing.assert_allclose(found, model.predict_on_batch(batch), atol=1e-4)
 
 
-def test_other_preprocessing_weights_or_backbone_use_another_folder(
+def test_other_preprocessing_weights_backbone_or_cut_use_another_folder(
     own_cache: Path, weights: Weights
 ) -> None:
     other_weights = Weights("file", weights.path, "0" * 64)
@@ -118,8 +198,10 @@ def test_other_preprocessing_weights_or_backbone_use_another_folder(
         Extractor(BACKBONE, weights, Preprocessing(96, 96)).folder,
         Extractor(BACKBONE, other_weights, PREPROCESSING).folder,
         Extractor(find_backbone("mobilenet_v2_0.5"), weights, PREPROCESSING).folder,
+        Extractor(BACKBONE, weights, PREPROCESSING, Cut("blocks", 1)).folder,
+        Extractor(BACKBONE, weights, PREPROCESSING, Cut("blocks", 2)).folder,
     }
-    assert len(folders) == 5
+    assert len(folders) == 7
     assert all(own_cache in folder.parents for folder in folders)
 
 

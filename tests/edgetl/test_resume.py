@@ -431,9 +431,7 @@ def test_other_photos_are_refused_by_name(out: Path, photos_copy: Path, edit: An
     assert len(checkpoints(out)) == 2
 
 
-def test_photos_that_moved_are_the_same_photos(
-    out: Path, photos_copy: Path, scratch: Path
-) -> None:
+def test_photos_that_moved_are_the_same_photos(out: Path, photos_copy: Path, scratch: Path) -> None:
     resume(out, data=photos_copy)
     assert results(out) == results(scratch)
 

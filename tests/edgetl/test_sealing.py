@@ -63,7 +63,7 @@ def test_every_length_but_the_right_one_is_noticed(sealed: Path) -> None:
 
 
 def test_a_header_of_another_kind_is_noticed(sealed: Path) -> None:
-    with pytest.raises(Damaged, match="title|name"):
+    with pytest.raises(Damaged, match=r"title|name"):
         map_sealed(sealed, Other)
 
 

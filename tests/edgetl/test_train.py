@@ -1,19 +1,27 @@
 """Training: the model in the run folder is the one that was measured, again and again."""
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import keras
+import msgspec
 import numpy as np
 import pytest
 
+from edgetl.backbones import find_backbone
+from edgetl.model import load_network
+from edgetl.options import HeadOptions, Options, TrainingOptions, make_options, read_config
 from edgetl.run import Run
-from edgetl.train import Options, train
-from edgetl_runtime.errors import EdgetlError, StorageError
+from edgetl.sealing import map_sealed
+from edgetl.train import train
+from edgetl.weights import find_weights
+from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
 from edgetl_runtime.pictures import read_picture
 
-TINY = Options(backbone="cnn", weights="none", size_px=32, epochs=2)
-OTHER = Options(backbone="cnn", weights="none", size_px=32, epochs=1, fit="pad")
+TINY = Options(
+    backbone="cnn", weights="none", size_px=32, fit="pad", training=TrainingOptions(epochs=1)
+)
 
 
 def score(run: Run) -> float:
@@ -25,7 +33,7 @@ def score(run: Run) -> float:
     return float((named == [run.manifest.index(one) for one in part]).mean())
 
 
-@pytest.mark.parametrize("fixture", ["run_folder", "tiny_run_folder"])
+@pytest.mark.parametrize("fixture", ["run_folder", "tiny_run_folder", "finetuned_run_folder"])
 def test_metrics_are_those_of_the_saved_model(fixture: str, request: pytest.FixtureRequest) -> None:
     run = Run.open(request.getfixturevalue(fixture))
     assert score(run) == pytest.approx(run.metrics.top1)
@@ -36,13 +44,16 @@ def test_a_run_counts_each_photo_once(run_folder: Path) -> None:
     assert run.file.cached + run.file.computed == len(run.manifest.examples) == 48
 
 
-def test_a_second_run_computes_nothing_and_finds_the_same(
-    run_folder: Path, photos: Path, weights_file: Path, tmp_path: Path
+@pytest.mark.parametrize("fixture", ["run_folder", "finetuned_run_folder"])
+def test_a_second_run_by_the_stored_file_computes_nothing_and_finds_the_same(
+    fixture: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    first = Run.open(run_folder)
-    options = Options(weights=str(weights_file), size_px=64, epochs=8)
+    first = Run.open(request.getfixturevalue(fixture))
+    options = make_options(read_config(first.path / "config.toml"))
     second = train(photos, tmp_path / "again", options)
+    assert second.file.options == first.file.options
     assert second.file.computed == 0
+    assert second.predictions == first.predictions
     assert second.metrics == first.metrics
     assert second.spec == first.spec
     weights = [run.load_model().get_layer("head").get_weights() for run in (first, second)]
@@ -53,10 +64,92 @@ def test_a_second_run_computes_nothing_and_finds_the_same(
 def test_training_from_scratch_repeats_by_seed(
     tiny_run_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
-    again = train(photos, tmp_path / "again", TINY)
-    assert again.metrics == Run.open(tiny_run_folder).metrics
-    history = [json.loads((f / "history.json").read_text()) for f in (tiny_run_folder, again.path)]
-    assert history[0]["loss"] == pytest.approx(history[1]["loss"], rel=1e-4)
+    first = Run.open(tiny_run_folder)
+    again = train(photos, tmp_path / "again", first.file.options)
+    assert again.metrics == first.metrics
+    losses = [run.histories[0].curves["loss"] for run in (first, again)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def before_and_after(finetuned_run_folder: Path) -> tuple[Any, Any, Run]:
+    """The backbone as it was, the trained classifier, and the run."""
+    run = Run.open(finetuned_run_folder)
+    backbone = find_backbone(run.spec.backbone)
+    weights = find_weights(run.file.options.weights, backbone, 64)
+    trained = run.load_model()
+    after = next(one for one in trained.layers if isinstance(one, keras.Model))
+    return load_network(backbone, weights, 64), after, run
+
+
+def weights_of(layer: Any) -> list[bytes]:
+    return [part.tobytes() for part in layer.get_weights()]
+
+
+def test_layers_below_the_cut_keep_their_weights_bit_for_bit(
+    before_and_after: tuple[Any, Any, Run],
+) -> None:
+    before, after, run = before_and_after
+    names = [layer.name for layer in before.layers]
+    below = before.layers[: names.index(run.spec.cut) + 1]
+    assert run.spec.blocks == 2
+    assert sum(bool(layer.weights) for layer in below) > 40
+    for layer in below:
+        assert weights_of(after.get_layer(layer.name)) == weights_of(layer), layer.name
+
+
+def test_layers_above_the_cut_learn_but_for_batch_normalization(
+    before_and_after: tuple[Any, Any, Run],
+) -> None:
+    before, after, run = before_and_after
+    names = [layer.name for layer in before.layers]
+    above = [one for one in before.layers[names.index(run.spec.cut) + 1 :] if one.weights]
+    assert run.histories[1].best_epoch > 0
+    kinds = set()
+    for layer in above:
+        frozen = isinstance(layer, keras.layers.BatchNormalization)
+        kinds.add(frozen)
+        assert (weights_of(after.get_layer(layer.name)) == weights_of(layer)) == frozen, layer.name
+    assert kinds == {True, False}
+
+
+def test_the_second_stage_starts_where_the_first_one_ended(finetuned_run_folder: Path) -> None:
+    head, blocks = Run.open(finetuned_run_folder).histories
+    assert (head.name, blocks.name) == ("head", "top 2 blocks")
+    assert [len(one.curves["loss"]) for one in (head, blocks)] == [2, 3]
+    rates = blocks.curves["learning_rate"]
+    assert max(rates) <= 1e-3
+    assert rates[-1] < rates[0]
+
+
+def test_no_augmentation_computes_no_view_twice(
+    photos: Path, weights_file: Path, own_cache: Path, tmp_path: Path
+) -> None:
+    options = Options(
+        weights=str(weights_file),
+        size_px=64,
+        finetune="none",
+        augment="none",
+        training=TrainingOptions(epochs=1, l2=1e-3),
+    )
+    train(photos, tmp_path / "run", options)
+    keys = [
+        key for shard in own_cache.rglob("*.features") for key in map_sealed(shard, dict)[0]["keys"]
+    ]
+    assert len(keys) == 48
+
+
+def test_a_sigmoid_needs_two_classes(photos: Path, tmp_path: Path) -> None:
+    options = msgspec.structs.replace(TINY, head=HeadOptions(output="sigmoid"))
+    with pytest.raises(OptionsError, match=r"two classes apart, .* has 3; allowed is output"):
+        train(photos, tmp_path / "run", options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_contradicting_options_are_refused_before_the_photos_are_read(tmp_path: Path) -> None:
+    options = msgspec.structs.replace(TINY, finetune=2)
+    with pytest.raises(OptionsError, match="weights = none trains the whole network"):
+        train(tmp_path / "no photos here", tmp_path / "run", options)
 
 
 def test_an_existing_run_is_refused_before_any_work(tiny_run_folder: Path, tmp_path: Path) -> None:
@@ -72,9 +165,9 @@ def test_a_folder_of_something_else_is_never_overwritten(photos: Path, photos_co
 
 def test_overwrite_replaces_a_run(photos: Path, tiny_run_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_run_folder, tmp_path / "run")
-    run = train(photos, tmp_path / "run", OTHER, overwrite=True)
+    run = train(photos, tmp_path / "run", TINY, overwrite=True)
     assert run.spec.preprocessing.fit == "pad"
-    assert len(json.loads((run.path / "history.json").read_text())["loss"]) == 1
+    assert len(run.histories[0].curves["loss"]) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

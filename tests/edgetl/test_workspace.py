@@ -136,7 +136,7 @@ def test_a_note_that_cannot_be_used_is_named(
     interrupt(out, unfinished)
     note = out.with_name("run.unfinished") / "unfinished.json"
     note.write_bytes(content)
-    with pytest.raises(RunError, match="cannot be used .* start anew with --overwrite"):
+    with pytest.raises(RunError, match=r"cannot be used .* start anew with --overwrite"):
         reopen_workspace(out).__enter__()
 
 
@@ -164,7 +164,7 @@ def test_a_full_disk_before_the_first_epoch_hints_at_nothing(
     out: Path, unfinished: Unfinished
 ) -> None:
     with (
-        pytest.raises(OSError, match="^no room$"),
+        pytest.raises(OSError, match=r"^no room$"),
         start_workspace(out, overwrite=False) as workspace,
     ):
         workspace.begin(unfinished)
@@ -177,5 +177,5 @@ def test_a_folder_without_a_name_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "above" / "here").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "above" / "here")
-    with pytest.raises(StorageError, match="exists and holds something else|such as run"):
+    with pytest.raises(StorageError, match=r"exists and holds something else|such as run"):
         start_workspace(Path(place), overwrite=False).__enter__()
