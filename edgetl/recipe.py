@@ -16,7 +16,7 @@ _RATES: dict[str, dict[Optimizer, float]] = {
     "scratch": {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 5e-4, "sgd": 0.05},
 }
 _BATCHES = {"head": 256, "blocks": 32, "all": 32, "scratch": 32}
-_SMOOTHING = {"head": 0.0, "blocks": 0.1, "all": 0.1, "scratch": 0.05}
+_SMOOTHING = {"head": 0.0, "blocks": 0.0, "all": 0.0, "scratch": 0.05}
 _WARMUP = {"head": 0.0, "blocks": 0.08, "all": 0.1, "scratch": 0.05}
 _MOMENTUM = 0.9
 
