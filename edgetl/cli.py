@@ -131,12 +131,21 @@ def backbones(*, as_json: bool) -> None:
             str(row.size_px),
             f"{row.parameters / 1e6:.2f}",
             f"{row.multiply_adds_m:.0f}",
+            str(len(row.cuts)),
             row.quantizes,
             row.licence,
         )
         for row in BACKBONES.values()
     ]
-    header = ("backbone", "input px", "parameters M", "multiply-adds M", "quantizes", "licence")
+    header = (
+        "backbone",
+        "input px",
+        "parameters M",
+        "multiply-adds M",
+        "blocks",
+        "quantizes",
+        "licence",
+    )
     print_table(header, rows)
 
 

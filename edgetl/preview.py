@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from edgetl.augmentation import BATCH_STRENGTHS, Augmentation, describe, make_view
-from edgetl.listing import Listing, list_folder
+from edgetl.listing import Listing
 from edgetl.manifest import Skipped
-from edgetl.tables import SUFFIXES, list_table
+from edgetl.tables import list_data
 from edgetl.verification import verify_file
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError, StorageError
@@ -76,7 +76,7 @@ def draw_preview(
     Raises:
         DatasetError: If the data is unreadable or has no usable photo.
     """
-    listing = _list(data)
+    listing = list_data(data)
     skipped: list[Skipped] = []
     candidates = _shuffle(_group_by_label(listing), np.random.default_rng(seed))
     usable = islice(_read_usable(listing.root, candidates, skipped), photos)
@@ -120,13 +120,6 @@ def check_target(out: Path, *, overwrite: bool) -> None:
         raise StorageError(f"{out} is a folder; choose another --out")
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists; choose another --out or add --overwrite")
-
-
-def _list(data: Path) -> Listing:
-    """Names the files without reading them."""
-    if data.is_file() and data.suffix.lower() in SUFFIXES:
-        return list_table(data)
-    return list_folder(data)
 
 
 def _group_by_label(listing: Listing) -> dict[str, list[Path]]:
