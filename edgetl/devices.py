@@ -1,5 +1,6 @@
 """What the machine computes on: one CPU, one GPU, or several GPUs in step."""
 
+import functools
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,11 +62,14 @@ def _mirrored(devices: list[str]) -> Iterator[None]:
     if len(devices) < 2:
         yield
         return
-    with _strategy(devices).scope():
+    with _strategy(tuple(devices)).scope():
         yield
 
 
-def _strategy(devices: list[str]) -> Any:
+# TensorFlow numbers the sums across devices anew in each strategy, and takes two sums of one
+# number for the same one: a second strategy fails as soon as its model has other shapes.
+@functools.cache
+def _strategy(devices: tuple[str, ...]) -> Any:
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(devices)

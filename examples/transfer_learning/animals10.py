@@ -10,17 +10,16 @@ usual number of blocks, and with all of it. A backbone whose weights cannot be h
 import sys
 from collections.abc import Sequence
 
-from experiments import (
+from experiments import photo_parser_for, run_script
+from photos import choose_photos, find_inside
+from variants import (
     Variant,
     conclude,
     draw_seconds,
-    photo_parser_for,
-    run_script,
     show_outcomes,
     train_variants,
     transfer_options,
 )
-from photos import choose_photos, find_inside
 
 from edgetl.backbones import find_backbone
 from edgetl.weights import find_weights

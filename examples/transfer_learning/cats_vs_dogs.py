@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from cached_features import Rows, extract
 from drawing import PALETTE, Line, Panel, draw_panels
 from experiments import (
     load_tensorflow,
@@ -26,17 +27,12 @@ from experiments import (
 )
 from photos import choose_photos, find_inside
 
-from edgetl.backbones import find_backbone
-from edgetl.features import Extractor, Wanted
 from edgetl.history import StageHistory
 from edgetl.manifest import DatasetManifest, scan
 from edgetl.metrics import estimate_share
 from edgetl.options import HeadOptions, TrainingOptions
-from edgetl.sources import CachedRows
-from edgetl.weights import find_weights
 from edgetl.wording import percent, span
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.preprocessing import Preprocessing
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 
@@ -72,16 +68,6 @@ SETUPS = (
 )
 
 
-class Rows(msgspec.Struct, frozen=True, eq=False):
-    """Cached features of each part, and the seconds that computing or reading them took."""
-
-    train: CachedRows
-    val: CachedRows
-    test: CachedRows
-    computed: int
-    seconds: float
-
-
 class Cell(msgspec.Struct, frozen=True):
     """One fitted head."""
 
@@ -114,27 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plot = chosen.out / "loss.svg"
     draw_losses(plot, cells)
     conclude(plot, data, cells, rows, chosen)
-
-
-def extract(manifest: DatasetManifest, chosen: argparse.Namespace) -> Rows:
-    """Runs the frozen backbone over every photo, and over one view of each training photo."""
-    start = time.monotonic()
-    backbone = find_backbone(chosen.backbone)
-    weights = find_weights(chosen.weights, backbone, chosen.size)
-    extractor = Extractor(backbone, weights, Preprocessing(chosen.size, chosen.size))
-    examples = manifest.examples
-    wanted = [
-        Wanted(manifest.file(one), one.sha256, 1 if one.split == "train" else 0) for one in examples
-    ]
-    extracted = extractor.extract(wanted, track=track)
-    classes = np.array([manifest.index(one) for one in examples])
-    parts = []
-    for part in ("train", "val", "test"):
-        own = np.array([one.split == part for one in examples])
-        at = np.flatnonzero(own[extracted.owner])
-        owner = (np.cumsum(own) - 1)[extracted.owner[at]]
-        parts.append(CachedRows([extracted.rows[row] for row in at], owner, classes[own]))
-    return Rows(*parts, extracted.computed, time.monotonic() - start)
 
 
 def fit_grid(rows: Rows, chosen: argparse.Namespace) -> list[Cell]:

@@ -160,7 +160,7 @@ def _size(file: Path, version: Version) -> int:
 
 
 def read_records(files: Sequence[Path], version: Version) -> Records:
-    """Reads one part; pixels stay on the disk until they are used.
+    """Reads one part into memory, 154 MB at most.
 
     Raises:
         DatasetError: If a file is cut off, or a label is none.

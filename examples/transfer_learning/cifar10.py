@@ -11,12 +11,11 @@ blocks, too. The table's test column is the one to quote: validation photos chos
 from collections.abc import Sequence
 
 from cifar import CIFAR10, SIDE_PX, prepare
-from experiments import (
+from experiments import photo_parser_for, run_script
+from variants import (
     Variant,
     conclude,
     draw_last_stages,
-    photo_parser_for,
-    run_script,
     scratch_options,
     show_outcomes,
     train_variants,

@@ -10,14 +10,12 @@ fine-tuning; then the pairs of classes that the better one confuses most.
 from collections.abc import Sequence
 
 from cifar import CIFAR100, prepare
-from experiments import (
+from experiments import photo_parser_for, print_table, run_script
+from variants import (
     Outcome,
     Variant,
     conclude,
     draw_last_stages,
-    photo_parser_for,
-    print_table,
-    run_script,
     show_outcomes,
     train_variants,
     transfer_options,

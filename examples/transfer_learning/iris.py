@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from drawing import PALETTE, Line, Panel, draw_panels
-from experiments import parser_for, print_table, run_script, track
+from experiments import load_tensorflow, parser_for, print_table, run_script, track
 
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--optimizers", nargs="+", choices=RATES, default=list(RATES))
     options = parser.parse_args(arguments)
     flowers = read_flowers(options.data)
+    load_tensorflow()
     cells = [(head, optimizer) for head in options.heads for optimizer in options.optimizers]
     judged = [
         judge(flowers, head, optimizer, epochs=options.epochs, seed=options.seed)

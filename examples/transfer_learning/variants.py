@@ -1,0 +1,190 @@
+"""Variants of one training, side by side: trained, in a table, in a plot."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from drawing import PALETTE, Dot, Line, Panel, draw_dots, draw_panels
+from experiments import load_tensorflow, print_table, show_skipped, track
+
+from edgetl.listing import list_folder
+from edgetl.options import Options, SplitOptions, TrainingOptions
+from edgetl.run import Run
+from edgetl.train import resume, train
+from edgetl.wording import percent
+from edgetl.workspace import is_resumable
+
+# Validation photos choose the epochs and the best variant, so test photos are kept aside; a data
+# set that names its parts keeps them.
+_SPLIT = SplitOptions(test_fraction=0.2)
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One training among those that are compared; the name is also its folder's."""
+
+    name: str
+    options: Options
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A variant, trained."""
+
+    name: str
+    run: Run
+
+    @property
+    def test(self) -> float | None:
+        """Top-1 on the test photos, 0..1; None without any."""
+        return next((one.top1 for one in self.run.predictions if one.split == "test"), None)
+
+    @property
+    def overfit(self) -> float:
+        """Accuracy in training less that in validation in the last epoch, -1..1."""
+        curves = self.run.histories[-1].curves
+        return curves["accuracy"][-1] - curves["val_accuracy"][-1]
+
+    @property
+    def computing_s(self) -> float:
+        """Seconds that the frozen part took, over all photos; next to none where it is cached."""
+        seconds = self.run.file.seconds
+        return sum(seconds.get(name, 0.0) for name in seconds if name.startswith(("feat", "maps")))
+
+    @property
+    def fitting_s(self) -> float:
+        """Seconds that fitting took, over all stages."""
+        seconds = self.run.file.seconds
+        return sum(value for name, value in seconds.items() if name.startswith("fitting"))
+
+
+def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -> Options:
+    """A pretrained backbone: frozen under a new head, or with some or all of it fine-tuned."""
+    epochs = None if finetune == "none" else chosen.epochs
+    return Options(
+        backbone=backbone,
+        size_px=chosen.size,
+        weights=chosen.weights,
+        seed=chosen.seed,
+        finetune=finetune,
+        split=_SPLIT,
+        augment=chosen.augment,
+        training=TrainingOptions(finetune_epochs=epochs),
+    )
+
+
+def scratch_options(chosen: argparse.Namespace, network: str, size_px: int) -> Options:
+    """A small network from random weights."""
+    return Options(
+        backbone=network,
+        size_px=size_px,
+        weights="none",
+        seed=chosen.seed,
+        augment=chosen.augment,
+        split=_SPLIT,
+        training=TrainingOptions(epochs=chosen.epochs),
+    )
+
+
+def train_variants(
+    data: Path, variants: Sequence[Variant], chosen: argparse.Namespace
+) -> list[Outcome]:
+    """Trains each variant into a folder of its own; what an earlier call finished is kept."""
+    load_tensorflow()
+    outcomes = []
+    for number, variant in enumerate(variants, 1):
+        print(f"{number} of {len(variants)}: {variant.name}", file=sys.stderr)
+        folder = chosen.out / variant.name.replace(" ", "-")
+        outcomes.append(Outcome(variant.name, _train(data, variant.options, folder, chosen)))
+    return outcomes
+
+
+def _train(data: Path, options: Options, folder: Path, chosen: argparse.Namespace) -> Run:
+    if not chosen.overwrite and is_resumable(folder):
+        return resume(folder, data=data, choose=lambda before: options, track=track)
+    if not chosen.overwrite and (finished := _find_finished(data, options, folder)):
+        print("  finished before; --overwrite trains it again", file=sys.stderr)
+        return finished
+    return train(data, folder, options, overwrite=chosen.overwrite, track=track)
+
+
+def _find_finished(data: Path, options: Options, folder: Path) -> Run | None:
+    """The run of an earlier call, if it was the same training of the same files."""
+    if not (folder / "run.json").is_file():
+        return None
+    run = Run.open(folder)
+    listing = list_folder(data)
+    known = {one.path for one in (*run.manifest.examples, *run.manifest.skipped)}
+    listed = {file.path.relative_to(listing.root).as_posix() for file in listing.files}
+    same_files = run.manifest.root == str(listing.root) and known == listed
+    return run if same_files and run.file.options == options else None
+
+
+def show_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Prints a row a variant, then what was skipped."""
+    header = (
+        "variant",
+        "trained",
+        "validation",
+        "test",
+        "overfit",
+        "computing s",
+        "fitting s",
+        "total s",
+    )
+    rows = [
+        (
+            one.name,
+            one.run.spec.describe_cut(),
+            percent(one.run.metrics.top1),
+            percent(one.test),
+            f"{100 * one.overfit:+.1f}",
+            f"{one.computing_s:.1f}",
+            f"{one.fitting_s:.1f}",
+            f"{one.run.file.seconds['total']:.1f}",
+        )
+        for one in outcomes
+    ]
+    print_table(header, rows)
+    parts = {name: len(outcomes[0].run.manifest.part(name)) for name in ("train", "val", "test")}
+    counts = ", ".join(f"{count} {name}" for name, count in parts.items())
+    print(f"photos: {counts}; overfit: training less validation accuracy, last epoch, points")
+    show_skipped(outcomes[0].run.manifest.skipped)
+
+
+def draw_last_stages(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Training and validation accuracy over the epochs of each variant's last stage."""
+    panels = []
+    for one in outcomes:
+        stage = one.run.histories[-1]
+        curves = {name: [100 * value for value in stage.curves[name]] for name in stage.curves}
+        lines = (
+            Line("training", curves["accuracy"], PALETTE[0], dashed=True),
+            Line("validation", curves["val_accuracy"], PALETTE[1], kept=stage.best_epoch),
+        )
+        panels.append(Panel(f"{one.name} ({stage.name})", lines))
+    draw_panels(path, panels, "accuracy, %", highest=102)
+
+
+def draw_seconds(path: Path, outcomes: Sequence[Outcome], groups: Sequence[str]) -> None:
+    """Accuracy against seconds, a dot an outcome; on test photos, where there are any."""
+    dots = [
+        Dot(
+            group,
+            one.name.removeprefix(group).strip(),
+            one.computing_s + one.fitting_s,
+            100 * (one.run.metrics.top1 if one.test is None else one.test),
+        )
+        for one, group in zip(outcomes, groups, strict=True)
+    ]
+    draw_dots(path, dots)
+
+
+def conclude(plot: Path, outcomes: Sequence[Outcome], out: Path) -> None:
+    """Says where to look, and what to do with the best on validation photos."""
+    best = max(outcomes, key=lambda one: one.run.metrics.top1).run
+    folders = " ".join(str(one.run.path) for one in outcomes)
+    print(f"look at: {plot}, {best.report}")
+    print(f"compare: edgetl compare {folders}")
+    print(f"next: edgetl export {best.path} --out {out / (best.path.name + '.bundle')}")
