@@ -51,10 +51,47 @@ def full_precision() -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+@contextmanager
+def one_device() -> Iterator[None]:
+    """Leaves `training_devices` for this block: float32, and variables that are not mirrored.
+
+    For all but fitting: LiteRT converts neither float16 arithmetic nor mirrored variables, weight
+    decay is chosen by a loop of its own, and the finished model is for devices.
+    """
+    mirror = _mirrors.pop() if _mirrors else None
+    if mirror:
+        mirror.leave()
+    try:
+        with full_precision():
+            yield
+    finally:
+        if mirror:
+            mirror.enter()
+            _mirrors.append(mirror)
+
+
 def _logical_devices(kind: str) -> list[str]:
     import tensorflow as tf
 
     return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
+class _Mirror:
+    """The scope of a strategy, which can be left for a while and entered again."""
+
+    def __init__(self, strategy: Any) -> None:
+        self._strategy = strategy
+
+    def enter(self) -> None:
+        # A scope can be entered once only.
+        self._scope = self._strategy.scope()
+        self._scope.__enter__()
+
+    def leave(self) -> None:
+        self._scope.__exit__(None, None, None)
+
+
+_mirrors: list[_Mirror] = []
 
 
 @contextmanager
@@ -62,8 +99,13 @@ def _mirrored(devices: list[str]) -> Iterator[None]:
     if len(devices) < 2:
         yield
         return
-    with _strategy(tuple(devices)).scope():
+    mirror = _Mirror(_strategy(tuple(devices)))
+    mirror.enter()
+    _mirrors.append(mirror)
+    try:
         yield
+    finally:
+        _mirrors.pop().leave()
 
 
 # TensorFlow numbers the sums across devices anew in each strategy, and takes two sums of one

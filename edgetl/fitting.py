@@ -278,8 +278,9 @@ class _Stepper:
             inputs, targets = mix(inputs, targets, self._mixing, random)
         if self._targets == 1:
             targets = targets[:, 1:]
-        parts = [self._distribute(part) for part in (inputs, targets, weights)]
-        loss, right = self._train(*parts, tf.constant(float(weights.sum()), tf.float32))
+        total = tf.constant(float(weights.sum()), tf.float32)
+        parts = [self._distribute(part) for part in self._fill_up(inputs, targets, weights)]
+        loss, right = self._train(*parts, total)
         return float(loss) * len(inputs), float(right)
 
     def judge(self) -> tuple[float, float]:
@@ -308,6 +309,19 @@ class _Stepper:
         """Puts values back that `optimizer_values` gave."""
         for variable, value in zip(self._optimizer.variables, values, strict=True):
             variable.assign(value)
+
+    def _fill_up(self, *parts: Array) -> list[Array]:
+        """Repeats the first row until each replica has one, with a weight of 0.
+
+        A replica without rows has no batch statistics, and convolutions refuse.
+        """
+        rows = len(parts[0])
+        missing = self._strategy.num_replicas_in_sync - rows
+        if missing <= 0:
+            return list(parts)
+        *filled, weights = [np.concatenate([part, part[:1].repeat(missing, 0)]) for part in parts]
+        weights[rows:] = 0
+        return [*filled, weights]
 
     def _distribute(self, part: Array) -> Any:
         import tensorflow as tf
@@ -339,7 +353,7 @@ class _Stepper:
         variables = [variable.value for variable in self._model.trainable_variables]
         gradients = tape.gradient(scaled, variables)
         self._optimizer.apply(gradients, self._model.trainable_variables)
-        return fit, self._count_right(targets, logits)
+        return fit, self._count_right(targets, logits, weights)
 
     def _losses(self, targets: Any, logits: Any) -> Any:
         import tensorflow as tf
@@ -351,14 +365,14 @@ class _Stepper:
             return tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits)[:, 0]
         return tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
 
-    def _count_right(self, targets: Any, logits: Any) -> Any:
+    def _count_right(self, targets: Any, logits: Any, weights: Any) -> Any:
         import tensorflow as tf
 
         if self._targets == 1:
             right = (logits[:, 0] > 0) == (targets[:, 0] > 0.5)
         else:
             right = tf.argmax(logits, 1) == tf.argmax(targets, 1)
-        return tf.reduce_sum(tf.cast(right, tf.float32))
+        return tf.reduce_sum(tf.cast(right & (weights > 0), tf.float32))
 
 
 def predict_logits(predict: Callable[[Any], Any], source: Source) -> Array:

@@ -17,7 +17,7 @@ from edgetl.cross_validation import (
     sample_groups,
     standardize,
 )
-from edgetl.devices import full_precision
+from edgetl.devices import one_device
 from edgetl.features import Extracted, Extractor, Wanted
 from edgetl.fitting import Fitter, Stage, predict_logits
 from edgetl.head import build_head, finish_head, probabilities
@@ -213,7 +213,10 @@ class Learner:
             groups=_number([examples[n].group for n in extracted.owner[kept]]),
             judged=~extracted.is_view[kept],
         )
-        chosen = choose_weight_decay(rows, self._count, seed=self._options.seed, track=self._track)
+        with one_device():
+            chosen = choose_weight_decay(
+                rows, self._count, seed=self._options.seed, track=self._track
+            )
         self._seconds["choosing weight decay"] = time.monotonic() - start
         return chosen
 
@@ -228,7 +231,8 @@ class Learner:
             Wanted(self._manifest.file(one), one.sha256, views if one.split == "train" else 0)
             for one in self._manifest.examples
         ]
-        extracted = extractor.extract(wanted, track=self._track)
+        with one_device():
+            extracted = extractor.extract(wanted, track=self._track)
         # Building an extractor draws random numbers, finding its features in the cache does not.
         keras.utils.set_random_seed(self._options.seed)
         self._seconds[name] = time.monotonic() - start
@@ -340,7 +344,7 @@ class Learner:
     def _assemble(self, trained: "keras.Model | None", head: "keras.Model") -> "keras.Model":
         """The whole classifier in float32, whatever precision it was trained in."""
         size_px = self._preprocessing.width_px
-        with full_precision():
+        with one_device():
             network = load_network(self._backbone, self._weights, size_px)
             if trained is not None:
                 network.set_weights(trained.get_weights())

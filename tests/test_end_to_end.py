@@ -14,6 +14,8 @@ from edgetl.run import Run
 from edgetl_runtime.bundle import Bundle
 
 WEIGHTS = "mobilenet_v2_0.35_224_notop.weights.h5"
+# All stages, but one view of each photo and two epochs, to be quick.
+BRIEF = ("--finetune", 2, "--views", 1, "--finetune-epochs", 2)
 
 
 def command(name: str, *arguments: object) -> list[Any]:
@@ -82,7 +84,7 @@ def test_the_bundle_still_works_after_a_move(folder: Path, tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def real_run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("trashnet") / "run"
-    more = ("--weights", real_data / "weights" / WEIGHTS)
+    more = ("--weights", real_data / "weights" / WEIGHTS, *BRIEF)
     (record,) = command("edgetl", "train", real_data / "trashnet", "--out", out, *more)
     found: dict[str, Any] = record
     return found
@@ -105,7 +107,7 @@ def test_int8_loses_at_most_one_and_a_half_points(real_run: dict[str, Any], tmp_
 def test_a_second_run_computes_nothing_and_finds_the_same(
     real_run: dict[str, Any], real_data: Path, tmp_path: Path
 ) -> None:
-    more = ("--weights", real_data / "weights" / WEIGHTS)
+    more = ("--weights", real_data / "weights" / WEIGHTS, *BRIEF)
     (again,) = command("edgetl", "train", real_data / "trashnet", "--out", tmp_path / "run", *more)
     assert again["computed"] == 0
     assert again["val_top1"] == real_run["val_top1"]

@@ -1,4 +1,4 @@
-"""The classroom experiments run, on stand-ins for their data sets, and end in a table and a plot."""
+"""The classroom experiments run on stand-ins for their data, and end in a table and a plot."""
 
 import importlib
 import pickle

@@ -33,7 +33,6 @@ _STYLE = {
 # 2008, "Color Universal Design").
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _PANEL_INCHES = (3.4, 2.6)
-_MOST_COLUMNS = 4
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -88,7 +87,7 @@ def draw_panels(
         y_label: What is drawn, and its unit.
         highest: The top of the y axis; None: that of the curves.
     """
-    columns = min(_MOST_COLUMNS, len(panels))
+    columns = min(3 if len(panels) % 3 == 0 else 4, len(panels))
     rows = -(-len(panels) // columns)
     size = (_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows)
     with _figure(path, size) as figure:
@@ -123,9 +122,14 @@ def _draw_panel(axes, panel: Panel) -> None:
 
 def draw_dots(path: Path, dots: Sequence[Dot]) -> None:
     """Draws accuracy, %, over seconds on a logarithmic axis as an SVG."""
+    from matplotlib.ticker import LogFormatter
+
     with _figure(path, (6.6, 4.2)) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
+        # The usual labels are formulas, 2x10^1, and formulas are off for the sake of class names.
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
         groups = dict.fromkeys(one.group for one in dots)
         for color, group in zip(_repeat(PALETTE), groups, strict=False):
             own = [one for one in dots if one.group == group]

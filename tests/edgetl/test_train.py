@@ -104,7 +104,7 @@ def test_layers_above_the_cut_learn_but_for_batch_normalization(
     before, after, run = before_and_after
     names = [layer.name for layer in before.layers]
     above = [one for one in before.layers[names.index(run.spec.cut) + 1 :] if one.weights]
-    assert run.histories[1].best_epoch > 0
+    assert run.histories[1].best_epoch > 1, "the first step of this run moves the head alone"
     kinds = set()
     for layer in above:
         frozen = isinstance(layer, keras.layers.BatchNormalization)
@@ -118,7 +118,7 @@ def test_the_second_stage_starts_where_the_first_one_ended(finetuned_run_folder:
     assert (head.name, blocks.name) == ("head", "top 2 blocks")
     assert [len(one.curves["loss"]) for one in (head, blocks)] == [2, 3]
     rates = blocks.curves["learning_rate"]
-    assert max(rates) <= 1e-3
+    assert max(rates) <= 2e-4
     assert rates[-1] < rates[0]
 
 
