@@ -146,13 +146,17 @@ def sample_groups(groups: Integers, most_rows: int, *, seed: int = 0) -> Integer
 
 
 def _assign_folds(classes: Integers, groups: Integers, random: np.random.Generator) -> Integers:
-    """Deals the groups of each class out to the folds, in turn."""
-    folds = np.empty(len(classes), np.int64)
-    for label in np.unique(classes):
-        members = classes == label
-        unique, position = np.unique(groups[members], return_inverse=True)
-        folds[members] = (random.permutation(len(unique))[position] + label) % FOLDS
-    return folds
+    """Deals the groups of each class out to the folds, in turn.
+
+    Copies with different labels stay together, too: the group counts as its first row's class.
+    """
+    unique, first, position = np.unique(groups, return_index=True, return_inverse=True)
+    labels = classes[first]
+    folds = np.empty(len(unique), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        folds[members] = (random.permutation(len(members)) + label) % FOLDS
+    return folds[position]
 
 
 def _softmax(logits: Array) -> Array:

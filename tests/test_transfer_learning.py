@@ -17,6 +17,8 @@ from edgetl_runtime.errors import DatasetError, OptionsError, StorageError
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "transfer_learning"
 SVG = "{http://www.w3.org/2000/svg}svg"
+# The least that a head can be fitted by.
+QUICK = ["--augment", "none", "--head-epochs", "3", "--l2", "0.03"]
 NAMES_10 = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
 
@@ -112,7 +114,7 @@ def check_plot(file, *texts):
 
 
 def test_most_flowers_that_a_perceptron_never_saw_are_named_right(scripts, capsys, tmp_path):
-    options = ["--heads", "mlp", "--optimizers", "sgd", "--epochs", "40"]
+    options = ["--heads", "mlp", "--optimizers", "sgd", "--epochs", "25"]
     scripts("iris").main([*options, "--out", str(tmp_path)])
     (right,) = re.findall(r"\((\d+) of 150\)", capsys.readouterr().out)
     assert int(right) / 150 > 0.9
@@ -153,7 +155,7 @@ def test_networks_from_scratch_stand_beside_transfer_on_cifar10(
     scripts, weights_file, capsys, tmp_path
 ):
     data = write_cifar10(tmp_path / "cifar-10-batches-bin", 20)
-    options = ["--epochs", "1", "--size", "32", "--photos-a-class", "4", "--augment", "none"]
+    options = ["--epochs", "1", "--size", "32", "--photos-a-class", "4", *QUICK]
     options += ["--weights", str(weights_file), "--out", str(tmp_path / "out")]
     # The parent of the folder will do.
     scripts("cifar10").main([str(data.parent), *options])
@@ -163,14 +165,14 @@ def test_networks_from_scratch_stand_beside_transfer_on_cifar10(
     assert list(rows) == names
     assert [rows[name][0] for name in names[:3]] == ["all layers", "all layers", "the head"]
     assert all(re.fullmatch(r"[\d.]+%", cell) for row in rows.values() for cell in row[1:3])
-    assert re.search(r"photos: \d+ train, \d+ val, 40 test", printed.out)
+    assert re.search(r"photos: \d+ train, \d+ val, 20 test", printed.out)
     assert "next: edgetl export" in printed.out
-    check_plot(tmp_path / "out" / "curves.svg", "lenet from scratch (scratch)", "accuracy, %")
+    check_plot(tmp_path / "out" / "curves.svg", "lenet from scratch (whole network)", "accuracy, %")
 
 
 def test_cifar100_names_the_classes_that_are_confused(scripts, weights_file, capsys, tmp_path):
     data = write_cifar100(tmp_path / "cifar-100-binary", 300)
-    options = ["--epochs", "1", "--size", "32", "--photos-a-class", "3", "--augment", "none"]
+    options = ["--epochs", "1", "--size", "32", "--photos-a-class", "3", *QUICK]
     options += ["--weights", str(weights_file), "--out", str(tmp_path / "out")]
     scripts("cifar100").main([str(data), *options])
     printed = capsys.readouterr().out
@@ -231,13 +233,12 @@ def test_heads_are_compared_on_cats_and_dogs_and_a_broken_file_is_named(
 
 
 def test_the_command_of_the_best_head_is_one_that_edgetl_takes(scripts):
-    from edgetl.cli import main
     from edgetl.commands.flags import read_flags
     from edgetl.commands.train import choose_options
+    from edgetl.commands.train import train as command
 
     for setup in scripts("cats_vs_dogs").SETUPS:
         words = ["DATA", "--finetune", "none", "--output", "sigmoid", *setup.flags.split()]
-        command = main.commands["train"]
         parameters = command.make_context("train", words).params
         known = {name: parameters[name] for name in parameters if name not in SWITCHES}
         options = choose_options(None, read_flags(known))
@@ -257,7 +258,7 @@ def test_three_classes_are_too_many_for_cats_and_dogs(scripts, raw_img, weights_
 def test_feature_extraction_stands_beside_fine_tuning_on_animals(
     scripts, raw_img, weights_file, capsys, tmp_path
 ):
-    options = ["--epochs", "1", "--size", "32", "--photos-a-class", "9", "--augment", "none"]
+    options = ["--epochs", "1", "--size", "32", "--photos-a-class", "9", *QUICK]
     options += ["--backbones", "mobilenet_v2_0.35", "--finetune", "none", "all"]
     options += ["--weights", str(weights_file), "--out", str(tmp_path / "out")]
     main = scripts("animals10").main
@@ -296,10 +297,10 @@ def test_an_interrupted_experiment_goes_on(scripts, raw_img, weights_file, capsy
     from edgetl.workspace import is_resumable
 
     variants = scripts("variants")
-    parser = scripts("experiments").photo_parser_for("", "x", epochs=1, photos=0, size_px=32)
+    parser = variants.variant_parser_for("", "x", epochs=3, photos=0, size_px=32)
     words = ["--weights", str(weights_file), "--out", str(tmp_path), "--augment", "none"]
     chosen = parser.parse_args([str(raw_img), *words])
-    variant = variants.Variant("a head", variants.transfer_options(chosen, BACKBONE, "none"))
+    variant = variants.Variant("a net", variants.scratch_options(chosen, "lenet", 32))
 
     def stop_in_third(items, description, total):
         for number, item in enumerate(items):
@@ -311,10 +312,10 @@ def test_an_interrupted_experiment_goes_on(scripts, raw_img, weights_file, capsy
         patch.setattr(variants, "track", stop_in_third)
         with pytest.raises(KeyboardInterrupt):
             variants.train_variants(raw_img, [variant], chosen)
-    assert is_resumable(tmp_path / "a-head")
+    assert is_resumable(tmp_path / "a-net")
     (outcome,) = variants.train_variants(raw_img, [variant], chosen)
-    assert outcome.run.path == tmp_path / "a-head"
-    assert not is_resumable(tmp_path / "a-head")
+    assert outcome.run.path == tmp_path / "a-net"
+    assert not is_resumable(tmp_path / "a-net")
 
 
 BACKBONE = "mobilenet_v2_0.35"
@@ -339,3 +340,12 @@ def test_an_unknown_augmentation_is_named(scripts, raw_img, weights_file, tmp_pa
     words += ["--backbones", BACKBONE, "--augment", "wild"]
     with pytest.raises(OptionsError, match="wild"):
         scripts("animals10").main(words)
+
+
+def test_a_class_is_never_written_outside_its_folder(scripts, tmp_path):
+    cifar = scripts("cifar")
+    data = write_cifar10(tmp_path / "data", 10)
+    names = ["../../escaped", *NAMES_10[1:]]
+    (data / "batches.meta.txt").write_text("\n".join(names))
+    with pytest.raises(DatasetError, match=r"\.\./\.\./escaped, which cannot be a folder"):
+        cifar.prepare(data, tmp_path / "out", cifar.CIFAR10, 0, 0)

@@ -10,7 +10,7 @@ usual number of blocks, and with all of it. A backbone whose weights cannot be h
 import sys
 from collections.abc import Sequence
 
-from experiments import photo_parser_for, run_script
+from experiments import run_script
 from photos import choose_photos, find_inside
 from variants import (
     Variant,
@@ -19,6 +19,7 @@ from variants import (
     show_outcomes,
     train_variants,
     transfer_options,
+    variant_parser_for,
 )
 
 from edgetl.backbones import find_backbone
@@ -44,7 +45,7 @@ FINETUNE = {"none": "head", "1": "top block", "auto": "auto", "all": "all"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = photo_parser_for(__doc__, "animals10", epochs=6, photos=100, size_px=96)
+    parser = variant_parser_for(__doc__, "animals10", epochs=6, photos=100, size_px=96)
     known = " ".join(BACKBONES)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES), help=f"[{known}]")
     parser.add_argument("--finetune", nargs="+", choices=FINETUNE, default=list(FINETUNE))

@@ -5,9 +5,9 @@ import time
 
 import msgspec
 import numpy as np
-from experiments import track
 
 from edgetl.backbones import find_backbone
+from edgetl.console import track
 from edgetl.features import Extractor, Wanted
 from edgetl.manifest import DatasetManifest
 from edgetl.sources import CachedRows

@@ -17,16 +17,10 @@ import msgspec
 import numpy as np
 from cached_features import Rows, extract
 from drawing import PALETTE, Line, Panel, draw_panels
-from experiments import (
-    load_tensorflow,
-    photo_parser_for,
-    print_table,
-    run_script,
-    show_skipped,
-    track,
-)
+from experiments import photo_parser_for, run_script, show_skipped
 from photos import choose_photos, find_inside
 
+from edgetl.console import load_tensorflow, print_table, track
 from edgetl.history import StageHistory
 from edgetl.manifest import DatasetManifest, scan
 from edgetl.metrics import estimate_share

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
-from experiments import track
 from photos import MARKER, Choice, beside, check_count, choose_photos, find_inside, is_made, mark
 
+from edgetl.console import track
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.storage import staged_folder
 
@@ -131,13 +131,18 @@ def read_labels(file: Path, version: Version) -> list[str]:
     """Reads the names of the classes, in the order of their numbers.
 
     Raises:
-        DatasetError: If there are fewer or more than the version has.
+        DatasetError: If there are fewer or more than the version has, or one is no folder's name.
     """
     labels = file.read_text(encoding="utf-8", errors="replace").split()
     if len(labels) != version.classes or len(set(labels)) != version.classes:
         raise DatasetError(
             f"{file} names {len(set(labels))} classes, expected {version.classes}; unpack "
             f"{version.archive} again"
+        )
+    if odd := [label for label in labels if label.startswith(".") or set(label) & set("/\\:")]:
+        raise DatasetError(
+            f"{file} names the class {odd[0]}, which cannot be a folder; unpack {version.archive} "
+            "again"
         )
     return labels
 

@@ -11,7 +11,7 @@ blocks, too. The table's test column is the one to quote: validation photos chos
 from collections.abc import Sequence
 
 from cifar import CIFAR10, SIDE_PX, prepare
-from experiments import photo_parser_for, run_script
+from experiments import run_script
 from variants import (
     Variant,
     conclude,
@@ -20,11 +20,12 @@ from variants import (
     show_outcomes,
     train_variants,
     transfer_options,
+    variant_parser_for,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = photo_parser_for(__doc__, "cifar10", epochs=12, photos=500, size_px=96)
+    parser = variant_parser_for(__doc__, "cifar10", epochs=12, photos=500, size_px=96)
     parser.add_argument("--backbone", default="mobilenet_v2_0.35", help="[mobilenet_v2_0.35]")
     chosen = parser.parse_args(arguments)
     data = prepare(chosen.data, chosen.out, CIFAR10, chosen.photos_a_class, chosen.seed)

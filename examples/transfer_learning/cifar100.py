@@ -10,7 +10,7 @@ fine-tuning; then the pairs of classes that the better one confuses most.
 from collections.abc import Sequence
 
 from cifar import CIFAR100, prepare
-from experiments import photo_parser_for, print_table, run_script
+from experiments import run_script
 from variants import (
     Outcome,
     Variant,
@@ -19,8 +19,10 @@ from variants import (
     show_outcomes,
     train_variants,
     transfer_options,
+    variant_parser_for,
 )
 
+from edgetl.console import print_table
 from edgetl.findings import find_confused_pairs
 from edgetl.metrics import measure
 
@@ -28,7 +30,7 @@ _PAIRS = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = photo_parser_for(__doc__, "cifar100", epochs=12, photos=100, size_px=96)
+    parser = variant_parser_for(__doc__, "cifar100", epochs=12, photos=100, size_px=96)
     parser.add_argument("--backbone", default="mobilenet_v2_0.35", help="[mobilenet_v2_0.35]")
     chosen = parser.parse_args(arguments)
     data = prepare(chosen.data, chosen.out, CIFAR100, chosen.photos_a_class, chosen.seed)

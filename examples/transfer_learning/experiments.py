@@ -7,10 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgetl.console import load_tensorflow, print_table, track
 from edgetl_runtime.errors import EdgetlError
-
-__all__ = ["load_tensorflow", "print_table", "track"]
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -61,8 +58,6 @@ def photo_parser_for(
     )
     parser.add_argument("--size", type=int, default=size_px, help=f"px  [{size_px}]")
     parser.add_argument("--weights", default="imagenet", help="or a file  [imagenet]")
-    parser.add_argument("--augment", default="light", help="none, light, camera, heavy  [light]")
-    parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
     return parser
 
 

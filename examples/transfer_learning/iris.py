@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from drawing import PALETTE, Line, Panel, draw_panels
-from experiments import load_tensorflow, parser_for, print_table, run_script, track
+from experiments import parser_for, run_script
 
+from edgetl.console import load_tensorflow, print_table, track
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
 from edgetl.options import HeadOptions, TrainingOptions
@@ -30,7 +31,9 @@ HEADS = {
     "mlp": HeadOptions(kind="mlp", hidden=(16,)),
 }
 # Highest rates for four features; those that edgetl takes suit a thousand.
-RATES = {"adam": 0.03, "sgd": 0.1, "rmsprop": 0.01}
+RATES = {"adam": 0.05, "sgd": 0.1, "rmsprop": 0.02}
+# Strength of the L2 penalty on the standardized lengths.
+L2 = 0.01
 # 90 flowers to learn from make equal batches, and one compiled step.
 BATCH = 30
 
@@ -116,7 +119,7 @@ def judge(flowers: Flowers, head: str, optimizer: str, *, epochs: int, seed: int
 
     start = time.monotonic()
     training = TrainingOptions(
-        epochs=epochs, batch=BATCH, optimizer=optimizer, learning_rate=RATES[optimizer]
+        epochs=epochs, batch=BATCH, optimizer=optimizer, learning_rate=RATES[optimizer], l2=L2
     )
     folds = assign_folds(flowers.species, seed)
     right, histories = 0, []

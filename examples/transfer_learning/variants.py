@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 from drawing import PALETTE, Dot, Line, Panel, draw_dots, draw_panels
-from experiments import load_tensorflow, print_table, show_skipped, track
+from experiments import photo_parser_for, show_skipped
 
+from edgetl.console import load_tensorflow, print_table, track
 from edgetl.listing import list_folder
 from edgetl.options import Options, SplitOptions, TrainingOptions
 from edgetl.run import Run
@@ -59,9 +60,25 @@ class Outcome(msgspec.Struct, frozen=True):
         return sum(value for name, value in seconds.items() if name.startswith("fitting"))
 
 
+def variant_parser_for(
+    doc: str, name: str, *, epochs: int, photos: int, size_px: int
+) -> argparse.ArgumentParser:
+    """A parser of what every experiment with variants takes; see `experiments.parser_for`."""
+    parser = photo_parser_for(doc, name, epochs=epochs, photos=photos, size_px=size_px)
+    parser.add_argument("--head-epochs", type=int, help="of heads  [until done]")
+    parser.add_argument("--l2", type=float, help="of heads  [by cross-validation]")
+    parser.add_argument("--augment", default="light", help="none, light, camera, heavy  [light]")
+    parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
+    return parser
+
+
 def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -> Options:
     """A pretrained backbone: frozen under a new head, or with some or all of it fine-tuned."""
-    epochs = None if finetune == "none" else chosen.epochs
+    training = TrainingOptions(
+        epochs=chosen.head_epochs,
+        finetune_epochs=None if finetune == "none" else chosen.epochs,
+        l2=chosen.l2,
+    )
     return Options(
         backbone=backbone,
         size_px=chosen.size,
@@ -70,7 +87,7 @@ def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -
         finetune=finetune,
         split=_SPLIT,
         augment=chosen.augment,
-        training=TrainingOptions(finetune_epochs=epochs),
+        training=training,
     )
 
 

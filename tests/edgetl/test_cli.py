@@ -92,6 +92,10 @@ def exported(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_train_reports_what_was_promised(trained: dict[str, Any], photos: Path) -> None:
     run = Run.open(Path(trained["run"]))
+    assert trained.keys() == {
+        *("run", "backbone", "cut", "blocks", "val_top1", "val_top1_interval", "test_top1"),
+        *("seconds", "cached", "computed", "skipped", "report"),
+    }
     assert trained["backbone"] == "mobilenet_v2_0.35"
     assert trained["val_top1"] == run.metrics.top1
     assert trained["blocks"] == 1
@@ -101,6 +105,22 @@ def test_train_reports_what_was_promised(trained: dict[str, Any], photos: Path) 
     assert trained["seconds"] == run.file.seconds
     assert trained["cached"] + trained["computed"] == 48
     assert Path(trained["report"]).is_file()
+
+
+def test_the_stored_config_trains_the_same_again(
+    call: Call, trained: dict[str, Any], photos: Path, tmp_path: Path
+) -> None:
+    first = Run.open(Path(trained["run"]))
+    config = first.path / "config.toml"
+    code, printed, _ = call(
+        "train", photos, "--out", tmp_path / "run", "--config", config, "--json"
+    )
+    again = Run.open(tmp_path / "run")
+    assert code == 0
+    assert json.loads(printed)["val_top1"] == trained["val_top1"]
+    assert again.file.options == first.file.options
+    assert again.metrics == first.metrics
+    assert (again.path / "config.toml").read_bytes() == config.read_bytes()
 
 
 def test_export_reports_what_was_promised(exported: dict[str, Any]) -> None:

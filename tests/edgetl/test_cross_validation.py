@@ -107,15 +107,11 @@ def test_random_labels_are_predicted_no_better_than_by_chance() -> None:
     assert (scores.argmax(axis=1) == classes).mean() < 0.45
 
 
-@pytest.mark.parametrize("disputed", [False, True])
-def test_copies_with_random_labels_do_not_give_each_other_away(disputed: bool) -> None:
-    """Also where one copy in ten has another label: that is what `data check` looks for."""
+def test_copies_with_random_labels_do_not_give_each_other_away() -> None:
     random = np.random.default_rng(0)
     groups = np.repeat(np.arange(100), 4)
     features = random.normal(0, 1, (100, 300)).astype(np.float32)[groups]
     classes = random.integers(0, CLASSES, 100)[groups]
-    if disputed:
-        classes = np.where(np.arange(400) % 10 == 0, (classes + 1) % CLASSES, classes)
     scores = predict_out_of_fold(features, classes, groups, CLASSES)
     assert (scores.argmax(axis=1) == classes).mean() < 0.45
     alone = predict_out_of_fold(features, classes, np.arange(400), CLASSES)

@@ -1,6 +1,8 @@
 """Options: the same by flag and by file, and what is wrong with them said in plain words."""
 
 import re
+import resource
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from edgetl import cli
 from edgetl.augmentation import PRESETS
-from edgetl.commands.flags import FLAGS, read_flags
+from edgetl.commands.flags import FLAGS, SECTIONS, read_flags
 from edgetl.commands.train import choose_options, train
 from edgetl.options import (
     HeadOptions,
@@ -125,6 +127,26 @@ def test_a_flag_is_named_after_its_option() -> None:
     for place, flag in FLAGS.items():
         plain = "--" + place.rpartition(".")[2].replace("_", "-")
         assert flag.name == shorter.get(place, plain)
+
+
+def test_the_help_lists_each_flag_once_in_its_section() -> None:
+    text = train.get_help(train.make_context("train", [], max_content_width=100))
+    heads = re.findall(r"^(\w+):$", text, re.MULTILINE)
+    assert heads == ["Run", *SECTIONS]
+    for title, flags in SECTIONS.items():
+        section = text.split(f"\n{title}:\n")[1].split("\n\n")[0]
+        named = re.findall(r"^  (--[\w-]+)", section, re.MULTILINE)
+        assert named == [flag.name for flag in flags]
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_help_takes_no_third_of_a_second() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "edgetl.cli", "train", "--help"]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of the processor, so that a busy machine does not count.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
 
 
 @pytest.mark.parametrize("place", BOTH_WAYS)
@@ -340,7 +362,8 @@ def test_what_goes_together_is_accepted(flags: str) -> None:
 def test_a_contradiction_between_file_and_flag_names_each_as_it_was_written(
     complain: Complain,
 ) -> None:
-    code, complaint = complain("--optimizer", "adamw", toml="[training]\nmomentum = 0.9")
+    toml = '[training]\nmomentum = 0.9\noptimizer = "sgd"'
+    code, complaint = complain("--optimizer", "adamw", toml=toml)
     assert code == 2
     assert complaint.startswith(
         "Error: $.training.momentum = 0.9 in my.toml does not go with --optimizer adamw; allowed"
