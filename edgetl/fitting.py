@@ -19,6 +19,7 @@ from edgetl.history import StageHistory
 from edgetl.mixing import mix
 from edgetl.recipe import Recipe, build_optimizer, weigh_classes
 from edgetl.sources import Source, iterate
+from edgetl_export.confidence import cross_entropy, fit_temperature
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import TrainingError
 
@@ -155,15 +156,16 @@ class _StageFit:
         return self._history()
 
     def _start(self) -> None:
-        """The weights before the first epoch are the first to be beaten."""
-        loss, accuracy = self._stepper.judge()
-        if not math.isfinite(loss):
+        """The weights that an earlier stage left are the first to be beaten."""
+        figures = self._stepper.judge()
+        if not math.isfinite(figures["val_loss"]):
             raise TrainingError(
-                f"the validation loss is {loss} before fitting {self._stage.name}; the likely "
-                "cause are weights that do not suit the photos: try other --weights"
+                f"the validation loss is {figures['val_loss']} before fitting {self._stage.name}; "
+                "the likely cause are weights that do not suit the photos: try other --weights"
             )
-        self._best_value = self._monitored({"val_loss": loss, "val_accuracy": accuracy})
-        self._best = self._stepper.model_values()
+        if self._stage.number:
+            self._best_value = self._monitored(figures)
+            self._best = self._stepper.model_values()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         progress = checkpoint.progress
@@ -199,12 +201,10 @@ class _StageFit:
             loss, right = self._stepper.step(batch.inputs, batch.classes, random)
             losses.append(loss)
             hits.append(right)
-        val_loss, val_accuracy = self._stepper.judge()
         figures = {
             "loss": float(np.sum(losses)) / len(rows),
             "accuracy": float(np.sum(hits)) / len(rows),
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
+            **self._stepper.judge(),
             "learning_rate": self._stepper.learning_rate(),
         }
         self._check_finite(figures, epoch)
@@ -236,9 +236,13 @@ class _StageFit:
             self._best = self._stepper.model_values()
 
     def _monitored(self, figures: dict[str, float]) -> float:
-        if self._stage.recipe.monitor == "accuracy":
-            return -figures["val_accuracy"]
-        return figures["val_loss"]
+        match self._stage.recipe.monitor:
+            case "accuracy":
+                return -figures["val_accuracy"]
+            case "loss":
+                return figures["val_loss"]
+            case "calibrated":
+                return figures["val_calibrated_loss"]
 
 
 class _Stepper:
@@ -283,10 +287,10 @@ class _Stepper:
         loss, right = self._train(*parts, total)
         return float(loss) * len(inputs), float(right)
 
-    def judge(self) -> tuple[float, float]:
-        """Mean cross-entropy in nats and accuracy on the validation part."""
+    def judge(self) -> dict[str, float]:
+        """Figures of the validation part: losses in nats, accuracy 0..1."""
         logits = predict_logits(self._predict, self._stage.val)
-        return cross_entropy(logits, self._stage.val.classes)
+        return judge(logits, self._stage.val.classes)
 
     def learning_rate(self) -> float:
         """The rate of the next step."""
@@ -382,15 +386,23 @@ def predict_logits(predict: Callable[[Any], Any], source: Source) -> Array:
     return np.concatenate([np.asarray(predict(batch.inputs)) for batch in batches])
 
 
-def cross_entropy(logits: Array, classes: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean loss in nats and accuracy of logits, (rows, classes) or log-odds (rows, 1)."""
-    exact = logits.astype(np.float64)
-    if exact.shape[1] == 1:
-        exact = np.hstack([np.zeros_like(exact), exact])
-    highest = exact.max(axis=1, keepdims=True)
-    normalizer = highest[:, 0] + np.log(np.exp(exact - highest).sum(axis=1))
-    losses = normalizer - exact[np.arange(len(classes)), classes]
-    return float(losses.mean()), float((exact.argmax(axis=1) == classes).mean())
+def judge(logits: Array, classes: NDArray[np.int64]) -> dict[str, float]:
+    """Cross-entropy as it is and at the best temperature, in nats, and accuracy.
+
+    Args:
+        logits: float32 (rows, classes), or log-odds of the second class (rows, 1).
+        classes: The true ones, (rows,).
+    """
+    loss = cross_entropy(logits, classes)
+    calibrated = loss
+    if math.isfinite(loss):
+        calibrated = cross_entropy(logits / fit_temperature(logits, classes), classes)
+    chosen = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
+    return {
+        "val_loss": loss,
+        "val_calibrated_loss": calibrated,
+        "val_accuracy": float((chosen == classes).mean()),
+    }
 
 
 def _value(variable: Any) -> NDArray[Any]:

@@ -9,7 +9,8 @@ class StageHistory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: `head`, `top 3 blocks`, `all`.
         curves: Name -> one value an epoch. Always `loss`, `accuracy`, `val_loss`,
-            `val_accuracy` (accuracies 0..1, losses in nats) and `learning_rate`.
+            `val_calibrated_loss` (at the best temperature), `val_accuracy` (accuracies 0..1,
+            losses in nats) and `learning_rate`.
         best_epoch: The epoch, from 1, whose weights were kept; 0: those before the stage.
         seconds: Duration of the stage without interruptions.
     """

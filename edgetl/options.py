@@ -28,6 +28,7 @@ Units = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 Finetune = Literal["none", "auto", "all"] | Annotated[int, msgspec.Meta(ge=1)]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["cosine", "step", "constant"]
+Monitor = Literal["calibrated", "loss", "accuracy"]
 Say = Callable[[str], str]
 
 
@@ -83,7 +84,8 @@ class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         label_smoothing: Share of each target spread over all classes.
         class_weights: `balanced`: a photo counts by the inverse of its class's share.
         patience: Stop after so many epochs without improvement; 0: never.
-        monitor: What improves: the validation `loss` or `accuracy`.
+        monitor: What improves on the validation part: the `calibrated` loss, which is the loss
+            at the best temperature, the `loss`, or the `accuracy`.
     """
 
     epochs: Count | None = None
@@ -101,7 +103,7 @@ class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_smoothing: Share | None = None
     class_weights: Literal["none", "balanced"] = "none"
     patience: Annotated[int, msgspec.Meta(ge=0)] = 0
-    monitor: Literal["loss", "accuracy"] = "loss"
+    monitor: Monitor = "calibrated"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

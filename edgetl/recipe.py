@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.options import Optimizer, Schedule, TrainingOptions
+from edgetl.options import Monitor, Optimizer, Schedule, TrainingOptions
 
 # Highest learning rates that did best on TrashNet for adam; the other optimizers' are theirs.
 _RATES: dict[str, dict[Optimizer, float]] = {
@@ -35,7 +35,7 @@ class Recipe(msgspec.Struct, frozen=True):
     label_smoothing: float
     balanced: bool
     patience: int
-    monitor: str
+    monitor: Monitor
     mixup: float
     cutmix: float
 

@@ -77,7 +77,12 @@ _TRAINING = (
         "--class-weights", "training.class_weights", "WORD", "none, balanced for rare ones.  [none]"
     ),
     Flag("--patience", "training.patience", "N", "Stop after so many epochs without gain.  [off]"),
-    Flag("--monitor", "training.monitor", "WORD", "What counts as gain: loss, accuracy.  [loss]"),
+    Flag(
+        "--monitor",
+        "training.monitor",
+        "WORD",
+        "What to gain on: calibrated (loss), loss, accuracy.  [calibrated]",
+    ),
 )
 SECTIONS = {"Data": _DATA, "Model": _MODEL, "Head": _HEAD, "Training": _TRAINING}
 FLAGS = {flag.place: flag for section in SECTIONS.values() for flag in section}

@@ -27,7 +27,7 @@ count = (rows_mib << 20) // (2 * WIDTH)
 cache, random = FeatureCache(folder / "features", "float16"), np.random.default_rng(0)
 noise = random.standard_normal(2 * WIDTH, np.float32)
 for n in range(count):
-    cache.add(str(n), noise[n : n + WIDTH])
+    cache.add(str(n), noise[n % WIDTH :][:WIDTH])
 cache.save()
 cache = FeatureCache(folder / "features", "float16")
 

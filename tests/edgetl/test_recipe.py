@@ -137,7 +137,7 @@ def test_each_kind_of_stage_has_numbers_of_its_own(
     found = (recipe.learning_rate, recipe.batch, recipe.warmup, recipe.label_smoothing)
     assert found == (rate, batch, warmup, smoothing)
     assert (recipe.optimizer, recipe.schedule, recipe.patience) == ("adam", "cosine", 0)
-    assert (recipe.monitor, recipe.balanced) == ("loss", False)
+    assert (recipe.monitor, recipe.balanced) == ("calibrated", False)
 
 
 def test_each_optimizer_has_a_rate_of_its_own() -> None:
