@@ -6,6 +6,8 @@ TensorFlow writes such files itself, so that TensorBoard need not be installed t
 import time
 from pathlib import Path
 
+from edgetl_runtime.errors import StorageError
+
 FOLDER = "tensorboard"
 
 
@@ -19,18 +21,24 @@ def write_event(folder: Path, stage: str, epoch: int, figures: dict[str, float])
         figures: Name -> value.
 
     Raises:
-        OSError: If the disk refuses.
+        StorageError: If the disk refuses.
     """
     import tensorflow as tf
     from tensorflow.core.framework.summary_pb2 import Summary
     from tensorflow.core.util.event_pb2 import Event
 
     target = folder / FOLDER / stage.replace(" ", "_")
-    target.mkdir(parents=True, exist_ok=True)
     # One file an epoch: none is open while a crash may come, and a resumed run adds its own.
     path = target / f"events.out.tfevents.{epoch:06d}.edgetl"
     values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        event = Event(wall_time=time.time(), step=epoch, summary=Summary(value=values))
-        writer.write(event.SerializeToString())
+    version = Event(wall_time=time.time(), file_version="brain.Event:2")
+    event = Event(wall_time=time.time(), step=epoch, summary=Summary(value=values))
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(version.SerializeToString())
+            writer.write(event.SerializeToString())
+    except (OSError, tf.errors.OpError) as error:
+        raise StorageError(
+            f"cannot write {path}: {error}; free some space, or train without --tensorboard"
+        ) from error

@@ -145,8 +145,8 @@ def _scan(data: Path, options: Options, track: Track) -> DatasetManifest:
     )
     if options.head.output == "sigmoid" and len(manifest.labels) != 2:
         raise OptionsError(
-            f"a sigmoid head tells two classes apart, {data} has {len(manifest.labels)}; allowed "
-            "is output = softmax"
+            f"a sigmoid head tells two classes apart, {data} has {len(manifest.labels)}: leave "
+            "--output (in a file head.output) at softmax"
         )
     if leaks := manifest.leaks():
         _log.warning(

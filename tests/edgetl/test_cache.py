@@ -89,6 +89,44 @@ def test_a_header_that_promises_other_rows_is_discarded(
     assert "damaged" in caplog.text
 
 
+def test_many_damaged_shards_give_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        save(tmp_path, number)
+    for path in shards(tmp_path)[:2]:
+        path.write_bytes(b"noise")
+    with caplog.at_level(logging.WARNING):
+        FeatureCache(tmp_path)
+    (record,) = caplog.records
+    assert "and 1 more" in record.getMessage()
+    assert len(shards(tmp_path)) == 1
+
+
+def test_float16_halves_the_shard_and_rounds_to_its_precision(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(0, 3, (4, 1000)).astype(np.float32)
+    sizes = {}
+    for precision in ("float32", "float16"):
+        cache = FeatureCache(tmp_path / precision, precision)
+        for number, one in enumerate(values):
+            cache.add(str(number), one)
+        cache.save()
+        again = FeatureCache(tmp_path / precision, precision).rows(map(str, range(4)))
+        np.testing.assert_allclose(again, values, rtol=0 if precision == "float32" else 2**-11)
+        (path,) = shards(tmp_path / precision)
+        sizes[precision] = path.stat().st_size
+    assert sizes["float16"] < 0.52 * sizes["float32"]
+
+
+def test_rows_are_read_from_the_file_when_they_are_used(tmp_path: Path) -> None:
+    save(tmp_path, 1, 2)
+    cache = FeatureCache(tmp_path)
+    first, second = cache.views("12")
+    assert not first.flags.owndata
+    assert not first.flags.writeable
+    np.testing.assert_array_equal([first, second], [row(1), row(2)])
+
+
 def test_two_caches_share_a_folder(tmp_path: Path) -> None:
     one, two = FeatureCache(tmp_path), FeatureCache(tmp_path)
     one.add("1", row(1))
