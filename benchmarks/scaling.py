@@ -47,9 +47,9 @@ def main() -> None:
 
 
 def measure_features(data: Path, backbone_name: str, folder: Path) -> dict:
-    from edgetl.backbones import find_backbone
-    from edgetl.features import Extractor, LiteRTNetwork, Wanted
-    from edgetl.weights import find_weights
+    from edgetl.networks.backbones import find_backbone
+    from edgetl.networks.features import Extractor, LiteRTNetwork, Wanted
+    from edgetl.networks.weights import find_weights
     from edgetl_runtime.pictures import read_picture
     from edgetl_runtime.preprocessing import Preprocessing
 

@@ -70,7 +70,7 @@ def compare(case: str, data: Path, folder: Path, options: argparse.Namespace) ->
 
 def train(photos: Path, out: Path, options: argparse.Namespace, finetune: str, epochs: int) -> dict:
     from edgetl.options import Options, TrainingOptions
-    from edgetl.train import train as run_training
+    from edgetl.training.train import train as run_training
 
     training = TrainingOptions(finetune_epochs=None if finetune == "none" else epochs)
     start = time.perf_counter()

@@ -120,7 +120,7 @@ def backbones(*, as_json: bool) -> None:
 
     Example: edgetl backbones
     """
-    from edgetl.backbones import BACKBONES
+    from edgetl.networks.backbones import BACKBONES
 
     if as_json:
         print_json({"backbones": list(BACKBONES.values())})

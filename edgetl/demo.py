@@ -8,14 +8,14 @@ import cv2
 import msgspec
 import numpy as np
 
-from edgetl.backbones import find_backbone
 from edgetl.drawings import PARTS, draw_part, draw_video
 from edgetl.evaluate import evaluate
 from edgetl.export import export
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.weights import find_weights
 from edgetl.options import Options
 from edgetl.run import Run
-from edgetl.train import train
-from edgetl.weights import find_weights
+from edgetl.training.train import train
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark
 from edgetl_runtime.bundle import Bundle, Variant

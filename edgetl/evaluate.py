@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.manifest import DatasetManifest, Example, scan_to_score
+from edgetl.dataset.manifest import DatasetManifest, Example, scan_to_score
 from edgetl.metrics import Metrics, measure
 from edgetl.run import RUN_FILE, Run
 from edgetl_export.progress import Track, silent

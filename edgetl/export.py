@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgetl.manifest import DatasetManifest, Split
+from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.run import Run
 from edgetl_export.bundling import Trained, export_bundle
 from edgetl_export.progress import Track, silent

@@ -16,7 +16,7 @@ import msgspec
 
 from edgetl.augmentation import NONE, Augmentation, describe, digest, parse_augmentation
 from edgetl.augmentation.strengths import LIMITS, check_strength
-from edgetl.backbones import Backbone, find_backbone
+from edgetl.networks.backbones import Backbone, find_backbone
 from edgetl.validation import Rules, Spell, check_values, spell_key
 from edgetl_runtime.errors import EdgetlError, OptionsError
 

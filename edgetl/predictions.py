@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.manifest import Split
+from edgetl.dataset.manifest import Split
 
 
 class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

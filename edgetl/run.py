@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from edgetl.dataset.manifest import FORMAT_VERSION as MANIFEST_VERSION
+from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
-from edgetl.manifest import FORMAT_VERSION as MANIFEST_VERSION
-from edgetl.manifest import DatasetManifest
 from edgetl.metrics import Metrics
-from edgetl.model import ModelSpec
+from edgetl.networks.model import ModelSpec
 from edgetl.options import Options
 from edgetl.predictions import Predictions
 from edgetl_runtime.errors import RunError

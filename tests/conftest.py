@@ -83,7 +83,7 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     import keras
     import numpy as np
 
-    from edgetl.backbones import build, find_backbone
+    from edgetl.networks.backbones import build, find_backbone
     from edgetl_runtime.pictures import read_picture
     from edgetl_runtime.preprocessing import Preprocessing
 
@@ -105,7 +105,7 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head trained on the frozen random backbone; read only."""
     from edgetl.options import Options, TrainingOptions
-    from edgetl.train import train
+    from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     options = Options(
@@ -133,7 +133,7 @@ def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def tiny_run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained from scratch, which exports in two seconds; read only."""
     from edgetl.options import Options, TrainingOptions
-    from edgetl.train import train
+    from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     # Of three seeds this is the one whose network beats a guess on the few validation photos.
@@ -155,7 +155,7 @@ def finetuned_run_folder(
 ) -> Path:
     """A head, then head and the top two blocks of the frozen random backbone; read only."""
     from edgetl.options import Options, SplitOptions, TrainingOptions
-    from edgetl.train import train
+    from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "finetuned"
     options = Options(

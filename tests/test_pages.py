@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.comparison import ComparedRun, compare, render_comparison
+from edgetl.dataset.manifest import scan
 from edgetl.history import StageHistory
-from edgetl.manifest import scan
 from edgetl.metrics import measure
 from edgetl.predictions import Predictions
-from edgetl.report import ReportInput, render_report
+from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
+from edgetl.reporting.report import ReportInput, render_report
 
 NASTY = "<script>document.title='owned'</script>"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -294,7 +294,7 @@ def test_a_backbone_without_weights_is_left_out(scripts, weights_file, capsys, t
 
 
 def test_an_interrupted_experiment_goes_on(scripts, raw_img, weights_file, capsys, tmp_path):
-    from edgetl.workspace import is_resumable
+    from edgetl.training.workspace import is_resumable
 
     variants = scripts("variants")
     parser = variants.variant_parser_for("", "x", epochs=3, photos=0, size_px=32)

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 # Part of every cache key: raise it when the same strengths would give another view.
 VERSION = "views-2"
-# These mix the photos of a batch (edgetl.mixing); all others change one photo.
+# These mix the photos of a batch (edgetl.augmentation.mixing); all others change one photo.
 BATCH_STRENGTHS = ("mixup", "cutmix")
 
 

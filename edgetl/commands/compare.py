@@ -8,7 +8,7 @@ import click
 from edgetl.console import FOLDER, print_json, print_table
 
 if TYPE_CHECKING:
-    from edgetl.comparison import Comparison
+    from edgetl.reporting.comparison import Comparison
 
 
 @click.command()
@@ -21,7 +21,7 @@ def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_jso
 
     Example: edgetl compare runs/a runs/b --out compare.html
     """
-    from edgetl.comparison import (
+    from edgetl.reporting.comparison import (
         compare,
         conclude,
         describe_run,
@@ -63,7 +63,7 @@ def _check(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool) -> None
 
 
 def _print_runs(comparison: "Comparison") -> None:
-    from edgetl.wording import duration, percent, span
+    from edgetl.reporting.wording import duration, percent, span
 
     rows = [
         (

@@ -8,7 +8,7 @@ import click
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
-    from edgetl.data_check import DataReport
+    from edgetl.inspection.check import DataReport
 
 EXIT_FOUND = 3
 _ROWS_A_KIND = 8
@@ -58,7 +58,7 @@ def preview(
     Example: edgetl data preview photos --augment camera
     """
     from edgetl.augmentation import describe, parse_augmentation
-    from edgetl.preview import check_target, draw_preview, write_preview
+    from edgetl.inspection.preview import check_target, draw_preview, write_preview
 
     augmentation = parse_augmentation(augment)
     check_target(out, overwrite=overwrite)
@@ -135,12 +135,12 @@ def check(
 
     Example: edgetl data check photos
     """
-    from edgetl.data_page import check_target, write_page
+    from edgetl.inspection.page import check_target, write_page
 
     check_target(data, out, overwrite=overwrite)
     if options["weights"] != "none":
         load_tensorflow()
-    from edgetl.data_check import CheckOptions, check_data
+    from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")
     report = check_data(data, CheckOptions(**options), track=track)  # type: ignore[arg-type]
@@ -155,8 +155,8 @@ def check(
 
 
 def _print_check(report: "DataReport", out: Path) -> None:
-    from edgetl.data_check import KINDS
-    from edgetl.data_page import SECTIONS
+    from edgetl.inspection.check import KINDS
+    from edgetl.inspection.page import SECTIONS
 
     rows: list[tuple[str, str, str, str]] = []
     summary = []

@@ -85,7 +85,7 @@ def _train(
         )
     options = choose_options(config, flags)
     load_tensorflow()
-    from edgetl.train import train as run_training
+    from edgetl.training.train import train as run_training
 
     return run_training(
         data, out, options, overwrite=overwrite, tensorboard=tensorboard, track=track
@@ -104,7 +104,7 @@ def _resume(
             f"{contradicting[0]} contradicts --resume RUN, which goes on as it began; leave it out"
         )
     load_tensorflow()
-    from edgetl.train import resume as resume_training
+    from edgetl.training.train import resume as resume_training
 
     def choose(before: "Options") -> "Options":
         return choose_options(config, flags, before) if config or flags else before
@@ -142,7 +142,7 @@ def _misuse(message: str) -> click.UsageError:
 
 
 def _explain_interruption(out: Path | None) -> None:
-    from edgetl.workspace import is_resumable
+    from edgetl.training.workspace import is_resumable
 
     if out is not None and is_resumable(out):
         click.echo(f"edgetl: interrupted; go on with: edgetl train --resume {out}", err=True)
@@ -155,7 +155,7 @@ def _explain_interruption(out: Path | None) -> None:
 
 
 def _record(run: "Run") -> dict[str, object]:
-    from edgetl.findings import estimate_top1
+    from edgetl.reporting.findings import estimate_top1
 
     return {
         "run": str(run.path),

@@ -22,8 +22,8 @@ from variants import (
     variant_parser_for,
 )
 
-from edgetl.backbones import find_backbone
-from edgetl.weights import find_weights
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.weights import find_weights
 from edgetl_runtime.errors import WeightsError
 
 # The folders of the data set; a folder of another name is a class of that name.

@@ -6,12 +6,12 @@ import time
 import msgspec
 import numpy as np
 
-from edgetl.backbones import find_backbone
 from edgetl.console import track
-from edgetl.features import Extractor, Wanted
-from edgetl.manifest import DatasetManifest
-from edgetl.sources import CachedRows
-from edgetl.weights import find_weights
+from edgetl.dataset.manifest import DatasetManifest
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.weights import find_weights
+from edgetl.training.sources import CachedRows
 from edgetl_runtime.preprocessing import Preprocessing
 
 

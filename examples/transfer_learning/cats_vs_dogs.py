@@ -21,11 +21,11 @@ from experiments import photo_parser_for, run_script, show_skipped
 from photos import choose_photos, find_inside
 
 from edgetl.console import load_tensorflow, print_table, track
+from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.history import StageHistory
-from edgetl.manifest import DatasetManifest, scan
 from edgetl.metrics import estimate_share
 from edgetl.options import HeadOptions, TrainingOptions
-from edgetl.wording import percent, span
+from edgetl.reporting.wording import percent, span
 from edgetl_runtime.errors import DatasetError
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")

@@ -23,8 +23,8 @@ from variants import (
 )
 
 from edgetl.console import print_table
-from edgetl.findings import find_confused_pairs
 from edgetl.metrics import measure
+from edgetl.reporting.findings import find_confused_pairs
 
 _PAIRS = 10
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.plots import COLORS
+from edgetl.reporting.plots import COLORS
 from edgetl_runtime.storage import write_file
 
 _STYLE = {

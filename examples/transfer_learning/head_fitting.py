@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from edgetl.checkpoint import Checkpoint, Checkpoints
-from edgetl.cross_validation import standardize
-from edgetl.fitting import Fitter, Stage
-from edgetl.head import build_head, finish_head
 from edgetl.history import StageHistory
 from edgetl.options import HeadOptions, TrainingOptions
-from edgetl.recipe import make_recipe
-from edgetl.sources import CachedRows
+from edgetl.training.checkpoint import Checkpoint, Checkpoints
+from edgetl.training.cross_validation import standardize
+from edgetl.training.fitting import Fitter, Stage
+from edgetl.training.head import build_head, finish_head
+from edgetl.training.recipe import make_recipe
+from edgetl.training.sources import CachedRows
 
 if TYPE_CHECKING:
     import keras

@@ -21,7 +21,7 @@ from edgetl.console import load_tensorflow, print_table, track
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
 from edgetl.options import HeadOptions, TrainingOptions
-from edgetl.wording import percent, span
+from edgetl.reporting.wording import percent, span
 from edgetl_runtime.errors import DatasetError
 
 FLOWERS = Path(__file__).with_name("iris.csv")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.listing import Listed, list_folder
+from edgetl.dataset.listing import Listed, list_folder
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.storage import staged_folder
 

@@ -11,12 +11,12 @@ from drawing import PALETTE, Dot, Line, Panel, draw_dots, draw_panels
 from experiments import photo_parser_for, show_skipped
 
 from edgetl.console import load_tensorflow, print_table, track
-from edgetl.listing import list_folder
+from edgetl.dataset.listing import list_folder
 from edgetl.options import Options, SplitOptions, TrainingOptions
+from edgetl.reporting.wording import percent
 from edgetl.run import Run
-from edgetl.train import resume, train
-from edgetl.wording import percent
-from edgetl.workspace import is_resumable
+from edgetl.training.train import resume, train
+from edgetl.training.workspace import is_resumable
 
 # Validation photos choose the epochs and the best variant, so test photos are kept aside; a data
 # set that names its parts keeps them.

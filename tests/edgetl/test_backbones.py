@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl.backbones import (
+from edgetl.networks.backbones import (
     BACKBONES,
     apply_scaling,
     build,
@@ -240,7 +240,7 @@ def test_lenet_trains_from_scratch_and_exports(photos: Path, tmp_path: Path) -> 
     from edgetl.export import export
     from edgetl.options import Options, TrainingOptions
     from edgetl.run import Run
-    from edgetl.train import train
+    from edgetl.training.train import train
 
     options = Options(backbone="lenet", weights="none", training=TrainingOptions(epochs=2))
     train(photos, tmp_path / "run", options)

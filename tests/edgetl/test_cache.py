@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl.cache import SHARD_ROWS, FeatureCache, cache_folder
+from edgetl.networks.cache import SHARD_ROWS, FeatureCache, cache_folder
 from edgetl_runtime.errors import StorageError
 
 WIDTH = 5
@@ -139,7 +139,7 @@ def test_two_caches_share_a_folder(tmp_path: Path) -> None:
 _ADD_FOREVER = """
 import sys, numpy as np
 from pathlib import Path
-from edgetl.cache import FeatureCache
+from edgetl.networks.cache import FeatureCache
 cache, number = FeatureCache(Path(sys.argv[1])), 0
 while True:
     cache.add(str(number), np.full(4000, number, np.float32))

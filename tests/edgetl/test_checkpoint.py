@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl.checkpoint import Checkpoint, Checkpoints, Progress
 from edgetl.history import StageHistory
+from edgetl.training.checkpoint import Checkpoint, Checkpoints, Progress
 from edgetl_runtime.errors import StorageError
 
 HISTORY = StageHistory("head", {"loss": [0.5, 0.1 + 0.2]}, 1, 2.5)

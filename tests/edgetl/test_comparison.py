@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.comparison import (
+from edgetl.reporting.comparison import (
     ComparedRun,
     compare,
     compute_mcnemar_p,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgetl.cross_validation import (
+from edgetl.training.cross_validation import (
     FOLDS,
     WEIGHT_DECAYS,
     LabelledRows,

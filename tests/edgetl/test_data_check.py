@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl.data_check import KINDS, CheckOptions, DataReport, check_data
-from edgetl.data_page import SECTIONS, check_target, render_check, write_page
-from edgetl.inspection import Issue
-from edgetl.label_check import LEAST_GROUPS, find_feature_issues
-from edgetl.manifest import FORMAT_VERSION, DatasetManifest, Example
+from edgetl.dataset.manifest import FORMAT_VERSION, DatasetManifest, Example
+from edgetl.inspection.check import KINDS, CheckOptions, DataReport, check_data
+from edgetl.inspection.labels import LEAST_GROUPS, find_feature_issues
+from edgetl.inspection.page import SECTIONS, check_target, render_check, write_page
+from edgetl.inspection.photos import Issue
 from edgetl_runtime.errors import DatasetError, EdgetlError, StorageError
 from edgetl_runtime.pictures import read_picture
 

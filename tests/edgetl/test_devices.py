@@ -21,18 +21,18 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 import keras
-from edgetl.backbones import build, find_backbone
-from edgetl.checkpoint import Checkpoints
-from edgetl.devices import one_device, training_devices
-from edgetl.fitting import Fitter, Stage
-from edgetl.head import build_head
-from edgetl.manifest import scan
-from edgetl.model import Cut, build_upper, set_trainable
+from edgetl.networks.backbones import build, find_backbone
+from edgetl.training.checkpoint import Checkpoints
+from edgetl.training.devices import one_device, training_devices
+from edgetl.training.fitting import Fitter, Stage
+from edgetl.training.head import build_head
+from edgetl.dataset.manifest import scan
+from edgetl.networks.model import Cut, build_upper, set_trainable
 from edgetl.options import HeadOptions, Options, TrainingOptions
-from edgetl.recipe import make_recipe
-from edgetl.sources import CachedRows
-from edgetl.stages import Learner
-from edgetl.weights import find_weights
+from edgetl.training.recipe import make_recipe
+from edgetl.training.sources import CachedRows
+from edgetl.training.stages import Learner
+from edgetl.networks.weights import find_weights
 from edgetl_export.progress import silent
 from edgetl_runtime.preprocessing import Preprocessing
 

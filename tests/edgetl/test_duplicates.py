@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgetl.dataset.duplicates import Link, find_links, group, perceptual_hashes
+from edgetl.dataset.scanning import scan_photos
+from edgetl.dataset.verification import Gist, verify_file
 from edgetl.drawings import draw_part
-from edgetl.duplicates import Link, find_links, group, perceptual_hashes
-from edgetl.scanning import scan_photos
-from edgetl.verification import Gist, verify_file
 
 COUNT = 12
 
@@ -121,13 +121,13 @@ def test_buckets_find_what_comparing_all_finds(monkeypatch: pytest.MonkeyPatch) 
     gists = [cv2.resize(one, (64, 64), interpolation=cv2.INTER_CUBIC) for one in coarse]
     gists += [cv2.convertScaleAbs(one, alpha=0.8) for one in gists[:100]]
     everything = find_links(gists)
-    monkeypatch.setattr("edgetl.duplicates._FEW", 0)
+    monkeypatch.setattr("edgetl.dataset.duplicates._FEW", 0)
     assert find_links(gists) == everything
     assert len(everything) == 100
 
 
 def test_the_search_does_not_grow_with_the_square(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgetl.duplicates._FEW", 0)
+    monkeypatch.setattr("edgetl.dataset.duplicates._FEW", 0)
     random = np.random.default_rng(0)
 
     def seconds(count: int) -> float:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from edgetl.augmentation import LIGHT, PRESETS, make_view
-from edgetl.backbones import build, find_backbone
-from edgetl.features import Extractor, Wanted
-from edgetl.manifest import scan_to_score
-from edgetl.model import HEAD_CUT, Cut, build_extractor, build_upper, load_network
+from edgetl.dataset.manifest import scan_to_score
+from edgetl.networks.backbones import build, find_backbone
+from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_upper, load_network
+from edgetl.networks.weights import Weights, find_weights, load_weights
 from edgetl.sealing import map_sealed
-from edgetl.weights import Weights, find_weights, load_weights
 from edgetl_runtime.errors import FrameError, WeightsError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from edgetl.checkpoint import Checkpoint, Checkpoints
-from edgetl.fitting import Fitter, Stage, judge, predict_logits
-from edgetl.head import build_head
 from edgetl.history import StageHistory
 from edgetl.options import HeadOptions, TrainingOptions
-from edgetl.recipe import make_recipe
-from edgetl.sources import CachedRows
+from edgetl.training.checkpoint import Checkpoint, Checkpoints
+from edgetl.training.fitting import Fitter, Stage, judge, predict_logits
+from edgetl.training.head import build_head
+from edgetl.training.recipe import make_recipe
+from edgetl.training.sources import CachedRows
 from edgetl_runtime.errors import TrainingError
 
 CLASSES, FEATURES = 3, 6
@@ -251,7 +251,7 @@ def test_a_damaged_checkpoint_is_discarded_and_the_end_is_the_same(
     resumed = make_stage(epochs=5)
     with caplog.at_level(logging.WARNING):
         history = fit(resumed, tmp_path / "cut")
-    assert [record.name for record in caplog.records] == ["edgetl.checkpoint"]
+    assert [record.name for record in caplog.records] == ["edgetl.training.checkpoint"]
     check_same_history(history, wanted)
     check_equal(weights_of(resumed), weights_of(whole))
 

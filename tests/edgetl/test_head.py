@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from edgetl.head import build_head, finish_head, hidden_units, probabilities
 from edgetl.options import HeadOptions
+from edgetl.training.head import build_head, finish_head, hidden_units, probabilities
 
 FEATURES = 6
 ACTIVATIONS = ("relu", "tanh", "gelu", "swish", "sigmoid")

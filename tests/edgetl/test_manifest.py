@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl.dataset.manifest import DatasetManifest, Example, scan, scan_to_score
 from edgetl.drawings import draw_part
-from edgetl.manifest import DatasetManifest, Example, scan, scan_to_score
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.pictures import read_picture
 

@@ -13,13 +13,13 @@ _FIT = """
 import json, resource, sys
 from pathlib import Path
 import numpy as np
-from edgetl.cache import FeatureCache
-from edgetl.checkpoint import Checkpoints
-from edgetl.fitting import Fitter, Stage
-from edgetl.head import build_head
+from edgetl.networks.cache import FeatureCache
+from edgetl.training.checkpoint import Checkpoints
+from edgetl.training.fitting import Fitter, Stage
+from edgetl.training.head import build_head
 from edgetl.options import HeadOptions, TrainingOptions
-from edgetl.recipe import make_recipe
-from edgetl.sources import CachedRows
+from edgetl.training.recipe import make_recipe
+from edgetl.training.sources import CachedRows
 
 folder, room_mib, rows_mib, copying = Path(sys.argv[1]), *map(int, sys.argv[2:])
 WIDTH = 20_000

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgetl.augmentation import NONE, Augmentation
-from edgetl.mixing import check_mixing, mix
+from edgetl.augmentation.mixing import check_mixing, mix
 from edgetl_runtime.errors import OptionsError
 
 ROWS, CLASSES = 8, 8

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from edgetl.backbones import Backbone, build, find_backbone
-from edgetl.model import (
+from edgetl.networks.backbones import Backbone, build, find_backbone
+from edgetl.networks.model import (
     HEAD_CUT,
     NO_CUT,
     Cut,

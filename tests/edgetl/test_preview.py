@@ -13,7 +13,7 @@ import pytest
 
 from edgetl import cli
 from edgetl.augmentation import LIGHT, NONE, PRESETS, parse_augmentation
-from edgetl.preview import draw_preview, write_preview
+from edgetl.inspection.preview import draw_preview, write_preview
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame

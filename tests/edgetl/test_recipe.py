@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgetl.options import TrainingOptions
-from edgetl.recipe import build_optimizer, make_recipe, weigh_classes
+from edgetl.training.recipe import build_optimizer, make_recipe, weigh_classes
 
 STEPS = 90
 RATE = 0.02

@@ -10,15 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.findings import Finding, find_confused_pairs, find_notable
+from edgetl.dataset.manifest import DatasetManifest, Skipped, scan
 from edgetl.history import StageHistory
-from edgetl.manifest import DatasetManifest, Skipped, scan
 from edgetl.metrics import measure, measure_reliability
-from edgetl.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.predictions import Predictions
-from edgetl.report import ReportInput, render_report
-from edgetl.thumbnails import thumbnail
-from edgetl.wording import duration, percent
+from edgetl.reporting.findings import Finding, find_confused_pairs, find_notable
+from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
+from edgetl.reporting.report import ReportInput, render_report
+from edgetl.reporting.thumbnails import thumbnail
+from edgetl.reporting.wording import duration, percent
 
 NASTY = "<script>document.title='owned'</script>"
 FORMULA = "$x_1$ & <b>"

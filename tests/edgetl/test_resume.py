@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from edgetl import cli
-from edgetl.backbones import build, find_backbone
+from edgetl.networks.backbones import build, find_backbone
 from edgetl.options import HeadOptions, Options, TrainingOptions
 from edgetl.run import Run
-from edgetl.train import resume, train
+from edgetl.training.train import resume, train
 from edgetl_runtime.errors import EdgetlError, RunError, StorageError, TrainingError
 
 RUN_FILES = {
@@ -49,7 +49,7 @@ TWO_STAGES = (
 _SERVER = """
 import json, os, re, resource, signal, sys
 import matplotlib.figure, tensorflow
-import edgetl.stages, edgetl.train
+import edgetl.training.stages, edgetl.training.train
 from edgetl.cli import main
 
 def obey(order):

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl import manifest, run
-from edgetl.manifest import scan
+from edgetl import run
+from edgetl.dataset import manifest
+from edgetl.dataset.manifest import scan
 from edgetl.run import Run
 from edgetl_runtime.errors import RunError
 

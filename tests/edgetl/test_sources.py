@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgetl.augmentation import LIGHT, Augmentation, make_view
-from edgetl.sources import Batch, CachedRows, Integers, LivePhotos, Photo, iterate
+from edgetl.training.sources import Batch, CachedRows, Integers, LivePhotos, Photo, iterate
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.manifest import DatasetManifest, scan, scan_to_score
-from edgetl.tables import list_table
+from edgetl.dataset.manifest import DatasetManifest, scan, scan_to_score
+from edgetl.dataset.tables import list_table
 from edgetl_runtime.errors import DatasetError
 
 

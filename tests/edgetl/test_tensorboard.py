@@ -7,8 +7,8 @@ import pytest
 
 from edgetl.options import HeadOptions, Options, TrainingOptions
 from edgetl.run import Run
-from edgetl.tensorboard import write_event
-from edgetl.train import train
+from edgetl.training.tensorboard import write_event
+from edgetl.training.train import train
 
 FIGURES = {"loss": 0.5, "val_accuracy": 0.75}
 

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.backbones import find_backbone
-from edgetl.model import load_network
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.model import load_network
+from edgetl.networks.weights import find_weights
 from edgetl.options import HeadOptions, Options, TrainingOptions, make_options, read_config
 from edgetl.run import Run
 from edgetl.sealing import map_sealed
-from edgetl.train import train
-from edgetl.weights import find_weights
+from edgetl.training.train import train
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
 from edgetl_runtime.pictures import read_picture
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from edgetl.dataset.verification import verify_file
 from edgetl.drawings import draw_part
-from edgetl.verification import verify_file
 from edgetl_runtime.pictures import read_picture
 
 PICTURE = draw_part("gear", 1, 96)

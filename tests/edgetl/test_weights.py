@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from edgetl.backbones import build, find_backbone
-from edgetl.weights import find_weights, load_weights, weights_file_name
+from edgetl.networks.backbones import build, find_backbone
+from edgetl.networks.weights import find_weights, load_weights, weights_file_name
 from edgetl_runtime.errors import WeightsError
 
 BACKBONE = find_backbone("mobilenet_v2_0.35")

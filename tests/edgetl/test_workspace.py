@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl.checkpoint import Checkpoint, Progress
+from edgetl.dataset.manifest import scan
 from edgetl.history import StageHistory
-from edgetl.manifest import scan
 from edgetl.options import Options
 from edgetl.run import FORMAT_VERSION, RUN_FILE, describe_versions
-from edgetl.workspace import (
+from edgetl.training.checkpoint import Checkpoint, Progress
+from edgetl.training.workspace import (
     Unfinished,
     Workspace,
     is_resumable,

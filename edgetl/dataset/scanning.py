@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.duplicates import Link, find_links, group
-from edgetl.listing import Listed, Listing, Split
-from edgetl.tables import list_data
-from edgetl.verification import Gist, Verdict, verify_file
+from edgetl.dataset.duplicates import Link, find_links, group
+from edgetl.dataset.listing import Listed, Listing, Split
+from edgetl.dataset.tables import list_data
+from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
 
 IN_TRAIN = "the same picture is in train"

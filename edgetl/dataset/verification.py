@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from edgetl.orientation import read_orientation, turn_upright
+from edgetl.dataset.orientation import read_orientation, turn_upright
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
 

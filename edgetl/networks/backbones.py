@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from edgetl.architectures import build_network, find_cuts
+from edgetl.networks.architectures import build_network, find_cuts
 from edgetl_runtime.errors import EdgetlError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Backbone(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: As the command line has it.
-        family: The builder in `edgetl.architectures`.
+        family: The builder in `edgetl.networks.architectures`.
         option: What the builder takes: a width multiplier or a version.
         size_px: Default input size, a square.
         scaling: What comes first in our graph, see `apply_scaling`: `-1..1`: x / 127.5 - 1;

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.data_check import KINDS, SURE, DataReport
-from edgetl.duplicates import MIN_AGREEMENT
-from edgetl.inspection import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
-from edgetl.label_check import NEIGHBOURS, OUTLIER
-from edgetl.pages import render_page
-from edgetl.thumbnails import thumbnail
-from edgetl.wording import counted, duration
+from edgetl.dataset.duplicates import MIN_AGREEMENT
+from edgetl.inspection.check import KINDS, SURE, DataReport
+from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
+from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
+from edgetl.reporting.pages import render_page
+from edgetl.reporting.thumbnails import thumbnail
+from edgetl.reporting.wording import counted, duration
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.storage import write_file
 

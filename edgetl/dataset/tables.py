@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.listing import EXPECTED, SPLIT_NAMES, Listed, Listing, check_label, list_folder
+from edgetl.dataset.listing import EXPECTED, SPLIT_NAMES, Listed, Listing, check_label, list_folder
 from edgetl_runtime.errors import DatasetError
 
 SUFFIXES = (".csv", ".jsonl")

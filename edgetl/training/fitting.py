@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.augmentation import Augmentation
-from edgetl.checkpoint import Checkpoint, Checkpoints, Progress
+from edgetl.augmentation.mixing import mix
 from edgetl.history import StageHistory
-from edgetl.mixing import mix
-from edgetl.recipe import Recipe, build_optimizer, weigh_classes
-from edgetl.sources import Source, iterate
+from edgetl.training.checkpoint import Checkpoint, Checkpoints, Progress
+from edgetl.training.recipe import Recipe, build_optimizer, weigh_classes
+from edgetl.training.sources import Source, iterate
 from edgetl_export.confidence import cross_entropy, fit_temperature
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import TrainingError

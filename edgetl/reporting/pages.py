@@ -4,7 +4,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from edgetl import wording
+from edgetl.reporting import wording
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -13,7 +13,7 @@ def render_page(template: str, **values: object) -> str:
     """Fills a template; every value is escaped unless it is a `markupsafe.Markup`.
 
     Args:
-        template: A file of edgetl/templates that extends `page.html.j2`.
+        template: A file of edgetl/reporting/templates that extends `page.html.j2`.
         values: What the template names; one that it misses is an error.
 
     Returns:

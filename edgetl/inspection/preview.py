@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 
 from edgetl.augmentation import BATCH_STRENGTHS, Augmentation, describe, make_view
-from edgetl.listing import Listing
-from edgetl.manifest import Skipped
-from edgetl.tables import list_data
-from edgetl.verification import verify_file
+from edgetl.dataset.listing import Listing
+from edgetl.dataset.manifest import Skipped
+from edgetl.dataset.tables import list_data
+from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.pictures import read_picture

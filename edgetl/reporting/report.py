@@ -7,15 +7,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgetl.findings import (
-    ConfusedPair,
-    count_hits,
-    estimate_top1,
-    find_confused_pairs,
-    find_notable,
-)
+from edgetl.dataset.manifest import DatasetManifest, Skipped
 from edgetl.history import StageHistory
-from edgetl.manifest import DatasetManifest, Skipped
 from edgetl.metrics import (
     ClassMetrics,
     Interval,
@@ -25,11 +18,18 @@ from edgetl.metrics import (
     measure,
     measure_reliability,
 )
-from edgetl.pages import render_page
-from edgetl.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.predictions import Predictions
-from edgetl.thumbnails import thumbnail
-from edgetl.wording import counted, duration, percent, points
+from edgetl.reporting.findings import (
+    ConfusedPair,
+    count_hits,
+    estimate_top1,
+    find_confused_pairs,
+    find_notable,
+)
+from edgetl.reporting.pages import render_page
+from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
+from edgetl.reporting.thumbnails import thumbnail
+from edgetl.reporting.wording import counted, duration, percent, points
 
 MATRIX_CLASSES = 30
 _PAIRS, _FEW_PAIRS = 30, 8

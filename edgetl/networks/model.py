@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from edgetl.backbones import Backbone, apply_scaling, build
-from edgetl.weights import Weights, load_weights
+from edgetl.networks.backbones import Backbone, apply_scaling, build
+from edgetl.networks.weights import Weights, load_weights
 from edgetl_runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:

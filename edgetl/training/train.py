@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.backbones import find_backbone
-from edgetl.devices import training_devices
-from edgetl.manifest import DatasetManifest, scan
+from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.metrics import measure
-from edgetl.model import ModelSpec
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.model import ModelSpec
+from edgetl.networks.weights import Weights, find_weights
 from edgetl.options import Options, check_options, encode_toml
-from edgetl.report import ReportInput, render_report
+from edgetl.reporting.report import ReportInput, render_report
 from edgetl.run import (
     CONFIG_FILE,
     FORMAT_VERSION,
@@ -34,10 +34,10 @@ from edgetl.run import (
     describe_versions,
     encode,
 )
-from edgetl.stages import Learned, Learner
-from edgetl.tensorboard import write_event
-from edgetl.weights import Weights, find_weights
-from edgetl.workspace import (
+from edgetl.training.devices import training_devices
+from edgetl.training.stages import Learned, Learner
+from edgetl.training.tensorboard import write_event
+from edgetl.training.workspace import (
     Unfinished,
     Workspace,
     check_same,
@@ -66,7 +66,7 @@ def train(
     After an interruption `resume` goes on from the last epoch that was finished.
 
     Args:
-        data: A folder of photos or a table of them; see `edgetl.manifest.scan`.
+        data: A folder of photos or a table of them; see `edgetl.dataset.manifest.scan`.
         out: The run folder.
         options: What is trained, and how.
         overwrite: Replace a finished run, or an interrupted training, of that name.

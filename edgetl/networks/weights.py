@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgetl.backbones import Backbone, build
-from edgetl.cache import cache_folder
+from edgetl.networks.backbones import Backbone, build
+from edgetl.networks.cache import cache_folder
 from edgetl_runtime.errors import WeightsError
 from edgetl_runtime.storage import write_file
 

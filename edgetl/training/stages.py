@@ -8,22 +8,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.backbones import Backbone
-from edgetl.checkpoint import Checkpoints
-from edgetl.cross_validation import (
-    LabelledRows,
-    choose_epochs,
-    choose_weight_decay,
-    sample_groups,
-    standardize,
-)
-from edgetl.devices import one_device
-from edgetl.features import Extracted, Extractor, Wanted
-from edgetl.fitting import Fitter, Stage, predict_logits
-from edgetl.head import build_head, finish_head, probabilities
+from edgetl.dataset.manifest import DatasetManifest, Example
 from edgetl.history import StageHistory
-from edgetl.manifest import DatasetManifest, Example
-from edgetl.model import (
+from edgetl.networks.backbones import Backbone
+from edgetl.networks.features import Extracted, Extractor, Wanted
+from edgetl.networks.model import (
     HEAD_CUT,
     NO_CUT,
     Cut,
@@ -33,11 +22,22 @@ from edgetl.model import (
     load_network,
     set_trainable,
 )
+from edgetl.networks.weights import Weights
 from edgetl.options import Options
 from edgetl.predictions import Predictions
-from edgetl.recipe import make_recipe
-from edgetl.sources import CachedRows, LivePhotos, Photo, Source
-from edgetl.weights import Weights
+from edgetl.training.checkpoint import Checkpoints
+from edgetl.training.cross_validation import (
+    LabelledRows,
+    choose_epochs,
+    choose_weight_decay,
+    sample_groups,
+    standardize,
+)
+from edgetl.training.devices import one_device
+from edgetl.training.fitting import Fitter, Stage, predict_logits
+from edgetl.training.head import build_head, finish_head, probabilities
+from edgetl.training.recipe import make_recipe
+from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
 from edgetl_export.progress import Track
 from edgetl_runtime.preprocessing import Preprocessing
 

@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgetl.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest
-from edgetl.scanning import Photo, Scanned
-from edgetl.wording import counted
+from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest
+from edgetl.dataset.scanning import Photo, Scanned
+from edgetl.reporting.wording import counted
 
 Kind = Literal[
     "unreadable",

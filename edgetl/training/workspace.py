@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.checkpoint import Checkpoints
-from edgetl.manifest import DatasetManifest
+from edgetl.dataset.manifest import DatasetManifest
+from edgetl.networks.weights import Weights
 from edgetl.options import Options, list_differences
 from edgetl.run import FORMAT_VERSION, RUN_FILE, describe_versions, encode
-from edgetl.weights import Weights
+from edgetl.training.checkpoint import Checkpoints
 from edgetl_runtime.errors import RunError, StorageError
 from edgetl_runtime.storage import check_replaceable, replace_folder, write_file
 

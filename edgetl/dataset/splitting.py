@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgetl.listing import Split
+from edgetl.dataset.listing import Split
 
 
 class Placed(msgspec.Struct, frozen=True):

@@ -7,9 +7,9 @@ from itertools import combinations
 import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
-from edgetl.pages import render_page
+from edgetl.reporting.pages import render_page
+from edgetl.reporting.wording import counted, percent
 from edgetl.run import Run
-from edgetl.wording import counted, percent
 from edgetl_runtime.errors import RunError
 
 _LEVEL = 0.05

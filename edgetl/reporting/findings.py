@@ -10,11 +10,11 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
-from edgetl.manifest import DatasetManifest
 from edgetl.metrics import Interval, Metrics, Reliability, estimate_share
 from edgetl.predictions import Predictions
-from edgetl.wording import counted, percent, points, span
+from edgetl.reporting.wording import counted, percent, points, span
 
 Kind = Literal["warning", "note", "good"]
 _ORDER: tuple[Kind, ...] = ("warning", "note", "good")

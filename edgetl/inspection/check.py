@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgetl.backbones import find_backbone
-from edgetl.features import Extractor, Wanted
-from edgetl.inspection import Issue, Kind, Sure, inspect
-from edgetl.label_check import find_feature_issues
-from edgetl.manifest import DatasetManifest, check_fractions, split_photos
-from edgetl.scanning import Scanned, scan_photos
-from edgetl.weights import find_weights
+from edgetl.dataset.manifest import DatasetManifest, check_fractions, split_photos
+from edgetl.dataset.scanning import Scanned, scan_photos
+from edgetl.inspection.labels import find_feature_issues
+from edgetl.inspection.photos import Issue, Kind, Sure, inspect
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.weights import find_weights
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError, WeightsError
 from edgetl_runtime.preprocessing import Preprocessing

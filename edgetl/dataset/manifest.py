@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.listing import EXPECTED
-from edgetl.listing import Split as Split
-from edgetl.scanning import IN_TRAIN, Photo, Scanned, scan_photos
-from edgetl.splitting import Placed, choose_parts
+from edgetl.dataset.listing import EXPECTED
+from edgetl.dataset.listing import Split as Split
+from edgetl.dataset.scanning import IN_TRAIN, Photo, Scanned, scan_photos
+from edgetl.dataset.splitting import Placed, choose_parts
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.cross_validation import FOLDS, predict_out_of_fold
-from edgetl.inspection import Issue, Sure
-from edgetl.manifest import DatasetManifest, Example
-from edgetl.wording import percent
+from edgetl.dataset.manifest import DatasetManifest, Example
+from edgetl.inspection.photos import Issue, Sure
+from edgetl.reporting.wording import percent
+from edgetl.training.cross_validation import FOLDS, predict_out_of_fold
 from edgetl_export.progress import Track, silent
 
 NEIGHBOURS = 10

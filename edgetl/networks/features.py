@@ -14,10 +14,10 @@ import numpy as np
 
 from edgetl.augmentation import LIGHT, Augmentation, make_view
 from edgetl.augmentation import digest as digest_augmentation
-from edgetl.backbones import Backbone
-from edgetl.cache import FeatureCache, Precision, Row, cache_folder
-from edgetl.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
-from edgetl.weights import Weights
+from edgetl.networks.backbones import Backbone
+from edgetl.networks.cache import FeatureCache, Precision, Row, cache_folder
+from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
+from edgetl.networks.weights import Weights
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.pictures import read_picture

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.verification import GIST_PX, Gist
+from edgetl.dataset.verification import GIST_PX, Gist
 from edgetl_export.progress import Track, silent
 
 MAX_HASH_DISTANCE = 10

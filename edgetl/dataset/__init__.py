@@ -1,0 +1,1 @@
+"""Photos, their labels and parts: listing, reading, near-duplicates, splitting, the manifest."""

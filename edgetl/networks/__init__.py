@@ -1,0 +1,1 @@
+"""Networks: the table of backbones, their weights, the halves at a cut, cached features."""

@@ -1,0 +1,1 @@
+"""Pages and words: the report of a run, the comparison of runs, plots and findings."""

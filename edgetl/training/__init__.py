@@ -1,0 +1,1 @@
+"""Training: the stages, the loop over epochs, and what survives a crash."""
