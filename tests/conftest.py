@@ -165,8 +165,14 @@ def finetuned_run_folder(
         views=1,
         split=SplitOptions(val_fraction=0.2, test_fraction=0.2),
         # Slow enough that validation gets better after the first step, too, the only one of an
-        # epoch: the kernel of the head is zero before it, so that it moves nothing below.
-        training=TrainingOptions(epochs=2, finetune_epochs=3, finetune_learning_rate=2e-4),
+        # epoch: the kernel of the head is nearly zero before it, so that it moves nothing below.
+        training=TrainingOptions(
+            epochs=2,
+            learning_rate=1e-6,
+            finetune_epochs=3,
+            finetune_learning_rate=2e-4,
+            monitor="loss",
+        ),
     )
     train(photos, folder, options)
     return folder
