@@ -32,6 +32,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         preprocessing: From frame to model input.
         head: Kind of head.
         weight_decay: L2 strength of the head.
+        temperature: The logits were divided by it, so that scores on the validation part mean
+            what they say.
         seed: Of every random choice.
     """
 
@@ -43,6 +45,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocessing: Preprocessing
     head: str
     weight_decay: float
+    temperature: float
     seed: int
 
     def describe_cut(self) -> str:

@@ -74,11 +74,18 @@ def hidden_units(options: HeadOptions) -> tuple[int, ...]:
     return options.hidden or (128,)
 
 
-def finish_head(trained: "keras.Model", options: HeadOptions) -> "keras.Model":
+def finish_head(
+    trained: "keras.Model", options: HeadOptions, temperature: float = 1.0
+) -> "keras.Model":
     """Turns a trained head into one for export: no dropout, no separate standardization.
 
-    The standardization is folded into the first dense layer, and a sigmoid s(z) becomes the
-    softmax over (-z/2, z/2), which gives the same two scores.
+    The standardization is folded into the first dense layer, the temperature into the last, and
+    a sigmoid s(z) becomes the softmax over (-z/2, z/2), which gives the same two scores.
+
+    Args:
+        trained: What `build_head` built.
+        options: It was built with.
+        temperature: Its logits are divided by.
 
     Returns:
         A Keras model: float32 (batch, features) -> probabilities (batch, classes); its last
@@ -90,6 +97,7 @@ def finish_head(trained: "keras.Model", options: HeadOptions) -> "keras.Model":
     weights = [_kernel_and_bias(layer) for layer in dense]
     standardization = trained.get_layer("standardization")
     weights[0] = _fold(weights[0], standardization)
+    weights[-1] = (weights[-1][0] / temperature, weights[-1][1] / temperature)
     if options.output == "sigmoid":
         kernel, bias = weights[-1]
         weights[-1] = (np.hstack([-kernel / 2, kernel / 2]), np.hstack([-bias / 2, bias / 2]))

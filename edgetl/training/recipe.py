@@ -11,12 +11,12 @@ from edgetl.options import Monitor, Optimizer, Schedule, TrainingOptions
 # Highest learning rates that did best on TrashNet for adam; the other optimizers' are theirs.
 _RATES: dict[str, dict[Optimizer, float]] = {
     "head": {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 1e-3, "sgd": 0.05},
-    "blocks": {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 3e-4, "sgd": 0.03},
+    "blocks": {"adam": 4e-4, "adamw": 4e-4, "rmsprop": 2e-4, "sgd": 0.02},
     "all": {"adam": 3e-4, "adamw": 3e-4, "rmsprop": 1e-4, "sgd": 0.01},
     "scratch": {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 5e-4, "sgd": 0.05},
 }
 _BATCHES = {"head": 256, "blocks": 32, "all": 32, "scratch": 32}
-_SMOOTHING = {"head": 0.0, "blocks": 0.0, "all": 0.0, "scratch": 0.05}
+_SMOOTHING = {"head": 0.0, "blocks": 0.1, "all": 0.1, "scratch": 0.05}
 _WARMUP = {"head": 0.0, "blocks": 0.08, "all": 0.1, "scratch": 0.05}
 _MOMENTUM = 0.9
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.dataset.manifest import DatasetManifest, Example
+from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.history import StageHistory
 from edgetl.networks.backbones import Backbone
 from edgetl.networks.features import Extracted, Extractor, Wanted
@@ -38,6 +38,7 @@ from edgetl.training.fitting import Fitter, Stage, predict_logits
 from edgetl.training.head import build_head, finish_head, probabilities
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
+from edgetl_export.confidence import fit_temperature
 from edgetl_export.progress import Track
 from edgetl_runtime.preprocessing import Preprocessing
 
@@ -62,6 +63,8 @@ class Learned(msgspec.Struct, frozen=True, eq=False):
         model: Classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.
         cut: Above it everything was trained.
         l2: Strength of the L2 penalty on the head.
+        temperature: The logits were divided by it, so that scores mean what they say; fitted on
+            the validation part.
         histories: Of the stages, in order.
         predictions: Of the validation part and, where there is one, of the test part.
         seconds: Stage -> duration, s.
@@ -72,6 +75,7 @@ class Learned(msgspec.Struct, frozen=True, eq=False):
     model: "keras.Model"
     cut: Cut
     l2: float
+    temperature: float
     histories: tuple[StageHistory, ...]
     predictions: tuple[Predictions, ...]
     seconds: dict[str, float]
@@ -314,13 +318,20 @@ class Learner:
         parts: Parts,
         cut: Cut,
     ) -> Learned:
-        predictions = [self._predict(model, parts.val, "val")]
+        import tensorflow as tf
+
+        predict = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+        logits = predict_logits(predict, parts.val)
+        temperature = fit_temperature(logits, parts.val.classes)
+        predictions = [self._score("val", logits / temperature)]
         if parts.test is not None:
-            predictions.append(self._predict(model, parts.test, "test"))
+            logits = predict_logits(predict, parts.test)
+            predictions.append(self._score("test", logits / temperature))
         return Learned(
-            model=self._assemble(network, head),
+            model=self._assemble(network, head, temperature),
             cut=cut,
             l2=self._l2,
+            temperature=temperature,
             histories=tuple(self._fitter.histories),
             predictions=tuple(predictions),
             seconds=self._seconds,
@@ -328,20 +339,18 @@ class Learner:
             computed=self._computed,
         )
 
-    def _predict(self, model: "keras.Model", source: Source, split: Any) -> Predictions:
-        import tensorflow as tf
-
-        predict = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
-        scores = probabilities(predict_logits(predict, source))
-        examples: tuple[Example, ...] = self._manifest.part(split)
+    def _score(self, split: Split, logits: NDArray[np.float32]) -> Predictions:
+        chosen = np.array([one.split == split for one in self._manifest.examples])
         return Predictions(
             split,
-            tuple(one.path for one in examples),
-            tuple(int(n) for n in source.classes),
-            tuple(tuple(float(score) for score in row) for row in scores),
+            tuple(one.path for one in self._manifest.part(split)),
+            tuple(int(n) for n in self._classes()[chosen]),
+            tuple(tuple(float(score) for score in row) for row in probabilities(logits)),
         )
 
-    def _assemble(self, trained: "keras.Model | None", head: "keras.Model") -> "keras.Model":
+    def _assemble(
+        self, trained: "keras.Model | None", head: "keras.Model", temperature: float
+    ) -> "keras.Model":
         """The whole classifier in float32, whatever precision it was trained in."""
         size_px = self._preprocessing.width_px
         with one_device():
@@ -349,7 +358,8 @@ class Learner:
             if trained is not None:
                 network.set_weights(trained.get_weights())
             extractor = build_extractor(self._backbone, network, size_px)
-            return build_classifier(extractor, finish_head(head, self._options.head))
+            finished = finish_head(head, self._options.head, temperature)
+            return build_classifier(extractor, finished)
 
 
 def _freeze_statistics(head: "keras.Model") -> None:

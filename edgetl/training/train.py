@@ -199,6 +199,7 @@ def _finish(
         preprocessing=preprocessing,
         head=options.head.kind,
         weight_decay=learned.l2,
+        temperature=learned.temperature,
         seed=options.seed,
     )
     seconds = {"reading photos": scanned_s, **learned.seconds}

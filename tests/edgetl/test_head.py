@@ -77,6 +77,14 @@ def test_a_sigmoid_becomes_minus_and_plus_half_its_log_odds() -> None:
     np.testing.assert_allclose(ROWS @ kernel[:, 1] + bias[1], log_odds / 2, atol=2e-5)
 
 
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_the_temperature_divides_the_logits(output: Any) -> None:
+    options = HeadOptions("mlp", (5,), output=output)
+    trained = build(options, classes=2)
+    softened = np.asarray(finish_head(trained, options, temperature=2.5)(ROWS))
+    np.testing.assert_allclose(softened, probabilities(np.asarray(trained(ROWS)) / 2.5), atol=2e-5)
+
+
 def test_the_standardization_moves_into_the_first_layer() -> None:
     options = HeadOptions()
     trained = build(options)

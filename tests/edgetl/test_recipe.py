@@ -125,8 +125,8 @@ def test_unbalanced_weights_are_all_1() -> None:
     ("kind", "rate", "batch", "warmup", "smoothing"),
     [
         ("head", 3e-3, 256, 0.0, 0.0),
-        ("blocks", 1e-3, 32, 0.08, 0.0),
-        ("all", 3e-4, 32, 0.1, 0.0),
+        ("blocks", 4e-4, 32, 0.08, 0.1),
+        ("all", 3e-4, 32, 0.1, 0.1),
         ("scratch", 2e-3, 32, 0.05, 0.05),
     ],
 )
@@ -141,7 +141,7 @@ def test_each_kind_of_stage_has_numbers_of_its_own(
 
 
 def test_each_optimizer_has_a_rate_of_its_own() -> None:
-    assert make("blocks", optimizer="sgd").learning_rate == 0.03
+    assert make("blocks", optimizer="sgd").learning_rate == 0.02
     assert make("scratch", optimizer="rmsprop").learning_rate == 5e-4
 
 

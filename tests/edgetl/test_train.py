@@ -16,6 +16,7 @@ from edgetl.options import HeadOptions, Options, TrainingOptions, make_options, 
 from edgetl.run import Run
 from edgetl.sealing import map_sealed
 from edgetl.training.train import train
+from edgetl_export.confidence import fit_temperature
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
 from edgetl_runtime.pictures import read_picture
 
@@ -69,6 +70,15 @@ def test_training_from_scratch_repeats_by_seed(
     assert again.metrics == first.metrics
     losses = [run.histories[0].curves["loss"] for run in (first, again)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("fixture", ["run_folder", "tiny_run_folder", "finetuned_run_folder"])
+def test_scores_are_at_the_best_temperature(fixture: str, request: pytest.FixtureRequest) -> None:
+    run = Run.open(request.getfixturevalue(fixture))
+    validation = run.predictions[0]
+    logits = np.log(np.maximum(validation.probabilities, 1e-30))
+    assert run.spec.temperature != 1
+    assert fit_temperature(logits, validation.classes) == pytest.approx(1, abs=0.02)
 
 
 @pytest.fixture(scope="module")
