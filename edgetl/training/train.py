@@ -84,8 +84,8 @@ def train(
     check_options(options)
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
-        manifest = _scan(data, options, track)
         weights = _find_weights(options)
+        manifest = _scan(data, options, track)
         unfinished = Unfinished(
             format_version=FORMAT_VERSION,
             data=str(data.resolve()),
