@@ -37,8 +37,8 @@ class Backbone(msgspec.Struct, frozen=True, kw_only=True):
             chain of concatenations shares one scale); VGG, LeNet and `cnn` are convolutions in a
             row; for the others `benchmarks/` and the EfficientNet-Lite notes.
         licence: Of the ImageNet weights.
-        auto_blocks: How many top blocks `--finetune auto` trains: those with about a tenth to a
-            fifth of the multiply-adds, and at least one.
+        auto_blocks: How many top blocks `--finetune auto` trains: those with at most
+            about a fifth of the multiply-adds, and at least one.
         taps: Layers whose pooled maps are features; the last one is the network's end. A
             middle layer beside the end helps where photos differ in texture more than in
             objects (the idea of Head2Toe, Evci et al. 2022).
@@ -227,10 +227,10 @@ _EFFICIENTNET: tuple[tuple[str, str, int, int, float, Quantizes, int], ...] = (
     ("b5", "B5", 456, 28_513_527, 10264.3, "badly", 3),
     ("b6", "B6", 528, 40_960_143, 19065.3, "badly", 4),
     ("b7", "B7", 600, 64_097_687, 37743.3, "badly", 5),
-    ("v2_b0", "V2B0", 224, 5_919_312, 716.8, "fairly", 6),
-    ("v2_b1", "V2B1", 240, 6_931_124, 1195.5, "fairly", 7),
-    ("v2_b2", "V2B2", 260, 8_769_374, 1696.1, "fairly", 7),
-    ("v2_b3", "V2B3", 300, 12_930_622, 3009.9, "fairly", 8),
+    ("v2_b0", "V2B0", 224, 5_919_312, 716.8, "fairly", 4),
+    ("v2_b1", "V2B1", 240, 6_931_124, 1195.5, "fairly", 4),
+    ("v2_b2", "V2B2", 260, 8_769_374, 1696.1, "fairly", 4),
+    ("v2_b3", "V2B3", 300, 12_930_622, 3009.9, "fairly", 5),
 )
 
 
