@@ -109,7 +109,7 @@ def check_data(
 
     Raises:
         DatasetError: If `data` cannot be read, or holds no usable photo.
-        EdgetlError: If the backbone is unknown.
+        OptionsError: If the backbone is unknown.
     """
     options = options or CheckOptions()
     start = time.monotonic()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from edgetl.networks.architectures import build_network, find_cuts
-from edgetl_runtime.errors import EdgetlError
+from edgetl_runtime.errors import OptionsError
 
 if TYPE_CHECKING:
     import keras
@@ -77,13 +77,13 @@ def find_backbone(name: str) -> Backbone:
     """Looks a backbone up.
 
     Raises:
-        EdgetlError: If there is none of that name; it suggests the nearest.
+        OptionsError: If there is none of that name; it suggests the nearest.
     """
     if name in BACKBONES:
         return BACKBONES[name]
     near = difflib.get_close_matches(name.lower(), BACKBONES, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise EdgetlError(f"unknown backbone {name!r}; {hint}`edgetl backbones` lists them all")
+    raise OptionsError(f"unknown backbone {name!r}; {hint}`edgetl backbones` lists them all")
 
 
 def build(backbone: Backbone, size_px: int, *, weights: str | None = None) -> "keras.Model":
@@ -99,10 +99,10 @@ def build(backbone: Backbone, size_px: int, *, weights: str | None = None) -> "k
         the maps of its last layer. Its layers have the same names in every process.
 
     Raises:
-        EdgetlError: If the network cannot take this size.
+        OptionsError: If the network cannot take this size.
     """
     if size_px < backbone.least_px:
-        raise EdgetlError(
+        raise OptionsError(
             f"--size {size_px} is too small for {backbone.name}; {backbone.least_px} px is the "
             f"least, {backbone.size_px} px its own"
         )

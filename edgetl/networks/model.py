@@ -79,7 +79,7 @@ def load_network(backbone: Backbone, weights: Weights, size_px: int) -> "keras.M
     """Builds a backbone without its top and loads its weights, if there are any.
 
     Raises:
-        EdgetlError: If the network cannot take this size.
+        OptionsError: If the network cannot take this size.
         WeightsError: If the weights are damaged or belong to another architecture.
     """
     network = build(backbone, size_px)
