@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from edgetl.demo import DemoResult
     from edgetl_runtime.bundle import Bundle
 
-EXIT_USAGE, EXIT_GATE = 2, 3
+EXIT_GATE = 3
 _MAX_PIXELS = "200000000"
 
 
 def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
     _prepare_environment()
-    from edgetl_runtime.errors import EdgetlError, OptionsError
+    from edgetl_runtime.errors import EdgetlError
 
     try:
         code = cli(standalone_mode=False)
@@ -39,7 +39,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except EdgetlError as error:
         click.echo(f"edgetl: {error}", err=True)
-        sys.exit(EXIT_USAGE if isinstance(error, OptionsError) else 1)
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
         sys.exit(130)

@@ -58,22 +58,3 @@ def test_check_of_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(f"edgetl: {tmp_path / 'gone'} is no folder")
     assert len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("command", "named"),
-    [
-        (("check", "--backbone", "alexnet"), "unknown backbone 'alexnet'"),
-        (("preview", "--augment", "blurr=1"), "did you mean blur?"),
-    ],
-)
-def test_an_unknown_name_is_a_usage_error(
-    photos: Path, tmp_path: Path, command: tuple[str, ...], named: str
-) -> None:
-    first, *flags = command
-    out = ("--out", str(tmp_path / "page.html" if first == "check" else tmp_path / "sheet.jpg"))
-    whole = [sys.executable, "-m", "edgetl.cli", "data", first, str(photos), *flags, *out]
-    done = subprocess.run(whole, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert named in done.stderr
-    assert len(done.stderr.splitlines()) == 1
