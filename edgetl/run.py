@@ -29,6 +29,8 @@ PREDICTIONS_FILE = "predictions.json"
 MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.toml"
 REPORT_FILE = "report.html"
+# A training under way writes beside its run, into a folder with this ending.
+UNFINISHED = ".unfinished"
 _TRAIN_AGAIN = "train again with: edgetl train DATA --out"
 T = TypeVar("T")
 
@@ -83,7 +85,11 @@ class Run(msgspec.Struct, frozen=True):
             RunError: If it is missing, unfinished, damaged or of another version.
         """
         if not (path / RUN_FILE).is_file():
-            raise RunError(f"{path} is no finished run (no {RUN_FILE}); {_TRAIN_AGAIN} {path}")
+            begun = path.with_name(path.name + UNFINISHED)
+            remedy = f"{_TRAIN_AGAIN} {path}"
+            if begun.is_dir():
+                remedy = f"it was interrupted, go on with: edgetl train --resume {path}"
+            raise RunError(f"{path} is no finished run (no {RUN_FILE}); {remedy}")
         return cls(
             path,
             _read(path / RUN_FILE, RunFile, FORMAT_VERSION),

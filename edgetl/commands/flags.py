@@ -31,8 +31,15 @@ class Flag(NamedTuple):
 
 # Words and ranges are checked where those of the TOML file are, in `edgetl.options`.
 _DATA = (
-    Flag("--val-fraction", "split.val_fraction", "X", "Share of photos for validation.  [0.2]"),
-    Flag("--test-fraction", "split.test_fraction", "X", "Share of photos for testing.  [0]"),
+    Flag(
+        "--val-fraction",
+        "split.val_fraction",
+        "X",
+        "About this share for validation, by hash.  [0.2]",
+    ),
+    Flag(
+        "--test-fraction", "split.test_fraction", "X", "About this share for testing, by hash.  [0]"
+    ),
     Flag("--fit", "fit", "WORD", "How a photo becomes a square: stretch, crop, pad.  [stretch]"),
     Flag(
         "--augment", "augment", "TEXT", "none, light, camera, heavy or rotation=15,blur=1.  [light]"

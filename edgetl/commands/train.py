@@ -57,6 +57,7 @@ def train(
     switches = {"--out": out, "--overwrite": overwrite, "--tensorboard": tensorboard}
     try:
         if resume is not None:
+            resume = _name_run(resume)
             run = _resume(resume, data, config, flags, switches)
         else:
             run = _train(data, out, config, flags, overwrite=overwrite, tensorboard=tensorboard)
@@ -90,6 +91,15 @@ def _train(
     return run_training(
         data, out, options, overwrite=overwrite, tensorboard=tensorboard, track=track
     )
+
+
+def _name_run(resume: Path) -> Path:
+    """The run that is meant, also where the folder of its unfinished training is given."""
+    from edgetl.run import UNFINISHED
+
+    if not resume.name.endswith(UNFINISHED):
+        return resume
+    return resume.with_name(resume.name.removesuffix(UNFINISHED))
 
 
 def _resume(
@@ -188,9 +198,22 @@ def _report(run: "Run") -> None:
     figures.append(f"{run.file.computed} photos computed, {run.file.cached} from the cache")
     figures.append(f"{run.file.seconds['total']:.1f} s")
     click.echo("; ".join(figures))
+    _note_futile(run)
     _note_skipped(run)
     click.echo(f"look at: {run.report}")
     click.echo(f"next: edgetl export {run.path} --out {run.path.name}.bundle")
+
+
+def _note_futile(run: "Run") -> None:
+    for stage in run.histories:
+        if not stage.best_epoch:
+            best = max(stage.curves["val_accuracy"])
+            click.echo(
+                f"edgetl: fitting {stage.name} gained nothing on the validation photos (top-1 "
+                f"{best:.1%} at best); the weights before it were kept. If its loss in the report "
+                "jumps, lower --finetune-learning-rate",
+                err=True,
+            )
 
 
 def _note_skipped(run: "Run") -> None:

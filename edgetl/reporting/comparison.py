@@ -76,7 +76,8 @@ class PairTest(msgspec.Struct, frozen=True):
     @property
     def verdict(self) -> str:
         """The adjusted p for a sentence."""
-        return f"p = {self.adjusted_p:.2g}" if self.adjusted_p >= 0.001 else "p < 0.001"
+        found = f"p = {self.adjusted_p:.2g}" if self.adjusted_p >= 0.001 else "p < 0.001"
+        return found if self.adjusted_p == self.p else f"{found} for all pairs at once"
 
     @property
     def is_more_than_chance(self) -> bool:

@@ -16,12 +16,11 @@ import msgspec
 from edgetl.dataset.manifest import DatasetManifest
 from edgetl.networks.weights import Weights
 from edgetl.options import Options, list_differences
-from edgetl.run import FORMAT_VERSION, RUN_FILE, describe_versions, encode
+from edgetl.run import FORMAT_VERSION, RUN_FILE, UNFINISHED, describe_versions, encode
 from edgetl.training.checkpoint import Checkpoints
 from edgetl_runtime.errors import RunError, StorageError
 from edgetl_runtime.storage import check_replaceable, replace_folder, write_file
 
-SUFFIX = ".unfinished"
 _FILE = "unfinished.json"
 _CHECKPOINTS = "checkpoints"
 _LOCK = "lock"
@@ -131,7 +130,8 @@ def reopen_workspace(out: Path) -> Iterator[tuple[Workspace, Unfinished]]:
     if not (folder / _FILE).is_file():
         hint = f"{out} is finished" if (out / RUN_FILE).is_file() else "nothing was begun there"
         raise RunError(
-            f"{folder} holds no interrupted training ({hint}); see `edgetl train --help`"
+            f"{folder} holds no interrupted training ({hint}); train anew with: edgetl train DATA "
+            f"--out {out}"
         )
     try:
         unfinished = msgspec.json.decode((folder / _FILE).read_bytes(), type=Unfinished)
@@ -194,7 +194,7 @@ def _compare_photos(now: DatasetManifest, before: DatasetManifest) -> list[str]:
 def _folder(out: Path) -> Path:
     if out.name in ("", ".."):
         raise StorageError(f"{out} cannot be renamed to; give a run a name, such as {out / 'run'}")
-    return out.with_name(out.name + SUFFIX)
+    return out.with_name(out.name + UNFINISHED)
 
 
 def _check_ours(folder: Path) -> None:

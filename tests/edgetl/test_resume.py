@@ -487,6 +487,17 @@ def test_an_interrupted_overwrite_leaves_the_finished_run(
     assert {path.name for path in out.iterdir()} == RUN_FILES
 
 
+def test_the_folder_of_the_unfinished_training_may_be_named(server: Server, out: Path) -> None:
+    done = server.run("train", "--resume", f"{out}.unfinished", "--json")
+    assert done.code == 0, done.complaint
+    assert json.loads(done.printed)["run"] == str(out)
+
+
+def test_reading_an_interrupted_run_names_the_command_that_goes_on(out: Path) -> None:
+    with pytest.raises(RunError, match=f"interrupted, go on with: edgetl train --resume {out}"):
+        Run.open(out)
+
+
 def test_a_finished_run_cannot_be_resumed(scratch: Path) -> None:
     with pytest.raises(RunError, match="is finished"):
         resume(scratch)
