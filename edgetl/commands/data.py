@@ -156,14 +156,15 @@ def check(
 
 def _print_check(report: "DataReport", out: Path) -> None:
     from edgetl.inspection.check import KINDS
-    from edgetl.inspection.page import SECTIONS
+    from edgetl.inspection.page import SECTIONS, count_sure
 
     rows: list[tuple[str, str, str, str]] = []
     summary = []
     for kind in KINDS:
         issues = report.of_kind(kind)
         if issues:
-            summary.append(f"{len(issues)} {SECTIONS[kind].short}")
+            doubts = f" ({count_sure(issues)})" if issues[0].sure != "certain" else ""
+            summary.append(f"{len(issues)} {SECTIONS[kind].short}{doubts}")
         for issue in issues[:_ROWS_A_KIND]:
             photo = issue.paths[0] if issue.paths else issue.label or ""
             others = f" (+{len(issue.paths) - 1})" if len(issue.paths) > 1 else ""

@@ -54,7 +54,7 @@ SECTIONS: dict[Kind, Section] = {
         "out-of-fold predictions). Likely: at most one of its "
         f"{NEIGHBOURS} nearest photos shares its label. Some are right and merely hard; only you "
         "can tell.",
-        "likely wrong",
+        "labels in doubt",
     ),
     "unreadable": Section(
         "Files that are no usable photo", "Training leaves them out.", "not usable"
@@ -163,7 +163,7 @@ def _make_tiles(report: DataReport) -> list[dict[str, str]]:
         {
             "name": "Labels to look at",
             "figure": f"{len(mislabelled) + count('contradiction'):,}" if searched else "?",
-            "note": f"{_count_sure(mislabelled) or 'none'} wrong; "
+            "note": f"{count_sure(mislabelled) or 'none'} wrong; "
             f"{count('contradiction')} contradicting"
             if searched
             else "not searched, see below",
@@ -189,14 +189,14 @@ def _fill_section(kind: Kind, report: DataReport) -> dict[str, object]:
         "kind": kind,
         "words": SECTIONS[kind],
         "count": len(issues),
-        "counts": _count_sure(issues),
+        "counts": count_sure(issues),
         "pictured": pictured,
         "cards": [_fill_card(issue, report, pictured) for issue in shown],
         "more": len(issues) - len(shown),
     }
 
 
-def _count_sure(issues: Sequence[Issue]) -> str:
+def count_sure(issues: Sequence[Issue]) -> str:
     """`54 likely, 70 possible`."""
     counts = Counter(issue.sure for issue in issues)
     return ", ".join(f"{counts[sure]} {sure}" for sure in SURE if counts[sure])
