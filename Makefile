@@ -19,6 +19,7 @@ check: .venv/installed           ## lint, format, types, import contracts
 bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
 	$(BIN)/python benchmarks/preprocessing.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/device.py
 
