@@ -3,15 +3,14 @@
 import hashlib
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from edgetl.ahead import compute_ahead
 from edgetl.augmentation import LIGHT, Augmentation, make_view
 from edgetl.augmentation import digest as digest_augmentation
 from edgetl.networks.backbones import Backbone
@@ -125,6 +124,8 @@ class Extractor:
 
     def _compute(self, missing: list[Wanted], cache: FeatureCache, track: Track) -> None:
         network = LiteRTNetwork(self._model())
+        # All processors work: OpenCV and LiteRT release Python's lock.
+        workers = os.cpu_count() or 1
 
         def compute(one: Wanted) -> list[tuple[str, Row]]:
             photo = read_picture(one.file)
@@ -134,7 +135,8 @@ class Extractor:
             return [(key, row) for (_, key), row in zip(absent, rows, strict=True)]
 
         try:
-            for rows in track(_in_parallel(compute, missing), "computing features", len(missing)):
+            computed = compute_ahead(compute, missing, workers=workers, ahead=4 * workers)
+            for rows in track(computed, "computing features", len(missing)):
                 for key, row in rows:
                     cache.add(key, row)
         finally:
@@ -195,21 +197,3 @@ class LiteRTNetwork:
             self._local.output = interpreter.get_output_details()[0]["index"]
             self._local.interpreter = interpreter
         return self._local.interpreter
-
-
-def _in_parallel(
-    compute: Callable[[Wanted], list[tuple[str, Row]]], items: list[Wanted]
-) -> Iterator[list[tuple[str, Row]]]:
-    """Runs on all processors, a few photos ahead; OpenCV and LiteRT release Python's lock."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        ahead = deque(pool.submit(compute, one) for one in items[: 4 * workers])
-        try:
-            for number in range(len(items)):
-                ready = ahead.popleft().result()
-                if number + 4 * workers < len(items):
-                    ahead.append(pool.submit(compute, items[number + 4 * workers]))
-                yield ready
-        finally:
-            for future in ahead:
-                future.cancel()

@@ -5,7 +5,7 @@ epoch alone. So an epoch after a crash is the one that would have come without i
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -13,13 +13,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.ahead import compute_ahead
 from edgetl.augmentation import Augmentation, make_view
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
 
 Inputs = NDArray[np.float32]
 Integers = NDArray[np.int64]
-_AHEAD = 3
+_BATCHES_AHEAD = 3
 
 
 class Batch(msgspec.Struct, frozen=True, eq=False):
@@ -154,18 +155,6 @@ class LivePhotos:
 def iterate(source: Source, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:
     """Batches of an epoch; the next ones are loaded while one is used."""
     parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    return _ahead(lambda part: source.load(part, epoch), parts)
-
-
-def _ahead(load: Callable[[Integers], Batch], parts: Sequence[Integers]) -> Iterator[Batch]:
-    with ThreadPoolExecutor(max_workers=1) as loader:
-        waiting = [loader.submit(load, part) for part in parts[:_AHEAD]]
-        try:
-            for number in range(len(parts)):
-                ready = waiting.pop(0).result()
-                if number + _AHEAD < len(parts):
-                    waiting.append(loader.submit(load, parts[number + _AHEAD]))
-                yield ready
-        finally:
-            for one in waiting:
-                one.cancel()
+    return compute_ahead(
+        lambda part: source.load(part, epoch), parts, workers=1, ahead=_BATCHES_AHEAD
+    )

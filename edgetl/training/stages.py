@@ -38,7 +38,7 @@ from edgetl.training.fitting import Fitter
 from edgetl.training.head import build_head, finish_head, probabilities
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
-from edgetl.training.steps import Stage, predict_logits
+from edgetl.training.steps import Stage, compile_prediction, predict_logits
 from edgetl_export.confidence import fit_temperature
 from edgetl_export.progress import Track
 from edgetl_runtime.preprocessing import Preprocessing
@@ -319,9 +319,7 @@ class Learner:
         parts: Parts,
         cut: Cut,
     ) -> Learned:
-        import tensorflow as tf
-
-        predict = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+        predict = compile_prediction(model)
         logits = predict_logits(predict, parts.val)
         temperature = fit_temperature(logits, parts.val.classes)
         predictions = [self._score("val", logits / temperature)]

@@ -5,7 +5,7 @@ or on several.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -69,9 +69,7 @@ class Stepper:
         self._mixing = Augmentation(mixup=stage.recipe.mixup, cutmix=stage.recipe.cutmix)
         # Gradients on CPUs need no XLA, whose compilation takes longer than most heads.
         self._train = tf.function(self._train_everywhere, reduce_retracing=True)
-        self._predict = tf.function(
-            lambda inputs: self._model(inputs, training=False), reduce_retracing=True
-        )
+        self._predict = compile_prediction(self._model)
 
     def step(
         self, inputs: Array, classes: NDArray[np.int64], random: np.random.Generator
@@ -105,8 +103,7 @@ class Stepper:
 
     def set_model(self, values: list[NDArray[Any]]) -> None:
         """Puts values back that `model_values` gave."""
-        for variable, value in zip(self._model.variables, values, strict=True):
-            variable.assign(value)
+        _assign(self._model.variables, values)
 
     def optimizer_values(self) -> list[NDArray[Any]]:
         """Values of all variables of the optimizer, its step counter among them."""
@@ -114,8 +111,7 @@ class Stepper:
 
     def set_optimizer(self, values: list[NDArray[Any]]) -> None:
         """Puts values back that `optimizer_values` gave."""
-        for variable, value in zip(self._optimizer.variables, values, strict=True):
-            variable.assign(value)
+        _assign(self._optimizer.variables, values)
 
     def _fill_up(self, *parts: Array) -> list[Array]:
         """Repeats the first row until each replica has one, with a weight of 0.
@@ -182,6 +178,16 @@ class Stepper:
         return tf.reduce_sum(tf.cast(right & (weights > 0), tf.float32))
 
 
+def compile_prediction(model: "keras.Model") -> Callable[[Any], Any]:
+    """The model as a compiled function of its inputs, as it is when nothing learns."""
+    import tensorflow as tf
+
+    predict: Callable[[Any], Any] = tf.function(
+        lambda inputs: model(inputs, training=False), reduce_retracing=True
+    )
+    return predict
+
+
 def predict_logits(predict: Callable[[Any], Any], source: Source) -> Array:
     """Logits of each example of a part, in order: float32 (examples, classes) or (examples, 1)."""
     rows = source.pick(None, 0)
@@ -206,6 +212,11 @@ def judge(logits: Array, classes: NDArray[np.int64]) -> dict[str, float]:
         "val_calibrated_loss": calibrated,
         "val_accuracy": float((chosen == classes).mean()),
     }
+
+
+def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _value(variable: Any) -> NDArray[Any]:
