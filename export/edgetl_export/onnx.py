@@ -58,8 +58,11 @@ def halve(model: bytes) -> bytes:
         model: What `convert` returns.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     proto = convert_float_to_float16(onnx.load_from_string(model), keep_io_types=True)
+    # It appends the casts at the input after the nodes that read them.
+    OnnxModel(proto).topological_sort()
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString())
 
