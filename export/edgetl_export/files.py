@@ -85,9 +85,7 @@ class FileWriter:
         source = self._as_onnx if reuse and model is self._trained.model else onnx.convert(model)
         match recipe.precision:
             case "int8":
-                return onnx.quantize(
-                    source, calibration, ranges=plan.ranges, per_channel=plan.per_channel
-                )
+                return onnx.quantize(source, calibration, per_channel=plan.per_channel)
             case "float16":
                 return onnx.halve(source)
         return source

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +17,6 @@ from edgetl_runtime.tensors import TensorSpec
 # Opset 17 and IR 8 load in ONNX Runtime since 1.14 and in its web build.
 OPSET = 17
 IR_VERSION = 8
-Ranges = Literal["extremes", "percentile"]
 _INPUT = "image"
 _OUTPUT = "scores"
 _PIXEL_STEP, _PIXEL_ZERO_POINT = "pixel_step", "pixel_zero_point"
@@ -71,7 +70,6 @@ def quantize(
     model: bytes,
     calibration: Sequence[Frame],
     *,
-    ranges: Ranges = "extremes",
     per_channel: bool = True,
 ) -> bytes:
     """Quantizes a float32 ONNX classifier: static QDQ.
@@ -82,19 +80,12 @@ def quantize(
     Args:
         model: What `convert` returns.
         calibration: uint8 (height, width, 3) RGB each.
-        ranges: Of activations: from the least to the largest value seen, or without the 0.001 %
-            that lie farthest out.
         per_channel: A step for each channel of a weight rather than one for all.
 
     Returns:
         An .onnx with input `image` uint8 (1, 3, height, width) RGB.
     """
-    from onnxruntime.quantization import (
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as name:
@@ -110,9 +101,6 @@ def quantize(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=per_channel,
-            calibrate_method=(
-                CalibrationMethod.MinMax if ranges == "extremes" else CalibrationMethod.Percentile
-            ),
             nodes_to_exclude=_softmax_nodes(onnx.load(prepared)),
         )
         proto = onnx.load(target)

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from edgetl_export.onnx import Ranges
 from edgetl_export.recipes import RECIPES, Recipe
 
 
@@ -14,7 +13,6 @@ class Plan(msgspec.Struct, frozen=True):
         repair: What differs from the plain recipe, for people; empty for the plain one.
         refit: Fit the head again on the quantized features.
         photos: Most photos to calibrate with.
-        ranges: Of activations (ONNX).
         per_channel: A step for each channel of a weight (ONNX; LiteRT always does so).
     """
 
@@ -22,7 +20,6 @@ class Plan(msgspec.Struct, frozen=True):
     repair: str = ""
     refit: bool = False
     photos: int = 160
-    ranges: Ranges = "extremes"
     per_channel: bool = True
 
 
@@ -51,7 +48,6 @@ def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]
         add("")
     add(f"{_MORE_PHOTOS} photos to calibrate with", photos=_MORE_PHOTOS)
     if recipe.engine == "onnx":
-        add("ranges without outliers", ranges="percentile")
         add("one step for all channels", per_channel=False)
     else:
         wider = next(one for one in RECIPES if one.name == "litert-int16x8")
