@@ -15,7 +15,6 @@ from edgetl_export.metadata import add_tflite_metadata
 from edgetl_export.refit import PHOTOS, Features, Head, refit, split_at_head, using_head
 from edgetl_export.repair import Plan
 from edgetl_export.trained import Trained
-from edgetl_runtime.bundle import EngineName
 from edgetl_runtime.engine import Engine, default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
@@ -47,7 +46,6 @@ class FileWriter:
         """Nothing is computed yet."""
         self._trained = trained
         self._pictures: list[Frame] = []
-        self._heads: dict[EngineName, Head] = {}
 
     def photos(self, most: int) -> list[Path]:
         """Training photos to calibrate with, the same number of each class.
@@ -109,25 +107,17 @@ class FileWriter:
         return self._pictures[: len(photos)]
 
     def _refitted(self, plan: Plan) -> Head:
-        engine = plan.recipe.engine
-        if engine not in self._heads:
-            extractor, head = split_at_head(self._trained.model)
-            pictures = self._inputs(PHOTOS)
-            plain = msgspec.structs.replace(plan, photos=Plan(plan.recipe).photos)
-            features = self._run(plain, self._convert(extractor, plain), pictures)
-            self._heads[engine] = refit(
-                head, features, self._trained_scores(pictures), seed=self._trained.seed
-            )
-        return self._heads[engine]
+        extractor, head = split_at_head(self._trained.model)
+        pictures = self._inputs(PHOTOS)
+        features = self._run(plan, self._convert(extractor, plan), pictures)
+        return refit(head, features, self._trained_scores, seed=self._trained.seed)
 
     @functools.cached_property
-    def _reference(self) -> Engine:
-        """The trained model on LiteRT: the same scores as Keras, several times faster."""
+    def _trained_scores(self) -> Features:
+        """Of the pictures to refit with; LiteRT gives Keras's scores several times faster."""
         data = litert.convert(self._trained.model, "float32", [])
-        return open_engine("litert", data, litert.describe(data), default_threads())
-
-    def _trained_scores(self, pictures: Sequence[Frame]) -> Features:
-        return np.stack([self._reference.run(picture) for picture in pictures])
+        engine = open_engine("litert", data, litert.describe(data), default_threads())
+        return np.stack([engine.run(picture) for picture in self._inputs(PHOTOS)])
 
     def _run(self, plan: Plan, model: bytes, pictures: Sequence[Frame]) -> Features:
         engine = plan.recipe.engine
