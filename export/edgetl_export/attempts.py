@@ -48,7 +48,7 @@ class Judge:
         Raises:
             FrameError: If a photo cannot be read any more.
         """
-        self._labels, self._gate, self._track = trained.labels, gate, track
+        self._labels, self._gate = trained.labels, gate
         self.truth = np.array([photo.index for photo in trained.validation], np.int64)
         self._inputs = _load(trained.validation, trained.preprocessing, track)
         batches = [
@@ -69,9 +69,7 @@ class Judge:
             EngineError: If the engine fails.
         """
         engine = file.open(default_threads())
-        name = " ".join(filter(None, (file.plan.recipe.name, file.plan.repair)))
-        pictures = self._track(self._inputs, f"scoring {name}", len(self._inputs))
-        scores = np.stack([engine.run(picture) for picture in pictures])
+        scores = np.stack([engine.run(picture) for picture in self._inputs])
         chosen, reference = scores.argmax(axis=1), self.trained.argmax(axis=1)
         verdict = check(
             self._gate, truth=self.truth, trained=reference, exported=chosen, labels=self._labels
