@@ -17,6 +17,7 @@ from edgetl import __version__
 from edgetl.commands.compare import compare
 from edgetl.commands.data import data
 from edgetl.commands.export import export, recipes
+from edgetl.commands.inspect import inspect
 from edgetl.commands.train import train
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, print_table, track
 
@@ -160,6 +161,7 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
 cli.add_command(train)
 cli.add_command(export)
 cli.add_command(recipes)
+cli.add_command(inspect)
 cli.add_command(data)
 cli.add_command(compare)
 
