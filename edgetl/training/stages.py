@@ -34,10 +34,11 @@ from edgetl.training.cross_validation import (
     standardize,
 )
 from edgetl.training.devices import one_device
-from edgetl.training.fitting import Fitter, Stage, predict_logits
+from edgetl.training.fitting import Fitter
 from edgetl.training.head import build_head, finish_head, probabilities
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
+from edgetl.training.steps import Stage, predict_logits
 from edgetl_export.confidence import fit_temperature
 from edgetl_export.progress import Track
 from edgetl_runtime.preprocessing import Preprocessing

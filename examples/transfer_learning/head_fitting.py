@@ -10,10 +10,11 @@ from edgetl.history import StageHistory
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
 from edgetl.training.cross_validation import standardize
-from edgetl.training.fitting import Fitter, Stage
+from edgetl.training.fitting import Fitter
 from edgetl.training.head import build_head, finish_head
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
+from edgetl.training.steps import Stage
 
 if TYPE_CHECKING:
     import keras

@@ -13,10 +13,11 @@ import pytest
 from edgetl.history import StageHistory
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
-from edgetl.training.fitting import Fitter, Stage, judge, predict_logits
+from edgetl.training.fitting import Fitter
 from edgetl.training.head import build_head
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
+from edgetl.training.steps import Stage, judge, predict_logits
 from edgetl_runtime.errors import TrainingError
 
 CLASSES, FEATURES = 3, 6

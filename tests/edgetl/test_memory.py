@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from edgetl.networks.cache import FeatureCache
 from edgetl.training.checkpoint import Checkpoints
-from edgetl.training.fitting import Fitter, Stage
+from edgetl.training.fitting import Fitter
+from edgetl.training.steps import Stage
 from edgetl.training.head import build_head
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.training.recipe import make_recipe
