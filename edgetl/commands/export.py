@@ -38,6 +38,7 @@ _POINTS = click.FloatRange(0, 100)
     type=_POINTS,
     help="Points of recall that one class may lose.",
 )
+@click.option("--max-bytes", type=click.IntRange(1), help="Size that no file may exceed.  [any]")
 @click.option("--no-repair", is_flag=True, help="Do not try to bring back what quantization lost.")
 @click.option("--allow-drop", is_flag=True, help="Write the bundle whatever was lost, and mark it.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
@@ -49,6 +50,7 @@ def export(
     *,
     max_drop: float,
     max_class_drop: float,
+    max_bytes: int | None,
     no_repair: bool,
     allow_drop: bool,
     overwrite: bool,
@@ -71,7 +73,7 @@ def export(
 
     settings = Settings(
         recipes=recipes,
-        gate=Gate(max_drop, max_class_drop),
+        gate=Gate(max_drop, max_class_drop, max_bytes),
         repair=not no_repair,
         allow_drop=allow_drop,
     )

@@ -62,6 +62,10 @@ class Judge:
             ]
         )
 
+    def refuse_size(self, file: ModelFile) -> str:
+        """One sentence if the file is too large, else nothing."""
+        return self._gate.refuse_size(len(file.data))
+
     def judge(self, file: ModelFile) -> Attempt:
         """Runs one file on every photo.
 
@@ -74,6 +78,8 @@ class Judge:
         verdict = check(
             self._gate, truth=self.truth, trained=reference, exported=chosen, labels=self._labels
         )
+        if size := self.refuse_size(file):
+            verdict = Verdict((*verdict.failures, size), verdict.unsure)
         return Attempt(file, scores, self._measure(chosen, reference), verdict)
 
     def _measure(self, chosen: NDArray[Any], reference: NDArray[Any]) -> VariantMetrics:
@@ -102,9 +108,10 @@ def attempt(
         ExportError: If the model cannot be converted.
     """
     attempts: list[Attempt] = []
+    # No repair makes a file smaller.
     for plan in make_plans(recipe, repair=repair, refit=can_refit(model)):
         attempts.append(judge.judge(writer.write(plan)))
-        if attempts[-1].verdict.passed:
+        if attempts[-1].verdict.passed or judge.refuse_size(attempts[-1].file):
             break
     return attempts
 

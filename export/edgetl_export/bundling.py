@@ -155,7 +155,7 @@ def _refuse(out: Path, settings: Settings, attempts: Mapping[str, Sequence[Attem
     return GateError(
         f"no bundle was written, since {reasons} ({repaired}). The best attempts and their "
         f"figures are in {aside}. Leave the recipe out (--recipe), allow more (--max-drop, "
-        "--max-class-drop), or take it as it is (--allow-drop)"
+        "--max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
     )
 
 

@@ -13,15 +13,23 @@ SIGNIFICANCE = 0.05
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """What a file must not exceed, in points (hundredths) of accuracy.
+    """What a file must not exceed.
 
     Attributes:
-        max_drop: Of top-1 over all photos.
-        max_class_drop: Of the recall of one class.
+        max_drop: Of top-1 over all photos, points (hundredths).
+        max_class_drop: Of the recall of one class, points.
+        max_bytes: Of the file; None: any.
     """
 
     max_drop: Points = 1.0
     max_class_drop: Points = 5.0
+    max_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
+
+    def refuse_size(self, size_bytes: int) -> str:
+        """One sentence if a file is too large, else nothing."""
+        if self.max_bytes is None or size_bytes <= self.max_bytes:
+            return ""
+        return f"{size_bytes:,} bytes, allowed are {self.max_bytes:,}"
 
 
 class Verdict(msgspec.Struct, frozen=True):

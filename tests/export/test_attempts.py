@@ -63,6 +63,16 @@ def test_what_passes_plainly_is_not_repaired(tiny_run_folder: Path, tmp_path: Pa
     assert attempt.file.plan.repair == ""
 
 
+def test_a_file_over_its_budget_is_refused_without_repair(
+    tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    settings = Settings(recipes=INT8, gate=Gate(max_drop=20, max_class_drop=50, max_bytes=1000))
+    with pytest.raises(GateError, match="bytes, allowed are 1,000"):
+        export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+    records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
+    assert len(records) == 1
+
+
 def test_an_old_bundle_outlives_a_refusal(
     exploding_run: Path, tiny_run_folder: Path, tmp_path: Path
 ) -> None:

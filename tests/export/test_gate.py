@@ -59,5 +59,12 @@ def test_chance_is_that_of_the_exact_test(lost: int, won: int) -> None:
     assert judge(lost, won, count=40, max_class_drop=5.0).passed == (chance >= 0.05)
 
 
+def test_a_file_over_its_budget_is_refused() -> None:
+    gate = Gate(max_bytes=1000)
+    assert gate.refuse_size(1000) == ""
+    assert gate.refuse_size(1001) == "1,001 bytes, allowed are 1,000"
+    assert Gate().refuse_size(10**9) == ""
+
+
 def test_a_class_without_photos_is_not_judged() -> None:
     assert judge(0, 0, other=0) == Verdict((), ())
