@@ -16,12 +16,13 @@ import click
 from edgetl import __version__
 from edgetl.commands.compare import compare
 from edgetl.commands.data import data
+from edgetl.commands.export import export, recipes
+from edgetl.commands.inspect import inspect
 from edgetl.commands.train import train
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, print_table, track
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
-    from edgetl_runtime.bundle import Bundle
 
 EXIT_GATE = 3
 _MAX_PIXELS = "200000000"
@@ -30,7 +31,7 @@ _MAX_PIXELS = "200000000"
 def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
     _prepare_environment()
-    from edgetl_runtime.errors import EdgetlError
+    from edgetl_runtime.errors import EdgetlError, GateError
 
     try:
         code = cli(standalone_mode=False)
@@ -39,7 +40,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except EdgetlError as error:
         click.echo(f"edgetl: {error}", err=True)
-        sys.exit(1)
+        sys.exit(EXIT_GATE if isinstance(error, GateError) else 1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
         sys.exit(130)
@@ -89,28 +90,6 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
             "flatters; --unseen leaves them out",
             err=True,
         )
-
-
-@cli.command()
-@click.argument("run", type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, help="Folder to write the bundle to.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def export(run: Path, out: Path, *, overwrite: bool, as_json: bool) -> None:
-    """Convert a trained RUN to LiteRT and ONNX files and measure them.
-
-    Example: edgetl export runs/parts --out parts.bundle
-    """
-    load_tensorflow()
-    from edgetl.export import export as run_export
-    from edgetl.run import Run
-
-    bundle = run_export(Run.open(run), out, overwrite=overwrite, track=track)
-    if as_json:
-        print_json(_export_record(bundle))
-        return
-    _print_variants(bundle)
-    click.echo(f"next: edgetl-run classify {out} PHOTO")
 
 
 @cli.command()
@@ -179,6 +158,9 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
 
 
 cli.add_command(train)
+cli.add_command(export)
+cli.add_command(recipes)
+cli.add_command(inspect)
 cli.add_command(data)
 cli.add_command(compare)
 
@@ -201,39 +183,6 @@ def _demo_record(result: "DemoResult") -> dict[str, object]:
             for one in result.variants
         ],
     }
-
-
-def _export_record(bundle: "Bundle") -> dict[str, object]:
-    return {
-        "bundle": str(bundle.path),
-        "variants": [
-            {
-                "name": variant.name,
-                "file": variant.file,
-                "engine": variant.engine,
-                "precision": variant.precision,
-                "bytes": variant.bytes,
-                "top1": variant.metrics.top1,
-                "drop": variant.metrics.drop,
-                "agreement": variant.metrics.agreement,
-            }
-            for variant in bundle.manifest.variants
-        ],
-    }
-
-
-def _print_variants(bundle: "Bundle") -> None:
-    rows = [
-        (
-            variant.file,
-            f"{variant.bytes:,}",
-            f"{variant.metrics.top1:.1%}",
-            f"{100 * variant.metrics.drop:+.1f}",
-            f"{variant.metrics.agreement:.1%}",
-        )
-        for variant in bundle.manifest.variants
-    ]
-    print_table(("file", "bytes", "top-1", "drop (points)", "agreement"), rows)
 
 
 if __name__ == "__main__":

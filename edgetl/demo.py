@@ -92,7 +92,7 @@ def run_demo(folder: Path, *, overwrite: bool = False, track: Track = silent) ->
         draw_data(staging, track)
         (staging / MARKER).write_text("{}\n")
     run = train(folder / "photos", folder / "run", choose_options(), track=track)
-    bundle = export(run, folder / "parts.bundle", track=track)
+    bundle = export(run, folder / "parts.bundle", track=track).bundle
     results = tuple(
         _measure(bundle, variant, folder, track) for variant in bundle.manifest.variants
     )

@@ -4,19 +4,27 @@ from pathlib import Path
 
 from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.run import Run
-from edgetl_export.bundling import Trained, export_bundle
+from edgetl_export.bundling import Exported, Settings, export_bundle
 from edgetl_export.progress import Track, silent
-from edgetl_export.scoring import Labelled
-from edgetl_runtime.bundle import MANIFEST, Bundle
+from edgetl_export.trained import Labelled, Trained
+from edgetl_runtime.bundle import MANIFEST
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.storage import check_replaceable
 
 
-def export(run: Run, out: Path, *, overwrite: bool = False, track: Track = silent) -> Bundle:
+def export(
+    run: Run,
+    out: Path,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> Exported:
     """Exports a trained classifier; see `edgetl_export.bundling.export_bundle`.
 
     Raises:
         ExportError: If photos that training used are gone, or the model cannot be converted.
+        GateError: If a file is worse than the trained model by more than is allowed.
         RunError: If the run's model is not the one that training wrote.
         StorageError: If `out` exists or cannot be written.
     """
@@ -38,7 +46,7 @@ def export(run: Run, out: Path, *, overwrite: bool = False, track: Track = silen
         model_sha256=run.file.model_sha256,
         versions=run.file.versions,
     )
-    return export_bundle(trained, out, overwrite=overwrite, track=track)
+    return export_bundle(trained, out, settings or Settings(), overwrite=overwrite, track=track)
 
 
 def _labelled(manifest: DatasetManifest, split: Split) -> tuple[Labelled, ...]:

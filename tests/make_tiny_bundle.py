@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
+from edgetl_export.scoring import Labelled
 
 from edgetl.drawings import draw_part
 from edgetl_export.bundling import Trained, export_bundle
-from edgetl_export.scoring import Labelled
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing
 

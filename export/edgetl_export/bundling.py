@@ -1,23 +1,22 @@
 """Export: a trained model becomes files, the files are measured, and a bundle is written."""
 
 import datetime
-import functools
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
 
-from edgetl_export import litert, onnx
-from edgetl_export.calibration import choose_photos, load_inputs
-from edgetl_export.metadata import add_tflite_metadata, encode_labels
+from edgetl_export.attempts import Attempt, Judge, attempt, find_best
+from edgetl_export.files import FileWriter
+from edgetl_export.gate import Gate
+from edgetl_export.metadata import encode_labels
 from edgetl_export.progress import Track, silent
-from edgetl_export.recipes import RECIPES, Recipe
-from edgetl_export.scoring import Labelled, Outcome, judge, score
+from edgetl_export.recipes import Recipe, find_recipes
+from edgetl_export.repair import Plan
+from edgetl_export.trained import Trained
 from edgetl_runtime.bundle import (
     FORMAT_VERSION,
     LABELS,
@@ -32,152 +31,137 @@ from edgetl_runtime.bundle import (
     encode_manifest,
     encode_seal,
 )
-from edgetl_runtime.engine import Engine, open_engine
-from edgetl_runtime.errors import ExportError
+from edgetl_runtime.errors import GateError
 from edgetl_runtime.golden import TOLERANCE
 from edgetl_runtime.pictures import decode_picture, read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing, resize
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame, resize
 from edgetl_runtime.storage import check_replaceable, staged_folder
-from edgetl_runtime.tensors import TensorSpec
 
+REJECTED, ATTEMPTS = ".rejected", "attempts.json"
 GOLDEN_FRAMES = 5
 _GOLDEN_SIDE_PX = 320
 
 
-class Trained(msgspec.Struct, frozen=True, eq=False):
-    """All that export needs of a training run.
+class Exported(msgspec.Struct, frozen=True):
+    """What an export did.
 
     Attributes:
-        model: Keras classifier: float32 (batch, height, width, 3) RGB 0..255 -> probabilities.
-        labels: In the order of the output.
-        preprocessing: From frame to input.
-        training: Training photos; calibration draws from these only.
-        validation: Photos that the files are scored on.
-        seed: Of the draw.
-        backbone: Name, for the record.
-        weights_digest: For the record.
-        dataset_digest: For the record.
-        model_sha256: For the record.
-        versions: For the record.
+        bundle: What was written.
+        attempts: By recipe name, in order; the last one is in the bundle.
     """
 
-    model: Any
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    training: tuple[Labelled, ...]
-    validation: tuple[Labelled, ...]
-    seed: int
-    backbone: str
-    weights_digest: str
-    dataset_digest: str
-    model_sha256: str
-    versions: dict[str, str]
+    bundle: Bundle
+    attempts: dict[str, tuple[Attempt, ...]]
 
 
-class _File(msgspec.Struct, frozen=True, eq=False):
-    recipe: Recipe
-    data: bytes
-    tensors: tuple[TensorSpec, TensorSpec]
+class Settings(msgspec.Struct, frozen=True):
+    """How to export.
+
+    Attributes:
+        recipes: Which files; in the order that a device should prefer.
+        gate: How much worse than the trained model a file may be.
+        repair: Try to bring a file back that the gate refuses.
+        allow_drop: Write the bundle all the same, and mark what the gate refused.
+    """
+
+    recipes: tuple[Recipe, ...] = find_recipes(())
+    gate: Gate = Gate()
+    repair: bool = True
+    allow_drop: bool = False
 
 
 def export_bundle(
-    trained: Trained, out: Path, *, overwrite: bool = False, track: Track = silent
-) -> Bundle:
-    """Converts, measures and writes; the folder appears only when all is well.
+    trained: Trained,
+    out: Path,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> Exported:
+    """Converts, measures, repairs and writes; the folder appears only when all is well.
 
     Raises:
         ExportError: If the model cannot be converted or there is nothing to calibrate with.
+        GateError: If a file is worse than allowed; the best attempts lie in `OUT.rejected`.
         FrameError: If a photo cannot be read any more.
         StorageError: If `out` exists or cannot be written.
     """
     check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
-    photos = _calibration_photos(trained)
-    files = _convert(trained, load_inputs(photos, trained.preprocessing), track)
-    engines = {
-        file.recipe.name: open_engine(file.recipe.engine, file.data, file.tensors, threads=1)
-        for file in files
+    writer, judge = FileWriter(trained), Judge(trained, settings.gate, track)
+    attempts = {
+        recipe.name: attempt(recipe, writer, judge, model=trained.model, repair=settings.repair)
+        for recipe in track(settings.recipes, "exporting", len(settings.recipes))
     }
-    outcome = score(trained.model, engines, trained.validation, trained.preprocessing, track)
-    golden = _make_golden(trained, outcome)
+    best = [find_best(tried) for tried in attempts.values()]
+    if not settings.allow_drop and not all(one.verdict.passed for one in best):
+        raise _refuse(out, settings, attempts)
+    # A repair may end in what another recipe wrote.
+    chosen = {one.file.plan.recipe.name: one for one in best}
+    golden = _make_golden(trained, judge.trained)
     with staged_folder(out, marker=MANIFEST, overwrite=overwrite) as folder:
         stored = [_store(folder, f"golden/{n}.png", data) for n, data in enumerate(golden)]
         manifest = BundleManifest(
             format_version=FORMAT_VERSION,
             labels=trained.labels,
             preprocessing=trained.preprocessing,
-            variants=tuple(
-                _store_variant(folder, file, engines, outcome, trained, golden) for file in files
-            ),
+            variants=tuple(_store_variant(folder, one, trained, golden) for one in chosen.values()),
             calibration=Calibration(),
             golden=tuple(stored),
             labels_file=_store(folder, LABELS, encode_labels(trained.labels)),
-            provenance=_provenance(trained, photos),
+            provenance=_provenance(trained, writer.photos(Plan(settings.recipes[0]).photos)),
         )
         data = encode_manifest(manifest)
         (folder / MANIFEST).write_bytes(data)
         (folder / SEAL).write_bytes(encode_seal(data))
         Bundle.open(folder)
-    return Bundle.open(out)
+    return Exported(Bundle.open(out), {name: tuple(tried) for name, tried in attempts.items()})
 
 
-def _calibration_photos(trained: Trained) -> list[Path]:
-    by_class: list[list[Path]] = [[] for _ in trained.labels]
-    for photo in trained.training:
-        by_class[photo.index].append(photo.file)
-    photos = choose_photos(by_class, trained.seed)
-    if not photos:
-        raise ExportError("there are no training photos to calibrate with; train again")
-    return photos
-
-
-def _convert(trained: Trained, calibration: Sequence[Frame], track: Track) -> list[_File]:
-    @functools.cache
-    def convert_to_onnx() -> bytes:
-        return onnx.convert(trained.model)
-
-    def convert(recipe: Recipe) -> bytes:
-        if recipe.engine == "litert":
-            model = litert.convert(trained.model, recipe.precision, calibration)
-            return _with_metadata(trained, model)
-        model = convert_to_onnx()
-        if recipe.precision == "int8":
-            model = onnx.quantize(model, calibration)
-        return _with_onnx_labels(model, trained)
-
-    files = []
-    for recipe in track(RECIPES, "converting", len(RECIPES)):
-        data = convert(recipe)
-        describe = litert.describe if recipe.engine == "litert" else onnx.describe
-        files.append(_File(recipe, data, describe(data)))
-    return files
-
-
-def _with_metadata(trained: Trained, model: bytes) -> bytes:
-    return add_tflite_metadata(
-        model,
-        name=f"edgetl {trained.backbone}",
-        description=f"Classifies a picture as one of {len(trained.labels)} labels.",
-        labels=trained.labels,
-        size_px=(trained.preprocessing.width_px, trained.preprocessing.height_px),
-    )
-
-
-def _with_onnx_labels(model: bytes, trained: Trained) -> bytes:
-    preprocessing = trained.preprocessing
-    return onnx.add_properties(
-        model,
+def describe_attempts(attempts: Mapping[str, Sequence[Attempt]]) -> list[dict[str, object]]:
+    """The table of all attempts, for `--json` and for `attempts.json`."""
+    return [
         {
-            "task": "classify",
-            "names": str(dict(enumerate(trained.labels))),
-            "imgsz": str([preprocessing.height_px, preprocessing.width_px]),
-            "edgetl": json.dumps({"labels": trained.labels, "backbone": trained.backbone}),
-        },
+            "recipe": name,
+            "precision": one.file.plan.recipe.precision,
+            "repair": one.file.plan.repair,
+            "bytes": len(one.file.data),
+            "top1": one.metrics.top1,
+            "drop": one.metrics.drop,
+            "agreement": one.metrics.agreement,
+            "recall": one.metrics.recall,
+            "passed": one.verdict.passed,
+            "failures": one.verdict.failures,
+            "unsure": one.verdict.unsure,
+        }
+        for name, tried in attempts.items()
+        for one in tried
+    ]
+
+
+def _refuse(out: Path, settings: Settings, attempts: Mapping[str, Sequence[Attempt]]) -> GateError:
+    """Keeps the best attempts aside, and says what was wrong with them."""
+    best = {name: find_best(tried) for name, tried in attempts.items()}
+    failed = {name: one for name, one in best.items() if not one.verdict.passed}
+    aside = out.with_name(out.name + REJECTED)
+    with staged_folder(aside, marker=ATTEMPTS, overwrite=True) as folder:
+        for one in best.values():
+            (folder / one.file.plan.recipe.file).write_bytes(one.file.data)
+        (folder / ATTEMPTS).write_bytes(
+            msgspec.json.format(msgspec.json.encode(describe_attempts(attempts)), indent=2)
+        )
+    reasons = "; ".join(f"{name}: {one.verdict.failures[0]}" for name, one in failed.items())
+    repaired = "after all repairs" if settings.repair else "unrepaired"
+    return GateError(
+        f"no bundle was written, since {reasons} ({repaired}). The best attempts and their "
+        f"figures are in {aside}. Leave the recipe out (--recipe), allow more (--max-drop, "
+        "--max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
     )
 
 
-def _make_golden(trained: Trained, outcome: Outcome) -> list[bytes]:
+def _make_golden(trained: Trained, scores: Scores) -> list[bytes]:
     """PNGs of validation photos from unsure to sure, so that a shift of scores shows."""
-    confidence = outcome.trained.max(axis=1)
+    confidence = scores.max(axis=1)
     order = np.argsort(confidence, kind="stable")
     positions = np.linspace(0.1, 0.9, min(GOLDEN_FRAMES, len(order))) * (len(order) - 1)
     chosen = dict.fromkeys(int(order[round(position)]) for position in positions)
@@ -199,17 +183,14 @@ def _store(folder: Path, name: str, data: bytes) -> StoredFile:
 
 
 def _store_variant(
-    folder: Path,
-    file: _File,
-    engines: dict[str, Engine],
-    outcome: Outcome,
-    trained: Trained,
-    golden: Sequence[bytes],
+    folder: Path, chosen: Attempt, trained: Trained, golden: Sequence[bytes]
 ) -> Variant:
-    recipe = file.recipe
-    stored = _store(folder, recipe.file, file.data)
+    plan = chosen.file.plan
+    recipe = plan.recipe
+    stored = _store(folder, recipe.file, chosen.file.data)
+    engine = chosen.file.open()
     frames = [trained.preprocessing.apply(decode_picture(data)) for data in golden]
-    scores = [engines[recipe.name].run(pixels).tolist() for pixels in frames]
+    scores = [engine.run(pixels).tolist() for pixels in frames]
     return Variant(
         file=stored.file,
         sha256=stored.sha256,
@@ -217,11 +198,13 @@ def _store_variant(
         name=recipe.name,
         engine=recipe.engine,
         precision=recipe.precision,
-        input=file.tensors[0],
-        output=file.tensors[1],
-        metrics=judge(outcome, recipe.name, trained.labels),
+        input=chosen.file.tensors[0],
+        output=chosen.file.tensors[1],
+        metrics=chosen.metrics,
         golden_scores=tuple(map(tuple, scores)),
         golden_tolerance=TOLERANCE[recipe.precision],
+        repair=plan.repair,
+        failures=chosen.verdict.failures,
     )
 
 

@@ -8,21 +8,22 @@ import numpy as np
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
 
-PHOTOS = 160
 
+def choose_photos(by_class: Sequence[Sequence[Path]], seed: int, most: int) -> list[Path]:
+    """Draws photos, the same number from each class as far as it has them.
 
-def choose_photos(by_class: Sequence[Sequence[Path]], seed: int) -> list[Path]:
-    """Draws up to 160 photos, the same number from each class as far as it has them.
+    With a larger `most` the photos of a smaller one come first.
 
     Args:
         by_class: The training photos of each class.
         seed: Of the draw.
+        most: So many at most.
     """
     random = np.random.default_rng(seed)
     shuffled = [[photos[n] for n in random.permutation(len(photos))] for photos in by_class]
     longest = max(map(len, shuffled), default=0)
     in_turn = [photos[n] for n in range(longest) for photos in shuffled if n < len(photos)]
-    return in_turn[:PHOTOS]
+    return in_turn[:most]
 
 
 def load_inputs(photos: Sequence[Path], preprocessing: Preprocessing) -> list[Frame]:

@@ -1,4 +1,4 @@
-"""LiteRT files: float32 and full-integer int8."""
+"""LiteRT files: float, full-integer, and what lies between."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 
 from edgetl_export.conversion import convert_to_tflite, freeze
-from edgetl_export.correction import Features, corrected_head
-from edgetl_runtime.engine import default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
@@ -18,40 +16,36 @@ def convert(model: Any, precision: str, calibration: Sequence[Frame]) -> bytes:
 
     Args:
         model: float32 (batch, height, width, 3) RGB 0..255 -> probabilities.
-        precision: `float32` or `int8`.
-        calibration: For int8: uint8 (height, width, 3) RGB each.
+        precision: See `edgetl_export.recipes`.
+        calibration: For int8 and int16x8: uint8 (height, width, 3) RGB each.
 
     Returns:
-        A .tflite: batch 1; input uint8 for int8 and float32 0..255 for float32; probabilities
-        float32.
+        A .tflite: batch 1; input uint8 for int8, else float32 0..255; probabilities float32.
 
     Raises:
         ExportError: If TensorFlow cannot convert it.
     """
-    if precision == "float32":
-        return _convert(model, None)
-    with corrected_head(model, calibration, _quantized_features):
-        return _convert(model, calibration)
-
-
-def _convert(model: Any, calibration: Sequence[Frame] | None) -> bytes:
     import tensorflow as tf
 
     frozen = freeze(model, (1, *model.input_shape[1:]))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
-    if calibration is not None:
+    if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: _samples(calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.float32
+    sets = tf.lite.OpsSet
+    match precision:
+        case "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        case "int8":
+            converter.representative_dataset = lambda: _samples(calibration)
+            converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = tf.uint8
+            converter.inference_output_type = tf.float32
+        case "int16x8":
+            converter.representative_dataset = lambda: _samples(calibration)
+            converter.target_spec.supported_ops = [
+                sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            ]
     return convert_to_tflite(converter)
-
-
-def _quantized_features(extractor: Any, calibration: Sequence[Frame]) -> Features:
-    model = _convert(extractor, calibration)
-    engine = open_engine("litert", model, describe(model), default_threads())
-    return np.stack([engine.run(pixels) for pixels in calibration])
 
 
 def describe(model: bytes) -> tuple[TensorSpec, TensorSpec]:

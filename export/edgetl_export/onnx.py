@@ -1,4 +1,4 @@
-"""ONNX files: float32 and int8 (static QDQ)."""
+"""ONNX files: float32, float16 and int8 (static QDQ)."""
 
 import tempfile
 from collections.abc import Sequence
@@ -50,8 +50,29 @@ def convert(model: Any) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def quantize(model: bytes, calibration: Sequence[Frame]) -> bytes:
-    """Quantizes a float32 ONNX classifier: static QDQ, per-channel weights.
+def halve(model: bytes) -> bytes:
+    """Turns a float32 ONNX classifier into float16; its input and output stay float32.
+
+    Args:
+        model: What `convert` returns.
+    """
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    proto = convert_float_to_float16(onnx.load_from_string(model), keep_io_types=True)
+    # It appends the casts at the input after the nodes that read them.
+    OnnxModel(proto).topological_sort()
+    onnx.checker.check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString())
+
+
+def quantize(
+    model: bytes,
+    calibration: Sequence[Frame],
+    *,
+    per_channel: bool = True,
+) -> bytes:
+    """Quantizes a float32 ONNX classifier: static QDQ.
 
     Activations are uint8 and weights int8: with int8 activations ONNX Runtime is nearly twice
     slower on x86. The softmax stays in float, so that scores keep their resolution.
@@ -59,6 +80,7 @@ def quantize(model: bytes, calibration: Sequence[Frame]) -> bytes:
     Args:
         model: What `convert` returns.
         calibration: uint8 (height, width, 3) RGB each.
+        per_channel: A step for each channel of a weight rather than one for all.
 
     Returns:
         An .onnx with input `image` uint8 (1, 3, height, width) RGB.
@@ -78,7 +100,7 @@ def quantize(model: bytes, calibration: Sequence[Frame]) -> bytes:
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            per_channel=True,
+            per_channel=per_channel,
             nodes_to_exclude=_softmax_nodes(onnx.load(prepared)),
         )
         proto = onnx.load(target)

@@ -1,10 +1,12 @@
 """Recipes: named ways to turn a trained model into a file, as data."""
 
-from typing import Literal
+import difflib
+from collections.abc import Iterable
 
 import msgspec
 
-from edgetl_runtime.bundle import EngineName
+from edgetl_runtime.bundle import EngineName, Precision
+from edgetl_runtime.errors import OptionsError
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -13,11 +15,13 @@ class Recipe(msgspec.Struct, frozen=True):
     Attributes:
         engine: Which engine runs the file.
         precision: Of weights and activations.
+        does: What it does to the model, in one line.
         use_when: One line that helps to choose.
     """
 
     engine: EngineName
-    precision: Literal["float32", "int8"]
+    precision: Precision
+    does: str
     use_when: str
 
     @property
@@ -30,11 +34,69 @@ class Recipe(msgspec.Struct, frozen=True):
         """Name of the file in the bundle."""
         return self.name + (".tflite" if self.engine == "litert" else ".onnx")
 
+    @property
+    def calibrates(self) -> bool:
+        """True if photos must tell the range of each layer."""
+        return self.precision in ("int8", "int16x8")
+
 
 # In the order that a device should prefer.
 RECIPES: tuple[Recipe, ...] = (
-    Recipe("litert", "int8", "a Raspberry Pi or a phone: smallest and fastest"),
-    Recipe("litert", "float32", "the reference, or where int8 loses too much"),
-    Recipe("onnx", "int8", "a board that runs ONNX Runtime already"),
-    Recipe("onnx", "float32", "servers and other tools that read ONNX"),
+    Recipe(
+        "litert",
+        "int8",
+        "weights and activations in 8 bits, uint8 pixels in",
+        "a Raspberry Pi or a phone: smallest and fastest",
+    ),
+    Recipe(
+        "litert",
+        "int16x8",
+        "weights in 8 bits, activations in 16",
+        "where int8 loses too much and bytes matter more than time",
+    ),
+    Recipe(
+        "litert",
+        "dynamic",
+        "weights in 8 bits, activations measured while it runs",
+        "no photos to calibrate with, a quarter of the bytes",
+    ),
+    Recipe(
+        "litert",
+        "float16",
+        "weights in 16 bits, computed in 32",
+        "half the bytes without any loss; a phone's GPU",
+    ),
+    Recipe("litert", "float32", "as it was trained", "the reference, or where int8 loses too much"),
+    Recipe(
+        "onnx",
+        "int8",
+        "weights and activations in 8 bits (static QDQ), uint8 pixels in",
+        "a board that runs ONNX Runtime already",
+    ),
+    Recipe(
+        "onnx",
+        "float16",
+        "weights and activations in 16 bits",
+        "a GPU; a CPU computes it slower than float32",
+    ),
+    Recipe("onnx", "float32", "as it was trained", "servers and other tools that read ONNX"),
 )
+DEFAULT = ("litert-int8", "litert-float32", "onnx-int8", "onnx-float32")
+
+
+def find_recipes(names: Iterable[str]) -> tuple[Recipe, ...]:
+    """Recipes by name (`litert-int8`) or precision (`int8`: of both engines), none twice.
+
+    Returns:
+        In the order that a device should prefer; those of `DEFAULT` if no name is given.
+
+    Raises:
+        OptionsError: If a name is unknown; it suggests the nearest.
+    """
+    wanted = set(names) or set(DEFAULT)
+    known = {recipe.name for recipe in RECIPES} | {recipe.precision for recipe in RECIPES}
+    for name in sorted(wanted - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise OptionsError(f"unknown recipe {name!r}; {hint}`edgetl recipes` lists them all")
+    return tuple(one for one in RECIPES if wanted & {one.name, one.precision})

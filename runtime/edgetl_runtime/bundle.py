@@ -26,6 +26,7 @@ _SEAL_LIMIT_BYTES = 4096
 _EXPORT_AGAIN = "export the bundle again with: edgetl export"
 
 EngineName = Literal["litert", "onnx"]
+Precision = Literal["float32", "float16", "int8", "int16x8", "dynamic"]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -67,7 +68,11 @@ class Variant(StoredFile, frozen=True):
     Attributes:
         name: `<engine>-<precision>`, such as `litert-int8`.
         engine: The engine that runs it.
-        precision: `float32` or `int8`.
+        precision: Of weights and activations; `int16x8` has activations of 16 bits, `dynamic`
+            measures their range while it runs.
+        repair: What brought the file back to the trained model's accuracy; empty if nothing
+            had to.
+        failures: How it is worse than the gate allows; empty unless that was overridden.
         input: The input tensor.
         output: The output tensor: probabilities, float32.
         metrics: Measured on this file.
@@ -77,12 +82,14 @@ class Variant(StoredFile, frozen=True):
 
     name: str
     engine: EngineName
-    precision: Literal["float32", "int8"]
+    precision: Precision
     input: TensorSpec
     output: TensorSpec
     metrics: VariantMetrics
     golden_scores: tuple[tuple[float, ...], ...]
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    repair: str = ""
+    failures: tuple[str, ...] = ()
 
 
 class Calibration(_Strict, frozen=True):

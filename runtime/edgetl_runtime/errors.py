@@ -7,6 +7,7 @@ EdgetlError
 ├── WeightsError     the backbone's weights cannot be had or do not fit
 ├── RunError         a run folder is missing, unfinished or damaged
 ├── ExportError      a trained model cannot be converted
+├── GateError        an exported file is worse than allowed
 ├── StorageError     a file or folder cannot be written
 ├── BundleError      a bundle is damaged, incomplete or of another format
 ├── EngineError      an engine cannot run the model
@@ -44,6 +45,10 @@ class RunError(EdgetlError):
 
 class ExportError(EdgetlError):
     """A trained model cannot be converted."""
+
+
+class GateError(EdgetlError):
+    """An exported file is worse than the gate allows, and no repair helped."""
 
 
 class StorageError(EdgetlError):

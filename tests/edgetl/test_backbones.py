@@ -244,7 +244,7 @@ def test_lenet_trains_from_scratch_and_exports(photos: Path, tmp_path: Path) -> 
 
     options = Options(backbone="lenet", weights="none", training=TrainingOptions(epochs=2))
     train(photos, tmp_path / "run", options)
-    bundle = export(Run.open(tmp_path / "run"), tmp_path / "parts.bundle")
+    bundle = export(Run.open(tmp_path / "run"), tmp_path / "parts.bundle").bundle
     variants = bundle.manifest.variants
     assert {one.engine for one in variants} == {"litert", "onnx"}
     assert all(one.metrics.agreement == 1.0 for one in variants if one.precision == "float32")

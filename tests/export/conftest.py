@@ -1,5 +1,8 @@
 """What the tests of export share: the trained model, inputs, and the exported files."""
 
+import hashlib
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +56,28 @@ def tiny_inputs(photos: Path) -> list[np.ndarray]:
 def tiny_expected(tiny_model: Any, tiny_inputs: list[np.ndarray]) -> np.ndarray:
     """The small classifier's scores of those."""
     return np.asarray(tiny_model.predict_on_batch(np.stack(tiny_inputs).astype(np.float32)))
+
+
+@pytest.fixture(scope="session")
+def exploding_run(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose model says the same as another's, but quantizes badly.
+
+    One channel is a thousand times larger after a layer and as much smaller in the kernel of the
+    next one, so that one step of 8 bits for the whole layer leaves nothing of the others.
+    """
+    from edgetl.run import Run
+
+    folder = Path(shutil.copytree(tiny_run_folder, tmp_path_factory.mktemp("runs") / "exploding"))
+    model: Any = Run.open(folder).load_model()
+    backbone = next(layer for layer in model.layers if hasattr(layer, "layers"))
+    norm, conv = backbone.get_layer("block2_bn"), backbone.get_layer("block3_conv")
+    gamma, beta, *statistics = norm.get_weights()
+    (kernel,) = conv.get_weights()
+    gamma[0], beta[0], kernel[:, :, 0] = gamma[0] * 1000, beta[0] * 1000, kernel[:, :, 0] / 1000
+    norm.set_weights([gamma, beta, *statistics])
+    conv.set_weights([kernel])
+    model.save(folder / "model.keras")
+    record = json.loads((folder / "run.json").read_text())
+    record["model_sha256"] = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl_export.calibration import PHOTOS, choose_photos, load_inputs
+from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(32, 32)
+PHOTOS = 160
 
 
 def name(label: str, count: int) -> list[Path]:
@@ -19,31 +20,36 @@ def name(label: str, count: int) -> list[Path]:
 
 
 def test_classes_are_balanced() -> None:
-    chosen = choose_photos([name("a", 500), name("b", 90), name("c", 60)], seed=0)
+    chosen = choose_photos([name("a", 500), name("b", 90), name("c", 60)], seed=0, most=PHOTOS)
     counts = Counter(photo.parent.name for photo in chosen)
     assert len(chosen) == PHOTOS
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_a_small_class_gives_all_it_has() -> None:
-    chosen = choose_photos([name("a", 500), name("b", 7)], seed=0)
+    chosen = choose_photos([name("a", 500), name("b", 7)], seed=0, most=PHOTOS)
     counts = Counter(photo.parent.name for photo in chosen)
     assert counts == {"a": PHOTOS - 7, "b": 7}
 
 
 def test_no_photo_is_chosen_twice() -> None:
-    chosen = choose_photos([name("a", 30), name("b", 40)], seed=0)
+    chosen = choose_photos([name("a", 30), name("b", 40)], seed=0, most=PHOTOS)
     assert len(set(chosen)) == len(chosen) == 70
 
 
 def test_the_draw_follows_the_seed() -> None:
     photos = [name("a", 300), name("b", 300)]
-    assert choose_photos(photos, seed=1) == choose_photos(photos, seed=1)
-    assert choose_photos(photos, seed=1) != choose_photos(photos, seed=2)
+    assert choose_photos(photos, seed=1, most=PHOTOS) == choose_photos(photos, seed=1, most=PHOTOS)
+    assert choose_photos(photos, seed=1, most=PHOTOS) != choose_photos(photos, seed=2, most=PHOTOS)
+
+
+def test_fewer_photos_are_the_first_of_more() -> None:
+    photos = [name("a", 300), name("b", 300)]
+    assert choose_photos(photos, seed=1, most=500)[:PHOTOS] == choose_photos(photos, 1, PHOTOS)
 
 
 def test_no_photos_are_no_error() -> None:
-    assert choose_photos([[], []], seed=0) == []
+    assert choose_photos([[], []], seed=0, most=PHOTOS) == []
     assert load_inputs([], PREPROCESSING) == []
 
 

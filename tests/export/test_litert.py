@@ -60,6 +60,27 @@ def test_int8_follows_keras(
     np.testing.assert_allclose(found, tiny_expected, atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("precision", "share", "most"),
+    [("float16", 0.6, 0.002), ("dynamic", 0.4, 0.02), ("int16x8", 0.4, 0.01)],
+)
+def test_other_precisions_follow_keras_in_fewer_bytes(
+    tiny_model: Any,
+    tiny_inputs: list[np.ndarray],
+    tiny_expected: np.ndarray,
+    precision: str,
+    share: float,
+    most: float,
+) -> None:
+    data = convert(tiny_model, precision, tiny_inputs)
+    assert len(data) < share * len(convert(tiny_model, "float32", []))
+    entry, _ = describe(data)
+    assert (entry.dtype, entry.shape) == ("float32", (1, 32, 32, 3))
+    interpreter = Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    np.testing.assert_allclose(run(interpreter, np.stack(tiny_inputs)), tiny_expected, atol=most)
+
+
 def test_one_step_of_the_int8_input_is_one_level(bundle: Bundle) -> None:
     (entry,) = open_variant(bundle, "litert-int8").get_input_details()
     scale, zero_point = entry["quantization"]

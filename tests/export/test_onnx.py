@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgetl_export.onnx import IR_VERSION, OPSET, convert, describe, quantize
+from edgetl_export.onnx import IR_VERSION, OPSET, convert, describe, halve, quantize
 from edgetl_runtime.bundle import Bundle
 
 
@@ -53,6 +53,30 @@ def test_int8_follows_keras(
     found = run(session, np.stack(tiny_inputs), np.uint8)
     assert tiny_expected.std(axis=0).max() > 0.03
     np.testing.assert_allclose(found, tiny_expected, atol=0.01)
+
+
+def test_float16_follows_keras_in_half_the_bytes(
+    tiny_model: Any, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
+) -> None:
+    whole = convert(tiny_model)
+    model = halve(whole)
+    assert len(model) < 0.6 * len(whole)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (entry,) = session.get_inputs()
+    assert entry.type == "tensor(float)"
+    found = run(session, np.stack(tiny_inputs), np.float32)
+    np.testing.assert_allclose(found, tiny_expected, atol=0.005)
+
+
+def test_one_step_for_all_channels_follows_keras_too(
+    tiny_model: Any, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
+) -> None:
+    whole = convert(tiny_model)
+    model = quantize(whole, tiny_inputs, per_channel=False)
+    assert model != quantize(whole, tiny_inputs)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    found = run(session, np.stack(tiny_inputs), np.uint8)
+    np.testing.assert_allclose(found, tiny_expected, atol=0.05)
 
 
 def test_opencv_reads_the_float_file(

@@ -1,6 +1,14 @@
-"""The recipes: named, different, and in the order that a device prefers."""
+"""The recipes: named, different, found by name or precision, in the order of preference."""
 
-from edgetl_export.recipes import RECIPES
+import pytest
+
+from edgetl_export.recipes import DEFAULT, RECIPES, find_recipes
+from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.golden import TOLERANCE
+
+
+def names(*wanted: str) -> list[str]:
+    return [recipe.name for recipe in find_recipes(wanted)]
 
 
 def test_names_and_files_are_unique() -> None:
@@ -9,7 +17,7 @@ def test_names_and_files_are_unique() -> None:
 
 
 def test_the_file_tells_engine_and_precision() -> None:
-    assert [recipe.file for recipe in RECIPES] == [
+    assert [recipe.file for recipe in find_recipes(())] == [
         "litert-int8.tflite",
         "litert-float32.tflite",
         "onnx-int8.onnx",
@@ -17,5 +25,25 @@ def test_the_file_tells_engine_and_precision() -> None:
     ]
 
 
-def test_each_recipe_says_when_to_use_it() -> None:
-    assert all(recipe.use_when for recipe in RECIPES)
+def test_each_recipe_says_what_it_does_and_when_to_use_it() -> None:
+    assert all(recipe.does and recipe.use_when for recipe in RECIPES)
+
+
+def test_each_precision_has_a_tolerance() -> None:
+    assert {recipe.precision for recipe in RECIPES} <= set(TOLERANCE)
+
+
+def test_without_names_the_default_ones_are_found() -> None:
+    assert tuple(names()) == DEFAULT
+
+
+def test_a_precision_finds_both_engines_and_a_name_one() -> None:
+    assert names("int8") == ["litert-int8", "onnx-int8"]
+    assert names("onnx-float32", "litert-int8") == ["litert-int8", "onnx-float32"]
+    assert names("int8", "litert-int8") == ["litert-int8", "onnx-int8"]
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("int-8", "int8"), ("litert_int8", "litert-int8")])
+def test_an_unknown_name_gets_a_suggestion(wrong: str, meant: str) -> None:
+    with pytest.raises(OptionsError, match=f"'{wrong}'; did you mean {meant}[?]"):
+        find_recipes([wrong])

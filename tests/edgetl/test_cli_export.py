@@ -1,0 +1,57 @@
+"""`edgetl export`, `recipes` and `inspect` as a user and a machine meet them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgetl_export.recipes import RECIPES
+
+
+def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_recipes_lists_all_and_marks_the_default_ones() -> None:
+    done = edgetl("recipes")
+    assert done.returncode == 0
+    assert all(recipe.use_when.split()[0] in done.stdout for recipe in RECIPES)
+    assert "litert-int8*" in done.stdout
+    records = json.loads(edgetl("recipes", "--json").stdout)["recipes"]
+    assert [one["name"] for one in records] == [recipe.name for recipe in RECIPES]
+
+
+def test_an_unknown_recipe_is_a_usage_error_before_anything_is_read(tmp_path: Path) -> None:
+    done = edgetl("export", tmp_path / "gone", "--out", tmp_path / "b", "--recipe", "int9")
+    assert done.returncode == 2
+    assert "unknown recipe 'int9'; did you mean int8?" in done.stderr
+
+
+def test_inspect_shows_files_labels_and_recall(bundle_folder: Path) -> None:
+    done = edgetl("inspect", bundle_folder)
+    assert done.returncode == 0, done.stderr
+    for part in ("litert-int8.tflite", "bolt, gear, washer", "mobilenet_v2_0.35", "64x64 px"):
+        assert part in done.stdout
+    assert f"edgetl-run verify {bundle_folder}" in done.stdout.splitlines()[-1]
+
+
+def test_inspect_prints_the_manifest_as_json(bundle_folder: Path) -> None:
+    record = json.loads(edgetl("inspect", bundle_folder, "--json").stdout)
+    assert record == json.loads((bundle_folder / "bundle.json").read_text())
+
+
+@pytest.mark.parametrize("damaged", ["litert-int8.tflite", "bundle.json"])
+def test_inspect_refuses_a_damaged_bundle(
+    bundle_folder: Path, tmp_path: Path, damaged: str
+) -> None:
+    folder = Path(shutil.copytree(bundle_folder, tmp_path / "parts.bundle"))
+    with (folder / damaged).open("ab") as file:
+        file.write(b" ")
+    done = edgetl("inspect", folder)
+    assert done.returncode == 1
+    assert damaged in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,95 @@
+"""Attempts: a model that quantizes badly is refused, or brought back; never shipped as it is."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgetl.export import export
+from edgetl.run import Run
+from edgetl_export.bundling import Exported, Settings
+from edgetl_export.gate import Gate
+from edgetl_export.recipes import find_recipes
+from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.errors import GateError
+from edgetl_runtime.golden import verify
+
+INT8 = find_recipes(["litert-int8"])
+# The tiny validation part has few photos: one of them is more than a point.
+STRICT = Gate(max_drop=0.0)
+
+
+def run_export(run: Path, out: Path, **settings: object) -> Exported:
+    return export(Run.open(run), out, Settings(recipes=INT8, gate=STRICT, **settings))  # type: ignore[arg-type]
+
+
+def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match=r"litert-int8: .* points below .* \(unrepaired\)"):
+        run_export(exploding_run, tmp_path / "parts.bundle", repair=False)
+    assert not (tmp_path / "parts.bundle").exists()
+    aside = tmp_path / "parts.bundle.rejected"
+    assert {path.name for path in aside.iterdir()} == {"litert-int8.tflite", "attempts.json"}
+    (record,) = json.loads((aside / "attempts.json").read_text())
+    assert record["drop"] > 0.1
+    assert not record["passed"]
+
+
+def test_the_repair_brings_it_back(exploding_run: Path, tmp_path: Path) -> None:
+    exported = run_export(exploding_run, tmp_path / "parts.bundle")
+    first, *more = exported.attempts["litert-int8"]
+    assert first.metrics.drop > 0.1
+    assert [one.verdict.passed for one in (first, *more)] == [False] * len(more) + [True]
+    (variant,) = exported.bundle.manifest.variants
+    assert variant.metrics.drop <= 0
+    assert variant.repair
+    assert variant.failures == ()
+    assert verify(exported.bundle).ok
+
+
+def test_a_drop_that_is_allowed_is_marked(exploding_run: Path, tmp_path: Path) -> None:
+    run_export(exploding_run, tmp_path / "parts.bundle", repair=False, allow_drop=True)
+    (variant,) = Bundle.open(tmp_path / "parts.bundle").manifest.variants
+    assert "points below the trained model" in variant.failures[0]
+    assert not (tmp_path / "parts.bundle.rejected").exists()
+
+
+def test_what_passes_plainly_is_not_repaired(tiny_run_folder: Path, tmp_path: Path) -> None:
+    settings = Settings(recipes=INT8, gate=Gate(max_drop=20.0, max_class_drop=50.0))
+    exported = export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+    (attempt,) = exported.attempts["litert-int8"]
+    assert attempt.file.plan.repair == ""
+
+
+def test_a_file_over_its_budget_is_refused_without_repair(
+    tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    settings = Settings(recipes=INT8, gate=Gate(max_drop=20, max_class_drop=50, max_bytes=1000))
+    with pytest.raises(GateError, match="bytes, allowed are 1,000"):
+        export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+    records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
+    assert len(records) == 1
+
+
+def test_an_old_bundle_outlives_a_refusal(
+    exploding_run: Path, tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "parts.bundle"
+    export(Run.open(tiny_run_folder), out, Settings(recipes=INT8, allow_drop=True))
+    before = (out / "bundle.json").read_bytes()
+    settings = Settings(recipes=INT8, gate=STRICT, repair=False)
+    with pytest.raises(GateError):
+        export(Run.open(exploding_run), out, settings, overwrite=True)
+    assert (out / "bundle.json").read_bytes() == before
+
+
+def test_the_command_exits_3(exploding_run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgetl.cli", "export", str(exploding_run)]
+    command += ["--out", str(tmp_path / "a.bundle"), "--recipe", "litert-int8", "--no-repair"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    assert "--allow-drop" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "a.bundle").exists()

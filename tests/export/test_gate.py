@@ -1,0 +1,70 @@
+"""The gate: what is too much is refused, what chance explains is only named."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from edgetl_export.gate import Gate, Verdict, check
+
+LABELS = ("bolt", "gear")
+
+
+def judge(lost: int, won: int, count: int = 1000, other: int = 1000, **limits: float) -> Verdict:
+    """A file that loses and wins so many of the first class's photos."""
+    truth = np.repeat([0, 1], [count, other])
+    trained, exported = truth.copy(), truth.copy()
+    exported[:lost] = 1
+    trained[lost : lost + won] = 1
+    return check(Gate(**limits), truth=truth, trained=trained, exported=exported, labels=LABELS)
+
+
+def test_a_file_that_names_the_same_passes() -> None:
+    assert judge(0, 0) == Verdict((), ())
+    assert judge(0, 0).passed
+
+
+@pytest.mark.parametrize(("lost", "passes"), [(19, True), (20, True), (21, False)])
+def test_the_limit_itself_is_allowed(lost: int, passes: bool) -> None:
+    assert judge(lost, 0, max_drop=1.0).passed == passes
+
+
+def test_what_is_won_makes_up_for_what_is_lost() -> None:
+    assert judge(60, 50, max_drop=1.0).passed
+    assert not judge(60, 20, max_drop=1.0).passed
+
+
+def test_the_sentence_names_drop_and_limit() -> None:
+    (sentence,) = judge(50, 0, max_drop=1.0).failures
+    assert sentence == "2.5 points below the trained model, allowed are 1"
+
+
+def test_a_class_that_lost_too_much_is_refused_though_the_whole_did_not() -> None:
+    verdict = judge(7, 0, count=70, max_class_drop=5.0)
+    (sentence,) = verdict.failures
+    assert sentence.startswith("bolt lost 10.0 points of recall on 70 photos (7 lost, 0 won)")
+    assert verdict.unsure == ()
+
+
+def test_a_class_of_few_photos_is_named_but_not_refused() -> None:
+    verdict = judge(2, 0, count=12, max_class_drop=5.0)
+    assert verdict.passed
+    (sentence,) = verdict.unsure
+    assert "bolt lost 16.7 points" in sentence
+    assert "chance explains it (p = 0.25)" in sentence
+
+
+@pytest.mark.parametrize(("lost", "won"), [(4, 0), (5, 0), (8, 1), (7, 1), (12, 4), (9, 4)])
+def test_chance_is_that_of_the_exact_test(lost: int, won: int) -> None:
+    chance = binom.sf(lost - 1, lost + won, 0.5)
+    assert judge(lost, won, count=40, max_class_drop=5.0).passed == (chance >= 0.05)
+
+
+def test_a_file_over_its_budget_is_refused() -> None:
+    gate = Gate(max_bytes=1000)
+    assert gate.refuse_size(1000) == ""
+    assert gate.refuse_size(1001) == "1,001 bytes, allowed are 1,000"
+    assert Gate().refuse_size(10**9) == ""
+
+
+def test_a_class_without_photos_is_not_judged() -> None:
+    assert judge(0, 0, other=0) == Verdict((), ())
