@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from edgetl.dataset.manifest import DatasetManifest, Split
+from edgetl.predictions import Predictions
 from edgetl.run import Run
+from edgetl_export import litert
 from edgetl_export.bundling import Exported, Settings, export_bundle
+from edgetl_export.graph import Graph
 from edgetl_export.progress import Track, silent
-from edgetl_export.trained import Labelled, Trained
+from edgetl_export.trained import Labelled, Part, Trained
 from edgetl_runtime.bundle import MANIFEST
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.storage import check_replaceable
@@ -29,16 +32,29 @@ def export(
         StorageError: If `out` exists or cannot be written.
     """
     check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
+    trained = describe_run(run)
+    return export_bundle(trained, out, settings or Settings(), overwrite=overwrite, track=track)
+
+
+def describe_run(run: Run) -> Trained:
+    """What export needs of a run.
+
+    Raises:
+        ExportError: If photos that training used are gone, or the model cannot be converted.
+        RunError: If the run's model is not the one that training wrote.
+    """
     training = _labelled(run.manifest, "train")
-    validation = _labelled(run.manifest, "val")
-    _check_present(run.manifest.root, (*training, *validation))
+    parts = {one.split: _part(run.manifest, one) for one in run.predictions}
+    scored = [photo for part in parts.values() for photo in part.photos]
+    _check_present(run.manifest.root, (*training, *scored))
     spec = run.spec
-    trained = Trained(
-        model=run.load_model(),
+    return Trained(
+        graph=Graph(litert.convert(run.load_model())).encode(),
         labels=spec.labels,
         preprocessing=spec.preprocessing,
         training=training,
-        validation=validation,
+        validation=parts["val"],
+        test=parts.get("test"),
         seed=spec.seed,
         backbone=spec.backbone,
         weights_digest=spec.weights_digest,
@@ -46,7 +62,14 @@ def export(
         model_sha256=run.file.model_sha256,
         versions=run.file.versions,
     )
-    return export_bundle(trained, out, settings or Settings(), overwrite=overwrite, track=track)
+
+
+def _part(manifest: DatasetManifest, predictions: Predictions) -> Part:
+    root = Path(manifest.root)
+    photos = zip(predictions.paths, predictions.truth, strict=True)
+    return Part(
+        tuple(Labelled(root / path, index) for path, index in photos), predictions.probabilities
+    )
 
 
 def _labelled(manifest: DatasetManifest, split: Split) -> tuple[Labelled, ...]:

@@ -16,7 +16,7 @@ from edgetl_export.metadata import encode_labels
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
 from edgetl_export.repair import Plan
-from edgetl_export.trained import Trained
+from edgetl_export.trained import Part, Trained
 from edgetl_runtime.bundle import (
     FORMAT_VERSION,
     LABELS,
@@ -34,7 +34,6 @@ from edgetl_runtime.bundle import (
 from edgetl_runtime.errors import GateError
 from edgetl_runtime.golden import TOLERANCE
 from edgetl_runtime.pictures import decode_picture, read_picture
-from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame, resize
 from edgetl_runtime.storage import check_replaceable, staged_folder
 
@@ -88,17 +87,17 @@ def export_bundle(
         StorageError: If `out` exists or cannot be written.
     """
     check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
-    writer, judge = FileWriter(trained), Judge(trained, settings.gate, track)
+    writer, judge = FileWriter(trained, track), Judge(trained, settings.gate, track)
     attempts = {
-        recipe.name: attempt(recipe, writer, judge, model=trained.model, repair=settings.repair)
-        for recipe in track(settings.recipes, "exporting", len(settings.recipes))
+        recipe.name: attempt(recipe, writer, judge, repair=settings.repair)
+        for recipe in settings.recipes
     }
     best = [find_best(tried) for tried in attempts.values()]
     if not settings.allow_drop and not all(one.verdict.passed for one in best):
         raise _refuse(out, settings, attempts)
     # A repair may end in what another recipe wrote.
     chosen = {one.file.plan.recipe.name: one for one in best}
-    golden = _make_golden(trained, judge.trained)
+    golden = _make_golden(trained.validation)
     with staged_folder(out, marker=MANIFEST, overwrite=overwrite) as folder:
         stored = [_store(folder, f"golden/{n}.png", data) for n, data in enumerate(golden)]
         manifest = BundleManifest(
@@ -159,13 +158,13 @@ def _refuse(out: Path, settings: Settings, attempts: Mapping[str, Sequence[Attem
     )
 
 
-def _make_golden(trained: Trained, scores: Scores) -> list[bytes]:
+def _make_golden(part: Part) -> list[bytes]:
     """PNGs of validation photos from unsure to sure, so that a shift of scores shows."""
-    confidence = scores.max(axis=1)
+    confidence = part.scores.max(axis=1)
     order = np.argsort(confidence, kind="stable")
     positions = np.linspace(0.1, 0.9, min(GOLDEN_FRAMES, len(order))) * (len(order) - 1)
     chosen = dict.fromkeys(int(order[round(position)]) for position in positions)
-    return [_encode_png(read_picture(trained.validation[index].file)) for index in chosen]
+    return [_encode_png(read_picture(part.photos[index].file)) for index in chosen]
 
 
 def _encode_png(photo: Frame) -> bytes:

@@ -1,10 +1,13 @@
 """Calibration: the photos that tell a quantizer the range of each layer."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from edgetl_export.progress import Track, silent
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
 
@@ -26,11 +29,20 @@ def choose_photos(by_class: Sequence[Sequence[Path]], seed: int, most: int) -> l
     return in_turn[:most]
 
 
-def load_inputs(photos: Sequence[Path], preprocessing: Preprocessing) -> list[Frame]:
-    """Makes the model's inputs, through the device's own preprocessing.
+def load_inputs(
+    photos: Sequence[Path],
+    preprocessing: Preprocessing,
+    description: str,
+    *,
+    track: Track = silent,
+) -> list[Frame]:
+    """Makes the model's inputs, through the device's own preprocessing, on all processors.
 
-    The first picture gets a black and a white pixel, so that the quantizer sees the whole range
-    of levels and one step of the input stays one level exactly.
+    Args:
+        photos: Files.
+        preprocessing: From frame to input.
+        description: Of the work, for the progress bar.
+        track: Shows progress.
 
     Returns:
         uint8 (height, width, 3) RGB each.
@@ -38,8 +50,6 @@ def load_inputs(photos: Sequence[Path], preprocessing: Preprocessing) -> list[Fr
     Raises:
         FrameError: If a photo cannot be read.
     """
-    inputs = [preprocessing.apply(read_picture(photo)) for photo in photos]
-    if inputs:
-        inputs[0] = inputs[0].copy()
-        inputs[0][0, 0], inputs[0][0, 1] = 0, 255
-    return inputs
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        inputs = pool.map(lambda photo: preprocessing.apply(read_picture(photo)), photos)
+        return list(track(inputs, description, len(photos)))

@@ -1,24 +1,33 @@
 """Model files: a plan becomes the bytes of a .tflite or an .onnx."""
 
-import functools
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from edgetl_export import litert, onnx
+from edgetl_export import litert, observation, onnx, sensitivity
 from edgetl_export.calibration import choose_photos, load_inputs
-from edgetl_export.metadata import add_tflite_metadata
-from edgetl_export.refit import PHOTOS, Features, Head, refit, split_at_head, using_head
-from edgetl_export.repair import Plan
+from edgetl_export.correction import correct, round_to_bytes, round_to_halves
+from edgetl_export.equalization import equalize
+from edgetl_export.graph import Graph, Head
+from edgetl_export.progress import Track, silent
+from edgetl_export.refit import refit
+from edgetl_export.repair import PHOTOS, Plan
+from edgetl_export.sensitivity import Sensitivity
 from edgetl_export.trained import Trained
 from edgetl_runtime.engine import Engine, default_threads, open_engine
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
+
+REFIT_PHOTOS = 1500
+_LOOKED_AT = 60
+_ALL = 1.0
+T = TypeVar("T")
 
 
 class ModelFile(msgspec.Struct, frozen=True, eq=False):
@@ -28,24 +37,38 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         plan: What it was written by.
         data: Its bytes.
         tensors: Its input and its output.
+        kept: Names of layers that stayed in float.
     """
 
     plan: Plan
     data: bytes
     tensors: tuple[TensorSpec, TensorSpec]
+    kept: tuple[str, ...] = ()
 
     def open(self, threads: int = 1) -> Engine:
         """The engine that runs it."""
         return open_engine(self.plan.recipe.engine, self.data, self.tensors, threads)
 
+    def run(self, pictures: Sequence[Frame]) -> Scores:
+        """What it puts out for pictures, float32 (pictures, outputs)."""
+        engine = self.open(default_threads())
+        return np.stack([engine.run(picture) for picture in pictures])
+
 
 class FileWriter:
     """Writes the files of one trained model; what several files need is computed once."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: Trained, track: Track = silent) -> None:
         """Nothing is computed yet."""
         self._trained = trained
+        self._track = track
         self._pictures: list[Frame] = []
+        self._known: dict[object, Any] = {}
+
+    @property
+    def can_refit(self) -> bool:
+        """True if the classifier ends in a dense layer and a softmax."""
+        return self._float.head is not None
 
     def photos(self, most: int) -> list[Path]:
         """Training photos to calibrate with, the same number of each class.
@@ -63,86 +86,128 @@ class FileWriter:
         return photos
 
     def write(self, plan: Plan) -> ModelFile:
-        """Converts the model.
+        """Writes a file.
 
         Raises:
             ExportError: If it cannot be converted, or there is nothing to calibrate with.
             FrameError: If a photo cannot be read any more.
         """
-        model = self._trained.model
-        if not plan.refit:
-            return self._describe(plan, self._convert(model, plan))
-        with using_head(model, self._refitted(plan)):
-            return self._describe(plan, self._convert(model, plan, reuse=False))
+        graph = self._prepare(plan)
+        if plan.refit:
+            graph.set_head(self._refit(plan, graph))
+        return self._encode(plan, graph)
 
-    def _convert(self, model: Any, plan: Plan, *, reuse: bool = True) -> bytes:
-        recipe = plan.recipe
-        calibration = self._inputs(plan.photos) if recipe.calibrates else []
-        if recipe.engine == "litert":
-            return litert.convert(model, recipe.precision, calibration)
-        source = self._as_onnx if reuse and model is self._trained.model else onnx.convert(model)
-        match recipe.precision:
-            case "int8":
-                return onnx.quantize(source, calibration, per_channel=plan.per_channel)
-            case "float16":
-                return onnx.halve(source)
-        return source
+    @cached_property
+    def sensitivities(self) -> list[Sensitivity]:
+        """Of the layers, the most sensitive one first; measured on equalized, corrected weights."""
+        graph = self._corrected(round_to_bytes, ())
+        ranges = observation.choose_ranges(graph, self._extremes(PHOTOS))
+        pictures = self.inputs(sensitivity.PHOTOS)
+        return sensitivity.measure(graph, ranges, pictures, track=self._track)
 
-    def _describe(self, plan: Plan, data: bytes) -> ModelFile:
-        if plan.recipe.engine == "litert":
-            data = self._with_metadata(data)
-            return ModelFile(plan, data, litert.describe(data))
-        data = self._with_properties(data)
-        return ModelFile(plan, data, onnx.describe(data))
-
-    @functools.cached_property
-    def _as_onnx(self) -> bytes:
-        return onnx.convert(self._trained.model)
-
-    def _inputs(self, most: int) -> list[Frame]:
-        """The first `most` of the pictures, which are decoded once."""
+    def inputs(self, most: int) -> list[Frame]:
+        """The first `most` of the training pictures, which are decoded once."""
         photos = self.photos(most)
         if len(self._pictures) < len(photos):
-            self._pictures = load_inputs(photos, self._trained.preprocessing)
+            more = photos[len(self._pictures) :]
+            self._pictures += load_inputs(
+                more, self._trained.preprocessing, "reading training photos", track=self._track
+            )
         return self._pictures[: len(photos)]
 
-    def _refitted(self, plan: Plan) -> Head:
-        extractor, head = split_at_head(self._trained.model)
-        pictures = self._inputs(PHOTOS)
-        features = self._run(plan, self._convert(extractor, plan), pictures)
-        return refit(head, features, self._trained_scores, seed=self._trained.seed)
+    @cached_property
+    def _float(self) -> Graph:
+        return Graph(self._trained.graph)
 
-    @functools.cached_property
-    def _trained_scores(self) -> Features:
-        """Of the pictures to refit with; LiteRT gives Keras's scores several times faster."""
-        data = litert.convert(self._trained.model, "float32", [])
-        engine = open_engine("litert", data, litert.describe(data), default_threads())
-        return np.stack([engine.run(picture) for picture in self._inputs(PHOTOS)])
+    def _prepare(self, plan: Plan) -> Graph:
+        """The float graph whose weights are what the plan's file will hold."""
+        match plan.recipe.precision:
+            case "int8" | "mixed" | "dynamic" if plan.per_channel:
+                return self._corrected(round_to_bytes, self._kept(plan))
+            case "float16":
+                return self._corrected(round_to_halves, ())
+            case "float32":
+                return Graph(self._trained.graph)
+        return Graph(self._equalized)
 
-    def _run(self, plan: Plan, model: bytes, pictures: Sequence[Frame]) -> Features:
-        engine = plan.recipe.engine
-        describe = litert.describe if engine == "litert" else onnx.describe
-        opened = open_engine(engine, model, describe(model), default_threads())
-        return np.stack([opened.run(picture) for picture in pictures])
+    def _kept(self, plan: Plan) -> tuple[str, ...]:
+        return tuple(one.name for one in self.sensitivities[: plan.keep]) if plan.keep else ()
 
-    def _with_metadata(self, model: bytes) -> bytes:
-        trained = self._trained
-        return add_tflite_metadata(
-            model,
-            name=f"edgetl {trained.backbone}",
-            description=f"Classifies a picture as one of {len(trained.labels)} labels.",
-            labels=trained.labels,
-            size_px=(trained.preprocessing.width_px, trained.preprocessing.height_px),
+    def _corrected(self, rounding: Any, keep: tuple[str, ...]) -> Graph:
+        graph = Graph(self._equalized)
+        patches = self._once(
+            "patches", lambda: observation.mean_patches(graph, self.inputs(_LOOKED_AT))
+        )
+        correct(graph, patches, rounding, keep=keep)
+        return graph
+
+    @cached_property
+    def _equalized(self) -> bytes:
+        graph = Graph(self._trained.graph)
+        equalize(graph, self.inputs(_LOOKED_AT))
+        return graph.encode()
+
+    def _encode(self, plan: Plan, graph: Graph) -> ModelFile:
+        if plan.recipe.engine == "litert":
+            data = self._encode_litert(plan, graph)
+            return ModelFile(plan, data, litert.describe(data), self._kept(plan))
+        data = self._encode_onnx(plan, graph)
+        return ModelFile(plan, data, onnx.describe(data), self._kept(plan))
+
+    def _encode_litert(self, plan: Plan, graph: Graph) -> bytes:
+        recipe, model = plan.recipe, graph.encode()
+        if recipe.precision == "float32":
+            return model
+        ranges: observation.Ranges = {}
+        if recipe.calibrates:
+            extremes = self._extremes(plan.photos)
+            ranges = observation.choose_ranges(graph, extremes, _share(plan))
+        return litert.quantize(model, recipe.precision, ranges, keep=self._kept(plan))
+
+    def _encode_onnx(self, plan: Plan, graph: Graph) -> bytes:
+        model = onnx.convert(graph.encode())
+        match plan.recipe.precision:
+            case "int8":
+                ready = onnx.prepare(model)
+                extremes = onnx.find_extremes(ready, self.inputs(plan.photos))
+                return onnx.quantize(
+                    ready,
+                    onnx.choose_ranges(extremes, _share(plan)),
+                    per_channel=plan.per_channel,
+                    keep=self._kept(plan),
+                )
+            case "float16":
+                return onnx.halve(model)
+        return model
+
+    def _extremes(self, photos: int) -> dict[str, observation.Extremes]:
+        graph = Graph(self._equalized)
+        return self._once(
+            ("extremes", photos), lambda: observation.find_extremes(graph, self.inputs(photos))
         )
 
-    def _with_properties(self, model: bytes) -> bytes:
-        trained = self._trained
-        return onnx.add_properties(
-            model,
-            {
-                "task": "classify",
-                "names": str(dict(enumerate(trained.labels))),
-                "imgsz": str([trained.preprocessing.height_px, trained.preprocessing.width_px]),
-                "edgetl": json.dumps({"labels": trained.labels, "backbone": trained.backbone}),
-            },
-        )
+    def _refit(self, plan: Plan, graph: Graph) -> Head:
+        """The head for what the plan's file puts out below it."""
+        head = self._float.head
+        if head is None:
+            raise ExportError("this classifier does not end in a dense layer and a softmax")
+        lower = Graph(graph.encode())
+        lower.end_before_head()
+        pictures = self.inputs(REFIT_PHOTOS)
+        return refit(head, self._trained_features, self._encode(plan, lower).run(pictures))
+
+    @cached_property
+    def _trained_features(self) -> Scores:
+        lower = Graph(self._trained.graph)
+        lower.end_before_head()
+        return sensitivity.run(lower.encode(), self.inputs(REFIT_PHOTOS))
+
+    def _once(self, key: object, compute: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = compute()
+        known: T = self._known[key]
+        return known
+
+
+def _share(plan: Plan) -> float:
+    return _ALL if plan.whole_ranges else observation.TYPICAL

@@ -1,26 +1,30 @@
-"""LiteRT files: float, full-integer, and what lies between."""
+"""LiteRT files: the float graph, and what quantization makes of it."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.native import divert_stderr
+from edgetl_runtime.bundle import Precision
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
 
+_UINT8 = 3
+# Kernels of 16-bit activations exist for these on a processor; the rest stays in float.
+_ONLY_8_BITS = ("ADD", "MUL", "MEAN", "CONCATENATION")
 
-def convert(model: Any, precision: str, calibration: Sequence[Frame]) -> bytes:
+
+def convert(model: Any) -> bytes:
     """Converts a Keras classifier.
 
     Args:
         model: float32 (batch, height, width, 3) RGB 0..255 -> probabilities.
-        precision: See `edgetl_export.recipes`.
-        calibration: For int8 and int16x8: uint8 (height, width, 3) RGB each.
 
     Returns:
-        A .tflite: batch 1; input uint8 for int8, else float32 0..255; probabilities float32.
+        A float32 .tflite of batch 1.
 
     Raises:
         ExportError: If TensorFlow cannot convert it.
@@ -28,51 +32,163 @@ def convert(model: Any, precision: str, calibration: Sequence[Frame]) -> bytes:
     import tensorflow as tf
 
     frozen = freeze(model, (1, *model.input_shape[1:]))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    sets = tf.lite.OpsSet
+    return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
+
+
+def quantize(
+    model: bytes,
+    precision: Precision,
+    ranges: Mapping[str, tuple[float, float]],
+    *,
+    keep: Collection[str] = (),
+) -> bytes:
+    """Quantizes a float32 .tflite; the softmax stays in float, so that scores are fine-grained.
+
+    Args:
+        model: Input float32 (1, height, width, 3) RGB 0..255.
+        precision: Any but float32.
+        ranges: For int8, mixed and int16x8: (lowest, highest) of each tensor by its name.
+        keep: Names of operators that stay in float.
+
+    Returns:
+        A .tflite: input uint8 for int8 and mixed, else float32 0..255; probabilities float32.
+
+    Raises:
+        ExportError: If the model has an operator that cannot be quantized.
+    """
+    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer.qtyping import TFLOperationName as Kind
+
+    work = quantizer.Quantizer(model)
     match precision:
         case "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        case "int8":
-            converter.representative_dataset = lambda: _samples(calibration)
-            converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.uint8
-            converter.inference_output_type = tf.float32
+            _store_halves(work)
+        case "dynamic":
+            work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
         case "int16x8":
-            converter.representative_dataset = lambda: _samples(calibration)
-            converter.target_spec.supported_ops = [
-                sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-            ]
-    return convert_to_tflite(converter)
+            work.load_quantization_recipe(recipe.static_wi8_ai16())
+            _leave_kinds(work, ("INPUT", "OUTPUT", "SOFTMAX", *_ONLY_8_BITS))
+        case _:
+            work.load_quantization_recipe(recipe.static_wi8_ai8())
+            _leave_kinds(work, ("INPUT", "OUTPUT", "SOFTMAX"))
+    for name in keep:
+        _leave(work, f"^{re.escape(name)};", Kind.ALL_SUPPORTED)
+    return _run(work, ranges, pixels=precision in ("int8", "mixed"))
+
+
+def quantize_one(model: bytes, name: str, ranges: Mapping[str, tuple[float, float]]) -> bytes:
+    """Quantizes one operator to 8 bits and leaves all others in float, to see what it costs."""
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer.qtyping import TFLOperationName as Kind
+
+    work = quantizer.Quantizer(model)
+    work.add_static_config(f"^{re.escape(name)};", Kind.ALL_SUPPORTED, 8, 8)
+    return _run(work, ranges)
 
 
 def describe(model: bytes) -> tuple[TensorSpec, TensorSpec]:
     """Input and output of a .tflite.
 
     Raises:
-        ExportError: If the input's step is not one level, so that raw pixels would be wrong.
+        ExportError: If it cannot be loaded, has other ends than one picture and one list of
+            scores, or raw pixels would be wrong for its quantized input.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=model)
-    (entry,) = interpreter.get_input_details()
-    (exit_,) = interpreter.get_output_details()
-    scale, zero_point = entry["quantization"]
-    if entry["dtype"] == np.uint8 and (abs(scale - 1.0) > 1e-3 or zero_point != 0):
+    try:
+        interpreter = Interpreter(model_content=model)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(f"LiteRT cannot load this .tflite: {reason}") from error
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1 or len(outputs) != 1:
         raise ExportError(
-            f"the int8 input has step {scale} and zero point {zero_point}, expected 1 and 0; "
-            "calibrate with pictures that hold black and white"
+            f"the .tflite has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 1"
         )
-    return _spec(entry, "nhwc"), _spec(exit_, "nc")
+    scale, zero_point = inputs[0]["quantization"]
+    if inputs[0]["dtype"] == np.uint8 and (abs(scale - 1.0) > 1e-3 or zero_point != 0):
+        raise ExportError(
+            f"the quantized input has step {scale:g} and zero point {zero_point}, expected 1 and "
+            "0, so that pixels go in as they are"
+        )
+    return _spec(inputs[0], "nhwc"), _spec(outputs[0], "nc")
 
 
 def _spec(detail: Any, layout: str) -> TensorSpec:
     shape = tuple(int(n) for n in detail["shape"])
-    return TensorSpec(detail["name"], shape, np.dtype(detail["dtype"]).name, layout)  # type: ignore[arg-type]
+    kind = np.dtype(detail["dtype"]).name
+    if kind not in ("uint8", "float32"):
+        raise ExportError(
+            f"tensor {detail['name']} is {kind}, expected uint8 or float32; "
+            "convert the model again with such an input and output"
+        )
+    return TensorSpec(detail["name"], shape, kind, layout)  # type: ignore[arg-type]
 
 
-def _samples(calibration: Sequence[Frame]) -> Iterator[list[Any]]:
-    for pixels in calibration:
-        yield [pixels[np.newaxis].astype(np.float32)]
+def _run(work: Any, ranges: Mapping[str, tuple[float, float]], *, pixels: bool = False) -> bytes:
+    calibration = {
+        name: {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+        for name, (low, high) in ranges.items()
+    }
+    try:
+        # It shows a progress bar of its own, too short to be read.
+        with divert_stderr():
+            done = work.quantize(
+                calibration or None, enable_progress_report=False, enable_progress_bar=False
+            )
+    except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(f"this model cannot be quantized: {reason}") from error
+    return _pack(done.quantized_model, pixels=pixels)
+
+
+def _leave_kinds(work: Any, kinds: Collection[str]) -> None:
+    from ai_edge_quantizer.qtyping import TFLOperationName as Kind
+
+    for kind in kinds:
+        _leave(work, ".*", Kind(kind))
+
+
+def _leave(work: Any, pattern: str, kind: Any) -> None:
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    work.update_quantization_recipe(pattern, kind, algorithm_key=AlgorithmName.NO_QUANTIZE)
+
+
+def _store_halves(work: Any) -> None:
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    halves = qtyping.OpQuantizationConfig(
+        weight_tensor_config=qtyping.TensorQuantizationConfig(
+            num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+        ),
+        compute_precision=qtyping.ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    for kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        work.update_quantization_recipe(
+            ".*", qtyping.TFLOperationName(kind), halves, AlgorithmName.FLOAT_CASTING
+        )
+
+
+def _pack(model: bytes, *, pixels: bool) -> bytes:
+    """Moves all constants inside the flatbuffer, where every reader finds them.
+
+    Args:
+        model: As the quantizer wrote it.
+        pixels: Make the input uint8: the first operator, which quantizes, takes levels as they are.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    tree: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    if pixels:
+        graph = tree.subgraphs[0]
+        picture = graph.tensors[graph.inputs[0]]
+        picture.type = _UINT8
+        picture.quantization = schema.QuantizationParametersT()
+        picture.quantization.scale = np.array([1.0], np.float32)
+        picture.quantization.zeroPoint = np.array([0], np.int64)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))

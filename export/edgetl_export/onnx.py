@@ -1,7 +1,7 @@
 """ONNX files: float32, float16 and int8 (static QDQ)."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.conversion import freeze
+from edgetl_export.native import divert_stderr
+from edgetl_export.observation import TYPICAL, Extremes, Ranges
+from edgetl_runtime.engine import default_threads
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
@@ -20,34 +22,41 @@ IR_VERSION = 8
 _INPUT = "image"
 _OUTPUT = "scores"
 _PIXEL_STEP, _PIXEL_ZERO_POINT = "pixel_step", "pixel_zero_point"
+_ERRORS_ONLY = 3
 
 
-def convert(model: Any) -> bytes:
-    """Converts a Keras classifier to float32 ONNX.
+def convert(model: bytes) -> bytes:
+    """Converts a float32 .tflite to float32 ONNX.
 
     Args:
-        model: float32 (batch, height, width, 3) RGB 0..255 -> probabilities.
+        model: Input float32 (1, height, width, 3) RGB 0..255.
 
     Returns:
         An .onnx with input `image` float32 (1, 3, height, width) RGB 0..255, which is the
         layout that ONNX Runtime and OpenCV like, and output `scores`.
+
+    Raises:
+        ExportError: If it has an operator that ONNX lacks.
     """
     import tf2onnx
+    from ai_edge_litert.interpreter import Interpreter
 
-    # From the frozen graph: `from_function` makes inputs of constants that layers captured.
-    frozen = freeze(model, (1, *model.input_shape[1:]))
-    (entry,), (exit_,) = frozen.inputs, frozen.outputs
-    proto, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(),
-        input_names=[entry.name],
-        output_names=[exit_.name],
-        opset=OPSET,
-        inputs_as_nchw=[entry.name],
-    )
+    name = Interpreter(model_content=model).get_input_details()[0]["name"]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model.tflite"
+        source.write_bytes(model)
+        try:
+            with divert_stderr():
+                proto, _ = tf2onnx.convert.from_tflite(
+                    str(source), opset=OPSET, inputs_as_nchw=[name]
+                )
+        except (ValueError, KeyError, NotImplementedError, AssertionError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ExportError(f"this model cannot be converted to ONNX: {reason}") from error
     proto.ir_version = IR_VERSION
     _rename_ends(proto)
     onnx.checker.check_model(proto, full_check=True)
-    return bytes(proto.SerializeToString())
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def halve(model: bytes) -> bytes:
@@ -63,14 +72,61 @@ def halve(model: bytes) -> bytes:
     # It appends the casts at the input after the nodes that read them.
     OnnxModel(proto).topological_sort()
     onnx.checker.check_model(proto, full_check=True)
-    return bytes(proto.SerializeToString())
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def prepare(model: bytes) -> bytes:
+    """Folds constants and infers shapes, as quantization wants it."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "a.onnx", Path(folder) / "b.onnx"
+        source.write_bytes(model)
+        with divert_stderr():
+            quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
+        return target.read_bytes()
+
+
+def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes]:
+    """The extremes of every tensor that a node writes, and of the input, by name.
+
+    Args:
+        model: What `prepare` returns.
+        pictures: uint8 (height, width, 3) RGB each.
+    """
+    import onnxruntime
+
+    proto = onnx.load_from_string(model)
+    entry = proto.graph.input[0].name
+    names = [name for node in proto.graph.node for name in node.output if name]
+    del proto.graph.output[:]
+    proto.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = default_threads()
+    options.log_severity_level = _ERRORS_ONLY
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    found = []
+    for picture in pictures:
+        planes = picture.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
+        values = [planes, *session.run(names, {entry: planes})]
+        found.append([(value.min(), value.max()) for value in values])
+    pairs = np.array(found, np.float32)
+    return {
+        name: Extremes(pairs[:, place, 0], pairs[:, place, 1])
+        for place, name in enumerate([entry, *names])
+    }
+
+
+def choose_ranges(extremes: Mapping[str, Extremes], share: float = TYPICAL) -> Ranges:
+    """The range of each tensor; the picture's is 0..255 exactly, so that a step is a level."""
+    entry = next(iter(extremes))
+    return {name: one.span(share) for name, one in extremes.items()} | {entry: (0.0, 255.0)}
 
 
 def quantize(
-    model: bytes,
-    calibration: Sequence[Frame],
-    *,
-    per_channel: bool = True,
+    model: bytes, ranges: Ranges, *, per_channel: bool = True, keep: Collection[str] = ()
 ) -> bytes:
     """Quantizes a float32 ONNX classifier: static QDQ.
 
@@ -78,36 +134,40 @@ def quantize(
     slower on x86. The softmax stays in float, so that scores keep their resolution.
 
     Args:
-        model: What `convert` returns.
-        calibration: uint8 (height, width, 3) RGB each.
+        model: What `prepare` returns.
+        ranges: (lowest, highest) of each tensor by its name.
         per_channel: A step for each channel of a weight rather than one for all.
+        keep: Names of nodes that stay in float.
 
     Returns:
         An .onnx with input `image` uint8 (1, 3, height, width) RGB.
     """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source, prepared, target = (folder / n for n in ("a.onnx", "b.onnx", "c.onnx"))
-        source.write_bytes(model)
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared),
-            str(target),
-            _Reader(calibration),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=per_channel,
-            nodes_to_exclude=_softmax_nodes(onnx.load(prepared)),
-        )
-        proto = onnx.load(target)
-    _take_pixels(proto)
-    proto.ir_version = IR_VERSION
-    onnx.checker.check_model(proto, full_check=True)
-    return bytes(proto.SerializeToString())
+    proto = onnx.load_from_string(model)
+    pairs = {name: tuple(map(np.float32, pair)) for name, pair in ranges.items()}
+    quantizer = QDQQuantizer(
+        proto,
+        per_channel,
+        False,
+        QuantType.QInt8,
+        QuantType.QUInt8,
+        TensorsData(CalibrationMethod.MinMax, pairs),
+        [],
+        [*_softmax_nodes(proto), *keep],
+        [*QLinearOpsRegistry, *QDQRegistry],
+        {},
+    )
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    done = quantizer.model.model
+    _take_pixels(done)
+    done.ir_version = IR_VERSION
+    onnx.checker.check_model(done, full_check=True)
+    return bytes(done.SerializeToString(deterministic=True))
 
 
 def describe(model: bytes) -> tuple[TensorSpec, TensorSpec]:
@@ -120,30 +180,7 @@ def add_properties(model: bytes, properties: dict[str, str]) -> bytes:
     """Adds metadata that other tools read, such as labels (`names`) and input size (`imgsz`)."""
     proto = onnx.load_from_string(model)
     helper.set_model_props(proto, properties)
-    return bytes(proto.SerializeToString())
-
-
-class _Reader:
-    """Feeds calibration pictures to ONNX Runtime's quantizer."""
-
-    def __init__(self, calibration: Sequence[Frame]) -> None:
-        self._pictures = iter(calibration)
-
-    def get_next(self) -> dict[str, Any] | None:
-        """The next picture as float32 (1, 3, height, width), or None at the end."""
-        pixels = next(self._pictures, None)
-        if pixels is None:
-            return None
-        planes = pixels.transpose(2, 0, 1)[np.newaxis]
-        return {_INPUT: np.ascontiguousarray(planes, dtype=np.float32)}
-
-    def __iter__(self) -> "_Reader":
-        return self
-
-    def __next__(self) -> dict[str, Any]:
-        if (batch := self.get_next()) is None:
-            raise StopIteration
-        return batch
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _softmax_nodes(proto: onnx.ModelProto) -> list[str]:
@@ -159,7 +196,7 @@ def _rename_ends(proto: onnx.ModelProto) -> None:
     entry.name, exit_.name = _INPUT, _OUTPUT
 
 
-def _take_pixels(proto: onnx.ModelProto) -> None:
+def _take_pixels(proto: Any) -> None:
     """Makes the input uint8 by removing its QuantizeLinear; one step becomes one level."""
     graph = proto.graph
     quantizers = [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == _INPUT]

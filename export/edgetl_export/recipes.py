@@ -37,7 +37,7 @@ class Recipe(msgspec.Struct, frozen=True):
     @property
     def calibrates(self) -> bool:
         """True if photos must tell the range of each layer."""
-        return self.precision in ("int8", "int16x8")
+        return self.precision in ("int8", "mixed", "int16x8")
 
 
 # In the order that a device should prefer.
@@ -50,9 +50,15 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "litert",
+        "mixed",
+        "int8, but for the layers that lose most by it",
+        "where int8 loses too much: a little slower and larger",
+    ),
+    Recipe(
+        "litert",
         "int16x8",
         "weights in 8 bits, activations in 16",
-        "where int8 loses too much and bytes matter more than time",
+        "where bytes matter and time does not: no fast kernels exist",
     ),
     Recipe(
         "litert",

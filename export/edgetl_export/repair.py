@@ -4,6 +4,8 @@ import msgspec
 
 from edgetl_export.recipes import RECIPES, Recipe
 
+PHOTOS = 160
+
 
 class Plan(msgspec.Struct, frozen=True):
     """One way to carry out a recipe.
@@ -13,17 +15,28 @@ class Plan(msgspec.Struct, frozen=True):
         repair: What differs from the plain recipe, for people; empty for the plain one.
         refit: Fit the head again on the quantized features.
         photos: Most photos to calibrate with.
+        whole_ranges: The ranges hold every value seen, also of the few odd photos.
         per_channel: A step for each channel of a weight (ONNX; LiteRT always does so).
+        keep: So many of the most sensitive layers stay in float.
     """
 
     recipe: Recipe
     repair: str = ""
     refit: bool = False
-    photos: int = 160
+    photos: int = PHOTOS
+    whole_ranges: bool = False
     per_channel: bool = True
+    keep: int = 0
 
 
+KEEP = 4
 _MORE_PHOTOS = 500
+_KEEPS = (1, 2, 4, 8, 16)
+
+
+def is_refit_only(plan: Plan) -> bool:
+    """True for the first repair, which is cheap enough to be tried in any case."""
+    return plan.refit and plan == Plan(plan.recipe, plan.repair, refit=True, keep=plan.keep)
 
 
 def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]:
@@ -34,22 +47,39 @@ def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]
         repair: False: the plain recipe only.
         refit: The model has a head that can be fitted again.
     """
-    plain = Plan(recipe)
-    if not repair or recipe.precision != "int8":
+    plain = Plan(recipe, keep=KEEP if recipe.precision == "mixed" else 0)
+    if not repair or recipe.precision not in ("int8", "mixed", "dynamic"):
         return (plain,)
-    plans = [plain]
     first = "head fitted again" if refit else ""
-
-    def add(words: str, **changes: object) -> None:
+    steps: list[tuple[str, dict[str, object]]] = [("", {})] if refit else []
+    if recipe.precision != "dynamic":
+        more = f"{_MORE_PHOTOS} photos to calibrate with"
+        steps += [(more, {"photos": _MORE_PHOTOS}), ("whole ranges", {"whole_ranges": True})]
+    if recipe.engine == "onnx":
+        steps.append(("one step for all channels", {"per_channel": False}))
+    plans = [plain]
+    for words, changes in steps:
         text = ", ".join(filter(None, (first, words)))
         plans.append(msgspec.structs.replace(plain, repair=text, refit=refit, **changes))
+    return (*plans, *_spare_layers(recipe, first, refit=refit))
 
-    if refit:
-        add("")
-    add(f"{_MORE_PHOTOS} photos to calibrate with", photos=_MORE_PHOTOS)
-    if recipe.engine == "onnx":
-        add("one step for all channels", per_channel=False)
-    else:
-        wider = next(one for one in RECIPES if one.name == "litert-int16x8")
-        plans.append(Plan(wider, repair="activations of 16 bits", photos=_MORE_PHOTOS))
-    return tuple(plans)
+
+def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:
+    """Layers in float, the fewest first; at last 16 bits for what runs between all layers."""
+    if recipe.precision == "dynamic":
+        return []
+    known = {one.name: one for one in RECIPES}
+    mixed = known["litert-mixed"] if recipe.engine == "litert" else recipe
+    plans = [
+        Plan(
+            mixed,
+            repair=", ".join(filter(None, (first, f"{keep} layers in float"))),
+            refit=refit,
+            keep=keep,
+        )
+        for keep in _KEEPS
+        if keep > KEEP or recipe.precision != "mixed"
+    ]
+    if recipe.engine == "litert":
+        plans.append(Plan(known["litert-int16x8"], repair="activations of 16 bits"))
+    return plans

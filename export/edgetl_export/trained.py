@@ -1,10 +1,12 @@
-"""What export needs of a training."""
+"""What export needs of a classifier, whoever trained it."""
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Preprocessing
 
 
@@ -15,15 +17,33 @@ class Labelled(msgspec.Struct, frozen=True):
     index: int
 
 
+class Part(msgspec.Struct, frozen=True, eq=False):
+    """Photos that files are scored on.
+
+    Attributes:
+        photos: The photos.
+        scores: What the trained model says of them, float32 (photos, classes).
+    """
+
+    photos: tuple[Labelled, ...]
+    scores: Scores
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """Index of each photo's label, (photos,)."""
+        return np.array([photo.index for photo in self.photos], np.int64)
+
+
 class Trained(msgspec.Struct, frozen=True, eq=False):
     """A trained classifier and its photos.
 
     Attributes:
-        model: Keras classifier: float32 (batch, height, width, 3) RGB 0..255 -> probabilities.
+        graph: A float32 .tflite: RGB 0..255 float32 (1, height, width, 3) -> probabilities.
         labels: In the order of the output.
         preprocessing: From frame to input.
         training: Training photos; calibration and refit draw from these only.
-        validation: Photos that the files are scored on.
+        validation: Photos that the gate judges by.
+        test: Photos that nothing was chosen by, if there are any.
         seed: Of the draw.
         backbone: Name, for the record.
         weights_digest: For the record.
@@ -32,11 +52,12 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
         versions: For the record.
     """
 
-    model: Any
+    graph: bytes
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     training: tuple[Labelled, ...]
-    validation: tuple[Labelled, ...]
+    validation: Part
+    test: Part | None
     seed: int
     backbone: str
     weights_digest: str

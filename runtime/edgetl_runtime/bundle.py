@@ -26,7 +26,7 @@ _SEAL_LIMIT_BYTES = 4096
 _EXPORT_AGAIN = "export the bundle again with: edgetl export"
 
 EngineName = Literal["litert", "onnx"]
-Precision = Literal["float32", "float16", "int8", "int16x8", "dynamic"]
+Precision = Literal["float32", "float16", "int8", "mixed", "int16x8", "dynamic"]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]

@@ -20,6 +20,7 @@ from edgetl_runtime.prediction import Scores
 
 TOLERANCE: Final = {
     "int8": 0.048,
+    "mixed": 0.048,
     "int16x8": 0.048,
     "dynamic": 0.048,
     "float16": 0.01,

@@ -1,0 +1,128 @@
+"""Observation: what runs through each layer of a float graph when it looks at photos."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl_export.graph import Convolution, Graph, Values
+from edgetl_runtime.engine import default_threads
+from edgetl_runtime.preprocessing import Frame
+
+# Photos between whose extremes the ranges of layers lie, if not all of them count.
+TYPICAL = 0.95
+# Tensor name -> (lowest, highest).
+Ranges = Mapping[str, tuple[float, float]]
+
+
+class Extremes(msgspec.Struct, frozen=True, eq=False):
+    """The lowest and the highest value of one tensor, float32 (photos,) each."""
+
+    lowest: Values
+    highest: Values
+
+    def span(self, share: float) -> tuple[float, float]:
+        """A range that holds all values of about this share of the photos, 0..1.
+
+        One photo in twenty with an outlier would make the steps of all others coarser.
+        """
+        return (
+            float(np.quantile(self.lowest, 1 - share)),
+            float(np.quantile(self.highest, share)),
+        )
+
+
+def watch(model: bytes, pictures: Iterable[Frame]) -> Iterator[Callable[[int], Any]]:
+    """Runs a float .tflite; for each picture yields how to get any tensor by its index.
+
+    Args:
+        model: Input float32 (1, height, width, 3).
+        pictures: uint8 (height, width, 3) RGB each.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with warnings.catch_warnings():
+        # It warns of the memory that every tensor takes; they are wanted here.
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = Interpreter(
+            model_content=model,
+            num_threads=default_threads(),
+            experimental_preserve_all_tensors=True,
+        )
+    interpreter.allocate_tensors()
+    entry = interpreter.get_input_details()[0]["index"]
+    for picture in pictures:
+        interpreter.set_tensor(entry, picture[np.newaxis].astype(np.float32))
+        interpreter.invoke()
+        yield interpreter.get_tensor
+
+
+def find_extremes(graph: Graph, pictures: Sequence[Frame]) -> dict[str, Extremes]:
+    """The extremes of every tensor that an operator writes, and of the input, by name."""
+    tensors = {graph.input: graph.name(graph.input)}
+    tensors |= {one.output: one.name for one in graph.operators}
+    found = [
+        [(value.min(), value.max()) for value in map(get, tensors)]
+        for get in watch(graph.encode(), pictures)
+    ]
+    pairs = np.array(found, np.float32).reshape(-1, len(tensors), 2)
+    return {
+        name: Extremes(pairs[:, place, 0], pairs[:, place, 1])
+        for place, name in enumerate(tensors.values())
+    }
+
+
+def choose_ranges(graph: Graph, extremes: Mapping[str, Extremes], share: float = TYPICAL) -> Ranges:
+    """The range of each tensor; that of the picture is 0..255 exactly, so that a step is a level.
+
+    Args:
+        graph: The graph.
+        extremes: Of its tensors, by name.
+        share: Of the photos that keep all their values.
+    """
+    spans = {name: one.span(share) for name, one in extremes.items()}
+    return spans | {graph.name(graph.input): (0.0, 255.0)}
+
+
+def mean_patches(graph: Graph, pictures: Sequence[Frame]) -> dict[str, NDArray[np.float64]]:
+    """What each convolution sees on average.
+
+    Returns:
+        By name: (kernel height, kernel width, input channels), the mean over pictures and
+        positions, zeros of the padding included.
+    """
+    convolutions = graph.convolutions
+    sums: dict[str, Any] = dict.fromkeys((one.name for one in convolutions), 0.0)
+    for get in watch(graph.encode(), pictures):
+        for one in convolutions:
+            sums[one.name] = sums[one.name] + _mean_patch(one, graph, get(one.inputs[0]))
+    return {name: np.asarray(total) / len(pictures) for name, total in sums.items()}
+
+
+def _mean_patch(one: Convolution, graph: Graph, maps: Values) -> NDArray[np.float64]:
+    height, width = graph.shape(one.kernel)[1:3]
+    rows, columns = graph.shape(one.output)[1:3]
+    if one.same:
+        maps = np.pad(maps, ((0, 0), *_margins(one, maps.shape, graph.shape(one.kernel)), (0, 0)))
+    (down, across), (apart, aside) = one.strides, one.dilations
+    patch = np.empty((height, width, maps.shape[3]))
+    for row in range(height):
+        for column in range(width):
+            top, left = row * apart, column * aside
+            seen = maps[0, top : top + rows * down : down, left : left + columns * across : across]
+            patch[row, column] = seen[:rows, :columns].mean(axis=(0, 1))
+    return patch
+
+
+def _margins(
+    one: Convolution, maps: tuple[int, ...], kernel: tuple[int, ...]
+) -> Iterator[tuple[int, int]]:
+    """Zeros (before, after) along each axis, as TensorFlow's `SAME` has them."""
+    for axis in range(2):
+        length, stride = maps[axis + 1], one.strides[axis]
+        reach = (kernel[axis + 1] - 1) * one.dilations[axis] + 1
+        total = max((-(-length // stride) - 1) * stride + reach - length, 0)
+        yield total // 2, total - total // 2

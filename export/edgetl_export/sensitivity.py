@@ -1,0 +1,83 @@
+"""Sensitivity: what each layer costs when it alone has 8 bits."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl_export import litert
+from edgetl_export.graph import CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, Graph
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.engine import default_threads, open_engine
+from edgetl_runtime.preprocessing import Frame
+
+PHOTOS = 24
+_LEAST = 1e-7
+
+
+class Sensitivity(msgspec.Struct, frozen=True):
+    """One layer.
+
+    Attributes:
+        name: As the float graph has it.
+        divergence: Mean Kullback-Leibler divergence of the scores from those of the float model
+            when this layer alone has 8 bits, nats.
+        parameters: Number of its weights.
+    """
+
+    name: str
+    divergence: float
+    parameters: int
+
+
+def measure(
+    graph: Graph,
+    ranges: Mapping[str, tuple[float, float]],
+    pictures: Sequence[Frame],
+    *,
+    track: Track = silent,
+) -> list[Sensitivity]:
+    """Quantizes the layers that hold weights, one at a time.
+
+    Args:
+        graph: Float.
+        ranges: Of its tensors, by name.
+        pictures: uint8 (height, width, 3) RGB each; `PHOTOS` are enough to rank by.
+        track: Shows progress.
+
+    Returns:
+        The most sensitive layer first.
+    """
+    model = graph.encode()
+    trained = run(model, pictures)
+    weighty = (CONVOLUTION, DEPTHWISE, FULLY_CONNECTED)
+    layers = [one for one in graph.operators if one.kind in weighty]
+    found = [
+        Sensitivity(
+            name=layer.name,
+            divergence=diverge(
+                trained, run(litert.quantize_one(model, layer.name, ranges), pictures)
+            ),
+            parameters=int(np.prod(graph.shape(layer.inputs[1]))),
+        )
+        for layer in track(layers, "measuring sensitivity", len(layers))
+    ]
+    return sorted(found, key=lambda one: -one.divergence)
+
+
+def run(model: bytes, pictures: Sequence[Frame]) -> NDArray[np.float32]:
+    """Scores of a .tflite, float32 (pictures, classes)."""
+    engine = open_engine("litert", model, litert.describe(model), default_threads())
+    return np.stack([engine.run(picture) for picture in pictures])
+
+
+def diverge(wanted: NDArray[np.floating], found: NDArray[np.floating]) -> float:
+    """Mean Kullback-Leibler divergence of `found` from `wanted`, nats.
+
+    Args:
+        wanted: Probabilities, (photos, classes).
+        found: The same.
+    """
+    exact, other = (np.clip(one.astype(np.float64), _LEAST, 1) for one in (wanted, found))
+    return float((exact * np.log(exact / other)).sum(axis=1).mean())
