@@ -77,7 +77,7 @@ def test_the_temperature_of_scores_mends_what_the_device_shows(temperature: floa
     fitted = fit_temperature_of_scores(scores[:2000], classes[:2000])
     after = np.stack([calibrate(one, fitted) for one in scores[2000:]])
     assert measure_calibration_error(scores[2000:], classes[2000:]) > 0.1
-    assert measure_calibration_error(after, classes[2000:]) < 0.03
+    assert measure_calibration_error(after, classes[2000:]) < 0.04
 
 
 def test_a_true_class_that_int8_scores_0_does_not_decide_the_temperature() -> None:
