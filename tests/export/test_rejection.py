@@ -180,3 +180,10 @@ def test_no_photos_are_no_trouble() -> None:
     nothing = measure_rejection(0.5, NONE, firsts(NONE), NONE)
     assert (nothing.false_accept_rate, nothing.false_reject_rate) == (None, None)
     assert choose_threshold(NONE, firsts(NONE), NONE).threshold == 0
+
+
+def test_a_share_of_photos_is_counted_and_not_rounded_down() -> None:
+    # 0.29 * 100 is less than 29 in floats.
+    unknown = with_top(*np.linspace(0.4, 0.7, 100))
+    chosen = choose_threshold(SURE, firsts(SURE), unknown, false_accept_rate=0.29)
+    assert chosen.false_accept_rate == 0.29
