@@ -51,9 +51,10 @@ def main() -> None:
     options = parser.parse_args()
     data = test_data()
     with tempfile.TemporaryDirectory() as folder:
-        bundle = options.bundle or export(data, Path(folder), options.run)
+        variants = options.variants.split(",")
+        bundle = options.bundle or export(data, Path(folder), options.run, variants)
         manifest = find_photos(data, bundle)
-        for variant in options.variants.split(","):
+        for variant in variants:
             classifier = Classifier.open(bundle, variant=variant)
             record = {"variant": variant} | measure(classifier, manifest, data, options)
             if options.json:
@@ -62,12 +63,15 @@ def main() -> None:
                 show(record)
 
 
-def export(data: Path, folder: Path, run: Path | None) -> Path:
+def export(data: Path, folder: Path, run: Path | None, variants: list[str]) -> Path:
     """A bundle of the run, or of one trained for this, in processes of their own."""
     environment = os.environ | {"EDGETL_WEIGHTS_DIR": str(data / "weights")}
     environment.setdefault("EDGETL_CACHE", str(folder / "cache"))
     bundle = folder / "bundle"
-    commands = [["export", str(run or folder / "run"), "--out", str(bundle)]]
+    recipes = [word for variant in variants for word in ("--recipe", variant)]
+    commands = [
+        ["export", str(run or folder / "run"), "--out", str(bundle), "--allow-drop", *recipes]
+    ]
     if run is None:
         commands.insert(0, ["train", str(data / "trashnet"), "--out", str(folder / "run")])
     for command in commands:
