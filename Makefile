@@ -22,6 +22,7 @@ bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs E
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/device.py
+	$(BIN)/python benchmarks/rejection.py
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

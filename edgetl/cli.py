@@ -90,6 +90,12 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
             "flatters; --unseen leaves them out",
             err=True,
         )
+    if result.unknown:
+        click.echo(
+            f"edgetl: {result.unknown} photos in {data}/_unknown_ have no class and were not "
+            "scored",
+            err=True,
+        )
 
 
 @cli.command()

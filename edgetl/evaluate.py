@@ -30,11 +30,13 @@ class Evaluation(msgspec.Struct, frozen=True):
         trained_on: Photos of the run's training part among them; None for a bundle, which
             does not list its photos.
         skipped: Files that were no usable photos.
+        unknown: Photos of other things, from `_unknown_`; they are not scored.
     """
 
     metrics: Metrics
     trained_on: int | None
     skipped: int
+    unknown: int
 
 
 def evaluate(
@@ -80,6 +82,7 @@ def evaluate(
         measure(labels, truth, predicted),
         sum(example.sha256 in learned for example in examples) if run else None,
         len(manifest.skipped),
+        len(manifest.unknown),
     )
 
 

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-RELIABILITY_BINS = 15
+from edgetl_export.confidence import RELIABILITY_BINS, assign_bins, sum_gaps
+
 _DRAWS = 200
 # Keras's own floor for probabilities, so that one score of 0 does not make the mean infinite.
 _LEAST_PROBABILITY = 1e-7
@@ -168,15 +169,15 @@ def measure_reliability(scores: NDArray[np.float32], truth: NDArray[np.int64]) -
     total = len(truth)
     top = scores.max(axis=1, initial=0.0).astype(np.float64)
     hits = scores.argmax(axis=1) == truth if total else np.zeros(0, np.bool_)
-    numbers = np.clip(np.ceil(top * RELIABILITY_BINS).astype(int) - 1, 0, RELIABILITY_BINS - 1)
+    numbers = assign_bins(top)
     bins = tuple(
         _measure_bin(number, top[numbers == number], hits[numbers == number])
         for number in range(RELIABILITY_BINS)
     )
     return Reliability(
         bins=bins,
-        expected_calibration_error=_calibration_error(top, hits, numbers),
-        chance_error=_draw_chance_error(top, numbers),
+        expected_calibration_error=sum_gaps(top, hits),
+        chance_error=_draw_chance_error(top),
         confidence=float(top.sum()) / max(total, 1),
         accuracy=int(hits.sum()) / max(total, 1),
         noise=1.96 * math.sqrt(float((top * (1 - top)).clip(0).sum())) / max(total, 1),
@@ -195,19 +196,9 @@ def measure_loss(scores: NDArray[np.float32], truth: NDArray[np.int64]) -> float
     return float(-np.log(of_truth.clip(_LEAST_PROBABILITY)).sum()) / max(len(truth), 1)
 
 
-def _calibration_error(
-    top: NDArray[np.float64], hits: NDArray[np.bool_], numbers: NDArray[np.int64]
-) -> float:
-    # A bin's distance times its photos is the distance of the two sums.
-    gaps = np.bincount(numbers, top - hits, RELIABILITY_BINS)
-    return float(np.abs(gaps).sum()) / max(len(top), 1)
-
-
-def _draw_chance_error(top: NDArray[np.float64], numbers: NDArray[np.int64]) -> float:
+def _draw_chance_error(top: NDArray[np.float64]) -> float:
     random = np.random.default_rng(0)
-    errors = [
-        _calibration_error(top, random.random(len(top)) < top, numbers) for _ in range(_DRAWS)
-    ]
+    errors = [sum_gaps(top, random.random(len(top)) < top) for _ in range(_DRAWS)]
     return float(np.quantile(errors, 0.95))
 
 

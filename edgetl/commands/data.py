@@ -131,7 +131,8 @@ def check(
     """Look for what spoils a data set: wrong labels, copies, leaks, unreadable files and more.
 
     DATA is CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl file of
-    path,label[,split]. Nothing of it is changed. Writes a page with the photos in question.
+    path,label[,split]. A folder _unknown_ beside the classes holds photos of other things.
+    Nothing of it is changed. Writes a page with the photos in question.
 
     Example: edgetl data check photos
     """
@@ -173,6 +174,8 @@ def _print_check(report: "DataReport", out: Path) -> None:
             rows.append(("", "", "", f"... and {len(issues) - _ROWS_A_KIND} more on the page"))
     if rows:
         print_table(("finding", "sure", "photo or class", "what"), rows)
-    click.echo(f"{report.photos} photos, {report.skipped} left out: {', '.join(summary) or 'fine'}")
+    other = f", {report.unknown} of other things" if report.unknown else ""
+    found = ", ".join(summary) or "fine"
+    click.echo(f"{report.photos} photos{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")

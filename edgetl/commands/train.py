@@ -49,7 +49,8 @@ def train(
     """Train a classifier on the photos in DATA.
 
     DATA is a folder, CLASS/photo.jpg or {train,val,test}/CLASS/photo.jpg, or a CSV or JSONL
-    file of path,label. Go on after an interruption: edgetl train --resume RUN
+    file of path,label. A folder _unknown_ beside the classes holds photos of other things, on
+    which nothing is trained. Go on after an interruption: edgetl train --resume RUN
 
     Example: edgetl train photos --out runs/parts
     """
@@ -179,6 +180,7 @@ def _record(run: "Run") -> dict[str, object]:
         "cached": run.file.cached,
         "computed": run.file.computed,
         "skipped": run.manifest.skipped,
+        "unknown": len(run.manifest.unknown),
         "report": str(run.report),
     }
 
@@ -196,6 +198,8 @@ def _report(run: "Run") -> None:
         figures.append(f"test top-1 {test:.1%}")
     figures.append(f"trained: {run.spec.describe_cut()}")
     figures.append(f"{run.file.computed} photos computed, {run.file.cached} from the cache")
+    if unknown := len(run.manifest.unknown):
+        figures.append(f"{unknown} photos of other things kept for the reject threshold")
     figures.append(f"{run.file.seconds['total']:.1f} s")
     click.echo("; ".join(figures))
     _note_futile(run)

@@ -16,6 +16,8 @@ SPLIT_NAMES: dict[str, Split] = {
     "validation": "val",
     "test": "test",
 }
+# Photos of other things than the classes: they choose and measure the reject threshold.
+UNKNOWN = "_unknown_"
 EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl of path,label"
 
 
@@ -34,17 +36,21 @@ class Listing(msgspec.Struct, frozen=True):
         root: Absolute; every path lies in it.
         labels: Sorted; classes without a file are among them.
         files: In the order in which they were found.
+        unknown: Files of `_unknown_`, which is no class, in the same order.
         repeated: Paths that a table names again, and why that row is not used.
     """
 
     root: Path
     labels: tuple[str, ...]
     files: list[Listed]
+    unknown: list[Listed] = []
     repeated: list[tuple[Path, str]] = []
 
 
 def list_folder(root: Path) -> Listing:
     """Lists `CLASS/...` or `{train,val,test}/CLASS/...`; sub-folders of a class are read, too.
+
+    A folder `_unknown_` beside class folders, or beside `train`, holds photos of other things.
 
     Raises:
         DatasetError: If a folder is unreadable, or there are no class folders.
@@ -55,7 +61,15 @@ def list_folder(root: Path) -> Listing:
     for split, folder in split_folders(root):
         labels |= {check_label(entry.name, str(entry)) for entry in _class_folders(folder)}
         files += [Listed(path, label, split) for label, path in class_files(folder)]
-    return Listing(root, tuple(sorted(labels)), files)
+    return Listing(root, tuple(sorted(labels)), files, _list_unknown(root))
+
+
+def _list_unknown(root: Path) -> list[Listed]:
+    holders = dict.fromkeys([root, *(folder for _, folder in split_folders(root))])
+    folders = [holder / UNKNOWN for holder in holders]
+    return [
+        Listed(path, UNKNOWN) for folder in folders if folder.is_dir() for path in _files(folder)
+    ]
 
 
 def check_label(label: str, where: str) -> str:
@@ -74,7 +88,7 @@ def check_label(label: str, where: str) -> str:
 
 def split_folders(root: Path) -> list[tuple[Split | None, Path]]:
     """The folders that hold class folders, with the part that each names."""
-    folders = _subfolders(root)
+    folders = _without_unknown(_subfolders(root))
     named = {folder.name.lower() for folder in folders}
     if "train" in named and named <= SPLIT_NAMES.keys():
         return [(SPLIT_NAMES[folder.name.lower()], folder) for folder in folders]
@@ -87,9 +101,13 @@ def class_files(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    if classes := _subfolders(folder):
+    if classes := _without_unknown(_subfolders(folder)):
         return classes
     raise DatasetError(f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg")
+
+
+def _without_unknown(folders: list[Path]) -> list[Path]:
+    return [folder for folder in folders if folder.name != UNKNOWN]
 
 
 def _subfolders(folder: Path) -> list[Path]:

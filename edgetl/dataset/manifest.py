@@ -8,13 +8,13 @@ import msgspec
 
 from edgetl.dataset.listing import EXPECTED
 from edgetl.dataset.listing import Split as Split
-from edgetl.dataset.scanning import IN_TRAIN, Photo, Scanned, scan_photos
-from edgetl.dataset.splitting import Placed, choose_parts
+from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
+from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 
-# 2: an example has a group.
-FORMAT_VERSION = 2
+# 2: an example has a group. 3: photos of other things are listed.
+FORMAT_VERSION = 3
 MIN_PHOTOS_A_CLASS = 3
 
 
@@ -36,6 +36,21 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: str
 
 
+class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One photo of something that is no class.
+
+    Attributes:
+        path: Relative to the data folder, with forward slashes.
+        sha256: Of its bytes.
+        half: `choose`: the reject threshold is chosen by it; `measure`: it tells how well that
+            threshold does.
+    """
+
+    path: str
+    sha256: str
+    half: Half
+
+
 class Skipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file that is not used, and why."""
 
@@ -54,6 +69,8 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             do not put them elsewhere (see `leaks`).
         skipped: Sorted by path.
         seed: Chose the parts.
+        unknown: Photos of other things, from `_unknown_`; sorted by path. Nothing is trained on
+            them.
     """
 
     format_version: int
@@ -62,15 +79,23 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     examples: tuple[Example, ...]
     skipped: tuple[Skipped, ...]
     seed: int
+    unknown: tuple[Unknown, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 over labels and examples; equal for equal photos wherever they lie."""
+        """SHA-256 over labels and examples; equal for equal photos wherever they lie.
+
+        Photos of other things do not count: what is trained does not depend on them.
+        """
         return hashlib.sha256(msgspec.json.encode((self.labels, self.examples))).hexdigest()
 
     def part(self, *splits: Split) -> tuple[Example, ...]:
         """The examples of the given parts, in order."""
         return tuple(example for example in self.examples if example.split in splits)
+
+    def unknown_files(self, half: Half) -> tuple[Path, ...]:
+        """Where the photos of other things lie that choose, or measure, the reject threshold."""
+        return tuple(Path(self.root) / one.path for one in self.unknown if one.half == half)
 
     def leaks(self) -> tuple[Example, ...]:
         """Examples of `val` and `test` that have a near-duplicate in `train`, in order.
@@ -108,6 +133,7 @@ def scan(
     Args:
         data: A folder, `CLASS/photo.jpg` or `{train,val,test}/CLASS/photo.jpg` (sub-folders of
             a class are read, too), or a CSV or JSONL file of path, label and split; see `tables`.
+            A folder or label `_unknown_` is no class but holds photos of other things.
         val_fraction: Share for validation, where the data does not say, above 0 and below 1.
         test_fraction: Share for testing, from 0.
         seed: Another seed gives other parts.
@@ -170,6 +196,7 @@ def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManif
     ]
     skipped = [Skipped(photo.path, photo.verdict.reason or "") for photo in scanned.faulty]
     skipped += [Skipped(photo.path, IN_TRAIN) for photo in scanned.leaks]
+    skipped += [Skipped(photo.path, IN_CLASS) for photo in scanned.misplaced]
     skipped += [Skipped(path, why) for path, why in scanned.repeated]
     return DatasetManifest(
         FORMAT_VERSION,
@@ -178,7 +205,18 @@ def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManif
         tuple(sorted(examples, key=lambda one: one.path)),
         tuple(sorted(skipped, key=lambda one: (one.path, one.reason))),
         seed,
+        _list_unknown(scanned, seed),
     )
+
+
+def _list_unknown(scanned: Scanned, seed: int) -> tuple[Unknown, ...]:
+    halves = halve((photo.verdict.sha256 for photo in scanned.unknown), seed)
+    listed = [
+        Unknown(photo.path, sha, halves[sha])
+        for photo in scanned.unknown
+        if (sha := photo.verdict.sha256)
+    ]
+    return tuple(sorted(listed, key=lambda one: one.path))
 
 
 def _check_not_empty(scanned: Scanned) -> None:

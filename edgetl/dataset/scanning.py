@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import Link, find_links, group
-from edgetl.dataset.listing import Listed, Listing, Split
+from edgetl.dataset.listing import UNKNOWN, Listed, Listing, Split
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
 
 IN_TRAIN = "the same picture is in train"
+IN_CLASS = "the same picture is in a class"
 
 
 class Photo(msgspec.Struct, frozen=True, eq=False):
@@ -34,6 +35,8 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
         usable: Whole photos.
         faulty: Files that are none; `verdict.reason` says why.
         leaks: Whole photos of `val` and `test` whose very bytes are in `train`, too.
+        unknown: Whole photos of other things.
+        misplaced: Whole photos of `_unknown_` whose very bytes are in a class, too.
         repeated: Paths that a table names again, and why that row is not used.
         groups: SHA-256 -> name of the near-duplicate group, its smallest SHA-256.
         hashes: SHA-256 of each content, sorted; what `links` counts in.
@@ -45,6 +48,8 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
     usable: list[Photo]
     faulty: list[Photo]
     leaks: list[Photo]
+    unknown: list[Photo]
+    misplaced: list[Photo]
     repeated: list[tuple[str, str]]
     groups: dict[str, str]
     hashes: list[str]
@@ -59,7 +64,9 @@ def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
     """
     listing = list_data(data)
     photos = _verify(listing, track)
-    readable = [photo for photo in photos if photo.verdict.reason is None]
+    whole = [photo for photo in photos if photo.verdict.reason is None]
+    readable = [photo for photo in whole if photo.label != UNKNOWN]
+    unknown = [photo for photo in whole if photo.label == UNKNOWN]
     in_train = {photo.verdict.sha256 for photo in readable if photo.split == "train"}
 
     def leaks(photo: Photo) -> bool:
@@ -74,6 +81,8 @@ def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
         usable=[photo for photo in readable if not leaks(photo)],
         faulty=[photo for photo in photos if photo.verdict.reason is not None],
         leaks=[photo for photo in readable if leaks(photo)],
+        unknown=[photo for photo in unknown if photo.verdict.sha256 not in gists],
+        misplaced=[photo for photo in unknown if photo.verdict.sha256 in gists],
         repeated=[(_relative(path, listing.root), why) for path, why in listing.repeated],
         groups=dict(zip(hashes, names, strict=True)),
         hashes=hashes,
@@ -89,7 +98,7 @@ def _link(gists: dict[str, Gist | None], track: Track) -> tuple[list[str], list[
 
 
 def _verify(listing: Listing, track: Track) -> list[Photo]:
-    files = listing.files
+    files = [*listing.files, *listing.unknown]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         verdicts = pool.map(verify_file, [listed.path for listed in files])
         tracked = track(zip(files, verdicts, strict=True), "verifying photos", len(files))

@@ -2,11 +2,14 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
-from edgetl.dataset.listing import Split
+from edgetl.dataset.listing import UNKNOWN, Split
+
+Half = Literal["choose", "measure"]
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -46,6 +49,17 @@ def choose_parts(
         chosen[members[photo.sha256]] if id(photo) in is_free else photo.split or "train"
         for photo in photos
     ]
+
+
+def halve(contents: Iterable[str], seed: int) -> dict[str, Half]:
+    """Divides photos of other things by content, as `choose_parts` does those of a class.
+
+    Returns:
+        SHA-256 -> what the photo does to the reject threshold; neither half is empty where there
+        are two contents, and a single one chooses.
+    """
+    parts = _split({UNKNOWN: set(contents)}, 0.5, 0.0, seed)
+    return {sha: "choose" if part == "val" else "measure" for sha, part in parts.items()}
 
 
 def _choose_members(photos: Sequence[Placed], wanted: int) -> dict[str, str]:

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.dataset.listing import EXPECTED, SPLIT_NAMES, Listed, Listing, check_label, list_folder
+from edgetl.dataset.listing import (
+    EXPECTED,
+    SPLIT_NAMES,
+    UNKNOWN,
+    Listed,
+    Listing,
+    check_label,
+    list_folder,
+)
 from edgetl_runtime.errors import DatasetError
 
 SUFFIXES = (".csv", ".jsonl")
@@ -45,7 +53,8 @@ def list_table(file: Path) -> Listing:
 
     A CSV has a header line with `path`, `label` and, if wanted, `split`; it may be separated by
     commas, semicolons or tabs. JSONL has one object with these keys a line. Other columns are
-    left alone. A row without a split is put into one like a photo of a plain folder.
+    left alone. A row without a split is put into one like a photo of a plain folder. The label
+    `_unknown_` is no class but marks photos of other things; their split does not count.
 
     Raises:
         DatasetError: If the table cannot be used; the message names file, line and remedy.
@@ -68,11 +77,14 @@ def list_table(file: Path) -> Listing:
                 f"{earlier}; keep one of the two"
             )
         repeated.append((listed.path, f"listed again in line {line}"))
-    if not files:
-        raise DatasetError(f"{file} lists no photos; expected one row of path,label a photo")
-    labels = {listed.label for _, listed in files.values()}
-    listed_files = [one for _, one in files.values()]
-    return Listing(base.resolve(), tuple(sorted(labels)), listed_files, repeated)
+    known = [one for _, one in files.values() if one.label != UNKNOWN]
+    unknown = [one for _, one in files.values() if one.label == UNKNOWN]
+    if not known:
+        raise DatasetError(
+            f"{file} lists no photos of a class; expected one row of path,label a photo"
+        )
+    labels = tuple(sorted({listed.label for listed in known}))
+    return Listing(base.resolve(), labels, known, unknown, repeated)
 
 
 def _read(file: Path) -> str:

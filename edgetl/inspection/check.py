@@ -74,7 +74,8 @@ class DataReport(msgspec.Struct, frozen=True):
     Attributes:
         data: What was checked.
         root: The folder that paths are relative to.
-        photos: Usable ones.
+        photos: Usable ones of a class.
+        unknown: Usable ones of other things, from `_unknown_`.
         skipped: Files that training would leave out.
         classes: Sorted by label.
         issues: The worst kind first; see `inspection.Issue`.
@@ -87,6 +88,7 @@ class DataReport(msgspec.Struct, frozen=True):
     data: str
     root: str
     photos: int
+    unknown: int
     skipped: int
     classes: tuple[ClassCount, ...]
     issues: tuple[Issue, ...]
@@ -133,6 +135,7 @@ def check_data(
         data=str(data),
         root=manifest.root,
         photos=len(manifest.examples),
+        unknown=len(manifest.unknown),
         skipped=len(manifest.skipped),
         classes=_count_classes(manifest),
         issues=tuple(sorted(issues, key=_rank)),

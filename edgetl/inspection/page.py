@@ -142,7 +142,8 @@ def render_check(report: DataReport) -> str:
 def _summarize(report: DataReport) -> str:
     classes = counted(len(report.classes), "class", "classes")
     found = counted(len(report.issues), "finding") if report.issues else "nothing to complain about"
-    return f"{counted(report.photos, 'photo')} of {classes} in {report.root}: {found}."
+    other = f" and {report.unknown:,} of other things" if report.unknown else ""
+    return f"{counted(report.photos, 'photo')} of {classes}{other} in {report.root}: {found}."
 
 
 def _make_tiles(report: DataReport) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from edgetl.dataset.listing import UNKNOWN
 from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest
 from edgetl.dataset.scanning import Photo, Scanned
 from edgetl.reporting.wording import counted
@@ -67,6 +68,7 @@ def inspect(scanned: Scanned, manifest: DatasetManifest, size_px: int) -> list[I
     """
     return [
         *_find_unreadable(scanned),
+        *_find_misplaced(scanned),
         *_find_copies(scanned),
         *_find_leaks(scanned, manifest),
         *_find_imbalance(scanned),
@@ -88,6 +90,22 @@ def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
             )
     for path, why in scanned.repeated:
         yield Issue("unreadable", (path,), why, "certain", "Remove one of the two lines.")
+
+
+def _find_misplaced(scanned: Scanned) -> Iterator[Issue]:
+    where = {photo.verdict.sha256: photo for photo in scanned.usable}
+    for photo in scanned.misplaced:
+        twin = where[photo.verdict.sha256]
+        yield Issue(
+            "contradiction",
+            (photo.path, twin.path),
+            f"the same picture is in {twin.label} and among the photos of other things, where it "
+            "is left out",
+            "certain",
+            f"Delete one of the two: {UNKNOWN} is for what no class names.",
+            label=twin.label,
+            score=1.0,
+        )
 
 
 def _find_copies(scanned: Scanned) -> Iterator[Issue]:

@@ -333,3 +333,17 @@ def test_ctrl_c_before_the_first_epoch_is_one_line_and_leaves_no_run(
     )
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
     assert list(cache.rglob("*.features"))
+
+
+def test_photos_of_other_things_are_mentioned_and_never_named(
+    photos_copy: Path, tmp_path: Path, call: Call
+) -> None:
+    (photos_copy / "washer").rename(photos_copy / "_unknown_")
+    run = tmp_path / "run"
+    code, printed, _ = call("train", photos_copy, "--out", run, *SMALL)
+    assert code == 0
+    assert "16 photos of other things kept for the reject threshold" in " ".join(printed.split())
+    code, printed, complaint = call("evaluate", run, photos_copy, "--json")
+    assert code == 0
+    assert set(json.loads(printed)["classes"]) == {"bolt", "gear"}
+    assert f"16 photos in {photos_copy}/_unknown_ have no class" in complaint

@@ -58,3 +58,13 @@ def test_check_of_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(f"edgetl: {tmp_path / 'gone'} is no folder")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_says_how_many_photos_are_of_other_things(photos_copy: Path, tmp_path: Path) -> None:
+    (photos_copy / "washer").rename(photos_copy / "_unknown_")
+    page = tmp_path / "page.html"
+    done = check(photos_copy, "--weights", "none", "--out", page)
+    assert done.returncode == 0, done.stderr
+    assert "32 photos, 16 of other things, 0 left out" in done.stdout
+    done = check(photos_copy, "--weights", "none", "--out", page, "--overwrite", "--json")
+    assert json.loads(done.stdout)["report"]["unknown"] == 16

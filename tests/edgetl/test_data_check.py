@@ -332,3 +332,24 @@ def test_a_page_is_never_put_among_the_photos_nor_over_something_else(photos_cop
     with pytest.raises(StorageError, match="--overwrite"):
         check_target(photos_copy, outside, overwrite=False)
     check_target(photos_copy, outside, overwrite=True)
+
+
+def test_photos_of_other_things_are_counted_apart(photos_copy: Path) -> None:
+    shutil.copytree(photos_copy / "washer", photos_copy / "_unknown_")
+    shutil.rmtree(photos_copy / "washer")
+    report = check_data(photos_copy, PLAIN)
+    assert (report.photos, report.unknown) == (32, 16)
+    assert [one.label for one in report.classes] == ["bolt", "gear"]
+    assert {issue.label for issue in report.issues} == {"bolt", "gear"}
+    assert "32 photos of 2 classes and 16 of other things" in render_check(report)
+
+
+def test_a_photo_of_a_class_among_other_things_is_a_contradiction(photos_copy: Path) -> None:
+    (photos_copy / "_unknown_").mkdir()
+    shutil.copy(photos_copy / "gear/03.jpg", photos_copy / "_unknown_/cog.jpg")
+    (photos_copy / "_unknown_/half.jpg").write_bytes(b"")
+    report = check_data(photos_copy, PLAIN)
+    assert found(report, "contradiction") == [("_unknown_/cog.jpg", "gear/03.jpg")]
+    assert found(report, "unreadable") == [("_unknown_/half.jpg",)]
+    assert (report.unknown, report.skipped) == (0, 2)
+    render_check(report)

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edgetl.evaluate import evaluate
@@ -102,3 +104,13 @@ def test_classes_the_model_does_not_know_are_refused(run_folder: Path, photos_co
 def test_what_is_neither_run_nor_bundle_is_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle"):
         evaluate(tmp_path, photos)
+
+
+def test_photos_of_other_things_are_counted_and_not_scored(
+    run_folder: Path, validation: Path
+) -> None:
+    (validation / "_unknown_").mkdir()
+    cv2.imwrite(str(validation / "_unknown_/white.png"), np.full((64, 64, 3), 255, np.uint8))
+    result = evaluate(run_folder, validation)
+    assert result.metrics == Run.open(run_folder).metrics
+    assert result.unknown == 1

@@ -64,6 +64,10 @@ def reasons(manifest: DatasetManifest) -> dict[str, str]:
     return {one.path: one.reason for one in manifest.skipped}
 
 
+def halves(manifest: DatasetManifest) -> dict[str, str]:
+    return {one.path: one.half for one in manifest.unknown}
+
+
 def test_labels_are_the_folders_sorted(tmp_path: Path) -> None:
     assert scan(fill(tmp_path, labels=("washer", "bolt", "nut"))).labels == (
         "bolt",
@@ -401,3 +405,95 @@ def test_exif_rotation_is_applied(real_data: Path) -> None:
         turned = read_picture(folder / f"Landscape_{number}.jpg")
         assert turned.shape == upright.shape
         assert np.abs(turned - upright).mean() < 5
+
+
+def test_photos_of_other_things_are_no_class_and_in_no_part(tmp_path: Path) -> None:
+    before = scan(fill(tmp_path), test_fraction=0.2)
+    put(tmp_path, "_unknown_", *range(9))
+    manifest = scan(tmp_path, test_fraction=0.2)
+    assert manifest.labels == ("bolt", "nut")
+    assert manifest.examples == before.examples
+    assert manifest.digest == before.digest
+    assert list(halves(manifest)) == [f"_unknown_/{number:03d}.png" for number in range(9)]
+    for one in manifest.unknown:
+        data = (tmp_path / one.path).read_bytes()
+        assert one.sha256 == hashlib.sha256(data).hexdigest()
+    assert before.unknown == ()
+
+
+def test_half_of_the_photos_of_other_things_choose_and_half_measure(tmp_path: Path) -> None:
+    fill(tmp_path)
+    put(tmp_path, "_unknown_/outdoors", *range(100))
+    manifest = scan(tmp_path)
+    choosing, measuring = (set(manifest.unknown_files(half)) for half in ("choose", "measure"))
+    assert not choosing & measuring
+    assert choosing | measuring == set((tmp_path / "_unknown_/outdoors").iterdir())
+    assert 35 <= len(choosing) <= 65
+
+
+@pytest.mark.parametrize("start", range(20))
+def test_two_photos_of_other_things_are_one_for_each_half(tmp_path: Path, start: int) -> None:
+    fill(tmp_path)
+    put(tmp_path, "_unknown_", start)
+    assert set(halves(scan(tmp_path)).values()) == {"choose"}
+    put(tmp_path, "_unknown_", start + 100)
+    assert set(halves(scan(tmp_path)).values()) == {"choose", "measure"}
+
+
+def test_a_new_photo_of_other_things_moves_no_old_one(tmp_path: Path) -> None:
+    fill(tmp_path)
+    put(tmp_path, "_unknown_", *range(10))
+    before = halves(scan(tmp_path))
+    put(tmp_path, "_unknown_", *range(10, 30))
+    assert halves(scan(tmp_path)).items() >= before.items()
+    assert {one.sha256: one.half for one in scan(tmp_path, seed=1).unknown} != {
+        one.sha256: one.half for one in scan(tmp_path, seed=0).unknown
+    }
+
+
+@pytest.mark.parametrize("place", ["_unknown_", "train/_unknown_", "val/_unknown_"])
+def test_other_things_may_lie_beside_parts_or_in_them(tmp_path: Path, place: str) -> None:
+    fill(tmp_path / "train", 4)
+    for label in ("nut", "bolt"):
+        put(tmp_path / "val", label, 4, 5)
+    put(tmp_path, place, 20, 21)
+    manifest = scan(tmp_path)
+    assert manifest.labels == ("bolt", "nut")
+    assert len(manifest.part("train")) == 8
+    assert list(halves(manifest)) == [f"{place}/020.png", f"{place}/021.png"]
+
+
+def test_what_is_no_photo_of_other_things_is_listed_with_the_reason(tmp_path: Path) -> None:
+    fill(tmp_path)
+    put(tmp_path, "_unknown_", 1, 2)
+    (tmp_path / "_unknown_/notes.txt").write_text("a cat")
+    shutil.copy(tmp_path / "nut/003.png", tmp_path / "_unknown_/nut.png")
+    manifest = scan(tmp_path)
+    assert list(halves(manifest)) == ["_unknown_/001.png", "_unknown_/002.png"]
+    assert reasons(manifest)["_unknown_/nut.png"] == "the same picture is in a class"
+    assert "not a picture" in reasons(manifest)["_unknown_/notes.txt"]
+
+
+def test_an_empty_folder_of_other_things_is_none(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "_unknown_").mkdir()
+    assert scan(tmp_path).unknown == ()
+
+
+def test_other_things_alone_are_no_data_set(tmp_path: Path) -> None:
+    put(tmp_path, "_unknown_", *range(9))
+    with pytest.raises(DatasetError, match="has no class folders"):
+        scan(tmp_path)
+
+
+def test_other_things_are_not_scored(tmp_path: Path) -> None:
+    fill(tmp_path)
+    put(tmp_path, "_unknown_", 1, 2, 3)
+    manifest = scan_to_score(tmp_path)
+    assert (len(manifest.examples), len(manifest.unknown)) == (20, 3)
+
+
+def test_a_manifest_with_other_things_survives_json(tmp_path: Path) -> None:
+    put(fill(tmp_path), "_unknown_", 1, 2, 3)
+    manifest = scan(tmp_path)
+    assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest

@@ -224,3 +224,9 @@ def test_photos_of_any_size_and_format_make_a_sheet(real_data: Path, name: str) 
     trash = draw_preview(real_data / "trashnet", PRESETS[name], photos=12, views=2)
     assert Counter(one.label for one in trash.shown).most_common(1)[0][1] == 2
     assert trash.skipped == ()
+
+
+def test_photos_of_other_things_are_not_on_the_sheet(photos_copy: Path) -> None:
+    (photos_copy / "washer").rename(photos_copy / "_unknown_")
+    shown = draw_preview(photos_copy, NONE, photos=12, views=1).shown
+    assert {one.label for one in shown} == {"bolt", "gear"}

@@ -166,3 +166,22 @@ def test_another_kind_of_file_is_refused(folder: Path) -> None:
 def test_a_table_of_missing_photos_says_so(folder: Path) -> None:
     with pytest.raises(DatasetError, match=r"0 usable photos.*no such file"):
         scan(write(folder, "path,label\n1.png,nut\n2.png,bolt\n"))
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_the_label_unknown_is_no_class(folder: Path, split: str) -> None:
+    head = "path,label,split\n" if split else "path,label\n"
+    text = head + rows("," * bool(split)).replace("pics/2.png,bolt", "pics/2.png,_unknown_")
+    text = text.replace("_unknown_,", f"_unknown_,{split}")
+    manifest = scan(write(folder, text))
+    assert manifest.labels == ("bolt", "nut")
+    assert [one.path for one in manifest.unknown] == ["pics/2.png"]
+    assert len(manifest.examples) == 11
+    line = json.dumps({"path": "pics/2.png", "label": "_unknown_"})
+    lines = [json.dumps({"path": one.path, "label": one.label}) for one in manifest.examples]
+    by_jsonl = scan(write(folder, "\n".join([line, *lines]), "photos.jsonl"))
+    assert by_jsonl.unknown == manifest.unknown
+
+
+def test_a_table_of_other_things_only_is_refused(folder: Path) -> None:
+    refuse(folder, "path,label\npics/1.png,_unknown_\n", "lists no photos of a class")

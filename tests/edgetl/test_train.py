@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import msgspec
 import numpy as np
@@ -185,3 +186,19 @@ def test_a_failed_training_leaves_nothing(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgetlError, match="did you mean"):
         train(photos, tmp_path / "run", Options(backbone="mobilenet"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_photos_of_other_things_change_nothing_that_is_learned(
+    photos_copy: Path, tmp_path: Path
+) -> None:
+    first = train(photos_copy, tmp_path / "without", TINY)
+    (photos_copy / "_unknown_").mkdir()
+    for number in range(4):
+        random = np.random.default_rng(number)
+        noise = random.integers(0, 256, (40, 40, 3), np.uint8)
+        cv2.imwrite(str(photos_copy / f"_unknown_/{number}.png"), noise)
+    second = train(photos_copy, tmp_path / "with", TINY)
+    assert second.predictions == first.predictions
+    assert second.spec == first.spec
+    assert len(second.manifest.unknown) == 4
+    assert len(second.manifest.unknown_files("choose")) in (1, 2, 3)
