@@ -1,7 +1,6 @@
 """Model files: a plan becomes the bytes of a .tflite or an .onnx."""
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from edgetl_export import litert, onnx
 from edgetl_export.calibration import choose_photos, load_inputs
-from edgetl_export.metadata import add_tflite_metadata
+from edgetl_export.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
 from edgetl_export.refit import PHOTOS, Features, Head, refit, split_at_head, using_head
 from edgetl_export.repair import Plan
 from edgetl_export.trained import Trained
@@ -126,23 +125,30 @@ class FileWriter:
         return np.stack([opened.run(picture) for picture in pictures])
 
     def _with_metadata(self, model: bytes) -> bytes:
-        trained = self._trained
-        return add_tflite_metadata(
-            model,
-            name=f"edgetl {trained.backbone}",
-            description=f"Classifies a picture as one of {len(trained.labels)} labels.",
-            labels=trained.labels,
-            size_px=(trained.preprocessing.width_px, trained.preprocessing.height_px),
-        )
+        return add_tflite_metadata(model, self._info)
 
     def _with_properties(self, model: bytes) -> bytes:
+        return add_onnx_metadata(model, self._info)
+
+    @property
+    def _info(self) -> ModelInfo:
         trained = self._trained
-        return onnx.add_properties(
-            model,
-            {
-                "task": "classify",
-                "names": str(dict(enumerate(trained.labels))),
-                "imgsz": str([trained.preprocessing.height_px, trained.preprocessing.width_px]),
-                "edgetl": json.dumps({"labels": trained.labels, "backbone": trained.backbone}),
+        return ModelInfo(
+            name=f"edgetl {trained.backbone}",
+            description=f"Classifies a picture as one of {len(trained.labels)} labels.",
+            version=trained.model_sha256[:12],
+            author=f"trained with edgetl {trained.versions['edgetl']}",
+            license="not stated",
+            labels=trained.labels,
+            width_px=trained.preprocessing.width_px,
+            height_px=trained.preprocessing.height_px,
+            fit=trained.preprocessing.fit,
+            record={
+                "edgetl_version": trained.versions["edgetl"],
+                "backbone": trained.backbone,
+                "preprocessing": msgspec.to_builtins(trained.preprocessing),
+                "weights_digest": trained.weights_digest,
+                "dataset_digest": trained.dataset_digest,
+                "model_sha256": trained.model_sha256,
             },
         )
