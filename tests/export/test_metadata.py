@@ -39,7 +39,7 @@ INFO = ModelInfo(
     reject_threshold=0.625,
     record={"edgetl_version": "0.1.0", "backbone": "tiny"},
 )
-ODD = ("Schraube groß", "螺母, M5", "it's a \"nut\"\\")
+ODD = ("Schraube groß", "螺母, M5", 'it\'s a "nut"\\')
 
 
 def metadata_of(model: bytes) -> bytes:
@@ -280,7 +280,7 @@ def test_odd_labels_survive_both_formats() -> None:
     assert tuple(ast.literal_eval(found["names"]).values()) == ODD
     assert tuple(json.loads(found["edgetl"])["labels"]) == ODD
     # Its reader splits at blanks.
-    assert found["model_info labels"].split() == ["Schraube_groß", "螺母,_M5", "it's_a_\"nut\"\\"]
+    assert found["model_info labels"].split() == ["Schraube_groß", "螺母,_M5", 'it\'s_a_"nut"\\']
 
 
 @pytest.mark.parametrize("label", ["", "two\nlines", "two\r", "two\u2028lines"])
