@@ -1,5 +1,6 @@
 """What a model file says about itself, in whichever format."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -70,7 +71,7 @@ def check_ends(info: ModelInfo, picture: Sequence[int], scores: Sequence[int]) -
             f"the model takes {tuple(picture)}, but its metadata would promise one picture of "
             f"{width}x{height} px with 3 channels; give the size that the model has"
         )
-    if tuple(scores) != (1, labels):
+    if math.prod(scores) != labels:
         raise ExportError(
             f"the model puts out {tuple(scores)}, but there are {labels} labels; "
             "give one label for each output, in their order"
