@@ -176,13 +176,6 @@ def describe(model: bytes) -> tuple[TensorSpec, TensorSpec]:
     return _spec(graph.input[0], "nchw"), _spec(graph.output[0], "nc")
 
 
-def add_properties(model: bytes, properties: dict[str, str]) -> bytes:
-    """Adds metadata that other tools read, such as labels (`names`) and input size (`imgsz`)."""
-    proto = onnx.load_from_string(model)
-    helper.set_model_props(proto, properties)
-    return bytes(proto.SerializeToString(deterministic=True))
-
-
 def _softmax_nodes(proto: onnx.ModelProto) -> list[str]:
     return [node.name for node in proto.graph.node if node.op_type == "Softmax"]
 
