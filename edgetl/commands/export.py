@@ -15,7 +15,7 @@ _POINTS = click.FloatRange(0, 100)
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, help="Folder to write the bundle to.")
+@click.option("--out", required=True, type=FOLDER, help="Folder for the bundle, or NAME.zip.")
 @click.option(
     "--recipe",
     "names",

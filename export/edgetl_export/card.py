@@ -87,7 +87,9 @@ def _describe_rejection(variant: Variant) -> str:
         return f"{variant.name} has no threshold: a picture of anything else gets a label, too."
     missed = _percent(calibration.false_reject_rate)
     if calibration.false_accept_rate is None:
-        return f"{variant.name} gives no label to {missed} of known things; for others: not measured."
+        return (
+            f"{variant.name} gives no label to {missed} of known things; for others: not measured."
+        )
     return (
         f"{variant.name} gives a label to {_percent(calibration.false_accept_rate)} of pictures of "
         f"nothing known (measured on: {calibration.unknown or 'not stated'}), and none to {missed} "

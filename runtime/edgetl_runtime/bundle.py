@@ -292,9 +292,7 @@ def _read_manifest(path: Path) -> BundleManifest:
             "give a folder or a .zip that `edgetl export` wrote, with bundle.json at its top"
         ) from error
     if seal != encode_seal(data):
-        raise BundleError(
-            f"{path / MANIFEST} is damaged (it differs from {SEAL}); {_COPY_AGAIN}"
-        )
+        raise BundleError(f"{path / MANIFEST} is damaged (it differs from {SEAL}); {_COPY_AGAIN}")
     manifest = _decode_manifest(path / MANIFEST, data)
     _check(path / MANIFEST, manifest)
     return manifest

@@ -89,7 +89,7 @@ class Folder(msgspec.Struct, frozen=True):
             raise BundleError(f"{path} is no plain file but a link or a device; {_COPY_AGAIN}")
         _check_size(path, status.st_size, most_bytes)
         with path.open("rb") as file:
-            return file.read(most_bytes + 1)
+            return file.read(status.st_size + 1)
 
 
 class Archive(msgspec.Struct, frozen=True):
@@ -109,8 +109,9 @@ class Archive(msgspec.Struct, frozen=True):
                 raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(self.path / name))
             member = archive.getinfo(name)
             _check_size(self.path / name, member.file_size, most_bytes)
+            # Asked for more than the member claims to hold, zipfile would unpack what it hides.
             with archive.open(member) as file:
-                return file.read(most_bytes + 1)
+                return file.read(member.file_size + 1)
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
