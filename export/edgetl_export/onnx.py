@@ -32,11 +32,13 @@ def convert(model: Any) -> bytes:
         An .onnx with input `image` float32 (1, 3, height, width) RGB 0..255, which is the
         layout that ONNX Runtime and OpenCV like, and output `scores`.
     """
-    import tf2onnx
+    import tf2onnx.tfonnx  # Takes a number for a name when it is first imported.
 
     # From the frozen graph: `from_function` makes inputs of constants that layers captured.
     frozen = freeze(model, (1, *model.input_shape[1:]))
     (entry,), (exit_,) = frozen.inputs, frozen.outputs
+    # It would go on counting from the last conversion; equal models shall give equal bytes.
+    tf2onnx.utils.INTERNAL_NAME = 1
     proto, _ = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(),
         input_names=[entry.name],

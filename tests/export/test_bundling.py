@@ -21,7 +21,6 @@ from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.errors import ExportError, GateError, RunError, StorageError
 from edgetl_runtime.golden import verify
 
-
 # A network of few photos: one that is named wrong is more than a point.
 ONE_FILE = ("--recipe", "litert-float32", "--allow-drop")
 THREE_FILES = Settings(
