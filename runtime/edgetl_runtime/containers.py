@@ -105,7 +105,7 @@ class Archive(msgspec.Struct, frozen=True):
     def read(self, name: str, most_bytes: int) -> bytes:
         """See `Container.read`."""
         with self._opened() as archive:
-            if name not in archive.NameToInfo:
+            if name not in archive.namelist():
                 raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(self.path / name))
             member = archive.getinfo(name)
             _check_size(self.path / name, member.file_size, most_bytes)
