@@ -15,7 +15,7 @@ _POINTS = click.FloatRange(0, 100)
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, help="Folder to write the bundle to.")
+@click.option("--out", required=True, type=FOLDER, help="Folder for the bundle, or NAME.zip.")
 @click.option(
     "--recipe",
     "names",
@@ -41,6 +41,25 @@ _POINTS = click.FloatRange(0, 100)
 @click.option("--max-bytes", type=click.IntRange(1), help="Size that no file may exceed.  [any]")
 @click.option("--no-repair", is_flag=True, help="Do not try to bring back what quantization lost.")
 @click.option("--allow-drop", is_flag=True, help="Write the bundle whatever was lost, and mark it.")
+@click.option(
+    "--false-accepts",
+    default=10.0,
+    show_default=True,
+    type=_POINTS,
+    help="Percent of frames of nothing known that may get a label all the same.",
+)
+@click.option(
+    "--max-false-rejects",
+    default=10.0,
+    show_default=True,
+    type=_POINTS,
+    help="Percent of known things that may get no label for it; goes before --false-accepts.",
+)
+@click.option("--name", default="", help="Of the model, for its card and metadata.")
+@click.option("--model-version", default="", help="The same.  [a digest of the trained model]")
+@click.option("--author", default="", help="The same.")
+@click.option("--license", "license_", default="", help="The same, such as CC-BY-4.0.")
+@click.option("--description", default="", help="The same: one sentence.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(
@@ -53,6 +72,13 @@ def export(
     max_bytes: int | None,
     no_repair: bool,
     allow_drop: bool,
+    false_accepts: float,
+    max_false_rejects: float,
+    name: str,
+    model_version: str,
+    author: str,
+    license_: str,
+    description: str,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -64,20 +90,28 @@ def export(
     """
     from edgetl_export.gate import Gate
     from edgetl_export.recipes import find_recipes
+    from edgetl_runtime.errors import OptionsError
 
-    recipes = find_recipes(names)
+    try:
+        recipes = find_recipes(names)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
     load_tensorflow()
     from edgetl.export import export as run_export
     from edgetl.run import Run
     from edgetl_export.bundling import Settings
+    from edgetl_export.finishing import Acceptance
+    from edgetl_export.trained import About
 
     settings = Settings(
         recipes=recipes,
         gate=Gate(max_drop, max_class_drop, max_bytes),
         repair=not no_repair,
         allow_drop=allow_drop,
+        acceptance=Acceptance(false_accepts / 100, max_false_rejects / 100),
     )
-    exported = run_export(Run.open(run), out, settings, overwrite=overwrite, track=track)
+    about = About(name, model_version, author, license_, description)
+    exported = run_export(Run.open(run), out, settings, about, overwrite=overwrite, track=track)
     if as_json:
         print_json(_record(exported))
         return

@@ -38,9 +38,11 @@ def convert(model: bytes) -> bytes:
     Raises:
         ExportError: If it has an operator that ONNX lacks.
     """
-    import tf2onnx
+    import tf2onnx.tfonnx  # Takes a number for a name when it is first imported.
     from ai_edge_litert.interpreter import Interpreter
 
+    # It would go on counting from the last conversion; equal models shall give equal bytes.
+    tf2onnx.utils.INTERNAL_NAME = 1
     name = Interpreter(model_content=model).get_input_details()[0]["name"]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.tflite"
