@@ -61,7 +61,7 @@ def open_figure(height_px: int = HEIGHT_PX) -> tuple["Figure", "Axes"]:
     """A figure as wide as a plot of a page is, and its only axes."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_PX / PX, height_px / PX), layout="constrained")
+    figure = Figure(figsize=(WIDTH_PX / PX, height_px / PX), dpi=PX, layout="constrained")
     return figure, figure.add_subplot()
 
 

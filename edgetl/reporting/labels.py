@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 _FONT_PX = 12
 # Of a letter, on the average of common fonts; the browser chooses the font.
-_LETTER_PX, _LINE_PX = 0.58 * _FONT_PX, 1.15 * _FONT_PX
+_LETTER_PX, _LINE_PX = 0.62 * _FONT_PX, 1.15 * _FONT_PX
 _POINT_PX = 7
 _DISTANCES_PX = (9, 16, 24, 34, 46, 60)
 _DIRECTIONS = 16
 # A label so far from its point needs a line to it.
 _NEAR_PX = 12
-_COVERING, _OUTSIDE = 1000.0, 3000.0
+_COVERING, _OUTSIDE, _CROSSING = 1000.0, 3000.0, 0.7
+
+
+Point = tuple[float, float]
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -63,27 +66,49 @@ class _Box(msgspec.Struct, frozen=True):
         )
 
 
+class _Surroundings(msgspec.Struct, frozen=True):
+    """What a label should keep clear of.
+
+    Attributes:
+        taken: Points and other labels: not to be covered.
+        lines: Thin ones: better not crossed.
+        frame: Not to be left.
+    """
+
+    taken: list[_Box]
+    lines: list[_Box]
+    frame: _Box
+
+
 def place_labels(
-    axes: "Axes", labels: Sequence[Label], others: Sequence[tuple[float, float]] = ()
+    axes: "Axes",
+    labels: Sequence[Label],
+    *,
+    others: Sequence[Point] = (),
+    lines: Sequence[tuple[Point, Point]] = (),
 ) -> None:
-    """Writes names beside points, each where it covers least; the limits must be final.
+    """Writes names beside points, each where it covers least.
 
     Args:
-        axes: With final limits.
+        axes: With final limits, in a figure of `edgetl.reporting.canvas`.
         labels: The points with names.
-        others: (x, y) of points without a name.
+        others: Points without a name.
+        lines: Horizontal or vertical ones, from left or below, that run near the points.
     """
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     to_px = axes.transData.transform
     points = [tuple(to_px((one.x, one.y))) for one in labels]
-    taken = [_surround(*point) for point in (*points, *(tuple(to_px(one)) for one in others))]
     bounds = axes.get_window_extent()
-    frame = _Box(bounds.x0, bounds.y0, bounds.x1, bounds.y1)
+    around = _Surroundings(
+        [_surround(*point) for point in (*points, *map(to_px, others))],
+        [_Box(*to_px(start), *(to_px(end) + 1)) for start, end in lines],
+        _Box(bounds.x0, bounds.y0, bounds.x1, bounds.y1),
+    )
     for label, (x, y) in zip(labels, points, strict=True):
         box, distance = min(
-            _candidates(label.text, x, y), key=lambda one: _cost(one[0], one[1], taken, frame)
+            _candidates(label.text, x, y), key=lambda one: one[1] + _cost(one[0], around)
         )
-        taken.append(box)
+        around.taken.append(box)
         _write(axes, label, box, (x, y), distance)
 
 
@@ -103,15 +128,16 @@ def _candidates(text: str, x: float, y: float) -> Iterator[tuple[_Box, float]]:
         yield _Box(left, bottom, left + wide, bottom + high), distance
 
 
-def _cost(box: _Box, distance: float, taken: Sequence[_Box], frame: _Box) -> float:
-    covered = sum(box.overlap(one) for one in taken)
-    cost = distance + (_OUTSIDE if box.leaves(frame) else 0.0)
+def _cost(box: _Box, around: _Surroundings) -> float:
+    """How bad a place is, in pixels that a label would rather move."""
+    covered = sum(box.overlap(one) for one in around.taken)
+    # Lines are a pixel wide: a text that is struck through is worse than one with a bar in it.
+    crossed = sum(box.overlap(one) for one in around.lines)
+    cost = _CROSSING * crossed + (_OUTSIDE if box.leaves(around.frame) else 0.0)
     return cost + (_COVERING + covered if covered else 0.0)
 
 
-def _write(
-    axes: "Axes", label: Label, box: _Box, point: tuple[float, float], distance: float
-) -> None:
+def _write(axes: "Axes", label: Label, box: _Box, point: Point, distance: float) -> None:
     middle = ((box.left + box.right) / 2 - point[0], (box.bottom + box.top) / 2 - point[1])
     line = {"arrowstyle": "-", "color": COLORS["train"], "linewidth": 0.8, "shrinkB": 5}
     written = axes.annotate(

@@ -32,7 +32,7 @@ class _Row(msgspec.Struct, frozen=True):
     recipe: str
     file: Measured
     interval: Interval
-    is_chosen: bool
+    note: str
 
 
 def conclude(found: Tradeoff) -> list[Finding]:
@@ -46,6 +46,12 @@ def conclude(found: Tradeoff) -> list[Finding]:
         *_judge_photos(found),
     ]
     return [_recommend(found), *rest]
+
+
+def find_fastest(found: Tradeoff) -> Outcome | None:
+    """The recipe whose file is the fastest of those that pass the gate; None if none does."""
+    passed = [outcome for outcome in found.outcomes if outcome.chosen.passed]
+    return min(passed, key=lambda one: one.chosen.latency_ms or 0.0, default=None)
 
 
 def render_tradeoff(found: Tradeoff, title: str) -> str:
@@ -98,8 +104,8 @@ def record_tradeoff(found: Tradeoff) -> dict[str, object]:
 
 
 def _recommend(found: Tradeoff) -> Finding:
-    passed = [outcome for outcome in found.outcomes if outcome.chosen.passed]
-    if not passed:
+    best = find_fastest(found)
+    if best is None:
         nearest = min(found.outcomes, key=lambda one: one.chosen.drop)
         return Finding(
             "warning",
@@ -107,8 +113,8 @@ def _recommend(found: Tradeoff) -> Finding:
             f"{nearest.recipe} comes nearest, {_tell_drop(nearest.chosen)}. Add a float32 file "
             "(--recipe float32), or train longer or with more photos",
         )
-    best = min(passed, key=lambda one: one.chosen.latency_ms or 0.0)
-    return Finding("good", f"{_tell_pass(best)}: ship it", _tell_figures(best.chosen))
+    plain = "" if best.plain.passed else f". Without: {'; '.join(best.plain.failures)}"
+    return Finding("good", f"{_tell_pass(best)}: ship it", _tell_figures(best.chosen) + plain)
 
 
 def _tell_pass(outcome: Outcome) -> str:
@@ -149,9 +155,10 @@ def _judge_refused(found: Tradeoff) -> Iterator[Finding]:
 
 
 def _judge_repaired(found: Tradeoff) -> Iterator[Finding]:
+    recommended = find_fastest(found)
     for outcome in found.outcomes:
         plain, chosen = outcome.plain, outcome.chosen
-        if plain.passed or not chosen.passed:
+        if plain.passed or not chosen.passed or outcome == recommended:
             continue
         became = "" if chosen.recipe == outcome.recipe else f", in the end as {chosen.recipe}"
         yield Finding(
@@ -220,8 +227,7 @@ def _judge_slow(found: Tradeoff) -> Iterator[Finding]:
     yield Finding(
         "note",
         f"{counted(len(slow), 'file')} slower than float32",
-        f"{told}: this machine has no fast kernels for {'it' if len(slow) == 1 else 'them'}. "
-        "Choose by bytes only where time does not matter",
+        f"{told} on this machine: choose by bytes only where time does not matter",
     )
 
 
@@ -250,10 +256,16 @@ def _summarize(found: Tradeoff) -> str:
 
 def _list_rows(found: Tradeoff) -> list[_Row]:
     return [
-        _Row(outcome.recipe, one, _estimate(found, one), place == outcome.best)
+        _Row(outcome.recipe, one, _estimate(found, one), _note(outcome, place))
         for outcome in found.outcomes
         for place, one in enumerate(outcome.tried)
     ]
+
+
+def _note(outcome: Outcome, place: int) -> str:
+    if place != outcome.best:
+        return ""
+    return "taken" if outcome.chosen.passed else "nearest"
 
 
 def _estimate(found: Tradeoff, one: Measured) -> Interval:

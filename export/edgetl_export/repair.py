@@ -30,13 +30,14 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 KEEP = 4
+_REFIT = "head fitted again"
 _MORE_PHOTOS = 500
 _KEEPS = (1, 2, 4, 8, 16)
 
 
 def is_refit_only(plan: Plan) -> bool:
     """True for the first repair, which is cheap enough to be tried in any case."""
-    return plan.refit and plan == Plan(plan.recipe, plan.repair, refit=True, keep=plan.keep)
+    return plan.repair == _REFIT
 
 
 def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]:
@@ -50,7 +51,7 @@ def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]
     plain = Plan(recipe, keep=KEEP if recipe.precision == "mixed" else 0)
     if not repair or recipe.precision not in ("int8", "mixed", "dynamic"):
         return (plain,)
-    first = "head fitted again" if refit else ""
+    first = _REFIT if refit else ""
     steps: list[tuple[str, dict[str, object]]] = [("", {})] if refit else []
     if recipe.precision != "dynamic":
         more = f"{_MORE_PHOTOS} photos to calibrate with"
@@ -73,7 +74,9 @@ def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:
     plans = [
         Plan(
             mixed,
-            repair=", ".join(filter(None, (first, f"{keep} layers in float"))),
+            repair=", ".join(
+                filter(None, (first, f"{keep} layer{'s' if keep > 1 else ''} in float"))
+            ),
             refit=refit,
             keep=keep,
         )
@@ -83,3 +86,7 @@ def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:
     if recipe.engine == "litert":
         plans.append(Plan(known["litert-int16x8"], repair="activations of 16 bits"))
     return plans
+
+
+def _spare(keep: int) -> str:
+    return "1 layer in float" if keep == 1 else f"{keep} layers in float"
