@@ -113,7 +113,7 @@ def _recommend(found: Tradeoff) -> Finding:
             f"{nearest.recipe} comes nearest, {_tell_drop(nearest.chosen)}. Add a float32 file "
             "(--recipe float32), or train longer or with more photos",
         )
-    plain = "" if best.plain.passed else f". Without: {'; '.join(best.plain.failures)}"
+    plain = "" if best.plain.passed else f". Without it: {'; '.join(best.plain.failures)}"
     return Finding("good", f"{_tell_pass(best)}: ship it", _tell_figures(best.chosen) + plain)
 
 

@@ -107,7 +107,7 @@ def test_the_fastest_file_that_passes_is_recommended(tradeoff: Tradeoff) -> None
     assert finding.kind == "good"
     assert finding.headline == "litert-int8 passes after a repair (head fitted again): ship it"
     assert "0.60 MB, 0.50 of float32's time, top-1 90.0%" in finding.detail
-    assert "Without: 5.0 points below" in finding.detail
+    assert "Without it: 5.0 points below" in finding.detail
 
 
 def test_what_passes_plainly_is_said_so(tradeoff: Tradeoff) -> None:
