@@ -29,7 +29,7 @@ _PLAIN_PX = 4
 _ENGINES = {"onnx": ("s", 9.5, "train"), "litert": ("o", 7.5, "val")}
 _NAMES = {"onnx": "ONNX", "litert": "LiteRT"}
 _AXES = {"bytes": "MB (log scale)", "latency": "time of the engine's float32 file (log scale)"}
-_LINES = (("trained model", "ink", (5, 3)), ("least that is allowed", "bad", (1, 2)))
+_LINES = (("trained model", "ink", (5, 3)), ("least that the gate allows", "bad", (1, 2)))
 _LEAST_DIVERGENCE = 1e-7
 _LOG_FROM = 20.0
 _LONGEST = 30
@@ -230,13 +230,9 @@ def _make_legend(found: Tradeoff) -> list[Any]:
         hollow = {"markerfacecolor": "none", "markeredgewidth": 1.8}
         refused = mark("refused", marker="o", markersize=7.5, color=COLORS["muted"], **hollow)
         handles.append(refused)
-    for label, role, dashes in (
-        ("trained model", "ink", (5, 3)),
-        ("least that the gate allows", "bad", (1, 2)),
-    ):
-        handles.append(
-            Line2D([], [], color=COLORS[role], linewidth=1.2, dashes=dashes, label=label)
-        )
+    for label, role, dashes in _LINES:
+        style = {"color": COLORS[role], "linewidth": 1.2, "dashes": dashes}
+        handles.append(Line2D([], [], label=label, **style))
     return handles
 
 

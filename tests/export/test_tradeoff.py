@@ -63,15 +63,17 @@ def test_int8_is_shown_before_and_after_the_repair(found: Tradeoff) -> None:
 
 
 def test_a_repair_that_takes_another_recipe_is_named(exploding_run: Path) -> None:
-    # No file of the tiny network is as good as it must be here.
-    impossible = Gate(0.0, 0.0, max_bytes=None)
     trained = describe_run(Run.open(exploding_run), About())
-    (outcome,) = measure_tradeoff(trained, find_recipes(["litert-int8"]), impossible).outcomes
-    assert outcome.recipe == "litert-int8"
-    for one in outcome.tried:
-        layers = int(one.repair.split(" layers")[0].split()[-1]) if " layers" in one.repair else 0
-        assert len(one.kept) == min(layers, 5)
-        assert one.recipe == ("litert-mixed" if layers else one.recipe)
+    (outcome,) = measure_tradeoff(trained, find_recipes(["litert-int8"]), STRICT).outcomes
+    assert outcome.recipe == outcome.plain.recipe == "litert-int8"
+    assert outcome.plain.failures
+    assert outcome.plain.kept == ()
+    # The first that passes ends the search.
+    assert [one.passed for one in outcome.tried] == [False] * outcome.best + [True]
+    assert outcome.chosen.recipe == "litert-mixed"
+    assert outcome.chosen.repair == "head fitted again, 1 layer in float"
+    assert len(outcome.chosen.kept) == 1
+    assert outcome.chosen.latency_ms != outcome.plain.latency_ms
 
 
 def test_plain_and_chosen_files_are_timed_against_float32_of_their_engine(found: Tradeoff) -> None:
