@@ -186,10 +186,10 @@ def _judge_layers(found: Tradeoff) -> Iterator[Finding]:
             "little; a head that is fitted again helps all of them at once",
         )
         return
-    carry = "layer carries" if count == 1 else "layers carry"
+    carry = "carries" if count == 1 else "carry"
     yield Finding(
         "note",
-        f"{count} of {len(costs)} {carry} {share} of the divergence",
+        f"{count} of {len(costs)} layers {carry} {share} of the divergence",
         f"{names}. litert-mixed leaves the {found.kept} most sensitive layers in float",
     )
 

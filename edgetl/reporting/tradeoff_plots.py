@@ -231,8 +231,8 @@ def _make_legend(found: Tradeoff) -> list[Any]:
         refused = mark("refused", marker="o", markersize=7.5, color=COLORS["muted"], **hollow)
         handles.append(refused)
     for label, role, dashes in _LINES:
-        style = {"color": COLORS[role], "linewidth": 1.2, "dashes": dashes}
-        handles.append(Line2D([], [], label=label, **style))
+        line = Line2D([], [], label=label, color=COLORS[role], linewidth=1.2, dashes=dashes)
+        handles.append(line)
     return handles
 
 
