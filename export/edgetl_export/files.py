@@ -1,6 +1,6 @@
 """Model files: a plan becomes the bytes of a .tflite or an .onnx."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,6 +102,10 @@ class FileWriter:
         ranges = observation.choose_ranges(graph, self._extremes(PHOTOS), observation.SHARES[0])
         pictures = self.inputs(sensitivity.PHOTOS)
         return sensitivity.measure(graph, ranges, pictures, track=self._track)
+
+    def observe(self) -> tuple[Graph, Mapping[str, observation.Extremes]]:
+        """The float graph that 8 bits are made of, and the extremes of its tensors by name."""
+        return Graph(self._equalized), self._extremes(PHOTOS)
 
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""
