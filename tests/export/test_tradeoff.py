@@ -127,10 +127,10 @@ def test_distributions_are_of_the_most_sensitive_layers(found: Tradeoff) -> None
 
 def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     writer = FileWriter(trained)
-    graph, extremes = writer.observe()
+    graph, extremes, ranges = writer.observe()
     layer = graph.convolutions[-1]
-    pictures = writer.inputs(160)
-    (one,) = find_distributions(graph, [layer.name], extremes, pictures)
+    pictures = writer.inputs(PHOTOS)
+    (one,) = find_distributions(graph, [layer.name], extremes, ranges, pictures)
     seen = [get(layer.inputs[0]).reshape(-1) for get in watch(graph.encode(), pictures)]
     values = np.concatenate(seen)
     expected, _ = np.histogram(values, BINS, one.whole)
@@ -146,7 +146,7 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
 
 def test_a_depthwise_layer_has_its_channels_last(run_folder: Path) -> None:
     writer = FileWriter(describe_run(Run.open(run_folder), About()))
-    graph, extremes = writer.observe()
+    graph, extremes, ranges = writer.observe()
     layer = next(one for one in graph.convolutions if graph.shape(one.kernel)[0] == 1)
     (one,) = find_distributions(graph, [layer.name], extremes, writer.inputs(2))
     assert len(one.weights) == graph.shape(layer.kernel)[-1] > 1
