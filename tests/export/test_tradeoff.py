@@ -17,7 +17,7 @@ from edgetl_export.graph import Graph
 from edgetl_export.latency import measure_latencies
 from edgetl_export.observation import watch
 from edgetl_export.recipes import find_recipes
-from edgetl_export.repair import Plan
+from edgetl_export.repair import PHOTOS, Plan
 from edgetl_export.tradeoff import WORST, Tradeoff, measure_tradeoff
 from edgetl_export.trained import About, Trained
 
@@ -148,7 +148,7 @@ def test_a_depthwise_layer_has_its_channels_last(run_folder: Path) -> None:
     writer = FileWriter(describe_run(Run.open(run_folder), About()))
     graph, extremes, ranges = writer.observe()
     layer = next(one for one in graph.convolutions if graph.shape(one.kernel)[0] == 1)
-    (one,) = find_distributions(graph, [layer.name], extremes, writer.inputs(2))
+    (one,) = find_distributions(graph, [layer.name], extremes, ranges, writer.inputs(2))
     assert len(one.weights) == graph.shape(layer.kernel)[-1] > 1
 
 
