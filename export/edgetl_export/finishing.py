@@ -141,7 +141,7 @@ class Finisher:
             fit=frame.fit,
             temperature=temperature,
             reject_threshold=threshold,
-            record={"backbone": trained.backbone, "resize": frame.resize},
+            record={"backbone": trained.backbone, "preprocessing": msgspec.to_builtins(frame)},
         )
         if file.plan.recipe.engine == "litert":
             data = add_tflite_metadata(file.data, info)
