@@ -15,7 +15,7 @@ from edgetl_export.files import FileWriter
 from edgetl_export.gate import Gate
 from edgetl_export.graph import Graph
 from edgetl_export.latency import measure_latencies
-from edgetl_export.observation import watch
+from edgetl_export.observation import Extremes, watch
 from edgetl_export.recipes import find_recipes
 from edgetl_export.repair import Plan
 from edgetl_export.tradeoff import WORST, Tradeoff, measure_tradeoff
@@ -23,6 +23,7 @@ from edgetl_export.trained import About, Trained
 
 T = TypeVar("T")
 # One photo of the few that validate is more than a point.
+WIDE = Extremes(np.array([-70.0], np.float32), np.array([90.0], np.float32))
 LENIENT, STRICT = Gate(20.0, 60.0), Gate(0.0, 100.0)
 
 
@@ -131,13 +132,17 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     layer = graph.convolutions[-1]
     pictures = writer.inputs(160)
     (one,) = find_distributions(graph, [layer.name], extremes, pictures)
+    (wider,) = find_distributions(
+        graph, [layer.name], {**extremes, graph.name(layer.inputs[0]): WIDE}, pictures
+    )
     seen = [get(layer.inputs[0]).reshape(-1) for get in watch(graph.encode(), pictures)]
     values = np.concatenate(seen)
-    expected, _ = np.histogram(values, BINS, one.whole)
     assert one.whole == (values.min(), values.max())
-    # At an edge rounding may choose the neighbour.
-    assert np.abs(np.array(one.counts) - expected).sum() <= 1e-3 * values.size
-    assert sum(one.counts) == values.size
+    for found in (one, wider):
+        expected, _ = np.histogram(values, BINS, found.whole)
+        # At an edge rounding may choose the neighbour.
+        assert np.abs(np.array(found.counts) - expected).sum() <= 1e-3 * values.size
+        assert sum(found.counts) == values.size
     kernel = graph.values(layer.kernel).reshape(graph.shape(layer.kernel)[0], -1)
     assert sorted(one.weights) == sorted(
         zip(kernel.min(axis=1).tolist(), kernel.max(axis=1).tolist(), strict=True)
