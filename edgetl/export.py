@@ -15,13 +15,14 @@ from edgetl_export.trained import About, Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import ExportError
 
 _SHOWN = 3
+_NOBODY = About()
 
 
 def export(
     run: Run,
     out: Path,
     settings: Settings | None = None,
-    about: About | None = None,
+    about: About = _NOBODY,
     *,
     overwrite: bool = False,
     track: Track = silent,
@@ -35,11 +36,11 @@ def export(
         StorageError: If `out` exists or cannot be written.
     """
     check_target(out, overwrite=overwrite)
-    trained = describe_run(run, about or About())
+    trained = describe_run(run, about)
     return export_bundle(trained, out, settings or Settings(), overwrite=overwrite, track=track)
 
 
-def describe_run(run: Run, about: About) -> Trained:
+def describe_run(run: Run, about: About = _NOBODY) -> Trained:
     """What export needs of a run.
 
     Raises:

@@ -25,8 +25,7 @@ from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
 
 REFIT_PHOTOS = 1500
-_LOOKED_AT = 60
-_ALL = 1.0
+_LOOKED_AT = 100
 T = TypeVar("T")
 
 
@@ -53,6 +52,20 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         """What it puts out for pictures, float32 (pictures, outputs)."""
         engine = self.open(default_threads())
         return np.stack([engine.run(picture) for picture in pictures])
+
+
+class Observed(msgspec.Struct, frozen=True, eq=False):
+    """A float graph and what runs through it.
+
+    Attributes:
+        graph: Float, its channels equalized.
+        extremes: Of its tensors, by name.
+        share: Of the photos that keep all their values in the ranges of 8 bits, 0..1.
+    """
+
+    graph: Graph
+    extremes: Mapping[str, observation.Extremes]
+    share: float
 
 
 class FileWriter:
@@ -92,22 +105,21 @@ class FileWriter:
             ExportError: If it cannot be converted, or there is nothing to calibrate with.
             FrameError: If a photo cannot be read any more.
         """
-        graph = self._prepare(plan)
-        if plan.refit:
-            graph.set_head(self._refit(plan, graph))
-        return self._encode(plan, graph)
+        data = self._write_litert(plan) if _is_litert(plan) else self._write_onnx(plan)
+        describe = litert.describe if _is_litert(plan) else onnx.describe
+        return ModelFile(plan, data, describe(data), self._kept(plan))
 
     @cached_property
     def sensitivities(self) -> list[Sensitivity]:
         """Of the layers, the most sensitive one first; measured on equalized, corrected weights."""
         graph = self._corrected(round_to_bytes, ())
-        ranges = observation.choose_ranges(graph, self._extremes(PHOTOS))
+        ranges = observation.choose_ranges(graph, self._extremes(PHOTOS), observation.SHARES[0])
         pictures = self.inputs(sensitivity.PHOTOS)
         return sensitivity.measure(graph, ranges, pictures, track=self._track)
 
-    def observe(self) -> tuple[Graph, Mapping[str, observation.Extremes]]:
-        """The float graph that 8 bits are made of, and the extremes of its tensors by name."""
-        return Graph(self._equalized), self._extremes(PHOTOS)
+    def observe(self) -> Observed:
+        """What the calibration photos tell of the float graph that 8 bits are made of."""
+        return Observed(Graph(self._equalized), self._extremes(PHOTOS), self._choose_share(PHOTOS))
 
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""
@@ -151,32 +163,41 @@ class FileWriter:
         equalize(graph, self.inputs(_LOOKED_AT))
         return graph.encode()
 
-    def _encode(self, plan: Plan, graph: Graph) -> ModelFile:
-        if plan.recipe.engine == "litert":
-            data = self._encode_litert(plan, graph)
-            return ModelFile(plan, data, litert.describe(data), self._kept(plan))
-        data = self._encode_onnx(plan, graph)
-        return ModelFile(plan, data, onnx.describe(data), self._kept(plan))
+    def _write_litert(self, plan: Plan) -> bytes:
+        graph = self._prepare(plan)
+        if plan.refit:
+            lower = Graph(graph.encode())
+            lower.end_before_head()
+            graph.set_head(self._refit(plan, self._encode(plan, lower)))
+        return self._encode(plan, graph)
 
-    def _encode_litert(self, plan: Plan, graph: Graph) -> bytes:
+    def _encode(self, plan: Plan, graph: Graph) -> bytes:
         recipe, model = plan.recipe, graph.encode()
         if recipe.precision == "float32":
             return model
         ranges: observation.Ranges = {}
         if recipe.calibrates:
             extremes = self._extremes(plan.photos)
-            ranges = observation.choose_ranges(graph, extremes, _share(plan))
+            ranges = observation.choose_ranges(graph, extremes, self._choose_share(plan.photos))
         return litert.quantize(model, recipe.precision, ranges, keep=self._kept(plan))
 
-    def _encode_onnx(self, plan: Plan, graph: Graph) -> bytes:
-        model = onnx.convert(graph.encode())
+    def _write_onnx(self, plan: Plan) -> bytes:
+        # The plan with and the plan without a refit differ in the head only.
+        unfitted = msgspec.structs.replace(plan, refit=False, repair="")
+        data = self._once(unfitted, lambda: self._convert_onnx(unfitted))
+        if not plan.refit:
+            return data
+        return onnx.set_head(data, self._refit(plan, onnx.end_before_head(data)))
+
+    def _convert_onnx(self, plan: Plan) -> bytes:
+        model = onnx.convert(self._prepare(plan).encode())
         match plan.recipe.precision:
             case "int8":
                 ready = onnx.prepare(model)
                 extremes = onnx.find_extremes(ready, self.inputs(plan.photos))
                 return onnx.quantize(
                     ready,
-                    onnx.choose_ranges(extremes, _share(plan)),
+                    onnx.choose_ranges(extremes, self._choose_share(plan.photos)),
                     per_channel=plan.per_channel,
                     keep=self._kept(plan),
                 )
@@ -184,21 +205,37 @@ class FileWriter:
                 return onnx.halve(model)
         return model
 
+    def _choose_share(self, photos: int) -> float:
+        """The ranges with which the scores of the calibration photos diverge least."""
+
+        def choose() -> float:
+            pictures, graph = self.inputs(photos), self._corrected(round_to_bytes, ())
+            extremes, model = self._extremes(photos), graph.encode()
+            trained = sensitivity.run(self._trained.graph, pictures)
+
+            def measure(share: float) -> float:
+                ranges = observation.choose_ranges(graph, extremes, share)
+                scores = sensitivity.run(litert.quantize(model, "int8", ranges), pictures)
+                return sensitivity.diverge(trained, scores)
+
+            return min(observation.SHARES, key=measure)
+
+        return self._once(("share", photos), choose)
+
     def _extremes(self, photos: int) -> dict[str, observation.Extremes]:
         graph = Graph(self._equalized)
         return self._once(
             ("extremes", photos), lambda: observation.find_extremes(graph, self.inputs(photos))
         )
 
-    def _refit(self, plan: Plan, graph: Graph) -> Head:
-        """The head for what the plan's file puts out below it."""
+    def _refit(self, plan: Plan, lower: bytes) -> Head:
+        """The head for what a file puts out below it."""
         head = self._float.head
         if head is None:
             raise ExportError("this classifier does not end in a dense layer and a softmax")
-        lower = Graph(graph.encode())
-        lower.end_before_head()
-        pictures = self.inputs(REFIT_PHOTOS)
-        return refit(head, self._trained_features, self._encode(plan, lower).run(pictures))
+        describe = litert.describe if _is_litert(plan) else onnx.describe
+        file = ModelFile(plan, lower, describe(lower))
+        return refit(head, self._trained_features, file.run(self.inputs(REFIT_PHOTOS)))
 
     @cached_property
     def _trained_features(self) -> Scores:
@@ -213,5 +250,5 @@ class FileWriter:
         return known
 
 
-def _share(plan: Plan) -> float:
-    return _ALL if plan.whole_ranges else observation.TYPICAL
+def _is_litert(plan: Plan) -> bool:
+    return plan.recipe.engine == "litert"

@@ -133,7 +133,7 @@ def _run(work: Any, ranges: Mapping[str, tuple[float, float]], *, pixels: bool =
         for name, (low, high) in ranges.items()
     }
     try:
-        # It shows a progress bar of its own, too short to be read, and warns of its own memory.
+        # It shows a progress bar too short to be read, and warns of its own use of LiteRT.
         with divert_stderr(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             done = work.quantize(
