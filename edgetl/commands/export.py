@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ def recipes(*, as_json: bool) -> None:
 
 
 def _record(exported: "Exported") -> dict[str, object]:
+    import msgspec
+
     from edgetl_export.bundling import describe_attempts
 
     bundle = exported.bundle
@@ -179,6 +182,8 @@ def _record(exported: "Exported") -> dict[str, object]:
                 "agreement": variant.metrics.agreement,
                 "repair": variant.repair,
                 "failures": variant.failures,
+                "test": msgspec.to_builtins(variant.test_metrics),
+                "calibration": msgspec.to_builtins(variant.calibration),
             }
             for variant in bundle.manifest.variants
         ],
@@ -187,6 +192,8 @@ def _record(exported: "Exported") -> dict[str, object]:
 
 
 def _print_attempts(exported: "Exported") -> None:
+    from edgetl_export.attempts import find_best
+
     rows = [
         (
             one.file.plan.recipe.file,
@@ -203,5 +210,7 @@ def _print_attempts(exported: "Exported") -> None:
     header = ("file", "repair", "bytes", "top-1", "drop (points)", "agreement", "gate")
     print_table(header, rows)
     for tried in exported.attempts.values():
-        for sentence in (*tried[-1].verdict.failures, *tried[-1].verdict.unsure):
-            click.echo(f"{tried[-1].file.plan.recipe.name}: {sentence}", err=True)
+        best = find_best(tried)
+        for sentence in (*best.verdict.failures, *best.verdict.unsure):
+            click.echo(f"{best.file.plan.recipe.name}: {sentence}", err=True)
+    print_scores(exported.bundle.manifest)
