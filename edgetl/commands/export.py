@@ -67,10 +67,9 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 )
 @click.option(
     "--max-false-rejects",
-    default=10.0,
-    show_default=True,
     type=_POINTS,
-    help="Percent of known things that may get no label for it; goes before --false-accepts.",
+    help="Percent of known things that may get no label for it; goes before --false-accepts.  "
+    "[10 with photos in _unknown_, else 2]",
 )
 @click.option("--name", default="", help="Of the model, for its card and metadata.")
 @click.option("--model-version", default="", help="The same.  [a digest of the trained model]")
@@ -90,7 +89,7 @@ def export(
     no_repair: bool,
     allow_drop: bool,
     false_accepts: float,
-    max_false_rejects: float,
+    max_false_rejects: float | None,
     name: str,
     model_version: str,
     author: str,
@@ -120,7 +119,10 @@ def export(
         gate=Gate(max_drop, max_class_drop, max_bytes),
         repair=not no_repair,
         allow_drop=allow_drop,
-        acceptance=Acceptance(false_accepts / 100, max_false_rejects / 100),
+        acceptance=Acceptance(
+            false_accepts / 100,
+            None if max_false_rejects is None else max_false_rejects / 100,
+        ),
     )
     about = About(name, model_version, author, license_, description)
     exported = run_export(Run.open(run), out, settings, about, overwrite=overwrite, track=track)

@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.graph import DEPTHWISE, Graph, Operator
+<<<<<<< HEAD
 from edgetl_export.observation import Extremes, choose_ranges, watch
+=======
+from edgetl_export.observation import Extremes, Ranges, watch
+>>>>>>> help-5
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.preprocessing import Frame
 
@@ -39,7 +43,6 @@ def find_distributions(
     extremes: Mapping[str, Extremes],
     pictures: Sequence[Frame],
     *,
-    share: float,
     track: Track = silent,
 ) -> list[Distribution]:
     """Looks at some layers.
@@ -49,7 +52,6 @@ def find_distributions(
         names: Of layers that hold weights.
         extremes: Of its tensors for the same pictures, by name.
         pictures: uint8 (height, width, 3) RGB each.
-        share: Of the pictures that keep all their values in the chosen ranges, 0..1.
         track: Shows progress.
 
     Returns:
@@ -64,7 +66,10 @@ def find_distributions(
     for get in seen:
         for row, layer in enumerate(layers):
             counts[row] += _count(get(layer.inputs[0]), wholes[row])
+<<<<<<< HEAD
     ranges = choose_ranges(graph, extremes, share)
+=======
+>>>>>>> help-5
     return [
         Distribution(
             name=layer.name,
