@@ -7,11 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.graph import DEPTHWISE, Graph, Operator
-<<<<<<< HEAD
-from edgetl_export.observation import Extremes, choose_ranges, watch
-=======
 from edgetl_export.observation import Extremes, Ranges, watch
->>>>>>> help-5
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.preprocessing import Frame
 
@@ -41,6 +37,7 @@ def find_distributions(
     graph: Graph,
     names: Sequence[str],
     extremes: Mapping[str, Extremes],
+    ranges: Ranges,
     pictures: Sequence[Frame],
     *,
     track: Track = silent,
@@ -51,6 +48,7 @@ def find_distributions(
         graph: Float, as it is calibrated.
         names: Of layers that hold weights.
         extremes: Of its tensors for the same pictures, by name.
+        ranges: That 8 bits span, by name of the tensor.
         pictures: uint8 (height, width, 3) RGB each.
         track: Shows progress.
 
@@ -66,10 +64,6 @@ def find_distributions(
     for get in seen:
         for row, layer in enumerate(layers):
             counts[row] += _count(get(layer.inputs[0]), wholes[row])
-<<<<<<< HEAD
-    ranges = choose_ranges(graph, extremes, share)
-=======
->>>>>>> help-5
     return [
         Distribution(
             name=layer.name,

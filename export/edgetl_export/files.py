@@ -103,17 +103,11 @@ class FileWriter:
         pictures = self.inputs(sensitivity.PHOTOS)
         return sensitivity.measure(graph, ranges, pictures, track=self._track)
 
-<<<<<<< HEAD
-    def observe(self) -> Observed:
-        """What the calibration photos tell of the float graph that 8 bits are made of."""
-        return Observed(Graph(self._equalized), self._extremes(PHOTOS), self._choose_share(PHOTOS))
-=======
     def observe(self) -> tuple[Graph, Mapping[str, observation.Extremes], observation.Ranges]:
         """The float graph that 8 bits are made of; by name its tensors' extremes and ranges."""
         graph, extremes = Graph(self._equalized), self._extremes(PHOTOS)
         ranges = observation.choose_ranges(graph, extremes, self._choose_share(PHOTOS))
         return graph, extremes, ranges
->>>>>>> help-5
 
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""

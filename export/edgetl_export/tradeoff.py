@@ -161,13 +161,10 @@ def measure_tradeoff(
         for recipe in track(recipes, "writing and scoring files", len(recipes))
     }
     latencies = _time(writer, attempts, track)
-<<<<<<< HEAD
-    seen = writer.observe()
-=======
     graph, extremes, ranges = writer.observe()
->>>>>>> help-5
     names = [layer.name for layer in layers[:WORST]]
     pictures = writer.inputs(PHOTOS)
+    found = find_distributions(graph, names, extremes, ranges, pictures, track=track)
     outcomes = [_describe_outcome(one, attempts[one.name], trained, latencies) for one in recipes]
     return Tradeoff(
         backbone=trained.backbone,
@@ -179,15 +176,7 @@ def measure_tradeoff(
         engines=_name_engines(attempts.values()),
         outcomes=tuple(outcomes),
         layers=tuple(layers),
-<<<<<<< HEAD
-        distributions=tuple(
-            find_distributions(
-                seen.graph, names, seen.extremes, pictures, share=seen.share, track=track
-            )
-        ),
-=======
         distributions=tuple(found),
->>>>>>> help-5
     )
 
 
