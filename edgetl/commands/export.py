@@ -9,8 +9,24 @@ from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, tra
 
 if TYPE_CHECKING:
     from edgetl_export.bundling import Exported
+    from edgetl_export.recipes import Recipe
 
 _POINTS = click.FloatRange(0, 100)
+
+
+def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
+    """Recipes by what `--recipe` says; see `edgetl_export.recipes.find_recipes`.
+
+    Raises:
+        UsageError: If a name is unknown.
+    """
+    from edgetl_export.recipes import find_recipes
+    from edgetl_runtime.errors import OptionsError
+
+    try:
+        return find_recipes(names)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 @click.command()
@@ -89,13 +105,8 @@ def export(
     Example: edgetl export runs/parts --out parts.bundle
     """
     from edgetl_export.gate import Gate
-    from edgetl_export.recipes import find_recipes
-    from edgetl_runtime.errors import OptionsError
 
-    try:
-        recipes = find_recipes(names)
-    except OptionsError as error:
-        raise click.UsageError(str(error)) from error
+    recipes = read_recipes(names)
     load_tensorflow()
     from edgetl.export import export as run_export
     from edgetl.run import Run

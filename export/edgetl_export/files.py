@@ -1,6 +1,6 @@
 """Model files: a plan becomes the bytes of a .tflite or an .onnx."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +103,12 @@ class FileWriter:
         pictures = self.inputs(sensitivity.PHOTOS)
         return sensitivity.measure(graph, ranges, pictures, track=self._track)
 
+    def observe(self) -> tuple[Graph, Mapping[str, observation.Extremes], observation.Ranges]:
+        """The float graph that 8 bits are made of; by name its tensors' extremes and ranges."""
+        graph, extremes = Graph(self._equalized), self._extremes(PHOTOS)
+        ranges = observation.choose_ranges(graph, extremes, self._choose_share(PHOTOS))
+        return graph, extremes, ranges
+
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""
         photos = self.photos(most)
@@ -160,7 +166,7 @@ class FileWriter:
         ranges: observation.Ranges = {}
         if recipe.calibrates:
             extremes = self._extremes(plan.photos)
-            ranges = observation.choose_ranges(graph, extremes, self._choose_share(plan))
+            ranges = observation.choose_ranges(graph, extremes, self._choose_share(plan.photos))
         return litert.quantize(model, recipe.precision, ranges, keep=self._kept(plan))
 
     def _write_onnx(self, plan: Plan) -> bytes:
@@ -179,7 +185,7 @@ class FileWriter:
                 extremes = onnx.find_extremes(ready, self.inputs(plan.photos))
                 return onnx.quantize(
                     ready,
-                    onnx.choose_ranges(extremes, self._choose_share(plan)),
+                    onnx.choose_ranges(extremes, self._choose_share(plan.photos)),
                     per_channel=plan.per_channel,
                     keep=self._kept(plan),
                 )
@@ -187,12 +193,12 @@ class FileWriter:
                 return onnx.halve(model)
         return model
 
-    def _choose_share(self, plan: Plan) -> float:
+    def _choose_share(self, photos: int) -> float:
         """The ranges with which the scores of the calibration photos diverge least."""
 
         def choose() -> float:
-            pictures, graph = self.inputs(plan.photos), self._corrected(round_to_bytes, ())
-            extremes, model = self._extremes(plan.photos), graph.encode()
+            pictures, graph = self.inputs(photos), self._corrected(round_to_bytes, ())
+            extremes, model = self._extremes(photos), graph.encode()
             trained = sensitivity.run(self._trained.graph, pictures)
 
             def measure(share: float) -> float:
@@ -202,7 +208,7 @@ class FileWriter:
 
             return min(observation.SHARES, key=measure)
 
-        return self._once(("share", plan.photos), choose)
+        return self._once(("share", photos), choose)
 
     def _extremes(self, photos: int) -> dict[str, observation.Extremes]:
         graph = Graph(self._equalized)

@@ -1,6 +1,7 @@
 """LiteRT files: the float graph, and what quantization makes of it."""
 
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -132,8 +133,9 @@ def _run(work: Any, ranges: Mapping[str, tuple[float, float]], *, pixels: bool =
         for name, (low, high) in ranges.items()
     }
     try:
-        # It shows a progress bar of its own, too short to be read.
-        with divert_stderr():
+        # It shows a progress bar too short to be read, and warns of its own use of LiteRT.
+        with divert_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
             done = work.quantize(
                 calibration or None, enable_progress_report=False, enable_progress_bar=False
             )
