@@ -52,6 +52,14 @@ def run(model: bytes, pictures: np.ndarray = PICTURES) -> np.ndarray:
     return np.stack(found)
 
 
+def read_features(network: Any) -> np.ndarray:
+    """What Keras puts into the head."""
+    import keras
+
+    features = keras.Model(network.inputs, network.get_layer("pool").output)
+    return np.asarray(features.predict_on_batch(PICTURES))
+
+
 def convert(*layers: Any) -> Graph:
     """The graph of a network that takes 2x2 pictures."""
     import keras
@@ -148,21 +156,23 @@ def test_the_head_is_found_and_replaced(network: Any, model: bytes) -> None:
     assert graph.head is not None
     np.testing.assert_array_equal(graph.head.kernel, kernel)
     np.testing.assert_array_equal(graph.head.bias, bias)
-    # As after a refit: not contiguous, and in float64.
-    graph.set_head(Head(np.zeros((5, 4)).T, np.log([1, 2, 3, 4, 90.0])))
-    np.testing.assert_allclose(run(graph.encode())[0], np.array([1, 2, 3, 4, 90]) / 100, rtol=1e-5)
+    # Not contiguous, and in float64.
+    head = Head(RANDOM.normal(0, 1, (5, 4)).T, np.array([0, 1, 2, 3, 4.0]))
+    features = read_features(network)
+    powers = np.exp(features @ head.kernel + head.bias)
+    graph.set_head(head)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(run(graph.encode()), expected, atol=1e-5)
 
 
 def test_what_lies_before_the_head_are_the_features(network: Any, model: bytes) -> None:
-    import keras
-
     graph = Graph(model)
     graph.end_before_head()
-    features = keras.Model(network.inputs, network.get_layer("pool").output)
+    assert graph.head is None
+    assert graph.operators[-1].output == graph.output
     found = run(graph.encode())
     assert found.shape == (3, 4)
-    np.testing.assert_allclose(found, features.predict_on_batch(PICTURES), atol=1e-5)
-    assert graph.head is None
+    np.testing.assert_allclose(found, read_features(network), atol=1e-5)
 
 
 def test_only_a_dense_layer_with_a_bias_below_a_softmax_is_a_head() -> None:
