@@ -210,8 +210,8 @@ OTHERS: dict[str, Callable[[Any, Any], Any]] = {
     "multiplication": lambda layers, one: squeeze(one),
     "activation": lambda layers, one: layers.Activation("silu")(one),
     "nothing": lambda layers, one: one,
-    "addition with activation": lambda layers, one: layers.ReLU()(
-        layers.Add()([one, layers.Conv2D(6, 1)(one)])
+    "addition with activation": lambda layers, one: layers.Conv2D(4, 1)(
+        layers.ReLU()(layers.Add()([one, layers.Conv2D(6, 1)(one)]))
     ),
     "addition of what has an activation": lambda layers, one: layers.Conv2D(4, 1)(
         layers.Add()([one, layers.Conv2D(6, 1, activation="relu6")(one)])
