@@ -8,6 +8,7 @@ import pytest
 from edgetl_export import litert, observation
 from edgetl_export.graph import Graph
 from edgetl_export.observation import Extremes
+from edgetl_export.sensitivity import run
 
 CONVOLUTIONS = {
     "plain": {"kernel_size": 3},
@@ -150,6 +151,29 @@ def test_the_picture_keeps_its_256_levels(watched: tuple[Any, Graph]) -> None:
         ranges = observation.choose_ranges(graph, extremes, share)
         assert set(ranges) == set(extremes)
         assert ranges[graph.name(graph.input)] == (0, 255)
+
+
+def test_a_layer_that_is_silent_on_all_photos_gets_a_range_that_litert_can_take() -> None:
+    from keras import layers
+
+    silent = layers.Conv2D(4, 3, activation="relu")
+    network, graph = build(
+        8, 8, silent, layers.Conv2D(4, 1, activation="relu"), layers.GlobalAveragePooling2D()
+    )
+    kernel, bias = silent.get_weights()
+    silent.set_weights([kernel, bias - 1e4])
+    graph = Graph(litert.convert(network))
+    pictures = draw_pictures(8, 8)
+    extremes = observation.find_extremes(graph, pictures)
+    name = graph.convolutions[0].name
+    assert extremes[name].highest.max() == 0
+    ranges = observation.choose_ranges(graph, extremes, 1.0)
+    # A step of the input, a level, times one of the weights is at most 64 of its own; at 256 LiteRT aborts.
+    low, high = ranges[name]
+    step = np.abs(kernel).max() / 127
+    assert step / ((high - low) / 255) == pytest.approx(64, rel=1e-3)
+    scores = run(litert.quantize(graph.encode(), "int8", ranges), pictures)
+    np.testing.assert_allclose(scores, run(graph.encode(), pictures), atol=1e-3)
 
 
 def test_a_share_leaves_out_the_oddest_photos_at_both_ends() -> None:
