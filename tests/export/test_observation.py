@@ -168,7 +168,7 @@ def test_a_layer_that_is_silent_on_all_photos_gets_a_range_that_litert_can_take(
     name = graph.convolutions[0].name
     assert extremes[name].highest.max() == 0
     ranges = observation.choose_ranges(graph, extremes, 1.0)
-    # A step of the input, a level, times one of the weights is at most 64 of its own; at 256 LiteRT aborts.
+    # A level times one of the weights is at most 64 of its own steps; at 256 LiteRT aborts.
     low, high = ranges[name]
     step = np.abs(kernel).max() / 127
     assert step / ((high - low) / 255) == pytest.approx(64, rel=1e-3)
