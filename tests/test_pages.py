@@ -323,15 +323,22 @@ def test_the_report_has_plots_with_text_and_pictures(browser: Browser, report: P
     assert browser.evaluate("[...document.images].every((one) => one.naturalWidth > 0)")
 
 
-def test_no_two_names_in_a_plot_cover_each_other(browser: Browser, quantization: Path) -> None:
-    browser.open(quantization)
+def test_no_two_names_in_a_plot_cover_each_other(
+    browser: Browser, tradeoff: Tradeoff, tmp_path: Path
+) -> None:
+    exact = tradeoff.outcomes[1]
+    crowd = [msgspec.structs.replace(exact, recipe=f"litert-name_{n}") for n in range(8)]
+    page = tmp_path / "quantize.html"
+    crowded = msgspec.structs.replace(tradeoff, outcomes=(*tradeoff.outcomes, *crowd))
+    page.write_text(render_tradeoff(crowded, "crowded"), "utf-8")
+    browser.open(page)
     boxes = browser.evaluate(
         "[...document.querySelectorAll('#tradeoff svg')].map((plot) => "
         "[...plot.querySelectorAll('text')].map((text) => text.getBoundingClientRect().toJSON()))"
     )
     assert len(boxes) == 2
     for plot in boxes:
-        assert len(plot) > 8
+        assert len(plot) > 16
         for one, other in itertools.combinations(plot, 2):
             wide = min(one["right"], other["right"]) - max(one["left"], other["left"])
             high = min(one["bottom"], other["bottom"]) - max(one["top"], other["top"])

@@ -55,10 +55,9 @@ def quantize_report(
     from edgetl.run import Run
     from edgetl_export.gate import Gate
     from edgetl_export.tradeoff import measure_tradeoff
-    from edgetl_export.trained import About
     from edgetl_runtime.storage import write_file
 
-    trained = describe_run(Run.open(run), About())
+    trained = describe_run(Run.open(run))
     found = measure_tradeoff(trained, recipes, Gate(), track=track)
     write_file(page, render_tradeoff(found, f"Quantization of {run.resolve().name}").encode())
     if as_json:

@@ -5,7 +5,6 @@ Keras, its normalizations are folded, and both quantizers take it.
 """
 
 import re
-import struct
 from collections import Counter
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_export.flatbuffer import read_tree, write_tree
 from edgetl_runtime.errors import ExportError
 
 Values = NDArray[np.float32]
@@ -78,7 +78,7 @@ class Graph:
         try:
             self._read(model)
         # The reader of the format checks nothing: what is damaged shows where it is used.
-        except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
 
     @property
@@ -151,14 +151,10 @@ class Graph:
 
     def encode(self) -> bytes:
         """The bytes of the .tflite."""
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        return bytes(flatbuffer_utils.convert_object_to_bytearray(self._tree))
+        return write_tree(self._tree)
 
     def _read(self, model: bytes) -> None:
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        self._tree: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+        self._tree: Any = read_tree(model)
         if len(self._tree.subgraphs) != 1:
             raise ExportError(f"the .tflite has {len(self._tree.subgraphs)} graphs, expected 1")
         self._graph = self._tree.subgraphs[0]

@@ -82,7 +82,3 @@ def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:
     if recipe.engine == "litert":
         plans.append(Plan(known["litert-int16x8"], repair="activations of 16 bits"))
     return plans
-
-
-def _spare(keep: int) -> str:
-    return "1 layer in float" if keep == 1 else f"{keep} layers in float"

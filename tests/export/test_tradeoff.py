@@ -15,20 +15,21 @@ from edgetl_export.files import FileWriter
 from edgetl_export.gate import Gate
 from edgetl_export.graph import Graph
 from edgetl_export.latency import measure_latencies
-from edgetl_export.observation import watch
+from edgetl_export.observation import Extremes, watch
 from edgetl_export.recipes import find_recipes
-from edgetl_export.repair import Plan
+from edgetl_export.repair import PHOTOS, Plan
 from edgetl_export.tradeoff import WORST, Tradeoff, measure_tradeoff
-from edgetl_export.trained import About, Trained
+from edgetl_export.trained import Trained
 
 T = TypeVar("T")
 # One photo of the few that validate is more than a point.
+WIDE = Extremes(np.array([-70.0], np.float32), np.array([90.0], np.float32))
 LENIENT, STRICT = Gate(20.0, 60.0), Gate(0.0, 100.0)
 
 
 @pytest.fixture(scope="module")
 def trained(tiny_run_folder: Path) -> Trained:
-    return describe_run(Run.open(tiny_run_folder), About())
+    return describe_run(Run.open(tiny_run_folder))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_int8_is_shown_before_and_after_the_repair(found: Tradeoff) -> None:
 
 
 def test_a_repair_that_takes_another_recipe_is_named(exploding_run: Path) -> None:
-    trained = describe_run(Run.open(exploding_run), About())
+    trained = describe_run(Run.open(exploding_run))
     (outcome,) = measure_tradeoff(trained, find_recipes(["litert-int8"]), STRICT).outcomes
     assert outcome.recipe == outcome.plain.recipe == "litert-int8"
     assert outcome.plain.failures
@@ -71,8 +72,8 @@ def test_a_repair_that_takes_another_recipe_is_named(exploding_run: Path) -> Non
     # The first that passes ends the search.
     assert [one.passed for one in outcome.tried] == [False] * outcome.best + [True]
     assert outcome.chosen.recipe == "litert-mixed"
-    assert outcome.chosen.repair == "head fitted again, 1 layer in float"
-    assert len(outcome.chosen.kept) == 1
+    assert outcome.chosen.repair.endswith(" in float")
+    assert outcome.chosen.kept
     assert outcome.chosen.latency_ms != outcome.plain.latency_ms
 
 
@@ -130,14 +131,18 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     graph, extremes, ranges = writer.observe()
     layer = graph.convolutions[-1]
     pictures = writer.inputs(PHOTOS)
+    entry = graph.name(layer.inputs[0])
     (one,) = find_distributions(graph, [layer.name], extremes, ranges, pictures)
+    (wider,) = find_distributions(graph, [layer.name], {**extremes, entry: WIDE}, ranges, pictures)
     seen = [get(layer.inputs[0]).reshape(-1) for get in watch(graph.encode(), pictures)]
     values = np.concatenate(seen)
-    expected, _ = np.histogram(values, BINS, one.whole)
     assert one.whole == (values.min(), values.max())
-    # At an edge rounding may choose the neighbour.
-    assert np.abs(np.array(one.counts) - expected).sum() <= 1e-3 * values.size
-    assert sum(one.counts) == values.size
+    assert one.chosen == ranges[entry]
+    for found in (one, wider):
+        expected, _ = np.histogram(values, BINS, found.whole)
+        # At an edge rounding may choose the neighbour.
+        assert np.abs(np.array(found.counts) - expected).sum() <= 1e-3 * values.size
+        assert sum(found.counts) == values.size
     kernel = graph.values(layer.kernel).reshape(graph.shape(layer.kernel)[0], -1)
     assert sorted(one.weights) == sorted(
         zip(kernel.min(axis=1).tolist(), kernel.max(axis=1).tolist(), strict=True)
@@ -145,10 +150,10 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
 
 
 def test_a_depthwise_layer_has_its_channels_last(run_folder: Path) -> None:
-    writer = FileWriter(describe_run(Run.open(run_folder), About()))
+    writer = FileWriter(describe_run(Run.open(run_folder)))
     graph, extremes, ranges = writer.observe()
     layer = next(one for one in graph.convolutions if graph.shape(one.kernel)[0] == 1)
-    (one,) = find_distributions(graph, [layer.name], extremes, writer.inputs(2))
+    (one,) = find_distributions(graph, [layer.name], extremes, ranges, writer.inputs(2))
     assert len(one.weights) == graph.shape(layer.kernel)[-1] > 1
 
 
