@@ -55,12 +55,16 @@ def find_streams(graph: Graph) -> list[Stream]:
     operators = graph.operators
     found = []
     for tensors in _join_by_additions(graph, operators):
-        writers = [one for one in operators if one.output in tensors and one.kind != ADD]
-        readers = [one for one in operators if set(one.inputs) & tensors and one.kind != ADD]
         additions = [one for one in operators if one.output in tensors and one.kind == ADD]
+        writers = [one for one in operators if one.output in tensors and one.kind != ADD]
+        # Among them an addition of a constant, whose sum is not joined.
+        readers = [one for one in operators if set(one.inputs) & tensors and one not in additions]
         joined = all(one.linear and set(one.inputs) <= tensors for one in additions)
+        alike = len({graph.shape(index)[-1] for index in tensors}) == 1
         full = all(isinstance(one, Convolution) for one in (*writers, *readers)) and readers
-        if joined and full and all(map(_can_write, writers)) and all(map(_can_read, readers)):
+        if not (joined and alike and full):
+            continue
+        if all(map(_can_write, writers)) and all(map(_can_read, readers)):
             found.append(Stream(tuple(sorted(tensors)), tuple(writers), tuple(readers)))  # type: ignore[arg-type]
     return found
 

@@ -75,15 +75,11 @@ class Graph:
         Raises:
             ExportError: If it is no .tflite of this form.
         """
-        self._tree: Any = read_tree(model)
-        if len(self._tree.subgraphs) != 1:
-            raise ExportError(f"the .tflite has {len(self._tree.subgraphs)} graphs, expected 1")
-        self._graph = self._tree.subgraphs[0]
-        for kind, ends in (("input", self._graph.inputs), ("output", self._graph.outputs)):
-            if len(ends) != 1:
-                raise ExportError(f"the .tflite has {len(ends)} {kind}s, expected 1")
-        self._own_constants()
-        self._name_apart()
+        try:
+            self._read(model)
+        # The reader of the format checks nothing: what is damaged shows where it is used.
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
 
     @property
     def input(self) -> int:
@@ -156,6 +152,29 @@ class Graph:
     def encode(self) -> bytes:
         """The bytes of the .tflite."""
         return write_tree(self._tree)
+
+    def _read(self, model: bytes) -> None:
+        self._tree: Any = read_tree(model)
+        if len(self._tree.subgraphs) != 1:
+            raise ExportError(f"the .tflite has {len(self._tree.subgraphs)} graphs, expected 1")
+        self._graph = self._tree.subgraphs[0]
+        for kind, ends in (("input", self._graph.inputs), ("output", self._graph.outputs)):
+            if len(ends) != 1:
+                raise ExportError(f"the .tflite has {len(ends)} {kind}s, expected 1")
+        self._own_constants()
+        self._name_apart()
+        self._read_all()
+
+    def _read_all(self) -> None:
+        """Reads what the methods will, so that a damaged file is refused and not half used."""
+        tensors = {self.input, self.output}
+        for one in self.operators:
+            tensors |= {one.output, *(index for index in one.inputs if index >= 0)}
+        for index in tensors:
+            self.shape(index)
+            if self._graph.tensors[index].type == _FLOAT32 and self.is_constant(index):
+                self.values(index)
+        _ = self.head
 
     def _describe(self, position: int) -> Operator:
         operator = self._graph.operators[position]
