@@ -81,12 +81,14 @@ def export_bundle(
     """Converts, measures, repairs and writes; the folder appears only when all is well.
 
     Raises:
-        ExportError: If the model cannot be converted or there is nothing to calibrate with.
+        ExportError: If the model cannot be converted, or not by these recipes, or there is nothing
+            to calibrate with.
         GateError: If a file is worse than allowed; the best attempts lie in `OUT.rejected`.
         FrameError: If a photo cannot be read any more.
         StorageError: If `out` exists or cannot be written.
     """
     check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
+    trained.form.check(settings.recipes)
     writer, judge = FileWriter(trained, track), Judge(trained, settings.gate, track)
     attempts = {
         recipe.name: attempt(recipe, writer, judge, repair=settings.repair)

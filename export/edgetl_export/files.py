@@ -1,5 +1,6 @@
 """Model files: a plan becomes the bytes of a .tflite or an .onnx."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +15,11 @@ from edgetl_export.correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.equalization import equalize
 from edgetl_export.graph import Graph, Head
 from edgetl_export.progress import Track, silent
+from edgetl_export.recipes import Recipe
 from edgetl_export.refit import refit
-from edgetl_export.repair import PHOTOS, Plan
+from edgetl_export.repair import PHOTOS, Plan, make_plans
 from edgetl_export.sensitivity import Sensitivity
-from edgetl_export.trained import Trained
+from edgetl_export.trained import Form, Trained
 from edgetl_runtime.engine import Engine, default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
@@ -25,9 +27,11 @@ from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
 
 REFIT_PHOTOS = 1500
+FEW = 20
 _LOOKED_AT = 60
 _ALL = 1.0
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class ModelFile(msgspec.Struct, frozen=True, eq=False):
@@ -67,8 +71,17 @@ class FileWriter:
 
     @property
     def can_refit(self) -> bool:
-        """True if the classifier ends in a dense layer and a softmax."""
-        return self._float.head is not None
+        """True if the classifier ends in a dense layer and a softmax that can be changed."""
+        return self._trained.form == Form() and self._float.head is not None
+
+    def plan(self, recipe: Recipe, *, repair: bool) -> tuple[Plan, ...]:
+        """The plain recipe, and the repairs that this model can have, in order."""
+        form = self._trained.form
+        plans = make_plans(
+            recipe, repair=repair and form.precision == "float32", refit=self.can_refit
+        )
+        # Which layers are sensitive is found on a .tflite.
+        return tuple(one for one in plans if form.engine == "litert" or not one.keep)
 
     def photos(self, most: int) -> list[Path]:
         """Training photos to calibrate with, the same number of each class.
@@ -82,7 +95,9 @@ class FileWriter:
             by_class[photo.index].append(photo.file)
         photos = choose_photos(by_class, trained.seed, most)
         if not photos:
-            raise ExportError("there are no training photos to calibrate with; train again")
+            raise ExportError(
+                "there are no training photos to calibrate with; add photos to the train part"
+            )
         return photos
 
     def write(self, plan: Plan) -> ModelFile:
@@ -92,6 +107,8 @@ class FileWriter:
             ExportError: If it cannot be converted, or there is nothing to calibrate with.
             FrameError: If a photo cannot be read any more.
         """
+        if self._trained.form != Form():
+            return self._write_foreign(plan)
         graph = self._prepare(plan)
         if plan.refit:
             graph.set_head(self._refit(plan, graph))
@@ -108,12 +125,22 @@ class FileWriter:
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""
         photos = self.photos(most)
+        self._warn_of_few(photos)
         if len(self._pictures) < len(photos):
             more = photos[len(self._pictures) :]
             self._pictures += load_inputs(
                 more, self._trained.preprocessing, "reading training photos", track=self._track
             )
         return self._pictures[: len(photos)]
+
+    def _warn_of_few(self, photos: Sequence[Path]) -> None:
+        if len(photos) < FEW and not self._pictures:
+            _log.warning(
+                "only %d training photos to calibrate with, fewer than %d: what the layers put out "
+                "for others may differ; add photos",
+                len(photos),
+                FEW,
+            )
 
     @cached_property
     def _float(self) -> Graph:
@@ -164,8 +191,20 @@ class FileWriter:
             ranges = observation.choose_ranges(graph, extremes, _share(plan))
         return litert.quantize(model, recipe.precision, ranges, keep=self._kept(plan))
 
+    def _write_foreign(self, plan: Plan) -> ModelFile:
+        """Of an .onnx, or of what is quantized already."""
+        data, form = self._trained.graph, self._trained.form
+        form.check([plan.recipe])
+        if form.engine == "litert":
+            return ModelFile(plan, data, litert.describe(data, any_step=True))
+        if form.precision == "float32":
+            data = self._quantize_onnx(plan, data)
+        return ModelFile(plan, data, onnx.describe(data))
+
     def _encode_onnx(self, plan: Plan, graph: Graph) -> bytes:
-        model = onnx.convert(graph.encode())
+        return self._quantize_onnx(plan, onnx.convert(graph.encode()))
+
+    def _quantize_onnx(self, plan: Plan, model: bytes) -> bytes:
         match plan.recipe.precision:
             case "int8":
                 ready = onnx.prepare(model)

@@ -18,6 +18,7 @@ from edgetl_runtime.errors import ExportError
 Values = NDArray[np.float32]
 # `BuiltinOperator`, `ActivationFunctionType`, `Padding` and `TensorType` of LiteRT's schema.
 ADD, CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, LOGISTIC, SOFTMAX = 0, 3, 4, 9, 14, 25
+_IDENTIFIER = b"TFL3"
 _NO_ACTIVATION, _SAME, _FLOAT32 = 0, 0, 0
 
 
@@ -66,6 +67,29 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     bias: Values
 
 
+def read_tree(model: bytes) -> Any:
+    """The objects that a .tflite holds, as LiteRT's schema names them.
+
+    Raises:
+        ExportError: If it is no .tflite with one graph, one input and one output.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    if model[4:8] != _IDENTIFIER:
+        raise ExportError("this is no .tflite, or a damaged one: its identifier is missing")
+    try:
+        tree: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
+    if len(tree.subgraphs) != 1:
+        raise ExportError(f"the .tflite has {len(tree.subgraphs)} graphs, expected 1")
+    graph = tree.subgraphs[0]
+    for kind, ends in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(ends) != 1:
+            raise ExportError(f"the .tflite has {len(ends)} {kind}s, expected 1")
+    return tree
+
+
 class Graph:
     """A float32 .tflite with one picture in and one list of scores out."""
 
@@ -75,19 +99,8 @@ class Graph:
         Raises:
             ExportError: If it is no .tflite of this form.
         """
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        try:
-            tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-        except (struct.error, IndexError, TypeError, ValueError) as error:
-            raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
-        self._tree: Any = tree
-        if len(self._tree.subgraphs) != 1:
-            raise ExportError(f"the .tflite has {len(self._tree.subgraphs)} graphs, expected 1")
+        self._tree = read_tree(model)
         self._graph = self._tree.subgraphs[0]
-        for kind, ends in (("input", self._graph.inputs), ("output", self._graph.outputs)):
-            if len(ends) != 1:
-                raise ExportError(f"the .tflite has {len(ends)} {kind}s, expected 1")
         self._own_constants()
         self._name_apart()
 
