@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
+from edgetl_runtime.errors import OptionsError
 
 if TYPE_CHECKING:
     from edgetl_export.bundling import Exported
@@ -108,7 +109,10 @@ def export(
     from edgetl_export.gate import Gate
     from edgetl_export.recipes import find_recipes
 
-    recipes = find_recipes(names)
+    try:
+        recipes = find_recipes(names)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
     given = {"--labels": labels, "--data": data, "--scaling": scaling}
     _check_combination(run, model, given, {"--fit": fit, "--size": size_px, "--trust": trust})
     load_tensorflow()

@@ -1,6 +1,7 @@
 """LiteRT files: the float graph, and what quantization makes of it."""
 
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -147,7 +148,9 @@ def _run(work: Any, ranges: Mapping[str, tuple[float, float]], *, pixels: bool =
     }
     try:
         # It shows a progress bar of its own, too short to be read.
-        with divert_stderr():
+        with divert_stderr(), warnings.catch_warnings():
+            # Of the memory that it takes itself, to look at tensors.
+            warnings.simplefilter("ignore", UserWarning)
             done = work.quantize(
                 calibration or None, enable_progress_report=False, enable_progress_bar=False
             )
