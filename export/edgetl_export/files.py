@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from edgetl_export import litert, observation, onnx, sensitivity
+from edgetl_export import litert, observation, onnx, onnx_head, sensitivity
 from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.equalization import equalize
@@ -72,7 +72,11 @@ class FileWriter:
     @property
     def can_refit(self) -> bool:
         """True if the classifier ends in a dense layer and a softmax that can be changed."""
-        return self._trained.form == Form() and self._float.head is not None
+        form = self._trained.form
+        if form.precision != "float32":
+            return False
+        head = self._float.head if form.engine == "litert" else onnx_head.find_head(self._ready)
+        return head is not None
 
     def plan(self, recipe: Recipe, *, repair: bool) -> tuple[Plan, ...]:
         """The plain recipe, and the repairs that this model can have, in order."""
@@ -198,8 +202,28 @@ class FileWriter:
         if form.engine == "litert":
             return ModelFile(plan, data, litert.describe(data, any_step=True))
         if form.precision == "float32":
-            data = self._quantize_onnx(plan, data)
+            data = self._quantize_onnx(plan, self._refit_onnx(plan) if plan.refit else data)
         return ModelFile(plan, data, onnx.describe(data))
+
+    @cached_property
+    def _ready(self) -> bytes:
+        return onnx.prepare(self._trained.graph)
+
+    def _refit_onnx(self, plan: Plan) -> bytes:
+        """An .onnx with the head for what the plan's file puts out below it."""
+        head = onnx_head.find_head(self._ready)
+        if head is None:
+            raise ExportError("this classifier does not end in a dense layer and a softmax")
+        lower = onnx_head.end_before_head(self._ready)
+        pictures = self.inputs(REFIT_PHOTOS)
+
+        def run(data: bytes) -> Scores:
+            return ModelFile(plan, data, onnx.describe(data)).run(pictures)
+
+        exact = self._once("features", lambda: run(lower))
+        return onnx_head.set_head(
+            self._ready, refit(head, exact, run(self._quantize_onnx(plan, lower)))
+        )
 
     def _encode_onnx(self, plan: Plan, graph: Graph) -> bytes:
         return self._quantize_onnx(plan, onnx.convert(graph.encode()))
