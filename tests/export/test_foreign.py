@@ -174,6 +174,29 @@ def test_channels_first_free_batch_and_old_opsets_are_taken(
     np.testing.assert_allclose(run(foreign.finish(NOTHING), pictures), means @ weights, atol=1e-4)
 
 
+def test_branches_keep_reading_what_lies_outside_of_them(
+    tmp_path: Path, drawn: list[np.ndarray]
+) -> None:
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(kind, ["logits"], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+        )
+        for name, kind in (("then", "Neg"), ("else", "Identity"))
+    }
+    always = numpy_helper.from_array(np.array(True), "always")
+    model = make_onnx(more=(helper.make_node("If", ["always"], ["out"], **branches),))
+    model.graph.initializer.append(always)
+    model.graph.output[0].name = "out"
+    onnx.save(model, tmp_path / "net.onnx")
+    weights = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32) / 64
+    expected = -np.stack(drawn[:2]).astype(np.float64).mean(axis=(1, 2)) @ weights
+    found = run(open_model(tmp_path / "net.onnx", PLAIN).finish(NOTHING), drawn[:2])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_external_data_in_the_folder_is_taken_in(tmp_path: Path) -> None:
     onnx.save(
         make_onnx(), tmp_path / "net.onnx", save_as_external_data=True, size_threshold=0,

@@ -47,11 +47,11 @@ class OnnxModel:
         _check_operators(proto)
         load_external(proto, file.parent)
         proto = _modernize(proto)
-        entry, exit_ = _find_ends(proto)
+        entry = _find_input(proto)
         self._channels_last, self.size = _read_input(entry, size_px)
         _fix_input(proto, entry, self._channels_last, self.size)
         self.form = Form("onnx", _find_precision(proto))
-        self._proto = _wrap(proto, entry.name, exit_.name, scaling, self._channels_last, self.size)
+        self._proto = _wrap(proto, entry.name, scaling, self._channels_last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
 
@@ -138,11 +138,11 @@ def _modernize(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def _find_ends(proto: onnx.ModelProto) -> tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]:
+def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     graph = proto.graph
     constants = {one.name for one in graph.initializer}
     # Old files list their constants among the inputs.
-    inputs = [one for one in graph.input if one.name not in constants]
+    inputs: list[onnx.ValueInfoProto] = [one for one in graph.input if one.name not in constants]
     for kind, ends in (("input", inputs), ("output", list(graph.output))):
         if len(ends) != 1:
             names = ", ".join(one.name for one in ends)
@@ -150,7 +150,7 @@ def _find_ends(proto: onnx.ModelProto) -> tuple[onnx.ValueInfoProto, onnx.ValueI
                 f"the .onnx has {len(ends)} {kind}s ({names}), expected 1; export the classifier "
                 "alone"
             )
-    return inputs[0], graph.output[0]
+    return inputs[0]
 
 
 def _read_input(entry: onnx.ValueInfoProto, size_px: int | None) -> tuple[bool, tuple[int, int]]:
@@ -203,37 +203,56 @@ def _find_precision(proto: onnx.ModelProto) -> Precision:
 def _wrap(
     proto: onnx.ModelProto,
     entry: str,
-    exit_: str,
     scaling: Scaling,
     last: bool,
     size: tuple[int, int],
 ) -> onnx.ModelProto:
     """Puts the scaling in front; what is inside gets names that ours cannot collide with."""
-    for number, node in enumerate(proto.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
     del proto.metadata_props[:]
     # Constants among the inputs would be inputs again.
     kept = [one for one in proto.graph.input if one.name == entry]
     del proto.graph.input[:]
     proto.graph.input.extend(kept)
-    wrapped: onnx.ModelProto = compose.add_prefix(proto, _PREFIX)
+    wrapped = _name_apart(proto)
     graph = wrapped.graph
-    front = _Front(_PREFIX + entry)
+    entry, exit_ = graph.input[0].name, graph.output[0].name
+    front = _Front(entry)
     if not scaling.is_plain:
         front.add("Mul", np.array(scaling.factor, np.float32).reshape(1, 3, 1, 1))
     if any(scaling.offset):
         front.add("Add", np.array(scaling.offset, np.float32).reshape(1, 3, 1, 1))
     if last:
         front.add("Transpose", perm=[0, 2, 3, 1])
-    nodes = front.join() or [helper.make_node("Identity", [_INPUT], [_PREFIX + entry], "entry")]
+    nodes = front.join() or [helper.make_node("Identity", [_INPUT], [entry], "entry")]
     for position, node in enumerate(nodes):
         graph.node.insert(position, node)
     graph.initializer.extend(front.constants)
     graph.input[0].name = _INPUT
     _set_shape(graph.input[0], (1, 3, *size))
-    graph.node.append(helper.make_node("Identity", [_PREFIX + exit_], [_OUTPUT], "exit"))
+    graph.node.append(helper.make_node("Identity", [exit_], [_OUTPUT], "exit"))
     graph.output[0].name = _OUTPUT
     return wrapped
+
+
+def _name_apart(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Short names, which a quantized file repeats for each step; layers in layers keep theirs."""
+    graph = proto.graph
+    nested = any(one.HasField("g") or one.graphs for node in graph.node for one in node.attribute)
+    if nested or graph.sparse_initializer:
+        prefixed: onnx.ModelProto = compose.add_prefix(proto, _PREFIX)
+        return prefixed
+    names = {one.name: f"c{number}" for number, one in enumerate(graph.initializer)}
+    written = [graph.input[0].name, *(name for node in graph.node for name in node.output)]
+    names |= {name: f"v{number}" for number, name in enumerate(written)}
+    # An empty name is an input or output that is left out.
+    names[""] = ""
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{number}"
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    for named in (*graph.initializer, graph.input[0], graph.output[0]):
+        named.name = names.get(named.name, named.name)
+    return proto
 
 
 class _Front:
