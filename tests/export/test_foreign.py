@@ -284,6 +284,17 @@ def test_a_damaged_onnx_is_refused(tmp_path: Path) -> None:
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
+@pytest.mark.parametrize("name", [b"GlobalAveragePool", b"picture"])
+def test_an_onnx_whose_names_are_no_text_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: bytes
+) -> None:
+    data = make_onnx().SerializeToString().replace(name, b"\xff" * len(name))
+    (tmp_path / "net.onnx").write_bytes(data)
+    with pytest.raises(ExportError):
+        open_model(tmp_path / "net.onnx", PLAIN)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_onnx_of_more_than_2_gib_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "net.onnx").open("wb") as file:
         file.truncate(2**31 + 1)

@@ -43,15 +43,23 @@ class OnnxModel:
                 Runtime lacks, has data outside its folder, or takes or puts out something else
                 than one picture and one list of scores.
         """
-        proto = _read(file)
+        try:
+            self._open(_read(file), file.parent, scaling, size_px)
+        except UnicodeDecodeError as error:
+            # Protobuf notices only when a name is looked at.
+            raise ExportError(f"{file} is damaged: a name in it is no text ({error})") from error
+
+    def _open(
+        self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: int | None
+    ) -> None:
         _check_operators(proto)
-        load_external(proto, file.parent)
+        load_external(proto, folder)
         proto = _modernize(proto)
         entry = _find_input(proto)
-        self._channels_last, self.size = _read_input(entry, size_px)
-        _fix_input(proto, entry, self._channels_last, self.size)
+        last, self.size = _read_input(entry, size_px)
+        _fix_input(proto, entry, last, self.size)
         self.form = Form("onnx", _find_precision(proto))
-        self._proto = _wrap(proto, entry.name, scaling, self._channels_last, self.size)
+        self._proto = _wrap(proto, entry.name, scaling, last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
 
@@ -314,7 +322,11 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            proto.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            # It would print on stdout that it tries the same again.
+            enable_fallback=False,
         )
         (entry,) = session.get_inputs()
         (scores,) = session.run(None, {_INPUT: np.zeros(entry.shape, np.float32)})
