@@ -20,6 +20,7 @@ bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs E
 	$(BIN)/python benchmarks/preprocessing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/device.py
 	$(BIN)/python benchmarks/rejection.py

@@ -18,6 +18,7 @@ from edgetl.commands.compare import compare
 from edgetl.commands.data import data
 from edgetl.commands.export import export, recipes
 from edgetl.commands.inspect import inspect
+from edgetl.commands.quantize_report import quantize_report
 from edgetl.commands.train import train
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, print_table, track
 
@@ -166,6 +167,7 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
 cli.add_command(train)
 cli.add_command(export)
 cli.add_command(recipes)
+cli.add_command(quantize_report)
 cli.add_command(inspect)
 cli.add_command(data)
 cli.add_command(compare)

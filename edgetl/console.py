@@ -1,4 +1,4 @@
-"""What the commands share: tables, JSON, progress bars, and the wait for TensorFlow."""
+"""What the commands share: pages, tables, JSON, progress bars, and the wait for TensorFlow."""
 
 import json
 import logging
@@ -14,6 +14,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDER = click.Path(path_type=Path)
+
+
+def check_page(out: Path, *, overwrite: bool) -> None:
+    """Refuses an `--out` that is no page or may not be replaced, before any work is done.
+
+    Raises:
+        StorageError: If it exists.
+        UsageError: If it does not end in .html.
+    """
+    from edgetl_runtime.errors import StorageError
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise click.UsageError(f"--out {out} must end in .html")
+    if out.is_dir():
+        raise StorageError(f"{out} is a folder; choose another --out")
+    if out.exists() and not overwrite:
+        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
 
 
 def print_metrics(metrics: "Metrics") -> None:

@@ -1,5 +1,6 @@
 """A run becomes a bundle."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgetl.dataset.manifest import DatasetManifest, Split
@@ -8,17 +9,20 @@ from edgetl.run import Run
 from edgetl_export import litert
 from edgetl_export.bundling import Exported, Settings, export_bundle
 from edgetl_export.graph import Graph
+from edgetl_export.packing import check_target
 from edgetl_export.progress import Track, silent
-from edgetl_export.trained import Labelled, Part, Trained
-from edgetl_runtime.bundle import MANIFEST
+from edgetl_export.trained import About, Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.storage import check_replaceable
+
+_SHOWN = 3
+_NOBODY = About()
 
 
 def export(
     run: Run,
     out: Path,
     settings: Settings | None = None,
+    about: About = _NOBODY,
     *,
     overwrite: bool = False,
     track: Track = silent,
@@ -31,12 +35,12 @@ def export(
         RunError: If the run's model is not the one that training wrote.
         StorageError: If `out` exists or cannot be written.
     """
-    check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
-    trained = describe_run(run)
+    check_target(out, overwrite=overwrite)
+    trained = describe_run(run, about)
     return export_bundle(trained, out, settings or Settings(), overwrite=overwrite, track=track)
 
 
-def describe_run(run: Run) -> Trained:
+def describe_run(run: Run, about: About = _NOBODY) -> Trained:
     """What export needs of a run.
 
     Raises:
@@ -46,7 +50,7 @@ def describe_run(run: Run) -> Trained:
     training = _labelled(run.manifest, "train")
     parts = {one.split: _part(run.manifest, one) for one in run.predictions}
     scored = [photo for part in parts.values() for photo in part.photos]
-    _check_present(run.manifest.root, (*training, *scored))
+    _check_present(run.manifest.root, [photo.file for photo in (*training, *scored)])
     spec = run.spec
     return Trained(
         graph=Graph(litert.convert(run.load_model())).encode(),
@@ -61,6 +65,10 @@ def describe_run(run: Run) -> Trained:
         dataset_digest=run.file.dataset_digest,
         model_sha256=run.file.model_sha256,
         versions=run.file.versions,
+        unknown=UnknownPhotos(
+            run.manifest.unknown_files("choose"), run.manifest.unknown_files("measure")
+        ),
+        about=about,
     )
 
 
@@ -79,10 +87,12 @@ def _labelled(manifest: DatasetManifest, split: Split) -> tuple[Labelled, ...]:
     )
 
 
-def _check_present(root: str, photos: tuple[Labelled, ...]) -> None:
-    missing = [photo.file for photo in photos if not photo.file.is_file()]
+def _check_present(root: str, photos: Sequence[Path]) -> None:
+    missing = [photo for photo in photos if not photo.is_file()]
     if missing:
+        shown = ", ".join(str(photo.relative_to(root)) for photo in missing[:_SHOWN])
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise ExportError(
-            f"{len(missing)} of {len(photos)} photos of {root} are gone, such as {missing[0]}; "
-            "put them back, or train again where they are"
+            f"{len(missing)} of {len(photos)} photos of {root} are gone: {shown}{more}; each file "
+            "is measured on them, so put them back, or train again where they are"
         )

@@ -18,15 +18,15 @@ from edgetl_export.foreign.ending import choose_ending
 from edgetl_export.foreign.labels import check_count, read_labels
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Foreign
+from edgetl_export.packing import check_target
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
-from edgetl_export.trained import Form, Labelled, Part, Trained
-from edgetl_runtime.bundle import MANIFEST
+from edgetl_export.trained import About, Form, Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
-from edgetl_runtime.storage import check_replaceable
 
+_NOBODY = About()
 _SEED = 0
 # So many photos tell logits from probabilities.
 _LOOKED_AT = 16
@@ -61,6 +61,7 @@ def export_foreign(
     options: ForeignOptions,
     out: Path,
     settings: Settings | None = None,
+    about: About = _NOBODY,
     *,
     names: Sequence[str] = (),
     overwrite: bool = False,
@@ -72,6 +73,7 @@ def export_foreign(
         options: The model.
         out: Folder of the bundle.
         settings: As for a run, but for the recipes.
+        about: What its maker says of it.
         names: Recipes; by default those of `recipes.DEFAULT` that can be made of the model.
         overwrite: Replace an existing bundle.
         track: Shows progress.
@@ -83,7 +85,7 @@ def export_foreign(
         OptionsError: If a name is unknown.
         StorageError: If `out` exists or cannot be written.
     """
-    check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
+    check_target(out, overwrite=overwrite)
     labels = read_labels(options.labels)
     foreign = open_model(
         options.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
@@ -92,6 +94,7 @@ def export_foreign(
     recipes = choose_recipes(names, foreign.form)
     manifest = _scan(options, labels, track)
     trained = _describe(options, foreign, labels, manifest, track)
+    trained = msgspec.structs.replace(trained, about=about)
     settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
     return export_bundle(trained, out, settings, overwrite=overwrite, track=track)
 
@@ -182,6 +185,7 @@ def _describe(
         model_sha256=_digest(options.model),
         versions=describe_versions(),
         form=source.form,
+        unknown=UnknownPhotos(manifest.unknown_files("choose"), manifest.unknown_files("measure")),
     )
 
 

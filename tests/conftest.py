@@ -8,8 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+
+if TYPE_CHECKING:
+    from edgetl_export.tradeoff import Tradeoff
 
 PARTS = ("bolt", "gear", "washer")
 PHOTOS_A_PART = 16
@@ -234,3 +239,52 @@ def _write_onnx(model: object, target: Path) -> None:
     signature = (tf.TensorSpec((None, 32, 32, 3), tf.float32, name="image"),)
     with divert_stderr():
         tf2onnx.convert.from_function(function, signature, opset=17, output_path=str(target))
+
+
+@pytest.fixture(scope="session")
+def tradeoff() -> "Tradeoff":
+    """Two recipes, one of them repaired, of a network of three layers; no model was run."""
+    from edgetl_export.distribution import BINS, Distribution
+    from edgetl_export.gate import Gate
+    from edgetl_export.tradeoff import Layer, Measured, Outcome, Tradeoff
+
+    exact = Measured(
+        recipe="litert-float32",
+        precision="float32",
+        repair="",
+        kept=(),
+        bytes=1_600_000,
+        top1=0.9,
+        drop=0.0,
+        agreement=1.0,
+        worst_class="bolt",
+        worst_class_drop=0.0,
+        failures=(),
+        unsure=(),
+        latency_ms=2.0,
+        latency_ratio=1.0,
+    )
+    change = {"recipe": "litert-int8", "precision": "int8", "bytes": 600_000, "latency_ratio": 0.5}
+    int8 = msgspec.structs.replace(exact, **change, latency_ms=1.0, repair="head fitted again")
+    plain = msgspec.structs.replace(
+        int8, repair="", top1=0.85, drop=0.05, agreement=0.9, failures=("5.0 points below",)
+    )
+    costs = {"first": 0.008, "middle": 0.0005, "last": 0.0}
+    return Tradeoff(
+        backbone="mobilenet_v2_0.35",
+        top1=0.9,
+        examples=400,
+        calibration_photos=160,
+        share=0.95,
+        kept=4,
+        gate=Gate(),
+        engines={"litert": "ai-edge-litert 2.3.0"},
+        outcomes=(
+            Outcome("litert-int8", "litert", (plain, int8), 1),
+            Outcome("litert-float32", "litert", (exact,), 0),
+        ),
+        layers=tuple(Layer(name, "convolution", cost, 1000, 0.25) for name, cost in costs.items()),
+        distributions=(
+            Distribution("first", (-1.0, 9.0), (-1.0, 3.0), (*range(BINS),), ((-2.0, 1.0),)),
+        ),
+    )

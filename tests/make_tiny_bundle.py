@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
-from edgetl_export.scoring import Labelled
 
 from edgetl.drawings import draw_part
-from edgetl_export.bundling import Trained, export_bundle
+from edgetl_export.bundling import Settings, export_bundle
+from edgetl_export.trained import Labelled, Trained
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing
 
@@ -43,7 +43,7 @@ def main() -> None:
             model_sha256=hashlib.sha256(b"drawn").hexdigest(),
             versions={"edgetl": "0.1.0"},
         )
-        export_bundle(trained, TARGET, overwrite=True)
+        export_bundle(trained, TARGET, Settings(), overwrite=True)
 
 
 def draw(folder: Path, a_class: int) -> list[Labelled]:

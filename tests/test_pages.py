@@ -24,6 +24,8 @@ from edgetl.metrics import measure
 from edgetl.predictions import Predictions
 from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
 from edgetl.reporting.report import ReportInput, render_report
+from edgetl.reporting.tradeoff import render_tradeoff
+from edgetl_export.tradeoff import Tradeoff
 
 NASTY = "<script>document.title='owned'</script>"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -224,7 +226,27 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["report", "comparison"])
+@pytest.fixture(scope="module")
+def quantization(tradeoff: Tradeoff, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    replace = msgspec.structs.replace
+    first, *others = tradeoff.outcomes
+    tried = tuple(
+        replace(one, worst_class=NASTY, worst_class_drop=0.1, repair=NASTY, failures=(NASTY,))
+        for one in first.tried
+    )
+    nasty = replace(
+        tradeoff,
+        backbone=NASTY,
+        outcomes=(replace(first, tried=tried), *others),
+        layers=tuple(replace(layer, name=NASTY) for layer in tradeoff.layers),
+        distributions=tuple(replace(one, name=NASTY) for one in tradeoff.distributions),
+    )
+    path = tmp_path_factory.mktemp("pages") / "quantize.html"
+    path.write_text(render_tradeoff(nasty, NASTY), "utf-8")
+    return path
+
+
+@pytest.fixture(params=["report", "comparison", "quantization"])
 def page(request: pytest.FixtureRequest) -> Path:
     path: Path = request.getfixturevalue(request.param)
     return path
@@ -301,6 +323,28 @@ def test_the_report_has_plots_with_text_and_pictures(browser: Browser, report: P
     assert browser.evaluate("[...document.images].every((one) => one.naturalWidth > 0)")
 
 
+def test_no_two_names_in_a_plot_cover_each_other(
+    browser: Browser, tradeoff: Tradeoff, tmp_path: Path
+) -> None:
+    exact = tradeoff.outcomes[1]
+    crowd = [msgspec.structs.replace(exact, recipe=f"litert-name_{n}") for n in range(8)]
+    page = tmp_path / "quantize.html"
+    crowded = msgspec.structs.replace(tradeoff, outcomes=(*tradeoff.outcomes, *crowd))
+    page.write_text(render_tradeoff(crowded, "crowded"), "utf-8")
+    browser.open(page)
+    boxes = browser.evaluate(
+        "[...document.querySelectorAll('#tradeoff svg')].map((plot) => "
+        "[...plot.querySelectorAll('text')].map((text) => text.getBoundingClientRect().toJSON()))"
+    )
+    assert len(boxes) == 2
+    for plot in boxes:
+        assert len(plot) > 16
+        for one, other in itertools.combinations(plot, 2):
+            wide = min(one["right"], other["right"]) - max(one["left"], other["left"])
+            high = min(one["bottom"], other["bottom"]) - max(one["top"], other["top"])
+            assert min(wide, high) <= 1, (one, other)
+
+
 @pytest.mark.parametrize("width", [320, 400, 1200])
 def test_a_page_fits_the_screen(browser: Browser, page: Path, width: int) -> None:
     browser.open(page, width=width)
@@ -315,7 +359,7 @@ def read_size(png: bytes) -> tuple[int, int]:
 def test_the_page_and_its_plots_follow_the_dark_mode(browser: Browser, page: Path) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     ink = "getComputedStyle(document.querySelector('svg text') ?? document.body).%s"
-    ink %= "fill" if "report" in page.name else "color"
+    ink %= "color" if "compare" in page.name else "fill"
     shades = {}
     for scheme in ("light", "dark"):
         browser.open(page, scheme=scheme)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.console import FOLDER, print_json, print_table
+from edgetl.console import FOLDER, check_page, print_json, print_table
 
 if TYPE_CHECKING:
     from edgetl.reporting.comparison import Comparison
@@ -31,7 +31,9 @@ def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_jso
     from edgetl.run import Run
     from edgetl_runtime.storage import write_file
 
-    _check(runs, out, overwrite=overwrite)
+    _check(runs)
+    if out is not None:
+        check_page(out, overwrite=overwrite)
     comparison = compare([describe_run(Run.open(path), str(path)) for path in runs])
     if out is not None:
         write_file(out, render_comparison(comparison).encode())
@@ -47,19 +49,9 @@ def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_jso
     click.echo(f"next: edgetl export {best} --out {Path(best).name}.bundle")
 
 
-def _check(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool) -> None:
+def _check(runs: tuple[Path, ...]) -> None:
     if len({path.resolve() for path in runs}) < 2:
         raise click.UsageError("give at least two different runs: edgetl compare runs/a runs/b")
-    if out is None:
-        return
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"--out {out} must end in .html")
-    from edgetl_runtime.errors import StorageError
-
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another --out")
-    if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
 
 
 def _print_runs(comparison: "Comparison") -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
-from edgetl_runtime.errors import OptionsError
 
 if TYPE_CHECKING:
     from edgetl_export.bundling import Exported
+    from edgetl_export.recipes import Recipe
     from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
@@ -20,9 +20,24 @@ _POINTS = click.FloatRange(0, 100)
 _SCALINGS = ("0..255", "0..1", "-1..1", "imagenet")
 
 
+def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
+    """Recipes by what `--recipe` says; see `edgetl_export.recipes.find_recipes`.
+
+    Raises:
+        UsageError: If a name is unknown.
+    """
+    from edgetl_export.recipes import find_recipes
+    from edgetl_runtime.errors import OptionsError
+
+    try:
+        return find_recipes(names)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
+
+
 @click.command()
 @click.argument("run", type=FOLDER, required=False)
-@click.option("--out", required=True, type=FOLDER, help="Folder to write the bundle to.")
+@click.option("--out", required=True, type=FOLDER, help="Folder for the bundle, or NAME.zip.")
 @click.option(
     "--recipe",
     "names",
@@ -48,6 +63,25 @@ _SCALINGS = ("0..255", "0..1", "-1..1", "imagenet")
 @click.option("--max-bytes", type=click.IntRange(1), help="Size that no file may exceed.  [any]")
 @click.option("--no-repair", is_flag=True, help="Do not try to bring back what quantization lost.")
 @click.option("--allow-drop", is_flag=True, help="Write the bundle whatever was lost, and mark it.")
+@click.option(
+    "--false-accepts",
+    default=10.0,
+    show_default=True,
+    type=_POINTS,
+    help="Percent of frames of nothing known that may get a label all the same.",
+)
+@click.option(
+    "--max-false-rejects",
+    default=10.0,
+    show_default=True,
+    type=_POINTS,
+    help="Percent of known things that may get no label for it; goes before --false-accepts.",
+)
+@click.option("--name", default="", help="Of the model, for its card and metadata.")
+@click.option("--model-version", default="", help="The same.  [a digest of the trained model]")
+@click.option("--author", default="", help="The same.")
+@click.option("--license", "license_", default="", help="The same, such as CC-BY-4.0.")
+@click.option("--description", default="", help="The same: one sentence.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option(
     "--model",
@@ -96,6 +130,13 @@ def export(
     max_bytes: int | None,
     no_repair: bool,
     allow_drop: bool,
+    false_accepts: float,
+    max_false_rejects: float,
+    name: str,
+    model_version: str,
+    author: str,
+    license_: str,
+    description: str,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -107,35 +148,35 @@ def export(
     Example: edgetl export runs/parts --out parts.bundle
     """
     from edgetl_export.gate import Gate
-    from edgetl_export.recipes import find_recipes
 
-    try:
-        recipes = find_recipes(names)
-    except OptionsError as error:
-        raise click.UsageError(str(error)) from error
+    recipes = read_recipes(names)
     given = {"--labels": labels, "--data": data, "--scaling": scaling}
     _check_combination(run, model, given, {"--fit": fit, "--size": size_px, "--trust": trust})
     load_tensorflow()
     from edgetl_export.bundling import Settings
+    from edgetl_export.finishing import Acceptance
+    from edgetl_export.trained import About
 
     settings = Settings(
         recipes=recipes,
         gate=Gate(max_drop, max_class_drop, max_bytes),
         repair=not no_repair,
         allow_drop=allow_drop,
+        acceptance=Acceptance(false_accepts / 100, max_false_rejects / 100),
     )
+    about = About(name, model_version, author, license_, description)
     if model and labels and data and scaling:
         from edgetl.foreign import ForeignOptions, export_foreign
 
         options = ForeignOptions(model, labels, data, scaling, fit or "stretch", size_px, trust)
         exported = export_foreign(
-            options, out, settings, names=names, overwrite=overwrite, track=track
+            options, out, settings, about, names=names, overwrite=overwrite, track=track
         )
     elif run:
         from edgetl.export import export as run_export
         from edgetl.run import Run
 
-        exported = run_export(Run.open(run), out, settings, overwrite=overwrite, track=track)
+        exported = run_export(Run.open(run), out, settings, about, overwrite=overwrite, track=track)
     if as_json:
         print_json(_record(exported))
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: its bundle.json.")
 def inspect(bundle: Path, *, as_json: bool) -> None:
-    """Show everything that is in a BUNDLE, after checking every file's hash.
+    """Show everything that is in a BUNDLE, a folder or a .zip, after checking every file's hash.
 
     Example: edgetl inspect parts.bundle
     """
@@ -23,33 +23,46 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
 
     from edgetl_runtime.bundle import Bundle
 
-    manifest = Bundle.open(bundle).manifest
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
     if as_json:
         print_json(msgspec.to_builtins(manifest))
-        return
-    _print_origin(manifest)
-    _print_files(manifest)
-    _print_recall(manifest)
+    else:
+        _print_origin(manifest)
+        _print_files(manifest)
+        _print_scores(manifest)
+        _print_recall(manifest)
     for variant in manifest.variants:
         for sentence in variant.failures:
             click.echo(f"the gate refused {variant.name}: {sentence}", err=True)
-    click.echo(f"next: edgetl-run verify {bundle}  (on the device, too)")
+    if unlisted := opened.find_unlisted():
+        click.echo(
+            f"edgetl: {len(unlisted)} files in {bundle} belong to nothing and were not checked: "
+            + ", ".join(map(repr, unlisted[:5])),
+            err=True,
+        )
+    if not as_json:
+        click.echo(f"next: edgetl-run verify {bundle}  (on the device, too)")
 
 
 def _print_origin(manifest: "BundleManifest") -> None:
     made, frame = manifest.provenance, manifest.preprocessing
+    date = f" on {made.created_utc}" if made.created_utc else ""
+    stated = ("name", "version", "author", "license", "description")
     rows = [
+        *((key, text) for key in stated if (text := getattr(made, key))),
         ("backbone", made.backbone),
-        ("made", f"{made.created_utc} by edgetl {made.edgetl_version}"),
+        ("made", f"by edgetl {made.edgetl_version}{date}"),
         ("labels", ", ".join(manifest.labels)),
         ("input", f"{frame.width_px}x{frame.height_px} px {frame.color}, {frame.fit}"),
-        ("temperature", f"{manifest.calibration.temperature:g}"),
-        ("rejects scores below", f"{manifest.calibration.reject_threshold:g}"),
+        ("format", str(manifest.format_version)),
+        ("model card", f"{manifest.card.file}, {manifest.card.bytes:,} bytes"),
         ("golden frames", str(len(manifest.golden))),
         ("calibration photos", str(len(made.calibration_photos))),
         ("data", made.dataset_digest[:12]),
         ("weights", made.weights_digest[:12]),
         ("trained model", made.model_sha256[:12]),
+        ("made with", ", ".join(f"{name} {number}" for name, number in made.versions.items())),
     ]
     print_table(("what", "is"), rows)
 
@@ -61,24 +74,46 @@ def _print_files(manifest: "BundleManifest") -> None:
             f"{one.bytes:,}",
             one.input.dtype,
             f"{one.metrics.top1:.1%}",
+            _share(one.test_metrics.top1 if one.test_metrics else None),
             f"{100 * one.metrics.drop:+.1f}",
             f"{one.metrics.agreement:.1%}",
             one.repair or "-",
         )
         for one in manifest.variants
     ]
-    print_table(("file", "bytes", "input", "top-1", "drop (points)", "agreement", "repair"), rows)
+    header = ("file", "bytes", "input", "top-1", "test", "drop (points)", "agreement", "repair")
+    print_table(header, rows)
+
+
+def _print_scores(manifest: "BundleManifest") -> None:
+    rows = [
+        (
+            one.name,
+            f"{one.calibration.temperature:.3g}",
+            _share(one.calibration.calibration_error_before),
+            _share(one.calibration.calibration_error),
+            _share(one.test_metrics.calibration_error if one.test_metrics else None),
+            f"{one.calibration.reject_threshold:.3g}",
+            _share(one.calibration.false_accept_rate),
+            _share(one.calibration.false_reject_rate),
+            one.calibration.unknown or "-",
+        )
+        for one in manifest.variants
+    ]
+    header = (
+        *("scores", "temperature", "error before", "after", "test", "threshold"),
+        *("false accepts", "false rejects", "measured on"),
+    )
+    print_table(header, rows)
 
 
 def _print_recall(manifest: "BundleManifest") -> None:
     rows = [
-        (
-            label,
-            *(
-                "-" if (share := one.metrics.recall[label]) is None else f"{share:.1%}"
-                for one in manifest.variants
-            ),
-        )
+        (label, *(_share(one.metrics.recall[label]) for one in manifest.variants))
         for label in manifest.labels
     ]
     print_table(("recall", *(one.name for one in manifest.variants)), rows)
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

@@ -1,65 +1,26 @@
-"""Plots for a page: SVG whose text is text and whose colours are the page's own.
+"""Plots of a training's report; see `edgetl.reporting.canvas` for what they have in common."""
 
-Matplotlib draws in the colours of the light page; each is then replaced by the page's CSS
-variable of the same role, so that a plot follows the reader's dark mode. No drawing touches
-pyplot, the user's matplotlibrc or any other lasting state, and equal values give equal bytes.
-"""
-
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgetl.history import StageHistory
 from edgetl.metrics import Reliability, estimate_share
+from edgetl.reporting.canvas import (
+    COLORS,
+    HEIGHT_PX,
+    PX,
+    WIDTH_PX,
+    drawing,
+    open_figure,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Role -> colour of the light page; the same names are CSS variables in templates/page.css.
-COLORS = {
-    "ink": "#1a1f29",
-    "muted": "#5c6675",
-    "line": "#dfe3e9",
-    "train": "#8a94a6",
-    "val": "#1d63d8",
-    "bad": "#c2500a",
-}
-_WIDTH_PX, _HEIGHT_PX = 460, 290
-_PX = 72  # Matplotlib's SVG has 72 units an inch.
-_STYLE: dict[Any, Any] = {
-    "axes.edgecolor": COLORS["line"],
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.labelcolor": COLORS["muted"],
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": COLORS["ink"],
-    "font.size": 13,
-    "axes.labelsize": 13,
-    "grid.color": COLORS["line"],
-    "grid.linewidth": 0.8,
-    "legend.frameon": False,
-    "legend.labelcolor": COLORS["ink"],
-    "lines.linewidth": 2,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "edgetl",
-    "text.color": COLORS["ink"],
-    # A label such as $x_1$ is a label, not a formula.
-    "text.parse_math": False,
-    "xtick.color": COLORS["line"],
-    "xtick.labelcolor": COLORS["muted"],
-    "ytick.color": COLORS["line"],
-    "ytick.labelcolor": COLORS["muted"],
-}
-_SVG = "{http://www.w3.org/2000/svg}"
-_LINK = "{http://www.w3.org/1999/xlink}href"
 _CROWD = 6
 
 
@@ -77,8 +38,8 @@ def draw_curves(histories: Sequence[StageHistory], name: str, title: str) -> str
     """
     from matplotlib.ticker import MaxNLocator
 
-    with _drawing():
-        figure, axes = _open_figure()
+    with drawing():
+        figure, axes = open_figure()
         scale = 100.0 if name == "accuracy" else 1.0
         _draw_stages(axes, histories, name, scale)
         axes.set_xlabel("epoch")
@@ -86,7 +47,7 @@ def draw_curves(histories: Sequence[StageHistory], name: str, title: str) -> str
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         _mark_boundaries(axes, histories)
         axes.legend(loc="best")
-        return _to_svg(figure, title)
+        return to_svg(figure, title)
 
 
 def draw_reliability(reliability: Reliability, title: str) -> str:
@@ -95,7 +56,7 @@ def draw_reliability(reliability: Reliability, title: str) -> str:
     Returns:
         An `<svg>` element.
     """
-    with _drawing():
+    with drawing():
         figure, (axes, below) = _open_figures()
         axes.plot([0, 100], [0, 100], color=COLORS["muted"], linewidth=1.2, dashes=(4, 3))
         most = max(one.count for one in reliability.bins)
@@ -118,7 +79,7 @@ def draw_reliability(reliability: Reliability, title: str) -> str:
         )
         below.set(xlim=(0, 102), xlabel="score of the named label, %", ylabel="photos")
         below.grid(axis="x", visible=False)
-        return _to_svg(figure, title)
+        return to_svg(figure, title)
 
 
 def draw_heatmap(confusion: Sequence[Sequence[int]], title: str) -> str:
@@ -135,8 +96,8 @@ def draw_heatmap(confusion: Sequence[Sequence[int]], title: str) -> str:
 
     counts = np.array(confusion)
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    with _drawing():
-        figure, axes = _open_figure(_WIDTH_PX)
+    with drawing():
+        figure, axes = open_figure(WIDTH_PX)
         rows, columns = counts.nonzero()
         corners = np.stack([columns, rows], axis=1)[:, np.newaxis] + 0.5
         squares = PolyCollection(
@@ -150,7 +111,7 @@ def draw_heatmap(confusion: Sequence[Sequence[int]], title: str) -> str:
         axes.set(xlim=(0.5, end), ylim=(end, 0.5), aspect="equal")
         axes.set(xlabel="named as (number of the class)", ylabel="true class (number)")
         axes.grid(visible=False)
-        return _to_svg(figure, title)
+        return to_svg(figure, title)
 
 
 def _draw_stages(axes: "Axes", histories: Sequence[StageHistory], name: str, scale: float) -> None:
@@ -208,69 +169,12 @@ def _mark_boundaries(axes: "Axes", histories: Sequence[StageHistory]) -> None:
             )
 
 
-def _open_figure(height_px: int = _HEIGHT_PX) -> tuple["Figure", "Axes"]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH_PX / _PX, height_px / _PX), layout="constrained")
-    return figure, figure.add_subplot()
-
-
 def _open_figures() -> tuple["Figure", tuple["Axes", "Axes"]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH_PX / _PX, 1.25 * _HEIGHT_PX / _PX), layout="constrained")
+    figure = Figure(figsize=(WIDTH_PX / PX, 1.25 * HEIGHT_PX / PX), layout="constrained")
     grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
     above = figure.add_subplot(grid[0])
     below = figure.add_subplot(grid[1], sharex=above)
     above.tick_params(labelbottom=False)
     return figure, (above, below)
-
-
-@contextmanager
-def _drawing() -> Iterator[None]:
-    """Matplotlib with our settings only; what was set before is back afterwards."""
-    # Building the font cache, once a machine, is nothing that a reader must hear of.
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    import matplotlib
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        # The browser draws the text; it has fonts that Matplotlib lacks.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        yield
-
-
-def _to_svg(figure: "Figure", title: str) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    root = ElementTree.fromstring(file.getvalue())
-    metadata = root.find(f"{_SVG}metadata")
-    if metadata is not None:
-        root.remove(metadata)
-    for style in list(root.iter(f"{_SVG}defs")):
-        for child in style.findall(f"{_SVG}style"):
-            style.remove(child)
-    for element in root.iter():
-        _adopt(element)
-    for name in ("width", "height", "version"):
-        del root.attrib[name]
-    root.attrib |= {"role": "img", "aria-label": title}
-    return ElementTree.tostring(root, "unicode")
-
-
-def _adopt(element: ElementTree.Element) -> None:
-    """Makes an element of a standalone SVG one of an HTML page."""
-    element.tag = element.tag.removeprefix(_SVG)
-    element.tail = (element.tail or "").strip()
-    if element.tag == "g":
-        # Several plots are on one page, and all number their groups alike.
-        element.attrib.pop("id", None)
-    if _LINK in element.attrib:
-        element.attrib["href"] = element.attrib.pop(_LINK)
-    if "style" in element.attrib:
-        rules = element.attrib["style"].split("; ")
-        kept = "; ".join(rule for rule in rules if not rule.startswith("font-family:"))
-        for role, color in COLORS.items():
-            kept = kept.replace(color, f"var(--{role}, {color})")
-        element.attrib["style"] = kept

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,32 +11,35 @@ import msgspec
 import numpy as np
 
 from edgetl_export.attempts import Attempt, Judge, attempt, find_best
+from edgetl_export.card import write_card
 from edgetl_export.files import FileWriter
+from edgetl_export.finishing import Acceptance, Finished, Finisher
 from edgetl_export.gate import Gate
 from edgetl_export.metadata import encode_labels
+from edgetl_export.packing import check_target, write_bundle
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
 from edgetl_export.repair import Plan
 from edgetl_export.trained import Part, Trained
 from edgetl_runtime.bundle import (
+    CARD,
     FORMAT_VERSION,
     LABELS,
     MANIFEST,
     SEAL,
     Bundle,
     BundleManifest,
-    Calibration,
     Provenance,
     StoredFile,
     Variant,
     encode_manifest,
     encode_seal,
 )
-from edgetl_runtime.errors import GateError
+from edgetl_runtime.errors import ExportError, GateError
 from edgetl_runtime.golden import TOLERANCE
 from edgetl_runtime.pictures import decode_picture, read_picture
 from edgetl_runtime.preprocessing import Frame, resize
-from edgetl_runtime.storage import check_replaceable, staged_folder
+from edgetl_runtime.storage import staged_folder
 
 REJECTED, ATTEMPTS = ".rejected", "attempts.json"
 GOLDEN_FRAMES = 5
@@ -62,12 +66,14 @@ class Settings(msgspec.Struct, frozen=True):
         gate: How much worse than the trained model a file may be.
         repair: Try to bring a file back that the gate refuses.
         allow_drop: Write the bundle all the same, and mark what the gate refused.
+        acceptance: Which frames shall get no label.
     """
 
     recipes: tuple[Recipe, ...] = find_recipes(())
     gate: Gate = Gate()
     repair: bool = True
     allow_drop: bool = False
+    acceptance: Acceptance = Acceptance()
 
 
 def export_bundle(
@@ -78,7 +84,17 @@ def export_bundle(
     overwrite: bool = False,
     track: Track = silent,
 ) -> Exported:
-    """Converts, measures, repairs and writes; the folder appears only when all is well.
+    """Converts, measures, repairs and writes; the bundle appears only when all is well.
+
+    Two exports of one run give the same bytes. No clock is read: the bundle is dated only by
+    SOURCE_DATE_EPOCH.
+
+    Args:
+        trained: The model and its photos.
+        out: The folder to write, or one zip if it ends in `.zip`.
+        settings: Which files, and how good they must be.
+        overwrite: Replace a bundle of the same kind.
+        track: Shows progress.
 
     Raises:
         ExportError: If the model cannot be converted, or not by these recipes, or there is nothing
@@ -87,8 +103,9 @@ def export_bundle(
         FrameError: If a photo cannot be read any more.
         StorageError: If `out` exists or cannot be written.
     """
-    check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
+    check_target(out, overwrite=overwrite)
     trained.form.check(settings.recipes)
+    created_utc = _stated_date()
     writer, judge = FileWriter(trained, track), Judge(trained, settings.gate, track)
     attempts = {
         recipe.name: attempt(recipe, writer, judge, repair=settings.repair)
@@ -99,24 +116,15 @@ def export_bundle(
         raise _refuse(out, settings, attempts)
     # A repair may end in what another recipe wrote.
     chosen = {one.file.plan.recipe.name: one for one in best}
+    finisher = Finisher(trained, settings.acceptance, track)
+    finished = {name: finisher.finish(one) for name, one in chosen.items()}
     golden = _make_golden(trained.validation)
-    with staged_folder(out, marker=MANIFEST, overwrite=overwrite) as folder:
-        stored = [_store(folder, f"golden/{n}.png", data) for n, data in enumerate(golden)]
-        manifest = BundleManifest(
-            format_version=FORMAT_VERSION,
-            labels=trained.labels,
-            preprocessing=trained.preprocessing,
-            variants=tuple(_store_variant(folder, one, trained, golden) for one in chosen.values()),
-            calibration=Calibration(),
-            golden=tuple(stored),
-            labels_file=_store(folder, LABELS, encode_labels(trained.labels)),
-            provenance=_provenance(trained, writer.photos(Plan(settings.recipes[0]).photos)),
-        )
-        data = encode_manifest(manifest)
-        (folder / MANIFEST).write_bytes(data)
-        (folder / SEAL).write_bytes(encode_seal(data))
-        Bundle.open(folder)
-    return Exported(Bundle.open(out), {name: tuple(tried) for name, tried in attempts.items()})
+    photos = writer.photos(Plan(settings.recipes[0]).photos)
+    provenance = _provenance(trained, photos, created_utc)
+    variants = [(finished[name], one.verdict.failures) for name, one in chosen.items()]
+    files = _assemble(trained, variants, golden, provenance)
+    bundle = write_bundle(files, out, overwrite=overwrite)
+    return Exported(bundle, {name: tuple(tried) for name, tried in attempts.items()})
 
 
 def describe_attempts(attempts: Mapping[str, Sequence[Attempt]]) -> list[dict[str, object]]:
@@ -176,20 +184,52 @@ def _encode_png(photo: Frame) -> bytes:
     return cv2.imencode(".png", small)[1].tobytes()
 
 
-def _store(folder: Path, name: str, data: bytes) -> StoredFile:
-    path = folder / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
+def _assemble(
+    trained: Trained,
+    chosen: Sequence[tuple[Finished, tuple[str, ...]]],
+    golden: Sequence[bytes],
+    provenance: Provenance,
+) -> dict[str, bytes]:
+    """The content of every file of the bundle, by name."""
+    files: dict[str, bytes] = {}
+    variants = tuple(
+        _store_variant(files, one, failures, trained, golden) for one, failures in chosen
+    )
+    parts = {"training": trained.training, "validation": trained.validation.photos}
+    if trained.test is not None:
+        parts["test"] = trained.test.photos
+    card = write_card(trained.labels, parts, variants, provenance)
+    manifest = BundleManifest(
+        format_version=FORMAT_VERSION,
+        labels=trained.labels,
+        preprocessing=trained.preprocessing,
+        variants=variants,
+        golden=tuple(_store(files, f"golden/{n}.png", data) for n, data in enumerate(golden)),
+        labels_file=_store(files, LABELS, encode_labels(trained.labels)),
+        card=_store(files, CARD, card),
+        provenance=provenance,
+    )
+    files[MANIFEST] = encode_manifest(manifest)
+    files[SEAL] = encode_seal(files[MANIFEST])
+    return files
+
+
+def _store(files: dict[str, bytes], name: str, data: bytes) -> StoredFile:
+    files[name] = data
     return StoredFile(file=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
 def _store_variant(
-    folder: Path, chosen: Attempt, trained: Trained, golden: Sequence[bytes]
+    files: dict[str, bytes],
+    finished: Finished,
+    failures: tuple[str, ...],
+    trained: Trained,
+    golden: Sequence[bytes],
 ) -> Variant:
-    plan = chosen.file.plan
-    recipe = plan.recipe
-    stored = _store(folder, recipe.file, chosen.file.data)
-    engine = chosen.file.open()
+    file = finished.file
+    recipe = file.plan.recipe
+    stored = _store(files, recipe.file, file.data)
+    engine = file.open()
     frames = [trained.preprocessing.apply(decode_picture(data)) for data in golden]
     scores = [engine.run(pixels).tolist() for pixels in frames]
     return Variant(
@@ -199,17 +239,19 @@ def _store_variant(
         name=recipe.name,
         engine=recipe.engine,
         precision=recipe.precision,
-        input=chosen.file.tensors[0],
-        output=chosen.file.tensors[1],
-        metrics=chosen.metrics,
+        input=file.tensors[0],
+        output=file.tensors[1],
+        metrics=finished.metrics,
+        test_metrics=finished.test_metrics,
+        calibration=finished.calibration,
         golden_scores=tuple(map(tuple, scores)),
         golden_tolerance=TOLERANCE[recipe.precision],
-        repair=plan.repair,
-        failures=chosen.verdict.failures,
+        repair=file.plan.repair,
+        failures=failures,
     )
 
 
-def _provenance(trained: Trained, photos: Sequence[Path]) -> Provenance:
+def _provenance(trained: Trained, photos: Sequence[Path], created_utc: str) -> Provenance:
     return Provenance(
         edgetl_version=trained.versions["edgetl"],
         backbone=trained.backbone,
@@ -217,6 +259,24 @@ def _provenance(trained: Trained, photos: Sequence[Path]) -> Provenance:
         dataset_digest=trained.dataset_digest,
         model_sha256=trained.model_sha256,
         calibration_photos=tuple(f"{photo.parent.name}/{photo.name}" for photo in photos),
-        created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions=trained.versions,
+        created_utc=created_utc,
+        **msgspec.structs.asdict(trained.about),
     )
+
+
+def _stated_date() -> str:
+    """What SOURCE_DATE_EPOCH says; without it nothing, since a clock would make exports differ.
+
+    The variable holds seconds since 1970 (https://reproducible-builds.org/specs/source-date-epoch).
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not stated:
+        return ""
+    try:
+        date = datetime.datetime.fromtimestamp(int(stated), datetime.UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ExportError(
+            f"SOURCE_DATE_EPOCH is {stated!r}, expected seconds since 1970; correct or unset it"
+        ) from error
+    return date.isoformat(timespec="seconds")

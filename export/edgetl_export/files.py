@@ -1,7 +1,7 @@
 """Model files: a plan becomes the bytes of a .tflite or an .onnx."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from edgetl_export import litert, observation, onnx, onnx_head, sensitivity
+from edgetl_export import litert, observation, onnx, sensitivity
 from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.equalization import equalize
@@ -19,7 +19,7 @@ from edgetl_export.recipes import Recipe
 from edgetl_export.refit import refit
 from edgetl_export.repair import PHOTOS, Plan, make_plans
 from edgetl_export.sensitivity import Sensitivity
-from edgetl_export.trained import Form, Trained
+from edgetl_export.trained import Trained
 from edgetl_runtime.engine import Engine, default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
@@ -27,9 +27,9 @@ from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
 
 REFIT_PHOTOS = 1500
+_LOOKED_AT = 100
 FEW = 20
-_LOOKED_AT = 60
-_ALL = 1.0
+_TYPICAL = 0.95
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,20 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         return np.stack([engine.run(picture) for picture in pictures])
 
 
+class Observed(msgspec.Struct, frozen=True, eq=False):
+    """A float graph and what runs through it.
+
+    Attributes:
+        graph: Float, its channels equalized.
+        extremes: Of its tensors, by name.
+        share: Of the photos that keep all their values in the ranges of 8 bits, 0..1.
+    """
+
+    graph: Graph
+    extremes: Mapping[str, observation.Extremes]
+    share: float
+
+
 class FileWriter:
     """Writes the files of one trained model; what several files need is computed once."""
 
@@ -72,11 +86,7 @@ class FileWriter:
     @property
     def can_refit(self) -> bool:
         """True if the classifier ends in a dense layer and a softmax that can be changed."""
-        form = self._trained.form
-        if form.precision != "float32":
-            return False
-        head = self._float.head if form.engine == "litert" else onnx_head.find_head(self._ready)
-        return head is not None
+        return self._trained.form.precision == "float32" and self._head is not None
 
     def plan(self, recipe: Recipe, *, repair: bool) -> tuple[Plan, ...]:
         """The plain recipe, and the repairs that this model can have, in order."""
@@ -111,20 +121,29 @@ class FileWriter:
             ExportError: If it cannot be converted, or there is nothing to calibrate with.
             FrameError: If a photo cannot be read any more.
         """
-        if self._trained.form != Form():
-            return self._write_foreign(plan)
-        graph = self._prepare(plan)
-        if plan.refit:
-            graph.set_head(self._refit(plan, graph))
-        return self._encode(plan, graph)
+        if self._trained.form.precision != "float32":
+            return self._ship(plan)
+        data = self._write_litert(plan) if _is_litert(plan) else self._write_onnx(plan)
+        describe = litert.describe if _is_litert(plan) else onnx.describe
+        return ModelFile(plan, data, describe(data), self._kept(plan))
+
+    def _ship(self, plan: Plan) -> ModelFile:
+        """What is quantized already, as it is."""
+        data = self._trained.graph
+        tensors = litert.describe(data, any_step=True) if _is_litert(plan) else onnx.describe(data)
+        return ModelFile(plan, data, tensors)
 
     @cached_property
     def sensitivities(self) -> list[Sensitivity]:
         """Of the layers, the most sensitive one first; measured on equalized, corrected weights."""
         graph = self._corrected(round_to_bytes, ())
-        ranges = observation.choose_ranges(graph, self._extremes(PHOTOS))
+        ranges = observation.choose_ranges(graph, self._extremes(PHOTOS), observation.SHARES[0])
         pictures = self.inputs(sensitivity.PHOTOS)
         return sensitivity.measure(graph, ranges, pictures, track=self._track)
+
+    def observe(self) -> Observed:
+        """What the calibration photos tell of the float graph that 8 bits are made of."""
+        return Observed(Graph(self._equalized), self._extremes(PHOTOS), self._choose_share(PHOTOS))
 
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""
@@ -145,6 +164,19 @@ class FileWriter:
                 len(photos),
                 FEW,
             )
+
+    @property
+    def _is_onnx(self) -> bool:
+        return self._trained.form.engine == "onnx"
+
+    @cached_property
+    def _head(self) -> Head | None:
+        return onnx.read_head(self._ready) if self._is_onnx else self._float.head
+
+    @cached_property
+    def _ready(self) -> bytes:
+        """A foreign .onnx, its constants folded."""
+        return onnx.prepare(self._trained.graph)
 
     @cached_property
     def _float(self) -> Graph:
@@ -178,64 +210,41 @@ class FileWriter:
         equalize(graph, self.inputs(_LOOKED_AT))
         return graph.encode()
 
-    def _encode(self, plan: Plan, graph: Graph) -> ModelFile:
-        if plan.recipe.engine == "litert":
-            data = self._encode_litert(plan, graph)
-            return ModelFile(plan, data, litert.describe(data), self._kept(plan))
-        data = self._encode_onnx(plan, graph)
-        return ModelFile(plan, data, onnx.describe(data), self._kept(plan))
+    def _write_litert(self, plan: Plan) -> bytes:
+        graph = self._prepare(plan)
+        if plan.refit:
+            lower = Graph(graph.encode())
+            lower.end_before_head()
+            graph.set_head(self._refit(plan, self._encode(plan, lower)))
+        return self._encode(plan, graph)
 
-    def _encode_litert(self, plan: Plan, graph: Graph) -> bytes:
+    def _encode(self, plan: Plan, graph: Graph) -> bytes:
         recipe, model = plan.recipe, graph.encode()
         if recipe.precision == "float32":
             return model
         ranges: observation.Ranges = {}
         if recipe.calibrates:
             extremes = self._extremes(plan.photos)
-            ranges = observation.choose_ranges(graph, extremes, _share(plan))
+            ranges = observation.choose_ranges(graph, extremes, self._choose_share(plan.photos))
         return litert.quantize(model, recipe.precision, ranges, keep=self._kept(plan))
 
-    def _write_foreign(self, plan: Plan) -> ModelFile:
-        """Of an .onnx, or of what is quantized already."""
-        data, form = self._trained.graph, self._trained.form
-        form.check([plan.recipe])
-        if form.engine == "litert":
-            return ModelFile(plan, data, litert.describe(data, any_step=True))
-        if form.precision == "float32":
-            data = self._quantize_onnx(plan, self._refit_onnx(plan) if plan.refit else data)
-        return ModelFile(plan, data, onnx.describe(data))
+    def _write_onnx(self, plan: Plan) -> bytes:
+        # The plan with and the plan without a refit differ in the head only.
+        unfitted = msgspec.structs.replace(plan, refit=False, repair="")
+        data = self._once(unfitted, lambda: self._convert_onnx(unfitted))
+        if not plan.refit:
+            return data
+        return onnx.set_head(data, self._refit(plan, onnx.end_before_head(data)))
 
-    @cached_property
-    def _ready(self) -> bytes:
-        return onnx.prepare(self._trained.graph)
-
-    def _refit_onnx(self, plan: Plan) -> bytes:
-        """An .onnx with the head for what the plan's file puts out below it."""
-        head = onnx_head.find_head(self._ready)
-        if head is None:
-            raise ExportError("this classifier does not end in a dense layer and a softmax")
-        lower = onnx_head.end_before_head(self._ready)
-        pictures = self.inputs(REFIT_PHOTOS)
-
-        def run(data: bytes) -> Scores:
-            return ModelFile(plan, data, onnx.describe(data)).run(pictures)
-
-        exact = self._once("features", lambda: run(lower))
-        return onnx_head.set_head(
-            self._ready, refit(head, exact, run(self._quantize_onnx(plan, lower)))
-        )
-
-    def _encode_onnx(self, plan: Plan, graph: Graph) -> bytes:
-        return self._quantize_onnx(plan, onnx.convert(graph.encode()))
-
-    def _quantize_onnx(self, plan: Plan, model: bytes) -> bytes:
+    def _convert_onnx(self, plan: Plan) -> bytes:
+        model = self._ready if self._is_onnx else onnx.convert(self._prepare(plan).encode())
         match plan.recipe.precision:
             case "int8":
-                ready = onnx.prepare(model)
+                ready = model if self._is_onnx else onnx.prepare(model)
                 extremes = onnx.find_extremes(ready, self.inputs(plan.photos))
                 return onnx.quantize(
                     ready,
-                    onnx.choose_ranges(extremes, _share(plan)),
+                    onnx.choose_ranges(extremes, self._choose_share(plan.photos)),
                     per_channel=plan.per_channel,
                     keep=self._kept(plan),
                 )
@@ -243,27 +252,51 @@ class FileWriter:
                 return onnx.halve(model)
         return model
 
+    def _choose_share(self, photos: int) -> float:
+        """The ranges with which the scores of the calibration photos diverge least."""
+        if self._is_onnx:
+            # Ranges are compared on a .tflite.
+            return _TYPICAL
+
+        def choose() -> float:
+            pictures, graph = self.inputs(photos), self._corrected(round_to_bytes, ())
+            extremes, model = self._extremes(photos), graph.encode()
+            trained = sensitivity.run(self._trained.graph, pictures)
+
+            def measure(share: float) -> float:
+                ranges = observation.choose_ranges(graph, extremes, share)
+                scores = sensitivity.run(litert.quantize(model, "int8", ranges), pictures)
+                return sensitivity.diverge(trained, scores)
+
+            return min(observation.SHARES, key=measure)
+
+        return self._once(("share", photos), choose)
+
     def _extremes(self, photos: int) -> dict[str, observation.Extremes]:
         graph = Graph(self._equalized)
         return self._once(
             ("extremes", photos), lambda: observation.find_extremes(graph, self.inputs(photos))
         )
 
-    def _refit(self, plan: Plan, graph: Graph) -> Head:
-        """The head for what the plan's file puts out below it."""
-        head = self._float.head
+    def _refit(self, plan: Plan, lower: bytes) -> Head:
+        """The head for what a file puts out below it."""
+        head = self._head
         if head is None:
             raise ExportError("this classifier does not end in a dense layer and a softmax")
-        lower = Graph(graph.encode())
-        lower.end_before_head()
-        pictures = self.inputs(REFIT_PHOTOS)
-        return refit(head, self._trained_features, self._encode(plan, lower).run(pictures))
+        describe = litert.describe if _is_litert(plan) else onnx.describe
+        file = ModelFile(plan, lower, describe(lower))
+        return refit(head, self._trained_features, file.run(self.inputs(REFIT_PHOTOS)))
 
     @cached_property
     def _trained_features(self) -> Scores:
+        pictures = self.inputs(REFIT_PHOTOS)
+        if self._is_onnx:
+            data = onnx.end_before_head(self._ready)
+            engine = open_engine("onnx", data, onnx.describe(data), default_threads())
+            return np.stack([engine.run(picture) for picture in pictures])
         lower = Graph(self._trained.graph)
         lower.end_before_head()
-        return sensitivity.run(lower.encode(), self.inputs(REFIT_PHOTOS))
+        return sensitivity.run(lower.encode(), pictures)
 
     def _once(self, key: object, compute: Callable[[], T]) -> T:
         if key not in self._known:
@@ -272,5 +305,5 @@ class FileWriter:
         return known
 
 
-def _share(plan: Plan) -> float:
-    return _ALL if plan.whole_ranges else observation.TYPICAL
+def _is_litert(plan: Plan) -> bool:
+    return plan.recipe.engine == "litert"

@@ -5,7 +5,6 @@ Keras, its normalizations are folded, and both quantizers take it.
 """
 
 import re
-import struct
 from collections import Counter
 from typing import Any
 
@@ -13,12 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_export.flatbuffer import read_tree, write_tree
 from edgetl_runtime.errors import ExportError
 
 Values = NDArray[np.float32]
 # `BuiltinOperator`, `ActivationFunctionType`, `Padding` and `TensorType` of LiteRT's schema.
 ADD, CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, LOGISTIC, SOFTMAX = 0, 3, 4, 9, 14, 25
-_IDENTIFIER = b"TFL3"
 _NO_ACTIVATION, _SAME, _FLOAT32 = 0, 0, 0
 
 
@@ -67,27 +66,19 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     bias: Values
 
 
-def read_tree(model: bytes) -> Any:
-    """The objects that a .tflite holds, as LiteRT's schema names them.
+def find_graph(tree: Any) -> Any:
+    """The one graph of a .tflite.
 
     Raises:
-        ExportError: If it is no .tflite with one graph, one input and one output.
+        ExportError: If it has several, or other ends than one input and one output.
     """
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    if model[4:8] != _IDENTIFIER:
-        raise ExportError("this is no .tflite, or a damaged one: its identifier is missing")
-    try:
-        tree: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-    except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
     if len(tree.subgraphs) != 1:
         raise ExportError(f"the .tflite has {len(tree.subgraphs)} graphs, expected 1")
     graph = tree.subgraphs[0]
     for kind, ends in (("input", graph.inputs), ("output", graph.outputs)):
         if len(ends) != 1:
             raise ExportError(f"the .tflite has {len(ends)} {kind}s, expected 1")
-    return tree
+    return graph
 
 
 class Graph:
@@ -99,8 +90,8 @@ class Graph:
         Raises:
             ExportError: If it is no .tflite of this form.
         """
-        self._tree = read_tree(model)
-        self._graph = self._tree.subgraphs[0]
+        self._tree: Any = read_tree(model)
+        self._graph = find_graph(self._tree)
         self._own_constants()
         self._name_apart()
 
@@ -174,9 +165,7 @@ class Graph:
 
     def encode(self) -> bytes:
         """The bytes of the .tflite."""
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        return bytes(flatbuffer_utils.convert_object_to_bytearray(self._tree))
+        return write_tree(self._tree)
 
     def _describe(self, position: int) -> Operator:
         operator = self._graph.operators[position]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.flatbuffer import read_tree, write_tree
 from edgetl_export.native import divert_stderr
 from edgetl_runtime.bundle import Precision
 from edgetl_runtime.errors import ExportError
@@ -147,9 +148,8 @@ def _run(work: Any, ranges: Mapping[str, tuple[float, float]], *, pixels: bool =
         for name, (low, high) in ranges.items()
     }
     try:
-        # It shows a progress bar of its own, too short to be read.
+        # It shows a progress bar too short to be read, and warns of its own use of LiteRT.
         with divert_stderr(), warnings.catch_warnings():
-            # Of the memory that it takes itself, to look at tensors.
             warnings.simplefilter("ignore", UserWarning)
             done = work.quantize(
                 calibration or None, enable_progress_report=False, enable_progress_bar=False
@@ -198,9 +198,8 @@ def _pack(model: bytes, *, pixels: bool) -> bytes:
         pixels: Make the input uint8: the first operator, which quantizes, takes levels as they are.
     """
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
 
-    tree: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    tree = read_tree(model)
     if pixels:
         graph = tree.subgraphs[0]
         picture = graph.tensors[graph.inputs[0]]
@@ -208,4 +207,4 @@ def _pack(model: bytes, *, pixels: bool) -> bytes:
         picture.quantization = schema.QuantizationParametersT()
         picture.quantization.scale = np.array([1.0], np.float32)
         picture.quantization.zeroPoint = np.array([0], np.int64)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
+    return write_tree(tree)

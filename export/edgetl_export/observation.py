@@ -12,8 +12,9 @@ from edgetl_export.graph import Convolution, Graph, Values
 from edgetl_runtime.engine import default_threads
 from edgetl_runtime.preprocessing import Frame
 
-# Photos between whose extremes the ranges of layers lie, if not all of them count.
-TYPICAL = 0.95
+# Of the photos that keep all their values: all, or without the oddest, whose outliers would make
+# the steps of all others coarser.
+SHARES = (1.0, 0.99, 0.95, 0.9)
 # Tensor name -> (lowest, highest).
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -25,10 +26,7 @@ class Extremes(msgspec.Struct, frozen=True, eq=False):
     highest: Values
 
     def span(self, share: float) -> tuple[float, float]:
-        """A range that holds all values of about this share of the photos, 0..1.
-
-        One photo in twenty with an outlier would make the steps of all others coarser.
-        """
+        """A range that holds all values of about this share of the photos, 0..1."""
         return (
             float(np.quantile(self.lowest, 1 - share)),
             float(np.quantile(self.highest, share)),
@@ -75,7 +73,7 @@ def find_extremes(graph: Graph, pictures: Sequence[Frame]) -> dict[str, Extremes
     }
 
 
-def choose_ranges(graph: Graph, extremes: Mapping[str, Extremes], share: float = TYPICAL) -> Ranges:
+def choose_ranges(graph: Graph, extremes: Mapping[str, Extremes], share: float) -> Ranges:
     """The range of each tensor; that of the picture is 0..255 exactly, so that a step is a level.
 
     Args:

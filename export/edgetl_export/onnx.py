@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgetl_export.graph import Head
 from edgetl_export.native import divert_stderr
-from edgetl_export.observation import TYPICAL, Extremes, Ranges
+from edgetl_export.observation import Extremes, Ranges
 from edgetl_runtime.engine import default_threads
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
@@ -24,6 +25,7 @@ _OUTPUT = "scores"
 _PIXEL_STEP, _PIXEL_ZERO_POINT = "pixel_step", "pixel_zero_point"
 _PIXEL_LEVELS = "pixel_levels"
 _ERRORS_ONLY = 3
+_ACTIVATIONS = ("Clip", "Relu")
 
 
 def convert(model: bytes) -> bytes:
@@ -39,9 +41,11 @@ def convert(model: bytes) -> bytes:
     Raises:
         ExportError: If it has an operator that ONNX lacks.
     """
-    import tf2onnx
+    import tf2onnx.tfonnx  # Takes a number for a name when it is first imported.
     from ai_edge_litert.interpreter import Interpreter
 
+    # It would go on counting from the last conversion; equal models shall give equal bytes.
+    tf2onnx.utils.INTERNAL_NAME = 1
     name = Interpreter(model_content=model).get_input_details()[0]["name"]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.tflite"
@@ -120,7 +124,7 @@ def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes
     }
 
 
-def choose_ranges(extremes: Mapping[str, Extremes], share: float = TYPICAL) -> Ranges:
+def choose_ranges(extremes: Mapping[str, Extremes], share: float) -> Ranges:
     """The range of each tensor; the picture's is 0..255 exactly, so that a step is a level."""
     entry = next(iter(extremes))
     return {name: one.span(share) for name, one in extremes.items()} | {entry: (0.0, 255.0)}
@@ -132,13 +136,14 @@ def quantize(
     """Quantizes a float32 ONNX classifier: static QDQ.
 
     Activations are uint8 and weights int8: with int8 activations ONNX Runtime is nearly twice
-    slower on x86. The softmax stays in float, so that scores keep their resolution.
+    slower on x86. Head and softmax stay in float, so that scores keep their resolution and the
+    head of a quantized file can be replaced.
 
     Args:
         model: What `prepare` returns.
         ranges: (lowest, highest) of each tensor by its name.
         per_channel: A step for each channel of a weight rather than one for all.
-        keep: Names of nodes that stay in float.
+        keep: Names of layers that stay in float, with their activation functions.
 
     Returns:
         An .onnx with input `image` uint8 (1, 3, height, width) RGB.
@@ -158,7 +163,7 @@ def quantize(
         QuantType.QUInt8,
         TensorsData(CalibrationMethod.MinMax, pairs),
         [],
-        [*_softmax_nodes(proto), *keep],
+        _name_float_nodes(proto, keep),
         [*QLinearOpsRegistry, *QDQRegistry],
         {},
     )
@@ -177,8 +182,85 @@ def describe(model: bytes) -> tuple[TensorSpec, TensorSpec]:
     return _spec(graph.input[0], "nchw"), _spec(graph.output[0], "nc")
 
 
-def _softmax_nodes(proto: onnx.ModelProto) -> list[str]:
-    return [node.name for node in proto.graph.node if node.op_type == "Softmax"]
+def end_before_head(model: bytes) -> bytes:
+    """Makes the features that the head reads the output, float32 (1, features)."""
+    proto = onnx.load_from_string(model)
+    head = _find_head(proto)
+    width = _shape(proto, head.input[1])[1 if _is_transposed(head) else 0]
+    features = helper.make_tensor_value_info(head.input[0], TensorProto.FLOAT, (1, width))
+    place = list(proto.graph.node).index(head)
+    del proto.graph.node[place:]
+    del proto.graph.output[:]
+    proto.graph.output.append(features)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def read_head(model: bytes) -> Head | None:
+    """The dense layer below the softmax of what `prepare` returns; None if it has no plain one."""
+    proto = onnx.load_from_string(model)
+    try:
+        node = _find_head(proto)
+    except ExportError:
+        return None
+    constants = {one.name: one for one in proto.graph.initializer}
+    plain = {"alpha": 1.0, "beta": 1.0, "transA": 0}
+    scaled = any(
+        helper.get_attribute_value(one) != plain.get(one.name, one.i) for one in node.attribute
+    )
+    if scaled or len(node.input) != 3 or not {*node.input[1:]} <= constants.keys():
+        return None
+    kernel, bias = (numpy_helper.to_array(constants[name]) for name in node.input[1:])
+    if bias.ndim != 1 or kernel.dtype != np.float32:
+        return None
+    return Head(kernel.T.copy() if _is_transposed(node) else kernel, bias)
+
+
+def set_head(model: bytes, head: Head) -> bytes:
+    """Replaces the head's kernel and bias."""
+    proto = onnx.load_from_string(model)
+    node = _find_head(proto)
+    kernel = head.kernel.T if _is_transposed(node) else head.kernel
+    for name, values in zip(node.input[1:], (kernel, head.bias), strict=True):
+        (constant,) = (one for one in proto.graph.initializer if one.name == name)
+        constant.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _find_head(proto: onnx.ModelProto) -> onnx.NodeProto:
+    """The dense layer below the softmax.
+
+    Raises:
+        ExportError: If there is none.
+    """
+    writers: dict[str, onnx.NodeProto] = {
+        name: node for node in proto.graph.node for name in node.output
+    }
+    softmax = writers.get(proto.graph.output[0].name)
+    dense = writers.get(softmax.input[0]) if softmax and softmax.op_type == "Softmax" else None
+    if dense is None or dense.op_type != "Gemm":
+        raise ExportError("this .onnx does not end in a dense layer and a softmax")
+    return dense
+
+
+def _is_transposed(head: onnx.NodeProto) -> bool:
+    return any(one.name == "transB" and one.i for one in head.attribute)
+
+
+def _shape(proto: onnx.ModelProto, constant: str) -> tuple[int, ...]:
+    return next(tuple(one.dims) for one in proto.graph.initializer if one.name == constant)
+
+
+def _name_float_nodes(proto: onnx.ModelProto, keep: Collection[str]) -> list[str]:
+    kept = {name for node in proto.graph.node if node.name in keep for name in node.output}
+    last = {name for node in proto.graph.node if node.op_type == "Softmax" for name in node.input}
+    return [
+        node.name
+        for node in proto.graph.node
+        if node.op_type == "Softmax"
+        or (node.op_type == "Gemm" and set(node.output) & last)
+        or node.name in keep
+        or (node.op_type in _ACTIVATIONS and kept & set(node.input))
+    ]
 
 
 def _rename_ends(proto: onnx.ModelProto) -> None:

@@ -32,7 +32,9 @@ def refit(head: Head, features: NDArray[np.floating], quantized: NDArray[np.floa
     missing = wanted - _center(_logits(head, quantized))
     mean, shift = quantized.mean(axis=0, dtype=np.float64), missing.mean(axis=0)
     left, spread, right = np.linalg.svd(quantized - mean, full_matrices=False)
-    weights = spread / (spread**2 + PENALTY * np.mean(spread**2))
+    powers = spread**2 + PENALTY * np.mean(spread**2)
+    # Features that never change teach nothing.
+    weights = np.divide(spread, powers, out=np.zeros_like(spread), where=powers > 0)
     change = right.T @ (weights[:, np.newaxis] * (left.T @ (missing - shift)))
     kernel = head.kernel + change
     bias = head.bias + shift - mean @ change

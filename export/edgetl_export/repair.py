@@ -4,7 +4,7 @@ import msgspec
 
 from edgetl_export.recipes import RECIPES, Recipe
 
-PHOTOS = 160
+PHOTOS = 300
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -15,7 +15,6 @@ class Plan(msgspec.Struct, frozen=True):
         repair: What differs from the plain recipe, for people; empty for the plain one.
         refit: Fit the head again on the quantized features.
         photos: Most photos to calibrate with.
-        whole_ranges: The ranges hold every value seen, also of the few odd photos.
         per_channel: A step for each channel of a weight (ONNX; LiteRT always does so).
         keep: So many of the most sensitive layers stay in float.
     """
@@ -24,19 +23,19 @@ class Plan(msgspec.Struct, frozen=True):
     repair: str = ""
     refit: bool = False
     photos: int = PHOTOS
-    whole_ranges: bool = False
     per_channel: bool = True
     keep: int = 0
 
 
 KEEP = 4
-_MORE_PHOTOS = 500
+_REFIT = "head fitted again"
+_MORE_PHOTOS = 1000
 _KEEPS = (1, 2, 4, 8, 16)
 
 
 def is_refit_only(plan: Plan) -> bool:
     """True for the first repair, which is cheap enough to be tried in any case."""
-    return plan.refit and plan == Plan(plan.recipe, plan.repair, refit=True, keep=plan.keep)
+    return plan.repair == _REFIT
 
 
 def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]:
@@ -50,11 +49,11 @@ def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]
     plain = Plan(recipe, keep=KEEP if recipe.precision == "mixed" else 0)
     if not repair or recipe.precision not in ("int8", "mixed", "dynamic"):
         return (plain,)
-    first = "head fitted again" if refit else ""
+    first = _REFIT if refit else ""
     steps: list[tuple[str, dict[str, object]]] = [("", {})] if refit else []
     if recipe.precision != "dynamic":
         more = f"{_MORE_PHOTOS} photos to calibrate with"
-        steps += [(more, {"photos": _MORE_PHOTOS}), ("whole ranges", {"whole_ranges": True})]
+        steps.append((more, {"photos": _MORE_PHOTOS}))
     if recipe.engine == "onnx":
         steps.append(("one step for all channels", {"per_channel": False}))
     plans = [plain]
@@ -73,7 +72,7 @@ def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:
     plans = [
         Plan(
             mixed,
-            repair=", ".join(filter(None, (first, f"{keep} layers in float"))),
+            repair=", ".join(filter(None, (first, f"{keep} layer{'s' * (keep > 1)} in float"))),
             refit=refit,
             keep=keep,
         )

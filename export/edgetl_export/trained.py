@@ -78,6 +78,23 @@ class Part(msgspec.Struct, frozen=True, eq=False):
         return np.array([photo.index for photo in self.photos], np.int64)
 
 
+class UnknownPhotos(msgspec.Struct, frozen=True):
+    """Photos of none of the labels: some to choose a threshold by, others to measure it on."""
+
+    choosing: tuple[Path, ...] = ()
+    measuring: tuple[Path, ...] = ()
+
+
+class About(msgspec.Struct, frozen=True):
+    """What its maker says of a model; empty where nothing was said."""
+
+    name: str = ""
+    version: str = ""
+    author: str = ""
+    license: str = ""
+    description: str = ""
+
+
 class Trained(msgspec.Struct, frozen=True, eq=False):
     """A trained classifier and its photos.
 
@@ -95,6 +112,8 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
         dataset_digest: For the record.
         model_sha256: For the record.
         versions: For the record.
+        unknown: Photos of other things, if there are any.
+        about: For the record, and for the metadata of the files.
         form: What `graph` is. An .onnx takes (1, 3, height, width).
     """
 
@@ -110,4 +129,6 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     dataset_digest: str
     model_sha256: str
     versions: dict[str, str]
+    unknown: UnknownPhotos = UnknownPhotos()
+    about: About = About()
     form: Form = Form()

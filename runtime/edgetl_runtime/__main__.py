@@ -97,7 +97,7 @@ def _add(
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     parser.set_defaults(command=function)
-    parser.add_argument("bundle", type=Path, help="the folder that `edgetl export` wrote")
+    parser.add_argument("bundle", type=Path, help="the folder or .zip that `edgetl export` wrote")
     return parser
 
 

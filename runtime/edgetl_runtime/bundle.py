@@ -1,34 +1,38 @@
 """The bundle: everything that a device needs, and the only reader of its format.
 
-A bundle is a folder. `bundle.json` lists every other file with its size and SHA-256, and
-`bundle.json.sha256` seals `bundle.json` itself (`sha256sum -c` reads it). Nothing is handed to
-a native loader before its bytes were verified.
+A bundle is a folder, or one zip of it. `bundle.json` lists every other file with its size and
+SHA-256, and `bundle.json.sha256` seals `bundle.json` itself (`sha256sum -c` reads it). Nothing is
+handed to a native loader before its bytes were verified. The README has the format on one page.
 """
 
 import hashlib
 import math
-import stat
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from edgetl_runtime.containers import is_safe, open_container
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.preprocessing import Preprocessing
 from edgetl_runtime.tensors import TensorSpec, picture_size
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
 SEAL = "bundle.json.sha256"
 LABELS = "labels.txt"
+CARD = "MODEL_CARD.md"
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
 _SEAL_LIMIT_BYTES = 4096
 _EXPORT_AGAIN = "export the bundle again with: edgetl export"
+_COPY_AGAIN = "copy the bundle again"
 
 EngineName = Literal["litert", "onnx"]
 Precision = Literal["float32", "float16", "int8", "mixed", "int16x8", "dynamic"]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+# Where the photos of nothing known came from by which a threshold was chosen; "": nowhere.
+UnknownSource = Literal["", "_unknown_", "held-out classes"]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -48,11 +52,13 @@ class VariantMetrics(_Strict, frozen=True):
     """Measured on this very file, by the engine that the device uses.
 
     Attributes:
-        examples: Number of validation photos.
+        examples: Number of photos.
         top1: Share of them named right, 0..1.
         drop: Trained model's top-1 minus this file's, 0..1; negative when this file is better.
         agreement: Share on which this file names the same label as the trained model.
-        recall: Per label, 0..1; None where the validation part has no such photo.
+        recall: Per label, 0..1; None where there is no such photo.
+        calibration_error: Expected calibration error of the scores after temperature, 0..1 (Guo
+            et al. 2017, "On Calibration of Modern Neural Networks"); None if not measured.
     """
 
     examples: int
@@ -60,6 +66,33 @@ class VariantMetrics(_Strict, frozen=True):
     drop: float
     agreement: Share
     recall: dict[str, Share | None]
+    calibration_error: Share | None = None
+
+
+class Calibration(_Strict, frozen=True):
+    """How the scores of one file become an answer, and how good the answer then is.
+
+    Attributes:
+        temperature: Softens the scores when above 1.
+        reject_threshold: Below this top score, after temperature, the label is None; 0..1.
+        calibration_error_before: Expected calibration error on the validation part without
+            temperature, 0..1; None if not measured.
+        calibration_error: The same with temperature.
+        false_accept_rate: Share of photos of nothing known that get a label all the same, 0..1;
+            None if not measured.
+        false_reject_rate: Share of validation photos that get no label, 0..1; None if not
+            measured.
+        unknown: Where the photos of nothing known came from: a folder `_unknown_` in the data, or
+            classes that were held out; empty if there were none.
+    """
+
+    temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    reject_threshold: Share = 0.0
+    calibration_error_before: Share | None = None
+    calibration_error: Share | None = None
+    false_accept_rate: Share | None = None
+    false_reject_rate: Share | None = None
+    unknown: UnknownSource = ""
 
 
 class Variant(StoredFile, frozen=True):
@@ -75,9 +108,13 @@ class Variant(StoredFile, frozen=True):
         failures: How it is worse than the gate allows; empty unless that was overridden.
         input: The input tensor.
         output: The output tensor: probabilities, float32.
-        metrics: Measured on this file.
+        metrics: Measured on the validation photos, by which repair, temperature and threshold
+            were chosen.
         golden_scores: Expected scores of each golden frame, in their order, before temperature.
         golden_tolerance: Largest allowed difference of a score on another machine.
+        calibration: How its scores become an answer.
+        test_metrics: Measured on the test photos, by which nothing was chosen; None if the data
+            has no test part.
     """
 
     name: str
@@ -90,22 +127,29 @@ class Variant(StoredFile, frozen=True):
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     repair: str = ""
     failures: tuple[str, ...] = ()
-
-
-class Calibration(_Strict, frozen=True):
-    """How scores become an answer.
-
-    Attributes:
-        temperature: Softens the scores when above 1.
-        reject_threshold: Below this top score the label is None.
-    """
-
-    temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    reject_threshold: Share = 0.0
+    calibration: Calibration = Calibration()
+    test_metrics: VariantMetrics | None = None
 
 
 class Provenance(_Strict, frozen=True):
-    """Where the bundle comes from."""
+    """Where the bundle comes from.
+
+    Attributes:
+        edgetl_version: That trained it.
+        backbone: Name of the network below the head.
+        weights_digest: Of the weights that training began with.
+        dataset_digest: Of the list of photos.
+        model_sha256: Of the trained model's file.
+        calibration_photos: Training photos, `class/name`, by which ranges were chosen.
+        versions: Of the packages that matter.
+        created_utc: ISO 8601 date, only if whoever exports states one; else empty, so that two
+            exports of one run are equal.
+        name: Of the model; this and what follows is empty if nobody said so.
+        version: Of the model.
+        author: Who made it.
+        license: SPDX name of the licence of the model, such as `apache-2.0`.
+        description: One sentence or a few.
+    """
 
     edgetl_version: str
     backbone: str
@@ -113,8 +157,13 @@ class Provenance(_Strict, frozen=True):
     dataset_digest: str
     model_sha256: str
     calibration_photos: tuple[str, ...]
-    created_utc: str
     versions: dict[str, str]
+    created_utc: str = ""
+    name: str = ""
+    version: str = ""
+    author: str = ""
+    license: str = ""
+    description: str = ""
 
 
 class BundleManifest(_Strict, frozen=True):
@@ -124,10 +173,15 @@ class BundleManifest(_Strict, frozen=True):
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     variants: tuple[Variant, ...]
-    calibration: Calibration
     golden: tuple[StoredFile, ...]
     labels_file: StoredFile
+    card: StoredFile
     provenance: Provenance
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """Every file that it lists."""
+        return (*self.variants, *self.golden, self.labels_file, self.card)
 
 
 class _Version(msgspec.Struct):
@@ -135,7 +189,12 @@ class _Version(msgspec.Struct):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """An opened and verified bundle."""
+    """An opened and verified bundle.
+
+    Attributes:
+        path: The folder or the zip.
+        manifest: The content of `bundle.json`.
+    """
 
     path: Path
     manifest: BundleManifest
@@ -143,6 +202,9 @@ class Bundle(msgspec.Struct, frozen=True):
     @classmethod
     def open(cls, path: str | Path) -> "Bundle":
         """Reads a bundle and verifies every file in it.
+
+        Args:
+            path: A folder, or one zip of it, which is never unpacked.
 
         Raises:
             BundleError: If anything is missing, damaged, unsafe, inconsistent or newer.
@@ -160,7 +222,7 @@ class Bundle(msgspec.Struct, frozen=True):
     @property
     def files(self) -> tuple[StoredFile, ...]:
         """Every file that the manifest lists."""
-        return (*self.manifest.variants, *self.manifest.golden, self.manifest.labels_file)
+        return self.manifest.files
 
     def read(self, stored: StoredFile) -> bytes:
         """Returns a file's bytes, verified: hand these to the loader, never the path.
@@ -170,22 +232,29 @@ class Bundle(msgspec.Struct, frozen=True):
         """
         path = self.path / stored.file
         try:
-            # A link could lead out of the bundle, to a device or a file that never ends.
-            linked = path.resolve() != self.path.resolve() / stored.file
-            if linked or not path.is_file():
-                raise BundleError(f"{path} is missing or no plain file; {_EXPORT_AGAIN}")
-            size = path.stat().st_size
-            if size != stored.bytes:
-                raise BundleError(
-                    f"{path} has {size} bytes, expected {stored.bytes}: it was cut or changed; "
-                    "copy the bundle again"
-                )
-            data = path.read_bytes()
+            data = open_container(self.path).read(stored.file, stored.bytes)
         except OSError as error:
-            raise BundleError(f"{path} cannot be read ({error.strerror}); check it") from error
+            raise BundleError(f"{path} cannot be read ({error.strerror}); {_COPY_AGAIN}") from error
+        if len(data) != stored.bytes:
+            raise BundleError(
+                f"{path} has {len(data)} bytes, expected {stored.bytes}: it was cut or changed; "
+                + _COPY_AGAIN
+            )
         if hashlib.sha256(data).hexdigest() != stored.sha256:
-            raise BundleError(f"{path} is damaged (SHA-256 differs); copy the bundle again")
+            raise BundleError(f"{path} is damaged (SHA-256 differs); {_COPY_AGAIN}")
         return data
+
+    def find_unlisted(self) -> list[str]:
+        """Files that lie in the bundle and belong to nothing: they were never verified.
+
+        Raises:
+            BundleError: If the bundle cannot be read any more.
+        """
+        listed = {MANIFEST, SEAL, *(stored.file for stored in self.files)}
+        try:
+            return [name for name in open_container(self.path).names() if name not in listed]
+        except OSError as error:
+            raise BundleError(f"{self.path} cannot be read ({error.strerror})") from error
 
     def variant(self, name: str | None = None, *, engine: str | None = None) -> Variant:
         """Picks a variant by name or engine; by default the first, which export prefers.
@@ -211,29 +280,22 @@ def encode_seal(manifest_bytes: bytes) -> bytes:
     return f"{hashlib.sha256(manifest_bytes).hexdigest()}  {MANIFEST}\n".encode()
 
 
-def _read_manifest(folder: Path) -> BundleManifest:
-    path = folder / MANIFEST
+def _read_manifest(path: Path) -> BundleManifest:
     try:
-        data = _read_limited(path, _MANIFEST_LIMIT_BYTES)
-        seal = _read_limited(folder / SEAL, _SEAL_LIMIT_BYTES)
+        container = open_container(path)
+        data = container.read(MANIFEST, _MANIFEST_LIMIT_BYTES)
+        seal = container.read(SEAL, _SEAL_LIMIT_BYTES)
     except OSError as error:
-        missing = Path(error.filename or path).name
+        missing = Path(error.filename or MANIFEST).name
         raise BundleError(
-            f"{folder} is no bundle: {missing} cannot be read ({error.strerror}); "
-            "give a folder that `edgetl export` wrote"
+            f"{path} is no bundle: {missing} cannot be read ({error.strerror}); "
+            "give a folder or a .zip that `edgetl export` wrote, with bundle.json at its top"
         ) from error
     if seal != encode_seal(data):
-        raise BundleError(f"{path} is damaged (it differs from {SEAL}); copy the bundle again")
-    manifest = _decode_manifest(path, data)
-    _check(path, manifest)
+        raise BundleError(f"{path / MANIFEST} is damaged (it differs from {SEAL}); {_COPY_AGAIN}")
+    manifest = _decode_manifest(path / MANIFEST, data)
+    _check(path / MANIFEST, manifest)
     return manifest
-
-
-def _read_limited(path: Path, limit_bytes: int) -> bytes:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
-        raise BundleError(f"{path} is no plain file or larger than any real one; {_EXPORT_AGAIN}")
-    return path.read_bytes()
 
 
 def _decode_manifest(path: Path, data: bytes) -> BundleManifest:
@@ -255,16 +317,14 @@ def _check(path: Path, manifest: BundleManifest) -> None:
         raise BundleError(f"{path}: labels must be two or more, different and not empty")
     if not manifest.variants:
         raise BundleError(f"{path} lists no model; {_EXPORT_AGAIN}")
-    for stored in (*manifest.variants, *manifest.golden, manifest.labels_file):
+    for stored in manifest.files:
         _check_path(path, stored.file)
     for variant in manifest.variants:
         _check_variant(path, manifest, variant)
 
 
 def _check_path(path: Path, name: str) -> None:
-    pure = PurePosixPath(name)
-    unsafe = pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name
-    if unsafe or str(pure) != name or "\x00" in name:
+    if not is_safe(name):
         raise BundleError(f"{path} names the unsafe path {name!r}; do not use this bundle")
 
 
@@ -281,6 +341,9 @@ def _check_variant(path: Path, manifest: BundleManifest, variant: Variant) -> No
             f"{path}: {variant.name} takes {variant.input.shape}, preprocessing makes "
             f"{wanted} (height, width); {_EXPORT_AGAIN}"
         )
+    for metrics in filter(None, (variant.metrics, variant.test_metrics)):
+        if metrics.recall.keys() != set(manifest.labels):
+            raise BundleError(f"{path}: recall of {variant.name} has other labels; {_EXPORT_AGAIN}")
     lengths = {len(scores) for scores in variant.golden_scores} - {outputs}
     if lengths or len(variant.golden_scores) != len(manifest.golden):
         raise BundleError(f"{path}: golden scores of {variant.name} do not fit; {_EXPORT_AGAIN}")

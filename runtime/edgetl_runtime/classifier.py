@@ -39,7 +39,7 @@ class Classifier:
         """Opens a bundle and loads one of its variants.
 
         Args:
-            bundle: The folder that `edgetl export` wrote, or an opened bundle.
+            bundle: The folder or .zip that `edgetl export` wrote, or an opened bundle.
             engine: `litert` or `onnx`; by default the bundle's first variant decides.
             variant: The variant's name, such as `litert-int8`.
             threads: For the engine; by default the processors at hand, at most 4.
@@ -68,7 +68,7 @@ class Classifier:
             FrameError: If the frame has another dtype or shape.
             EngineError: If the engine fails or puts out numbers that are none.
         """
-        manifest = self.bundle.manifest
+        manifest, calibration = self.bundle.manifest, self.variant.calibration
         start = time.monotonic()
         pixels = manifest.preprocessing.apply(frame)
         ready = time.monotonic()
@@ -78,8 +78,8 @@ class Classifier:
             raise EngineError(f"{self.variant.name} put out NaN or infinity; export it again")
         return Prediction(
             labels=manifest.labels,
-            scores=calibrate(probabilities, manifest.calibration.temperature),
-            reject_threshold=manifest.calibration.reject_threshold,
+            scores=calibrate(probabilities, calibration.temperature),
+            reject_threshold=calibration.reject_threshold,
             captured_s=start if captured_s is None else captured_s,
             answered_s=time.monotonic(),
             preprocess_ms=(ready - start) * 1e3,

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgetl_runtime.errors import StorageError
+from edgetl_runtime.containers import open_container
+from edgetl_runtime.errors import BundleError, StorageError
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -20,22 +21,36 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         StorageError: If the folder cannot be written or the disk is full.
     """
+    with staged_file(path) as aside:
+        aside.write_bytes(data)
+
+
+@contextmanager
+def staged_file(target: Path) -> Iterator[Path]:
+    """Fills a file aside and renames it into place when the block ends without an error.
+
+    Yields:
+        An empty file beside `target`.
+
+    Raises:
+        StorageError: If the folder cannot be written or the disk is full.
+    """
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(target, error) from error
+    aside = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
+        with os.fdopen(descriptor, "rb") as file:
+            yield aside
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        aside.chmod(0o644)
+        os.replace(aside, target)
+        _sync_folder(target.parent)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(target, error) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -86,6 +101,11 @@ def replace_folder(folder: Path, target: Path, *, marker: str, overwrite: bool =
 def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
     """Refuses a target that exists, unless it is ours and may be overwritten.
 
+    Args:
+        target: Where a folder or one zip of it shall be.
+        marker: A file that only what is ours holds, such as `bundle.json`.
+        overwrite: Whether what is ours may be replaced.
+
     Raises:
         StorageError: With the remedy.
     """
@@ -93,12 +113,22 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
         return
     if target.is_dir() and not any(target.iterdir()):
         return
-    if not target.is_dir() or not (target / marker).is_file():
+    if not _holds(target, marker):
         raise StorageError(
             f"{target} exists and holds something else (no {marker}); choose another --out"
         )
     if not overwrite:
         raise StorageError(f"{target} exists; choose another --out or add --overwrite")
+
+
+def _holds(target: Path, marker: str) -> bool:
+    """True for a folder with the marker at its top, and for a zip of such a folder."""
+    if target.is_dir():
+        return (target / marker).is_file()
+    try:
+        return target.is_file() and marker in open_container(target).names()
+    except (BundleError, OSError):
+        return False
 
 
 def _swap(staging: Path, target: Path) -> None:

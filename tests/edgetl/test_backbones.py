@@ -294,8 +294,12 @@ def _run_litert_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
     from edgetl_export import litert
+    from edgetl_export.graph import Graph
+    from edgetl_export.observation import choose_ranges, find_extremes
 
-    interpreter = Interpreter(model_content=litert.convert(model, "int8", pictures))
+    graph = Graph(litert.convert(model))
+    ranges = choose_ranges(graph, find_extremes(graph, pictures), 1.0)
+    interpreter = Interpreter(model_content=litert.quantize(graph.encode(), "int8", ranges))
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pictures[0][np.newaxis])
     interpreter.invoke()
@@ -305,9 +309,11 @@ def _run_litert_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
 def _run_onnx_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
     import onnxruntime
 
-    from edgetl_export import onnx
+    from edgetl_export import litert, onnx
 
-    file = onnx.quantize(onnx.convert(model), pictures)
+    ready = onnx.prepare(onnx.convert(litert.convert(model)))
+    ranges = onnx.choose_ranges(onnx.find_extremes(ready, pictures), 1.0)
+    file = onnx.quantize(ready, ranges)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     planes = pictures[0].transpose(2, 0, 1)[np.newaxis]
     (scaled,) = session.run(None, {session.get_inputs()[0].name: planes})

@@ -17,7 +17,16 @@ from edgetl import cli
 from edgetl.run import Run
 from edgetl_runtime.bundle import Bundle
 
-COMMANDS = ("train", "evaluate", "export", "compare", "backbones", "demo", "data check")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "export",
+    "quantize-report",
+    "compare",
+    "backbones",
+    "demo",
+    "data check",
+)
 # LiteRT says so once a process, whatever is asked of it.
 LITERT_GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 SMALL = ("--backbone", "cnn", "--weights", "none", "--size", "32", "--epochs", "2")

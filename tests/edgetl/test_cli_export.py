@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from edgetl_export.foreign.scaling import SCALINGS
+from edgetl_export.packing import pack
 from edgetl_export.recipes import RECIPES
+from edgetl_runtime.bundle import encode_seal
 
 
 def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -68,9 +70,47 @@ def test_inspect_shows_files_labels_and_recall(bundle_folder: Path) -> None:
     assert f"edgetl-run verify {bundle_folder}" in done.stdout.splitlines()[-1]
 
 
+def test_inspect_and_evaluate_take_a_zip(bundle_folder: Path, photos: Path, tmp_path: Path) -> None:
+    files = [file for file in bundle_folder.rglob("*") if file.is_file()]
+    named = {file.relative_to(bundle_folder).as_posix(): file.read_bytes() for file in files}
+    (tmp_path / "parts.zip").write_bytes(pack(named))
+    for command in (("inspect",), ("evaluate", photos)):
+        first, *more = command
+        ours, theirs = (
+            edgetl(first, bundle, *more, "--json")
+            for bundle in (tmp_path / "parts.zip", bundle_folder)
+        )
+        assert ours.returncode == 0, ours.stderr
+        assert json.loads(ours.stdout) == json.loads(theirs.stdout)
+
+
 def test_inspect_prints_the_manifest_as_json(bundle_folder: Path) -> None:
     record = json.loads(edgetl("inspect", bundle_folder, "--json").stdout)
     assert record == json.loads((bundle_folder / "bundle.json").read_text())
+
+
+def test_inspect_shows_figures_of_each_file_and_what_does_not_belong(
+    bundle_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bundle_folder, tmp_path / "parts.bundle"))
+    record = json.loads((folder / "bundle.json").read_text())
+    first = record["variants"][0]
+    first["test_metrics"] = first["metrics"] | {"top1": 0.123, "calibration_error": 0.045}
+    first["calibration"] |= {"temperature": 1.25, "reject_threshold": 0.6, "unknown": "_unknown_"}
+    first["calibration"] |= {"false_accept_rate": 0.067, "calibration_error_before": 0.089}
+    record["provenance"] |= {"author": "R. Levi", "license": "apache-2.0"}
+    data = json.dumps(record).encode()
+    (folder / "bundle.json").write_bytes(data)
+    (folder / "bundle.json.sha256").write_bytes(encode_seal(data))
+    (folder / "notes.txt").touch()
+    done = edgetl("inspect", folder)
+    assert done.returncode == 0, done.stderr
+    figures = ("12.3%", "4.5%", "1.25", "0.6", "_unknown_", "6.7%", "8.9%")
+    for part in (*figures, "R. Levi", "apache-2.0", "MODEL_CARD.md"):
+        assert part in done.stdout, part
+    assert done.stderr.splitlines() == [
+        f"edgetl: 1 files in {folder} belong to nothing and were not checked: 'notes.txt'"
+    ]
 
 
 @pytest.mark.parametrize("damaged", ["litert-int8.tflite", "bundle.json"])

@@ -45,11 +45,11 @@ def tiny_model(tiny_run_folder: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def tiny_inputs(photos: Path) -> list[np.ndarray]:
-    """uint8 (32, 32, 3) of every photo; the first one holds black and white."""
+    """uint8 (32, 32, 3) of every photo."""
     from edgetl_export.calibration import load_inputs
     from edgetl_runtime.preprocessing import Preprocessing
 
-    return load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32))
+    return load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
 
 
 @pytest.fixture(scope="session")

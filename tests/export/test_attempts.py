@@ -56,11 +56,15 @@ def test_a_drop_that_is_allowed_is_marked(exploding_run: Path, tmp_path: Path) -
     assert not (tmp_path / "parts.bundle.rejected").exists()
 
 
-def test_what_passes_plainly_is_not_repaired(tiny_run_folder: Path, tmp_path: Path) -> None:
+def test_what_passes_plainly_gets_no_more_than_a_refit(
+    tiny_run_folder: Path, tmp_path: Path
+) -> None:
     settings = Settings(recipes=INT8, gate=Gate(max_drop=20.0, max_class_drop=50.0))
     exported = export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
-    (attempt,) = exported.attempts["litert-int8"]
-    assert attempt.file.plan.repair == ""
+    attempts = exported.attempts["litert-int8"]
+    assert [one.file.plan.repair for one in attempts] == ["", "head fitted again"]
+    (variant,) = exported.bundle.manifest.variants
+    assert variant.metrics.agreement == max(one.metrics.agreement for one in attempts)
 
 
 def test_a_file_over_its_budget_is_refused_without_repair(

@@ -8,23 +8,42 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from edgetl.export import export
 from edgetl.run import Run
+from edgetl_export.bundling import Settings
+from edgetl_export.recipes import find_recipes
 from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.errors import ExportError, RunError, StorageError
+from edgetl_runtime.errors import ExportError, GateError, RunError, StorageError
 from edgetl_runtime.golden import verify
+
+# A network of few photos: one that is named wrong is more than a point.
+ONE_FILE = ("--recipe", "litert-float32", "--allow-drop")
+THREE_FILES = Settings(
+    recipes=find_recipes(["onnx-float32", "litert-float32", "litert-int8"]), allow_drop=True
+)
 
 
 def fingerprint(root: Path) -> dict[str, str]:
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
+        for path in ([root] if root.is_file() else root.rglob("*"))
         if path.is_file()
     }
+
+
+@pytest.fixture(scope="module")
+def small(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The tiny run, exported to a folder and to a zip; read only."""
+    folder, run = tmp_path_factory.mktemp("small"), Run.open(tiny_run_folder)
+    paths = {name: folder / name for name in ("parts.bundle", "parts.zip")}
+    for path in paths.values():
+        export(run, path, THREE_FILES)
+    return paths
 
 
 def start_export(run: Path, out: Path, before: str, *more: str) -> "subprocess.Popen[str]":
@@ -94,7 +113,7 @@ def test_an_existing_bundle_is_refused(tiny_run_folder: Path, bundle: Bundle) ->
 def test_overwrite_replaces_a_bundle(tiny_run_folder: Path, bundle: Bundle, tmp_path: Path) -> None:
     out = Path(shutil.copytree(bundle.path, tmp_path / "parts.bundle"))
     again = export(Run.open(tiny_run_folder), out, overwrite=True)
-    assert again.manifest.provenance.backbone == "cnn"
+    assert again.bundle.manifest.provenance.backbone == "cnn"
     assert [path.name for path in tmp_path.iterdir()] == ["parts.bundle"]
 
 
@@ -102,6 +121,99 @@ def test_a_foreign_folder_is_never_replaced(tiny_run_folder: Path, photos_copy: 
     with pytest.raises(StorageError, match="holds something else"):
         export(Run.open(tiny_run_folder), photos_copy, overwrite=True)
     assert len(list(photos_copy.rglob("*.jpg"))) == 48
+
+
+def test_a_zip_holds_the_bytes_of_the_folder(small: dict[str, Path]) -> None:
+    """So two exports of one run give the same bytes: each was made by an export of its own."""
+    folder, packed = small["parts.bundle"], small["parts.zip"]
+    with zipfile.ZipFile(packed) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    assert content == {name: (folder / name).read_bytes() for name in fingerprint(folder)}
+    assert verify(Bundle.open(packed)).ok
+    assert sorted(os.listdir(folder.parent)) == ["parts.bundle", "parts.zip"]
+
+
+def test_an_export_by_another_process_gives_the_same_bytes(
+    small: dict[str, Path], tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    recipes = [part for one in THREE_FILES.recipes for part in ("--recipe", one.name)]
+    more = (*recipes, "--allow-drop", "--json")
+    child = start_export(tiny_run_folder, tmp_path / "again.zip", "", *more)
+    printed, complaint = child.communicate()
+    assert child.returncode == 0, complaint
+    assert json.loads(printed)["bundle"] == str(tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == small["parts.zip"].read_bytes()
+
+
+def test_a_date_is_in_the_bundle_only_if_it_is_stated(
+    small: dict[str, Path],
+    tiny_run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Bundle.open(small["parts.zip"]).manifest.provenance.created_utc == ""
+    settings = Settings(recipes=find_recipes(["litert-float32"]), allow_drop=True)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    dated = export(Run.open(tiny_run_folder), tmp_path / "dated.zip", settings).bundle
+    assert dated.manifest.provenance.created_utc == "2023-11-14T22:13:20+00:00"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(ExportError, match="'yesterday', expected seconds since 1970"):
+        export(Run.open(tiny_run_folder), tmp_path / "other.zip", settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("bundle", "add --overwrite"),
+        ("photo", "holds something else"),
+        ("other zip", "holds something else"),
+        ("folder", "is a folder, expected a zip"),
+    ],
+)
+def test_what_lies_where_a_zip_shall_be_is_refused(
+    kind: str, says: str, small: dict[str, Path], tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "parts.zip"
+    if kind == "bundle":
+        shutil.copy(small["parts.zip"], out)
+    elif kind == "photo":
+        out.write_bytes(b"\xff\xd8")
+    elif kind == "other zip":
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr("holiday.jpg", b"")
+    else:
+        out.mkdir()
+    before = fingerprint(out)
+    with pytest.raises(StorageError, match=says):
+        export(Run.open(tiny_run_folder), out, THREE_FILES, overwrite=kind != "bundle")
+    assert fingerprint(out) == before
+
+
+def test_a_zip_does_not_become_a_folder(
+    small: dict[str, Path], tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copy(small["parts.zip"], tmp_path / "parts.bundle"))
+    with pytest.raises(StorageError, match="is a file, expected a folder"):
+        export(Run.open(tiny_run_folder), out, THREE_FILES, overwrite=True)
+
+
+def test_overwrite_replaces_a_zip(
+    small: dict[str, Path], tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copy(small["parts.zip"], tmp_path / "parts.zip"))
+    settings = Settings(recipes=find_recipes(["litert-float32"]), allow_drop=True)
+    again = export(Run.open(tiny_run_folder), out, settings, overwrite=True).bundle
+    assert [one.name for one in again.bundle.manifest.variants] == ["litert-float32"]
+    assert os.listdir(tmp_path) == ["parts.zip"]
+
+
+def test_a_zip_that_the_gate_refuses_leaves_its_attempts_aside(
+    exploding_run: Path, tmp_path: Path
+) -> None:
+    settings = Settings(recipes=find_recipes(["litert-int8"]), repair=False)
+    with pytest.raises(GateError, match=r"parts\.zip\.rejected"):
+        export(Run.open(exploding_run), tmp_path / "parts.zip", settings)
+    assert os.listdir(tmp_path) == ["parts.zip.rejected"]
 
 
 def test_photos_that_went_away_are_named(
@@ -124,32 +236,38 @@ def test_a_changed_model_is_not_exported(tiny_run_folder: Path, tmp_path: Path) 
         export(Run.open(run), tmp_path / "out")
 
 
-# Kills the process between two files of the bundle: when the seal would be written.
+# Kills the process when the bundle was written aside, before it is renamed into place.
 KILL_IN_THE_MIDDLE = """
-from edgetl_export import bundling
-def kill(data): os.kill(os.getpid(), signal.SIGKILL)
-bundling.encode_seal = kill
+from edgetl_export import packing
+class Killer:
+    def open(path): os.kill(os.getpid(), signal.SIGKILL)
+packing.Bundle = Killer
 """
 # A disk with room for 32 KiB a file: the first model does not fit.
 SMALL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (32768, 32768))"
 
 
-def test_a_killed_export_leaves_no_bundle(tiny_run_folder: Path, tmp_path: Path) -> None:
-    child = start_export(tiny_run_folder, tmp_path / "parts.bundle", KILL_IN_THE_MIDDLE)
+@pytest.mark.parametrize("name", ["parts.bundle", "parts.zip"])
+def test_a_killed_export_leaves_no_bundle(name: str, tiny_run_folder: Path, tmp_path: Path) -> None:
+    child = start_export(tiny_run_folder, tmp_path / name, KILL_IN_THE_MIDDLE, *ONE_FILE)
     child.communicate()
     assert child.returncode == -signal.SIGKILL
-    assert any(tmp_path.rglob("*.tflite")), "killed too early to prove anything"
-    assert not (tmp_path / "parts.bundle").exists()
+    assert len(os.listdir(tmp_path)) == 1, "killed too early to prove anything"
+    assert not (tmp_path / name).exists()
 
 
-def test_a_killed_export_leaves_the_old_bundle_as_it_was(
-    tiny_run_folder: Path, bundle: Bundle, tmp_path: Path
+@pytest.mark.parametrize("before", [KILL_IN_THE_MIDDLE, SMALL_DISK])
+@pytest.mark.parametrize("name", ["parts.bundle", "parts.zip"])
+def test_a_killed_export_and_a_full_disk_leave_the_old_bundle_as_it_was(
+    before: str, name: str, small: dict[str, Path], tiny_run_folder: Path, tmp_path: Path
 ) -> None:
-    out = Path(shutil.copytree(bundle.path, tmp_path / "parts.bundle"))
-    child = start_export(tiny_run_folder, out, KILL_IN_THE_MIDDLE, "--overwrite")
+    out, content = tmp_path / name, fingerprint(small[name])
+    copy = shutil.copytree if small[name].is_dir() else shutil.copy
+    copy(small[name], out)
+    child = start_export(tiny_run_folder, out, before, "--overwrite", *ONE_FILE)
     child.communicate()
-    assert child.returncode == -signal.SIGKILL
-    assert fingerprint(out) == fingerprint(bundle.path)
+    assert child.returncode == (1 if before == SMALL_DISK else -signal.SIGKILL)
+    assert fingerprint(out) == content
 
 
 def test_a_full_disk_gives_one_line_and_leaves_the_old_bundle_as_it_was(

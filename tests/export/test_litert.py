@@ -1,12 +1,15 @@
 """The .tflite files: what they take, what they put out, and that they say what Keras says."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edgetl_export.litert import convert, describe
+from edgetl_export.graph import Graph
+from edgetl_export.litert import convert, describe, quantize
+from edgetl_export.observation import choose_ranges, find_extremes
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.errors import ExportError
 
@@ -50,10 +53,25 @@ def test_float32_agrees_with_keras(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.fixture(scope="session")
+def tiny_graph(tiny_model: Any) -> Graph:
+    return Graph(convert(tiny_model))
+
+
+@pytest.fixture(scope="session")
+def tiny_ranges(tiny_graph: Graph, tiny_inputs: list[np.ndarray]) -> dict[str, tuple[float, float]]:
+    extremes = find_extremes(tiny_graph, tiny_inputs)
+    return dict(choose_ranges(tiny_graph, extremes, 1.0))
+
+
 def test_int8_follows_keras(
-    tiny_model: Any, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
+    tiny_graph: Graph,
+    tiny_ranges: dict[str, tuple[float, float]],
+    tiny_inputs: list[np.ndarray],
+    tiny_expected: np.ndarray,
 ) -> None:
-    interpreter = Interpreter(model_content=convert(tiny_model, "int8", tiny_inputs))
+    data = quantize(tiny_graph.encode(), "int8", tiny_ranges)
+    interpreter = Interpreter(model_content=data)
     interpreter.allocate_tensors()
     found = run(interpreter, np.stack(tiny_inputs))
     assert tiny_expected.std(axis=0).max() > 0.03
@@ -62,23 +80,39 @@ def test_int8_follows_keras(
 
 @pytest.mark.parametrize(
     ("precision", "share", "most"),
-    [("float16", 0.6, 0.002), ("dynamic", 0.4, 0.02), ("int16x8", 0.4, 0.01)],
+    [("float16", 0.6, 0.002), ("dynamic", 0.4, 0.02), ("int16x8", 0.45, 0.01)],
 )
 def test_other_precisions_follow_keras_in_fewer_bytes(
-    tiny_model: Any,
+    tiny_graph: Graph,
+    tiny_ranges: dict[str, tuple[float, float]],
     tiny_inputs: list[np.ndarray],
     tiny_expected: np.ndarray,
-    precision: str,
+    precision: Any,
     share: float,
     most: float,
 ) -> None:
-    data = convert(tiny_model, precision, tiny_inputs)
-    assert len(data) < share * len(convert(tiny_model, "float32", []))
+    ranges = tiny_ranges if precision == "int16x8" else {}
+    data = quantize(tiny_graph.encode(), precision, ranges)
+    assert len(data) < share * len(tiny_graph.encode())
     entry, _ = describe(data)
     assert (entry.dtype, entry.shape) == ("float32", (1, 32, 32, 3))
     interpreter = Interpreter(model_content=data)
     interpreter.allocate_tensors()
     np.testing.assert_allclose(run(interpreter, np.stack(tiny_inputs)), tiny_expected, atol=most)
+
+
+def test_a_layer_that_is_kept_stays_in_float(
+    tiny_graph: Graph, tiny_ranges: dict[str, tuple[float, float]]
+) -> None:
+    name = tiny_graph.convolutions[1].name
+
+    def kinds(data: bytes) -> set[str]:
+        details = Interpreter(model_content=data).get_tensor_details()
+        return {np.dtype(one["dtype"]).name for one in details if one["name"] == name}
+
+    model = tiny_graph.encode()
+    assert kinds(quantize(model, "int8", tiny_ranges)) == {"int8"}
+    assert kinds(quantize(model, "mixed", tiny_ranges, keep=[name])) == {"float32"}
 
 
 def test_one_step_of_the_int8_input_is_one_level(bundle: Bundle) -> None:
@@ -108,7 +142,23 @@ def test_descriptions_are_those_in_the_bundle(bundle: Bundle) -> None:
         assert describe(bundle.read(variant)) == (variant.input, variant.output)
 
 
-def test_calibration_without_black_and_white_is_refused(tiny_model: Any) -> None:
-    dull = [np.full((32, 32, 3), level, np.uint8) for level in (90, 100, 110)]
-    with pytest.raises(ExportError, match="black and white"):
-        describe(convert(tiny_model, "int8", dull))
+def test_a_model_that_wants_int8_pixels_is_refused(
+    tiny_graph: Graph, tiny_ranges: dict[str, tuple[float, float]]
+) -> None:
+    from ai_edge_quantizer import quantizer, recipe
+
+    work = quantizer.Quantizer(tiny_graph.encode(), recipe.static_wi8_ai8())
+    pairs = {
+        name: {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+        for name, (low, high) in tiny_ranges.items()
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        done = work.quantize(pairs, enable_progress_report=False)
+    with pytest.raises(ExportError, match="is int8, expected uint8 or float32"):
+        describe(bytes(done.quantized_model))
+
+
+def test_bytes_that_are_no_model_are_refused() -> None:
+    with pytest.raises(ExportError, match=r"cannot load this \.tflite"):
+        describe(b"no model at all" * 100)

@@ -9,7 +9,21 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgetl_export.onnx import IR_VERSION, OPSET, convert, describe, halve, quantize
+from edgetl_export import litert
+from edgetl_export.graph import Graph, Head
+from edgetl_export.onnx import (
+    IR_VERSION,
+    OPSET,
+    choose_ranges,
+    convert,
+    describe,
+    end_before_head,
+    find_extremes,
+    halve,
+    prepare,
+    quantize,
+    set_head,
+)
 from edgetl_runtime.bundle import Bundle
 
 
@@ -45,38 +59,73 @@ def test_float32_agrees_with_keras(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_int8_follows_keras(
-    tiny_model: Any, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
-) -> None:
-    model = quantize(convert(tiny_model), tiny_inputs)
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_model: Any) -> bytes:
+    return convert(Graph(litert.convert(tiny_model)).encode())
+
+
+def run_bytes(model: bytes, inputs: list[np.ndarray], dtype: type) -> np.ndarray:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    found = run(session, np.stack(tiny_inputs), np.uint8)
+    return run(session, np.stack(inputs), dtype)
+
+
+def quantize_tiny(model: bytes, inputs: list[np.ndarray], **options: Any) -> bytes:
+    ready = prepare(model)
+    return quantize(ready, choose_ranges(find_extremes(ready, inputs), 1.0), **options)
+
+
+def test_int8_follows_keras(
+    tiny_onnx: bytes, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
+) -> None:
+    found = run_bytes(quantize_tiny(tiny_onnx, tiny_inputs), tiny_inputs, np.uint8)
     assert tiny_expected.std(axis=0).max() > 0.03
     np.testing.assert_allclose(found, tiny_expected, atol=0.01)
 
 
 def test_float16_follows_keras_in_half_the_bytes(
-    tiny_model: Any, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
+    tiny_onnx: bytes, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
 ) -> None:
-    whole = convert(tiny_model)
-    model = halve(whole)
-    assert len(model) < 0.6 * len(whole)
+    model = halve(tiny_onnx)
+    assert len(model) < 0.6 * len(tiny_onnx)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (entry,) = session.get_inputs()
-    assert entry.type == "tensor(float)"
-    found = run(session, np.stack(tiny_inputs), np.float32)
+    assert session.get_inputs()[0].type == "tensor(float)"
+    found = run_bytes(model, tiny_inputs, np.float32)
     np.testing.assert_allclose(found, tiny_expected, atol=0.005)
 
 
 def test_one_step_for_all_channels_follows_keras_too(
-    tiny_model: Any, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
+    tiny_onnx: bytes, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
 ) -> None:
-    whole = convert(tiny_model)
-    model = quantize(whole, tiny_inputs, per_channel=False)
-    assert model != quantize(whole, tiny_inputs)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    found = run(session, np.stack(tiny_inputs), np.uint8)
-    np.testing.assert_allclose(found, tiny_expected, atol=0.05)
+    model = quantize_tiny(tiny_onnx, tiny_inputs, per_channel=False)
+    assert model != quantize_tiny(tiny_onnx, tiny_inputs)
+    np.testing.assert_allclose(run_bytes(model, tiny_inputs, np.uint8), tiny_expected, atol=0.05)
+
+
+def test_a_layer_that_is_kept_has_float_weights(
+    tiny_onnx: bytes, tiny_inputs: list[np.ndarray]
+) -> None:
+    names = [node.name for node in onnx.load_from_string(tiny_onnx).graph.node]
+    first = next(name for name in names if name.startswith("block1"))
+    whole, spared = (quantize_tiny(tiny_onnx, tiny_inputs, keep=keep) for keep in ((), (first,)))
+    assert len(spared) != len(whole)
+    (kernel,) = (
+        node.input[1] for node in onnx.load_from_string(spared).graph.node if node.name == first
+    )
+    kinds = {one.name: one.data_type for one in onnx.load_from_string(spared).graph.initializer}
+    assert kinds[kernel] == onnx.TensorProto.FLOAT
+
+
+def test_the_head_of_a_quantized_file_can_be_replaced(
+    tiny_onnx: bytes, tiny_model: Any, tiny_inputs: list[np.ndarray]
+) -> None:
+    head = Graph(litert.convert(tiny_model)).head
+    assert head is not None
+    data = quantize_tiny(tiny_onnx, tiny_inputs)
+    features = run_bytes(end_before_head(data), tiny_inputs, np.uint8)
+    assert features.shape == (len(tiny_inputs), head.kernel.shape[0])
+    other = Head(head.kernel[:, ::-1].copy(), head.bias[::-1].copy())
+    found = run_bytes(set_head(data, other), tiny_inputs, np.uint8)
+    np.testing.assert_allclose(found, run_bytes(data, tiny_inputs, np.uint8)[:, ::-1], atol=1e-6)
 
 
 def test_opencv_reads_the_float_file(

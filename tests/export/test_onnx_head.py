@@ -6,8 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.graph import Head
-from edgetl_export.onnx import describe, prepare
-from edgetl_export.onnx_head import end_before_head, find_head, set_head
+from edgetl_export.onnx import describe, end_before_head, prepare, read_head, set_head
 from edgetl_runtime.engine import open_engine
 
 RANDOM = np.random.default_rng(0)
@@ -60,7 +59,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("style", ["plain", "transposed", "product and sum"])
 def test_the_head_is_found_cut_away_and_replaced(style: str) -> None:
     model = make(style)
-    head = find_head(model)
+    head = read_head(model)
     assert head is not None
     np.testing.assert_array_equal(head.kernel, KERNEL)
     np.testing.assert_array_equal(head.bias, BIAS)
@@ -72,4 +71,4 @@ def test_the_head_is_found_cut_away_and_replaced(style: str) -> None:
 
 
 def test_without_a_softmax_there_is_no_head_to_fit_again() -> None:
-    assert find_head(make("no softmax")) is None
+    assert read_head(make("no softmax")) is None

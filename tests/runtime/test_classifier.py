@@ -53,7 +53,9 @@ def test_the_stages_times_fit_into_the_age(bundle, fake_engine):
 
 def test_temperature_and_threshold_come_from_the_bundle(edit, fake_engine):
     calibration = {"temperature": 2.0, "reject_threshold": 0.6}
-    bundle = Bundle.open(edit(lambda manifest: manifest.update(calibration=calibration)))
+    bundle = Bundle.open(
+        edit(lambda manifest: manifest["variants"][0].update(calibration=calibration))
+    )
     prediction = fake(bundle, fake_engine(0.04, 0.64, 0.32))(FRAME)
     roots = np.sqrt([0.04, 0.64, 0.32])
     assert prediction.scores == pytest.approx(roots / roots.sum(), abs=1e-6)

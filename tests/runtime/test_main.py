@@ -96,7 +96,9 @@ def test_classify_names_the_label_for_people(tiny, frame, edgetl_run):
 
 
 def test_a_rejected_frame_has_no_label(edit, frame, edgetl_run):
-    folder = edit(lambda manifest: manifest["calibration"].update(reject_threshold=0.999))
+    folder = edit(
+        lambda manifest: manifest["variants"][0]["calibration"].update(reject_threshold=0.999)
+    )
     (record,) = parse(edgetl_run("classify", folder, frame, "--json"))
     assert record["label"] is None
     assert record["score"] > 0

@@ -1,10 +1,11 @@
 import signal
 import threading
+import zipfile
 
 import pytest
 
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import check_replaceable, staged_folder, write_file
+from edgetl_runtime.storage import check_replaceable, staged_file, staged_folder, write_file
 
 FULL_DISK = """
 import resource, signal, sys
@@ -211,3 +212,32 @@ def test_a_file_or_a_dangling_link_is_never_replaced(tmp_path):
     for name in ("file", "link"):
         with pytest.raises(StorageError, match="something else"):
             check_replaceable(tmp_path / name, marker="mark", overwrite=True)
+
+
+def test_a_file_that_fails_while_it_is_filled_leaves_the_old_one(tmp_path):
+    path = tmp_path / "file"
+    write_file(path, b"old")
+    with pytest.raises(ZeroDivisionError), staged_file(path) as aside:
+        aside.write_bytes(b"new")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("member", "overwrite", "says"),
+    [
+        ("mark", True, None),
+        ("mark", False, "add --overwrite"),
+        ("folder/mark", True, "something else"),
+    ],
+)
+def test_a_zip_of_our_folder_may_be_replaced_and_no_other(member, overwrite, says, tmp_path):
+    path = tmp_path / "ours.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, b"")
+    if says is None:
+        check_replaceable(path, marker="mark", overwrite=overwrite)
+        return
+    with pytest.raises(StorageError, match=says):
+        check_replaceable(path, marker="mark", overwrite=overwrite)

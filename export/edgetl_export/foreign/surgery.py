@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_export.flatbuffer import write_tree
 from edgetl_export.foreign.scaling import Scaling
 
 # `TensorType` of LiteRT's schema.
@@ -74,14 +75,12 @@ class Surgery:
 
     def encode(self) -> bytes:
         """The bytes of the .tflite; its signature names the ends that it has now."""
-        from ai_edge_litert.tools import flatbuffer_utils
-
         for signature in self._tree.signatureDefs or []:
             ends = (signature.inputs, self._graph.inputs), (signature.outputs, self._graph.outputs)
             for names, (tensor,) in ends:
                 if names:
                     names[0].tensorIndex = tensor
-        return bytes(flatbuffer_utils.convert_object_to_bytearray(self._tree))
+        return write_tree(self._tree)
 
     def _combine(self, kind: str, options: str, values: NDArray[np.floating]) -> None:
         numbers = self._add_constant(f"scaling/{kind.lower()}/values", values.astype(np.float32))

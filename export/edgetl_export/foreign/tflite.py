@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from edgetl_export import litert
+from edgetl_export.flatbuffer import read_tree
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Source, choose_size
 from edgetl_export.foreign.surgery import Surgery
-from edgetl_export.graph import read_tree
+from edgetl_export.graph import find_graph
 from edgetl_export.trained import Form
 from edgetl_runtime.bundle import Precision
 from edgetl_runtime.engine import default_threads, open_engine
@@ -35,7 +36,7 @@ class TfliteModel:
                 something else than one picture and one list of scores.
         """
         tree = read_tree(data)
-        graph = tree.subgraphs[0]
+        graph = find_graph(tree)
         _check_references(tree, graph)
         _check_operators(tree)
         picture, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]

@@ -15,10 +15,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     """What the metadata of a model tells.
 
     Other programs apply `reject_threshold` to the scores that the model puts out, and none of
-    them knows a temperature. For more than two classes no threshold on the raw scores rejects
-    the same pictures as one on the softened scores, so the threshold is written as it is: they
-    reject what our runtime rejects where `temperature` is 1 (or inside the graph), and only
-    about the same elsewhere.
+    them knows a temperature. No threshold of raw scores rejects exactly the pictures that one of
+    softened scores rejects, so this one was chosen on the raw scores, by the same rates.
 
     Attributes:
         name: Of the model.
@@ -31,7 +29,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
         height_px: Height of the input.
         fit: What to do with a picture of another aspect ratio; see `Preprocessing`.
         temperature: Divides the logarithms of the scores, outside of the graph.
-        reject_threshold: Below this top score (after temperature, 0..1) the answer is none;
+        reject_threshold: Below this top score, before temperature, the answer is none; 0..1, and
             0 rejects nothing.
         record: More for our own readers; must fit in JSON.
     """

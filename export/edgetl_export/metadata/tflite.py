@@ -11,22 +11,20 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
+from edgetl_export.flatbuffer import Builder, read_tree, write_tree
 from edgetl_export.metadata.info import OURS, ModelInfo, check_ends
 from edgetl_export.metadata.labels import LABELS_FILE, encode_labels
 
 METADATA_NAME = "TFLITE_METADATA"
 METADATA_IDENTIFIER = b"M001"
-MODEL_IDENTIFIER = b"TFL3"
 # The first that knows custom metadata.
 _PARSER_VERSION = "1.5.0"
 _RGB = 1
 _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
 _NORMALIZATION_OPTIONS, _SCORE_THRESHOLDING_OPTIONS = 1, 3
 _TENSOR_AXIS_LABELS = 2
-_ALIGNMENT_BYTES = 16
 # Of a table: slot -> (kind, value).
 _Fields = dict[int, tuple[str, Any]]
 
@@ -50,23 +48,12 @@ def add_tflite_metadata(model: bytes, info: ModelInfo) -> bytes:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    tree = read_tree(model)
     graph = tree.subgraphs[0]
     ends = (graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]])
     check_ends(info, *(tuple(map(int, tensor.shape)) for tensor in ends))
     _put(tree, schema, np.frombuffer(_encode(info), np.uint8))
-    builder = _Builder(len(model) + 4096)
-    builder.Finish(tree.Pack(builder), MODEL_IDENTIFIER)
-    return _append_labels(bytes(builder.Output()), info.labels)
-
-
-class _Builder(flatbuffers.Builder):  # type: ignore[misc]
-    """Aligns bytes as both schemas demand (force_align: 16), which generated Python forgets."""
-
-    def CreateNumpyVector(self, x: Any) -> int:
-        if x.dtype == np.uint8:
-            self.Prep(_ALIGNMENT_BYTES, x.size)
-        return int(super().CreateNumpyVector(x))
+    return _append_labels(write_tree(tree), info.labels)
 
 
 def _put(tree: Any, schema: Any, data: Any) -> None:
@@ -92,7 +79,7 @@ def _append_labels(model: bytes, labels: Sequence[str]) -> bytes:
 
 
 def _encode(info: ModelInfo) -> bytes:
-    build = _Builder(1024)
+    build = Builder(1024)
     texts = {0: info.name, 1: info.description, 2: info.version, 4: info.author, 5: info.license}
     fields: _Fields = {slot: ("text", text) for slot, text in texts.items() if text}
     fields |= {3: ("tables", [_subgraph(build, info)]), 7: ("text", _PARSER_VERSION)}

@@ -1,0 +1,111 @@
+"""`edgetl quantize-report`: what each recipe costs and gains, on one page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgetl.commands.export import read_recipes
+from edgetl.console import (
+    FOLDER,
+    check_page,
+    load_tensorflow,
+    print_json,
+    print_table,
+    track,
+)
+
+if TYPE_CHECKING:
+    from edgetl_export.tradeoff import Tradeoff
+
+_ENDING = "-quantize.html"
+
+
+@click.command("quantize-report")
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--out", type=FOLDER, help="An .html file to write.  [RUN-quantize.html, replaced if it exists]"
+)
+@click.option(
+    "--recipe",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A recipe to look at, such as litert-int8, or int8 for both engines; may be repeated.  "
+    "[all]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def quantize_report(
+    run: Path, out: Path | None, names: tuple[str, ...], *, overwrite: bool, as_json: bool
+) -> None:
+    """Show what quantization costs a trained RUN and what it gains, layer by layer, on one page.
+
+    Example: edgetl quantize-report runs/parts
+    """
+    from edgetl_export.recipes import RECIPES
+
+    recipes = read_recipes(names) if names else RECIPES
+    if out is not None:
+        check_page(out, overwrite=overwrite)
+    page = out or _default_page(run)
+    load_tensorflow()
+    from edgetl.export import describe_run
+    from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff
+    from edgetl.run import Run
+    from edgetl_export.gate import Gate
+    from edgetl_export.tradeoff import measure_tradeoff
+    from edgetl_runtime.storage import write_file
+
+    trained = describe_run(Run.open(run))
+    found = measure_tradeoff(trained, recipes, Gate(), track=track)
+    write_file(page, render_tradeoff(found, f"Quantization of {run.resolve().name}").encode())
+    if as_json:
+        print_json({"page": str(page)} | record_tradeoff(found))
+        return
+    _print_outcomes(found)
+    for finding in conclude(found):
+        click.echo(finding.headline)
+    click.echo(f"page: {page}")
+    click.echo(f"next: {_suggest(run, found)}")
+
+
+def _default_page(run: Path) -> Path:
+    """Beside the run, which is complete and stays as training left it."""
+    named = run if run.name not in ("", "..") else run.resolve()
+    return named.with_name(named.name + _ENDING)
+
+
+def _print_outcomes(found: "Tradeoff") -> None:
+    rows = [
+        (
+            outcome.recipe,
+            outcome.chosen.repair or "-",
+            f"{outcome.chosen.bytes:,}",
+            f"{outcome.chosen.top1:.1%}",
+            f"{100 * outcome.chosen.drop:+.1f}",
+            f"{outcome.chosen.agreement:.1%}",
+            f"{outcome.chosen.latency_ratio:.2f}",
+            "passed" if outcome.chosen.passed else "refused",
+        )
+        for outcome in found.outcomes
+    ]
+    header = (
+        "recipe",
+        "repair",
+        "bytes",
+        "top-1",
+        "drop (points)",
+        "agreement",
+        "time of float32's",
+        "gate",
+    )
+    print_table(header, rows)
+
+
+def _suggest(run: Path, found: "Tradeoff") -> str:
+    from edgetl.reporting.tradeoff import find_fastest
+
+    fastest = find_fastest(found)
+    recipe = "float32" if fastest is None else fastest.recipe
+    return f"edgetl export {run} --out {run.resolve().name}.bundle --recipe {recipe}"

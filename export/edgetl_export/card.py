@@ -1,0 +1,109 @@
+"""The model card: what a person should know before trusting the classifier, as MODEL_CARD.md.
+
+Its front matter is that of model cards on Hugging Face (Mitchell et al. 2019, "Model Cards for
+Model Reporting", says what belongs into one).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from edgetl_export.trained import Labelled
+from edgetl_runtime.bundle import Provenance, Variant
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# Characters that begin something in Markdown or HTML within a line or the cell of a table.
+_MARKUP = re.compile(r"([\\`*_\[\]<>|#~&$])")
+# Below, one photo of a class is more than two points of its recall.
+_FEW_PHOTOS = 50
+
+
+def write_card(
+    labels: Sequence[str],
+    parts: Mapping[str, Sequence[Labelled]],
+    variants: Sequence[Variant],
+    provenance: Provenance,
+) -> bytes:
+    """Writes the card; whatever the user named is shown as plain text.
+
+    Args:
+        labels: In the order of the output.
+        parts: Photos by part, such as `training`.
+        variants: What is in the bundle, at least one.
+        provenance: Where it comes from.
+
+    Returns:
+        Markdown, UTF-8.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        finalize=_escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["percent"] = _percent
+    counted = {part: Counter(photo.index for photo in photos) for part, photos in parts.items()}
+    card = environment.get_template("model_card.md.j2").render(
+        title=provenance.name or f"A classifier of {len(labels)} things",
+        labels=labels,
+        parts=list(parts),
+        counts=[[counted[part][index] for part in parts] for index in range(len(labels))],
+        variants=variants,
+        engines=sorted({variant.engine for variant in variants}),
+        tested=any(variant.test_metrics for variant in variants),
+        made=provenance,
+        limits=list(_find_limits(labels, counted, variants)),
+    )
+    return card.encode()
+
+
+def _find_limits(
+    labels: Sequence[str], counted: Mapping[str, Counter[int]], variants: Sequence[Variant]
+) -> Iterator[str]:
+    yield (
+        "It was measured on photos like those it learned from. About other cameras, light, places "
+        "and things the figures say nothing: test it where it shall work."
+    )
+    for part, counts in counted.items():
+        few = [f"{labels[n]} ({counts[n]})" for n in range(len(labels)) if counts[n] < _FEW_PHOTOS]
+        if few:
+            yield f"Few {part} photos, so that figures are rough: {', '.join(few)}."
+    for variant in variants:
+        yield _describe_rejection(variant)
+        if variant.repair:
+            yield f"{variant.name} was repaired after quantization: {variant.repair}."
+        for failure in variant.failures:
+            yield f"{variant.name} is worse than export allows, and was let through: {failure}."
+
+
+def _describe_rejection(variant: Variant) -> str:
+    calibration = variant.calibration
+    if calibration.reject_threshold == 0:
+        return f"{variant.name} has no threshold: a picture of anything else gets a label, too."
+    missed = _percent(calibration.false_reject_rate)
+    if calibration.false_accept_rate is None:
+        return (
+            f"{variant.name} gives no label to {missed} of known things; for others: not measured."
+        )
+    return (
+        f"{variant.name} gives a label to {_percent(calibration.false_accept_rate)} of pictures of "
+        f"nothing known (measured on: {calibration.unknown or 'not stated'}), and none to {missed} "
+        "of known things."
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _escape(value: object) -> object:
+    """One line of plain text, unless a filter says that the text is ready."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    printable = "".join(char if char.isprintable() else " " for char in value)
+    return _MARKUP.sub(r"\\\1", " ".join(printable.split()))

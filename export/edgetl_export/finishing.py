@@ -1,0 +1,175 @@
+"""Finishing: a file that passed learns how sure it may be, and says so to every program."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from edgetl_export import litert, onnx
+from edgetl_export.attempts import Attempt, measure
+from edgetl_export.calibration import load_inputs
+from edgetl_export.confidence import fit_temperature_of_scores, measure_calibration_error
+from edgetl_export.files import ModelFile
+from edgetl_export.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
+from edgetl_export.progress import Track, silent
+from edgetl_export.rejection import choose_threshold, hold_out_classes, measure_rejection
+from edgetl_export.trained import Trained
+from edgetl_runtime.bundle import Calibration, UnknownSource, VariantMetrics
+from edgetl_runtime.prediction import Scores, calibrate
+from edgetl_runtime.preprocessing import Frame
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """Which frames shall get no label.
+
+    Attributes:
+        false_accepts: Share of frames of nothing known that may get one all the same, 0..1.
+        max_false_rejects: Share of known things, named right, that may get none for it, 0..1;
+            where both cannot be kept, this one is.
+    """
+
+    false_accepts: Share = 0.1
+    max_false_rejects: Share = 0.1
+
+
+class Finished(msgspec.Struct, frozen=True, eq=False):
+    """A file as it ships.
+
+    Attributes:
+        file: With metadata.
+        metrics: On the validation part.
+        test_metrics: On the test part; None without one.
+        calibration: Temperature, threshold, and what they do.
+    """
+
+    file: ModelFile
+    metrics: VariantMetrics
+    test_metrics: VariantMetrics | None
+    calibration: Calibration
+
+
+class Finisher:
+    """Finishes the files of one trained model; photos are decoded once for all of them."""
+
+    def __init__(self, trained: Trained, acceptance: Acceptance, track: Track = silent) -> None:
+        """Nothing is decoded yet."""
+        self._trained, self._acceptance, self._track = trained, acceptance, track
+
+    def finish(self, attempt: Attempt) -> Finished:
+        """Fits temperature and threshold on the validation part, and writes the metadata.
+
+        Raises:
+            FrameError: If a photo cannot be read any more.
+        """
+        truth = self._trained.validation.truth
+        temperature = fit_temperature_of_scores(attempt.scores, truth)
+        calibration = self._calibrate(attempt, temperature)
+        # Other programs know no temperature: theirs is a threshold of the scores as they are.
+        raw = self._calibrate(attempt, 1.0).reject_threshold
+        return Finished(
+            file=self._describe(attempt.file, temperature, raw),
+            metrics=msgspec.structs.replace(
+                attempt.metrics, calibration_error=calibration.calibration_error
+            ),
+            test_metrics=self._test(attempt.file, temperature),
+            calibration=calibration,
+        )
+
+    def _calibrate(self, attempt: Attempt, temperature: float) -> Calibration:
+        truth = self._trained.validation.truth
+        scores = soften(attempt.scores, temperature)
+        source, choosing, measuring = self._find_unknown(attempt, temperature)
+        chosen = choose_threshold(
+            scores,
+            truth,
+            choosing,
+            false_accept_rate=self._acceptance.false_accepts,
+            max_false_rejects=self._acceptance.max_false_rejects,
+        )
+        rates = measure_rejection(chosen.threshold, scores, truth, measuring)
+        return Calibration(
+            temperature=temperature,
+            reject_threshold=chosen.threshold,
+            calibration_error_before=measure_calibration_error(attempt.scores, truth),
+            calibration_error=measure_calibration_error(scores, truth),
+            false_accept_rate=rates.false_accept_rate,
+            false_reject_rate=rates.false_reject_rate,
+            unknown=source,
+        )
+
+    def _find_unknown(
+        self, attempt: Attempt, temperature: float
+    ) -> tuple[UnknownSource, Scores, Scores]:
+        """Scores of unknown things to choose the threshold by, and others to measure it on."""
+        choosing, measuring = self._unknown_inputs
+        if choosing:
+            parts = [soften(attempt.file.run(one), temperature) for one in (choosing, measuring)]
+            return "_unknown_", parts[0], parts[1]
+        scores = soften(attempt.scores, temperature)
+        held_out = hold_out_classes(scores, self._trained.validation.truth)
+        if held_out is None:
+            none = np.zeros((0, scores.shape[1]), np.float32)
+            return "", none, none
+        return "held-out classes", held_out, held_out
+
+    def _test(self, file: ModelFile, temperature: float) -> VariantMetrics | None:
+        part = self._trained.test
+        if part is None or not part.photos:
+            return None
+        scores = file.run(self._test_inputs)
+        error = measure_calibration_error(soften(scores, temperature), part.truth)
+        found = measure(part, scores, self._trained.labels)
+        return msgspec.structs.replace(found, calibration_error=error)
+
+    def _describe(self, file: ModelFile, temperature: float, threshold: float) -> ModelFile:
+        trained, frame = self._trained, self._trained.preprocessing
+        info = ModelInfo(
+            name=trained.about.name or f"edgetl {trained.backbone}",
+            description=trained.about.description
+            or f"Classifies a picture as one of {len(trained.labels)} labels.",
+            version=trained.about.version or trained.model_sha256[:12],
+            author=trained.about.author,
+            license=trained.about.license,
+            labels=trained.labels,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            fit=frame.fit,
+            temperature=temperature,
+            reject_threshold=threshold,
+            record={"backbone": trained.backbone, "preprocessing": msgspec.to_builtins(frame)},
+        )
+        if file.plan.recipe.engine == "litert":
+            data = add_tflite_metadata(file.data, info)
+            return msgspec.structs.replace(
+                file, data=data, tensors=litert.describe(data, any_step=True)
+            )
+        data = add_onnx_metadata(file.data, info)
+        return msgspec.structs.replace(file, data=data, tensors=onnx.describe(data))
+
+    @cached_property
+    def _test_inputs(self) -> list[Frame]:
+        part = self._trained.test
+        files = [photo.file for photo in part.photos] if part else []
+        return self._load(files, "reading test photos")
+
+    @cached_property
+    def _unknown_inputs(self) -> tuple[list[Frame], list[Frame]]:
+        unknown = self._trained.unknown
+        return (
+            self._load(unknown.choosing, "reading unknown photos"),
+            self._load(unknown.measuring, "reading unknown photos"),
+        )
+
+    def _load(self, files: Sequence[Path], description: str) -> list[Frame]:
+        return load_inputs(files, self._trained.preprocessing, description, track=self._track)
+
+
+def soften(scores: Scores, temperature: float) -> Scores:
+    """Applies a temperature to each row as the device does; float32 (photos, classes)."""
+    rows = [calibrate(row, temperature) for row in scores]
+    return np.stack(rows) if rows else scores
