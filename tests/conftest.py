@@ -275,7 +275,6 @@ def tradeoff() -> "Tradeoff":
         top1=0.9,
         examples=400,
         calibration_photos=160,
-        share=0.95,
         kept=4,
         gate=Gate(),
         engines={"litert": "ai-edge-litert 2.3.0"},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
@@ -72,10 +73,9 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 )
 @click.option(
     "--max-false-rejects",
-    default=10.0,
-    show_default=True,
     type=_POINTS,
-    help="Percent of known things that may get no label for it; goes before --false-accepts.",
+    help="Percent of known things that may get no label for it; goes before --false-accepts.  "
+    "[10 with photos in _unknown_, else 2]",
 )
 @click.option("--name", default="", help="Of the model, for its card and metadata.")
 @click.option("--model-version", default="", help="The same.  [a digest of the trained model]")
@@ -131,7 +131,7 @@ def export(
     no_repair: bool,
     allow_drop: bool,
     false_accepts: float,
-    max_false_rejects: float,
+    max_false_rejects: float | None,
     name: str,
     model_version: str,
     author: str,
@@ -162,7 +162,10 @@ def export(
         gate=Gate(max_drop, max_class_drop, max_bytes),
         repair=not no_repair,
         allow_drop=allow_drop,
-        acceptance=Acceptance(false_accepts / 100, max_false_rejects / 100),
+        acceptance=Acceptance(
+            false_accepts / 100,
+            None if max_false_rejects is None else max_false_rejects / 100,
+        ),
     )
     about = About(name, model_version, author, license_, description)
     if model and labels and data and scaling:
@@ -237,6 +240,8 @@ def recipes(*, as_json: bool) -> None:
 
 
 def _record(exported: "Exported") -> dict[str, object]:
+    import msgspec
+
     from edgetl_export.bundling import describe_attempts
 
     bundle = exported.bundle
@@ -254,6 +259,8 @@ def _record(exported: "Exported") -> dict[str, object]:
                 "agreement": variant.metrics.agreement,
                 "repair": variant.repair,
                 "failures": variant.failures,
+                "test": msgspec.to_builtins(variant.test_metrics),
+                "calibration": msgspec.to_builtins(variant.calibration),
             }
             for variant in bundle.manifest.variants
         ],
@@ -262,6 +269,8 @@ def _record(exported: "Exported") -> dict[str, object]:
 
 
 def _print_attempts(exported: "Exported") -> None:
+    from edgetl_export.attempts import find_best
+
     rows = [
         (
             one.file.plan.recipe.file,
@@ -278,5 +287,7 @@ def _print_attempts(exported: "Exported") -> None:
     header = ("file", "repair", "bytes", "top-1", "drop (points)", "agreement", "gate")
     print_table(header, rows)
     for tried in exported.attempts.values():
-        for sentence in (*tried[-1].verdict.failures, *tried[-1].verdict.unsure):
-            click.echo(f"{tried[-1].file.plan.recipe.name}: {sentence}", err=True)
+        best = find_best(tried)
+        for sentence in (*best.verdict.failures, *best.verdict.unsure):
+            click.echo(f"{best.file.plan.recipe.name}: {sentence}", err=True)
+    print_scores(exported.bundle.manifest)

@@ -30,7 +30,7 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
     else:
         _print_origin(manifest)
         _print_files(manifest)
-        _print_scores(manifest)
+        print_scores(manifest)
         _print_recall(manifest)
     for variant in manifest.variants:
         for sentence in variant.failures:
@@ -85,7 +85,8 @@ def _print_files(manifest: "BundleManifest") -> None:
     print_table(header, rows)
 
 
-def _print_scores(manifest: "BundleManifest") -> None:
+def print_scores(manifest: "BundleManifest") -> None:
+    """Prints how sure each file may be, and which frames get no label."""
     rows = [
         (
             one.name,

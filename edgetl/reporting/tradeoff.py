@@ -202,8 +202,8 @@ def _judge_ranges(found: Tradeoff) -> Iterator[Finding]:
     yield Finding(
         "note",
         f"Odd photos would stretch the inputs of {name} {stretched[name]:.1f} times",
-        f"The range that the values of {percent(found.share, 0)} of the photos need is taken "
-        "instead, so that the 8-bit steps are that much finer; what lies beyond is clipped",
+        "The scores change less with a range that leaves those out, so that the 8-bit steps are "
+        "that much finer: it is taken, and what lies beyond is clipped",
     )
 
 

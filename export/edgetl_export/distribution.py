@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.graph import DEPTHWISE, Graph, Operator
-from edgetl_export.observation import Extremes, choose_ranges, watch
+from edgetl_export.observation import Extremes, Ranges, watch
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.preprocessing import Frame
 
@@ -37,9 +37,9 @@ def find_distributions(
     graph: Graph,
     names: Sequence[str],
     extremes: Mapping[str, Extremes],
+    ranges: Ranges,
     pictures: Sequence[Frame],
     *,
-    share: float,
     track: Track = silent,
 ) -> list[Distribution]:
     """Looks at some layers.
@@ -48,8 +48,8 @@ def find_distributions(
         graph: Float, as it is calibrated.
         names: Of layers that hold weights.
         extremes: Of its tensors for the same pictures, by name.
+        ranges: That 8 bits span, by name of the tensor.
         pictures: uint8 (height, width, 3) RGB each.
-        share: Of the pictures that keep all their values in the chosen ranges, 0..1.
         track: Shows progress.
 
     Returns:
@@ -64,7 +64,6 @@ def find_distributions(
     for get in seen:
         for row, layer in enumerate(layers):
             counts[row] += _count(get(layer.inputs[0]), wholes[row])
-    ranges = choose_ranges(graph, extremes, share)
     return [
         Distribution(
             name=layer.name,

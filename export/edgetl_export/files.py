@@ -59,20 +59,6 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         return np.stack([engine.run(picture) for picture in pictures])
 
 
-class Observed(msgspec.Struct, frozen=True, eq=False):
-    """A float graph and what runs through it.
-
-    Attributes:
-        graph: Float, its channels equalized.
-        extremes: Of its tensors, by name.
-        share: Of the photos that keep all their values in the ranges of 8 bits, 0..1.
-    """
-
-    graph: Graph
-    extremes: Mapping[str, observation.Extremes]
-    share: float
-
-
 class FileWriter:
     """Writes the files of one trained model; what several files need is computed once."""
 
@@ -141,9 +127,11 @@ class FileWriter:
         pictures = self.inputs(sensitivity.PHOTOS)
         return sensitivity.measure(graph, ranges, pictures, track=self._track)
 
-    def observe(self) -> Observed:
-        """What the calibration photos tell of the float graph that 8 bits are made of."""
-        return Observed(Graph(self._equalized), self._extremes(PHOTOS), self._choose_share(PHOTOS))
+    def observe(self) -> tuple[Graph, Mapping[str, observation.Extremes], observation.Ranges]:
+        """The float graph that 8 bits are made of; by name its tensors' extremes and ranges."""
+        graph, extremes = Graph(self._equalized), self._extremes(PHOTOS)
+        ranges = observation.choose_ranges(graph, extremes, self._choose_share(PHOTOS))
+        return graph, extremes, ranges
 
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""

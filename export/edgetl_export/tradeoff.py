@@ -116,7 +116,6 @@ class Tradeoff(msgspec.Struct, frozen=True):
         top1: Share of the validation photos that the trained model names right, 0..1.
         examples: Validation photos.
         calibration_photos: Training photos that chose the ranges.
-        share: Of those that keep all their values in the ranges, 0..1.
         kept: Layers that a `mixed` recipe leaves in float, the most sensitive ones.
         gate: What a file must not exceed.
         engines: Engine -> name and version of what was timed.
@@ -129,7 +128,6 @@ class Tradeoff(msgspec.Struct, frozen=True):
     top1: float
     examples: int
     calibration_photos: int
-    share: float
     kept: int
     gate: Gate
     engines: dict[str, str]
@@ -163,26 +161,22 @@ def measure_tradeoff(
         for recipe in track(recipes, "writing and scoring files", len(recipes))
     }
     latencies = _time(writer, attempts, track)
-    seen = writer.observe()
+    graph, extremes, ranges = writer.observe()
     names = [layer.name for layer in layers[:WORST]]
     pictures = writer.inputs(PHOTOS)
+    found = find_distributions(graph, names, extremes, ranges, pictures, track=track)
     outcomes = [_describe_outcome(one, attempts[one.name], trained, latencies) for one in recipes]
     return Tradeoff(
         backbone=trained.backbone,
         top1=float((trained.validation.scores.argmax(axis=1) == trained.validation.truth).mean()),
         examples=len(trained.validation.photos),
         calibration_photos=len(pictures),
-        share=seen.share,
         kept=KEEP,
         gate=gate,
         engines=_name_engines(attempts.values()),
         outcomes=tuple(outcomes),
         layers=tuple(layers),
-        distributions=tuple(
-            find_distributions(
-                seen.graph, names, seen.extremes, pictures, share=seen.share, track=track
-            )
-        ),
+        distributions=tuple(found),
     )
 
 

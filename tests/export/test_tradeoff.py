@@ -128,22 +128,16 @@ def test_distributions_are_of_the_most_sensitive_layers(found: Tradeoff) -> None
 
 def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     writer = FileWriter(trained)
-    seen = writer.observe()
-    graph, extremes = seen.graph, seen.extremes
+    graph, extremes, ranges = writer.observe()
     layer = graph.convolutions[-1]
     pictures = writer.inputs(PHOTOS)
-    (one,) = find_distributions(graph, [layer.name], extremes, pictures, share=0.9)
-    (wider,) = find_distributions(
-        graph,
-        [layer.name],
-        {**extremes, graph.name(layer.inputs[0]): WIDE},
-        pictures,
-        share=1.0,
-    )
-    maps = [get(layer.inputs[0]).reshape(-1) for get in watch(graph.encode(), pictures)]
-    values = np.concatenate(maps)
+    entry = graph.name(layer.inputs[0])
+    (one,) = find_distributions(graph, [layer.name], extremes, ranges, pictures)
+    (wider,) = find_distributions(graph, [layer.name], {**extremes, entry: WIDE}, ranges, pictures)
+    seen = [get(layer.inputs[0]).reshape(-1) for get in watch(graph.encode(), pictures)]
+    values = np.concatenate(seen)
     assert one.whole == (values.min(), values.max())
-    assert one.chosen[1] == np.quantile(extremes[graph.name(layer.inputs[0])].highest, 0.9)
+    assert one.chosen == ranges[entry]
     for found in (one, wider):
         expected, _ = np.histogram(values, BINS, found.whole)
         # At an edge rounding may choose the neighbour.
@@ -157,10 +151,9 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
 
 def test_a_depthwise_layer_has_its_channels_last(run_folder: Path) -> None:
     writer = FileWriter(describe_run(Run.open(run_folder)))
-    seen = writer.observe()
-    graph, extremes = seen.graph, seen.extremes
+    graph, extremes, ranges = writer.observe()
     layer = next(one for one in graph.convolutions if graph.shape(one.kernel)[0] == 1)
-    (one,) = find_distributions(graph, [layer.name], extremes, writer.inputs(2), share=1.0)
+    (one,) = find_distributions(graph, [layer.name], extremes, ranges, writer.inputs(2))
     assert len(one.weights) == graph.shape(layer.kernel)[-1] > 1
 
 
