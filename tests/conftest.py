@@ -184,6 +184,64 @@ def finetuned_run_folder(
 
 
 @pytest.fixture(scope="session")
+def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that edgetl did not train, in every form; read only.
+
+    It takes levels scaled to -1..1 and puts out logits, in the order of labels.txt.
+    """
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from edgetl_export.conversion import convert_to_tflite
+    from edgetl_export.native import divert_stderr
+    from edgetl_runtime.pictures import read_picture
+    from edgetl_runtime.preprocessing import Preprocessing
+
+    folder = tmp_path_factory.mktemp("foreign")
+    labels = ("washer", "bolt", "gear")
+    (folder / "labels.txt").write_text("\n".join(labels) + "\n")
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    maps = image
+    for filters in (8, 16, 16):
+        maps = keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(maps)
+    logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(maps))
+    model = keras.Model(image, logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(8e-3), loss)
+    apply = Preprocessing(32, 32).apply
+    files = [file for label in labels for file in sorted((photos / label).glob("*.jpg"))]
+    inputs = np.stack([apply(read_picture(file)) for file in files]).astype(np.float32) / 127.5 - 1
+    model.fit(inputs, np.repeat(np.arange(3), PHOTOS_A_PART), epochs=60, verbose=0)
+    model.save(folder / "model.keras")
+    with divert_stderr():
+        model.export(folder / "saved", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    (folder / "float.tflite").write_bytes(convert_to_tflite(converter))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    (folder / "dynamic.tflite").write_bytes(convert_to_tflite(converter))
+    converter.representative_dataset = lambda: ([one[np.newaxis]] for one in inputs)
+    for kind in ("float32", "uint8", "int8"):
+        converter.inference_input_type = converter.inference_output_type = getattr(tf, kind)
+        (folder / f"{kind}.tflite").write_bytes(convert_to_tflite(converter))
+    _write_onnx(model, folder / "model.onnx")
+    return folder
+
+
+def _write_onnx(model: object, target: Path) -> None:
+    import tensorflow as tf
+    import tf2onnx
+
+    from edgetl_export.native import divert_stderr
+
+    function = tf.function(lambda image: model(image, training=False))
+    signature = (tf.TensorSpec((None, 32, 32, 3), tf.float32, name="image"),)
+    with divert_stderr():
+        tf2onnx.convert.from_function(function, signature, opset=17, output_path=str(target))
+
+
+@pytest.fixture(scope="session")
 def tradeoff() -> "Tradeoff":
     """Two recipes, one of them repaired, of a network of three layers; no model was run."""
     from edgetl_export.distribution import BINS, Distribution

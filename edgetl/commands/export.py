@@ -1,5 +1,6 @@
 """`edgetl export` and `edgetl recipes`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,13 @@ from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, tra
 if TYPE_CHECKING:
     from edgetl_export.bundling import Exported
     from edgetl_export.recipes import Recipe
+    from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
+
+
+# The commands' own list, since the one of `edgetl_export` is slow to import: a test compares them.
+_SCALINGS = ("0..255", "0..1", "-1..1", "imagenet")
 
 
 def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
@@ -31,7 +37,7 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=FOLDER, required=False)
 @click.option("--out", required=True, type=FOLDER, help="Folder for the bundle, or NAME.zip.")
 @click.option(
     "--recipe",
@@ -77,12 +83,48 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 @click.option("--license", "license_", default="", help="The same, such as CC-BY-4.0.")
 @click.option("--description", default="", help="The same: one sentence.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@click.option(
+    "--model",
+    type=FOLDER,
+    help="Instead of RUN: a model trained elsewhere, a .tflite, .onnx or .keras file or the folder "
+    "of a SavedModel.",
+)
+@click.option("--labels", type=FOLDER, help="Of --model: text file, one label a line.")
+@click.option(
+    "--data", type=FOLDER, help="Of --model: labelled photos, to calibrate with and to measure by."
+)
+@click.option(
+    "--scaling",
+    type=click.Choice(_SCALINGS),
+    help="Of --model, what it expects of a pixel: 0..255 as it is; 0..1: level / 255; -1..1: "
+    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["stretch", "crop", "pad"]),
+    help="Of --model: how a photo of another aspect ratio becomes its input.  [stretch]",
+)
+@click.option(
+    "--size",
+    "size_px",
+    type=click.IntRange(1, 4096),
+    metavar="PX",
+    help="Of --model: side of its input, where it leaves that free.",
+)
+@click.option("--trust", is_flag=True, help="Open a --model that can run code: .keras, SavedModel.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(
-    run: Path,
+    run: Path | None,
     out: Path,
     names: tuple[str, ...],
     *,
+    model: Path | None,
+    labels: Path | None,
+    data: Path | None,
+    scaling: str | None,
+    fit: "Fit | None",
+    size_px: int | None,
+    trust: bool,
     max_drop: float,
     max_class_drop: float,
     max_bytes: int | None,
@@ -100,16 +142,17 @@ def export(
 ) -> None:
     """Convert a trained RUN to LiteRT and ONNX files, measure them, and repair what got worse.
 
-    Exit code 3 and no bundle if a file stays worse than allowed.
+    Instead of RUN, --model takes a classifier that was trained elsewhere, with --labels, --data
+    and --scaling. Exit code 3 and no bundle if a file stays worse than allowed.
 
     Example: edgetl export runs/parts --out parts.bundle
     """
     from edgetl_export.gate import Gate
 
     recipes = read_recipes(names)
+    given = {"--labels": labels, "--data": data, "--scaling": scaling}
+    _check_combination(run, model, given, {"--fit": fit, "--size": size_px, "--trust": trust})
     load_tensorflow()
-    from edgetl.export import export as run_export
-    from edgetl.run import Run
     from edgetl_export.bundling import Settings
     from edgetl_export.finishing import Acceptance
     from edgetl_export.trained import About
@@ -125,12 +168,44 @@ def export(
         ),
     )
     about = About(name, model_version, author, license_, description)
-    exported = run_export(Run.open(run), out, settings, about, overwrite=overwrite, track=track)
+    if model and labels and data and scaling:
+        from edgetl.foreign import ForeignOptions, export_foreign
+
+        options = ForeignOptions(model, labels, data, scaling, fit or "stretch", size_px, trust)
+        exported = export_foreign(
+            options, out, settings, about, names=names, overwrite=overwrite, track=track
+        )
+    elif run:
+        from edgetl.export import export as run_export
+        from edgetl.run import Run
+
+        exported = run_export(Run.open(run), out, settings, about, overwrite=overwrite, track=track)
     if as_json:
         print_json(_record(exported))
         return
     _print_attempts(exported)
     click.echo(f"next: edgetl-run classify {out} PHOTO")
+
+
+def _check_combination(
+    run: Path | None,
+    model: Path | None,
+    needed: Mapping[str, object],
+    possible: Mapping[str, object],
+) -> None:
+    """Either a run, or a model with all that must be known of it."""
+    if (run is None) == (model is None):
+        raise click.UsageError("give either RUN, or --model FILE of a model trained elsewhere")
+    if model is None:
+        for name, value in (*needed.items(), *possible.items()):
+            if value:
+                raise click.UsageError(f"{name} is for --model; a RUN knows it, so leave it out")
+        return
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        raise click.UsageError(
+            f"--model needs {', '.join(missing)}, too; see: edgetl export --help"
+        )
 
 
 @click.command()

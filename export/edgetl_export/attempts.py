@@ -12,7 +12,7 @@ from edgetl_export.files import FileWriter, ModelFile
 from edgetl_export.gate import Gate, Verdict, check
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe
-from edgetl_export.repair import is_refit_only, make_plans
+from edgetl_export.repair import is_refit_only
 from edgetl_export.trained import Part, Trained
 from edgetl_runtime.bundle import VariantMetrics
 from edgetl_runtime.prediction import Scores
@@ -100,7 +100,7 @@ def attempt(recipe: Recipe, writer: FileWriter, judge: Judge, *, repair: bool) -
         ExportError: If the model cannot be converted.
     """
     attempts: list[Attempt] = []
-    for plan in make_plans(recipe, repair=repair, refit=writer.can_refit):
+    for plan in writer.plan(recipe, repair=repair):
         passed = any(one.verdict.passed for one in attempts)
         # No repair makes a file smaller.
         too_large = attempts and judge.refuse_size(attempts[-1].file)

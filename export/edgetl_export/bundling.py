@@ -97,12 +97,14 @@ def export_bundle(
         track: Shows progress.
 
     Raises:
-        ExportError: If the model cannot be converted or there is nothing to calibrate with.
+        ExportError: If the model cannot be converted, or not by these recipes, or there is nothing
+            to calibrate with.
         GateError: If a file is worse than allowed; the best attempts lie in `OUT.rejected`.
         FrameError: If a photo cannot be read any more.
         StorageError: If `out` exists or cannot be written.
     """
     check_target(out, overwrite=overwrite)
+    trained.form.check(settings.recipes)
     created_utc = _stated_date()
     writer, judge = FileWriter(trained, track), Judge(trained, settings.gate, track)
     attempts = {

@@ -1,5 +1,6 @@
 """Model files: a plan becomes the bytes of a .tflite or an .onnx."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,9 @@ from edgetl_export.correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.equalization import equalize
 from edgetl_export.graph import Graph, Head
 from edgetl_export.progress import Track, silent
+from edgetl_export.recipes import Recipe
 from edgetl_export.refit import refit
-from edgetl_export.repair import PHOTOS, Plan
+from edgetl_export.repair import PHOTOS, Plan, make_plans
 from edgetl_export.sensitivity import Sensitivity
 from edgetl_export.trained import Trained
 from edgetl_runtime.engine import Engine, default_threads, open_engine
@@ -26,7 +28,10 @@ from edgetl_runtime.tensors import TensorSpec
 
 REFIT_PHOTOS = 1500
 _LOOKED_AT = 100
+FEW = 20
+_TYPICAL = 0.95
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class ModelFile(msgspec.Struct, frozen=True, eq=False):
@@ -66,8 +71,17 @@ class FileWriter:
 
     @property
     def can_refit(self) -> bool:
-        """True if the classifier ends in a dense layer and a softmax."""
-        return self._float.head is not None
+        """True if the classifier ends in a dense layer and a softmax that can be changed."""
+        return self._trained.form.precision == "float32" and self._head is not None
+
+    def plan(self, recipe: Recipe, *, repair: bool) -> tuple[Plan, ...]:
+        """The plain recipe, and the repairs that this model can have, in order."""
+        form = self._trained.form
+        plans = make_plans(
+            recipe, repair=repair and form.precision == "float32", refit=self.can_refit
+        )
+        # Which layers are sensitive is found on a .tflite.
+        return tuple(one for one in plans if form.engine == "litert" or not one.keep)
 
     def photos(self, most: int) -> list[Path]:
         """Training photos to calibrate with, the same number of each class.
@@ -81,7 +95,9 @@ class FileWriter:
             by_class[photo.index].append(photo.file)
         photos = choose_photos(by_class, trained.seed, most)
         if not photos:
-            raise ExportError("there are no training photos to calibrate with; train again")
+            raise ExportError(
+                "there are no training photos to calibrate with; add photos to the train part"
+            )
         return photos
 
     def write(self, plan: Plan) -> ModelFile:
@@ -91,9 +107,17 @@ class FileWriter:
             ExportError: If it cannot be converted, or there is nothing to calibrate with.
             FrameError: If a photo cannot be read any more.
         """
+        if self._trained.form.precision != "float32":
+            return self._ship(plan)
         data = self._write_litert(plan) if _is_litert(plan) else self._write_onnx(plan)
         describe = litert.describe if _is_litert(plan) else onnx.describe
         return ModelFile(plan, data, describe(data), self._kept(plan))
+
+    def _ship(self, plan: Plan) -> ModelFile:
+        """What is quantized already, as it is."""
+        data = self._trained.graph
+        tensors = litert.describe(data, any_step=True) if _is_litert(plan) else onnx.describe(data)
+        return ModelFile(plan, data, tensors)
 
     @cached_property
     def sensitivities(self) -> list[Sensitivity]:
@@ -112,12 +136,35 @@ class FileWriter:
     def inputs(self, most: int) -> list[Frame]:
         """The first `most` of the training pictures, which are decoded once."""
         photos = self.photos(most)
+        self._warn_of_few(photos)
         if len(self._pictures) < len(photos):
             more = photos[len(self._pictures) :]
             self._pictures += load_inputs(
                 more, self._trained.preprocessing, "reading training photos", track=self._track
             )
         return self._pictures[: len(photos)]
+
+    def _warn_of_few(self, photos: Sequence[Path]) -> None:
+        if len(photos) < FEW and not self._pictures:
+            _log.warning(
+                "only %d training photos to calibrate with, fewer than %d: what the layers put out "
+                "for others may differ; add photos",
+                len(photos),
+                FEW,
+            )
+
+    @property
+    def _is_onnx(self) -> bool:
+        return self._trained.form.engine == "onnx"
+
+    @cached_property
+    def _head(self) -> Head | None:
+        return onnx.read_head(self._ready) if self._is_onnx else self._float.head
+
+    @cached_property
+    def _ready(self) -> bytes:
+        """A foreign .onnx, its constants folded."""
+        return onnx.prepare(self._trained.graph)
 
     @cached_property
     def _float(self) -> Graph:
@@ -178,10 +225,10 @@ class FileWriter:
         return onnx.set_head(data, self._refit(plan, onnx.end_before_head(data)))
 
     def _convert_onnx(self, plan: Plan) -> bytes:
-        model = onnx.convert(self._prepare(plan).encode())
+        model = self._ready if self._is_onnx else onnx.convert(self._prepare(plan).encode())
         match plan.recipe.precision:
             case "int8":
-                ready = onnx.prepare(model)
+                ready = model if self._is_onnx else onnx.prepare(model)
                 extremes = onnx.find_extremes(ready, self.inputs(plan.photos))
                 return onnx.quantize(
                     ready,
@@ -195,6 +242,9 @@ class FileWriter:
 
     def _choose_share(self, photos: int) -> float:
         """The ranges with which the scores of the calibration photos diverge least."""
+        if self._is_onnx:
+            # Ranges are compared on a .tflite.
+            return _TYPICAL
 
         def choose() -> float:
             pictures, graph = self.inputs(photos), self._corrected(round_to_bytes, ())
@@ -218,7 +268,7 @@ class FileWriter:
 
     def _refit(self, plan: Plan, lower: bytes) -> Head:
         """The head for what a file puts out below it."""
-        head = self._float.head
+        head = self._head
         if head is None:
             raise ExportError("this classifier does not end in a dense layer and a softmax")
         describe = litert.describe if _is_litert(plan) else onnx.describe
@@ -227,9 +277,14 @@ class FileWriter:
 
     @cached_property
     def _trained_features(self) -> Scores:
+        pictures = self.inputs(REFIT_PHOTOS)
+        if self._is_onnx:
+            data = onnx.end_before_head(self._ready)
+            engine = open_engine("onnx", data, onnx.describe(data), default_threads())
+            return np.stack([engine.run(picture) for picture in pictures])
         lower = Graph(self._trained.graph)
         lower.end_before_head()
-        return sensitivity.run(lower.encode(), self.inputs(REFIT_PHOTOS))
+        return sensitivity.run(lower.encode(), pictures)
 
     def _once(self, key: object, compute: Callable[[], T]) -> T:
         if key not in self._known:

@@ -154,7 +154,9 @@ class Finisher:
         )
         if file.plan.recipe.engine == "litert":
             data = add_tflite_metadata(file.data, info)
-            return msgspec.structs.replace(file, data=data, tensors=litert.describe(data))
+            return msgspec.structs.replace(
+                file, data=data, tensors=litert.describe(data, any_step=True)
+            )
         data = add_onnx_metadata(file.data, info)
         return msgspec.structs.replace(file, data=data, tensors=onnx.describe(data))
 

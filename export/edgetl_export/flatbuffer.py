@@ -20,9 +20,11 @@ def read_tree(model: bytes) -> Any:
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
+    if model[4:8] != _MODEL_IDENTIFIER:
+        raise ExportError("this is no .tflite, or a damaged one: its identifier is missing")
     try:
         tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-    except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
         raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
     for buffer in tree.buffers:
         if buffer.data is not None:

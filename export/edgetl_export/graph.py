@@ -66,6 +66,21 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     bias: Values
 
 
+def find_graph(tree: Any) -> Any:
+    """The one graph of a .tflite.
+
+    Raises:
+        ExportError: If it has several, or other ends than one input and one output.
+    """
+    if len(tree.subgraphs) != 1:
+        raise ExportError(f"the .tflite has {len(tree.subgraphs)} graphs, expected 1")
+    graph = tree.subgraphs[0]
+    for kind, ends in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(ends) != 1:
+            raise ExportError(f"the .tflite has {len(ends)} {kind}s, expected 1")
+    return graph
+
+
 class Graph:
     """A float32 .tflite with one picture in and one list of scores out."""
 
@@ -155,12 +170,7 @@ class Graph:
 
     def _read(self, model: bytes) -> None:
         self._tree: Any = read_tree(model)
-        if len(self._tree.subgraphs) != 1:
-            raise ExportError(f"the .tflite has {len(self._tree.subgraphs)} graphs, expected 1")
-        self._graph = self._tree.subgraphs[0]
-        for kind, ends in (("input", self._graph.inputs), ("output", self._graph.outputs)):
-            if len(ends) != 1:
-                raise ExportError(f"the .tflite has {len(ends)} {kind}s, expected 1")
+        self._graph = find_graph(self._tree)
         self._own_constants()
         self._name_apart()
         self._read_all()

@@ -88,33 +88,47 @@ def quantize_one(model: bytes, name: str, ranges: Mapping[str, tuple[float, floa
     return _run(work, ranges)
 
 
-def describe(model: bytes) -> tuple[TensorSpec, TensorSpec]:
+def describe(model: bytes, *, any_step: bool = False) -> tuple[TensorSpec, TensorSpec]:
     """Input and output of a .tflite.
+
+    Args:
+        model: The .tflite.
+        any_step: A quantized input may have any step, as when its numbers were compared with
+            what the model expects of a level.
 
     Raises:
         ExportError: If it cannot be loaded, has other ends than one picture and one list of
             scores, or raw pixels would be wrong for its quantized input.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
-    try:
-        interpreter = Interpreter(model_content=model)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"LiteRT cannot load this .tflite: {reason}") from error
+    interpreter = _load(model)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or len(outputs) != 1:
         raise ExportError(
             f"the .tflite has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 1"
         )
     scale, zero_point = inputs[0]["quantization"]
-    if inputs[0]["dtype"] == np.uint8 and (abs(scale - 1.0) > 1e-3 or zero_point != 0):
+    exact = any_step or inputs[0]["dtype"] != np.uint8
+    if not exact and (abs(scale - 1.0) > 1e-3 or zero_point != 0):
         raise ExportError(
             f"the quantized input has step {scale:g} and zero point {zero_point}, expected 1 and "
             "0, so that pixels go in as they are"
         )
     return _spec(inputs[0], "nhwc"), _spec(outputs[0], "nc")
+
+
+def _load(model: bytes) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    # LiteRT announces its delegate, and says there what its errors say again.
+    with divert_stderr():
+        try:
+            interpreter = Interpreter(model_content=model)
+            interpreter.allocate_tensors()
+            return interpreter
+        except (ValueError, RuntimeError) as error:
+            failure = error
+    reason = " ".join(str(failure).split())[:300]
+    raise ExportError(f"LiteRT cannot load this .tflite: {reason}") from failure
 
 
 def _spec(detail: Any, layout: str) -> TensorSpec:

@@ -23,6 +23,7 @@ IR_VERSION = 8
 _INPUT = "image"
 _OUTPUT = "scores"
 _PIXEL_STEP, _PIXEL_ZERO_POINT = "pixel_step", "pixel_zero_point"
+_PIXEL_LEVELS = "pixel_levels"
 _ERRORS_ONLY = 3
 _ACTIVATIONS = ("Clip", "Relu")
 
@@ -194,6 +195,26 @@ def end_before_head(model: bytes) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
+def read_head(model: bytes) -> Head | None:
+    """The dense layer below the softmax of what `prepare` returns; None if it has no plain one."""
+    proto = onnx.load_from_string(model)
+    try:
+        node = _find_head(proto)
+    except ExportError:
+        return None
+    constants = {one.name: one for one in proto.graph.initializer}
+    plain = {"alpha": 1.0, "beta": 1.0, "transA": 0}
+    scaled = any(
+        helper.get_attribute_value(one) != plain.get(one.name, one.i) for one in node.attribute
+    )
+    if scaled or len(node.input) != 3 or not {*node.input[1:]} <= constants.keys():
+        return None
+    kernel, bias = (numpy_helper.to_array(constants[name]) for name in node.input[1:])
+    if bias.ndim != 1 or kernel.dtype != np.float32:
+        return None
+    return Head(kernel.T.copy() if _is_transposed(node) else kernel, bias)
+
+
 def set_head(model: bytes, head: Head) -> bytes:
     """Replaces the head's kernel and bias."""
     proto = onnx.load_from_string(model)
@@ -244,34 +265,48 @@ def _name_float_nodes(proto: onnx.ModelProto, keep: Collection[str]) -> list[str
 
 def _rename_ends(proto: onnx.ModelProto) -> None:
     (entry,), (exit_,) = proto.graph.input, proto.graph.output
-    names = {entry.name: _INPUT, exit_.name: _OUTPUT}
+    # A model may have tensors of these names inside.
+    inside = {name: f"{name}_inside" for name in (_INPUT, _OUTPUT)}
+    names = inside | {entry.name: _INPUT, exit_.name: _OUTPUT}
     for node in proto.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-    entry.name, exit_.name = _INPUT, _OUTPUT
+    for named in (*proto.graph.initializer, *proto.graph.value_info, entry, exit_):
+        named.name = names.get(named.name, named.name)
 
 
 def _take_pixels(proto: Any) -> None:
-    """Makes the input uint8 by removing its QuantizeLinear; one step becomes one level."""
+    """Makes the input uint8: levels are the numbers of a quantized picture whose step is 1."""
     graph = proto.graph
-    quantizers = [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == _INPUT]
-    if len(quantizers) != 1:
-        raise ExportError(f"expected one quantizer at the input, found {len(quantizers)}")
-    (quantizer,) = quantizers
-    readers = [n for n in graph.node if quantizer.output[0] in n.input]
     graph.initializer.extend(
         [
             numpy_helper.from_array(np.array(1.0, np.float32), _PIXEL_STEP),
             numpy_helper.from_array(np.array(0, np.uint8), _PIXEL_ZERO_POINT),
         ]
     )
-    for reader in readers:
+    quantizers = [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == _INPUT]
+    if quantizers:
+        _remove_quantizer(graph, quantizers[0])
+    else:
+        _dequantize_pixels(graph)
+    graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+
+
+def _remove_quantizer(graph: Any, quantizer: Any) -> None:
+    for reader in (node for node in graph.node if quantizer.output[0] in node.input):
         reader.input[:] = [_INPUT, _PIXEL_STEP, _PIXEL_ZERO_POINT]
     # ONNX Runtime warns at each load of what no node uses.
     for unused in [one for one in graph.initializer if one.name in quantizer.input[1:]]:
         graph.initializer.remove(unused)
     graph.node.remove(quantizer)
-    graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+
+
+def _dequantize_pixels(graph: Any) -> None:
+    """Where what reads the picture computes in float, as in some models trained elsewhere."""
+    for node in graph.node:
+        node.input[:] = [_PIXEL_LEVELS if name == _INPUT else name for name in node.input]
+    inputs = [_INPUT, _PIXEL_STEP, _PIXEL_ZERO_POINT]
+    graph.node.insert(0, helper.make_node("DequantizeLinear", inputs, [_PIXEL_LEVELS], "pixels"))
 
 
 def _spec(value: onnx.ValueInfoProto, layout: str) -> TensorSpec:

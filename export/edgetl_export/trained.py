@@ -1,13 +1,57 @@
 """What export needs of a classifier, whoever trained it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_export.recipes import Recipe
+from edgetl_runtime.bundle import EngineName, Precision
+from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Preprocessing
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What a model file is, and so which recipes can be made of it.
+
+    Attributes:
+        engine: Which engine runs it.
+        precision: Of weights and activations.
+    """
+
+    engine: EngineName = "litert"
+    precision: Precision = "float32"
+
+    def offers(self, recipe: Recipe) -> bool:
+        """True if the recipe can be made of it."""
+        if self.precision != "float32":
+            return (recipe.engine, recipe.precision) == (self.engine, self.precision)
+        return self.engine in ("litert", recipe.engine)
+
+    def check(self, recipes: Iterable[Recipe]) -> None:
+        """Refuses recipes that cannot be made of it.
+
+        Raises:
+            ExportError: Naming the first one, and why.
+        """
+        for recipe in recipes:
+            if not self.offers(recipe):
+                raise ExportError(self._refuse(recipe))
+
+    def _refuse(self, recipe: Recipe) -> str:
+        if self.precision != "float32":
+            return (
+                f"{recipe.name} cannot be made of this model, which is {self.precision} already "
+                f"and ships as it is; ask for {self.engine}-{self.precision} only, or give the "
+                "float32 model"
+            )
+        return (
+            f"{recipe.name} cannot be made of an .onnx here; convert the model to .tflite where "
+            "it was trained and give that, or ask for recipes of onnx only"
+        )
 
 
 class Labelled(msgspec.Struct, frozen=True):
@@ -55,7 +99,8 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     """A trained classifier and its photos.
 
     Attributes:
-        graph: A float32 .tflite: RGB 0..255 float32 (1, height, width, 3) -> probabilities.
+        graph: A float32 .tflite: RGB 0..255 float32 (1, height, width, 3) -> probabilities; or
+            what `form` says.
         labels: In the order of the output.
         preprocessing: From frame to input.
         training: Training photos; calibration and refit draw from these only.
@@ -69,6 +114,7 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
         versions: For the record.
         unknown: Photos of other things, if there are any.
         about: For the record, and for the metadata of the files.
+        form: What `graph` is. An .onnx takes (1, 3, height, width).
     """
 
     graph: bytes
@@ -85,3 +131,4 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     versions: dict[str, str]
     unknown: UnknownPhotos = UnknownPhotos()
     about: About = About()
+    form: Form = Form()

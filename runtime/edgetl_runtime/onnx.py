@@ -28,7 +28,7 @@ class OnnxEngine:
         runtime = _import_runtime()
         self.name = f"onnxruntime {runtime.__version__}"
         self.threads = threads
-        self._errors = _error_types(runtime)
+        self._errors = error_types(runtime)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -72,7 +72,7 @@ def _import_runtime() -> Any:
     return onnxruntime
 
 
-def _error_types(runtime: Any) -> tuple[type[Exception], ...]:
+def error_types(runtime: Any) -> tuple[type[Exception], ...]:
     """ONNX Runtime's errors (InvalidProtobuf, Fail ...) have no base but Exception."""
     names = vars(runtime.capi.onnxruntime_pybind11_state).values()
     own = [kind for kind in names if isinstance(kind, type) and issubclass(kind, Exception)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgetl_runtime.errors import FrameError
 
 Frame = NDArray[np.uint8]
+Fit = Literal["stretch", "crop", "pad"]
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +34,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width_px: int
     height_px: int
     color: Literal["rgb"] = "rgb"
-    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    fit: Fit = "stretch"
     resize: Literal["linear2x-area2"] = "linear2x-area2"
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgetl_export.foreign.scaling import SCALINGS
 from edgetl_export.packing import pack
 from edgetl_export.recipes import RECIPES
 from edgetl_runtime.bundle import encode_seal
@@ -31,6 +32,34 @@ def test_an_unknown_recipe_is_a_usage_error_before_anything_is_read(tmp_path: Pa
     done = edgetl("export", tmp_path / "gone", "--out", tmp_path / "b", "--recipe", "int9")
     assert done.returncode == 2
     assert "unknown recipe 'int9'; did you mean int8?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "give either RUN, or --model FILE"),
+        (("run", "--model", "a.onnx"), "give either RUN, or --model FILE"),
+        (("run", "--labels", "labels.txt"), "--labels is for --model; a RUN knows it"),
+        (("run", "--trust"), "--trust is for --model"),
+        (("--model", "a.onnx"), "--model needs --labels, --data, --scaling, too"),
+        (("--model", "a.onnx", "--labels", "l", "--data", "d"), "--model needs --scaling, too"),
+        (("--model", "a.onnx", "--scaling", "caffe"), "'caffe' is not one of '0..255'"),
+    ],
+)
+def test_a_run_and_a_foreign_model_exclude_each_other(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = edgetl("export", *arguments, "--out", tmp_path / "b")
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_command_knows_every_scaling_and_its_formula() -> None:
+    text = " ".join(edgetl("export", "--help").stdout.split())
+    assert f"[{'|'.join(one.name for one in SCALINGS)}]" in text
+    for formula in ("level / 255", "level / 127.5 - 1", "(level / 255 - mean) / deviation"):
+        assert formula in text
 
 
 def test_inspect_shows_files_labels_and_recall(bundle_folder: Path) -> None:

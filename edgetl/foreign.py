@@ -1,0 +1,228 @@
+"""A model trained elsewhere and a data folder become a bundle."""
+
+import difflib
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgetl.dataset.manifest import DatasetManifest, Split, scan
+from edgetl.dataset.tables import list_data
+from edgetl.run import describe_versions
+from edgetl_export.bundling import Exported, Settings, export_bundle
+from edgetl_export.calibration import choose_photos, load_inputs
+from edgetl_export.foreign import open_model
+from edgetl_export.foreign.ending import choose_ending
+from edgetl_export.foreign.labels import check_count, read_labels
+from edgetl_export.foreign.scaling import find_scaling
+from edgetl_export.foreign.source import Foreign
+from edgetl_export.packing import check_target
+from edgetl_export.progress import Track, silent
+from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
+from edgetl_export.trained import About, Form, Labelled, Part, Trained, UnknownPhotos
+from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
+
+_NOBODY = About()
+_SEED = 0
+# So many photos tell logits from probabilities.
+_LOOKED_AT = 16
+_SOME = 5
+_BLOCK = 2**20
+_log = logging.getLogger(__name__)
+
+
+class ForeignOptions(msgspec.Struct, frozen=True):
+    """A model that edgetl did not train, and what has to be known of it.
+
+    Attributes:
+        model: A .tflite, .onnx or .keras file, or the folder of a SavedModel.
+        labels: Text file, one label a line, in the order of the model's outputs.
+        data: Labelled photos, as for training: `train` calibrates, `val` judges.
+        scaling: Name of what the model expects of a pixel; see `edgetl_export.foreign.scaling`.
+        fit: What happens to a photo of another aspect ratio than the input.
+        size_px: Side of the input where the model leaves it free.
+        trust: Open .keras and SavedModel, which can run code.
+    """
+
+    model: Path
+    labels: Path
+    data: Path
+    scaling: str
+    fit: Fit = "stretch"
+    size_px: int | None = None
+    trust: bool = False
+
+
+def export_foreign(
+    options: ForeignOptions,
+    out: Path,
+    settings: Settings | None = None,
+    about: About = _NOBODY,
+    *,
+    names: Sequence[str] = (),
+    overwrite: bool = False,
+    track: Track = silent,
+) -> Exported:
+    """Exports a model that edgetl did not train; see `edgetl_export.bundling.export_bundle`.
+
+    Args:
+        options: The model.
+        out: Folder of the bundle.
+        settings: As for a run, but for the recipes.
+        about: What its maker says of it.
+        names: Recipes; by default those of `recipes.DEFAULT` that can be made of the model.
+        overwrite: Replace an existing bundle.
+        track: Shows progress.
+
+    Raises:
+        DatasetError: If the photos cannot be used, or have a class that the labels lack.
+        ExportError: If model or labels cannot be used, or a recipe cannot be made of the model.
+        GateError: If a file is worse than the model by more than is allowed.
+        OptionsError: If a name is unknown.
+        StorageError: If `out` exists or cannot be written.
+    """
+    check_target(out, overwrite=overwrite)
+    labels = read_labels(options.labels)
+    foreign = open_model(
+        options.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
+    )
+    check_count(options.labels, labels, foreign.outputs)
+    recipes = choose_recipes(names, foreign.form)
+    manifest = _scan(options, labels, track)
+    trained = _describe(options, foreign, labels, manifest, track)
+    trained = msgspec.structs.replace(trained, about=about)
+    settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
+    return export_bundle(trained, out, settings, overwrite=overwrite, track=track)
+
+
+def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
+    """Recipes by name or precision that can be made of a model.
+
+    Returns:
+        In the order that a device should prefer. A precision stands for those engines that the
+        model can have.
+
+    Raises:
+        ExportError: If a recipe cannot be made of the model.
+        OptionsError: If a name is unknown.
+    """
+    offered = [one for one in RECIPES if form.offers(one)]
+    if not names:
+        return tuple(one for one in offered if one.name in DEFAULT) or tuple(offered)
+    wanted = find_recipes(names)
+    form.check(one for one in wanted if one.name in names)
+    chosen = tuple(one for one in wanted if one in offered)
+    if not chosen:
+        form.check(wanted)
+    return chosen
+
+
+def _scan(options: ForeignOptions, labels: Sequence[str], track: Track) -> DatasetManifest:
+    present = list_data(options.data).labels
+    for label in present:
+        if label not in labels:
+            near = difflib.get_close_matches(label, labels, n=1)
+            hint = f", which has {near[0]}" if near else ""
+            raise DatasetError(
+                f"{options.data} has the class {label}, which is not in {options.labels}{hint}; "
+                "rename or remove the folder"
+            )
+    without = [label for label in labels if label not in present]
+    if without:
+        more = ", ..." if len(without) > _SOME else ""
+        _log.warning(
+            "%d of %d labels have no photos in %s, so nothing is known of how well they are "
+            "recognised: %s%s",
+            *(len(without), len(labels), options.data, ", ".join(without[:_SOME]), more),
+        )
+    return scan(options.data, seed=_SEED, track=track)
+
+
+def _describe(
+    options: ForeignOptions,
+    foreign: Foreign,
+    labels: tuple[str, ...],
+    manifest: DatasetManifest,
+    track: Track,
+) -> Trained:
+    height, width = foreign.size
+    preprocessing = Preprocessing(width, height, fit=options.fit)
+    parts: dict[Split, tuple[Labelled, ...]] = {
+        split: _labelled(manifest, labels, split) for split in ("train", "val", "test")
+    }
+
+    def load(photos: Sequence[Path], words: str) -> list[Frame]:
+        return load_inputs(photos, preprocessing, words, track=track)
+
+    some = _draw(parts["train"], len(labels))
+    ending = choose_ending(
+        foreign.look(load(some, "reading training photos")), quantized=foreign.is_coarse
+    )
+
+    def score(photos: tuple[Labelled, ...]) -> Part:
+        files = [photo.file for photo in photos]
+        raw: Scores = foreign.look(load(files, "reading validation photos"))
+        return Part(photos, ending.apply(raw))
+
+    validation, test = score(parts["val"]), score(parts["test"]) if parts["test"] else None
+    source = foreign.finish(ending)
+    _tell(options.model, ending.words, source.form)
+    return Trained(
+        graph=source.data,
+        labels=labels,
+        preprocessing=preprocessing,
+        training=parts["train"],
+        validation=validation,
+        test=test,
+        seed=_SEED,
+        backbone=options.model.stem,
+        weights_digest="",
+        dataset_digest=manifest.digest,
+        model_sha256=_digest(options.model),
+        versions=describe_versions(),
+        form=source.form,
+        unknown=UnknownPhotos(manifest.unknown_files("choose"), manifest.unknown_files("measure")),
+    )
+
+
+def _tell(model: Path, ending: str, form: Form) -> None:
+    if ending:
+        _log.warning("%s: %s", model, ending)
+    if form.precision != "float32":
+        _log.warning(
+            "%s is %s already and ships as it is; no float32 model is there to compare it with, so "
+            "its drop is 0 by definition and only its top-1 says how good it is",
+            *(model, form.precision),
+        )
+
+
+def _labelled(
+    manifest: DatasetManifest, labels: tuple[str, ...], split: Split
+) -> tuple[Labelled, ...]:
+    return tuple(
+        Labelled(manifest.file(one), labels.index(one.label)) for one in manifest.part(split)
+    )
+
+
+def _draw(training: Sequence[Labelled], classes: int) -> list[Path]:
+    by_class: list[list[Path]] = [[] for _ in range(classes)]
+    for photo in training:
+        by_class[photo.index].append(photo.file)
+    return choose_photos(by_class, _SEED, _LOOKED_AT)
+
+
+def _digest(model: Path) -> str:
+    """SHA-256 of a file; of a folder, over the names and the bytes of all its files."""
+    if model.is_file():
+        with model.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for path in sorted(one for one in model.rglob("*") if one.is_file()):
+        digest.update(path.relative_to(model).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""Ending: what must follow a model's outputs so that they are one probability for each label."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl_runtime.errors import ExportError
+from edgetl_runtime.prediction import Scores
+
+# Sums of float32 softmaxes are closer to 1; those of 8 bits are off by a step for each output.
+_TOLERANCE = 1e-3
+_STEP = 1 / 256
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Operators that are appended.
+
+    Attributes:
+        words: What is done, for people; empty: nothing.
+        pair: (factors, offsets) by which one output becomes two; None: there are two or more.
+        softmax: The outputs are logits.
+    """
+
+    words: str = ""
+    pair: tuple[tuple[float, float], tuple[float, float]] | None = None
+    softmax: bool = False
+
+    def apply(self, raw: Scores) -> Scores:
+        """Probabilities of outputs, both (photos, outputs)."""
+        scores: NDArray[np.floating] = raw
+        if self.pair is not None:
+            factors, offsets = np.array(self.pair, np.float32)
+            scores = scores * factors + offsets
+        if self.softmax:
+            exact = np.exp(scores - scores.max(axis=1, keepdims=True))
+            scores = exact / exact.sum(axis=1, keepdims=True)
+        return scores.astype(np.float32)
+
+
+NOTHING = Ending()
+SOFTMAX = Ending("its outputs are logits, so a softmax was added", softmax=True)
+PAIR = Ending(
+    "its one output p became two, 1 - p for the first label and p for the second",
+    pair=((-1.0, 1.0), (1.0, 0.0)),
+)
+PAIR_OF_LOGITS = Ending(
+    "its one output is a logit, so it became two by a softmax; it stands for the second label",
+    pair=((0.0, 1.0), (0.0, 0.0)),
+    softmax=True,
+)
+
+
+def choose_ending(raw: Scores, *, quantized: bool = False) -> Ending:
+    """What must follow outputs like these.
+
+    Args:
+        raw: What the model puts out for a few photos, (photos, outputs).
+        quantized: The outputs have 8 bits.
+
+    Raises:
+        ExportError: If they are no scores of one label out of several.
+    """
+    if not np.isfinite(raw).all():
+        raise ExportError(
+            "the model puts out numbers that are not finite; look at --scaling, and at the model"
+        )
+    outputs = raw.shape[1]
+    tolerance = _TOLERANCE + (outputs * _STEP if quantized else 0)
+    inside = bool((raw >= -_TOLERANCE).all() and (raw <= 1 + _TOLERANCE).all())
+    if outputs == 1:
+        return PAIR if inside else PAIR_OF_LOGITS
+    if inside and np.abs(raw.sum(axis=1) - 1).max() <= tolerance:
+        return NOTHING
+    if inside:
+        raise ExportError(
+            f"the model's {outputs} outputs are shares that do not sum to 1, as if several labels "
+            "could be right at once; end it in a softmax, or in logits, which get one here"
+        )
+    return SOFTMAX

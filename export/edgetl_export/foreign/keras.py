@@ -1,0 +1,170 @@
+"""A .keras file or a SavedModel, which become a .tflite; both can run code, so both need trust."""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.foreign.ending import Ending
+from edgetl_export.foreign.scaling import Scaling
+from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.tflite import TfliteModel
+from edgetl_export.native import divert_stderr
+from edgetl_export.trained import Form
+from edgetl_runtime.errors import ExportError
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame
+
+_BATCH = 32
+_SIGNATURE = "serving_default"
+Call = Callable[..., Any]
+
+
+class TensorflowModel:
+    """See `source.Foreign`; what it puts out is computed by TensorFlow itself, not by a copy."""
+
+    is_coarse = False
+
+    def __init__(
+        self, call: Call, shape: Sequence[int | None], scaling: Scaling, size_px: int | None
+    ) -> None:
+        """Converts a function of one picture.
+
+        Args:
+            call: From float32 (batch, height, width, 3) and `training` to scores.
+            shape: Of its input; None where it is free.
+            scaling: What it expects.
+            size_px: Side of the input where that is free.
+
+        Raises:
+            ExportError: If it takes no RGB picture, or TensorFlow cannot convert it.
+        """
+        self._call, self._scaling = call, scaling
+        self.size = _read_size(shape, size_px)
+        self._single = shape[0] is not None
+        self._converted = TfliteModel(_convert(call, self.size), scaling)
+        self.outputs = self._converted.outputs
+        self.form = Form("litert", self._converted.form.precision)
+
+    def look(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look`."""
+        batch = 1 if self._single else _BATCH
+        found = [
+            np.asarray(self._call(self._scaling.apply(pictures[n : n + batch]), training=False))
+            for n in range(0, len(pictures), batch)
+        ]
+        return np.concatenate(found).reshape(len(pictures), -1).astype(np.float32)
+
+    def finish(self, ending: Ending) -> Source:
+        """See `Foreign.finish`."""
+        return self._converted.finish(ending)
+
+
+def open_keras(file: Path, scaling: Scaling, size_px: int | None) -> TensorflowModel:
+    """Opens a .keras file that is trusted; code of others inside (Lambda layers) is refused still.
+
+    Raises:
+        ExportError: If it is damaged, has layers that are not Keras' own, or more ends than two.
+    """
+    import keras
+
+    try:
+        with divert_stderr():
+            model = keras.models.load_model(file, compile=False)
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ImportError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(
+            f"Keras cannot open {file}: {reason}. If it has layers of its own, export it with "
+            "model.export(FOLDER) where it was trained, and give that folder"
+        ) from error
+    if not model.built or len(model.inputs or []) != 1 or len(model.outputs) != 1:
+        raise ExportError(
+            f"{file} is no Keras model with one input and one output; build it with an Input, "
+            "and save it again"
+        )
+    return TensorflowModel(model, tuple(model.inputs[0].shape), scaling, size_px)
+
+
+def open_saved_model(folder: Path, scaling: Scaling, size_px: int | None) -> TensorflowModel:
+    """Opens a trusted SavedModel with one signature of one input and one output.
+
+    Raises:
+        ExportError: If it is damaged, or has no such signature.
+    """
+    import tensorflow as tf
+
+    try:
+        with divert_stderr():
+            loaded = tf.saved_model.load(str(folder))
+    except (tf.errors.OpError, ValueError, OSError, LookupError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(f"TensorFlow cannot open {folder}: {reason}") from error
+    signature = loaded.signatures.get(_SIGNATURE)
+    if signature is None:
+        found = ", ".join(loaded.signatures) or "none"
+        raise ExportError(
+            f"{folder} has no signature {_SIGNATURE} (it has: {found}); export it again with "
+            "model.export(FOLDER)"
+        )
+    inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ExportError(
+            f"{folder} has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 1"
+        )
+    ((name, spec),) = inputs.items()
+    (exit_,) = outputs
+
+    call = _Signature(loaded, signature, name, exit_)
+    return TensorflowModel(call, tuple(spec.shape.as_list()), scaling, size_px)
+
+
+class _Signature:
+    """A signature of a SavedModel, called like a Keras model."""
+
+    def __init__(self, loaded: Any, signature: Any, entry: str, exit_: str) -> None:
+        # The variables live as long as the loaded object does.
+        self._loaded = loaded
+        self._signature, self._entry, self._exit = signature, entry, exit_
+
+    def __call__(self, image: Any, *, training: bool) -> Any:
+        import tensorflow as tf
+
+        return self._signature(**{self._entry: tf.convert_to_tensor(image)})[self._exit]
+
+
+def _convert(call: Call, size: tuple[int, int]) -> bytes:
+    import tensorflow as tf
+
+    try:
+        with divert_stderr():
+            frozen = freeze(call, (1, *size, 3))
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(
+            f"the model does not take pictures of {size[1]}x{size[0]} px: {reason}"
+        ) from error
+    return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
+
+
+def _read_size(shape: Sequence[int | None], size_px: int | None) -> tuple[int, int]:
+    shown = "(" + ", ".join("?" if one is None else str(one) for one in shape) + ")"
+    if len(shape) != 4 or shape[3] != 3:
+        raise ExportError(f"the model takes {shown}, expected RGB pictures, (1, height, width, 3)")
+    if shape[0] not in (None, 1):
+        raise ExportError(
+            f"the model takes {shape[0]} pictures at once, {shown}; save it with a free batch"
+        )
+    return choose_size((shape[1], shape[2]), size_px)

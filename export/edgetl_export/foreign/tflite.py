@@ -1,0 +1,208 @@
+"""A .tflite that somebody else made: float32, or quantized already."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgetl_export import litert
+from edgetl_export.flatbuffer import read_tree
+from edgetl_export.foreign.ending import Ending
+from edgetl_export.foreign.scaling import Scaling
+from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.surgery import Surgery
+from edgetl_export.graph import find_graph
+from edgetl_export.trained import Form
+from edgetl_runtime.bundle import Precision
+from edgetl_runtime.engine import default_threads, open_engine
+from edgetl_runtime.errors import ExportError
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame
+
+# `TensorType` of LiteRT's schema.
+_FLOAT32, _FLOAT16, _UINT8, _INT16, _INT8 = 0, 1, 3, 7, 9
+_WIDTHS = {_FLOAT32: 4, _FLOAT16: 2, 2: 4, _UINT8: 1, 4: 8, _INT16: 2, _INT8: 1}
+_CUSTOM = 32
+
+
+class TfliteModel:
+    """See `source.Foreign`."""
+
+    def __init__(self, data: bytes, scaling: Scaling, size_px: int | None = None) -> None:
+        """Checks a .tflite and puts the scaling in front of it.
+
+        Raises:
+            ExportError: If it is damaged, has an operator that LiteRT lacks, or takes or puts out
+                something else than one picture and one list of scores.
+        """
+        tree = read_tree(data)
+        graph = find_graph(tree)
+        _check_references(tree, graph)
+        _check_operators(tree)
+        picture, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+        self.size = _read_size(picture, size_px)
+        self.outputs = _count_outputs(scores)
+        self.form = Form("litert", _find_precision(tree, graph))
+        # A free batch is 1: the shape says so beside its signature.
+        for tensor in graph.tensors:
+            tensor.shapeSignature = None
+        self._surgery = Surgery(tree)
+        _put_in_front(self._surgery, scaling)
+        _put_out_floats(self._surgery, self.outputs)
+        self._data = self._surgery.encode()
+        self._tensors = litert.describe(self._data, any_step=True)
+        self.is_coarse = scores.type != _FLOAT32
+
+    def look(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look`.
+
+        Raises:
+            EngineError: If LiteRT fails.
+        """
+        engine = open_engine("litert", self._data, self._tensors, default_threads())
+        return np.stack([engine.run(picture) for picture in pictures])
+
+    def finish(self, ending: Ending) -> Source:
+        """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
+        surgery = self._surgery
+        if ending.pair is not None:
+            surgery.make_pair(*ending.pair)
+        if ending.softmax:
+            surgery.add_softmax()
+        data = surgery.encode()
+        litert.describe(data, any_step=True)
+        return Source(data, self.form)
+
+
+def _put_in_front(surgery: Surgery, scaling: Scaling) -> None:
+    """Makes the input levels 0..255: uint8 where 8 bits hold what the scaling gives, else float."""
+    picture = surgery.picture
+    if picture.type == _FLOAT32:
+        surgery.scale(scaling)
+    elif not _fits(picture, scaling):
+        surgery.quantize_picture()
+        surgery.scale(scaling)
+    elif picture.type == _INT8:
+        surgery.take_unsigned()
+
+
+def _put_out_floats(surgery: Surgery, outputs: int) -> None:
+    if surgery.scores.type != _FLOAT32:
+        surgery.dequantize_scores()
+    if len(surgery.scores.shape) != 2:
+        surgery.flatten_scores(outputs)
+
+
+def _fits(picture: Any, scaling: Scaling) -> bool:
+    """True if the quantized levels 0..255 stand for what the scaling makes of them."""
+    step, zero = float(picture.quantization.scale[0]), int(picture.quantization.zeroPoint[0])
+    shift = 128 if picture.type == _INT8 else 0
+    ends = np.array([step * (level - shift - zero) for level in (0, 255)])
+    wanted = np.array([[0.0], [255.0]]) * scaling.factor + np.array(scaling.offset)
+    # A converter rounds the zero point: one step is its own error.
+    return bool(np.abs(ends[:, np.newaxis] - wanted).max() <= 1.01 * step)
+
+
+def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
+    shape = _shape(picture)
+    if picture.type != _FLOAT32 and not (
+        picture.type in (_UINT8, _INT8) and _is_quantized(picture)
+    ):
+        raise ExportError(
+            "the .tflite takes neither float32 nor quantized 8-bit pictures; convert it again "
+            "with a float32 input"
+        )
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+        raise ExportError(
+            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3)"
+        )
+    signature = picture.shapeSignature
+    if signature is not None and min(signature[1:3], default=0) < 0:
+        raise ExportError(
+            "the .tflite takes pictures of any size, which its layers do not know; convert it "
+            "again with a fixed height and width"
+        )
+    return choose_size((shape[1], shape[2]), size_px)
+
+
+def _count_outputs(scores: Any) -> int:
+    shape = _shape(scores)
+    outputs = max(shape, default=0)
+    if not shape or int(np.prod(shape)) != outputs or outputs < 1:
+        raise ExportError(f"the .tflite puts out {shape}, expected scores of one picture, (1, n)")
+    if scores.type not in (_FLOAT32, _UINT8, _INT8, _INT16):
+        raise ExportError("the .tflite puts out no float32 scores; convert it again with those")
+    return outputs
+
+
+def _find_precision(tree: Any, graph: Any) -> Precision:
+    """What was done to a model that quantizers have seen."""
+    moving = {one.type for one in graph.tensors if _is_quantized(one) and not _data(tree, one)}
+    if _INT16 in moving:
+        return "int16x8"
+    if moving:
+        return "int8"
+    if any(map(_is_quantized, graph.tensors)):
+        return "dynamic"
+    return "float16" if any(one.type == _FLOAT16 for one in graph.tensors) else "float32"
+
+
+def _is_quantized(tensor: Any) -> bool:
+    quantization = tensor.quantization
+    if tensor.type not in (_UINT8, _INT8, _INT16) or quantization is None:
+        return False
+    return quantization.scale is not None and len(quantization.scale) > 0
+
+
+def _check_references(tree: Any, graph: Any) -> None:
+    """Refuses numbers that lead out of their lists, before native code follows them."""
+    tensors, codes, buffers = len(graph.tensors), len(tree.operatorCodes), len(tree.buffers)
+    named = [*graph.inputs, *graph.outputs]
+    for one in graph.operators:
+        named += [n for n in (*_list(one.inputs), *_list(one.outputs)) if n != -1]
+    sound = all(0 <= n < tensors for n in named)
+    sound &= all(0 <= one.opcodeIndex < codes for one in graph.operators)
+    sound &= all(0 <= one.buffer < buffers for one in graph.tensors)
+    if not sound:
+        raise ExportError("the .tflite is damaged: it names tensors or operators that it lacks")
+    for tensor in graph.tensors:
+        data, width = _data(tree, tensor), _WIDTHS.get(tensor.type)
+        if data and width and tensor.sparsity is None and data != width * _count(tensor):
+            raise ExportError(
+                f"the .tflite is damaged: the constant {_name(tensor)} has {data} bytes, expected "
+                f"{width * _count(tensor)}"
+            )
+
+
+def _check_operators(tree: Any) -> None:
+    for code in tree.operatorCodes:
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind == _CUSTOM:
+            name = (code.customCode or b"?").decode(errors="replace")
+            why = "of TensorFlow itself" if name.startswith("Flex") else "of somebody's own making"
+            raise ExportError(
+                f"the .tflite has the operator {name}, {why}, which no device here has; convert "
+                "it again with built-in operators only"
+            )
+
+
+def _list(numbers: Any) -> list[int]:
+    return [] if numbers is None else [int(n) for n in numbers]
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return tuple(_list(tensor.shape))
+
+
+def _count(tensor: Any) -> int:
+    return int(np.prod(_shape(tensor), dtype=np.int64))
+
+
+def _data(tree: Any, tensor: Any) -> int:
+    """Bytes of a constant; 0: it is none."""
+    data = tree.buffers[tensor.buffer].data
+    return 0 if data is None else len(data)
+
+
+def _name(tensor: Any) -> str:
+    return (tensor.name or b"?").decode(errors="replace")
