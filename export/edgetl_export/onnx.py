@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgetl_export.graph import Head
 from edgetl_export.native import divert_stderr
 from edgetl_export.observation import Extremes, Ranges
+from edgetl_export.ordering import put_in_order
 from edgetl_runtime.engine import default_threads
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
@@ -41,11 +42,9 @@ def convert(model: bytes) -> bytes:
     Raises:
         ExportError: If it has an operator that ONNX lacks.
     """
-    import tf2onnx.tfonnx  # Takes a number for a name when it is first imported.
+    import tf2onnx
     from ai_edge_litert.interpreter import Interpreter
 
-    # It would go on counting from the last conversion; equal models shall give equal bytes.
-    tf2onnx.utils.INTERNAL_NAME = 1
     name = Interpreter(model_content=model).get_input_details()[0]["name"]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.tflite"
@@ -60,6 +59,7 @@ def convert(model: bytes) -> bytes:
             raise ExportError(f"this model cannot be converted to ONNX: {reason}") from error
     proto.ir_version = IR_VERSION
     _rename_ends(proto)
+    put_in_order(proto)
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString(deterministic=True))
 

@@ -179,3 +179,13 @@ def test_descriptions_are_those_in_the_bundle(bundle: Bundle) -> None:
     for name in ("onnx-int8", "onnx-float32"):
         variant = bundle.variant(name)
         assert describe(bundle.read(variant)) == (variant.input, variant.output)
+
+
+def test_two_conversions_give_the_same_bytes(tiny_model: Any, tiny_onnx: bytes) -> None:
+    assert convert(Graph(litert.convert(tiny_model)).encode()) == tiny_onnx
+
+
+def test_no_name_is_made_up_by_a_counter(tiny_onnx: bytes) -> None:
+    graph = onnx.load_from_string(tiny_onnx).graph
+    names = [name for node in graph.node for name in (node.name, *node.input, *node.output)]
+    assert not [name for name in names if "__" in name]
