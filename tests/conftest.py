@@ -128,9 +128,12 @@ def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The run, exported; read only."""
     from edgetl.export import export
     from edgetl.run import Run
+    from edgetl_export.bundling import Settings
+    from edgetl_export.gate import Gate
 
     folder = tmp_path_factory.mktemp("bundles") / "parts.bundle"
-    export(Run.open(run_folder), folder)
+    # A few validation photos more or less are no reason to spend minutes on repairs.
+    export(Run.open(run_folder), folder, Settings(gate=Gate(max_drop=20, max_class_drop=50)))
     return folder
 
 

@@ -37,8 +37,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     Attributes:
         failures: One sentence for each limit that is exceeded; none: the file may ship.
-        unsure: One sentence for each class that lost more than its limit, but on so few photos
-            that chance explains it.
+        unsure: One sentence for each limit that is exceeded, but on so few photos that chance
+            explains it.
     """
 
     failures: tuple[str, ...]
@@ -60,10 +60,10 @@ def check(
 ) -> Verdict:
     """Compares what a file names with what the trained model names, on the same photos.
 
-    The drop over all photos is taken as it is. The drop of a class counts if it is more than
-    chance: photos that only the trained model named right against photos that only the file
-    named right, by the exact one-sided McNemar test at 5 % (McNemar 1947; a binomial test with
-    probability 1/2).
+    The drop over all photos is taken as it is, but one photo alone decides nothing. The drop of a
+    class counts if it is more than chance: photos that only the trained model named right against
+    photos that only the file named right, by the exact one-sided McNemar test at 5 % (McNemar
+    1947; a binomial test with probability 1/2).
 
     Args:
         gate: The limits.
@@ -75,11 +75,14 @@ def check(
     lost = (trained == truth) & (exported != truth)
     won = (trained != truth) & (exported == truth)
     drop = 100 * float(lost.mean() - won.mean())
-    failures = []
+    failures, unsure = [], []
     # Rounding of the mean must not decide at the limit.
     if drop > gate.max_drop + 1e-9:
-        failures.append(f"{drop:.1f} points below the trained model, allowed are {gate.max_drop:g}")
-    unsure = []
+        sentence = f"{drop:.1f} points below the trained model, allowed are {gate.max_drop:g}"
+        if lost.sum() - won.sum() > 1:
+            failures.append(sentence)
+        else:
+            unsure.append(f"{sentence}; that is one of {len(truth)} photos, too few to tell")
     for label, sentence, chance in _judge_classes(gate, truth, lost, won, labels):
         if chance < SIGNIFICANCE:
             failures.append(f"{label} {sentence}")

@@ -33,6 +33,13 @@ def test_what_is_won_makes_up_for_what_is_lost() -> None:
     assert not judge(60, 20, max_drop=1.0).passed
 
 
+@pytest.mark.parametrize(("lost", "won", "passes"), [(1, 0, True), (4, 3, True), (2, 0, False)])
+def test_one_photo_of_few_decides_nothing(lost: int, won: int, passes: bool) -> None:
+    verdict = judge(lost, won, count=20, other=20, max_drop=1.0, max_class_drop=100.0)
+    assert verdict.passed == passes
+    assert passes == any("one of 40 photos" in sentence for sentence in verdict.unsure)
+
+
 def test_the_sentence_names_drop_and_limit() -> None:
     (sentence,) = judge(50, 0, max_drop=1.0).failures
     assert sentence == "2.5 points below the trained model, allowed are 1"
