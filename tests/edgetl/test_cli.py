@@ -103,7 +103,7 @@ def test_train_reports_what_was_promised(trained: dict[str, Any], photos: Path) 
     run = Run.open(Path(trained["run"]))
     assert trained.keys() == {
         *("run", "backbone", "cut", "blocks", "val_top1", "val_top1_interval", "test_top1"),
-        *("seconds", "cached", "computed", "skipped", "report"),
+        *("seconds", "cached", "computed", "skipped", "unknown", "report"),
     }
     assert trained["backbone"] == "mobilenet_v2_0.35"
     assert trained["val_top1"] == run.metrics.top1
@@ -140,7 +140,10 @@ def test_export_reports_what_was_promised(exported: dict[str, Any]) -> None:
         "onnx-int8",
         "onnx-float32",
     ]
-    keys = {"name", "file", "engine", "precision", "bytes", "top1", "drop", "agreement"}
+    keys = {
+        *("name", "file", "engine", "precision", "bytes", "top1", "drop", "agreement"),
+        *("repair", "failures", "test", "calibration"),
+    }
     for one in exported["variants"]:
         assert one.keys() == keys
         assert one["bytes"] == (bundle.path / one["file"]).stat().st_size
