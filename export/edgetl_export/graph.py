@@ -137,6 +137,8 @@ class Graph:
     def set_values(self, tensor: int, values: NDArray[np.floating]) -> None:
         """Replaces a constant by another one of the same shape."""
         exact = np.ascontiguousarray(values, np.float32)
+        if exact.shape != self.shape(tensor):
+            raise ValueError(f"values are {exact.shape}, the tensor is {self.shape(tensor)}")
         self._buffer(tensor).data = exact.reshape(-1).view(np.uint8)
 
     @property
