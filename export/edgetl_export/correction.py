@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from edgetl_export.graph import DEPTHWISE, Convolution, Graph, Values
 
 _HIGHEST = 127
+# Of a bias. With it the bias fits into 32 bits where the input's range is above 0.15; an input of 6
+# adds less than a thousandth of the bias.
+_LEAST = 1e-4
 # From a kernel and the axis of its channels to what is stored of it.
 Rounding = Callable[[Values, int], Values]
 
@@ -58,12 +61,27 @@ def round_to_bytes(kernel: Values, axis: int) -> Values:
     return rounded
 
 
+def _lift(kernel: Values, biases: Values, axis: int) -> Values:
+    """Gives channels whose weights are next to nothing one weight that is only small.
+
+    A bias is stored in steps of the input's times the weights' step, in 32 bits: where the weights
+    of a channel died in training (1e-21 in MobileNetV2) it would overflow.
+    """
+    lifted = np.moveaxis(kernel, axis, 0).reshape(len(biases), -1).copy()
+    least = _LEAST * np.abs(biases)
+    dead = np.abs(lifted).max(axis=1) < least
+    lifted[dead, 0] = least[dead]
+    shape = np.moveaxis(kernel, axis, 0).shape
+    return np.moveaxis(lifted.reshape(shape), 0, axis)
+
+
 def _correct(
     graph: Graph, one: Convolution, patch: NDArray[np.float64], rounding: Rounding
 ) -> None:
     kernel = graph.values(one.kernel)
     depthwise = one.kind == DEPTHWISE
-    rounded = rounding(kernel, 3 if depthwise else 0)
+    axis = 3 if depthwise else 0
+    rounded = rounding(_lift(kernel, graph.values(one.bias), axis), axis)
     lost = kernel.astype(np.float64) - rounded
     if depthwise:
         repeated = np.repeat(patch, kernel.shape[3] // patch.shape[2], axis=2)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_export import litert, observation
+from edgetl_export import litert, observation, sensitivity
 from edgetl_export.correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.graph import DEPTHWISE, Graph
 from edgetl_export.observation import watch
@@ -184,3 +184,21 @@ def test_halves_are_what_float16_can_hold() -> None:
     np.testing.assert_array_equal(rounded.astype(np.float16).astype(np.float32), rounded)
     np.testing.assert_allclose(rounded, kernel, rtol=2**-10, atol=1e-7)
     assert not np.array_equal(rounded, kernel)
+
+
+@pytest.mark.parametrize("bias", [1.5, -1.5])
+def test_the_bias_of_a_dead_channel_survives_8_bits(bias: float) -> None:
+    import keras
+
+    image = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(2, 3, activation="relu", name="conv")(image)
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps))
+    kernel = np.random.default_rng(0).normal(0, 0.001, (3, 3, 3, 2))
+    kernel[..., 1] = 1e-21
+    model.get_layer("conv").set_weights([kernel, np.array([0.1, bias])])
+    graph = Graph(litert.convert(model))
+    pictures = list(np.random.default_rng(1).integers(0, 256, (4, 8, 8, 3), np.uint8))
+    correct(graph, observation.mean_patches(graph, pictures), round_to_bytes)
+    ranges = observation.choose_ranges(graph, observation.find_extremes(graph, pictures), 1.0)
+    found = sensitivity.run(litert.quantize(graph.encode(), "int8", ranges), pictures)
+    np.testing.assert_allclose(found[:, 1], max(bias, 0), atol=0.02)
