@@ -203,7 +203,7 @@ def test_overwrite_replaces_a_zip(
     out = Path(shutil.copy(small["parts.zip"], tmp_path / "parts.zip"))
     settings = Settings(recipes=find_recipes(["litert-float32"]), allow_drop=True)
     again = export(Run.open(tiny_run_folder), out, settings, overwrite=True).bundle
-    assert [one.name for one in again.bundle.manifest.variants] == ["litert-float32"]
+    assert [one.name for one in again.manifest.variants] == ["litert-float32"]
     assert os.listdir(tmp_path) == ["parts.zip"]
 
 
