@@ -18,6 +18,7 @@ from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe
 from edgetl_export.refit import refit
 from edgetl_export.repair import PHOTOS, Plan, make_plans
+from edgetl_export.scoring import describe, run
 from edgetl_export.sensitivity import Sensitivity
 from edgetl_export.trained import Trained
 from edgetl_runtime.engine import Engine, default_threads, open_engine
@@ -110,8 +111,7 @@ class FileWriter:
         if self._trained.form.precision != "float32":
             return self._ship(plan)
         data = self._write_litert(plan) if _is_litert(plan) else self._write_onnx(plan)
-        describe = litert.describe if _is_litert(plan) else onnx.describe
-        return ModelFile(plan, data, describe(data), self._kept(plan))
+        return ModelFile(plan, data, describe(plan.recipe.engine, data), self._kept(plan))
 
     def _ship(self, plan: Plan) -> ModelFile:
         """What is quantized already, as it is."""
@@ -249,11 +249,11 @@ class FileWriter:
         def choose() -> float:
             pictures, graph = self.inputs(photos), self._corrected(round_to_bytes, ())
             extremes, model = self._extremes(photos), graph.encode()
-            trained = sensitivity.run(self._trained.graph, pictures)
+            trained = run("litert", self._trained.graph, pictures)
 
             def measure(share: float) -> float:
                 ranges = observation.choose_ranges(graph, extremes, share)
-                scores = sensitivity.run(litert.quantize(model, "int8", ranges), pictures)
+                scores = run("litert", litert.quantize(model, "int8", ranges), pictures)
                 return sensitivity.diverge(trained, scores)
 
             return min(observation.SHARES, key=measure)
@@ -261,9 +261,9 @@ class FileWriter:
         return self._once(("share", photos), choose)
 
     def _extremes(self, photos: int) -> dict[str, observation.Extremes]:
-        graph = Graph(self._equalized)
         return self._once(
-            ("extremes", photos), lambda: observation.find_extremes(graph, self.inputs(photos))
+            ("extremes", photos),
+            lambda: observation.find_extremes(Graph(self._equalized), self.inputs(photos)),
         )
 
     def _refit(self, plan: Plan, lower: bytes) -> Head:
@@ -271,20 +271,17 @@ class FileWriter:
         head = self._head
         if head is None:
             raise ExportError("this classifier does not end in a dense layer and a softmax")
-        describe = litert.describe if _is_litert(plan) else onnx.describe
-        file = ModelFile(plan, lower, describe(lower))
-        return refit(head, self._trained_features, file.run(self.inputs(REFIT_PHOTOS)))
+        features = run(plan.recipe.engine, lower, self.inputs(REFIT_PHOTOS))
+        return refit(head, self._trained_features, features)
 
     @cached_property
     def _trained_features(self) -> Scores:
         pictures = self.inputs(REFIT_PHOTOS)
         if self._is_onnx:
-            data = onnx.end_before_head(self._ready)
-            engine = open_engine("onnx", data, onnx.describe(data), default_threads())
-            return np.stack([engine.run(picture) for picture in pictures])
+            return run("onnx", onnx.end_before_head(self._ready), pictures)
         lower = Graph(self._trained.graph)
         lower.end_before_head()
-        return sensitivity.run(lower.encode(), pictures)
+        return run("litert", lower.encode(), pictures)
 
     def _once(self, key: object, compute: Callable[[], T]) -> T:
         if key not in self._known:

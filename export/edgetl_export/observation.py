@@ -75,10 +75,16 @@ def find_extremes(graph: Graph, pictures: Sequence[Frame]) -> dict[str, Extremes
         [(value.min(), value.max()) for value in map(get, tensors)]
         for get in watch(graph.encode(), pictures)
     ]
-    pairs = np.array(found, np.float32).reshape(-1, len(tensors), 2)
+    return collect_extremes(list(tensors.values()), found)
+
+
+def collect_extremes(
+    names: Sequence[str], found: Sequence[Sequence[tuple[float, float]]]
+) -> dict[str, Extremes]:
+    """Puts together (lowest, highest) of each tensor, listed by photo, in the order of names."""
+    pairs = np.array(found, np.float32).reshape(-1, len(names), 2)
     return {
-        name: Extremes(pairs[:, place, 0], pairs[:, place, 1])
-        for place, name in enumerate(tensors.values())
+        name: Extremes(pairs[:, place, 0], pairs[:, place, 1]) for place, name in enumerate(names)
     }
 
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.graph import Head
 from edgetl_export.native import divert_stderr
-from edgetl_export.observation import Extremes, Ranges
+from edgetl_export.observation import Extremes, Ranges, collect_extremes
 from edgetl_export.ordering import put_in_order
 from edgetl_runtime.engine import default_threads
 from edgetl_runtime.errors import ExportError
@@ -117,11 +117,7 @@ def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes
         planes = picture.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
         values = [planes, *session.run(names, {entry: planes})]
         found.append([(value.min(), value.max()) for value in values])
-    pairs = np.array(found, np.float32)
-    return {
-        name: Extremes(pairs[:, place, 0], pairs[:, place, 1])
-        for place, name in enumerate([entry, *names])
-    }
+    return collect_extremes([entry, *names], found)
 
 
 def choose_ranges(extremes: Mapping[str, Extremes], share: float) -> Ranges:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edgetl_export import litert
 from edgetl_export.graph import CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, Graph
 from edgetl_export.progress import Track, silent
-from edgetl_runtime.engine import default_threads, open_engine
+from edgetl_export.scoring import run
 from edgetl_runtime.preprocessing import Frame
 
 PHOTOS = 24
@@ -50,26 +50,20 @@ def measure(
         The most sensitive layer first.
     """
     model = graph.encode()
-    trained = run(model, pictures)
+    trained = run("litert", model, pictures)
     weighty = (CONVOLUTION, DEPTHWISE, FULLY_CONNECTED)
     layers = [one for one in graph.operators if one.kind in weighty]
     found = [
         Sensitivity(
             name=layer.name,
             divergence=diverge(
-                trained, run(litert.quantize_one(model, layer.name, ranges), pictures)
+                trained, run("litert", litert.quantize_one(model, layer.name, ranges), pictures)
             ),
             parameters=int(np.prod(graph.shape(layer.inputs[1]))),
         )
         for layer in track(layers, "measuring sensitivity", len(layers))
     ]
     return sorted(found, key=lambda one: -one.divergence)
-
-
-def run(model: bytes, pictures: Sequence[Frame]) -> NDArray[np.float32]:
-    """Scores of a .tflite, float32 (pictures, classes)."""
-    engine = open_engine("litert", model, litert.describe(model), default_threads())
-    return np.stack([engine.run(picture) for picture in pictures])
 
 
 def diverge(wanted: NDArray[np.floating], found: NDArray[np.floating]) -> float:

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_export import litert, observation, sensitivity
+from edgetl_export import litert, observation
 from edgetl_export.correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.graph import DEPTHWISE, Graph
 from edgetl_export.observation import watch
+from edgetl_export.scoring import run
 
 PICTURES = [
     np.random.default_rng(0).integers(0, level, (11, 11, 3)).astype(np.uint8)
@@ -200,5 +201,5 @@ def test_the_bias_of_a_dead_channel_survives_8_bits(bias: float) -> None:
     pictures = list(np.random.default_rng(1).integers(0, 256, (4, 8, 8, 3), np.uint8))
     correct(graph, observation.mean_patches(graph, pictures), round_to_bytes)
     ranges = observation.choose_ranges(graph, observation.find_extremes(graph, pictures), 1.0)
-    found = sensitivity.run(litert.quantize(graph.encode(), "int8", ranges), pictures)
+    found = run("litert", litert.quantize(graph.encode(), "int8", ranges), pictures)
     np.testing.assert_allclose(found[:, 1], max(bias, 0), atol=0.02)

@@ -10,7 +10,7 @@ from edgetl_export import litert, observation
 from edgetl_export.equalization import Stream, equalize, find_streams
 from edgetl_export.graph import ADD, Graph
 from edgetl_export.observation import watch
-from edgetl_export.sensitivity import run
+from edgetl_export.scoring import run
 
 SIDE = 32
 LEVELS = np.array([[10, 120, 250], [240, 20, 60], [90, 200, 30], [200, 200, 200]])
@@ -122,8 +122,8 @@ def lose_by_8_bits(graph: Graph) -> float:
     """The largest error of a score that int8 makes."""
     ranges = observation.choose_ranges(graph, observation.find_extremes(graph, PICTURES), 1.0)
     model = graph.encode()
-    scores = run(litert.quantize(model, "int8", ranges), PICTURES)
-    return float(np.abs(scores - run(model, PICTURES)).max())
+    scores = run("litert", litert.quantize(model, "int8", ranges), PICTURES)
+    return float(np.abs(scores - run("litert", model, PICTURES)).max())
 
 
 def find_largest(graph: Graph, tensor: int) -> np.ndarray:
@@ -139,9 +139,9 @@ def test_the_scores_stay_what_they_are(name: str, request: pytest.FixtureRequest
         graph = Graph(model)
         assert equalize(graph, PICTURES) == 2
         assert graph.encode() != Graph(model).encode()
-        before = run(model, PICTURES)
+        before = run("litert", model, PICTURES)
         assert before.std(axis=0).max() > 1e-3
-        np.testing.assert_allclose(run(graph.encode(), PICTURES), before, atol=1e-4)
+        np.testing.assert_allclose(run("litert", graph.encode(), PICTURES), before, atol=1e-4)
 
 
 def test_a_stream_is_what_additions_join_with_all_who_write_and_read_it(mobilenet: bytes) -> None:
@@ -188,11 +188,11 @@ def test_a_channel_that_is_always_zero_stays_so(mobilenet: bytes) -> None:
     unread = graph.values(reader.kernel)
     unread[..., 3] = 0
     graph.set_values(reader.kernel, unread)
-    before = run(graph.encode(), PICTURES)
+    before = run("litert", graph.encode(), PICTURES)
     equalize(graph, PICTURES)
     assert not graph.values(writer.kernel)[2].any()
     assert np.isfinite(graph.values(writer.kernel)).all()
-    np.testing.assert_allclose(run(graph.encode(), PICTURES), before, atol=1e-4)
+    np.testing.assert_allclose(run("litert", graph.encode(), PICTURES), before, atol=1e-4)
 
 
 def read_twice(maps: Any, other: Callable[[Any, Any], Any]) -> Any:
@@ -228,10 +228,10 @@ def test_what_another_layer_reads_is_left_alone(name: str) -> None:
     graph = Graph(model)
     linear = graph.convolutions[1]
     assert linear.linear
-    before = run(graph.encode(), PICTURES)
+    before = run("litert", graph.encode(), PICTURES)
     equalize(graph, PICTURES)
     np.testing.assert_array_equal(graph.values(linear.kernel), Graph(model).values(linear.kernel))
-    np.testing.assert_allclose(run(graph.encode(), PICTURES), before, atol=1e-4)
+    np.testing.assert_allclose(run("litert", graph.encode(), PICTURES), before, atol=1e-4)
 
 
 def test_a_sum_that_a_constant_is_added_to_is_left_alone() -> None:
@@ -246,9 +246,9 @@ def test_a_sum_that_a_constant_is_added_to_is_left_alone() -> None:
 
     graph = Graph(convert(build))
     assert [one.kind for one in graph.operators].count(ADD) == 2
-    before = run(graph.encode(), PICTURES)
+    before = run("litert", graph.encode(), PICTURES)
     equalize(graph, PICTURES)
-    np.testing.assert_allclose(run(graph.encode(), PICTURES), before, atol=1e-4)
+    np.testing.assert_allclose(run("litert", graph.encode(), PICTURES), before, atol=1e-4)
 
 
 def test_a_network_without_streams_is_not_changed() -> None:

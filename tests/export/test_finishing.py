@@ -42,7 +42,7 @@ def sharpen(model: bytes, factor: float) -> bytes:
 @pytest.fixture(scope="module")
 def trained(tiny_run_folder: Path, photos: Path) -> Trained:
     """The tiny classifier, too sure of itself; all its photos count as validation photos."""
-    from edgetl_export.sensitivity import run
+    from edgetl_export.scoring import run
 
     known = describe_run(Run.open(tiny_run_folder))
     graph = sharpen(known.graph, SHARPER)
@@ -51,7 +51,7 @@ def trained(tiny_run_folder: Path, photos: Path) -> Trained:
         for file in sorted(photos.rglob("*.jpg"))
     )
     pictures = load_inputs([one.file for one in listed], known.preprocessing, "reading")
-    part = Part(listed, run(graph, pictures))
+    part = Part(listed, run("litert", graph, pictures))
     return msgspec.structs.replace(known, graph=graph, validation=part, test=None)
 
 

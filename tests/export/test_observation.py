@@ -8,7 +8,7 @@ import pytest
 from edgetl_export import litert, observation
 from edgetl_export.graph import Graph
 from edgetl_export.observation import Extremes
-from edgetl_export.sensitivity import run
+from edgetl_export.scoring import run
 
 CONVOLUTIONS = {
     "plain": {"kernel_size": 3},
@@ -172,8 +172,8 @@ def test_a_layer_that_is_silent_on_all_photos_gets_a_range_that_litert_can_take(
     low, high = ranges[name]
     step = np.abs(kernel).max() / 127
     assert step / ((high - low) / 255) == pytest.approx(64, rel=1e-3)
-    scores = run(litert.quantize(graph.encode(), "int8", ranges), pictures)
-    np.testing.assert_allclose(scores, run(graph.encode(), pictures), atol=1e-3)
+    scores = run("litert", litert.quantize(graph.encode(), "int8", ranges), pictures)
+    np.testing.assert_allclose(scores, run("litert", graph.encode(), pictures), atol=1e-3)
 
 
 def test_a_share_leaves_out_the_oddest_photos_at_both_ends() -> None:

@@ -1,0 +1,33 @@
+"""Scoring: what a model file puts out for pictures, on whichever engine."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgetl_export import litert, onnx
+from edgetl_runtime.bundle import EngineName
+from edgetl_runtime.engine import default_threads, open_engine
+from edgetl_runtime.prediction import Scores
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.tensors import TensorSpec
+
+
+def describe(engine: EngineName, model: bytes) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output of a model file; see the `describe` of each format."""
+    return litert.describe(model) if engine == "litert" else onnx.describe(model)
+
+
+def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:
+    """What a model file puts out, float32 (pictures, outputs).
+
+    Args:
+        engine: That runs it.
+        model: Its bytes.
+        pictures: uint8 (height, width, 3) RGB each.
+
+    Raises:
+        EngineError: If the engine refuses the model or fails.
+        ExportError: If the model has other ends than a picture and scores.
+    """
+    opened = open_engine(engine, model, describe(engine, model), default_threads())
+    return np.stack([opened.run(picture) for picture in pictures])
