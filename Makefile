@@ -35,7 +35,7 @@ install: .venv/installed
 	@echo "installing into .venv (TensorFlow is large: about a minute)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e './runtime[onnx]' -e '.[dev]'
+		-c constraints.txt -e './runtime[all]' -e '.[dev]'
 	@touch $@
 
 .venv-mediapipe/installed: benchmarks/requirements.txt

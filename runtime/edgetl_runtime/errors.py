@@ -13,7 +13,9 @@ EdgetlError
 ├── EngineError      an engine cannot run the model
 │   └── MissingEngineError   the engine is not installed
 ├── FrameError       a picture cannot be read or is no frame
-└── CameraError      a camera, stream or video does not deliver
+├── CameraError      a camera, stream or video does not deliver
+├── OutputError      an answer cannot be written to where it should go
+└── ServiceError     the service cannot be started, reloaded or installed
 
 A message says what was expected, what was found and what to do.
 """
@@ -73,3 +75,11 @@ class FrameError(EdgetlError):
 
 class CameraError(EdgetlError):
     """A camera, stream or video does not deliver frames."""
+
+
+class OutputError(EdgetlError):
+    """An answer cannot be written to where it should go."""
+
+
+class ServiceError(EdgetlError):
+    """The service cannot be started, reloaded or installed."""

@@ -1,0 +1,1 @@
+"""Capture: frames from cameras, streams, files and pipes, in a process of its own."""

@@ -1,0 +1,1 @@
+"""The commands of `edgetl-run`, one module each."""

@@ -1,0 +1,1 @@
+"""Where answers go, each on a thread of its own."""

@@ -1,0 +1,68 @@
+"""What an output is."""
+
+from typing import Protocol
+
+import msgspec
+
+from edgetl_runtime.answer import Answer
+
+
+class Output(Protocol):
+    """Takes answers, on a thread of its own; it may block, fail and recover.
+
+    Attributes:
+        name: Such as `mqtt`; unique among the outputs of a pipeline.
+        lossless: True for what must not miss an answer of a file that is read as fast as it is
+            taken (it then slows the reading); a camera's answers are dropped when late anyway.
+    """
+
+    name: str
+    lossless: bool
+
+    def wants_picture(self) -> bool:
+        """Whether the next answer should carry its picture; asked for each frame, must be cheap.
+
+        Called on the pipeline's thread.
+        """
+        ...
+
+    def accepts(self, answer: Answer) -> bool:
+        """Whether `write` should see this answer; must be cheap.
+
+        Called on the pipeline's thread.
+        """
+        ...
+
+    def write(self, answer: Answer) -> None:
+        """Writes one answer; called on the output's own thread only.
+
+        Raises:
+            OutputError: If it could not; it is called again with later answers.
+        """
+        ...
+
+    def close(self) -> None:
+        """Flushes and closes; called once, on the output's own thread.
+
+        Raises:
+            OutputError: If something was lost.
+        """
+        ...
+
+
+class OutputStatus(msgspec.Struct, frozen=True):
+    """How an output is.
+
+    Attributes:
+        name: Of the output.
+        written: Answers that it took.
+        dropped: Answers that came faster than it took them.
+        failed: Answers that it could not write.
+        error: The last failure, empty if the last answer was written.
+    """
+
+    name: str
+    written: int
+    dropped: int
+    failed: int
+    error: str

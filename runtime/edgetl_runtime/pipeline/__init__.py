@@ -1,0 +1,1 @@
+"""From frames to stable labels: view, preprocessing, inference, smoothing, events."""

@@ -1,0 +1,78 @@
+"""How the whole classifier is, at one moment: what the page, the metrics and a monitor read."""
+
+from typing import Literal
+
+import msgspec
+
+from edgetl_runtime.benchmark import Percentiles
+from edgetl_runtime.board import Health
+from edgetl_runtime.capture.feed import FeedStatus
+from edgetl_runtime.outputs.output import OutputStatus
+from edgetl_runtime.answer import Event
+
+State = Literal["starting", "ok", "degraded", "stale", "no_camera", "failed"]
+"""In the order of a life: starting (no answer yet), ok, degraded (answers, but something is
+wrong), stale (frames are old or frozen, labels are withheld), no_camera (none delivers and it is
+tried again), failed (the model's outputs are unusable)."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The classifier's state and counters.
+
+    Attributes:
+        state: See `State`.
+        reason: One sentence on why it is not ok; empty if it is.
+        uptime_s: Since the pipeline began, seconds.
+        bundle: Path of the bundle in use.
+        bundle_sha256: Of its bundle.json.
+        variant: The model file in use.
+        engine: Name and version.
+        labels: The classes.
+        answered: Frames that were answered.
+        withheld: Answers without a label because the frame was too old.
+        rejected: Answers without a label because the score was too low.
+        model_failures: Outputs that were no probabilities.
+        frame_failures: Frames that preprocessing or engine refused.
+        events: How often the stable label changed.
+        reloads: How often another bundle was taken into use.
+        label: The stable label now, or None.
+        score: Its score, 0..1, or None before the first answer.
+        fps: Answers a second over the last seconds.
+        preprocess_ms: Over the last 300 answers; None before the first.
+        invoke_ms: The same.
+        age_ms: Age of the frame when its answer was ready, the same.
+        last_answer_age_s: How long ago the last answer was, seconds; None before the first.
+        low_information: The last frame was nearly of one colour.
+        feed: The source.
+        outputs: Each output.
+        board: Temperature and throttling, read every few seconds.
+        recent_events: The last 50, oldest first.
+    """
+
+    state: State
+    reason: str
+    uptime_s: float
+    bundle: str
+    bundle_sha256: str
+    variant: str
+    engine: str
+    labels: tuple[str, ...]
+    answered: int
+    withheld: int
+    rejected: int
+    model_failures: int
+    frame_failures: int
+    events: int
+    reloads: int
+    label: str | None
+    score: float | None
+    fps: float
+    preprocess_ms: Percentiles | None
+    invoke_ms: Percentiles | None
+    age_ms: Percentiles | None
+    last_answer_age_s: float | None
+    low_information: bool
+    feed: FeedStatus
+    outputs: tuple[OutputStatus, ...]
+    board: Health
+    recent_events: tuple[Event, ...]

@@ -1,0 +1,227 @@
+"""Every option of the device, once: the command line and the TOML file fill the same structs.
+
+A file has one table for each struct below, and `edgetl-run` has one flag for each field:
+
+    [source]
+    address = "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam-video-index0"
+    size = "1280x720"
+
+    [smoothing]
+    method = "majority"
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Size = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
+"""WIDTHxHEIGHT in pixels, such as 640x480."""
+Region = Annotated[str, msgspec.Meta(pattern=r"^(0|1|0?\.\d+)(,(0|1|0?\.\d+|1\.0)){3}$")]
+"""LEFT,TOP,WIDTH,HEIGHT as shares of the frame, 0..1, such as 0.25,0,0.5,1."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Collected = Literal["unsure", "rejected", "sampled"]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Immutable, and an unknown key is an error."""
+
+
+class ModelSettings(_Section, frozen=True):
+    """`[model]`: which file runs, and how.
+
+    Attributes:
+        bundle: The folder or .zip that `edgetl export` wrote.
+        engine: None: the bundle's first variant decides.
+        variant: Such as `litert-int8`.
+        threads: Of the engine; None: the processors at hand, at most 4.
+    """
+
+    bundle: str = ""
+    engine: Literal["litert", "onnx"] | None = None
+    variant: str | None = None
+    threads: Threads | None = None
+
+
+class SourceSettings(_Section, frozen=True):
+    """`[source]`: where frames come from.
+
+    Attributes:
+        address: A camera's number (`0`), its device or stable id (`/dev/v4l/by-id/...`),
+            `picamera`, a URL (rtsp, http, https), a video, a picture or a folder of them, `-` for
+            standard input, or `pattern` for a drawn test pattern.
+        size: To ask a camera for; the size of raw frames and of the test pattern.
+        fps: To ask a camera for; the rate of the test pattern.
+        format: Of frames on standard input.
+        realtime: Play a video at its own speed and skip frames when late, as a camera would.
+        loop: Begin a video or folder again when it ends.
+        required: Exit when the camera is absent at the start, instead of waiting for it.
+        open_timeout_s: Until a camera must be open.
+        read_timeout_s: Until a camera must have delivered the next frame.
+        frozen_after_s: After so long of frames equal in every bit, a camera counts as frozen;
+            0 switches the check off.
+    """
+
+    address: str = "0"
+    size: Size | None = None
+    fps: Rate | None = None
+    format: Literal["mjpeg", "bgr24", "rgb24", "gray8", "yuv420p"] = "mjpeg"
+    realtime: bool = False
+    loop: bool = False
+    required: bool = False
+    open_timeout_s: Seconds = 10.0
+    read_timeout_s: Seconds = 5.0
+    frozen_after_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 10.0
+
+
+class ViewSettings(_Section, frozen=True):
+    """`[view]`: what of a frame is looked at; first the region, then rotation, then mirror.
+
+    Attributes:
+        region: LEFT,TOP,WIDTH,HEIGHT as shares of the frame.
+        rotate: Degrees clockwise.
+        mirror: Swap left and right.
+    """
+
+    region: Region | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
+    mirror: bool = False
+
+
+class PaceSettings(_Section, frozen=True):
+    """`[pace]`: which frames are answered.
+
+    Attributes:
+        every: Only each n-th frame that the source delivers.
+        max_fps: At most so many answers a second.
+        max_frames: Stop after so many answers.
+        max_age_s: A frame older than this when its answer is ready gets no label.
+    """
+
+    every: Count = 1
+    max_fps: Rate | None = None
+    max_frames: Count | None = None
+    max_age_s: Seconds = 2.0
+
+
+class SmoothingSettings(_Section, frozen=True):
+    """`[smoothing]`: how answers to single frames become a label that does not flicker.
+
+    Attributes:
+        method: `average` of scores, `majority` of labels, or `none`.
+        half_life_s: Of the exponential average: after so long a score has lost half its weight.
+        frames: The majority is counted over so many frames.
+        hold: A new label must lead for so many frames in a row before it becomes the stable one.
+    """
+
+    method: Literal["none", "average", "majority"] = "average"
+    half_life_s: Seconds = 0.2
+    frames: Count = 7
+    hold: Count = 3
+
+
+class OutputSettings(_Section, frozen=True):
+    """`[output]`: where answers go; any number at once.
+
+    Attributes:
+        terminal: `line` for each answer, `event` for changes only, `json`, or `none`.
+        top: Labels to list.
+        jsonl: File that gets a line of JSON for each answer.
+        csv: File that gets a row for each answer.
+        file_quota_mb: Size at which jsonl and csv files are rotated; one older file is kept.
+        video: New video with the answers drawn into it.
+        pictures: Folder that gets a picture with the answer drawn into it for each event.
+        mqtt: Broker, such as `mqtt://user@host:1883` or `mqtts://host`; a password comes from
+            the environment variable EDGETL_MQTT_PASSWORD.
+        mqtt_topic: Below which states and events are published.
+        mqtt_discovery: Announce the camera to Home Assistant.
+        post: URL that gets each event as JSON.
+        command: Shell command that runs on each event, told through EDGETL_* variables.
+        callback: `module:function` of Python that is called with each answer.
+        only_events: jsonl and csv get events only.
+    """
+
+    terminal: Literal["line", "event", "json", "none"] = "line"
+    top: Count = 3
+    jsonl: str | None = None
+    csv: str | None = None
+    file_quota_mb: Count = 64
+    video: str | None = None
+    pictures: str | None = None
+    mqtt: str | None = None
+    mqtt_topic: str = "edgetl"
+    mqtt_discovery: bool = True
+    post: str | None = None
+    command: str | None = None
+    callback: str | None = None
+    only_events: bool = False
+
+
+class CollectSettings(_Section, frozen=True):
+    """`[collect]`: frames kept in a folder, to be labelled and trained on.
+
+    Attributes:
+        what: Kinds of frames: `unsure`, `rejected`, `sampled`.
+        folder: Where to.
+        quota_mb: The oldest go when the folder would exceed this.
+        unsure_below: A frame whose best two scores are closer than this is unsure.
+        every_s: Least time between two kept frames of a kind.
+    """
+
+    what: tuple[Collected, ...] = ()
+    folder: str = "collected"
+    quota_mb: Count = 256
+    unsure_below: Share = 0.3
+    every_s: Seconds = 5.0
+
+
+class ServeSettings(_Section, frozen=True):
+    """`[serve]`: the page.
+
+    Attributes:
+        host: Address to listen on; any other than loopback demands a token.
+        port: 0 takes a free one.
+        token: None: made anew and shown once, where one is needed.
+        page_fps: Pictures a second of the live picture.
+        max_picture_mb: Largest picture that `/api/classify` takes.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    token: Annotated[str, msgspec.Meta(min_length=16)] | None = None
+    page_fps: Rate = 10.0
+    max_picture_mb: Count = 10
+
+
+class ServiceSettings(_Section, frozen=True):
+    """`[service]`: how it lives for months.
+
+    Attributes:
+        state_dir: Keeps verified models and the record of which one runs; None: nothing is kept.
+        lock: File that at most one instance holds; None: no lock.
+        trial_frames: A new bundle is trusted after so many good answers.
+        model_failures: So many unusable outputs in a row end the trust in a bundle.
+    """
+
+    state_dir: str | None = None
+    lock: str | None = None
+    trial_frames: Count = 100
+    model_failures: Count = 5
+
+
+class Settings(_Section, frozen=True):
+    """All options; see each section."""
+
+    model: ModelSettings = ModelSettings()
+    source: SourceSettings = SourceSettings()
+    view: ViewSettings = ViewSettings()
+    pace: PaceSettings = PaceSettings()
+    smoothing: SmoothingSettings = SmoothingSettings()
+    output: OutputSettings = OutputSettings()
+    collect: CollectSettings = CollectSettings()
+    serve: ServeSettings = ServeSettings()
+    service: ServiceSettings = ServiceSettings()

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Installs from Debian what tests talk to for real: a browser, an MQTT broker, ffmpeg. Where that
+# cannot be, those tests skip and say so.
+set -euo pipefail
+missing=()
+need() {  # COMMAND PACKAGE...
+    command -v "$1" >/dev/null || missing+=("${@:2}")
+}
+need chromium chromium fonts-dejavu-core
+need mosquitto mosquitto
+need ffmpeg ffmpeg
+if [ ${#missing[@]} = 0 ]; then
+    exit 0
+fi
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "missing, and no right to install: ${missing[*]}; their tests will skip" >&2
+    exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq && apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null ||
+    echo "cannot be installed: ${missing[*]}; their tests will skip" >&2
