@@ -4,11 +4,11 @@ from typing import Literal
 
 import msgspec
 
+from edgetl_runtime.answer import Event
 from edgetl_runtime.benchmark import Percentiles
 from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.answer import Event
 
 State = Literal["starting", "ok", "degraded", "stale", "no_camera", "failed"]
 """In the order of a life: starting (no answer yet), ok, degraded (answers, but something is
