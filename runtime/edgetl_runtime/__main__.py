@@ -15,9 +15,10 @@ from edgetl_runtime import __version__
 from edgetl_runtime.errors import BundleError, CameraError, EdgetlError, FrameError
 
 if TYPE_CHECKING:
-    from edgetl_runtime.benchmark import BenchmarkReport, Percentiles
+    from edgetl_runtime.benchmark import BenchmarkReport
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.frames import CapturedFrame
+    from edgetl_runtime.percentiles import Percentiles
     from edgetl_runtime.prediction import Prediction
 
 EXIT_ERROR = 1

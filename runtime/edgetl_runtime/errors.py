@@ -11,7 +11,8 @@ EdgetlError
 ├── StorageError     a file or folder cannot be written
 ├── BundleError      a bundle is damaged, incomplete or of another format
 ├── EngineError      an engine cannot run the model
-│   └── MissingEngineError   the engine is not installed
+│   ├── MissingEngineError   the engine is not installed
+│   └── ModelOutputError     a model put out what are no probabilities
 ├── FrameError       a picture cannot be read or is no frame
 ├── CameraError      a camera, stream or video does not deliver
 ├── OutputError      an answer cannot be written to where it should go
@@ -67,6 +68,10 @@ class EngineError(EdgetlError):
 
 class MissingEngineError(EngineError):
     """The engine is not installed on this machine."""
+
+
+class ModelOutputError(EngineError):
+    """A model put out what are no probabilities: NaN, out of range, or not summing to 1."""
 
 
 class FrameError(EdgetlError):
