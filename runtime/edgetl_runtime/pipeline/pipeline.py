@@ -105,12 +105,12 @@ class Pipeline:
         self._on_answer = on_answer
         self._on_model_failure = on_model_failure
         self._meter = Meter()
-        self._engine_lock = threading.Lock()
         self._stopping = threading.Event()
         self._room = threading.Semaphore(1)
         self._prepared: SimpleQueue[_Prepared | EdgetlError | _Mark] = SimpleQueue()
         self._stable: str | None = None
         self._events = 0
+        self._last: Answer | None = None
         self._began_s = time.monotonic()
         self._board: tuple[float, Health] | None = None
         self._delivering = True
@@ -141,6 +141,8 @@ class Pipeline:
     def stop(self) -> None:
         """Ends `run` after the frame in hand; may be called from any thread or signal handler."""
         self._stopping.set()
+        for worker in self._workers:
+            worker.stop_waiting()
         self._prepared.put(_Mark.END)
 
     def swap(self, classifier: Classifier) -> None:
@@ -162,8 +164,7 @@ class Pipeline:
         start_s = time.monotonic()
         pixels = classifier.prepare(picture)
         preprocess_ms = (time.monotonic() - start_s) * 1e3
-        with self._engine_lock:
-            return classifier.infer(pixels, start_s, preprocess_ms)
+        return classifier.infer(pixels, start_s, preprocess_ms)
 
     def status(self) -> Status:
         """State, counters and times at this moment; may be called from any thread."""
@@ -271,10 +272,9 @@ class Pipeline:
 
     def _answer(self, prepared: _Prepared) -> bool:
         try:
-            with self._engine_lock:
-                prediction = prepared.classifier.infer(
-                    prepared.pixels, prepared.captured_s, prepared.preprocess_ms
-                )
+            prediction = prepared.classifier.infer(
+                prepared.pixels, prepared.captured_s, prepared.preprocess_ms
+            )
         except ModelOutputError as error:
             self._note_model_failure(error)
             return False
@@ -282,6 +282,8 @@ class Pipeline:
             self._meter.add_frame_failure()
             return False
         answer = self._conclude(prepared, prediction)
+        # Without its picture, which would otherwise stay in memory until the next answer.
+        self._last = msgspec.structs.replace(answer, picture=None)
         self._meter.add(answer)
         self._on_answer(answer)
         for worker in self._workers:
@@ -299,9 +301,10 @@ class Pipeline:
 
     def _conclude(self, prepared: _Prepared, prediction: Prediction) -> Answer:
         smoothed = self._smoother.update(prediction)
-        stale = self._feed.live and (
-            prediction.age_ms > self._settings.pace.max_age_s * 1e3 or not self._delivering
-        )
+        if not self._delivering:
+            self._delivering = self._is_delivering()
+        too_old = prediction.age_ms > self._settings.pace.max_age_s * 1e3
+        stale = self._feed.live and (too_old or not self._delivering)
         label = None if stale else smoothed.label
         return Answer(
             source=prepared.source,
@@ -332,10 +335,24 @@ class Pipeline:
         if not self._feed.live or now_s - self._looked_s < _TICK_S:
             return
         self._looked_s = now_s
-        self._delivering = self._feed.status().state in ("delivering", "ended")
+        self._delivering = self._is_delivering()
         if not self._delivering:
             self._smoother.reset()
-            self._meter.add_absence(self._note_change(None, 0.0))
+            self._note_absence(self._note_change(None, 0.0))
+
+    def _is_delivering(self) -> bool:
+        return self._feed.status().state in ("delivering", "ended")
+
+    def _note_absence(self, event: Event | None) -> None:
+        """Tells that nothing is seen any more, with the last answer taken back."""
+        self._meter.add_absence(event)
+        if event is None or self._last is None:
+            return
+        answer = msgspec.structs.replace(
+            self._last, label=None, score=0.0, stale=True, event=event, time_s=event.time_s
+        )
+        for worker in self._workers:
+            worker.publish(answer)
 
 
 def _is_of_one_colour(pixels: Frame) -> bool:
