@@ -10,7 +10,9 @@ _SECTIONS = ("model", "source", "view", "pace", "smoothing", "output", "collect"
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    parser = add_command(commands, "camera", classify_camera, "name what a camera sees")
+    parser = add_command(
+        commands, "camera", classify_camera, "name what a camera sees", bundle=False
+    )
     add_settings(parser, _SECTIONS)
     add_json(parser)
 
