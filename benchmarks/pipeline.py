@@ -25,7 +25,7 @@ import numpy as np
 from edgetl_runtime.answer import Answer
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.outputs.jsonlines import JsonLinesOutput
+from edgetl_runtime.outputs.logs import JsonLines
 from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.settings import PaceSettings, Settings, SourceSettings
 
@@ -34,6 +34,7 @@ SIZE = "640x480"
 FPS = 30.0
 FASTEST = 1000.0
 MILLION = 1_000_000
+QUOTA_BYTES = 8 * 2**20
 
 
 def main() -> None:
@@ -105,12 +106,11 @@ def measure_age(classifier: Classifier, seconds: float) -> dict[str, float]:
 
 def run_for(classifier: Classifier, seconds: float, fps: float) -> tuple[float, list[Answer]]:
     """Answers a second, from the first answer on, and the answers."""
-    answers: list[Answer] = []
     camera = Camera("pattern", SourceSettings(size=SIZE, fps=fps))
-    pipeline = Pipeline(classifier, camera, on_answer=answers.append)
+    pipeline = Pipeline(classifier, camera)
     timer = threading.Timer(seconds + 1.0, pipeline.stop)
     timer.start()
-    pipeline.run()
+    answers = list(pipeline.answers())
     timer.cancel()
     moments = [answer.prediction.answered_s for answer in answers]
     # The first half second is start-up: the camera's process, cold caches.
@@ -121,23 +121,18 @@ def run_for(classifier: Classifier, seconds: float, fps: float) -> tuple[float, 
 def soak(classifier: Classifier, seconds: float) -> dict[str, object]:
     samples: list[tuple[int, float, int, int]] = []
     answered = 0
-
-    def note(answer: Answer) -> None:
-        nonlocal answered
-        answered += 1
-        if answered % 20_000 == 0:
-            samples.append((answered, *read_process()))
-            print(f"soak: {samples[-1]}", file=sys.stderr, flush=True)
-
     with tempfile.TemporaryDirectory() as folder:
-        output = JsonLinesOutput(Path(folder) / "answers.jsonl", quota_mb=8)
+        output = JsonLines(Path(folder) / "answers.jsonl", 3, QUOTA_BYTES, only_events=False)
         camera = Camera("pattern", SourceSettings(size=SIZE, fps=FASTEST))
         settings = Settings(pace=PaceSettings(max_frames=MILLION))
-        pipeline = Pipeline(classifier, camera, [output], settings, on_answer=note)
+        pipeline = Pipeline(classifier, camera, [output], settings)
         timer = threading.Timer(seconds, pipeline.stop)
         timer.start()
         start = time.monotonic()
-        pipeline.run()
+        for answered, _ in enumerate(pipeline.answers(), start=1):
+            if answered % 20_000 == 0:
+                samples.append((answered, *read_process()))
+                print(f"soak: {samples[-1]}", file=sys.stderr, flush=True)
         timer.cancel()
         status = pipeline.status()
     # The first fifth is warm-up: allocators and caches fill.

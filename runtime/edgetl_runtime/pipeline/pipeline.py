@@ -7,7 +7,7 @@ taken only when that has gone, so that what is taken is the newest.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
 
@@ -61,7 +61,8 @@ class Pipeline:
     """Classifies what a feed delivers and tells the outputs.
 
         pipeline = Pipeline(classifier, Camera("0"), outputs, settings)
-        pipeline.run()
+        for answer in pipeline.answers():
+            print(answer.label)
 
     A frame that cannot be prepared, or an output that fails, costs that one answer. Outputs of
     the model that are no probabilities give no label; so many in a row
@@ -76,7 +77,6 @@ class Pipeline:
         settings: Settings | None = None,
         *,
         on_progress: Callable[[], None] = lambda: None,
-        on_answer: Callable[[Answer], None] = lambda answer: None,
         on_model_failure: Callable[[], None] | None = None,
     ) -> None:
         """Joins the parts; nothing runs yet.
@@ -88,7 +88,6 @@ class Pipeline:
             settings: By default those of `Settings()`.
             on_progress: Called by the loop after each answer and at least twice a second while
                 no frame comes; not called when the loop hangs.
-            on_answer: Called with each answer, on the loop; must be quick.
             on_model_failure: Called when a model fails again and again, with `run` going on.
 
         Raises:
@@ -102,7 +101,6 @@ class Pipeline:
         self._pace = Pace(self._settings.pace)
         self._smoother = Smoother(self._settings.smoothing)
         self._on_progress = on_progress
-        self._on_answer = on_answer
         self._on_model_failure = on_model_failure
         self._meter = Meter()
         self._stopping = threading.Event()
@@ -126,10 +124,23 @@ class Pipeline:
             CameraError: If the source can never deliver.
             ModelOutputError: If the model fails again and again and nobody asked to be told.
         """
+        for _ in self.answers():
+            pass
+        return self._meter.read().counts.answered
+
+    def answers(self) -> Iterator[Answer]:
+        """As `run`, and yields each answer after the outputs were told.
+
+        When a camera goes away, the last answer comes once more, stale and without its label.
+
+        Raises:
+            CameraError: As `run`.
+            ModelOutputError: As `run`.
+        """
         preparing = threading.Thread(target=self._prepare_all, name="prepare", daemon=True)
         preparing.start()
         try:
-            return self._answer_all()
+            yield from self._answer_all()
         finally:
             self._stopping.set()
             self._room.release()
@@ -247,7 +258,7 @@ class Pipeline:
             picture=view.copy() if wanted else None,
         )
 
-    def _answer_all(self) -> int:
+    def _answer_all(self) -> Iterator[Answer]:
         answered = 0
         limit = self._settings.pace.max_frames
         while not self._stopping.is_set() and (limit is None or answered < limit):
@@ -256,11 +267,14 @@ class Pipeline:
                 raise prepared
             if prepared is _Mark.END:
                 break
-            if isinstance(prepared, _Prepared):
-                answered += self._answer(prepared)
-            self._watch_feed()
+            answer = self._answer(prepared) if isinstance(prepared, _Prepared) else None
+            taken_back = self._watch_feed()
             self._on_progress()
-        return answered
+            if answer:
+                answered += 1
+                yield answer
+            if taken_back:
+                yield taken_back
 
     def _next(self) -> _Prepared | EdgetlError | _Mark:
         try:
@@ -270,25 +284,23 @@ class Pipeline:
         self._room.release()
         return prepared
 
-    def _answer(self, prepared: _Prepared) -> bool:
+    def _answer(self, prepared: _Prepared) -> Answer | None:
         try:
             prediction = prepared.classifier.infer(
                 prepared.pixels, prepared.captured_s, prepared.preprocess_ms
             )
         except ModelOutputError as error:
             self._note_model_failure(error)
-            return False
+            return None
         except (EngineError, MemoryError):
             self._meter.add_frame_failure()
-            return False
+            return None
         answer = self._conclude(prepared, prediction)
         # Without its picture, which would otherwise stay in memory until the next answer.
         self._last = msgspec.structs.replace(answer, picture=None)
         self._meter.add(answer)
-        self._on_answer(answer)
-        for worker in self._workers:
-            worker.publish(answer)
-        return True
+        self._publish(answer)
+        return answer
 
     def _note_model_failure(self, error: ModelOutputError) -> None:
         self._smoother.reset()
@@ -329,28 +341,32 @@ class Pipeline:
         self._stable = label
         return event
 
-    def _watch_feed(self) -> None:
+    def _watch_feed(self) -> Answer | None:
         """Twice a second: without frames, what was seen before is not what is seen now."""
         now_s = time.monotonic()
         if not self._feed.live or now_s - self._looked_s < _TICK_S:
-            return
+            return None
         self._looked_s = now_s
         self._delivering = self._is_delivering()
-        if not self._delivering:
-            self._smoother.reset()
-            self._note_absence(self._note_change(None, 0.0))
+        return None if self._delivering else self._take_back()
 
     def _is_delivering(self) -> bool:
         return self._feed.status().state in ("delivering", "ended")
 
-    def _note_absence(self, event: Event | None) -> None:
-        """Tells that nothing is seen any more, with the last answer taken back."""
+    def _take_back(self) -> Answer | None:
+        """The last answer without its label, if it had one that nobody took back yet."""
+        self._smoother.reset()
+        event = self._note_change(None, 0.0)
         self._meter.add_absence(event)
         if event is None or self._last is None:
-            return
+            return None
         answer = msgspec.structs.replace(
             self._last, label=None, score=0.0, stale=True, event=event, time_s=event.time_s
         )
+        self._publish(answer)
+        return answer
+
+    def _publish(self, answer: Answer) -> None:
         for worker in self._workers:
             worker.publish(answer)
 
