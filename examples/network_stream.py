@@ -7,8 +7,8 @@ import sys
 from collections import Counter
 
 from edgetl_runtime import Classifier
+from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.frames import Camera
 
 
 def main(bundle: str, address: str) -> None:
@@ -22,7 +22,7 @@ def main(bundle: str, address: str) -> None:
         except (CameraError, KeyboardInterrupt) as end:
             print(f"ended: {end}", file=sys.stderr)
     for label, frames in counts.most_common():
-        print(f"{label}: {frames} frames; {camera.dropped} frames were dropped as too old")
+        print(f"{label}: {frames} frames; {camera.status().dropped} frames were dropped as too old")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python usb_camera.py parts.bundle [0 | /dev/video0]
 import sys
 
 from edgetl_runtime import Classifier
-from edgetl_runtime.frames import Camera
+from edgetl_runtime.capture.camera import Camera
 
 
 def main(bundle: str, source: str = "0") -> None:

@@ -176,16 +176,21 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _camera(options: argparse.Namespace) -> int:
-    from edgetl_runtime.frames import Camera
+    from edgetl_runtime.capture.camera import Camera
+    from edgetl_runtime.settings import SourceSettings
 
     classifier = _open_classifier(options)
-    with Camera(options.source, size_px=options.size) as camera:
+    size = options.size and "{}x{}".format(*options.size)
+    with Camera(options.source, SourceSettings(size=size, realtime=True)) as camera:
         try:
             answered = _answer(classifier, camera, options, limit=options.max_frames)
         except KeyboardInterrupt:
             # Ctrl-C is how a person ends a camera: no error.
             return 0
-    print(f"edgetl-run: {answered} answers, {camera.dropped} older frames dropped", file=sys.stderr)
+    print(
+        f"edgetl-run: {answered} answers, {camera.status().dropped} older frames dropped",
+        file=sys.stderr,
+    )
     return 0
 
 
