@@ -54,7 +54,7 @@ class Output(Protocol):
 class PlainOutput(Output, Protocol):
     """An output that takes every answer, without pictures, and holds nothing open."""
 
-    lossless = False
+    lossless: bool = False
 
     def wants_picture(self) -> bool:
         """Never."""
