@@ -17,6 +17,7 @@ EdgetlError
 ├── CameraError      a camera, stream or video does not deliver
 ├── OutputError      an answer cannot be written to where it should go
 └── ServiceError     the service cannot be started, reloaded or installed
+    └── LockedError  another instance runs
 
 A message says what was expected, what was found and what to do.
 """
@@ -88,3 +89,7 @@ class OutputError(EdgetlError):
 
 class ServiceError(EdgetlError):
     """The service cannot be started, reloaded or installed."""
+
+
+class LockedError(ServiceError):
+    """Another instance holds the lock."""
