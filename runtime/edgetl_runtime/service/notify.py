@@ -25,9 +25,11 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.ping_every_s = _read_interval(environment)
         self._pinged_s = -float("inf")
+        self._is_ready = False
 
     def ready(self) -> None:
         """The first frame was classified, or a reload has ended."""
+        self._is_ready = True
         self._send("READY=1")
 
     def reloading(self) -> None:
@@ -43,10 +45,17 @@ class Notifier:
         self._send("STATUS=" + " ".join(text.split()))
 
     def ping(self) -> None:
-        """Tells the watchdog of progress; to be called on each, and sent when it is time."""
+        """Tells the watchdog of progress; to be called on each, and sent when it is time.
+
+        Before the first frame it also puts off the end of the time to start: a camera that is
+        not there yet is waited for, a loop that hangs is not.
+        """
         now_s = time.monotonic()
-        due = self.ping_every_s is not None and now_s - self._pinged_s >= self.ping_every_s
-        if due and self._send("WATCHDOG=1"):
+        if self.ping_every_s is None or now_s - self._pinged_s < self.ping_every_s:
+            return
+        later_us = int(4 * self.ping_every_s * 1e6)
+        more = "" if self._is_ready else f"\nEXTEND_TIMEOUT_USEC={later_us}"
+        if self._send(f"WATCHDOG=1{more}"):
             self._pinged_s = now_s
 
     def _send(self, message: str) -> bool:

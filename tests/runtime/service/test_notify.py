@@ -15,6 +15,7 @@ LOOP = """
 import sys, time
 from edgetl_runtime.service.notify import Notifier
 notifier = Notifier()
+notifier.ready()
 frozen = False
 while not frozen:
     notifier.ping()
@@ -71,6 +72,20 @@ def test_pings_are_paced_at_half_the_limit(systemd):
     assert 3 <= len(received(receiver)) <= 4
 
 
+def test_waiting_for_the_first_frame_puts_off_the_end_of_the_start(systemd):
+    receiver, environment = systemd
+    notifier = Notifier(environment | {"WATCHDOG_USEC": "20000"})
+    notifier.ping()
+    notifier.ready()
+    time.sleep(0.02)
+    notifier.ping()
+    assert received(receiver) == [
+        "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=40000",
+        "READY=1",
+        "WATCHDOG=1",
+    ]
+
+
 @pytest.mark.parametrize(
     "watchdog", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}]
 )
@@ -102,6 +117,7 @@ def test_a_frozen_loop_pings_no_more(systemd):
         [sys.executable, "-c", LOOP], env=os.environ | environment | limit
     ) as process:
         try:
+            assert receiver.recv(100) == b"READY=1"
             for _ in range(3):
                 assert receiver.recv(100) == b"WATCHDOG=1"
             process.send_signal(signal.SIGSTOP)
