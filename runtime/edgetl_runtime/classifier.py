@@ -1,5 +1,6 @@
 """A bundle and an engine: frame in, prediction out."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from edgetl_runtime.preprocessing import Frame
 
 
 class Classifier:
-    """Classifies frames with one variant of a bundle.
+    """Classifies frames with one variant of a bundle; threads may share it, and take turns.
 
     Attributes:
         bundle: The bundle.
@@ -24,6 +25,7 @@ class Classifier:
         self.bundle = bundle
         self.variant = variant
         self.engine = engine
+        self._running = threading.Lock()
 
     @classmethod
     def open(
@@ -99,9 +101,10 @@ class Classifier:
             ModelOutputError: If it puts out what are no probabilities.
         """
         calibration = self.variant.calibration
-        start = time.monotonic()
-        probabilities = self.engine.run(pixels)
-        done = time.monotonic()
+        with self._running:
+            start = time.monotonic()
+            probabilities = self.engine.run(pixels)
+            done = time.monotonic()
         if wrong := check_probabilities(probabilities):
             raise ModelOutputError(f"{self.variant.name} put out {wrong}; export it again")
         return Prediction(

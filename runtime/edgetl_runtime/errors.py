@@ -16,6 +16,7 @@ EdgetlError
 ├── FrameError       a picture cannot be read or is no frame
 ├── CameraError      a camera, stream or video does not deliver
 ├── OutputError      an answer cannot be written to where it should go
+│   └── UndeliveredError     not now, but perhaps later: an event waits for it
 └── ServiceError     the service cannot be started, reloaded or installed
     └── LockedError  another instance runs
 
@@ -85,6 +86,10 @@ class CameraError(EdgetlError):
 
 class OutputError(EdgetlError):
     """An answer cannot be written to where it should go."""
+
+
+class UndeliveredError(OutputError):
+    """An answer cannot be written now, but perhaps later: an event waits for it."""
 
 
 class ServiceError(EdgetlError):

@@ -1,6 +1,7 @@
 """What the classifier says about one frame."""
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -54,8 +55,19 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The `count` most likely labels with their scores, best first."""
-        order = np.argsort(-self.scores, kind="stable")[: max(0, count)]
-        return [(self.labels[i], float(self.scores[i])) for i in order]
+        return rank(self.labels, self.scores, count)
+
+
+def rank(labels: Sequence[str], scores: Scores, count: int) -> list[tuple[str, float]]:
+    """The `count` labels with the highest scores, best first; the first one wins a tie.
+
+    Args:
+        labels: The classes.
+        scores: float32 (classes,), in the order of the labels.
+        count: How many to list; all if there are fewer.
+    """
+    order = np.argsort(-scores, kind="stable")[: max(0, count)]
+    return [(labels[i], float(scores[i])) for i in order]
 
 
 def check_probabilities(scores: Scores) -> str:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_one_odd_frame_does_not_change_the_label(method):
 def test_a_change_that_stays_changes_the_label_once(method):
     settings = SmoothingSettings(method=method, hold=3, frames=5)
     labels = [one.label for one in run(settings, [0.9] * 10 + [0.1] * 15)]
-    changes = [(a, b) for a, b in zip(labels, labels[1:], strict=False) if a != b]
+    changes = [(a, b) for a, b in itertools.pairwise(labels) if a != b]
     assert changes == [(None, "gear"), ("gear", "nut")]
 
 
