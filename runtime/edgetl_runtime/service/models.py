@@ -138,18 +138,19 @@ class ModelStore:
             reason = None
             if self._record.starts >= MOST_STARTS and self._record.previous:
                 reason = f"it ended the service {self._record.starts} times"
-                self.revert(reason)
+                self.revert(self._record.current, reason)
             self._write(msgspec.structs.replace(self._record, starts=self._record.starts + 1))
             return reason
 
-    def commit(self) -> None:
-        """Trusts the current model: it has given enough good answers.
+    def commit(self, sha256: str) -> None:
+        """Trusts a model that has given enough good answers, if it is the current one.
 
         Raises:
             StorageError: If it cannot be noted.
         """
         with self._lock:
-            self._write(msgspec.structs.replace(self._record, committed=True, starts=0))
+            if sha256 == self._record.current:
+                self._write(msgspec.structs.replace(self._record, committed=True, starts=0))
 
     def end(self) -> None:
         """Notes that the service ended well: this start counts for nothing.
@@ -162,20 +163,20 @@ class ModelStore:
             if starts != self._record.starts:
                 self._write(msgspec.structs.replace(self._record, starts=starts))
 
-    def revert(self, reason: str) -> bool:
+    def revert(self, sha256: str | None, reason: str) -> bool:
         """Goes back to the model before and refuses this one from now on.
 
         Returns:
-            False, with nothing changed, if there is none before.
+            False, with nothing changed, if there is none before, or this one is not the current.
 
         Raises:
             StorageError: If it cannot be noted.
         """
         with self._lock:
             record = self._record
-            if record.current is None or record.previous is None:
+            if sha256 is None or sha256 != record.current or record.previous is None:
                 return False
-            blamed = record.condemn(record.current, reason)
+            blamed = record.condemn(sha256, reason)
             self._write(
                 msgspec.structs.replace(
                     blamed, current=record.previous, previous=None, committed=True, starts=0

@@ -27,6 +27,11 @@ class Notifier:
         self._pinged_s = -float("inf")
         self._is_ready = False
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether systemd started this process and listens."""
+        return bool(self._address)
+
     def ready(self) -> None:
         """The first frame was classified, or a reload has ended."""
         self._is_ready = True

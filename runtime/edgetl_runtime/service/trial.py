@@ -5,6 +5,7 @@ frames: `python -m edgetl_runtime.service.trial` with a `TrialOrder` on standard
 `Trial` on standard output.
 """
 
+import ctypes
 import resource
 import signal
 import subprocess
@@ -22,6 +23,7 @@ TRIAL_TIMEOUT_S: Final = 120.0
 _MODULE: Final = "edgetl_runtime.service.trial"
 # Whoever ends the whole service, as systemd does, ends the child with it.
 _ENDED: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+_PR_SET_PDEATHSIG: Final = 1
 _POLL_S: Final = 0.05
 _ERROR_TAIL: Final = 300
 _ADJUST_OOM: Final = Path("/proc/self/oom_score_adj")
@@ -130,8 +132,10 @@ def main() -> int:
 
 
 def _make_expendable() -> None:
-    """No core dump on a small disk, and when memory runs out, this process goes first."""
+    """No core dump on a small disk; dies with the service, and before it when memory runs out."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         _ADJUST_OOM.write_text("1000")
     except OSError:

@@ -57,14 +57,14 @@ def test_an_unknown_store_holds_no_model(store):
 def test_a_new_model_is_provisional_until_it_has_proved_itself(store, make_bundle, reopened):
     store.install(make_bundle("one"))
     assert not reopened().record.committed
-    store.commit()
+    store.commit(store.record.current)
     assert reopened().record.committed
 
 
 def test_the_committed_model_is_what_an_update_can_go_back_to(store, make_bundle, reopened):
     one, two, three = (make_bundle(name) for name in ("one", "two", "three"))
     store.install(one)
-    store.commit()
+    store.commit(store.record.current)
     store.install(two)
     store.install(three)
     assert reopened().record.current == sha256(three)
@@ -78,7 +78,7 @@ def test_the_committed_model_is_what_an_update_can_go_back_to(store, make_bundle
 def test_three_starts_without_proof_bring_the_old_model_back(store, make_bundle, reopened):
     one, two = make_bundle("one"), make_bundle("two")
     store.install(one)
-    store.commit()
+    store.commit(store.record.current)
     store.install(two)
     for _ in range(3):
         assert reopened().begin() is None
@@ -91,7 +91,7 @@ def test_three_starts_without_proof_bring_the_old_model_back(store, make_bundle,
 
 def test_starts_that_ended_well_count_for_nothing(store, make_bundle, reopened):
     store.install(make_bundle("one"))
-    store.commit()
+    store.commit(store.record.current)
     store.install(make_bundle("two"))
     for _ in range(10):
         again = reopened()
@@ -103,23 +103,23 @@ def test_a_model_without_a_past_stays_however_often_it_fails(store, make_bundle,
     store.install(make_bundle("one"))
     for _ in range(10):
         assert reopened().begin() is None
-    assert reopened().revert("bad outputs") is False
+    assert reopened().revert(store.record.current, "bad outputs") is False
     assert reopened().open()
 
 
 def test_there_is_one_step_back_and_then_a_person_decides(store, make_bundle):
     for name in ("one", "two", "three"):
         store.install(make_bundle(name))
-        store.commit()
-    assert store.revert("bad outputs")
-    assert not store.revert("bad outputs")
+        store.commit(store.record.current)
+    assert store.revert(store.record.current, "bad outputs")
+    assert not store.revert(store.record.current, "bad outputs")
 
 
 def test_a_bad_bundle_is_refused_until_it_changes(store, make_bundle):
     store.install(make_bundle("one"))
-    store.commit()
+    store.commit(store.record.current)
     store.install(make_bundle("two"))
-    store.revert("its outputs are no probabilities")
+    store.revert(store.record.current, "its outputs are no probabilities")
     with pytest.raises(BundleError, match="found bad on this machine: its outputs"):
         store.install(make_bundle("copy_of_two").parent / "two.bundle")
     assert store.install(make_bundle("two_again"))
@@ -128,7 +128,7 @@ def test_a_bad_bundle_is_refused_until_it_changes(store, make_bundle):
 @pytest.mark.parametrize("damage", [b"", b"\0" * 300, b'{"current": "', b"[" * 100_000])
 def test_a_torn_record_leaves_the_other_copy(store, make_bundle, damage, reopened):
     store.install(make_bundle("one"))
-    store.commit()
+    store.commit(store.record.current)
     (store.folder / "models.json").write_bytes(damage)
     assert reopened().record == store.record
     (store.folder / "models.copy.json").write_bytes(damage)
@@ -137,7 +137,7 @@ def test_a_torn_record_leaves_the_other_copy(store, make_bundle, damage, reopene
 
 def test_without_any_record_both_models_are_found_again(store, make_bundle, reopened):
     store.install(make_bundle("one"))
-    store.commit()
+    store.commit(store.record.current)
     store.install(make_bundle("two"))
     for file in store.folder.glob("*.json"):
         file.unlink()
@@ -151,7 +151,7 @@ def test_without_any_record_both_models_are_found_again(store, make_bundle, reop
 
 def test_a_model_damaged_on_the_disk_is_replaced_by_the_one_before(store, make_bundle, reopened):
     store.install(make_bundle("one"))
-    store.commit()
+    store.commit(store.record.current)
     two = store.install(make_bundle("two"))
     (two.path / two.variant().file).write_bytes(b"rot")
     again = reopened()
@@ -302,7 +302,7 @@ def test_a_kill_at_any_file_operation_leaves_the_old_model_or_the_new_one(
 ):
     one, two = make_bundle("one"), make_bundle("two")
     store.install(one)
-    store.commit()
+    store.commit(store.record.current)
     kept = shutil.copytree(store.folder, tmp_path / "kept")
     done = run_python(KILL, store.folder, two, sha256(one), sha256(two), kept)
     assert done.returncode == 0, done.stderr
@@ -350,13 +350,13 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.began)
     @rule()
     def prove(self):
-        self.store.commit()
+        self.store.commit(self.store.record.current)
 
     @precondition(lambda self: self.had_model)
     @rule()
     def fail(self):
         before = self.store.record
-        assert self.store.revert("failed") == bool(before.previous)
+        assert self.store.revert(self.store.record.current, "failed") == bool(before.previous)
 
     @precondition(lambda self: self.began)
     @rule()
