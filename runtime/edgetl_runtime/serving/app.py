@@ -1,6 +1,5 @@
 """The page's addresses."""
 
-from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 
@@ -86,7 +85,7 @@ class _Addresses:
     async def health(self, request: Request) -> Response:
         """200 while answers can be trusted, 503 while not."""
         status = self._status()
-        told = {"state": status.state}
+        told: dict[str, str] = {"state": status.state}
         if self._access.knows(request):
             told["reason"] = status.reason
         return JSONResponse(told, 200 if status.state in _HEALTHY else 503)
@@ -142,8 +141,9 @@ class _Addresses:
 
 
 async def _read_body(request: Request, max_bytes: int) -> bytes:
+    # What is left of the body is read and dropped, so that the sender gets to see the answer.
     too_large = HTTPException(
-        413, f"a picture over {max_bytes // _MEGABYTE} MB; make it smaller first", _CLOSE
+        413, f"a picture over {max_bytes // _MEGABYTE} MB; make it smaller first"
     )
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > max_bytes:
@@ -156,16 +156,13 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
                 if len(data) > max_bytes:
                     raise too_large
     except TimeoutError as error:
-        raise HTTPException(408, f"the picture took longer than {BODY_S:.0f} s", _CLOSE) from error
+        text = f"the picture took longer than {BODY_S:.0f} s"
+        raise HTTPException(408, text, {"connection": "close"}) from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "the picture ended early", _CLOSE) from error
+        raise HTTPException(400, "the picture ended early") from error
     if not data:
         raise HTTPException(400, "an empty body; send the bytes of a picture")
     return bytes(data)
-
-
-# The rest of a body that nobody wants would have to be read before the next request.
-_CLOSE = {"connection": "close"}
 
 
 async def _explain(request: Request, error: Exception) -> Response:

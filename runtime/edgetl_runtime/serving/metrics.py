@@ -76,7 +76,7 @@ def _gauges(status: Status) -> Iterator[Metric]:
         ("last_answer_age_seconds", "Since the last answer.", status.last_answer_age_s),
         (
             "low_information",
-            "1 if the last frame was nearly of one colour.",
+            "1 if the last frame was of one colour.",
             status.low_information,
         ),
         ("temperature_celsius", "Of the processor.", status.board.temperature_c),

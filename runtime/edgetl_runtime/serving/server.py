@@ -1,6 +1,7 @@
 """The page's server, beside the pipeline and never in its way."""
 
 import asyncio
+import errno
 import logging
 import socket
 import threading
@@ -64,7 +65,7 @@ class PageServer:
             ServiceError: If the extra is missing, the port is in use or the address is not ours.
         """
         try:
-            import uvicorn  # noqa: F401
+            import uvicorn
 
             from edgetl_runtime.serving import access, app, connections
         except ImportError as error:
@@ -147,8 +148,6 @@ def _listen(settings: ServeSettings) -> socket.socket:
 
 
 def _explain(error: OSError) -> str:
-    import errno
-
     known = {
         errno.EADDRINUSE: "the port is in use; end the other program or give another --port "
         "(0 takes a free one)",

@@ -63,7 +63,8 @@ class PictureStream(Stream):
 
 
 class AnswerStream(Stream):
-    """Server-sent events: `history` once, `state` each second, `answer` and `event` as they come.
+    """Server-sent events: `history` once, `state` each second (without
+    labels and events), `answer` and `event` as they come.
 
     The states are also the heartbeat by which a page notices that the board is gone.
     """
@@ -102,15 +103,15 @@ async def _picture_parts(feed: PageFeed) -> AsyncIterator[bytes]:
 async def _answer_parts(feed: PageFeed, status: Callable[[], Status]) -> AsyncIterator[bytes]:
     yield b"retry: %d\n\n" % _RECONNECT_MS
     now_s = time.monotonic()
-    ages = [
-        msgspec.structs.replace(one, answered_s=one.answered_s - now_s) for one in feed.history()
-    ]
+    replace = msgspec.structs.replace
+    ages = [replace(one, answered_s=one.answered_s - now_s) for one in feed.history()]
     yield _event("history", msgspec.json.encode(ages))
     state_due_s, told_answer, told_event = 0.0, 0, 0
     while not feed.bell.closed:
         if time.monotonic() >= state_due_s:
             state_due_s = time.monotonic() + _STATE_PERIOD_S
-            yield _event("state", msgspec.json.encode(status()))
+            brief = replace(status(), labels=(), recent_events=())
+            yield _event("state", msgspec.json.encode(brief))
         for event in feed.events_after(told_event):
             told_event = event.number
             yield _event("event", msgspec.json.encode(event))
