@@ -65,7 +65,8 @@ class PictureStream(Stream):
 class AnswerStream(Stream):
     """Server-sent events: `history` once, `state` each second, `answer` and `event` as they come.
 
-    A state comes without labels and events. The states are also the heartbeat by which a page notices that the board is gone.
+    A state comes without labels and events. The states are also the heartbeat by which a page
+    notices that the board is gone.
     """
 
     def __init__(self, feed: PageFeed, status: Callable[[], Status], seats: Seats) -> None:
