@@ -159,7 +159,9 @@ class PageFeed:
             self._answer_due_s = _next_due(self._answer_due_s, 1.0 / ANSWERS_PER_S)
             self._answers += 1
             self._answer, self._message = view, message
-            self._samples.append(sample)
+            # An answer that comes again, without its label, is no new point of the chart.
+            if not self._samples or self._samples[-1] != sample:
+                self._samples.append(sample)
             if answer.event is not None:
                 self._events.append(answer.event)
 

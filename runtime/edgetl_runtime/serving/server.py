@@ -27,9 +27,9 @@ _NO_EXTRA = "the page needs `pip install 'edgetl-runtime[serve]'`"
 class PageServer:
     """Serves the page on a thread of its own.
 
-        server = PageServer(settings.serve, pipeline)
-        outputs.append(server.output)
-        print(server.start())
+        server = PageServer(settings.serve)
+        pipeline = Pipeline(classifier, feed, [*outputs, server.output], settings)
+        print(server.start(pipeline))
         ...
         server.close()
 
@@ -37,15 +37,9 @@ class PageServer:
         output: Gets the answers; to be handed to the pipeline.
     """
 
-    def __init__(self, settings: ServeSettings, classifying: Classifying) -> None:
-        """Opens nothing yet.
-
-        Args:
-            settings: Where to listen, and limits.
-            classifying: The pipeline; asked from other threads once `start` was called.
-        """
+    def __init__(self, settings: ServeSettings) -> None:
+        """Opens nothing yet; `settings` say where to listen, and limits."""
         self._settings = settings
-        self._classifying = classifying
         self._feed = PageFeed(settings.page_fps)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -55,8 +49,11 @@ class PageServer:
         """The page as an output."""
         return self._feed
 
-    def start(self) -> str:
+    def start(self, classifying: Classifying) -> str:
         """Listens, and answers from now on.
+
+        Args:
+            classifying: The pipeline; asked from other threads.
 
         Returns:
             The address to open, with the token if one is needed.
@@ -77,7 +74,7 @@ class PageServer:
             token = self._settings.token or access.make_token()
         rules = access.Access(token, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
-        built = app.build_app(self._classifying, self._feed, rules, max_picture_mb=limit)
+        built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 built,

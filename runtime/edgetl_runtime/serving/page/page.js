@@ -170,8 +170,10 @@ function showHistory(samples) {
 }
 
 function showAnswer(answer) {
+  // The last answer comes once more, without its label, when the camera goes away.
+  const isNew = answer.index !== shown.answer?.index;
   shown.answer = answer;
-  chart.add([performance.now() / 1000, answer.preprocess_ms, answer.invoke_ms, answer.age_ms]);
+  if (isNew) chart.add([performance.now() / 1000, answer.preprocess_ms, answer.invoke_ms, answer.age_ms]);
   if (!isLive()) return;
   showLabel(answer);
   showBars($("top"), answer.top);
