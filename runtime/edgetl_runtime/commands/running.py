@@ -65,8 +65,10 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         finally:
             if page:
                 page.close()
+        if gone:
+            return EXIT_ERROR
         warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
-        return EXIT_ERROR if gone or not answered else 0
+        return 0
 
 
 def open_feed(settings: "Settings", bundle: "Bundle", *, required: bool) -> "Camera":
