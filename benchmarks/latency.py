@@ -9,9 +9,7 @@ own environment (`make bench` installs it), in turn with a round of ours.
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path

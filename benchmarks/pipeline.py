@@ -7,8 +7,8 @@ Without --bundle, mobilenet_v2_1.0 is trained and exported first, from EDGETL_TE
 - throughput: answers a second to a 640x480 MJPEG video that is read as fast as it is taken,
   against back-to-back invokes of the same file with as many threads, in turn.
 - age: how old frames are when their answer is ready, from a source of 30 frames a second.
-- soak: frames of a test pattern through camera process, pipeline and a JSON lines file until the time is over or
-  a million frames are answered; resident memory, open files and threads are read as it goes.
+- soak: frames of a test pattern through camera process, pipeline and a JSON lines file until the
+  time is over or a million frames are answered; memory, open files and threads are read as it goes.
 """
 
 import argparse

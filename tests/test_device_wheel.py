@@ -18,7 +18,7 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a venv with the runtime's wheel, all its extras and the tools of its tests."""
+    """The interpreter of a venv with the runtime's wheel, its extras and what its tests need."""
     folder = tmp_path_factory.mktemp("device")
     build = (sys.executable, "-m", "build", "--wheel", ROOT / "runtime", "--outdir", folder)
     done = run(*build, cwd=folder)
