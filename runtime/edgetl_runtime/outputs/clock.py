@@ -3,7 +3,7 @@
 import ctypes
 import os
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def format_time(time_s: float) -> str:
     Args:
         time_s: Seconds since 1970.
     """
-    text = datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="milliseconds")
+    text = datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 

@@ -13,9 +13,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from edgetl_runtime import __version__
-from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.outputs.output import OutputStatus
+from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.status import State, Status
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import math
 import socket
 import sys
 import threading
@@ -87,7 +88,7 @@ class PageServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=int(connections.HEAD_S),
+                timeout_keep_alive=math.ceil(connections.HEAD_S),
                 timeout_graceful_shutdown=1,
             )
         )

@@ -148,9 +148,7 @@ def board() -> FakeBoard:
 
 
 @pytest.fixture
-def serve(
-    board: FakeBoard, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Page]]:
+def serve(board: FakeBoard, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Page]]:
     """Starts pages; none of them may have failed, or left a thread, when the test is over."""
     pages: list[Page] = []
 

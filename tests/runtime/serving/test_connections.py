@@ -71,7 +71,7 @@ def test_a_stream_may_last_longer_than_a_head(page):
 def test_a_body_that_nobody_asked_for_is_cut_off(page):
     head = b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
     start_s = time.monotonic()
-    with page.connect(head) as connection, pytest.raises(OSError, match="reset|pipe"):
+    with page.connect(head) as connection, pytest.raises(OSError, match=r"reset|pipe"):
         while time.monotonic() - start_s < 20:
             connection.sendall(bytes(10_000))
             time.sleep(0.01)
