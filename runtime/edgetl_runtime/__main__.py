@@ -14,12 +14,13 @@ from edgetl_runtime.commands import (
     bench,
     camera,
     classify,
+    serve,
     verify,
 )
-from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED
-from edgetl_runtime.errors import EdgetlError
+from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
+from edgetl_runtime.errors import EdgetlError, LockedError
 
-_COMMANDS = (verify, classify, camera, bench)
+_COMMANDS = (verify, classify, camera, serve, bench)
 _MAX_PIXELS = "200000000"
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     except EdgetlError as error:
         print(f"edgetl-run: {error}", file=sys.stderr)
-        return EXIT_ERROR
+        return EXIT_LOCKED if isinstance(error, LockedError) else EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OSError as error:

@@ -18,6 +18,7 @@ EdgetlError
 ├── OutputError      an answer cannot be written to where it should go
 │   └── UndeliveredError     not now, but perhaps later: an event waits for it
 └── ServiceError     the service cannot be started, reloaded or installed
+    └── LockedError  another instance runs
 
 A message says what was expected, what was found and what to do.
 """
@@ -93,3 +94,7 @@ class UndeliveredError(OutputError):
 
 class ServiceError(EdgetlError):
     """The service cannot be started, reloaded or installed."""
+
+
+class LockedError(ServiceError):
+    """Another instance holds the lock."""

@@ -143,7 +143,8 @@ class OutputSettings(_Section, frozen=True):
     """`[output]`: where answers go; any number at once.
 
     Attributes:
-        terminal: `line` for each answer, `event` for changes only, `json`, or `none`.
+        terminal: `line` for each answer, `event` for changes only, `json`, or `none`; by default
+            `line` for `camera` and `event` for `serve`.
         top: Labels to list.
         jsonl: File that gets a line of JSON for each answer.
         csv: File that gets a row for each answer.
@@ -160,7 +161,7 @@ class OutputSettings(_Section, frozen=True):
         only_events: jsonl and csv get events only.
     """
 
-    terminal: Literal["line", "event", "json", "none"] = "line"
+    terminal: Literal["line", "event", "json", "none"] | None = None
     top: Count = 3
     jsonl: Location | None = None
     csv: Location | None = None

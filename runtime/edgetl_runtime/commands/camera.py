@@ -19,7 +19,6 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def classify_camera(options: argparse.Namespace) -> int:
     """Runs the command."""
-    from edgetl_runtime.service.running import run
+    from edgetl_runtime.commands.running import run_camera
 
-    settings = read_settings(options)
-    return run(settings)
+    return run_camera(read_settings(options, terminal="line"))

@@ -22,12 +22,18 @@ def add_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> No
     add_arguments(parser, sections)
 
 
-def read_settings(options: argparse.Namespace) -> "Settings":
+def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     """The settings that file and flags give together.
+
+    Args:
+        options: What `add_settings` added.
+        terminal: What the terminal shows unless file or flags say so.
 
     Raises:
         OptionsError: If the file cannot be read, anything in it is wrong, or no bundle is named.
     """
+    import msgspec
+
     from edgetl_runtime.errors import OptionsError
     from edgetl_runtime.settings_file import load_settings
     from edgetl_runtime.settings_flags import collect_overrides
@@ -36,6 +42,9 @@ def read_settings(options: argparse.Namespace) -> "Settings":
     if getattr(options, "json", False):
         overrides.setdefault("output", {})["terminal"] = "json"
     settings = load_settings(options.config, overrides)
+    if settings.output.terminal is None:
+        output = msgspec.structs.replace(settings.output, terminal=terminal)
+        settings = msgspec.structs.replace(settings, output=output)
     if not settings.model.bundle:
         raise OptionsError(
             "no bundle is named; give the folder or .zip that `edgetl export` wrote, or a "

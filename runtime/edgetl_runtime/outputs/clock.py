@@ -3,7 +3,6 @@
 import ctypes
 import os
 import time
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -32,14 +31,16 @@ def format_time(time_s: float) -> str:
     Args:
         time_s: Seconds since 1970.
     """
-    text = datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    seconds, milliseconds = divmod(round(time_s * 1000), 1000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{text}.{milliseconds:03d}Z"
 
 
 class ClockCheck:
     """Knows whether the wall clock was set from a network or a receiver; asks every 10 s."""
 
     def __init__(self) -> None:
+        """Asks nothing yet."""
         self._synced: bool | None = None
         self._asked_s = float("-inf")
 

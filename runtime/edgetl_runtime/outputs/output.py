@@ -51,10 +51,11 @@ class Output(Protocol):
         ...
 
 
-class PlainOutput(Output, Protocol):
-    """An output that takes every answer, without pictures, and holds nothing open."""
+class PlainOutput:
+    """Base of an `Output` that takes every answer, without pictures, and holds nothing open."""
 
-    lossless = False
+    name: str
+    lossless: bool = False
 
     def wants_picture(self) -> bool:
         """Never."""
@@ -68,8 +69,8 @@ class PlainOutput(Output, Protocol):
         """Nothing is open."""
 
 
-class EventOutput(PlainOutput, Protocol):
-    """An output that takes events only."""
+class EventOutput(PlainOutput):
+    """Base of an `Output` that takes events only."""
 
     def accepts(self, answer: Answer) -> bool:
         """Answers that changed the stable label."""

@@ -103,7 +103,7 @@ class Recorder:
             age_ms=round(prediction.age_ms, _MS_DIGITS),
             stale=answer.stale,
             low_information=answer.low_information,
-            event=answer.event and _describe_event(answer.event),
+            event=_describe_event(answer.event) if answer.event else None,
         )
 
 

@@ -1,29 +1,25 @@
 """Frames in, stable labels out: capture, preprocessing and inference overlap.
 
 Three things run at once: the feed's own process captures, a thread prepares the next frame, and
-the thread that called `run` runs the model. One prepared frame waits at most, and the next one is
-taken only when that has gone, so that what is taken is the newest.
+the thread that called `run` runs the model.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from enum import Enum, auto
-from queue import Empty, SimpleQueue
 
-import cv2
 import msgspec
-import numpy as np
 
 from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.board import Health, read_health
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.errors import EdgetlError, EngineError, FrameError, ModelOutputError
+from edgetl_runtime.errors import EngineError, ModelOutputError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.pace import Pace
+from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
 from edgetl_runtime.pipeline.smoothing import Smoother
 from edgetl_runtime.pipeline.status import Status, judge
 from edgetl_runtime.pipeline.view import View
@@ -31,30 +27,7 @@ from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.settings import Settings
 
-_TICK_S = 0.5
 _BOARD_EVERY_S = 5.0
-_LOW_INFORMATION_LEVELS = 3.0
-
-
-class _Prepared(msgspec.Struct, frozen=True, eq=False):
-    """A frame that is ready for the model which it was prepared for."""
-
-    classifier: Classifier
-    pixels: Frame
-    source: str
-    index: int
-    size_px: tuple[int, int]
-    captured_s: float
-    preprocess_ms: float
-    low_information: bool
-    picture: Frame | None
-
-
-class _Mark(Enum):
-    """What stands in for a frame: none came in time, or none will come."""
-
-    NOTHING = auto()
-    END = auto()
 
 
 class Pipeline:
@@ -96,16 +69,20 @@ class Pipeline:
         self._settings = settings or Settings()
         self._classifier = classifier
         self._feed = feed
+        self._preparation = Preparation(
+            feed,
+            View.of(self._settings.view),
+            Pace(self._settings.pace),
+            choose_classifier=lambda: self._classifier,
+            wants_picture=self._wants_picture,
+            on_bad_frame=lambda: self._meter.add_frame_failure(),
+        )
         self._workers = [OutputWorker(output, live=feed.live) for output in outputs]
-        self._view = View.of(self._settings.view)
-        self._pace = Pace(self._settings.pace)
         self._smoother = Smoother(self._settings.smoothing)
         self._on_progress = on_progress
         self._on_model_failure = on_model_failure
         self._meter = Meter()
         self._stopping = threading.Event()
-        self._room = threading.Semaphore(1)
-        self._prepared: SimpleQueue[_Prepared | EdgetlError | _Mark] = SimpleQueue()
         self._stable: str | None = None
         self._events = 0
         self._last: Answer | None = None
@@ -137,14 +114,12 @@ class Pipeline:
             CameraError: As `run`.
             ModelOutputError: As `run`.
         """
-        preparing = threading.Thread(target=self._prepare_all, name="prepare", daemon=True)
-        preparing.start()
+        self._preparation.start()
         try:
             yield from self._answer_all()
         finally:
-            self._stopping.set()
-            self._room.release()
-            preparing.join(timeout=2.0)
+            self._preparation.stop()
+            self._preparation.join(timeout_s=2.0)
             self._feed.close()
             for worker in self._workers:
                 worker.close()
@@ -154,7 +129,7 @@ class Pipeline:
         self._stopping.set()
         for worker in self._workers:
             worker.stop_waiting()
-        self._prepared.put(_Mark.END)
+        self._preparation.stop()
 
     def swap(self, classifier: Classifier) -> None:
         """Takes another model into use between two frames; may be called from any thread."""
@@ -210,64 +185,24 @@ class Pipeline:
             recent_events=reading.recent_events,
         )
 
+    def _wants_picture(self) -> bool:
+        # Each is asked, since asking may count.
+        return any([worker.wants_picture() for worker in self._workers])
+
     def _read_board(self) -> Health:
         now_s = time.monotonic()
         if self._board is None or now_s - self._board[0] > _BOARD_EVERY_S:
             self._board = (now_s, read_health())
         return self._board[1]
 
-    def _prepare_all(self) -> None:
-        """Takes and prepares frames until the source ends."""
-        while not self._stopping.is_set():
-            self._room.acquire()
-            try:
-                prepared = self._prepare_next()
-                ended = prepared is None and self._feed.status().state == "ended"
-            except EdgetlError as error:
-                self._prepared.put(error)
-                return
-            self._prepared.put(_Mark.END if ended else prepared or _Mark.NOTHING)
-            if ended:
-                return
-
-    def _prepare_next(self) -> _Prepared | None:
-        self._stopping.wait(self._pace.wait_s(_TICK_S))
-        frame = self._feed.take(_TICK_S)
-        if frame is None or not self._pace.accepts(frame):
-            return None
-        classifier = self._classifier
-        start_s = time.monotonic()
-        try:
-            view = self._view.apply(frame.image)
-            pixels = classifier.prepare(view)
-        except (FrameError, MemoryError, cv2.error):
-            # One frame is lost, and counted; the next one may be well.
-            self._meter.add_frame_failure()
-            return None
-        preprocess_ms = (time.monotonic() - start_s) * 1e3
-        wanted = any([worker.wants_picture() for worker in self._workers])
-        return _Prepared(
-            classifier=classifier,
-            pixels=pixels,
-            source=frame.source,
-            index=frame.index,
-            size_px=(frame.image.shape[1], frame.image.shape[0]),
-            captured_s=frame.captured_s,
-            preprocess_ms=preprocess_ms,
-            low_information=_is_of_one_colour(pixels),
-            picture=view.copy() if wanted else None,
-        )
-
     def _answer_all(self) -> Iterator[Answer]:
         answered = 0
         limit = self._settings.pace.max_frames
         while not self._stopping.is_set() and (limit is None or answered < limit):
-            prepared = self._next()
-            if isinstance(prepared, EdgetlError):
-                raise prepared
-            if prepared is _Mark.END:
+            prepared = self._preparation.next()
+            if prepared is Mark.END:
                 break
-            answer = self._answer(prepared) if isinstance(prepared, _Prepared) else None
+            answer = self._answer(prepared) if isinstance(prepared, Prepared) else None
             taken_back = self._watch_feed()
             self._on_progress()
             if answer:
@@ -276,15 +211,7 @@ class Pipeline:
             if taken_back:
                 yield taken_back
 
-    def _next(self) -> _Prepared | EdgetlError | _Mark:
-        try:
-            prepared = self._prepared.get(timeout=_TICK_S)
-        except Empty:
-            return _Mark.NOTHING
-        self._room.release()
-        return prepared
-
-    def _answer(self, prepared: _Prepared) -> Answer | None:
+    def _answer(self, prepared: Prepared) -> Answer | None:
         try:
             prediction = prepared.classifier.infer(
                 prepared.pixels, prepared.captured_s, prepared.preprocess_ms
@@ -311,7 +238,7 @@ class Pipeline:
             raise error
         self._on_model_failure()
 
-    def _conclude(self, prepared: _Prepared, prediction: Prediction) -> Answer:
+    def _conclude(self, prepared: Prepared, prediction: Prediction) -> Answer:
         smoothed = self._smoother.update(prediction)
         if not self._delivering:
             self._delivering = self._is_delivering()
@@ -344,7 +271,7 @@ class Pipeline:
     def _watch_feed(self) -> Answer | None:
         """Twice a second: without frames, what was seen before is not what is seen now."""
         now_s = time.monotonic()
-        if not self._feed.live or now_s - self._looked_s < _TICK_S:
+        if not self._feed.live or now_s - self._looked_s < TICK_S:
             return None
         self._looked_s = now_s
         self._delivering = self._is_delivering()
@@ -369,10 +296,3 @@ class Pipeline:
     def _publish(self, answer: Answer) -> None:
         for worker in self._workers:
             worker.publish(answer)
-
-
-def _is_of_one_colour(pixels: Frame) -> bool:
-    """Whether a model's input is black, covered or saturated: hardly any level differs."""
-    sample = np.ascontiguousarray(pixels[::4, ::4])
-    _, deviation = cv2.meanStdDev(sample)
-    return bool(deviation.max() < _LOW_INFORMATION_LEVELS)

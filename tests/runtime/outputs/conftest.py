@@ -1,5 +1,6 @@
 """Answers as the pipeline makes them, workers that are closed, a small disk, and real servers."""
 
+import contextlib
 import shutil
 import subprocess
 import threading
@@ -160,10 +161,8 @@ class Receiver:
                 pass
 
             def handle(self) -> None:
-                try:
+                with contextlib.suppress(OSError):  # the client has gone
                     super().handle()
-                except OSError:
-                    pass  # the client has gone
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]

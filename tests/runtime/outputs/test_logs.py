@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_whole_lines_and_is_used_again_later(small_disk, make
         while True:
             file.write(bytes(1024))
     written = 1
-    with pytest.raises(UndeliveredError, match="No space left"):  # noqa: PT012
+    with pytest.raises(UndeliveredError, match="No space left"):
         while True:
             output.write(make_answer(written))
             written += 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.errors import CameraError, ModelOutputError
+from edgetl_runtime.errors import CameraError, ModelOutputError, ServiceError
 from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.settings import PaceSettings, Settings, SmoothingSettings, ViewSettings
 
@@ -279,3 +279,13 @@ def test_a_stopped_pipeline_ends_though_no_frame_comes(scripted, classes, feed, 
     pipeline.stop()
     assert finish() == 0
     assert feed.closed == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_feed_with_a_mistake_in_it_ends_the_run_instead_of_waiting_for_ever(
+    scripted, classes, feed, start
+):
+    feed.fail(ZeroDivisionError("a mistake"))
+    finish = start(Pipeline(scripted(one_hot(0, classes)), feed))
+    with pytest.raises(ServiceError, match="has died"):
+        finish()
