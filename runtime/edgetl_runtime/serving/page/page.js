@@ -275,6 +275,7 @@ function tell(text, kind) {
   $("verdict").className = kind;
 }
 
+if (matchMedia("(hover: none)").matches) setText($("verdict"), "A JPEG or PNG from this device");
 $("file").addEventListener("change", (event) => {
   classify(event.target.files[0]);
   event.target.value = "";
