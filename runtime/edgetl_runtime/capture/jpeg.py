@@ -11,11 +11,12 @@ import re
 import cv2
 import numpy as np
 
-from edgetl_runtime.capture.slot import MAX_PIXELS
 from edgetl_runtime.capture.source import BadFrame, Canvas
 from edgetl_runtime.preprocessing import Frame
 
 MAX_BYTES = 32 * 1024 * 1024
+# More than any camera module has; a header that claims more would cost a small board its memory.
+MAX_JPEG_PIXELS = 64_000_000
 _SOI = b"\xff\xd8"
 _START = b"\xff\xd8\xff"
 _EOI = b"\xff\xd9"
@@ -54,7 +55,7 @@ def check_jpeg(data: bytes | memoryview) -> tuple[int, int]:
     width, height, coded_at = _read_header(data)
     if data.rfind(_EOI, coded_at) < 0:
         raise BadFrame("truncated")
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_JPEG_PIXELS:
         raise BadFrame("too_large")
     return width, height
 
