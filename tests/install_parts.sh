@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Installs from Debian what tests talk to for real: a browser, an MQTT broker, ffmpeg, an
-# RTSP server. Where that
-# cannot be, those tests skip and say so.
+# Installs from Debian what tests talk to for real: a browser, an MQTT broker, ffmpeg, an RTSP
+# server. Where that cannot be, those tests skip and say so.
 set -euo pipefail
 missing=()
 need() {  # COMMAND PACKAGE...

@@ -23,7 +23,7 @@ from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.settings import SourceSettings
 
-HANG_S = 60.0
+HANG_S = 20.0
 DEVICE = "/dev/video77"
 SHIM = Path(__file__).with_name("fake_v4l2.c")
 IMPATIENT = SourceSettings(open_timeout_s=8, read_timeout_s=1.0, frozen_after_s=0.5)
@@ -36,8 +36,8 @@ Gst.init(None)
 server = GstRtspServer.RTSPServer(address="127.0.0.1", service=sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory(shared=True)
 factory.set_launch(
-    "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 "
-    "! jpegenc ! rtpjpegpay name=pay0 )"
+    "( videotestsrc is-live=true pattern=ball "
+    "! video/x-raw,format=I420,width=320,height=240,framerate=30/1 ! jpegenc ! rtpjpegpay name=pay0 )"
 )
 server.get_mount_points().add_factory("/camera", factory)
 server.attach(None)
@@ -240,7 +240,8 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs 
 
 def serve_mjpeg(start, port):
     source = ("-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=30")
-    target = ("-f", "mpjpeg", "-listen", "1", f"http://127.0.0.1:{port}/camera")
+    kind = ("-content_type", "multipart/x-mixed-replace;boundary=ffmpeg")
+    target = ("-f", "mpjpeg", *kind, "-listen", "1", f"http://127.0.0.1:{port}/camera")
     return start("ffmpeg", "-loglevel", "quiet", *source, "-q:v", "3", *target)
 
 
