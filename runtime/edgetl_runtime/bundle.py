@@ -201,10 +201,12 @@ class Bundle(msgspec.Struct, frozen=True):
     Attributes:
         path: The folder or the zip.
         manifest: The content of `bundle.json`.
+        sha256: Of `bundle.json`, which lists the hash of everything else: the bundle's identity.
     """
 
     path: Path
     manifest: BundleManifest
+    sha256: str
 
     @classmethod
     def open(cls, path: str | Path) -> "Bundle":
@@ -216,7 +218,7 @@ class Bundle(msgspec.Struct, frozen=True):
         Raises:
             BundleError: If anything is missing, damaged, unsafe, inconsistent or newer.
         """
-        bundle = cls(Path(path), _read_manifest(Path(path)))
+        bundle = cls(Path(path), *_read_manifest(Path(path)))
         for stored in bundle.files:
             bundle.read(stored)
         return bundle
@@ -287,7 +289,7 @@ def encode_seal(manifest_bytes: bytes) -> bytes:
     return f"{hashlib.sha256(manifest_bytes).hexdigest()}  {MANIFEST}\n".encode()
 
 
-def _read_manifest(path: Path) -> BundleManifest:
+def _read_manifest(path: Path) -> tuple[BundleManifest, str]:
     try:
         container = open_container(path)
         data = container.read(MANIFEST, _MANIFEST_LIMIT_BYTES)
@@ -302,7 +304,7 @@ def _read_manifest(path: Path) -> BundleManifest:
         raise BundleError(f"{path / MANIFEST} is damaged (it differs from {SEAL}); {_COPY_AGAIN}")
     manifest = _decode_manifest(path / MANIFEST, data)
     _check(path / MANIFEST, manifest)
-    return manifest
+    return manifest, hashlib.sha256(data).hexdigest()
 
 
 def _decode_manifest(path: Path, data: bytes) -> BundleManifest:

@@ -52,10 +52,11 @@ def open_outputs(
 
 
 def _open_terminal(options: OutputSettings, on_gone: Gone | None) -> Iterator[Output]:
-    if options.terminal != "none":
+    kind = options.terminal or "line"
+    if kind != "none":
         from edgetl_runtime.outputs.terminal import Terminal
 
-        yield Terminal(options.terminal, options.top, on_gone=on_gone)
+        yield Terminal(kind, options.top, on_gone=on_gone)
 
 
 def _open_files(options: OutputSettings) -> Iterator[Output]:

@@ -43,6 +43,7 @@ class Terminal(PlainOutput):
         self._kind, self._top = kind, top
         self._recorder = Recorder(top)
         self._on_gone, self._descriptor = on_gone, descriptor
+        self._is_gone = False
 
     def accepts(self, answer: Answer) -> bool:
         """Events only, if that is what was asked for."""
@@ -60,8 +61,11 @@ class Terminal(PlainOutput):
                 line = line[os.write(self._descriptor, line) :]
         except OSError as error:
             if isinstance(error, BrokenPipeError) and self._on_gone:
-                on_gone, self._on_gone = self._on_gone, None
-                on_gone()
+                # Whoever asked to be told deals with it: no failure, no warning.
+                if not self._is_gone:
+                    self._is_gone = True
+                    self._on_gone()
+                return
             raise OutputError(f"cannot write the results: {error.strerror}") from error
 
     def _encode(self, answer: Answer) -> bytes:

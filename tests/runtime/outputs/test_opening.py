@@ -152,9 +152,15 @@ def test_a_reader_that_has_gone_is_told_once(pipe, make_answer):
     terminal = Terminal("line", 3, descriptor=writer, on_gone=lambda: gone.append(1))
     os.close(reader)
     for _ in range(3):
-        with pytest.raises(OutputError, match="cannot write the results"):
-            terminal.write(make_answer())
+        terminal.write(make_answer())
     assert gone == [1]
+
+
+def test_without_anybody_to_tell_a_reader_that_has_gone_is_a_failure(pipe, make_answer):
+    reader, writer = pipe
+    os.close(reader)
+    with pytest.raises(OutputError, match="cannot write the results"):
+        Terminal("line", 3, descriptor=writer).write(make_answer())
 
 
 def test_a_terminal_that_nobody_reads_never_slows_a_camera(

@@ -1,0 +1,81 @@
+"""What a source of frames is, inside the capture process.
+
+Uses the standard library only, as everything that a source on the system's Python needs.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from edgetl_runtime.errors import FrameError
+
+Canvas = Callable[[int, int], memoryview]
+"""(height, width) -> where the frame goes: height * width * 3 bytes, rows of B, G, R levels."""
+Options = dict[str, Any]
+"""What a source is opened with: the fields of `address.SourcePlan.options`."""
+
+
+class BadFrame(FrameError):
+    """What came is no frame; the next may be one.
+
+    Attributes:
+        reason: One or two words, out of a small set, such as `truncated`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Keeps the reason, which is also the message."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Granted(NamedTuple):
+    """What an opened source says it will deliver.
+
+    Attributes:
+        size_px: (width, height), or None if it does not tell.
+        fps: None if it does not tell.
+    """
+
+    size_px: tuple[int, int] | None = None
+    fps: float | None = None
+
+
+class Shot(NamedTuple):
+    """A frame that was written to the canvas.
+
+    Attributes:
+        captured_ns: On the clock of `time.monotonic_ns`.
+        raw: The bytes that it was decoded from, if there were any.
+        skipped: Frames before it that were given up as too late.
+    """
+
+    captured_ns: int
+    raw: bytes | memoryview | None = None
+    skipped: int = 0
+
+
+class Source(Protocol):
+    """Delivers frames one by one; each call may block for as long as the hardware likes.
+
+    A module in `sources/` has a function `make(options) -> Source`.
+    """
+
+    def open(self) -> Granted:
+        """Gets hold of the source.
+
+        Raises:
+            CameraError: If that cannot be.
+        """
+        ...
+
+    def read(self, canvas: Canvas) -> Shot | None:
+        """Waits for the next frame and writes it to the canvas; None at the end.
+
+        Raises:
+            BadFrame: If what came is no frame.
+            CameraError: If nothing will come any more.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of the source."""
+        ...

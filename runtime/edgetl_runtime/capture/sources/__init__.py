@@ -1,0 +1,1 @@
+"""One module for each kind of source; each runs in the capture process only."""
