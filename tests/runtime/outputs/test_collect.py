@@ -200,3 +200,10 @@ def test_a_record_can_be_read_by_any_program(open_collect, offer, tmp_path):
     (path,) = (tmp_path / "collected").glob("*.json")
     (line,) = path.read_text("utf-8").splitlines()
     assert json.loads(line)["answer"]["label"] == "gear"
+
+
+def test_a_record_ranks_what_the_frame_alone_was_taken_for(open_collect, offer, tmp_path):
+    smoothed = np.array([0.1, 0.8, 0.1], np.float32)
+    offer(open_collect("unsure"), UNSURE, smoothed=smoothed)
+    (path,) = (tmp_path / "collected").glob("*.json")
+    assert json.loads(path.read_text())["answer"]["top"][0] == {"label": "gear", "score": 0.5}
