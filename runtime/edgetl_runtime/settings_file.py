@@ -162,7 +162,7 @@ def _locate(option: Option, value: object, folder: Path) -> object:
 
 
 def _is_file(address: str) -> bool:
-    return not (address.isdecimal() or "://" in address or address in ("-", "picamera", "pattern"))
+    return not re.fullmatch(r"\d+|.*://.*|-|picamera(:\d)?|pattern", address, re.DOTALL)
 
 
 def _suggest_section(name: str) -> str:

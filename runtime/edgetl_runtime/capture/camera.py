@@ -174,7 +174,7 @@ class Camera:
             "frozen_after_s": self._settings.frozen_after_s if self._plan.freezes else 0,
             "frozen_fingerprint": self._frozen_at,
         }
-        if self._stable_id and os.path.exists(self._stable_id):
+        if self._stable_id and os.path.lexists(self._stable_id):
             options["address"] = self._stable_id
         self._opened_s = 0.0
         try:

@@ -4,7 +4,6 @@
         pipeline = Pipeline(
             service.open_classifier(), feed, outputs, settings,
             on_progress=service.note_progress,
-            on_answer=service.note_answer,
             on_model_failure=service.on_model_failure,
         )
         service.run(pipeline)
@@ -120,19 +119,23 @@ class Service:
         """Runs the pipeline until its source ends or a signal comes.
 
         Returns:
-            How many frames were answered.
+            How many answers there were, without stale ones.
 
         Raises:
-            EdgetlError: What `Pipeline.run` raises.
+            EdgetlError: What `Pipeline.answers` raises.
         """
         self._pipeline = pipeline
         self._reloader = Reloader(
             self._take, on_begin=self._note_reloading, on_end=self._note_reloaded
         )
+        answered = 0
         try:
             if self._stop.is_set():
                 pipeline.stop()
-            return pipeline.run()
+            for answer in pipeline.answers():
+                self._note_answer(answer)
+                answered += not answer.stale
+            return answered
         finally:
             self._stop.set()
             self._notifier.stopping()
@@ -154,13 +157,14 @@ class Service:
         """The loop went round: the watchdog is told, when it is time."""
         self._notifier.ping()
 
-    def note_answer(self, answer: "Answer") -> None:
+    def _note_answer(self, answer: "Answer") -> None:
         """A frame was classified: the service is ready, and the model has proved itself a bit."""
         if not self._is_ready:
             self._is_ready = True
             self._notifier.ready()
-        self._good += 1
+        self._good += not answer.stale
         if self._store and self._good == self._settings.service.trial_frames:
+            self._good += 1
             self._keep_going(partial(self._store.commit, self._running))
 
     def _choose(self) -> "Bundle":
@@ -235,6 +239,8 @@ class Service:
         if self._pipeline:
             self._pipeline.swap(classifier)
         self._good = 0
+        manifest = classifier.bundle.manifest
+        self._warn(f"runs {manifest.provenance.name or classifier.bundle.path} now")
 
     def _request_revert(self) -> None:
         if self._reloader:

@@ -4,10 +4,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+HANG_S = 60
 
 # What a child process finds as `sitecustomize`: the engine does what the model's last bytes say.
 # LiteRT ignores bytes behind the end of a model, so that all else is as it always is.
@@ -54,6 +58,51 @@ def wrap(module):
 
 sys.meta_path.insert(0, Finder())
 """
+
+
+class Systemd:
+    """The receiving end of sd_notify."""
+
+    def __init__(self, receiver: socket.socket, name: str) -> None:
+        self.receiver = receiver
+        self.environment = {"NOTIFY_SOCKET": name}
+
+    def received(self) -> list[str]:
+        """What has arrived so far."""
+        found = []
+        self.receiver.setblocking(False)
+        while True:
+            try:
+                found.append(self.receiver.recv(4096).decode())
+            except BlockingIOError:
+                return found
+
+    def wait_for(self, start: str) -> str:
+        """The next message that begins so; others before it are dropped."""
+        end_s = time.monotonic() + HANG_S
+        while True:
+            self.receiver.settimeout(max(0.01, end_s - time.monotonic()))
+            message = self.receiver.recv(4096).decode()
+            if message.startswith(start):
+                return message
+
+
+@pytest.fixture(params=["file", "abstract"])
+def any_systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
+    """Systemd on a socket file, and on one in the abstract namespace."""
+    yield from _listen(str(tmp_path / "notify") if request.param == "file" else f"@{os.getpid()}")
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    """Systemd on a socket file."""
+    yield from _listen(str(tmp_path / "notify"))
+
+
+def _listen(name: str) -> Iterator[Systemd]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind("\0" + name[1:] if name.startswith("@") else name)
+        yield Systemd(receiver, name)
 
 
 @pytest.fixture

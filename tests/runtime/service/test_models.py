@@ -206,7 +206,7 @@ def test_a_damaged_bundle_changes_nothing(store, make_bundle):
     before = store.record
     two = make_bundle("two")
     (two / "labels.txt").write_bytes(b"a\nb\n")
-    with pytest.raises(BundleError, match="labels.txt"):
+    with pytest.raises(BundleError, match=r"labels.txt"):
         store.install(two)
     assert store.record == before == read_record(store.folder)
 
@@ -307,7 +307,6 @@ def test_a_kill_at_any_file_operation_leaves_the_old_model_or_the_new_one(
     done = run_python(KILL, store.folder, two, sha256(one), sha256(two), kept)
     assert done.returncode == 0, done.stderr
     kills, old, new = map(int, done.stdout.split())
-    print(f"{kills} kills: {old} times the old model, {new} times the new one")
     assert kills > 40
     assert old > 0
     assert new > 0
@@ -337,7 +336,7 @@ class Life(RuleBasedStateMachine):
             self.store.install(self.offers[name])
             self.had_model = True
         except (BundleError, ServiceError):
-            assert verdict != "good" or self.offers[name] and self.store.record.bad
+            assert verdict != "good" or (self.offers[name] and self.store.record.bad)
 
     @precondition(lambda self: self.had_model)
     @rule()
