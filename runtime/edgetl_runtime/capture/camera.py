@@ -81,7 +81,11 @@ class Camera:
         self._start()
         self._status = self._describe()
         if not keep_trying:
-            self._wait_until_open()
+            try:
+                self._wait_until_open()
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> "Camera":
         """Returns itself."""
@@ -226,10 +230,10 @@ class Camera:
     def _judge(self, process: CaptureProcess) -> None:
         """Decides what it means that no frame came."""
         if process.ended:
-            if not self._count().delivered:
-                raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
             self._stop()
             self._state = "ended"
+            if not self._past.delivered:
+                raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
         elif process.failure is not None:
             self._lose(process.failure)
         elif time.monotonic() >= self._deadline_s():
