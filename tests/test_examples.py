@@ -23,7 +23,7 @@ def video(tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("script", ["usb_camera.py", "network_stream.py"])
+@pytest.mark.parametrize("script", ["usb_camera.py", "network_stream.py", "pi_camera.py"])
 def test_a_camera_script_names_what_it_sees(script, video):
     command = [sys.executable, str(ROOT / "examples" / script), str(TINY), str(video)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
