@@ -326,4 +326,6 @@ function parts(row, ...wanted) {
   return [...row.children];
 }
 
-connect();
+// A stream that begins before would keep the browser from ever being done with loading.
+if (document.readyState === "complete") connect();
+else addEventListener("load", connect, { once: true });
