@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import msgspec
@@ -22,7 +23,7 @@ from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings import ServeSettings
 
-TINY = "tests/data/tiny.bundle"
+TINY = Path(__file__).parent / "data" / "tiny.bundle"
 NASTY = {
     "markup": "<img src=x onerror=alert(1)><script>document.title='owned'</script>",
     "right to left": "\u202eقفل الباب\u202c \u202egnp.exe",
@@ -254,7 +255,7 @@ def choose(browser, path) -> None:
 
 def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, classifier):
     shown()
-    picture = cv2.imread(f"{TINY}/golden/0.png")
+    picture = cv2.imread(str(TINY / "golden" / "0.png"))
     path = tmp_path / "mine.png"
     cv2.imwrite(str(path), picture)
     choose(browser, path)
