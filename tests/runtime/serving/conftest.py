@@ -142,6 +142,10 @@ class Page:
         return self.connect(request, receive_bytes)
 
 
+def count_page_threads() -> int:
+    return [thread.name for thread in threading.enumerate()].count("page")
+
+
 @pytest.fixture
 def board() -> FakeBoard:
     return FakeBoard()
@@ -151,6 +155,7 @@ def board() -> FakeBoard:
 def serve(board: FakeBoard, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Page]]:
     """Starts pages; none of them may have failed, or left a thread, when the test is over."""
     pages: list[Page] = []
+    before = count_page_threads()
 
     def start(**settings: object) -> Page:
         pages.append(Page(ServeSettings(**{"port": 0, "page_fps": 50.0} | settings), board))
@@ -160,8 +165,28 @@ def serve(board: FakeBoard, capsys: pytest.CaptureFixture[str]) -> Iterator[Call
     for page in pages:
         page.server.close()
         page.output.close()
-    assert "page" not in [thread.name for thread in threading.enumerate()]
+    assert count_page_threads() == before
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture(scope="module")
+def serve_long(module_board: FakeBoard) -> Iterator[Callable[..., Page]]:
+    """Starts pages that all tests of a module share."""
+    pages: list[Page] = []
+
+    def start(**settings: object) -> Page:
+        pages.append(Page(ServeSettings(**{"port": 0} | settings), module_board))
+        return pages[-1]
+
+    yield start
+    for page in pages:
+        page.server.close()
+        page.output.close()
+
+
+@pytest.fixture(scope="module")
+def module_board() -> FakeBoard:
+    return FakeBoard()
 
 
 @pytest.fixture
