@@ -6,23 +6,19 @@ python network_stream.py parts.bundle rtsp://camera.local/stream
 import sys
 from collections import Counter
 
-from edgetl_runtime import Classifier
-from edgetl_runtime.capture.camera import Camera
+from edgetl_runtime import watch
 from edgetl_runtime.errors import CameraError
 
 
 def main(bundle: str, address: str) -> None:
-    classifier = Classifier.open(bundle)
     counts: Counter[str] = Counter()
-    with Camera(address) as camera:
-        try:
-            for frame in camera:
-                prediction = classifier(frame.image, captured_s=frame.captured_s)
-                counts[prediction.label or "(nothing known)"] += 1
-        except (CameraError, KeyboardInterrupt) as end:
-            print(f"ended: {end}", file=sys.stderr)
+    try:
+        for answer in watch(bundle, address):
+            counts[answer.label or "(nothing known)"] += 1
+    except (CameraError, KeyboardInterrupt) as end:
+        print(f"ended: {end}", file=sys.stderr)
     for label, frames in counts.most_common():
-        print(f"{label}: {frames} frames; {camera.status().dropped} frames were dropped as too old")
+        print(f"{label}: {frames} frames")
 
 
 if __name__ == "__main__":

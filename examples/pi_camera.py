@@ -1,24 +1,21 @@
-"""Classifies a Raspberry Pi camera.
+"""Classifies a Raspberry Pi camera through picamera2.
 
-picamera2 comes with Raspberry Pi OS (`sudo apt install python3-picamera2`) and runs there on the
-system's Python, in a process of its own: the environment of this script need not see it. Not tried
-by us on a board yet.
+picamera2 comes with Raspberry Pi OS (`apt install python3-picamera2`). It runs in a process of
+its own on the system's Python, so an ordinary virtual environment will do. Not tried by us on a
+board yet.
 
-python pi_camera.py parts.bundle [picamera | picamera:1]
+python3 pi_camera.py parts.bundle [picamera | picamera:1]
 """
 
 import sys
 
-from edgetl_runtime import Classifier
-from edgetl_runtime.capture.camera import Camera
+from edgetl_runtime import watch
 
 
 def main(bundle: str, source: str = "picamera") -> None:
-    classifier = Classifier.open(bundle)
-    with Camera(source) as camera:
-        for frame in camera:
-            prediction = classifier(frame.image, captured_s=frame.captured_s)
-            print(f"{prediction.label} {prediction.score:.0%}, {prediction.invoke_ms:.1f} ms")
+    for answer in watch(bundle, source):
+        invoke_ms = answer.prediction.invoke_ms
+        print(f"{answer.label or '(nothing known)'} {answer.score:.0%}, {invoke_ms:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ def test_no_platform_gets_two_engines():
 
 def test_the_public_names_are_frozen_and_each_resolves():
     assert edgetl_runtime.__all__ == [
-        *("BenchmarkReport", "Bundle", "Classifier", "EdgetlError", "Prediction", "Preprocessing")
+        *("BenchmarkReport", "Bundle", "Camera", "Classifier", "EdgetlError", "Pipeline"),
+        *("Prediction", "Preprocessing", "watch"),
     ]
     for name in edgetl_runtime.__all__:
         assert getattr(edgetl_runtime, name).__name__ == name

@@ -6,6 +6,13 @@
     prediction = classifier(frame)     # uint8 (height, width, 3) BGR, as OpenCV reads it
     print(prediction.label, prediction.score)
 
+or, from a camera, smoothed over frames:
+
+    from edgetl_runtime import watch
+
+    for answer in watch("parts.bundle", "/dev/video0"):
+        print(answer.label, answer.score)
+
 The names below load on first use, so that `edgetl-run --help` need not wait for numpy and OpenCV.
 """
 
@@ -15,8 +22,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgetl_runtime.benchmark import BenchmarkReport
     from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.errors import EdgetlError
+    from edgetl_runtime.pipeline.pipeline import Pipeline
+    from edgetl_runtime.pipeline.watching import watch
     from edgetl_runtime.prediction import Prediction
     from edgetl_runtime.preprocessing import Preprocessing
 
@@ -25,19 +35,25 @@ __version__ = "0.1.0"
 __all__ = [
     "BenchmarkReport",
     "Bundle",
+    "Camera",
     "Classifier",
     "EdgetlError",
+    "Pipeline",
     "Prediction",
     "Preprocessing",
+    "watch",
 ]
 
 _HOME = {
     "BenchmarkReport": "benchmark",
     "Bundle": "bundle",
+    "Camera": "capture.camera",
     "Classifier": "classifier",
     "EdgetlError": "errors",
+    "Pipeline": "pipeline.pipeline",
     "Prediction": "prediction",
     "Preprocessing": "preprocessing",
+    "watch": "pipeline.watching",
 }
 
 

@@ -8,18 +8,11 @@ import numpy as np
 from edgetl_runtime.board import Board, Health, describe_board, peak_rss_mib, read_health
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.percentiles import Percentiles, compute_percentiles
 from edgetl_runtime.pictures import decode_picture
 from edgetl_runtime.preprocessing import Frame, resize
 
 _WARMUP_S = 0.5
-
-
-class Percentiles(msgspec.Struct, frozen=True):
-    """Milliseconds."""
-
-    p50: float
-    p90: float
-    p99: float
 
 
 class BenchmarkReport(msgspec.Struct, frozen=True):
@@ -60,17 +53,17 @@ class BenchmarkReport(msgspec.Struct, frozen=True):
     @property
     def preprocess_ms(self) -> Percentiles:
         """Of preprocessing."""
-        return _percentiles(self.preprocess_samples_ms)
+        return compute_percentiles(self.preprocess_samples_ms)
 
     @property
     def invoke_ms(self) -> Percentiles:
         """Of the engine."""
-        return _percentiles(self.invoke_samples_ms)
+        return compute_percentiles(self.invoke_samples_ms)
 
     @property
     def total_ms(self) -> Percentiles:
         """Of frame to prediction."""
-        return _percentiles(self.total_samples_ms)
+        return compute_percentiles(self.total_samples_ms)
 
     @property
     def throttled(self) -> bool | None:
@@ -151,7 +144,3 @@ def _sample(classifier: Classifier, frame: Frame) -> tuple[float, float, float]:
     prediction = classifier(frame)
     total_ms = (time.monotonic() - start) * 1e3
     return prediction.preprocess_ms, prediction.invoke_ms, total_ms
-
-
-def _percentiles(samples: tuple[float, ...]) -> Percentiles:
-    return Percentiles(*(float(p) for p in np.percentile(samples, (50, 90, 99))))

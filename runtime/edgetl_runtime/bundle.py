@@ -59,6 +59,10 @@ class VariantMetrics(_Strict, frozen=True):
         recall: Per label, 0..1; None where there is no such photo.
         calibration_error: Expected calibration error of the scores after temperature, 0..1 (Guo
             et al. 2017, "On Calibration of Modern Neural Networks"); None if not measured.
+        mean_confidence: Mean of the highest score after temperature, 0..1; this and what follows
+            is what a device compares with what it sees; None if not measured.
+        reject_rate: Share of the photos that get no label, right or wrong, 0..1.
+        label_shares: Per label, its share of the photos that get a label, 0..1.
     """
 
     examples: int
@@ -67,6 +71,9 @@ class VariantMetrics(_Strict, frozen=True):
     agreement: Share
     recall: dict[str, Share | None]
     calibration_error: Share | None = None
+    mean_confidence: Share | None = None
+    reject_rate: Share | None = None
+    label_shares: dict[str, Share] | None = None
 
 
 class Calibration(_Strict, frozen=True):
@@ -194,10 +201,12 @@ class Bundle(msgspec.Struct, frozen=True):
     Attributes:
         path: The folder or the zip.
         manifest: The content of `bundle.json`.
+        sha256: Of `bundle.json`, which lists the hash of everything else: the bundle's identity.
     """
 
     path: Path
     manifest: BundleManifest
+    sha256: str
 
     @classmethod
     def open(cls, path: str | Path) -> "Bundle":
@@ -209,7 +218,7 @@ class Bundle(msgspec.Struct, frozen=True):
         Raises:
             BundleError: If anything is missing, damaged, unsafe, inconsistent or newer.
         """
-        bundle = cls(Path(path), _read_manifest(Path(path)))
+        bundle = cls(Path(path), *_read_manifest(Path(path)))
         for stored in bundle.files:
             bundle.read(stored)
         return bundle
@@ -280,7 +289,7 @@ def encode_seal(manifest_bytes: bytes) -> bytes:
     return f"{hashlib.sha256(manifest_bytes).hexdigest()}  {MANIFEST}\n".encode()
 
 
-def _read_manifest(path: Path) -> BundleManifest:
+def _read_manifest(path: Path) -> tuple[BundleManifest, str]:
     try:
         container = open_container(path)
         data = container.read(MANIFEST, _MANIFEST_LIMIT_BYTES)
@@ -295,7 +304,7 @@ def _read_manifest(path: Path) -> BundleManifest:
         raise BundleError(f"{path / MANIFEST} is damaged (it differs from {SEAL}); {_COPY_AGAIN}")
     manifest = _decode_manifest(path / MANIFEST, data)
     _check(path / MANIFEST, manifest)
-    return manifest
+    return manifest, hashlib.sha256(data).hexdigest()
 
 
 def _decode_manifest(path: Path, data: bytes) -> BundleManifest:
@@ -344,6 +353,10 @@ def _check_variant(path: Path, manifest: BundleManifest, variant: Variant) -> No
     for metrics in filter(None, (variant.metrics, variant.test_metrics)):
         if metrics.recall.keys() != set(manifest.labels):
             raise BundleError(f"{path}: recall of {variant.name} has other labels; {_EXPORT_AGAIN}")
+        if (metrics.label_shares or metrics.recall).keys() != set(manifest.labels):
+            raise BundleError(
+                f"{path}: shares of {variant.name} have other labels; {_EXPORT_AGAIN}"
+            )
     lengths = {len(scores) for scores in variant.golden_scores} - {outputs}
     if lengths or len(variant.golden_scores) != len(manifest.golden):
         raise BundleError(f"{path}: golden scores of {variant.name} do not fit; {_EXPORT_AGAIN}")

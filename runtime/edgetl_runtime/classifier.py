@@ -1,19 +1,18 @@
 """A bundle and an engine: frame in, prediction out."""
 
+import threading
 import time
 from pathlib import Path
 
-import numpy as np
-
 from edgetl_runtime.bundle import Bundle, Variant
 from edgetl_runtime.engine import Engine, default_threads, open_engine
-from edgetl_runtime.errors import EngineError
-from edgetl_runtime.prediction import Prediction, calibrate
+from edgetl_runtime.errors import ModelOutputError
+from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities
 from edgetl_runtime.preprocessing import Frame
 
 
 class Classifier:
-    """Classifies frames with one variant of a bundle.
+    """Classifies frames with one variant of a bundle; threads may share it, and take turns.
 
     Attributes:
         bundle: The bundle.
@@ -26,6 +25,7 @@ class Classifier:
         self.bundle = bundle
         self.variant = variant
         self.engine = engine
+        self._running = threading.Lock()
 
     @classmethod
     def open(
@@ -66,22 +66,53 @@ class Classifier:
 
         Raises:
             FrameError: If the frame has another dtype or shape.
-            EngineError: If the engine fails or puts out numbers that are none.
+            EngineError: If the engine fails.
+            ModelOutputError: If it puts out what are no probabilities.
         """
-        manifest, calibration = self.bundle.manifest, self.variant.calibration
         start = time.monotonic()
-        pixels = manifest.preprocessing.apply(frame)
-        ready = time.monotonic()
-        probabilities = self.engine.run(pixels)
-        done = time.monotonic()
-        if not np.isfinite(probabilities).all():
-            raise EngineError(f"{self.variant.name} put out NaN or infinity; export it again")
+        pixels = self.prepare(frame)
+        preprocess_ms = (time.monotonic() - start) * 1e3
+        return self.infer(pixels, start if captured_s is None else captured_s, preprocess_ms)
+
+    def prepare(self, frame: Frame) -> Frame:
+        """The first half of a call: makes the model's input from a frame.
+
+        Args:
+            frame: As for a call.
+
+        Returns:
+            uint8 (height_px, width_px, 3) RGB, which shares no memory with the frame.
+
+        Raises:
+            FrameError: If the frame has another dtype or shape.
+        """
+        return self.bundle.manifest.preprocessing.apply(frame)
+
+    def infer(self, pixels: Frame, captured_s: float, preprocess_ms: float) -> Prediction:
+        """The second half of a call: runs the model.
+
+        Args:
+            pixels: What `prepare` returned.
+            captured_s: When the frame was captured, on the clock of `time.monotonic`.
+            preprocess_ms: How long `prepare` took, to be passed on.
+
+        Raises:
+            EngineError: If the engine fails.
+            ModelOutputError: If it puts out what are no probabilities.
+        """
+        calibration = self.variant.calibration
+        with self._running:
+            start = time.monotonic()
+            probabilities = self.engine.run(pixels)
+            done = time.monotonic()
+        if wrong := check_probabilities(probabilities):
+            raise ModelOutputError(f"{self.variant.name} put out {wrong}; export it again")
         return Prediction(
-            labels=manifest.labels,
+            labels=self.bundle.manifest.labels,
             scores=calibrate(probabilities, calibration.temperature),
             reject_threshold=calibration.reject_threshold,
-            captured_s=start if captured_s is None else captured_s,
+            captured_s=captured_s,
             answered_s=time.monotonic(),
-            preprocess_ms=(ready - start) * 1e3,
-            invoke_ms=(done - ready) * 1e3,
+            preprocess_ms=preprocess_ms,
+            invoke_ms=(done - start) * 1e3,
         )

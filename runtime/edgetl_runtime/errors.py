@@ -11,11 +11,14 @@ EdgetlError
 ├── StorageError     a file or folder cannot be written
 ├── BundleError      a bundle is damaged, incomplete or of another format
 ├── EngineError      an engine cannot run the model
-│   └── MissingEngineError   the engine is not installed
+│   ├── MissingEngineError   the engine is not installed
+│   └── ModelOutputError     a model put out what are no probabilities
 ├── FrameError       a picture cannot be read or is no frame
 ├── CameraError      a camera, stream or video does not deliver
 ├── OutputError      an answer cannot be written to where it should go
+│   └── UndeliveredError     not now, but perhaps later: an event waits for it
 └── ServiceError     the service cannot be started, reloaded or installed
+    └── LockedError  another instance runs
 
 A message says what was expected, what was found and what to do.
 """
@@ -69,6 +72,10 @@ class MissingEngineError(EngineError):
     """The engine is not installed on this machine."""
 
 
+class ModelOutputError(EngineError):
+    """A model put out what are no probabilities: NaN, out of range, or not summing to 1."""
+
+
 class FrameError(EdgetlError):
     """A picture cannot be read or is no frame."""
 
@@ -81,5 +88,13 @@ class OutputError(EdgetlError):
     """An answer cannot be written to where it should go."""
 
 
+class UndeliveredError(OutputError):
+    """An answer cannot be written now, but perhaps later: an event waits for it."""
+
+
 class ServiceError(EdgetlError):
     """The service cannot be started, reloaded or installed."""
+
+
+class LockedError(ServiceError):
+    """Another instance holds the lock."""

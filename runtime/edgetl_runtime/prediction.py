@@ -1,10 +1,15 @@
 """What the classifier says about one frame."""
 
+import math
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float32]
+_SCORE_TOLERANCE = 0.01
+_SUM_TOLERANCE = 0.02
 
 
 class Prediction(msgspec.Struct, frozen=True, eq=False):
@@ -50,8 +55,38 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The `count` most likely labels with their scores, best first."""
-        order = np.argsort(-self.scores, kind="stable")[: max(0, count)]
-        return [(self.labels[i], float(self.scores[i])) for i in order]
+        return rank(self.labels, self.scores, count)
+
+
+def rank(labels: Sequence[str], scores: Scores, count: int) -> list[tuple[str, float]]:
+    """The `count` labels with the highest scores, best first; the first one wins a tie.
+
+    Args:
+        labels: The classes.
+        scores: float32 (classes,), in the order of the labels.
+        count: How many to list; all if there are fewer.
+    """
+    order = np.argsort(-scores, kind="stable")[: max(0, count)]
+    return [(labels[i], float(scores[i])) for i in order]
+
+
+def check_probabilities(scores: Scores) -> str:
+    """What is wrong with a model's output as probabilities; empty if nothing is.
+
+    An 8-bit output has steps of 1/256, each rounded by itself, hence the tolerance of the sum.
+
+    Args:
+        scores: float32 (classes,).
+    """
+    total = float(scores.sum())
+    # Not finite as soon as one of them is not.
+    if not math.isfinite(total):
+        return "NaN or infinity"
+    if scores.min() < -_SCORE_TOLERANCE or scores.max() > 1 + _SCORE_TOLERANCE:
+        return f"scores from {scores.min():.3g} to {scores.max():.3g} instead of 0 to 1"
+    if abs(total - 1) > _SUM_TOLERANCE + scores.size / 512:
+        return f"scores that sum to {total:.3g} instead of 1"
+    return ""
 
 
 def calibrate(probabilities: Scores, temperature: float) -> Scores:

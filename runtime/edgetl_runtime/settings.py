@@ -14,12 +14,27 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Size = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
-"""WIDTHxHEIGHT in pixels, such as 640x480."""
-Region = Annotated[str, msgspec.Meta(pattern=r"^(0|1|0?\.\d+)(,(0|1|0?\.\d+|1\.0)){3}$")]
-"""LEFT,TOP,WIDTH,HEIGHT as shares of the frame, 0..1, such as 0.25,0,0.5,1."""
+Size = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}\Z",
+        description="WIDTHxHEIGHT in pixels, such as 640x480",
+    ),
+]
+Region = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(0|1|0?\.\d+)(,(0|1|0?\.\d+|1\.0)){3}\Z",
+        description="LEFT,TOP,WIDTH,HEIGHT as shares of the frame, 0..1, such as 0.25,0,0.5,1",
+    ),
+]
+Location = Annotated[
+    str,
+    msgspec.Meta(min_length=1, description="the path of a file or folder", extra={"path": True}),
+]
+"""In a settings file, relative to that file."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -36,12 +51,12 @@ class ModelSettings(_Section, frozen=True):
 
     Attributes:
         bundle: The folder or .zip that `edgetl export` wrote.
-        engine: None: the bundle's first variant decides.
-        variant: Such as `litert-int8`.
-        threads: Of the engine; None: the processors at hand, at most 4.
+        engine: That runs the model; by default the bundle's first variant decides.
+        variant: Name of the model file, such as `litert-int8`; by default the first.
+        threads: Of the engine; by default the processors at hand, at most 4.
     """
 
-    bundle: str = ""
+    bundle: Location = ""
     engine: Literal["litert", "onnx"] | None = None
     variant: str | None = None
     threads: Threads | None = None
@@ -66,7 +81,7 @@ class SourceSettings(_Section, frozen=True):
             0 switches the check off.
     """
 
-    address: str = "0"
+    address: Annotated[str, msgspec.Meta(min_length=1)] = "0"
     size: Size | None = None
     fps: Rate | None = None
     format: Literal["mjpeg", "bgr24", "rgb24", "gray8", "yuv420p"] = "mjpeg"
@@ -128,7 +143,8 @@ class OutputSettings(_Section, frozen=True):
     """`[output]`: where answers go; any number at once.
 
     Attributes:
-        terminal: `line` for each answer, `event` for changes only, `json`, or `none`.
+        terminal: `line` for each answer, `event` for changes only, `json`, or `none`; by default
+            `line` for `camera` and `event` for `serve`.
         top: Labels to list.
         jsonl: File that gets a line of JSON for each answer.
         csv: File that gets a row for each answer.
@@ -145,13 +161,13 @@ class OutputSettings(_Section, frozen=True):
         only_events: jsonl and csv get events only.
     """
 
-    terminal: Literal["line", "event", "json", "none"] = "line"
+    terminal: Literal["line", "event", "json", "none"] | None = None
     top: Count = 3
-    jsonl: str | None = None
-    csv: str | None = None
+    jsonl: Location | None = None
+    csv: Location | None = None
     file_quota_mb: Count = 64
-    video: str | None = None
-    pictures: str | None = None
+    video: Location | None = None
+    pictures: Location | None = None
     mqtt: str | None = None
     mqtt_topic: str = "edgetl"
     mqtt_discovery: bool = True
@@ -166,14 +182,14 @@ class CollectSettings(_Section, frozen=True):
 
     Attributes:
         what: Kinds of frames: `unsure`, `rejected`, `sampled`.
-        folder: Where to.
+        folder: Where they are kept.
         quota_mb: The oldest go when the folder would exceed this.
         unsure_below: A frame whose best two scores are closer than this is unsure.
         every_s: Least time between two kept frames of a kind.
     """
 
     what: tuple[Collected, ...] = ()
-    folder: str = "collected"
+    folder: Location = "collected"
     quota_mb: Count = 256
     unsure_below: Share = 0.3
     every_s: Seconds = 5.0
@@ -185,7 +201,8 @@ class ServeSettings(_Section, frozen=True):
     Attributes:
         host: Address to listen on; any other than loopback demands a token.
         port: 0 takes a free one.
-        token: None: made anew and shown once, where one is needed.
+        token: That a page or program must show; by default made anew where one is needed, and
+            shown once.
         page_fps: Pictures a second of the live picture.
         max_picture_mb: Largest picture that `/api/classify` takes.
     """
@@ -201,14 +218,15 @@ class ServiceSettings(_Section, frozen=True):
     """`[service]`: how it lives for months.
 
     Attributes:
-        state_dir: Keeps verified models and the record of which one runs; None: nothing is kept.
-        lock: File that at most one instance holds; None: no lock.
+        state_dir: Folder of verified models and the record of which one runs; by default nothing
+            is kept.
+        lock: File that at most one instance holds; by default there is none.
         trial_frames: A new bundle is trusted after so many good answers.
         model_failures: So many unusable outputs in a row end the trust in a bundle.
     """
 
-    state_dir: str | None = None
-    lock: str | None = None
+    state_dir: Location | None = None
+    lock: Location | None = None
     trial_frames: Count = 100
     model_failures: Count = 5
 

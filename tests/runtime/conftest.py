@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
@@ -19,6 +20,16 @@ from edgetl_runtime.bundle import Bundle
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 HANG_S = 60
+
+# `--hypothesis-profile=long` is for a night, or for the figures of a release.
+_SHARED = {
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": [hypothesis.HealthCheck.function_scoped_fixture],
+}
+hypothesis.settings.register_profile("short", max_examples=50, **_SHARED)
+hypothesis.settings.register_profile("long", max_examples=10_000, **_SHARED)
+hypothesis.settings.load_profile("short")
 
 Change = Callable[[dict[str, Any]], object]
 

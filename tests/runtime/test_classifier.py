@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -95,3 +96,11 @@ def test_an_unknown_variant_lists_those_present(tiny):
 
 def test_the_threads_reach_the_engine(tiny):
     assert Classifier.open(tiny, threads=3).engine.threads == 3
+
+
+def test_threads_may_share_a_classifier(tiny, golden_frames):
+    classifier = Classifier.open(tiny)
+    expected = classifier(golden_frames[0]).scores
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(classifier, [golden_frames[0]] * 200))
+    assert all(np.array_equal(one.scores, expected) for one in found)

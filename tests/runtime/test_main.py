@@ -66,7 +66,7 @@ def test_verify_ends_with_1_when_a_bit_is_flipped(damaged, edgetl_run):
     assert "litert-int8.tflite is damaged" in result["failures"][0]
 
 
-@pytest.mark.parametrize("command", ["classify", "camera", "bench"])
+@pytest.mark.parametrize("command", ["classify", "camera", "serve", "bench"])
 def test_no_command_runs_a_damaged_bundle(command, damaged, frame, edgetl_run):
     done = edgetl_run(command, damaged, *([frame] if command == "classify" else []))
     assert (done.returncode, done.stdout) == (1, "")
@@ -163,15 +163,15 @@ def test_camera_prints_one_json_object_a_frame(tiny, make_video, edgetl_run):
     records = parse(done)
     assert done.returncode == 0, done.stderr
     assert len(records) == 3
-    assert all(set(record) == PREDICTION_KEYS for record in records)
+    assert all(set(record) >= PREDICTION_KEYS for record in records)
     assert {record["source"] for record in records} == {str(video)}
     assert "3 answers" in done.stderr
 
 
-def test_camera_ends_with_0_when_the_video_ends(tiny, make_video, edgetl_run):
-    done = edgetl_run("camera", tiny, "--source", make_video(10, 50.0), "--json")
+def test_camera_answers_every_frame_of_a_video_and_ends_with_it(tiny, make_video, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", make_video(100), "--json")
     assert done.returncode == 0
-    assert parse(done)[-1]["frame"] == 9
+    assert [record["frame"] for record in parse(done)] == list(range(100))
 
 
 @pytest.mark.parametrize("source", ["7", "missing.mp4", "²"])
@@ -181,18 +181,17 @@ def test_a_missing_camera_ends_with_1(source, tiny, edgetl_run):
     assert f"edgetl-run: cannot open {source}" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_camera_before_the_video_does(
-    number, code, tiny, make_video, start_edgetl_run
+    number, tiny, make_video, start_edgetl_run
 ):
     fps, frames = 10.0, 300
-    process = start_edgetl_run("camera", tiny, "--source", make_video(frames, fps), "--json")
+    video = make_video(frames, fps)
+    process = start_edgetl_run("camera", tiny, "--source", video, "--realtime", "--json")
     json.loads(process.stdout.readline())
     process.send_signal(number)
     _, errors = process.communicate(timeout=frames / fps / 2)
-    assert process.returncode == code
+    assert process.returncode == 0
     assert "Traceback" not in errors
 
 

@@ -43,6 +43,7 @@ class Camera:
         *,
         input_px: tuple[int, int] | None = None,
         keep_trying: bool = False,
+        required: bool = False,
         _plan: SourcePlan | None = None,
         _backoff: Backoff | None = None,
     ) -> None:
@@ -55,6 +56,7 @@ class Camera:
                 a quarter or an eighth of its size where that still is twice as large.
             keep_trying: A camera that is absent or gets lost is waited for, instead of raising
                 an error. The constructor then returns before the camera is open.
+            required: With `keep_trying`: it must be there at the start.
             _plan: Another source; for tests.
             _backoff: Another pace of reopening; for tests.
 
@@ -66,7 +68,7 @@ class Camera:
         self.live = self._plan.live
         self._settings = settings
         # What cannot be opened again is lost for good.
-        self._keep_trying = keep_trying and self._plan.reopens
+        self._keep_trying = keep_trying and self._plan.reopens and not required
         self._backoff = _backoff or Backoff()
         self._stable_id = self._plan.device and find_stable_id(self._plan.device)
         self._process: CaptureProcess | None = None
@@ -80,12 +82,13 @@ class Camera:
         self._frozen_at: object = None
         self._start()
         self._status = self._describe()
-        if not keep_trying:
+        if required or not keep_trying:
             try:
                 self._wait_until_open()
             except BaseException:
                 self.close()
                 raise
+        self._keep_trying = keep_trying and self._plan.reopens
 
     def __enter__(self) -> "Camera":
         """Returns itself."""

@@ -29,7 +29,7 @@ class Output(Protocol):
     def accepts(self, answer: Answer) -> bool:
         """Whether `write` should see this answer; must be cheap.
 
-        Called on the pipeline's thread.
+        Called on the pipeline's thread, once for each answer.
         """
         ...
 
@@ -37,6 +37,7 @@ class Output(Protocol):
         """Writes one answer; called on the output's own thread only.
 
         Raises:
+            UndeliveredError: If it could not now; an event is handed in again later.
             OutputError: If it could not; it is called again with later answers.
         """
         ...
@@ -48,6 +49,32 @@ class Output(Protocol):
             OutputError: If something was lost.
         """
         ...
+
+
+class PlainOutput:
+    """Base of an `Output` that takes every answer, without pictures, and holds nothing open."""
+
+    name: str
+    lossless: bool = False
+
+    def wants_picture(self) -> bool:
+        """Never."""
+        return False
+
+    def accepts(self, answer: Answer) -> bool:
+        """Every answer."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class EventOutput(PlainOutput):
+    """Base of an `Output` that takes events only."""
+
+    def accepts(self, answer: Answer) -> bool:
+        """Answers that changed the stable label."""
+        return answer.event is not None
 
 
 class OutputStatus(msgspec.Struct, frozen=True):

@@ -5,10 +5,12 @@ from typing import Literal
 import msgspec
 
 from edgetl_runtime.answer import Event
-from edgetl_runtime.benchmark import Percentiles
 from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.outputs.output import OutputStatus
+from edgetl_runtime.percentiles import Percentiles
+from edgetl_runtime.pipeline.meter import Reading
+from edgetl_runtime.settings import Settings
 
 State = Literal["starting", "ok", "degraded", "stale", "no_camera", "failed"]
 """In the order of a life: starting (no answer yet), ok, degraded (answers, but something is
@@ -76,3 +78,41 @@ class Status(msgspec.Struct, frozen=True):
     outputs: tuple[OutputStatus, ...]
     board: Health
     recent_events: tuple[Event, ...]
+
+
+def judge(
+    reading: Reading,
+    feed: FeedStatus,
+    outputs: tuple[OutputStatus, ...],
+    board: Health,
+    settings: Settings,
+    *,
+    live: bool,
+) -> tuple[State, str]:
+    """The state, the gravest that applies, and one sentence on why it is not `ok`."""
+    if reading.failures_in_a_row >= settings.service.model_failures:
+        return "failed", "the model puts out what are no probabilities; export it again"
+    if feed.state == "lost":
+        return "no_camera", feed.reason
+    if feed.state == "frozen":
+        return "stale", feed.reason
+    if reading.last_answer_age_s is None:
+        return "starting", "no frame was answered yet"
+    limit_s = settings.pace.max_age_s + (1 / settings.pace.max_fps if settings.pace.max_fps else 0)
+    if live and feed.state != "ended" and reading.last_answer_age_s > limit_s:
+        return "stale", f"the last answer is {reading.last_answer_age_s:.0f} s old"
+    if live and reading.age_ms and reading.age_ms.p50 > settings.pace.max_age_s * 1e3:
+        return "stale", f"frames are {reading.age_ms.p50:.0f} ms old when they are answered"
+    return _judge_details(reading, outputs, board)
+
+
+def _judge_details(
+    reading: Reading, outputs: tuple[OutputStatus, ...], board: Health
+) -> tuple[State, str]:
+    if failing := [output for output in outputs if output.error]:
+        return "degraded", f"{failing[0].name}: {failing[0].error}"
+    if board.throttled:
+        return "degraded", "the board throttles or has throttled; check its power supply and heat"
+    if reading.low_information:
+        return "degraded", "the picture is nearly of one colour; is the lens covered, is it dark?"
+    return "ok", ""

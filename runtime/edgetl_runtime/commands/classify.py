@@ -1,0 +1,88 @@
+"""`edgetl-run classify`: name what is on pictures or in videos, frame by frame."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl_runtime.commands.arguments import Subparsers, add_command, add_model_options, positive
+from edgetl_runtime.commands.exits import EXIT_ERROR
+from edgetl_runtime.commands.opening import open_classifier
+from edgetl_runtime.commands.printing import print_json
+from edgetl_runtime.errors import CameraError, FrameError
+
+if TYPE_CHECKING:
+    from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.frames import CapturedFrame
+    from edgetl_runtime.prediction import Prediction
+
+
+def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    summary = "name what is on pictures or in videos"
+    parser = add_command(commands, "classify", classify, summary)
+    parser.add_argument("sources", nargs="+", type=Path, metavar="IMAGE|FOLDER|VIDEO")
+    add_model_options(parser)
+    parser.add_argument("--top", type=positive, default=3, help="labels to list (default 3)")
+
+
+def classify(options: argparse.Namespace) -> int:
+    """Runs the command."""
+    from edgetl_runtime.frames import find_files, read_frames
+
+    classifier = open_classifier(options.bundle, options.engine, options.variant, options.threads)
+    bad = answered = 0
+    for source in options.sources:
+        try:
+            files = find_files(source)
+        except FrameError as error:
+            print(f"edgetl-run: {error}", file=sys.stderr)
+            bad += 1
+            continue
+        for file in files:
+            try:
+                answered += _answer(classifier, read_frames(file), options)
+            except (FrameError, CameraError) as error:
+                # One bad file among many must not lose the answers to the others.
+                print(f"edgetl-run: {error}", file=sys.stderr)
+                bad += not source.is_dir()
+    return EXIT_ERROR if bad or not answered else 0
+
+
+def _answer(
+    classifier: "Classifier", frames: Iterable["CapturedFrame"], options: argparse.Namespace
+) -> int:
+    answered = 0
+    for frame in frames:
+        prediction = classifier(frame.image, captured_s=frame.captured_s)
+        if options.json:
+            print_json(_record(frame, prediction, options.top))
+        else:
+            _print(frame, prediction, options.top)
+        answered += 1
+    return answered
+
+
+def _record(frame: "CapturedFrame", prediction: "Prediction", top: int) -> dict[str, object]:
+    return {
+        "source": frame.source,
+        "frame": frame.index,
+        "label": prediction.label,
+        "score": prediction.score,
+        "top": [{"label": label, "score": score} for label, score in prediction.top(top)],
+        "preprocess_ms": prediction.preprocess_ms,
+        "invoke_ms": prediction.invoke_ms,
+        "age_ms": prediction.age_ms,
+    }
+
+
+def _print(frame: "CapturedFrame", prediction: "Prediction", top: int) -> None:
+    others = ", ".join(f"{label} {score:.0%}" for label, score in prediction.top(top)[1:])
+    label = prediction.label or "(nothing known)"
+    took_ms = prediction.preprocess_ms + prediction.invoke_ms
+    print(
+        f"{frame.source}#{frame.index}  {label} {prediction.score:.0%}  [{others}]  "
+        f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms",
+        flush=True,
+    )

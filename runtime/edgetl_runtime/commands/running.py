@@ -1,0 +1,89 @@
+"""What `camera` and `serve` share: the parts joined, run, and taken apart."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from edgetl_runtime.commands.exits import EXIT_ERROR
+
+if TYPE_CHECKING:
+    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.capture.camera import Camera
+    from edgetl_runtime.serving.server import PageServer
+    from edgetl_runtime.settings import Settings
+
+
+def warn(sentence: str) -> None:
+    """Tells a person one sentence."""
+    print(f"edgetl-run: {sentence}", file=sys.stderr, flush=True)
+
+
+def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
+    """Classifies until the source ends or a signal comes; returns the exit code.
+
+    Args:
+        settings: All options.
+        page: Shows the answers, if given. The camera is then waited for, unless it is required
+            at the start; without a page somebody sits there and is told.
+
+    Raises:
+        EdgetlError: If it cannot begin, or cannot go on.
+    """
+    from edgetl_runtime.service.running import Service
+
+    with Service(settings, warn) as service:
+        from edgetl_runtime.outputs.opening import open_outputs
+        from edgetl_runtime.pipeline.pipeline import Pipeline
+
+        classifier = service.open_classifier()
+        required = settings.source.required or page is None
+        gone: list[bool] = []
+
+        def stop() -> None:
+            gone.append(True)
+            service.stop()
+
+        feed = open_feed(settings, classifier.bundle, required=required)
+        outputs = open_outputs(
+            settings,
+            find_digest=lambda: pipeline.status().bundle_sha256,
+            live=feed.live,
+            find_fps=lambda: feed.status().fps,
+            on_gone=stop,
+        )
+        pipeline = Pipeline(
+            classifier,
+            feed,
+            [*outputs, page.output] if page else outputs,
+            settings,
+            on_progress=service.note_progress,
+            on_model_failure=service.on_model_failure,
+        )
+        try:
+            if page:
+                warn(f"the page is at {page.start(pipeline)}")
+            answered = service.run(pipeline)
+        finally:
+            if page:
+                page.close()
+        if gone:
+            return EXIT_ERROR
+        warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
+        return 0
+
+
+def open_feed(settings: "Settings", bundle: "Bundle", *, required: bool) -> "Camera":
+    """Opens the camera, which is opened again when it gets lost.
+
+    Raises:
+        CameraError: If it is required and not there, or can never be there.
+    """
+    from edgetl_runtime.capture.camera import Camera
+
+    preprocessing = bundle.manifest.preprocessing
+    return Camera(
+        settings.source.address,
+        settings.source,
+        input_px=(preprocessing.width_px, preprocessing.height_px),
+        keep_trying=True,
+        required=required,
+    )

@@ -1,0 +1,27 @@
+"""`edgetl-run serve`: name what a camera sees, and show it on a page."""
+
+import argparse
+
+from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
+from edgetl_runtime.commands.settings import add_settings, read_settings
+
+_SECTIONS = (
+    *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
+)
+
+
+def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    summary = "name what a camera sees, with a page that shows it, for months"
+    parser = add_command(commands, "serve", serve, summary, bundle=False)
+    add_settings(parser, _SECTIONS)
+    add_json(parser)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Runs the command."""
+    from edgetl_runtime.commands.running import run_camera
+    from edgetl_runtime.serving.server import PageServer
+
+    settings = read_settings(options, terminal="event")
+    return run_camera(settings, PageServer(settings.serve))

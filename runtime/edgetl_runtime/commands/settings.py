@@ -1,0 +1,53 @@
+"""Settings of commands that run a camera: a file, and flags over it."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgetl_runtime.settings import Settings
+
+
+def add_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:
+    """Adds BUNDLE, `--config`, and a flag for each field of the sections."""
+    from edgetl_runtime.settings_flags import add_arguments
+
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings in TOML (edgetl-run config prints one); flags go before it",
+    )
+    add_arguments(parser, sections)
+
+
+def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
+    """The settings that file and flags give together.
+
+    Args:
+        options: What `add_settings` added.
+        terminal: What the terminal shows unless file or flags say so.
+
+    Raises:
+        OptionsError: If the file cannot be read, anything in it is wrong, or no bundle is named.
+    """
+    import msgspec
+
+    from edgetl_runtime.errors import OptionsError
+    from edgetl_runtime.settings_file import load_settings
+    from edgetl_runtime.settings_flags import collect_overrides
+
+    overrides = collect_overrides(options)
+    if getattr(options, "json", False):
+        overrides.setdefault("output", {})["terminal"] = "json"
+    settings = load_settings(options.config, overrides)
+    if settings.output.terminal is None:
+        output = msgspec.structs.replace(settings.output, terminal=terminal)
+        settings = msgspec.structs.replace(settings, output=output)
+    if not settings.model.bundle:
+        raise OptionsError(
+            "no bundle is named; give the folder or .zip that `edgetl export` wrote, or a "
+            "settings file with: --config FILE"
+        )
+    return settings

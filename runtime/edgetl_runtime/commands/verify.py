@@ -1,0 +1,36 @@
+"""`edgetl-run verify`: check hashes, then replay the golden frames."""
+
+import argparse
+import sys
+
+from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
+from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
+from edgetl_runtime.commands.printing import print_json
+from edgetl_runtime.errors import BundleError
+
+
+def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    summary = "check hashes, then replay the golden frames"
+    add_json(add_command(commands, "verify", verify_bundle, summary))
+
+
+def verify_bundle(options: argparse.Namespace) -> int:
+    """Runs the command."""
+    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.golden import Verification, verify
+
+    try:
+        result = verify(Bundle.open(options.bundle))
+        code = 0 if result.ok else EXIT_GATE
+    except BundleError as error:
+        result, code = Verification(False, [], [str(error)], []), EXIT_ERROR
+    if options.json:
+        print_json(result)
+    else:
+        print(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}, {len(result.checked)} checks")
+    for line in result.failures:
+        print(f"edgetl-run: {line}", file=sys.stderr)
+    for line in result.skipped:
+        print(f"edgetl-run: not checked: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,100 @@
+"""Files of answers: JSON lines and CSV."""
+
+import csv
+import io
+from pathlib import Path
+
+from edgetl_runtime.answer import Answer
+from edgetl_runtime.outputs.output import PlainOutput
+from edgetl_runtime.outputs.records import Record, Recorder, encode_line
+from edgetl_runtime.outputs.rotation import RotatingFile
+
+_EVENT = ("event_number", "event_label", "event_previous", "event_score", "event_time")
+_OWN = ("top", "event")
+
+
+class _Log(PlainOutput):
+    """Appends a line for each answer, or for each event."""
+
+    lossless = True
+
+    def __init__(self, file: RotatingFile, top: int, *, only_events: bool) -> None:
+        self._file = file
+        self._recorder = Recorder(top)
+        self._only_events = only_events
+
+    def accepts(self, answer: Answer) -> bool:
+        """Events only, if that is what was asked for."""
+        return answer.event is not None or not self._only_events
+
+    def write(self, answer: Answer) -> None:
+        """Appends a line.
+
+        Raises:
+            UndeliveredError: If it cannot be written.
+        """
+        self._file.append(self._encode(self._recorder.describe(answer)))
+
+    def close(self) -> None:
+        """Flushes and closes the file.
+
+        Raises:
+            OutputError: If the disk refuses.
+        """
+        self._file.close()
+
+    def _encode(self, record: Record) -> bytes:
+        raise NotImplementedError
+
+
+class JsonLines(_Log):
+    """A line of JSON for each answer; see `records.Record`."""
+
+    name = "jsonl"
+
+    def __init__(self, path: Path, top: int, quota_bytes: int, *, only_events: bool) -> None:
+        """Args: path: To append to. quota_bytes: Size at which it is set aside."""
+        super().__init__(RotatingFile(path, quota_bytes), top, only_events=only_events)
+
+    def _encode(self, record: Record) -> bytes:
+        return encode_line(record)
+
+
+class CsvRows(_Log):
+    """A row for each answer; the columns are those of `records.Record`, top and event flat."""
+
+    name = "csv"
+
+    def __init__(self, path: Path, top: int, quota_bytes: int, *, only_events: bool) -> None:
+        """Args: path: To append to. quota_bytes: Size at which it is set aside."""
+        self._top = top
+        file = RotatingFile(path, quota_bytes, header=_encode_row(list_columns(top)))
+        super().__init__(file, top, only_events=only_events)
+
+    def _encode(self, record: Record) -> bytes:
+        plain = [getattr(record, name) for name in _plain_columns()]
+        best = [value for one in record.top for value in (one.label, one.score)]
+        missing = [None] * (2 * self._top - len(best))
+        event = record.event
+        change = (
+            [event.number, event.label, event.previous, event.score, event.time] if event else []
+        )
+        return _encode_row([*plain, *best, *missing, *(change or [None] * len(_EVENT))])
+
+
+def list_columns(top: int) -> list[str]:
+    """The names of the columns, for so many listed labels."""
+    best = [name for n in range(1, top + 1) for name in (f"top{n}_label", f"top{n}_score")]
+    return [*_plain_columns(), *best, *_EVENT]
+
+
+def _plain_columns() -> list[str]:
+    return [name for name in Record.__struct_fields__ if name not in _OWN]
+
+
+def _encode_row(values: list[object] | list[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(
+        [str(value).lower() if isinstance(value, bool) else value for value in values]
+    )
+    return text.getvalue().encode("utf-8", "backslashreplace")

@@ -1,0 +1,140 @@
+"""Builds the outputs that the settings ask for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from edgetl_runtime.errors import OptionsError, OutputError
+from edgetl_runtime.outputs.output import Output
+from edgetl_runtime.settings import OutputSettings, Settings
+
+Gone = Callable[[], None]
+FindFps = Callable[[], float | None]
+
+
+def open_outputs(
+    settings: Settings,
+    *,
+    find_digest: Callable[[], str],
+    live: bool = True,
+    find_fps: FindFps | None = None,
+    on_gone: Gone | None = None,
+) -> list[Output]:
+    """Builds every output; each is to be handed to an `OutputWorker`, which closes it.
+
+    Files and folders are opened when the first answer comes: a disk that is full or away is a
+    failure of one output, and no reason not to start.
+
+    Args:
+        settings: Its sections `output`, `collect` and `pace`.
+        find_digest: SHA-256 of the bundle.json in use, for collected frames.
+        live: Of the source.
+        find_fps: Frames a second of a source that is not live, once it is open.
+        on_gone: Called once when nobody reads standard output any more.
+
+    Raises:
+        OptionsError: Naming the option, if one cannot be met on any day.
+    """
+    opened: list[Output] = []
+    try:
+        opened += _open_files(settings.output)
+        opened += _open_terminal(settings.output, on_gone)
+        opened += _open_pictures(settings, live, find_fps)
+        opened += _open_collect(settings, find_digest)
+        opened += _open_others(settings.output)
+        opened += _open_network(settings.output)
+    except OptionsError:
+        for output in opened:
+            with suppress(OutputError):
+                output.close()
+        raise
+    return opened
+
+
+def _open_terminal(options: OutputSettings, on_gone: Gone | None) -> Iterator[Output]:
+    kind = options.terminal or "line"
+    if kind != "none":
+        from edgetl_runtime.outputs.terminal import Terminal
+
+        yield Terminal(kind, options.top, on_gone=on_gone)
+
+
+def _open_files(options: OutputSettings) -> Iterator[Output]:
+    from edgetl_runtime.outputs.logs import CsvRows, JsonLines
+
+    for name, kind in (("jsonl", JsonLines), ("csv", CsvRows)):
+        if path := getattr(options, name):
+            yield kind(
+                _check_file(name, path),
+                options.top,
+                options.file_quota_mb * 10**6,
+                only_events=options.only_events,
+            )
+
+
+def _open_pictures(settings: Settings, live: bool, find_fps: FindFps | None) -> Iterator[Output]:
+    options = settings.output
+    if options.video:
+        from edgetl_runtime.outputs.video import CODECS, Video
+
+        path = _check_file("video", options.video)
+        if path.suffix.lower() not in CODECS:
+            raise OptionsError(f"video: expected a name that ends in .avi or .mp4, got {path}")
+        every = settings.pace.every
+        yield Video(path, options.top, None if live else lambda: _slow_down(find_fps, every))
+    if options.pictures:
+        from edgetl_runtime.outputs.snapshots import Snapshots
+
+        folder = _check_folder("pictures", options.pictures)
+        yield Snapshots(folder, options.file_quota_mb * 10**6, options.top)
+
+
+def _slow_down(find_fps: FindFps | None, every: int) -> float | None:
+    """The rate of answers to each n-th frame."""
+    fps = find_fps() if find_fps else None
+    return fps / every if fps else None
+
+
+def _open_collect(settings: Settings, find_digest: Callable[[], str]) -> Iterator[Output]:
+    if settings.collect.what:
+        from edgetl_runtime.outputs.collect import Collect
+
+        _check_folder("collect.folder", settings.collect.folder)
+        yield Collect(settings.collect, find_digest)
+
+
+def _open_others(options: OutputSettings) -> Iterator[Output]:
+    if options.command is not None:
+        from edgetl_runtime.outputs.command import Command
+
+        yield Command(options.command)
+    if options.callback is not None:
+        from edgetl_runtime.outputs.callback import Callback
+
+        yield Callback(options.callback)
+
+
+def _open_network(options: OutputSettings) -> Iterator[Output]:
+    if options.post is not None:
+        from edgetl_runtime.outputs.post import Post
+
+        yield Post(options.post, options.top)
+    if options.mqtt is not None:
+        from edgetl_runtime.outputs.mqtt import Mqtt, parse_broker
+
+        broker = parse_broker(options.mqtt)
+        yield Mqtt(broker, options.mqtt_topic, options.top, discovery=options.mqtt_discovery)
+
+
+def _check_file(option: str, text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.name or path.is_dir():
+        raise OptionsError(f"{option}: {text} is a folder; give the name of a file")
+    return path
+
+
+def _check_folder(option: str, text: str) -> Path:
+    path = Path(text).expanduser()
+    if path.exists() and not path.is_dir():
+        raise OptionsError(f"{option}: {text} is a file; give the name of a folder")
+    return path

@@ -1,0 +1,106 @@
+"""Each event as JSON, by HTTP POST."""
+
+import http.client
+import os
+from urllib.parse import SplitResult, urlsplit
+
+from edgetl_runtime.answer import Answer
+from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
+from edgetl_runtime.outputs.output import EventOutput
+from edgetl_runtime.outputs.records import Recorder, encode_line
+
+TOKEN = "EDGETL_POST_TOKEN"
+_TIMEOUT_S = 5.0
+_TOO_MANY_REQUESTS = 429
+_REQUEST_TIMEOUT = 408
+
+
+class Post(EventOutput):
+    """Posts each event; a server that is away or overloaded gets it later.
+
+    What is sent is a record as in a JSON lines file. After a time-out an event may arrive twice:
+    its boot id and number tell. Redirects are not followed, since the address was chosen by a
+    person. With the environment variable EDGETL_POST_TOKEN it is sent as a bearer token.
+    """
+
+    name = "post"
+    lossless = True
+
+    def __init__(self, url: str, top: int) -> None:
+        """Sends nothing yet.
+
+        Args:
+            url: http or https.
+            top: Labels to list.
+
+        Raises:
+            OptionsError: If the address is none.
+        """
+        self._url = parse_url(url)
+        self._path = self._url.path or "/"
+        self._path += f"?{self._url.query}" if self._url.query else ""
+        self._recorder = Recorder(top)
+
+    def write(self, answer: Answer) -> None:
+        """Posts one event.
+
+        Raises:
+            UndeliveredError: If the server is away, slow or overloaded.
+            OutputError: If it refuses the event.
+        """
+        try:
+            status = self._send(encode_line(self._recorder.describe(answer)))
+        except (OSError, http.client.HTTPException) as error:
+            raise UndeliveredError(f"{self._where} does not answer: {error}") from error
+        if status >= 500 or status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS):
+            raise UndeliveredError(f"{self._where} answered with status {status}")
+        if status >= 300:
+            hint = "; give the address that it redirects to" if status < 400 else ""
+            raise OutputError(f"{self._where} answered with status {status}{hint}")
+
+    def _send(self, body: bytes) -> int:
+        connection = _connect(self._url)
+        try:
+            connection.request("POST", self._path, body, _make_headers())
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    @property
+    def _where(self) -> str:
+        return f"{self._url.scheme}://{self._url.netloc}"
+
+
+def parse_url(url: str) -> SplitResult:
+    """Checks the address to post to.
+
+    Raises:
+        OptionsError: With the address.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        # What a line of a request must not hold.
+        usable = usable and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:
+        usable = False
+    if not usable:
+        raise OptionsError(f"post: expected an address such as http://host:8000/path, got {url}")
+    if parts.username is not None:
+        raise OptionsError(
+            f"post: no name or password in the address, others could read it; put a token into "
+            f"the environment variable {TOKEN}"
+        )
+    return parts
+
+
+def _connect(url: SplitResult) -> http.client.HTTPConnection:
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    return kind(url.hostname or "", url.port, timeout=_TIMEOUT_S)
+
+
+def _make_headers() -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "User-Agent": "edgetl-run"}
+    if token := os.environ.get(TOKEN):
+        headers["Authorization"] = f"Bearer {token}"
+    return headers

@@ -1,0 +1,123 @@
+"""Folders of numbered pictures that never outgrow a quota: the oldest go."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import msgspec
+
+from edgetl_runtime.errors import OutputError, StorageError, UndeliveredError
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.storage import write_file
+
+# A number, not the time, tells which is older: a board without a battery wakes up in 1970.
+_OURS = re.compile(r"(\d{9})_[\w-]*\.(jpg|json)", re.ASCII)
+_LEFTOVER = re.compile(r"\.\d{9}_[\w-]*\.(jpg|json)\..*", re.ASCII)
+_LONGEST_WORD = 40
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    name: str
+    number: int
+    bytes: int
+
+
+class QuotaFolder:
+    """Keeps files under names that count up: `000000042_rejected_gear.jpg`.
+
+    All files count towards the quota, but only those with such names are ever deleted. The
+    folder is looked at anew each time, so that it may be emptied or copied away at any moment,
+    and that what an earlier run left counts, too.
+    """
+
+    def __init__(self, path: Path, quota_bytes: int) -> None:
+        """Nothing is made or looked at yet.
+
+        Args:
+            path: The folder; is made when it is needed.
+            quota_bytes: Most bytes of all files in it.
+        """
+        self.path = path
+        self._quota_bytes = quota_bytes
+        self._clean = False
+
+    def store(self, words: tuple[str, ...], files: dict[str, bytes]) -> None:
+        """Writes files that belong together, each as a whole, the first one first.
+
+        Args:
+            words: For their name.
+            files: Suffix (`.jpg`, `.json`) -> content.
+
+        Raises:
+            UndeliveredError: If folder or disk refuse.
+            OutputError: If files of others fill the quota.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+            number = self._make_room(sum(map(len, files.values())))
+            stem = "_".join([f"{number:09d}", *map(_spell, words)])
+            for suffix, data in files.items():
+                write_file(self.path / (stem + suffix), data)
+        except OSError as error:
+            raise UndeliveredError(f"cannot write into {self.path}: {error.strerror}") from error
+        except StorageError as error:
+            raise UndeliveredError(str(error)) from error
+
+    def _make_room(self, needed_bytes: int) -> int:
+        """Deletes the oldest until there is room; returns the next number."""
+        kept = list(self._scan())
+        ours = sorted((one for one in kept if one.number), key=lambda one: one.number)
+        last = ours[-1].number if ours else 0
+        spare = self._quota_bytes - needed_bytes - sum(one.bytes for one in kept)
+        deleted = 0
+        for one in ours:
+            # What belongs together goes together.
+            if spare >= 0 and one.number != deleted:
+                break
+            (self.path / one.name).unlink(missing_ok=True)
+            spare, deleted = spare + one.bytes, one.number
+        if spare < 0:
+            raise OutputError(
+                f"files of others fill the quota of {self.path} "
+                f"({self._quota_bytes // 10**6} MB); move them away or allow more"
+            )
+        return last + 1
+
+    def _scan(self) -> Iterator[_Kept]:
+        """All files; number 0 for those of others."""
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    found = _OURS.fullmatch(entry.name)
+                    yield _Kept(entry.name, int(found[1]) if found else 0, entry.stat().st_size)
+
+    def _remove_leftovers(self) -> None:
+        """What a power cut left half written."""
+        if not self._clean:
+            for path in self.path.iterdir():
+                if _LEFTOVER.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self._clean = True
+
+
+def _spell(word: str) -> str:
+    """A word for the name of a file on any system."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", word)[:_LONGEST_WORD].strip("-") or "x"
+
+
+def encode_jpeg(picture: Frame, quality: int) -> bytes:
+    """A JPEG of a picture.
+
+    Raises:
+        OutputError: If OpenCV cannot.
+    """
+    try:
+        done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error as error:
+        raise OutputError(f"cannot encode a picture of {picture.shape}: {error.err}") from error
+    if not done:
+        raise OutputError(f"cannot encode a picture of {picture.shape}")
+    return data.tobytes()

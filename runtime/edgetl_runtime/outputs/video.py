@@ -1,0 +1,186 @@
+"""A new video with the answers drawn into it."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edgetl_runtime.answer import Answer
+from edgetl_runtime.errors import OutputError
+from edgetl_runtime.outputs.output import PlainOutput
+from edgetl_runtime.outputs.overlay import draw_answer
+from edgetl_runtime.preprocessing import Frame
+
+CODECS: Final = {".avi": "MJPG", ".mp4": "mp4v"}
+_USUAL_FPS = 25.0
+_SLOWEST_FPS, _FASTEST_FPS = 0.2, 120.0
+# So many frames tell the rate at which a camera is answered.
+_FRAMES_TO_LEARN = 12
+# What is longer than this was an outage: a cut, no still picture for hours.
+_LONGEST_GAP_S = 2.0
+# OpenCV's writer does not say when the disk is full.
+_LEAST_FREE_BYTES = 32 * 2**20
+_LOOK_EVERY = 25
+
+
+class Video(PlainOutput):
+    """Writes a video aside and renames it when it is closed, since until then it is no video.
+
+    The frames of a file follow one another at its own rate. A camera's are placed by their time
+    of capture: the rate is learned from the first ones, and where the camera was slower or faster
+    later, frames are repeated or left out, so that the video lasts as long as what it shows.
+    """
+
+    name = "video"
+    lossless = True
+
+    def __init__(self, path: Path, top: int, find_fps: Callable[[], float | None] | None) -> None:
+        """Nothing is written yet.
+
+        Args:
+            path: `.avi` (MJPG) or `.mp4` (MPEG-4). An existing file stays; a number is added.
+            top: Labels with bars.
+            find_fps: Frames a second of answers to a file, once it is open; None: a camera, whose
+                frames are placed by time.
+        """
+        self.path = path
+        self._aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        self._top, self._find_fps = top, find_fps
+        self._waiting: list[tuple[float, Frame]] = []
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._fps = _USUAL_FPS
+        self._begin_s = self._last_s = 0.0
+        self._frames = 0
+
+    def wants_picture(self) -> bool:
+        """Always."""
+        return True
+
+    def accepts(self, answer: Answer) -> bool:
+        """Answers that have their picture."""
+        return answer.picture is not None
+
+    def write(self, answer: Answer) -> None:
+        """Adds a frame.
+
+        Raises:
+            OutputError: If it cannot be written, or the disk is nearly full.
+        """
+        if answer.picture is None:
+            return
+        drawn = draw_answer(answer.picture, answer, self._top)
+        captured_s = answer.prediction.captured_s
+        if self._writer is None:
+            self._waiting.append((captured_s, drawn))
+            if self._find_fps is None and len(self._waiting) < _FRAMES_TO_LEARN:
+                return
+            self._begin()
+        else:
+            self._add(captured_s, drawn)
+
+    def close(self) -> None:
+        """Finishes the video and puts it into place.
+
+        Raises:
+            OutputError: If it cannot be put there.
+        """
+        if self._writer is None and self._waiting:
+            self._begin()
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        try:
+            with self._aside.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(self._aside, _find_free(self.path))
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _begin(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._fps = self._choose_fps([captured_s for captured_s, _ in waiting])
+        height, width = waiting[0][1].shape[:2]
+        self._size = (width, height)
+        self._begin_s = self._last_s = waiting[0][0]
+        self._writer = self._open()
+        for captured_s, frame in waiting:
+            self._add(captured_s, frame)
+
+    def _open(self) -> cv2.VideoWriter:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make {self.path.parent}: {error.strerror}") from error
+        code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
+        writer = cv2.VideoWriter(str(self._aside), code, self._fps, self._size)
+        if not writer.isOpened():
+            raise OutputError(
+                f"cannot write {self.path}: no right to write there, or no codec for "
+                f"{self.path.suffix}"
+            )
+        return writer
+
+    def _choose_fps(self, captured: list[float]) -> float:
+        if self._find_fps is not None:
+            return self._find_fps() or _USUAL_FPS
+        step_s = float(np.median(np.diff(captured))) if len(captured) > 1 else 1 / _USUAL_FPS
+        return min(_FASTEST_FPS, max(_SLOWEST_FPS, 1 / max(step_s, 1e-3)))
+
+    def _add(self, captured_s: float, frame: Frame) -> None:
+        if self._writer is None:
+            return
+        self._check_disk()
+        fitted = _fit(frame, self._size)
+        for _ in range(1 if self._find_fps else self._count(captured_s)):
+            self._writer.write(fitted)
+            self._frames += 1
+
+    def _count(self, captured_s: float) -> int:
+        """How often a frame is written, so that the next one comes at its time."""
+        step_s = 1 / self._fps
+        gap_s = captured_s - self._last_s
+        if gap_s > max(_LONGEST_GAP_S, 3 * step_s):
+            self._begin_s += gap_s - step_s
+        self._last_s = captured_s
+        # Half a frame of grace, so that a camera's jitter neither repeats nor leaves out any.
+        due = int((captured_s - self._begin_s) * self._fps + 0.5) + 1
+        return max(0, due - self._frames)
+
+    def _check_disk(self) -> None:
+        if self._frames % _LOOK_EVERY:
+            return
+        free = shutil.disk_usage(self.path.parent).free
+        if free < _LEAST_FREE_BYTES:
+            raise OutputError(
+                f"{self.path.parent} has less than {_LEAST_FREE_BYTES >> 20} MiB left; the video "
+                "goes on when there is room"
+            )
+
+
+def _fit(frame: Frame, size: tuple[int, int]) -> Frame:
+    """A video has one size: other frames are scaled, with black at two sides."""
+    height, width = frame.shape[:2]
+    if (width, height) == size:
+        return frame
+    scale = min(size[0] / width, size[1] / height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    fitted = np.zeros((size[1], size[0], 3), np.uint8)
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    small = cv2.resize(frame, inner, interpolation=cv2.INTER_AREA)
+    fitted[top : top + inner[1], left : left + inner[0]] = small
+    return fitted
+
+
+def _find_free(path: Path) -> Path:
+    """The path, with a number where there is such a file."""
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free

@@ -1,0 +1,40 @@
+"""The shortest way from a camera to labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgetl_runtime.answer import Answer
+from edgetl_runtime.capture.camera import Camera
+from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.pipeline.pipeline import Pipeline
+from edgetl_runtime.settings import Settings
+
+
+def watch(
+    bundle: str | Path, source: str = "0", settings: Settings | None = None
+) -> Iterator[Answer]:
+    """Yields an answer for each frame that a source delivers.
+
+        for answer in watch("parts.bundle", "/dev/video0"):
+            print(answer.label)
+
+    Args:
+        bundle: The folder or .zip that `edgetl export` wrote.
+        source: A camera, stream, video, folder, `-` or `pattern`; see `SourceSettings.address`.
+        settings: Of engine, view, pace and smoothing; what they say of bundle, address and
+            outputs does not count here.
+
+    Raises:
+        BundleError: If the bundle is damaged.
+        EngineError: If the engine is missing or fails.
+        CameraError: If the source can never deliver, or a camera is lost.
+    """
+    settings = settings or Settings()
+    model = settings.model
+    classifier = Classifier.open(
+        bundle, engine=model.engine, variant=model.variant, threads=model.threads
+    )
+    preprocessing = classifier.bundle.manifest.preprocessing
+    input_px = (preprocessing.width_px, preprocessing.height_px)
+    feed = Camera(source, settings.source, input_px=input_px)
+    yield from Pipeline(classifier, feed, settings=settings).answers()

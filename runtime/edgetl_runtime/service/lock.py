@@ -1,0 +1,58 @@
+"""One instance at a time: a lock that the kernel takes back when its holder dies."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgetl_runtime.errors import LockedError, ServiceError
+from edgetl_runtime.settings import ServiceSettings
+
+_LOCK = "lock"
+_PID_BYTES = 32
+
+
+def find_lock(settings: ServiceSettings) -> Path | None:
+    """Where the lock is: as configured, else in the state folder, which two must not share.
+
+    None where there is neither: then two instances have nothing in common but the camera, which
+    the kernel gives to one only.
+    """
+    if settings.lock:
+        return Path(settings.lock)
+    return Path(settings.state_dir) / _LOCK if settings.state_dir else None
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Holds the lock while the block runs.
+
+    Raises:
+        LockedError: If another process holds it, with its pid.
+        ServiceError: If the file cannot be opened.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ServiceError(f"cannot open the lock {path} ({error.strerror})") from error
+    try:
+        _take(descriptor, path)
+        yield
+    finally:
+        # The file stays: whoever removed it could remove the next holder's.
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        pid = os.pread(descriptor, _PID_BYTES, 0).decode("ascii", "replace").strip("\x00\n ")
+        raise LockedError(
+            f"another instance runs (pid {pid or 'unknown'}, lock {path}); stop it, or give this "
+            "one its own --state-dir or --lock"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

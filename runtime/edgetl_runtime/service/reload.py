@@ -1,0 +1,83 @@
+"""Takes another model into use while the old one goes on giving answers."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from edgetl_runtime.errors import EdgetlError
+
+if TYPE_CHECKING:
+    from edgetl_runtime.classifier import Classifier
+
+_CLOSE_S: Final = 2.0
+Load = Callable[[], "Classifier | None"]
+
+
+class Reloader:
+    """Runs one job after the other on a thread of its own; each may bring another classifier.
+
+    Attributes:
+        problem: Why the last job failed, one sentence; empty if it did not.
+    """
+
+    def __init__(
+        self,
+        take: Callable[["Classifier"], None],
+        *,
+        on_begin: Callable[[], None] = lambda: None,
+        on_end: Callable[[str], None] = lambda problem: None,
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            take: Gets each new classifier, such as `Pipeline.swap`.
+            on_begin: Called on the thread before each job.
+            on_end: Called on the thread after each job, with what went wrong or nothing.
+        """
+        self.problem = ""
+        self._take = take
+        self._on_begin = on_begin
+        self._on_end = on_end
+        self._jobs: deque[Load] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="reload", daemon=True)
+        self._thread.start()
+
+    def request(self, load: Load) -> None:
+        """Has a job done; a job that waits already is done once.
+
+        Args:
+            load: Returns the classifier to take, or None to keep the old one; may take minutes.
+        """
+        with self._changed:
+            if load not in self._jobs:
+                self._jobs.append(load)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Ends the thread after the job in hand, or leaves it behind if that takes long."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(_CLOSE_S)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            self._on_begin()
+            try:
+                classifier = job()
+                if classifier is not None:
+                    self._take(classifier)
+                self.problem = ""
+            except EdgetlError as error:
+                self.problem = str(error)
+            except MemoryError:
+                self.problem = "there is not enough memory for a second model"
+            self._on_end(self.problem)
+
+    def _next(self) -> Load | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._jobs)
+            return None if self._closing else self._jobs.popleft()

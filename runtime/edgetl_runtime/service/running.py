@@ -1,0 +1,277 @@
+"""What surrounds the pipeline of a service: lock, signals, systemd, model store, reload.
+
+    with Service(settings, warn) as service:
+        pipeline = Pipeline(
+            service.open_classifier(), feed, outputs, settings,
+            on_progress=service.note_progress,
+            on_model_failure=service.on_model_failure,
+        )
+        service.run(pipeline)
+
+Light to import: signals are watched before numpy and OpenCV are loaded.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from edgetl_runtime.errors import (
+    BundleError,
+    EngineError,
+    OptionsError,
+    ServiceError,
+    StorageError,
+)
+from edgetl_runtime.service.lock import find_lock, hold_lock
+from edgetl_runtime.service.notify import Notifier
+from edgetl_runtime.service.reload import Reloader
+from edgetl_runtime.service.signals import SignalWatch
+from edgetl_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from edgetl_runtime.answer import Answer
+    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.pipeline.pipeline import Pipeline
+    from edgetl_runtime.service.models import ModelStore
+
+
+class Service:
+    """One run of the service; see the module."""
+
+    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+        """Prepares; nothing is held before the block is entered.
+
+        Args:
+            settings: All options.
+            warn: Tells a person one sentence; may be called from any thread.
+        """
+        self._settings = settings
+        self._warn = warn
+        self._notifier = Notifier()
+        self._held = ExitStack()
+        self._stop = threading.Event()
+        self._store: ModelStore | None = None
+        self._pipeline: Pipeline | None = None
+        self._reloader: Reloader | None = None
+        self._running = ""
+        self._good = 0
+        self._is_ready = False
+
+    def __enter__(self) -> "Service":
+        """Takes the lock and the signals.
+
+        Raises:
+            LockedError: If another instance holds the lock.
+            ServiceError: If the lock cannot be opened.
+        """
+        with ExitStack() as held:
+            if lock := find_lock(self._settings.service):
+                held.enter_context(hold_lock(lock))
+            held.enter_context(SignalWatch(self.stop, self.reload, self._describe))
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Gives everything back; a model that did not fail is not blamed for the end."""
+        try:
+            if not isinstance(error, EngineError | MemoryError):
+                self._note_end()
+        finally:
+            self._held.close()
+
+    @property
+    def problem(self) -> str:
+        """Why the last reload failed, one sentence; empty if none did."""
+        return self._reloader.problem if self._reloader else ""
+
+    @property
+    def on_model_failure(self) -> Callable[[], None] | None:
+        """What to do when a model fails again and again; None where no other one is kept."""
+        return self._request_revert if self._settings.service.state_dir else None
+
+    def open_classifier(self) -> "Classifier":
+        """The model to begin with: the configured one, or what the store trusts more.
+
+        Raises:
+            OptionsError: If there is neither a bundle nor a store.
+            BundleError: If the bundle is damaged or does not work, and there is no other.
+            EngineError: If the engine is not installed or refuses the model.
+            ServiceError: If the bundle could not be tried, and there is no other.
+            StorageError: If the state folder cannot be used.
+        """
+        import cv2
+
+        # Preprocessing takes a fraction of a millisecond: waking more threads would cost more.
+        cv2.setNumThreads(1)
+        return self._load(self._choose())
+
+    def run(self, pipeline: "Pipeline") -> int:
+        """Runs the pipeline until its source ends or a signal comes.
+
+        Returns:
+            How many answers there were, without stale ones.
+
+        Raises:
+            EdgetlError: What `Pipeline.answers` raises.
+        """
+        self._pipeline = pipeline
+        self._reloader = Reloader(
+            self._take, on_begin=self._note_reloading, on_end=self._note_reloaded
+        )
+        answered = 0
+        try:
+            if self._stop.is_set():
+                pipeline.stop()
+            for answer in pipeline.answers():
+                self._note_answer(answer)
+                answered += not answer.stale
+            return answered
+        finally:
+            self._stop.set()
+            self._notifier.stopping()
+            self._reloader.close()
+
+    def stop(self) -> None:
+        """Ends the run after the frame in hand, as SIGTERM does."""
+        self._stop.set()
+        self._notifier.stopping()
+        if self._pipeline:
+            self._pipeline.stop()
+
+    def reload(self) -> None:
+        """Reads the bundle again and takes it into use if it works, as SIGHUP does."""
+        if self._reloader:
+            self._reloader.request(self._load_again)
+
+    def note_progress(self) -> None:
+        """The loop went round: the watchdog is told, when it is time."""
+        self._notifier.ping()
+
+    def _note_answer(self, answer: "Answer") -> None:
+        """A frame was classified: the service is ready, and the model has proved itself a bit."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._notifier.ready()
+        self._good += not answer.stale
+        if self._store and self._good == self._settings.service.trial_frames:
+            self._good += 1
+            self._keep_going(partial(self._store.commit, self._running))
+
+    def _choose(self) -> "Bundle":
+        from edgetl_runtime.bundle import Bundle
+
+        store = self._open_store()
+        if store is None:
+            return Bundle.open(self._bundle_path())
+        if self._settings.model.bundle:
+            try:
+                store.install(self._settings.model.bundle)
+            except (BundleError, ServiceError, StorageError) as error:
+                if store.record.current is None:
+                    raise
+                self._warn(f"{error}; the model that was kept runs on")
+        if reason := self._keep_going(store.begin):
+            self._warn(f"the model before runs again: of the new one, {reason}")
+        return store.open()
+
+    def _open_store(self) -> "ModelStore | None":
+        from edgetl_runtime.service.models import ModelStore
+        from edgetl_runtime.service.trial import try_bundle
+
+        folder = self._settings.service.state_dir
+        if folder and self._store is None:
+            try_out = partial(try_bundle, stop=self._stop)
+            self._store = ModelStore(Path(folder), self._settings.model, try_out=try_out)
+        return self._store
+
+    def _bundle_path(self) -> str:
+        if not self._settings.model.bundle:
+            raise OptionsError("which bundle? Give BUNDLE, or model.bundle in the settings file")
+        return self._settings.model.bundle
+
+    def _load(self, bundle: "Bundle") -> "Classifier":
+        from edgetl_runtime.classifier import Classifier
+
+        model = self._settings.model
+        classifier = Classifier.open(
+            bundle, engine=model.engine, variant=model.variant, threads=model.threads
+        )
+        self._running = bundle.sha256
+        return classifier
+
+    def _load_again(self) -> "Classifier | None":
+        """The configured bundle, tried in a child process; None if it runs already."""
+        from edgetl_runtime.bundle import Bundle
+        from edgetl_runtime.service.trial import TrialOrder, try_bundle
+
+        path = self._bundle_path()
+        if self._store:
+            bundle = self._store.install(path)
+        else:
+            bundle = Bundle.open(path)
+            model = self._settings.model
+            order = TrialOrder(path, model.engine, model.variant, model.threads)
+            trial = try_bundle(order, stop=self._stop)
+            if trial.verdict != "good":
+                raise ServiceError(f"{path} failed its trial: {trial.reason}")
+        return None if bundle.sha256 == self._running else self._load(bundle)
+
+    def _load_previous(self) -> "Classifier | None":
+        """The model before, after this one's outputs were unusable."""
+        count = self._settings.service.model_failures
+        reason = f"{count} of its outputs in a row were no probabilities"
+        if self._store is None or not self._store.revert(self._running, reason):
+            raise ServiceError(f"of the model, {reason}, and there is none to go back to")
+        self._warn(f"the model before runs again: of the new one, {reason}")
+        return self._load(self._store.open())
+
+    def _take(self, classifier: "Classifier") -> None:
+        if self._pipeline:
+            self._pipeline.swap(classifier)
+        self._good = 0
+        manifest = classifier.bundle.manifest
+        self._warn(f"runs {manifest.provenance.name or classifier.bundle.path} now")
+
+    def _request_revert(self) -> None:
+        if self._reloader:
+            self._reloader.request(self._load_previous)
+
+    def _note_reloading(self) -> None:
+        # Before the first frame systemd still waits for READY=1, which must not come early.
+        if self._is_ready:
+            self._notifier.reloading()
+
+    def _note_reloaded(self, problem: str) -> None:
+        if problem and not self._stop.is_set():
+            self._warn(f"{problem}; the old model runs on")
+            self._notifier.describe(problem)
+        if self._is_ready:
+            self._notifier.ready()
+
+    def _describe(self) -> None:
+        if self._pipeline and self._notifier.is_heard:
+            status = self._pipeline.status()
+            what = status.reason or f"{status.fps:.1f} answers/s, label {status.label}"
+            self._notifier.describe(f"{status.state}: {what}")
+
+    def _note_end(self) -> None:
+        if self._store:
+            self._keep_going(self._store.end)
+
+    def _keep_going(self, note: Callable[[], str | None]) -> str | None:
+        """A disk that cannot be written is no reason to give no answers."""
+        try:
+            return note()
+        except StorageError as error:
+            self._warn(str(error))
+            return None

@@ -1,0 +1,190 @@
+"""Tries a bundle in a process of its own: what kills it there does not kill the service.
+
+The child loads the model's bytes with the engine that the service uses and replays the golden
+frames: `python -m edgetl_runtime.service.trial` with a `TrialOrder` on standard input and a
+`Trial` on standard output.
+"""
+
+import ctypes
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from edgetl_runtime.errors import EdgetlError, MissingEngineError
+
+TRIAL_TIMEOUT_S: Final = 120.0
+_MODULE: Final = "edgetl_runtime.service.trial"
+# Whoever ends the whole service, as systemd does, ends the child with it.
+_ENDED: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+_PR_SET_PDEATHSIG: Final = 1
+_POLL_S: Final = 0.05
+_ERROR_TAIL: Final = 300
+_ADJUST_OOM: Final = Path("/proc/self/oom_score_adj")
+
+
+class TrialOrder(msgspec.Struct, frozen=True):
+    """What to try.
+
+    Attributes:
+        bundle: Path of the bundle.
+        engine: See `ModelSettings`.
+        variant: The same.
+        threads: The same.
+        memory_bytes: Most address space that the trial may take, or None.
+    """
+
+    bundle: str
+    engine: str | None = None
+    variant: str | None = None
+    threads: int | None = None
+    memory_bytes: int | None = None
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """How a trial ended.
+
+    Attributes:
+        verdict: `good`; `bad`: this bundle does not work on this machine; `unable`: it could not
+            be tried, which says nothing about the bundle.
+        reason: One sentence; empty if it is good.
+    """
+
+    verdict: Literal["good", "bad", "unable"]
+    reason: str = ""
+
+
+def try_bundle(
+    order: TrialOrder,
+    *,
+    timeout_s: float = TRIAL_TIMEOUT_S,
+    stop: threading.Event | None = None,
+) -> Trial:
+    """Runs a trial in a child process.
+
+    Args:
+        order: What to try.
+        timeout_s: After so long the child is killed, and the bundle is bad.
+        stop: When set, the child is killed, and the bundle was not tried.
+    """
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # Ctrl-C in a terminal is for the service, which then ends the trial itself.
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Trial("unable", f"no process for the trial can be started ({error.strerror})")
+    with child:
+        output: list[bytes] = [b"", b""]
+        talking = threading.Thread(target=_talk, args=(child, order, output), daemon=True)
+        talking.start()
+        stopped = _wait(child, talking, time.monotonic() + timeout_s, stop or threading.Event())
+        talking.join()
+    if stopped == "stopped":
+        return Trial("unable", "the trial was stopped")
+    if stopped == "late":
+        return Trial("bad", f"the trial took longer than {timeout_s:g} s")
+    return _judge(child.returncode, *output)
+
+
+def run_trial(order: TrialOrder) -> Trial:
+    """Tries a bundle in this process, which may not live through it."""
+    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.golden import compare, replay
+
+    try:
+        bundle = Bundle.open(order.bundle)
+        variant = bundle.variant(order.variant, engine=order.engine)
+        found = replay(bundle, variant, threads=order.threads or 1)
+    except MissingEngineError as error:
+        return Trial("unable", str(error))
+    except EdgetlError as error:
+        return Trial("bad", str(error))
+    except MemoryError:
+        return Trial("bad", "it needs more memory than there is")
+    differences = [
+        line
+        for number, scores in enumerate(found)
+        for line in compare(bundle, variant, number, scores)
+    ]
+    return Trial("bad", differences[0]) if differences else Trial("good")
+
+
+def main() -> int:
+    """The child."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=TrialOrder)
+    _make_expendable()
+    if order.memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (order.memory_bytes, order.memory_bytes))
+    trial = run_trial(order)
+    sys.stdout.buffer.write(msgspec.json.encode(trial))
+    return 0
+
+
+def _make_expendable() -> None:
+    """No core dump on a small disk; dies with the service, and before it when memory runs out."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        _ADJUST_OOM.write_text("1000")
+    except OSError:
+        # Not Linux, or /proc is hidden: then the kernel chooses by size.
+        return
+
+
+def _talk(child: "subprocess.Popen[bytes]", order: TrialOrder, output: list[bytes]) -> None:
+    output[:] = child.communicate(msgspec.json.encode(order))
+
+
+def _wait(
+    child: "subprocess.Popen[bytes]",
+    talking: threading.Thread,
+    deadline_s: float,
+    stop: threading.Event,
+) -> Literal["ended", "late", "stopped"]:
+    while talking.is_alive():
+        if stop.is_set():
+            child.kill()
+            return "stopped"
+        if time.monotonic() > deadline_s:
+            child.kill()
+            return "late"
+        talking.join(_POLL_S)
+    return "ended"
+
+
+def _judge(code: int, output: bytes, errors: bytes) -> Trial:
+    if code == 0:
+        try:
+            return msgspec.json.decode(output, type=Trial)
+        except msgspec.MsgspecError:
+            return Trial("unable", f"the trial answered {output[:80]!r}")
+    if code in _ENDED:
+        return Trial("unable", "the trial was stopped")
+    tail = errors.decode(errors="replace").strip()[-_ERROR_TAIL:]
+    said = f"; it said: {' '.join(tail.split())}" if tail else ""
+    if code < 0:
+        return Trial("bad", f"the engine died in the trial ({_name_signal(-code)}){said}")
+    return Trial("bad", f"the trial failed (exit {code}){said}")
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The page's addresses."""
+
+from functools import partial
+from importlib.resources import files
+
+import anyio
+import anyio.to_thread
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edgetl_runtime.errors import EdgetlError, FrameError
+from edgetl_runtime.pipeline.status import Status
+from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
+from edgetl_runtime.serving.classifying import Classifying
+from edgetl_runtime.serving.feed import PageFeed
+from edgetl_runtime.serving.metrics import build_registry
+from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, next_picture
+from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
+from edgetl_runtime.serving.views import (
+    PredictionView,
+    StateView,
+    hide_passwords,
+    view_prediction,
+    without_passwords,
+)
+
+BODY_S = 20.0
+_MEGABYTE = 1_000_000
+_SNAPSHOT_S = 3.0
+# Each holds a picture in memory and competes with the camera for the engine.
+_MAX_UPLOADS = 2
+_HEALTHY = ("ok", "degraded")
+_PAGE = {
+    "/": ("index.html", "text/html"),
+    "/style.css": ("style.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/chart.js": ("chart.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+
+def build_app(
+    classifying: Classifying, feed: PageFeed, access: Access, *, max_picture_mb: int
+) -> Starlette:
+    """Joins page, state, streams and classification behind the rules of access."""
+    addresses = _Addresses(classifying, feed, access, max_picture_mb * _MEGABYTE)
+    routes = [Route(path, partial(_send_file, *_read_file(*file))) for path, file in _PAGE.items()]
+    routes += [
+        Route(HEALTH_PATH, addresses.health),
+        Route("/metrics", addresses.metrics),
+        Route("/api/state", addresses.state),
+        Route("/api/classify", addresses.classify, methods=["POST"]),
+        Route("/stream.mjpg", addresses.pictures),
+        Route("/events", addresses.answers),
+        Route("/snapshot.jpg", addresses.snapshot),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, access=access)],
+        exception_handlers={HTTPException: _explain},
+    )
+
+
+class _Addresses:
+    """What is answered, by address."""
+
+    def __init__(
+        self, classifying: Classifying, feed: PageFeed, access: Access, max_bytes: int
+    ) -> None:
+        self._classifying = classifying
+        self._feed = feed
+        self._access = access
+        self._max_bytes = max_bytes
+        self._registry = build_registry(self._status, lambda: feed.watching)
+        self._seats = Seats()
+        self._uploads = 0
+
+    async def health(self, request: Request) -> Response:
+        """200 while answers can be trusted, 503 while not."""
+        status = self._status()
+        told: dict[str, str] = {"state": status.state}
+        if self._access.knows(request):
+            told["reason"] = status.reason
+        return JSONResponse(told, 200 if status.state in _HEALTHY else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        return _scrape(self._registry, request)
+
+    async def state(self, request: Request) -> Response:
+        return _json(StateView(self._status(), self._feed.answer()))
+
+    async def pictures(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response()
+        return PictureStream(self._feed, self._seats)
+
+    async def answers(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response()
+        return AnswerStream(self._feed, self._status, self._seats)
+
+    async def snapshot(self, request: Request) -> Response:
+        picture = await next_picture(self._feed, _SNAPSHOT_S)
+        if picture is None:
+            raise HTTPException(503, "no picture came; is the camera there?")
+        return Response(picture.jpeg, media_type="image/jpeg")
+
+    async def classify(self, request: Request) -> Response:
+        """Classifies the JPEG or PNG that is the request's body."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in KINDS:
+            raise HTTPException(415, f"expected a body of type {' or '.join(KINDS)}")
+        if self._uploads >= _MAX_UPLOADS:
+            raise HTTPException(503, "busy with other pictures; try again")
+        self._uploads += 1
+        try:
+            data = await _read_body(request, self._max_bytes)
+            # Abandoned when the server closes: an engine that hangs must not keep it open.
+            answer = anyio.to_thread.run_sync(self._classify, data, abandon_on_cancel=True)
+            return _json(await answer)
+        finally:
+            self._uploads -= 1
+
+    def _classify(self, data: bytes) -> PredictionView:
+        try:
+            return view_prediction(self._classifying.classify(decode_upload(data)))
+        except TooManyPixelsError as error:
+            raise HTTPException(413, str(error)) from error
+        except FrameError as error:
+            raise HTTPException(422, str(error)) from error
+        except EdgetlError as error:
+            raise HTTPException(503, hide_passwords(str(error))) from error
+
+    def _status(self) -> Status:
+        return without_passwords(self._classifying.status())
+
+
+async def _read_body(request: Request, max_bytes: int) -> bytes:
+    # What is left of the body is read and dropped, so that the sender gets to see the answer.
+    too_large = HTTPException(
+        413, f"a picture over {max_bytes // _MEGABYTE} MB; make it smaller first"
+    )
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise too_large
+    data = bytearray()
+    try:
+        with anyio.fail_after(BODY_S):
+            async for part in request.stream():
+                data += part
+                if len(data) > max_bytes:
+                    raise too_large
+    except TimeoutError as error:
+        text = f"the picture took longer than {BODY_S:.0f} s"
+        raise HTTPException(408, text, {"connection": "close"}) from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the picture ended early") from error
+    if not data:
+        raise HTTPException(400, "an empty body; send the bytes of a picture")
+    return bytes(data)
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _json(told: object) -> Response:
+    return Response(msgspec.json.encode(told), media_type="application/json")
+
+
+def _scrape(registry: CollectorRegistry, request: Request) -> Response:
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(registry), headers={"content-type": content_type})
+
+
+def _read_file(name: str, kind: str) -> tuple[bytes, str]:
+    return files("edgetl_runtime.serving").joinpath("page", name).read_bytes(), kind
+
+
+async def _send_file(data: bytes, kind: str, request: Request) -> Response:
+    return Response(data, media_type=kind)

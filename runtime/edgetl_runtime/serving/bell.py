@@ -1,0 +1,51 @@
+"""Wakes the streams of the page from other threads."""
+
+import asyncio
+import threading
+from contextlib import suppress
+
+
+class Bell:
+    """Wakes all who wait in one event loop; may be rung from any thread, at any time.
+
+    Attributes:
+        closed: Nobody rings any more; who waits should end.
+    """
+
+    def __init__(self) -> None:
+        """Makes a bell that no loop hears yet."""
+        self.closed = False
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rung = asyncio.Event()
+
+    def hang(self) -> None:
+        """Lets the running loop hear it."""
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+
+    def unhang(self) -> None:
+        """Must be called before the loop ends."""
+        with self._lock:
+            self._loop = None
+
+    def ring(self) -> None:
+        """Wakes all who wait now; never blocks."""
+        with self._lock:
+            if self._loop:
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def close(self) -> None:
+        """Sends all who wait home."""
+        self.closed = True
+        self.ring()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Waits for the next ring, or until the time is over."""
+        # Not yet the built-in TimeoutError in Python 3.10.
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._rung.wait(), max(0.0, timeout_s))
+
+    def _wake(self) -> None:
+        self._rung.set()
+        self._rung = asyncio.Event()

@@ -1,0 +1,198 @@
+"""The page's output: the newest answer and picture, made ready once for all who look."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import msgspec
+
+from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.errors import OutputError
+from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.serving.bell import Bell
+from edgetl_runtime.serving.views import AnswerView, view_answer
+
+# More answers a second than this nobody can read.
+ANSWERS_PER_S = 10
+# The chart's width in time.
+HISTORY_S = 60
+_EVENTS = 50
+# Wider pictures are made smaller: on a phone nobody sees more, and encoding 1080p costs a
+# Raspberry Pi more time than the network does.
+_WIDEST_PX = 960
+_JPEG_QUALITY = 80
+
+
+class Picture(msgspec.Struct, frozen=True, eq=False):
+    """A picture as it goes to the viewers.
+
+    Attributes:
+        number: From 1, counted since the start.
+        jpeg: The file.
+        captured_s: On the clock of `time.monotonic`, seconds.
+    """
+
+    number: int
+    jpeg: bytes
+    captured_s: float
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True):
+    """One point of the chart; `answered_s` is on the clock of `time.monotonic`, seconds."""
+
+    answered_s: float
+    preprocess_ms: float
+    invoke_ms: float
+    age_ms: float
+
+
+class PageFeed:
+    """The `Output` of the page: keeps what is newest, bounded in every way.
+
+    Attributes:
+        name: `page`.
+        lossless: False: whoever is late gets newer answers only.
+        bell: Rung for each answer that was taken.
+    """
+
+    name = "page"
+    lossless = False
+
+    def __init__(self, page_fps: float) -> None:
+        """Makes an empty feed.
+
+        Args:
+            page_fps: Pictures a second while somebody watches.
+        """
+        self.bell = Bell()
+        self._picture_period_s = 1.0 / page_fps
+        self._picture_due_s = 0.0
+        self._answer_due_s = 0.0
+        self._lock = threading.Lock()
+        self._watching = 0
+        self._pictures = 0
+        self._picture: Picture | None = None
+        self._answers = 0
+        self._answer: AnswerView | None = None
+        self._message = b""
+        self._samples: deque[Sample] = deque(maxlen=ANSWERS_PER_S * HISTORY_S)
+        self._events: deque[Event] = deque(maxlen=_EVENTS)
+
+    def wants_picture(self) -> bool:
+        """True while somebody watches and the next picture is due."""
+        return self._watching > 0 and time.monotonic() >= self._picture_due_s
+
+    def accepts(self, answer: Answer) -> bool:
+        """True for each event, for a picture that is due, and a few times a second."""
+        if answer.event is not None or time.monotonic() >= self._answer_due_s:
+            return True
+        return answer.picture is not None and self.wants_picture()
+
+    def write(self, answer: Answer) -> None:
+        """Takes an answer and encodes its picture, if anybody watches.
+
+        Raises:
+            OutputError: If the picture cannot be encoded.
+        """
+        self._keep(answer)
+        if answer.picture is not None and self.wants_picture():
+            self._picture_due_s = _next_due(self._picture_due_s, self._picture_period_s)
+            self._show(encode_picture(answer.picture), answer.prediction.captured_s)
+        self.bell.ring()
+
+    def close(self) -> None:
+        """Ends all streams."""
+        self.bell.close()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Counts a viewer of the live picture while the block runs."""
+        with self._lock:
+            self._watching += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watching -= 1
+
+    @property
+    def watching(self) -> int:
+        """Viewers of the live picture."""
+        return self._watching
+
+    def picture(self, max_age_s: float) -> Picture | None:
+        """The newest picture, or None if it was captured longer ago."""
+        picture = self._picture
+        if picture is None or time.monotonic() - picture.captured_s > max_age_s:
+            return None
+        return picture
+
+    def answer(self) -> AnswerView | None:
+        """The newest answer."""
+        return self._answer
+
+    def message(self) -> tuple[int, bytes]:
+        """Number and JSON of the newest answer; (0, b"") before the first."""
+        with self._lock:
+            return self._answers, self._message
+
+    def history(self) -> list[Sample]:
+        """What the chart begins with, oldest first."""
+        with self._lock:
+            oldest_s = time.monotonic() - HISTORY_S
+            return [sample for sample in self._samples if sample.answered_s >= oldest_s]
+
+    def events_after(self, number: int) -> list[Event]:
+        """Events with a higher number, oldest first."""
+        with self._lock:
+            return [event for event in self._events if event.number > number]
+
+    def _keep(self, answer: Answer) -> None:
+        view = view_answer(answer)
+        message = msgspec.json.encode(view)
+        one = answer.prediction
+        sample = Sample(one.answered_s, one.preprocess_ms, one.invoke_ms, one.age_ms)
+        with self._lock:
+            self._answer_due_s = _next_due(self._answer_due_s, 1.0 / ANSWERS_PER_S)
+            self._answers += 1
+            self._answer, self._message = view, message
+            # An answer that comes again, without its label, is no new point of the chart.
+            if not self._samples or self._samples[-1] != sample:
+                self._samples.append(sample)
+            if answer.event is not None:
+                self._events.append(answer.event)
+
+    def _show(self, jpeg: bytes, captured_s: float) -> None:
+        self._pictures += 1
+        self._picture = Picture(self._pictures, jpeg, captured_s)
+
+
+def encode_picture(picture: Frame) -> bytes:
+    """Encodes a picture as JPEG, at most 960 px wide.
+
+    Args:
+        picture: uint8 (height, width, 3) BGR; stays as it is.
+
+    Raises:
+        OutputError: If OpenCV cannot.
+    """
+    height, width = picture.shape[:2]
+    if width > _WIDEST_PX:
+        shown = (_WIDEST_PX, max(1, round(height * _WIDEST_PX / width)))
+        picture = cv2.resize(picture, shown, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    try:
+        ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    except cv2.error as error:
+        raise OutputError(f"the live picture cannot be encoded: {error.err}") from error
+    if not ok:
+        raise OutputError("the live picture cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+def _next_due(due_s: float, period_s: float) -> float:
+    """Keeps the mean rate although frames come a little late; after a pause it begins anew."""
+    now_s = time.monotonic()
+    return due_s + period_s if due_s + period_s > now_s else now_s + period_s

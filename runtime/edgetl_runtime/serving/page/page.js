@@ -1,0 +1,329 @@
+// Shows what the board says. Labels and reasons are text from elsewhere: they reach the page
+// through textContent only.
+
+import { Chart } from "/chart.js";
+
+const LOST_AFTER_MS = 5000;
+const EVENTS_SHOWN = 50;
+const HOT_C = 75;
+const STATES = {
+  connecting: ["Connecting", "Connecting to the board"],
+  lost: ["Not connected", "The connection to the board is lost; trying again."],
+  starting: ["Starting", "No answer yet."],
+  ok: ["Running", ""],
+  degraded: ["Running, with a problem", "Running, with a problem."],
+  stale: ["Picture is old", "The picture is old, so it gets no label."],
+  no_camera: ["No camera", "The camera does not deliver; it is tried again and again."],
+  failed: ["Model failed", "The model's answers cannot be used."],
+};
+const TROUBLE = { degraded: "warn", stale: "warn", no_camera: "bad", failed: "bad", lost: "bad" };
+
+const $ = (id) => document.getElementById(id);
+const chart = new Chart($("chart"));
+const shown = { state: "connecting", reason: "", status: null, answer: null, label: undefined, event: 0 };
+let events = null;
+let heardMs = 0;
+let paused = false;
+
+// --- connection ---
+
+function connect() {
+  events?.close();
+  events = new EventSource("/events");
+  heardMs = performance.now();
+  const on = (name, handle) =>
+    events.addEventListener(name, (message) => {
+      heardMs = performance.now();
+      handle(JSON.parse(message.data));
+    });
+  on("history", showHistory);
+  on("state", showStatus);
+  on("answer", showAnswer);
+  on("event", showEvent);
+  events.onopen = showPicture;
+  events.onerror = () => {
+    showState("lost", "");
+    // The browser tries again by itself, but not after a refusal such as a 503.
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => visible() && connect(), 5000);
+  };
+}
+
+function disconnect() {
+  events?.close();
+  events = null;
+  hidePicture();
+}
+
+const visible = () => document.visibilityState === "visible";
+
+// A hidden page costs the board nothing.
+document.addEventListener("visibilitychange", () => (visible() ? connect() : disconnect()));
+
+setInterval(() => {
+  if (!visible()) return;
+  if (performance.now() - heardMs > LOST_AFTER_MS && shown.state !== "lost") {
+    showState("lost", "");
+    connect();
+  }
+  chart.draw();
+}, 500);
+
+// --- state ---
+
+function showState(state, reason) {
+  const changed = state !== shown.state || reason !== shown.reason;
+  shown.state = state;
+  shown.reason = reason;
+  if (changed) {
+    const [chip, title] = STATES[state] ?? [state, state];
+    $("chip").dataset.state = state;
+    setText($("chip-text"), chip);
+    const level = TROUBLE[state] ?? "none";
+    $("banner").hidden = level === "none";
+    $("banner").dataset.level = level;
+    setText($("banner-title"), title);
+    setText($("banner-reason"), reason);
+  }
+  veil();
+}
+
+function isLive() {
+  return shown.state === "ok" || shown.state === "degraded";
+}
+
+// An old picture and an old answer never look like new ones.
+function veil() {
+  const live = isLive();
+  const picture = $("picture");
+  const has = picture.getAttribute("src") && picture.naturalWidth > 0;
+  $("view").dataset.shown = paused ? "none" : live && has ? "live" : has ? "old" : "none";
+  const seconds = shown.status?.last_answer_age_s;
+  const since = !live && seconds > 1 && shown.state !== "lost" ? `, last answer ${duration(seconds)} ago` : "";
+  const name = (STATES[shown.state] ?? [shown.state])[0];
+  setText($("veil"), paused ? "Paused" : live ? "Waiting for a picture" : name + since);
+  for (const card of [document.querySelector(".answer"), document.querySelector(".figures")]) {
+    card.classList.toggle("old", !live);
+  }
+  if (!live) showLabel(null);
+}
+
+function showStatus(status) {
+  shown.status = status;
+  showState(status.state, status.reason);
+  setText($("bundle"), baseName(status.bundle));
+  document.title = `${baseName(status.bundle)} – edgetl`;
+  setText($("fps"), isLive() ? status.fps.toFixed(1) : "0");
+  const celsius = status.board.temperature_c;
+  setText($("temperature"), celsius === null ? "–" : celsius.toFixed(0));
+  $("heat").classList.toggle("hot", celsius !== null && celsius >= HOT_C);
+  $("throttled").hidden = !status.board.throttled;
+  setText($("model"), `${status.variant} on ${status.engine}`);
+  if (status.invoke_ms) setText($("invoke"), milliseconds(status.invoke_ms.p50));
+  showSource(status.feed);
+  showOutputs(status.outputs);
+  showCounts(status);
+}
+
+function showSource(feed) {
+  const size = feed.size_px ? `${feed.size_px[0]} × ${feed.size_px[1]}` : "";
+  const fps = feed.fps ? `${+feed.fps.toFixed(1)} frames/s` : "";
+  setText($("source"), [size, fps].filter(Boolean).join(", ") || feed.state);
+}
+
+function showOutputs(outputs) {
+  fill($("outputs"), outputs, (row, output) => {
+    const [dot, name, note] = parts(row, ["span", "dot"], ["bdi", ""], ["span", "note"]);
+    row.className = output.error ? "bad" : "good";
+    setText(name, output.name);
+    const dropped = output.dropped ? `, ${count(output.dropped)} skipped` : "";
+    const failed = output.failed ? `, ${count(output.failed)} failed` : "";
+    setText(note, output.error || `${count(output.written)} written${dropped}${failed}`);
+    dot.setAttribute("aria-hidden", "true");
+  });
+}
+
+function showCounts(status) {
+  const bad = Object.values(status.feed.bad).reduce((sum, one) => sum + one, 0);
+  const rows = [
+    ["Up for", duration(status.uptime_s), false],
+    ["Frames answered", count(status.answered), false],
+    ["Nothing known seen", count(status.rejected), false],
+    ["Too old for a label", count(status.withheld), status.withheld],
+    ["Frames skipped for newer ones", count(status.feed.dropped), false],
+    ["Damaged frames", count(bad + status.frame_failures), bad + status.frame_failures],
+    ["Unusable model outputs", count(status.model_failures), status.model_failures],
+    ["Camera opened again", count(status.feed.reconnects), status.feed.reconnects],
+  ];
+  fill($("counts"), rows, (row, [name, value, isBad]) => {
+    const [term, figure] = parts(row, ["dt", ""], ["dd", ""]);
+    setText(term, name);
+    setText(figure, value);
+    row.className = isBad ? "bad" : "";
+  }, "div");
+}
+
+// --- answers ---
+
+function showHistory(samples) {
+  const now = performance.now() / 1000;
+  chart.begin(samples.map(([at, ...rest]) => [now + at, ...rest]));
+}
+
+function showAnswer(answer) {
+  // The last answer comes once more, without its label, when the camera goes away.
+  const isNew = answer.index !== shown.answer?.index;
+  shown.answer = answer;
+  if (isNew) chart.add([performance.now() / 1000, answer.preprocess_ms, answer.invoke_ms, answer.age_ms]);
+  if (!isLive()) return;
+  showLabel(answer);
+  showBars($("top"), answer.top);
+  setText($("age"), milliseconds(answer.age_ms));
+  $("view").dataset.shown === "none" && veil();
+}
+
+function showLabel(answer) {
+  const label = answer ? answer.label : undefined;
+  const text = label ?? (answer ? (answer.low_information ? "Nothing to see" : "Nothing known") : "–");
+  const place = $("label");
+  setText(place, text);
+  place.classList.toggle("nothing", label === null || label === undefined);
+  place.classList.toggle("long", text.length > 28);
+  if (answer && label !== shown.label) setText($("spoken"), text);
+  shown.label = label;
+}
+
+function showBars(list, top) {
+  fill(list, top, (row, one, i) => {
+    const [name, value, track] = parts(row, ["bdi", ""], ["span", "value"], ["span", "track"]);
+    const [bar] = parts(track, ["span", "fill"]);
+    row.className = i === 0 ? "first" : "";
+    setText(name, one.label);
+    name.title = one.label;
+    setText(value, percent(one.score));
+    bar.style.transform = `scaleX(${Math.min(1, Math.max(0, one.score))})`;
+  });
+}
+
+function showEvent(event) {
+  // A board that was started again counts from one again.
+  if (event.number <= shown.event) $("events").replaceChildren();
+  shown.event = event.number;
+  $("no-events").hidden = true;
+  const row = document.createElement("li");
+  const [time, name, value] = parts(row, ["time", ""], ["bdi", ""], ["span", "value"]);
+  const at = new Date(event.time_s * 1000);
+  time.dateTime = at.toISOString();
+  time.title = at.toLocaleString();
+  setText(time, at.toLocaleTimeString());
+  setText(name, event.label ?? "Nothing known");
+  name.className = event.label === null ? "nothing" : "";
+  setText(value, percent(event.score));
+  $("events").prepend(row);
+  while ($("events").children.length > EVENTS_SHOWN) $("events").lastChild.remove();
+}
+
+// --- live picture ---
+
+function showPicture() {
+  if (paused) return;
+  $("picture").src = `/stream.mjpg?${Date.now()}`;
+}
+
+function hidePicture() {
+  // Without a source the browser ends the connection.
+  $("picture").removeAttribute("src");
+}
+
+$("picture").addEventListener("load", veil);
+$("picture").addEventListener("error", () => {
+  $("view").dataset.shown = "none";
+  setTimeout(() => visible() && shown.state !== "lost" && showPicture(), 5000);
+});
+
+$("pause").addEventListener("click", () => {
+  paused = !paused;
+  $("pause").setAttribute("aria-pressed", String(paused));
+  setText($("pause"), paused ? "Show picture" : "Pause picture");
+  paused ? hidePicture() : showPicture();
+  veil();
+});
+
+// --- a picture of one's own ---
+
+async function classify(file) {
+  if (!file) return;
+  const preview = $("preview");
+  URL.revokeObjectURL(preview.src);
+  preview.src = URL.createObjectURL(file);
+  preview.hidden = false;
+  $("tried").replaceChildren();
+  tell("Looking at it …", "");
+  try {
+    const type = file.type || "application/octet-stream";
+    const answer = await fetch("/api/classify", { method: "POST", headers: { "Content-Type": type }, body: file });
+    const told = await answer.json();
+    if (!answer.ok) return tell(sentence(told.error), "bad");
+    tell(told.label ?? "Nothing known", "answered");
+    showBars($("tried"), told.top);
+  } catch {
+    tell("The board did not answer; is it still there?", "bad");
+  }
+}
+
+function tell(text, kind) {
+  setText($("verdict"), text);
+  $("verdict").className = kind;
+}
+
+if (matchMedia("(hover: none)").matches) setText($("verdict"), "A JPEG or PNG from this device");
+$("file").addEventListener("change", (event) => {
+  classify(event.target.files[0]);
+  event.target.value = "";
+});
+for (const kind of ["dragover", "drop", "dragleave"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") classify(event.dataTransfer.files[0]);
+  });
+}
+document.addEventListener("paste", (event) => classify(event.clipboardData.files[0]));
+
+// --- words and rows ---
+
+const percent = (score) => `${Math.round(score * 100)} %`;
+const milliseconds = (ms) => (ms < 10 ? ms.toFixed(1) : ms < 10000 ? ms.toFixed(0) : "> 9999");
+const count = (number) => number.toLocaleString("en");
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + ".";
+const baseName = (path) => path.split(/[\\/]/).filter(Boolean).pop() ?? "edgetl";
+
+function duration(seconds) {
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const whole = Math.floor(seconds);
+  const first = Math.max(0, units.findIndex(([, size]) => whole >= size));
+  const tell = ([name, size], rest) => `${Math.floor(rest / size)} ${name}`;
+  if (whole < 60) return tell(units[3], whole);
+  return `${tell(units[first], whole)} ${tell(units[first + 1], whole % units[first][1])}`;
+}
+
+// Only what changed is touched, so that a screen reader's place and a selection stay.
+function setText(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function fill(list, items, show, tag = "li") {
+  while (list.children.length > items.length) list.lastChild.remove();
+  while (list.children.length < items.length) list.append(document.createElement(tag));
+  items.forEach((item, i) => show(list.children[i], item, i));
+}
+
+function parts(row, ...wanted) {
+  while (row.children.length < wanted.length) {
+    const [tag, name] = wanted[row.children.length];
+    const made = row.appendChild(document.createElement(tag));
+    if (name) made.className = name;
+  }
+  return [...row.children];
+}
+
+connect();

@@ -1,0 +1,193 @@
+"""The page's server, beside the pipeline and never in its way."""
+
+import asyncio
+import errno
+import logging
+import math
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from edgetl_runtime.errors import ServiceError
+from edgetl_runtime.outputs.output import Output
+from edgetl_runtime.serving.classifying import Classifying
+from edgetl_runtime.serving.feed import PageFeed
+from edgetl_runtime.settings import ServeSettings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_START_S = 10.0
+_CLOSE_S = 2.0
+_BACKLOG = 64
+# A slow viewer's old pictures wait here, where they cannot be replaced by newer ones.
+_SEND_BUFFER_BYTES = 128 * 1024
+_NO_EXTRA = "the page needs `pip install 'edgetl-runtime[serve]'`"
+
+
+class PageServer:
+    """Serves the page on a thread of its own.
+
+        server = PageServer(settings.serve)
+        pipeline = Pipeline(classifier, feed, [*outputs, server.output], settings)
+        print(server.start(pipeline))
+        ...
+        server.close()
+
+    Attributes:
+        output: Gets the answers; to be handed to the pipeline.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        """Opens nothing yet; `settings` say where to listen, and limits."""
+        self._settings = settings
+        self._feed = PageFeed(settings.page_fps)
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def output(self) -> Output:
+        """The page as an output."""
+        return self._feed
+
+    def start(self, classifying: Classifying) -> str:
+        """Listens, and answers from now on.
+
+        Args:
+            classifying: The pipeline; asked from other threads.
+
+        Returns:
+            The address to open, with the token if one is needed.
+
+        Raises:
+            ServiceError: If the extra is missing, the port is in use or the address is not ours.
+        """
+        try:
+            import uvicorn
+
+            from edgetl_runtime.serving import access, app, connections
+        except ImportError as error:
+            raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
+        listener = _listen(self._settings)
+        address, port = listener.getsockname()[:2]
+        token = None
+        if not access.is_loopback(address):
+            token = self._settings.token or access.make_token()
+        rules = access.Access(token, f"edgetl_{port}")
+        limit = self._settings.max_picture_mb
+        built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                built,
+                http=connections.BoundedProtocol,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=math.ceil(connections.HEAD_S),
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._run(self._server, listener)
+        return _url(address, port, token)
+
+    def close(self) -> None:
+        """Ends all connections and the thread, within two seconds; a second call does nothing."""
+        self._feed.close()
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(_CLOSE_S)
+
+    def _run(self, server: "uvicorn.Server", listener: socket.socket) -> None:
+        _log_failures_in_one_line()
+        ready = threading.Event()
+
+        async def serve() -> None:
+            self._feed.bell.hang()
+            try:
+                asyncio.get_running_loop().call_soon(ready.set)
+                await server.serve(sockets=[listener])
+            finally:
+                self._feed.bell.unhang()
+
+        # A daemon, so that a classification that hangs cannot keep the process from ending.
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(serve()), name="page", daemon=True
+        )
+        self._thread.start()
+        ready.wait(_START_S)
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    where = f"{settings.host}:{settings.port}"
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise ServiceError(
+            f"cannot serve on {where}: no such address ({error}); give 127.0.0.1 for this machine "
+            "alone, or 0.0.0.0 for the network, too"
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ServiceError(f"cannot serve on {where}: {_explain(error)}") from error
+    return listener
+
+
+def _explain(error: OSError) -> str:
+    known = {
+        errno.EADDRINUSE: "the port is in use; end the other program or give another --port "
+        "(0 takes a free one)",
+        errno.EACCES: "no right to use this port; give one above 1023",
+        errno.EADDRNOTAVAIL: "not an address of this machine; give 127.0.0.1 or 0.0.0.0",
+    }
+    return known.get(error.errno or 0, str(error))
+
+
+def _url(address: str, port: int, token: str | None) -> str:
+    host = _own_address() if address in ("0.0.0.0", "::") else address
+    host = f"[{host}]" if ":" in host else host
+    query = f"?token={token}" if token else ""
+    return f"http://{host}:{port}/{query}"
+
+
+def _own_address() -> str:
+    """The address under which others reach this machine, or its name if it has no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: connecting a datagram socket only asks for the route (the address is
+            # one of RFC 5737's, which nobody has).
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return socket.gethostname()
+        address: str = probe.getsockname()[0]
+        return address
+
+
+class _OneLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or isinstance(error, asyncio.CancelledError):
+            # What was cut off when the server closed.
+            return
+        sys.stderr.write(f"the page failed: {record.getMessage().strip()}: {error!r}\n")
+
+
+def _log_failures_in_one_line() -> None:
+    """Our own bugs go to standard error without a traceback; what clients do wrong goes nowhere."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.handlers = [_OneLine()]

@@ -1,0 +1,193 @@
+"""The settings file (TOML), and how it and the command line become one `Settings`."""
+
+import difflib
+import importlib
+import json
+import re
+import textwrap
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.options import Option, list_options, list_sections, show
+from edgetl_runtime.settings import Settings
+
+_LIMIT_BYTES: Final = 1_000_000
+_WIDTH: Final = 96
+# What a line of the example file holds where the default is nothing.
+_EXAMPLES: Final = {
+    "model.bundle": "parts.bundle",
+    "model.engine": "litert",
+    "model.variant": "litert-int8",
+    "model.threads": 2,
+    "source.size": "1280x720",
+    "source.fps": 30.0,
+    "view.region": "0.25,0,0.5,1",
+    "pace.max_fps": 5.0,
+    "pace.max_frames": 1000,
+    "output.jsonl": "answers.jsonl",
+    "output.csv": "answers.csv",
+    "output.video": "answers.avi",
+    "output.pictures": "events",
+    "output.mqtt": "mqtt://user@broker:1883",
+    "output.post": "http://collector:8000/events",
+    "output.command": 'logger "$EDGETL_LABEL"',
+    "output.callback": "actions:react",
+    "serve.token": "at-least-16-characters",
+    "service.state_dir": "/var/lib/edgetl",
+    "service.lock": "/run/edgetl/lock",
+}
+
+Tables = Mapping[str, Mapping[str, object]]
+
+
+def load_settings(file: Path | None, overrides: Tables | None = None) -> Settings:
+    """Reads the settings file, lays the command line's options over it and checks the whole.
+
+    Args:
+        file: TOML, or None for the defaults. Relative paths in it are relative to its folder.
+        overrides: Values by section and field; text such as `"5"` counts as 5.
+
+    Raises:
+        OptionsError: With file, path, the value found and what is allowed.
+    """
+    values: dict[str, dict[str, object]] = {}
+    if file is not None:
+        for option, value in _find_options(_read_toml(file), f"{file}: "):
+            checked = _convert(option, value, f"{file}: {option.path}")
+            values.setdefault(option.section, {})[option.name] = _locate(
+                option, checked, file.parent
+            )
+    for option, value in _find_options(overrides or {}, ""):
+        checked = _convert(option, value, option.flag, text=True)
+        values.setdefault(option.section, {})[option.name] = checked
+    sections: dict[str, Any] = {**list_sections()}
+    return Settings(**{name: sections[name](**fields) for name, fields in values.items()})
+
+
+def describe_settings(settings: Settings | None = None) -> str:
+    """A settings file with every option and its meaning.
+
+    What differs from the default is set; everything else is a comment that shows the default, or
+    an example where the default is nothing.
+    """
+    settings = settings or Settings()
+    parts = ["# Settings of edgetl-run. A line that begins with # shows the default or an example."]
+    for section, struct in list_sections().items():
+        summary = (struct.__doc__ or "").partition("\n")[0].partition(": ")[2]
+        parts.append(f"\n# {summary.capitalize()}\n[{section}]")
+        for option in list_options().values():
+            if option.section == section:
+                value = getattr(getattr(settings, section), option.name)
+                parts.append(_describe_option(option, value))
+    return "\n".join(parts) + "\n"
+
+
+def _describe_option(option: Option, value: object) -> str:
+    line = f"{option.name} = {_encode(value)}"
+    if value == option.default:
+        shown = _EXAMPLES.get(option.path, value)
+        line = f"# {option.name} = {_encode(shown)}"
+        line += "  # for example" if option.path in _EXAMPLES else ""
+    text = f"{option.meaning} {option.allowed[:1].upper()}{option.allowed[1:]}."
+    comment = textwrap.wrap(text, _WIDTH, initial_indent="#   ", subsequent_indent="#   ")
+    return "\n".join([*comment, line])
+
+
+def _encode(value: object) -> str:
+    """A value in TOML, whose text is JSON's but for DEL."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_encode, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise OptionsError(f"{file} cannot be read ({error.strerror or error})") from error
+    if len(data) > _LIMIT_BYTES:
+        raise OptionsError(f"{file} is larger than {_LIMIT_BYTES:,} bytes: is it a settings file?")
+    parser = _import_parser()
+    try:
+        table: dict[str, Any] = parser.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise OptionsError(f"{file} is no TOML: {error}") from error
+    return table
+
+
+def _import_parser() -> Any:
+    for name in ("tomllib", "tomli"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise OptionsError(
+        "a settings file needs Python 3.11 or the package tomli; install it with: pip install tomli"
+    )
+
+
+def _find_options(tables: Tables, where: str) -> list[tuple[Option, object]]:
+    known = list_options()
+    found: list[tuple[Option, object]] = []
+    for section, fields in tables.items():
+        if section not in list_sections():
+            raise OptionsError(
+                f"{where}[{_plain(section)}] is unknown; {_suggest_section(section)}"
+            )
+        if not isinstance(fields, Mapping):
+            raise OptionsError(
+                f"{where}{section}: expected a table [{section}], found {show(fields)}"
+            )
+        for name, value in fields.items():
+            path = f"{section}.{name}"
+            if path not in known:
+                raise OptionsError(f"{where}{_plain(path)} is unknown; {_suggest(section, name)}")
+            found.append((known[path], value))
+    return found
+
+
+def _convert(option: Option, value: object, where: str, *, text: bool = False) -> object:
+    try:
+        return option.convert(value, text=text)
+    except OptionsError as error:
+        raise OptionsError(f"{where}: {error}") from error
+
+
+def _locate(option: Option, value: object, folder: Path) -> object:
+    is_path = option.is_path or (option.path == "source.address" and _is_file(str(value)))
+    return str(folder / value) if is_path and isinstance(value, str) else value
+
+
+def _is_file(address: str) -> bool:
+    return not re.fullmatch(r"\d+|.*://.*|-|picamera(:\d)?|pattern", address, re.DOTALL)
+
+
+def _suggest_section(name: str) -> str:
+    for option in list_options().values():
+        if option.name == name:
+            return f"did you mean {name} in [{option.section}]?"
+    return _nearest(name, list_sections(), "[{}]")
+
+
+def _suggest(section: str, name: str) -> str:
+    options = list_options().values()
+    others = [option.section for option in options if option.name == name]
+    if others:
+        return f"{name} belongs to [{others[0]}]"
+    names = [option.name for option in options if option.section == section]
+    return _nearest(name, names, f"{section}.{{}}")
+
+
+def _nearest(name: str, known: Collection[str], form: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {form.format(near[0])}?"
+    return "known are: " + ", ".join(form.format(one) for one in known)
+
+
+def _plain(name: str) -> str:
+    """A key as an error shows it."""
+    return name if re.fullmatch(r"[\w.-]{1,80}", name) else show(name)

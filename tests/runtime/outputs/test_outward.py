@@ -1,0 +1,287 @@
+"""HTTP, commands and callbacks: real servers and processes, also slow, dead and refusing ones."""
+
+import json
+import os
+import socket
+import sys
+import time
+
+import pytest
+
+from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
+from edgetl_runtime.outputs import post as post_module
+from edgetl_runtime.outputs.callback import Callback
+from edgetl_runtime.outputs.command import Command
+from edgetl_runtime.outputs.post import Post
+
+
+@pytest.fixture
+def event(make_answer):
+    return make_answer(index=5, previous="washer", number=7)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(post_module, "_TIMEOUT_S", 0.2)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_an_event_is_posted_as_json(receiver, event):
+    Post(receiver.url, 2).write(event)
+    ((path, headers, body),) = receiver.received
+    assert path == "/events?camera=1"
+    assert headers["Content-Type"] == "application/json"
+    assert "Authorization" not in headers
+    record = json.loads(body)
+    assert record["event"]["number"] == 7
+    assert record["label"] == "gear"
+
+
+def test_a_token_from_the_environment_is_sent(receiver, event, monkeypatch):
+    monkeypatch.setenv("EDGETL_POST_TOKEN", "s3cret")
+    Post(receiver.url, 2).write(event)
+    assert receiver.received[0][1]["Authorization"] == "Bearer s3cret"
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+def test_an_overloaded_server_gets_the_event_later(receiver, event, status):
+    receiver.status = status
+    with pytest.raises(UndeliveredError, match=str(status)):
+        Post(receiver.url, 2).write(event)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_server_that_refuses_an_event_is_not_asked_again(receiver, event, status):
+    receiver.status = status
+    with pytest.raises(OutputError, match=str(status)) as caught:
+        Post(receiver.url, 2).write(event)
+    assert not isinstance(caught.value, UndeliveredError)
+
+
+def test_a_redirect_is_not_followed(receiver, event):
+    receiver.status, receiver.headers = 302, {"Location": receiver.url + "&other=1"}
+    with pytest.raises(OutputError, match="302; give the address that it redirects to"):
+        Post(receiver.url, 2).write(event)
+    assert len(receiver.received) == 1
+
+
+def test_a_slow_server_is_given_up_in_time(receiver, event):
+    receiver.delay_s = 60
+    start_s = time.monotonic()
+    with pytest.raises(UndeliveredError, match="does not answer"):
+        Post(receiver.url, 2).write(event)
+    assert time.monotonic() - start_s < 20
+
+
+def test_a_dead_server_is_an_error(event):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(UndeliveredError, match=f"127.0.0.1:{port} does not answer"):
+        Post(f"http://127.0.0.1:{port}", 2).write(event)
+
+
+def test_a_server_that_speaks_no_http_is_an_error(event):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        post = Post(f"http://127.0.0.1:{server.getsockname()[1]}", 2)
+        with pytest.raises(UndeliveredError, match="does not answer"):
+            post.write(event)
+
+
+def test_a_slow_server_never_slows_the_pipeline(receiver, start_worker, make_answer):
+    receiver.delay_s = 60
+    worker = start_worker(Post(receiver.url, 2))
+    start_s = time.monotonic()
+    for index in range(2000):
+        worker.publish(make_answer(index, previous="washer"))
+    assert time.monotonic() - start_s < 10
+
+
+def test_events_reach_a_server_that_was_away(
+    receiver, start_worker, make_answer, wait_until, monkeypatch
+):
+    receiver.status = 503
+    worker = start_worker(Post(receiver.url, 2))
+    for number in (1, 2, 3):
+        worker.publish(make_answer(previous="washer", number=number))
+    wait_until(lambda: worker.status().error)
+    receiver.status = 200
+    wait_until(lambda: worker.status().written == 3)
+    numbers = [json.loads(body)["event"]["number"] for _, _, body in receiver.received]
+    assert numbers[-3:] == [1, 2, 3]
+    assert worker.status().failed == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host/",
+        "host:80",
+        "http://",
+        "http://host:99999/",
+        "http://h/a b",
+        "http://h/\r\nX: y",
+    ],
+)
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(OptionsError, match="post: expected"):
+        Post(url, 2)
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown():
+    with pytest.raises(OptionsError, match="EDGETL_POST_TOKEN") as caught:
+        Post("http://me:hunter2@host/", 2)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_command_is_told_through_its_environment(tmp_path, event, monkeypatch):
+    monkeypatch.setenv("EDGETL_MQTT_PASSWORD", "s3cret")
+    Command(f"env | grep EDGETL_ | sort > {tmp_path}/told").write(event)
+    assert (tmp_path / "told").read_text().splitlines() == [
+        "EDGETL_EVENT=7",
+        "EDGETL_LABEL=gear",
+        "EDGETL_PREVIOUS=washer",
+        "EDGETL_SCORE=0.7500",
+        "EDGETL_SOURCE=camera",
+        "EDGETL_TIME=2026-05-28T20:26:40.250Z",
+    ]
+
+
+def test_a_label_is_never_a_command(tmp_path, make_answer):
+    label = f'"; touch {tmp_path}/owned; $(touch {tmp_path}/owned) `touch {tmp_path}/owned` \0'
+    Command(f'printf %s "$EDGETL_LABEL" > {tmp_path}/label').write(
+        make_answer(label=label, previous=None)
+    )
+    assert (tmp_path / "label").read_text() == label.replace("\0", "")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_command_that_fails_is_an_error_and_prints_to_standard_error(event, capfd):
+    with pytest.raises(OutputError, match="ended with 3"):
+        Command("echo hello; exit 3").write(event)
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "hello\n")
+
+
+def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path, event, wait_until):
+    command = Command(f"sleep 1000 & echo $! > {tmp_path}/pid; wait", timeout_s=0.5)
+    with pytest.raises(OutputError, match=r"killed after 0\.5 s"):
+        command.write(event)
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not is_running(pid), "the end of what the command started")
+
+
+def test_a_hanging_command_does_not_outlive_the_process(tmp_path, run_python, wait_until):
+    code = f"""
+import time
+import numpy as np
+from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.outputs.command import Command
+from edgetl_runtime.outputs.worker import OutputWorker
+from edgetl_runtime.prediction import Prediction
+scores = np.ones(1, np.float32)
+prediction = Prediction(("a",), scores, 0.0, 0.0, 0.0, 0.0, 0.0)
+event = Event(1, "a", None, 1.0, 0.0)
+worker = OutputWorker(Command("echo $$ > {tmp_path}/pid; sleep 1000"), live=True)
+worker.publish(Answer("s", 0, (1, 1), prediction, scores, "a", 1.0, False, False, event, 0.0))
+while not open("{tmp_path}/pid", "a+").tell():
+    time.sleep(0.01)
+worker.close(0.1)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not is_running(pid), "the end of the command")
+
+
+def test_no_command_is_refused():
+    with pytest.raises(OptionsError, match="command: expected a shell command"):
+        Command("  ")
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """Writes a module into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(code, name="my_relay"):
+        (tmp_path / f"{name}.py").write_text(code)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return name
+
+    yield write
+    sys.modules.pop("my_relay", None)
+
+
+def test_a_callback_from_the_current_folder_gets_each_answer(own_module, make_answer):
+    own_module("seen = []\ndef on(answer):\n    seen.append(answer.label)\n")
+    callback = Callback("my_relay:on")
+    callback.write(make_answer(label="gear"))
+    assert sys.modules["my_relay"].seen == ["gear"]
+    assert callback.accepts(make_answer())
+    assert not callback.wants_picture()
+
+
+def test_a_callback_may_ask_for_pictures_and_for_events_only(own_module, make_answer):
+    own_module("def on(answer): ...\non.wants_picture = on.only_events = True\n")
+    callback = Callback("my_relay:on")
+    assert callback.wants_picture()
+    assert not callback.accepts(make_answer())
+    assert callback.accepts(make_answer(previous="gear"))
+
+
+def test_a_callback_that_raises_is_an_error_and_is_called_again(
+    own_module, start_worker, make_answer, wait_until
+):
+    own_module(
+        "calls = 0\ndef on(answer):\n    global calls\n    calls += 1\n    1 / (calls - 1)\n"
+    )
+    worker = start_worker(Callback("my_relay:on"))
+    worker.publish(make_answer())
+    wait_until(lambda: "my_relay:on raised ZeroDivisionError" in worker.status().error)
+    worker.publish(make_answer())
+    wait_until(lambda: worker.status().written == 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("my_relay", "expected module:function"),
+        ("my_relay:", "expected module:function"),
+        ("gone_module:on", "cannot be imported"),
+        ("my_relay:off", "has no function off"),
+        ("my_relay:number", "has no function number"),
+    ],
+)
+def test_a_callback_that_is_not_there_is_refused(own_module, place, message):
+    own_module("number = 1\ndef on(answer): ...\n")
+    with pytest.raises(OptionsError, match=message):
+        Callback(place)
+
+
+def test_a_module_that_fails_is_named(own_module):
+    own_module("raise KeyError('GPIO')\n")
+    with pytest.raises(OptionsError, match="KeyError: 'GPIO'"):
+        Callback("my_relay:on")
+
+
+def test_importing_the_outputs_imports_no_extra(run_python):
+    modules = [
+        name[:-3]
+        for name in os.listdir(os.path.dirname(post_module.__file__))
+        if name.endswith(".py") and name != "__init__.py"
+    ]
+    done = run_python(
+        "import importlib, sys\n"
+        f"for name in {modules}: importlib.import_module('edgetl_runtime.outputs.' + name)\n"
+        "print([n for n in ('paho', 'starlette', 'uvicorn', 'simplejpeg') if n in sys.modules])"
+    )
+    assert done.stdout == "[]\n", done.stderr

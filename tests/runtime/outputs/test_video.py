@@ -1,0 +1,168 @@
+"""Annotated videos and the overlay itself."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from edgetl_runtime.errors import OutputError
+from edgetl_runtime.outputs import lettering
+from edgetl_runtime.outputs import video as video_module
+from edgetl_runtime.outputs.lettering import Pen, to_ascii
+from edgetl_runtime.outputs.overlay import draw_answer
+from edgetl_runtime.outputs.video import Video
+
+
+def read_video(path):
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return frames, fps
+
+
+@pytest.fixture
+def frame_of():
+    def frame_of(level, width=160, height=120):
+        return np.full((height, width, 3), level, np.uint8)
+
+    return frame_of
+
+
+@pytest.mark.parametrize("name", ["new.avi", "new.mp4"])
+def test_a_file_gives_a_video_of_as_many_frames_at_its_rate(tmp_path, make_answer, frame_of, name):
+    video = Video(tmp_path / name, 3, lambda: 12.5)
+    for index in range(25):
+        video.write(make_answer(index, picture=frame_of(10 * index)))
+    assert not (tmp_path / name).exists()
+    video.close()
+    assert os.listdir(tmp_path) == [name]
+    frames, fps = read_video(tmp_path / name)
+    assert len(frames) == 25
+    assert fps == pytest.approx(12.5)
+    assert frames[20][40:60].mean() == pytest.approx(200, abs=6)
+
+
+def test_a_camera_gives_a_video_that_lasts_as_long_as_what_it_shows(
+    tmp_path, make_answer, frame_of
+):
+    """Answered at 10 a second, for three seconds at 5 a second, then away for an hour."""
+    times = [n / 10 for n in range(30)]
+    times += [3 + n / 5 for n in range(15)]
+    times += [3600 + n / 10 for n in range(10)]
+    video = Video(tmp_path / "new.avi", 3, None)
+    for index, seconds in enumerate(times):
+        video.write(make_answer(index, captured_s=1000 + seconds, picture=frame_of(100)))
+    video.close()
+    frames, fps = read_video(tmp_path / "new.avi")
+    assert fps == pytest.approx(10, rel=0.01)
+    assert len(frames) / fps == pytest.approx(3 + 3 + 1, abs=0.35)
+
+
+def test_a_video_of_few_frames_is_written_when_closed(tmp_path, make_answer, frame_of):
+    video = Video(tmp_path / "new.avi", 3, None)
+    video.write(make_answer(picture=frame_of(50)))
+    video.close()
+    assert len(read_video(tmp_path / "new.avi")[0]) == 1
+
+
+def test_no_frame_gives_no_video(tmp_path):
+    Video(tmp_path / "new.avi", 3, None).close()
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_existing_video_stays(tmp_path, make_answer, frame_of):
+    (tmp_path / "new.avi").write_text("mine")
+    video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+    video.write(make_answer(picture=frame_of(50)))
+    video.close()
+    assert (tmp_path / "new.avi").read_text() == "mine"
+    assert len(read_video(tmp_path / "new-2.avi")[0]) == 1
+
+
+def test_frames_of_other_sizes_are_fitted(tmp_path, make_answer, frame_of):
+    video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+    video.write(make_answer(picture=frame_of(50)))
+    video.write(make_answer(picture=frame_of(150, 300, 120)))
+    video.close()
+    frames, _ = read_video(tmp_path / "new.avi")
+    assert [frame.shape for frame in frames] == [(120, 160, 3)] * 2
+    assert frames[1][5].mean() < 10
+
+
+def test_a_nearly_full_disk_stops_the_video_and_what_is_there_can_be_seen(
+    tmp_path, make_answer, frame_of, monkeypatch
+):
+    video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+    video.write(make_answer(picture=frame_of(50)))
+    monkeypatch.setattr(video_module, "_LEAST_FREE_BYTES", 2**60)
+    with pytest.raises(OutputError, match="MiB left"):
+        for _ in range(30):
+            video.write(make_answer(picture=frame_of(50)))
+    video.close()
+    assert len(read_video(tmp_path / "new.avi")[0]) == 25
+
+
+def test_a_folder_without_the_right_to_write_is_an_error(read_only_folder, make_answer, frame_of):
+    video = Video(read_only_folder / "new.avi", 3, lambda: 25.0)
+    with pytest.raises(OutputError, match="no right to write"):
+        video.write(make_answer(picture=frame_of(50)))
+    video.close()
+
+
+@pytest.mark.parametrize(
+    "size", [(320, 240), (1920, 1080), (240, 320), (64, 64), (8, 8), (640, 70)]
+)
+@pytest.mark.parametrize("label", ["gear", None, "Größe 螺丝 " * 9])
+def test_the_overlay_changes_a_copy_and_leaves_the_middle(make_answer, frame_of, size, label):
+    picture = frame_of(128, *size)
+    names = (label or "gear", "b" * 200, "c")
+    drawn = draw_answer(picture, make_answer(label=label, labels=names, picture=picture), 5)
+    assert drawn.shape == picture.shape
+    assert (picture == 128).all()
+    if min(size) >= 200:
+        height = picture.shape[0]
+        assert (drawn[height // 4 : height // 3] == 128).all()
+        assert (drawn[-height // 4 :] != 128).mean() > 0.3
+
+
+def test_the_overlay_tells_old_pictures_and_unknown_things_from_labels(make_answer, frame_of):
+    picture = frame_of(128, 320, 240)
+    known, unknown, old = (
+        draw_answer(picture, make_answer(label=label, stale=stale, picture=picture))
+        for label, stale in (("gear", False), (None, False), (None, True))
+    )
+    assert (known != unknown).any()
+    assert (unknown != old).any()
+
+
+@pytest.mark.skipif(not hasattr(cv2, "FontFace"), reason="OpenCV 4 has no such letters")
+def test_letters_of_other_scripts_differ_and_are_no_question_marks(frame_of):
+    drawn = []
+    for text in ("螺", "丝", "к", "ж", "?"):
+        picture = frame_of(0)
+        Pen(40).draw(picture, text, (20, 80), (255, 255, 255))
+        drawn.append(picture.tobytes())
+    assert len(set(drawn)) == 5
+
+
+def test_without_such_letters_labels_are_spelled_in_ascii(frame_of, monkeypatch):
+    assert to_ascii("Größe café łódź") == "Grosse cafe lodz"
+    assert to_ascii("螺丝") == r"\u87ba\u4e1d"
+    monkeypatch.delattr(lettering.cv2, "FontFace", raising=False)
+    picture = frame_of(0)
+    pen = Pen(20)
+    pen.draw(picture, "Größe", (5, 60), (255, 255, 255))
+    assert picture.any()
+    assert 0 < pen.measure("gear") < pen.measure("gearbox")
+
+
+def test_long_labels_are_shortened_to_fit():
+    pen = Pen(20)
+    short = pen.fit("a very long label of a part", 100)
+    assert short.endswith("…")
+    assert pen.measure(short) <= 100
+    assert pen.fit("gear", 500) == "gear"

@@ -1,0 +1,74 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from edgetl_runtime.errors import LockedError, ServiceError
+from edgetl_runtime.service.lock import find_lock, hold_lock
+from edgetl_runtime.settings import ServiceSettings
+
+HOLD = """
+import sys
+from pathlib import Path
+from edgetl_runtime.service.lock import hold_lock
+with hold_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds tmp_path/lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_second_instance_is_told_the_pid_of_the_first(tmp_path, holder):
+    with (
+        pytest.raises(LockedError, match=rf"another instance runs \(pid {holder.pid}, lock"),
+        hold_lock(tmp_path / "lock"),
+    ):
+        pass
+
+
+def test_a_killed_instance_holds_nothing(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with hold_lock(tmp_path / "lock"):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_the_lock_is_free_after_the_block(tmp_path):
+    for _ in range(2):
+        with hold_lock(tmp_path / "new" / "lock"):
+            pass
+
+
+def test_a_child_of_the_holder_does_not_keep_the_lock(tmp_path):
+    with hold_lock(tmp_path / "lock"):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with child, hold_lock(tmp_path / "lock"):
+        child.kill()
+
+
+def test_a_lock_that_cannot_be_is_one_error(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "lock", tmp_path):
+        with pytest.raises(ServiceError, match="cannot open the lock"), hold_lock(path):
+            pass
+
+
+def test_the_lock_is_as_configured_or_in_the_state_folder(tmp_path):
+    assert find_lock(ServiceSettings()) is None
+    assert find_lock(ServiceSettings(state_dir="/a")).as_posix() == "/a/lock"
+    assert find_lock(ServiceSettings(state_dir="/a", lock="/b")).as_posix() == "/b"

@@ -1,0 +1,72 @@
+import threading
+import time
+
+import pytest
+
+from edgetl_runtime.service.trial import Trial, TrialOrder, try_bundle
+
+pytestmark = pytest.mark.usefixtures("faulty_engine")
+
+
+def test_a_sound_bundle_passes(make_bundle):
+    assert try_bundle(TrialOrder(str(make_bundle("sound")))) == Trial("good")
+
+
+@pytest.mark.parametrize("fault", ["SIGSEGV", "SIGILL", "SIGBUS", "SIGKILL"])
+def test_an_engine_that_dies_takes_the_child_only(make_bundle, fault):
+    trial = try_bundle(TrialOrder(str(make_bundle("bad", fault))))
+    assert trial == Trial("bad", f"the engine died in the trial ({fault})")
+
+
+def test_what_the_engine_said_last_is_part_of_the_reason(make_bundle):
+    trial = try_bundle(TrialOrder(str(make_bundle("bad", "STDERR"))))
+    assert trial.verdict == "bad"
+    assert trial.reason.endswith("(SIGABRT); it said: engine says no")
+
+
+def test_a_trial_that_hangs_is_killed(make_bundle):
+    trial = try_bundle(TrialOrder(str(make_bundle("bad", "HANG"))), timeout_s=2)
+    assert trial == Trial("bad", "the trial took longer than 2 s")
+
+
+def test_a_model_that_wants_all_memory_is_bad(make_bundle):
+    order = TrialOrder(str(make_bundle("bad", "MEMORY")), memory_bytes=8 * 2**30)
+    assert try_bundle(order) == Trial("bad", "it needs more memory than there is")
+
+
+def test_a_model_with_other_scores_is_bad(edit):
+    def change(manifest):
+        golden = manifest["variants"][0]["golden_scores"]
+        golden[0] = [1 - score for score in golden[0]]
+
+    trial = try_bundle(TrialOrder(str(edit(change))))
+    assert trial.verdict == "bad"
+    assert "do not trust this model" in trial.reason
+
+
+def test_a_stop_ends_a_trial_and_blames_nobody(make_bundle):
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    began_s = time.monotonic()
+    trial = try_bundle(TrialOrder(str(make_bundle("slow", "HANG"))), stop=stop)
+    assert trial == Trial("unable", "the trial was stopped")
+    assert time.monotonic() - began_s < 30
+
+
+def test_systemd_ending_all_processes_blames_nobody(make_bundle):
+    trial = try_bundle(TrialOrder(str(make_bundle("ended", "SIGTERM"))))
+    assert trial == Trial("unable", "the trial was stopped")
+
+
+def test_a_damaged_bundle_and_an_unknown_variant_are_bad(make_bundle, tmp_path):
+    assert try_bundle(TrialOrder(str(tmp_path / "missing"))).verdict == "bad"
+    order = TrialOrder(str(make_bundle("sound")), variant="odd")
+    assert "has no variant odd" in try_bundle(order).reason
+
+
+def test_an_engine_that_is_not_installed_says_nothing_about_the_bundle(make_bundle, tmp_path):
+    hide = "import sys\nsys.modules['ai_edge_litert'] = sys.modules['tflite_runtime'] = None\n"
+    (tmp_path / "faulty_engine" / "sitecustomize.py").write_text(hide)
+    trial = try_bundle(TrialOrder(str(make_bundle("sound"))))
+    assert trial.verdict == "unable"
+    assert "not installed" in trial.reason

@@ -1,0 +1,249 @@
+import re
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.options import list_options, list_sections
+from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings_file import describe_settings, load_settings
+
+EXAMPLES = 300
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "edgetl.toml"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def refusal(write):
+    """What an unusable file is answered with."""
+
+    def load(text: str) -> str:
+        file = write(text)
+        with pytest.raises(OptionsError) as caught:
+            load_settings(file)
+        return str(caught.value).replace(str(file), "FILE")
+
+    return load
+
+
+def test_without_a_file_the_defaults_hold():
+    assert load_settings(None) == Settings()
+
+
+def test_an_empty_file_says_nothing(write):
+    assert load_settings(write("")) == Settings()
+
+
+def test_the_command_line_wins_over_the_file(write):
+    file = write("[pace]\nevery = 3\nmax_fps = 2\n[smoothing]\nmethod = 'none'")
+    found = load_settings(file, {"pace": {"every": "5"}, "view": {"rotate": "90"}})
+    assert (found.pace.every, found.pace.max_fps, found.view.rotate) == (5, 2.0, 90)
+    assert found.smoothing.method == "none"
+
+
+def test_text_counts_as_a_number_on_the_command_line_only(refusal):
+    assert load_settings(None, {"source": {"fps": "12.5"}}).source.fps == 12.5
+    assert refusal('[source]\nfps = "12.5"') == (
+        "FILE: source.fps: expected a number above 0 to 1,000, found '12.5'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[source]\nfps = 0", "source.fps: expected a number above 0 to 1,000, found 0"),
+        ("[source]\nfps = nan", "source.fps: expected a number above 0 to 1,000, found nan"),
+        ("[serve]\nport = 65536", "serve.port: expected a whole number from 0 to 65,535"),
+        ("[pace]\nevery = true", "pace.every: expected a whole number .*found True"),
+        ("[view]\nrotate = 45", "view.rotate: expected one of: 0, 90, 180, 270, found 45"),
+        ("[source]\nsize = '1x0'", "source.size: expected WIDTHxHEIGHT in pixels.*found '1x0'"),
+        ('[source]\nsize = "1x1\\n"', r"source.size: expected WIDTHxHEIGHT.*found '1x1\\n'"),
+        ("[serve]\ntoken = 'short'", "serve.token: expected text of 16 characters or more"),
+        ("[collect]\nwhat = ['odd']", "collect.what: expected a list, each one of: .*unsure"),
+        ('[output]\ncommand = "a\\u0000b"', "output.command: expected text, found"),
+        ("[output]\njsonl = ''", "output.jsonl: expected the path of a file or folder, found ''"),
+        ("source = 5", r"source: expected a table \[source\], found 5"),
+        ("[[source]]\nfps = 5", r"source: expected a table \[source\], found"),
+        ("[source", "is no TOML: "),
+        ("fps = 5", r"\[fps\] is unknown; did you mean fps in \[source\]"),
+        ("[sorce]", r"\[sorce\] is unknown; did you mean \[source\]"),
+        ("[x]", r"\[x\] is unknown; known are: \[model\], \[source\]"),
+        ("[source]\nfpss = 5", "source.fpss is unknown; did you mean source.fps"),
+        ("[source]\nmirror = true", r"source.mirror is unknown; mirror belongs to \[view\]"),
+        ("[source]\nzzz = 1", "source.zzz is unknown; known are: source.address"),
+    ],
+)
+def test_an_error_names_file_path_value_and_what_is_allowed(text, message, refusal):
+    assert re.match("FILE:? ?" + message, refusal(text))
+
+
+def test_an_error_stays_short_whatever_was_found(refusal):
+    assert len(refusal(f"[source]\nsize = '{'x' * 9999}'")) < 300
+    assert len(refusal(f"[{'x' * 9999}]")) < 400
+
+
+def test_an_error_of_the_command_line_names_the_flag():
+    with pytest.raises(OptionsError, match=r"^--collect-quota-mb: expected a whole .* found 'x'"):
+        load_settings(None, {"collect": {"quota_mb": "x"}})
+
+
+def test_relative_paths_are_relative_to_the_file(write, tmp_path):
+    text = """
+    model.bundle = "parts.bundle"
+    source.address = "videos/a.avi"
+    output = {jsonl = "a.jsonl", csv = "/tmp/a.csv"}
+    collect.folder = "kept"
+    """
+    found = load_settings(write(text))
+    assert found.model.bundle == str(tmp_path / "parts.bundle")
+    assert found.source.address == str(tmp_path / "videos/a.avi")
+    assert (found.output.jsonl, found.output.csv) == (str(tmp_path / "a.jsonl"), "/tmp/a.csv")
+    assert found.collect.folder == str(tmp_path / "kept")
+
+
+@pytest.mark.parametrize(
+    "address", ["0", "-", "pattern", "picamera", "rtsp://host/a", "/dev/video0"]
+)
+def test_what_is_no_relative_path_stays_as_it_is(address, write):
+    assert load_settings(write(f"source.address = '{address}'")).source.address == address
+
+
+def test_paths_of_the_command_line_stay_as_they_are(write):
+    assert load_settings(write(""), {"output": {"csv": "a.csv"}}).output.csv == "a.csv"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_bytes(b"#" * 1_000_001)])
+def test_what_cannot_be_a_settings_file_is_refused(make, tmp_path):
+    make(tmp_path / "x.toml")
+    with pytest.raises(OptionsError, match=r"x.toml (cannot be read|is larger)"):
+        load_settings(tmp_path / "x.toml")
+    with pytest.raises(OptionsError, match=r"missing.toml cannot be read"):
+        load_settings(tmp_path / "missing.toml")
+
+
+def test_every_option_has_a_meaning():
+    assert [path for path, option in list_options().items() if len(option.meaning) < 10] == []
+
+
+def test_no_two_options_share_a_flag():
+    flags = [option.flag for option in list_options().values()]
+    assert len(set(flags)) == len(flags)
+
+
+def test_the_example_file_holds_the_defaults(write):
+    assert load_settings(write(describe_settings())) == Settings()
+
+
+def test_the_example_file_shows_every_option_and_each_line_is_valid(write):
+    text = re.sub(r"(?m)^# (\w+ = )", r"\1", describe_settings())
+    shown = {
+        f"{section}.{name}" for section, table in tomllib.loads(text).items() for name in table
+    }
+    assert shown == set(list_options())
+    found = load_settings(write(text))
+    for option in list_options().values():
+        if option.default not in (None, "") and not option.is_path:
+            assert getattr(getattr(found, option.section), option.name) == option.default
+
+
+def options_values() -> st.SearchStrategy[dict[str, dict[str, object]]]:
+    """Values that may be right, by section and field."""
+    text = st.text(max_size=20)
+    value = st.one_of(
+        text, st.integers(), st.floats(), st.booleans(), st.lists(text, max_size=3), st.none()
+    )
+    likely = st.sampled_from(["0", "1", "5", "0.5", "640x480", "none", "true", "litert", "x" * 16])
+    names = sorted({option.name for option in list_options().values()})
+    fields = st.dictionaries(st.sampled_from(names) | text, value | likely, max_size=4)
+    return st.dictionaries(st.sampled_from(sorted(list_sections())) | text, fields, max_size=3)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(options_values())
+def test_any_values_are_settings_or_one_error(values):
+    with suppress(OptionsError):
+        assert isinstance(load_settings(None, values), Settings)
+
+
+@st.composite
+def single_values(draw):
+    option = draw(st.sampled_from(sorted(list_options())))
+    text = draw(st.text(max_size=20) | st.from_regex(r"\A[0-9.x,+-]{1,8}\Z"))
+    return list_options()[option], text
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(single_values())
+def test_settings_written_to_a_file_come_back_equal(write, case):
+    option, text = case
+    value = text.split(",") if option.path == "collect.what" else text
+    try:
+        found = load_settings(None, {option.section: {option.name: value}})
+    except OptionsError:
+        return
+    again = load_settings(write(describe_settings(found)))
+    ours, theirs = (getattr(getattr(s, option.section), option.name) for s in (found, again))
+    if option.is_path or option.path == "source.address":
+        assert Path(theirs).name == Path(ours).name
+    else:
+        assert theirs == ours
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | st.text(alphabet="[]{}=.,'\"#\n \\0159aeinfot_-:", max_size=60).map(str.encode)
+)
+def test_any_file_is_settings_or_one_error(write, data):
+    with suppress(OptionsError):
+        assert isinstance(load_settings(write(data)), Settings)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.data())
+def test_an_example_file_with_damage_is_settings_or_one_error(write, data):
+    lines = re.sub(r"(?m)^# (\w+ = )", r"\1", describe_settings()).splitlines(keepends=True)
+    lines = [line for line in lines if not line.startswith("#")]
+    text = "".join(lines)
+    place = data.draw(st.integers(0, len(text)))
+    removed = data.draw(st.integers(0, 20))
+    added = data.draw(st.text(alphabet="[]{}=.,'\"#\n 0159aeinf_-", max_size=6))
+    with suppress(OptionsError):
+        load_settings(write(text[:place] + added + text[place + removed :]))
+
+
+def test_deep_nesting_is_refused(refusal):
+    assert "no TOML" in refusal("a = " + "[" * 100_000)
+
+
+def test_loading_settings_imports_neither_numpy_nor_opencv(run_python):
+    code = (
+        "import sys, edgetl_runtime.settings_file, edgetl_runtime.settings_flags\n"
+        "print({'numpy', 'cv2'} & set(sys.modules))"
+    )
+    assert run_python(code).stdout == "set()\n"
