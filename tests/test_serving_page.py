@@ -1,8 +1,12 @@
 """The live page in a real browser: it shows what is, in plain words, and runs no foreign code."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import msgspec
@@ -22,7 +26,7 @@ from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings import ServeSettings
 
-TINY = "tests/data/tiny.bundle"
+TINY = Path(__file__).parent / "data" / "tiny.bundle"
 NASTY = {
     "markup": "<img src=x onerror=alert(1)><script>document.title='owned'</script>",
     "right to left": "\u202eقفل الباب\u202c \u202egnp.exe",
@@ -254,7 +258,7 @@ def choose(browser, path) -> None:
 
 def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, classifier):
     shown()
-    picture = cv2.imread(f"{TINY}/golden/0.png")
+    picture = cv2.imread(str(TINY / "golden" / "0.png"))
     path = tmp_path / "mine.png"
     cv2.imwrite(str(path), picture)
     choose(browser, path)
@@ -346,3 +350,51 @@ def test_the_address_with_the_token_opens_the_page_and_leaves_no_trace(board, br
     browser.call("Network.clearBrowserCookies")
     browser.open(clean)
     assert "A token is needed" in browser.evaluate("document.body.textContent")
+
+
+@pytest.fixture
+def start_device(tmp_path: Path) -> Iterator[Callable[[int], tuple[subprocess.Popen[str], str]]]:
+    """Starts `edgetl-run serve` on a test pattern; gives the process and its address."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(port: int) -> tuple[subprocess.Popen[str], str]:
+        command = [
+            sys.executable,
+            "-m",
+            "edgetl_runtime",
+            "serve",
+            str(TINY),
+            "--source",
+            "pattern",
+        ]
+        options = ["--port", str(port), "--terminal", "none"]
+        process = subprocess.Popen(
+            [*command, *options], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+        started.append(process)
+        assert process.stderr
+        told = next(line for line in process.stderr if "the page is at" in line)
+        return process, told.split()[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:
+            pass
+
+
+def test_a_device_that_is_killed_and_started_again_is_back_on_the_page(start_device, browser):
+    process, url = start_device(0)
+    browser.open(url, width=375, height=812)
+    browser.wait_for(LIVE)
+    browser.wait_for("document.querySelectorAll('#top li').length === 3")
+    process.kill()
+    browser.wait_for("document.querySelector('#chip').dataset.state === 'lost'")
+    assert browser.evaluate(LIVE) is False
+    process.wait(10)
+    process, _ = start_device(int(url.rstrip("/").rpartition(":")[2]))
+    browser.wait_for(LIVE)
+    browser.open("about:blank")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert "Traceback" not in process.stderr.read()

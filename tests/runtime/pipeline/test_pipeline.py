@@ -289,3 +289,20 @@ def test_a_feed_with_a_mistake_in_it_ends_the_run_instead_of_waiting_for_ever(
     finish = start(Pipeline(scripted(one_hot(0, classes)), feed))
     with pytest.raises(ServiceError, match="has died"):
         finish()
+
+
+def test_drift_is_judged_against_the_model_in_use(scripted, classes, labels, feed, start, until):
+    pipeline = Pipeline(scripted(one_hot(0, classes)), feed)
+    start(pipeline)
+    feed.put(NOISE)
+    until(lambda: pipeline.status().answered == 1)
+    assert pipeline.status().drift.notes
+
+
+def test_what_is_wrong_around_a_pipeline_shows_in_its_state(scripted, classes, feed, start, until):
+    pipeline = Pipeline(scripted(one_hot(0, classes)), feed)
+    start(pipeline)
+    feed.put(NOISE)
+    until(lambda: pipeline.status().state == "ok")
+    pipeline.problem = "the new bundle is damaged"
+    assert (pipeline.status().state, pipeline.status().reason) == ("degraded", pipeline.problem)
