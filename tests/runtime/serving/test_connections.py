@@ -1,6 +1,7 @@
 """A connection that dawdles is ended, and many of them leave the page as it was."""
 
 import http.client
+import os
 import time
 from contextlib import closing
 
@@ -96,7 +97,9 @@ def test_a_head_that_is_too_large_is_refused(page):
 def test_a_flood_of_connections_uses_up_a_bounded_number_of_descriptors(page, wait_until):
     flood = [page.connect() for _ in range(200)]
     state = page.server._server.server_state
-    wait_until(lambda: len(state.connections) <= connections.MAX_CONNECTIONS)
+    wait_until(lambda: len(state.connections) == connections.MAX_CONNECTIONS)
+    files = len(os.listdir("/proc/self/fd"))
+    assert files < len(flood) + connections.MAX_CONNECTIONS + 50
     for connection in flood:
         connection.close()
     wait_until(lambda: not state.connections)
