@@ -94,7 +94,10 @@ def test_a_head_that_is_too_large_is_refused(page):
         assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_flood_of_connections_uses_up_a_bounded_number_of_descriptors(page, wait_until):
+def test_a_flood_of_connections_uses_up_a_bounded_number_of_descriptors(
+    page, wait_until, monkeypatch
+):
+    monkeypatch.setattr(connections, "HEAD_S", 60.0)
     flood = [page.connect() for _ in range(200)]
     state = page.server._server.server_state
     wait_until(lambda: len(state.connections) == connections.MAX_CONNECTIONS)
