@@ -23,6 +23,7 @@ bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs E
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/device.py
+	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/rejection.py
 
 format: .venv/installed

@@ -9,16 +9,14 @@ own environment (`make bench` installs it), in turn with a round of ours.
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
-from data import test_data
+from data import export, test_data
 
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.preprocessing import resize
@@ -52,30 +50,6 @@ def main() -> None:
                 f"{one['mediapipe_ratio']:.2f} times faster (goal 1.5), one thread; "
                 f"{one['default_ratio']:.2f} times with our default threads"
             )
-
-
-def export(folder: Path) -> Path:
-    """A bundle of mobilenet_v2_1.0 trained on 40 photos a class, in a process of its own."""
-    data = test_data()
-    photos = folder / "photos"
-    for file in [
-        f for c in sorted((data / "trashnet").iterdir()) for f in sorted(c.iterdir())[:40]
-    ]:
-        link = photos / file.parent.name / file.name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(file)
-    environment = os.environ | {
-        "EDGETL_WEIGHTS_DIR": str(data / "weights"),
-        "EDGETL_CACHE": str(folder / "cache"),
-    }
-    edgetl = [sys.executable, "-m", "edgetl.cli"]
-    run, bundle = str(folder / "run"), str(folder / "bundle")
-    for command in (
-        ["train", str(photos), "--out", run, "--backbone", "mobilenet_v2_1.0"],
-        ["export", run, "--out", bundle],
-    ):
-        subprocess.run([*edgetl, *command], check=True, env=environment, stdout=sys.stderr)
-    return Path(bundle)
 
 
 def measure(bundle: Path, frame_size: str, goal: float, folder: Path) -> dict:

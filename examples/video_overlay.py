@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from edgetl_runtime import Camera, Classifier, Pipeline
-from edgetl_runtime.outputs.video import AnnotatedVideo
+from edgetl_runtime.outputs.video import Video
 
 
 def main(bundle: str, video: str, labelled: str) -> None:
-    output = AnnotatedVideo(Path(labelled), top=3)
-    frames = Pipeline(Classifier.open(bundle), Camera(video), [output]).run()
+    camera = Camera(video)
+    output = Video(Path(labelled), top=3, find_fps=lambda: camera.status().fps)
+    frames = Pipeline(Classifier.open(bundle), camera, [output]).run()
     print(f"{labelled}: {frames} frames")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs from Debian what tests talk to for real: a browser, an MQTT broker, ffmpeg. Where that
-# cannot be, those tests skip and say so.
+# Installs from Debian what tests talk to for real: a browser, an MQTT broker, ffmpeg, an RTSP
+# server. Where that cannot be, those tests skip and say so.
 set -euo pipefail
 missing=()
 need() {  # COMMAND PACKAGE...
@@ -9,6 +9,11 @@ need() {  # COMMAND PACKAGE...
 need chromium chromium fonts-dejavu-core
 need mosquitto mosquitto
 need ffmpeg ffmpeg
+need promtool prometheus
+need gcc gcc libc6-dev
+/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
+    missing+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base
+        gstreamer1.0-plugins-good)
 if [ ${#missing[@]} = 0 ]; then
     exit 0
 fi

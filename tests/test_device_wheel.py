@@ -18,7 +18,7 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a venv with the runtime's wheel, its onnx extra and pytest."""
+    """The interpreter of a venv with the runtime's wheel, its extras and what its tests need."""
     folder = tmp_path_factory.mktemp("device")
     build = (sys.executable, "-m", "build", "--wheel", ROOT / "runtime", "--outdir", folder)
     done = run(*build, cwd=folder)
@@ -29,7 +29,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     constraints = ROOT / "constraints.txt"
     versions = ("-c", constraints) if constraints.exists() else ()
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    done = run(*pip, *versions, f"{wheel}[onnx]", "pytest", cwd=folder)
+    done = run(*pip, *versions, f"{wheel}[all]", "pytest", "hypothesis", cwd=folder)
     assert done.returncode == 0, done.stderr
     return python
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
+from edgetl.console import FOLDER, check_page, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
+    from edgetl.dataset.importing import ImportReport
     from edgetl.inspection.check import DataReport
 
 EXIT_FOUND = 3
@@ -16,7 +17,7 @@ _ROWS_A_KIND = 8
 
 @click.group()
 def data() -> None:
-    """Check and preview photos before training."""
+    """Check, preview and import photos before training."""
 
 
 @data.command()
@@ -179,3 +180,70 @@ def _print_check(report: "DataReport", out: Path) -> None:
     click.echo(f"{report.photos} photos{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")
+
+
+@data.command("import")
+@click.argument("collected", type=FOLDER)
+@click.option(
+    "--out", required=True, type=FOLDER, help="Folder that gets LABEL/photo.jpg; may exist."
+)
+@click.option(
+    "--known", type=FOLDER, help="Data that was trained on: what it holds already is left out."
+)
+@click.option(
+    "--keep-similar", is_flag=True, help="Leave out equal files only, not those that look alike."
+)
+@click.option(
+    "--page", default="import.html", show_default=True, type=FOLDER, help="Contact sheet to write."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing page.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def import_photos(
+    collected: Path,
+    out: Path,
+    known: Path | None,
+    page: Path,
+    *,
+    keep_similar: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Turn frames that a device collected into photos to be labelled and trained on.
+
+    COLLECTED is the folder that `edgetl-run --collect` filled, copied from the board. Each frame
+    goes into the folder of what the device took it for, so that only the wrong ones are left to
+    be moved, and into _unsorted_ if it was rejected. Nothing is overwritten.
+
+    Example: edgetl data import collected --out new_photos --known photos
+    """
+    check_page(page, overwrite=overwrite)
+    from edgetl.dataset.importing import import_collected
+    from edgetl.inspection.import_page import write_page
+
+    report = import_collected(collected, out, known=known, keep_similar=keep_similar, track=track)
+    write_page(report, page)
+    for one in report.refused:
+        click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
+    for one in report.doubted:
+        click.echo(f"edgetl: not believed {one.path}: {one.reason}", err=True)
+    if as_json:
+        print_json({"page": str(page), "report": report})
+    else:
+        _print_import(report, page)
+
+
+def _print_import(report: "ImportReport", page: Path) -> None:
+    from collections import Counter
+
+    from edgetl.dataset.listing import UNKNOWN, UNSORTED
+
+    counts = Counter(one.suggested for one in report.imported)
+    print_table(("folder", "new photos"), [(name, str(counts[name])) for name in sorted(counts)])
+    left = f"{len(report.copies)} known already, {len(report.similar)} look like another"
+    click.echo(f"{len(report.imported)} new photos in {report.target}; {left}")
+    click.echo(f"page: {page}")
+    advice = f"move the wrong ones to the folder of their class, or to {UNKNOWN}"
+    if counts[UNSORTED]:
+        advice += f", and all of {UNSORTED}"
+    click.echo(advice)
+    click.echo(f"next: edgetl data check {report.target}")

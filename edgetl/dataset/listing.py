@@ -18,6 +18,8 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 # Photos of other things than the classes: they choose and measure the reject threshold.
 UNKNOWN = "_unknown_"
+# Where `edgetl data import` puts photos that a person has yet to sort.
+UNSORTED = "_unsorted_"
 EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl of path,label"
 
 
@@ -50,12 +52,14 @@ class Listing(msgspec.Struct, frozen=True):
 def list_folder(root: Path) -> Listing:
     """Lists `CLASS/...` or `{train,val,test}/CLASS/...`; sub-folders of a class are read, too.
 
-    A folder `_unknown_` beside class folders, or beside `train`, holds photos of other things.
+    A folder `_unknown_` beside class folders, or beside `train`, holds photos of other things;
+    one called `_unsorted_` must be empty.
 
     Raises:
         DatasetError: If a folder is unreadable, or there are no class folders.
     """
     root = Path(os.path.abspath(root)).resolve()
+    _refuse_unsorted(root)
     labels: set[str] = set()
     files: list[Listed] = []
     for split, folder in split_folders(root):
@@ -107,7 +111,18 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def _without_unknown(folders: list[Path]) -> list[Path]:
-    return [folder for folder in folders if folder.name != UNKNOWN]
+    return [folder for folder in folders if folder.name not in (UNKNOWN, UNSORTED)]
+
+
+def _refuse_unsorted(root: Path) -> None:
+    """Photos that nobody has sorted would be a class of their own."""
+    folder = root / UNSORTED
+    waiting = len(_files(folder)) if folder.is_dir() else 0
+    if waiting:
+        raise DatasetError(
+            f"{folder} holds {waiting} photos that nobody has sorted: move each to the folder of "
+            f"its class, to {UNKNOWN} if it is none, or delete it"
+        )
 
 
 def _subfolders(folder: Path) -> list[Path]:

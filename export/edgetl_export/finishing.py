@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgetl_export import litert, onnx
 from edgetl_export.attempts import Attempt, measure
@@ -82,10 +83,10 @@ class Finisher:
         raw = self._calibrate(attempt, 1.0).reject_threshold
         return Finished(
             file=self._describe(attempt.file, temperature, raw),
-            metrics=msgspec.structs.replace(
-                attempt.metrics, calibration_error=calibration.calibration_error
+            metrics=self._describe_answers(
+                attempt.metrics, soften(attempt.scores, temperature), truth, calibration
             ),
-            test_metrics=self._test(attempt.file, temperature),
+            test_metrics=self._test(attempt.file, calibration),
             calibration=calibration,
         )
 
@@ -126,14 +127,33 @@ class Finisher:
             return "", none, none
         return "held-out classes", held_out, held_out
 
-    def _test(self, file: ModelFile, temperature: float) -> VariantMetrics | None:
+    def _test(self, file: ModelFile, calibration: Calibration) -> VariantMetrics | None:
         part = self._trained.test
         if part is None or not part.photos:
             return None
         scores = file.run(self._test_inputs)
-        error = measure_calibration_error(soften(scores, temperature), part.truth)
         found = measure(part, scores, self._trained.labels)
-        return msgspec.structs.replace(found, calibration_error=error)
+        softened = soften(scores, calibration.temperature)
+        return self._describe_answers(found, softened, part.truth, calibration)
+
+    def _describe_answers(
+        self,
+        metrics: VariantMetrics,
+        scores: Scores,
+        truth: NDArray[np.int64],
+        calibration: Calibration,
+    ) -> VariantMetrics:
+        """Adds what a device can compare with its own answers; scores are after temperature."""
+        highest = scores.max(axis=1).astype(np.float64)
+        named = scores.argmax(axis=1)[highest >= calibration.reject_threshold]
+        shares = np.bincount(named, minlength=scores.shape[1]) / max(1, len(named))
+        return msgspec.structs.replace(
+            metrics,
+            calibration_error=measure_calibration_error(scores, truth),
+            mean_confidence=float(highest.mean()),
+            reject_rate=1 - len(named) / len(scores),
+            label_shares=dict(zip(self._trained.labels, shares.tolist(), strict=True)),
+        )
 
     def _describe(self, file: ModelFile, temperature: float, threshold: float) -> ModelFile:
         trained, frame = self._trained, self._trained.preprocessing

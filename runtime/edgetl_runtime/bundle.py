@@ -59,6 +59,10 @@ class VariantMetrics(_Strict, frozen=True):
         recall: Per label, 0..1; None where there is no such photo.
         calibration_error: Expected calibration error of the scores after temperature, 0..1 (Guo
             et al. 2017, "On Calibration of Modern Neural Networks"); None if not measured.
+        mean_confidence: Mean of the highest score after temperature, 0..1; this and what follows
+            is what a device compares with what it sees; None if not measured.
+        reject_rate: Share of the photos that get no label, right or wrong, 0..1.
+        label_shares: Per label, its share of the photos that get a label, 0..1.
     """
 
     examples: int
@@ -67,6 +71,9 @@ class VariantMetrics(_Strict, frozen=True):
     agreement: Share
     recall: dict[str, Share | None]
     calibration_error: Share | None = None
+    mean_confidence: Share | None = None
+    reject_rate: Share | None = None
+    label_shares: dict[str, Share] | None = None
 
 
 class Calibration(_Strict, frozen=True):
@@ -346,6 +353,10 @@ def _check_variant(path: Path, manifest: BundleManifest, variant: Variant) -> No
     for metrics in filter(None, (variant.metrics, variant.test_metrics)):
         if metrics.recall.keys() != set(manifest.labels):
             raise BundleError(f"{path}: recall of {variant.name} has other labels; {_EXPORT_AGAIN}")
+        if (metrics.label_shares or metrics.recall).keys() != set(manifest.labels):
+            raise BundleError(
+                f"{path}: shares of {variant.name} have other labels; {_EXPORT_AGAIN}"
+            )
     lengths = {len(scores) for scores in variant.golden_scores} - {outputs}
     if lengths or len(variant.golden_scores) != len(manifest.golden):
         raise BundleError(f"{path}: golden scores of {variant.name} do not fit; {_EXPORT_AGAIN}")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import hypothesis
+import numpy as np
 import pytest
 
 from edgetl_runtime.bundle import Bundle

@@ -83,7 +83,11 @@ class Camera:
         self._start()
         self._status = self._describe()
         if required or not keep_trying:
-            self._wait_until_open()
+            try:
+                self._wait_until_open()
+            except BaseException:
+                self.close()
+                raise
         self._keep_trying = keep_trying and self._plan.reopens
 
     def __enter__(self) -> "Camera":
@@ -174,7 +178,7 @@ class Camera:
             "frozen_after_s": self._settings.frozen_after_s if self._plan.freezes else 0,
             "frozen_fingerprint": self._frozen_at,
         }
-        if self._stable_id and os.path.exists(self._stable_id):
+        if self._stable_id and os.path.lexists(self._stable_id):
             options["address"] = self._stable_id
         self._opened_s = 0.0
         try:
@@ -229,10 +233,10 @@ class Camera:
     def _judge(self, process: CaptureProcess) -> None:
         """Decides what it means that no frame came."""
         if process.ended:
-            if not self._count().delivered:
-                raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
             self._stop()
             self._state = "ended"
+            if not self._past.delivered:
+                raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
         elif process.failure is not None:
             self._lose(process.failure)
         elif time.monotonic() >= self._deadline_s():

@@ -4,11 +4,11 @@ from functools import partial
 from importlib.resources import files
 
 import anyio
+import anyio.to_thread
 import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -122,7 +122,9 @@ class _Addresses:
         self._uploads += 1
         try:
             data = await _read_body(request, self._max_bytes)
-            return _json(await run_in_threadpool(self._classify, data))
+            # Abandoned when the server closes: an engine that hangs must not keep it open.
+            answer = anyio.to_thread.run_sync(self._classify, data, abandon_on_cancel=True)
+            return _json(await answer)
         finally:
             self._uploads -= 1
 

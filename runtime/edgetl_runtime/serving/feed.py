@@ -193,5 +193,6 @@ def encode_picture(picture: Frame) -> bytes:
 
 
 def _next_due(due_s: float, period_s: float) -> float:
-    """Keeps the mean rate although frames come a little late; catches up at most one period."""
-    return max(due_s + period_s, time.monotonic())
+    """Keeps the mean rate although frames come a little late; after a pause it begins anew."""
+    now_s = time.monotonic()
+    return due_s + period_s if due_s + period_s > now_s else now_s + period_s

@@ -3,7 +3,9 @@
 import asyncio
 import errno
 import logging
+import math
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -86,7 +88,7 @@ class PageServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=int(connections.HEAD_S),
+                timeout_keep_alive=math.ceil(connections.HEAD_S),
                 timeout_graceful_shutdown=1,
             )
         )
@@ -174,10 +176,13 @@ def _own_address() -> str:
         return address
 
 
-class _OneLine(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
+class _OneLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        return f"edgetl-run: the page failed: {record.getMessage().strip()}: {error!r}"
+        if error is None or isinstance(error, asyncio.CancelledError):
+            # What was cut off when the server closed.
+            return
+        sys.stderr.write(f"the page failed: {record.getMessage().strip()}: {error!r}\n")
 
 
 def _log_failures_in_one_line() -> None:
@@ -185,7 +190,4 @@ def _log_failures_in_one_line() -> None:
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.ERROR)
     logger.propagate = False
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(_OneLine())
-        logger.addHandler(handler)
+    logger.handlers = [_OneLine()]

@@ -28,7 +28,7 @@ def impatient() -> SourceSettings:
 @pytest.fixture
 def at_once() -> Callable[[], Backoff]:
     """Makes a pace of reopening that does not keep a test waiting."""
-    return lambda: Backoff(first_s=0.05, limit_s=0.2)
+    return lambda: Backoff(first_s=0.02, limit_s=0.05)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from edgetl_runtime.errors import CameraError
 from edgetl_runtime.settings import SourceSettings
 
 HANG_S = 30.0
-RECONNECTS = int(os.environ.get("EDGETL_RECONNECTS", "40"))
+RECONNECTS = int(os.environ.get("EDGETL_RECONNECTS", "20"))
 GOOD = {}
 
 

@@ -1,0 +1,237 @@
+"""What a device collected: frames and what it said about them, believed only after a look.
+
+The folder comes from a board, perhaps by way of a stick that others had in their hands: a record
+may hold anything, and a picture may be none.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from edgetl.dataset.duplicates import find_links
+from edgetl.dataset.listing import SPLIT_NAMES, UNKNOWN, UNSORTED
+from edgetl.dataset.verification import Gist, Verdict, verify_file
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.frames import PICTURE_SUFFIXES
+from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
+
+NO_RECORD = "it has no record"
+_RECORD_LIMIT_BYTES = 64 * 1024
+_LABEL_LIMIT_BYTES = 200
+_FORBIDDEN = set('/\\:*?"<>|')
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
+# The most telling ones are kept where frames are near-duplicates.
+_TELLING = ("rejected", "unsure", "sampled")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A file and what is wrong with it."""
+
+    path: str
+    reason: str
+
+
+class Candidate(msgspec.Struct, frozen=True, eq=False):
+    """A whole picture.
+
+    Attributes:
+        path: Where it lies.
+        verdict: Of its content.
+        frame: Its record, or None.
+        doubt: Why the record is missing or cannot be used; empty with a record.
+    """
+
+    path: Path
+    verdict: Verdict
+    frame: CollectedFrame | None
+    doubt: str = ""
+
+    @property
+    def suggested(self) -> str:
+        """The folder that it belongs into as far as the device can tell."""
+        return (self.frame and self.frame.answer.frame_label) or UNSORTED
+
+    @property
+    def kind(self) -> str:
+        """Why it was kept; empty without a record."""
+        return self.frame.kinds[0] if self.frame else ""
+
+
+class Collected(msgspec.Struct, frozen=True, eq=False):
+    """What a collected folder holds.
+
+    Attributes:
+        candidates: Whole pictures, the most telling ones first.
+        refused: Pictures that are damaged or no plain files.
+        doubted: Pictures whose records cannot be used.
+    """
+
+    candidates: list[Candidate]
+    refused: list[Finding]
+    doubted: list[Finding]
+
+
+class Choice(msgspec.Struct, frozen=True, eq=False):
+    """Which candidates are new.
+
+    Attributes:
+        new: To be imported.
+        copies: The same bytes as a photo that is known, or as one of `new`.
+        similar: Near-duplicates of such a photo.
+    """
+
+    new: list[Candidate]
+    copies: list[Candidate]
+    similar: list[Candidate]
+
+
+def read_collected(folder: Path, *, track: Track = silent) -> Collected:
+    """Reads a folder that `edgetl-run --collect` filled; changes nothing in it.
+
+    Raises:
+        DatasetError: If it is no folder, unreadable, or holds no picture.
+    """
+    paths = _list_pictures(folder)
+    candidates, refused, doubted = [], [], []
+    for path, verdict in _look(paths, "reading collected frames", track):
+        # A link leads out of the folder that was given.
+        reason = "not a plain file" if path.is_symlink() else verdict.reason
+        if reason is not None:
+            refused.append(Finding(path.name, reason))
+            continue
+        frame, doubt = _read_record(path.with_suffix(".json"))
+        candidates.append(Candidate(path, verdict, frame, doubt))
+        if doubt and doubt != NO_RECORD:
+            doubted.append(Finding(path.with_suffix(".json").name, doubt))
+    candidates.sort(key=lambda one: (_rank(one.kind), one.path.name))
+    return Collected(candidates, refused, doubted)
+
+
+def choose_new(
+    candidates: list[Candidate],
+    known: Iterable[Path],
+    *,
+    keep_similar: bool = False,
+    track: Track = silent,
+) -> Choice:
+    """Leaves out what is known already, and all but one of frames that look alike.
+
+    Args:
+        candidates: The most telling ones first.
+        known: Photos that are there; files that are no pictures are passed over.
+        keep_similar: Leave out equal bytes only.
+        track: Shows progress.
+    """
+    verdicts = [verdict for _, verdict in _look(list(known), "reading known photos", track)]
+    seen = {verdict.sha256 for verdict in verdicts if verdict.reason is None}
+    copies: list[Candidate] = []
+    different: list[Candidate] = []
+    for one in candidates:
+        (copies if one.verdict.sha256 in seen else different).append(one)
+        seen.add(one.verdict.sha256)
+    if keep_similar:
+        return Choice(different, copies, [])
+    gists = [verdict.gist for verdict in verdicts if verdict.gist is not None]
+    alike = _find_alike(gists, [one.verdict.gist for one in different], track)
+    new = [one for n, one in enumerate(different) if n not in alike]
+    return Choice(new, copies, [different[n] for n in sorted(alike)])
+
+
+def _find_alike(known: list[Gist], gists: list[Gist | None], track: Track) -> set[int]:
+    """Indices of those that look like a known one, or like an earlier one that stays."""
+    listed = [(n, gist) for n, gist in enumerate(gists) if gist is not None]
+    links = find_links([*known, *(gist for _, gist in listed)], track=track)
+    linked: dict[int, set[int]] = {}
+    for link in links:
+        linked.setdefault(link.second, set()).add(link.first)
+    alike: set[int] = set()
+    gone: set[int] = set()
+    for place, (n, _) in enumerate(listed, start=len(known)):
+        if linked.get(place, set()) - gone:
+            gone.add(place)
+            alike.add(n)
+    return alike
+
+
+def _list_pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DatasetError(
+            f"{folder} is no folder; copy the one that `edgetl-run --collect` filled from the board"
+        )
+    try:
+        found = sorted(path for path in folder.iterdir() if _is_picture(path))
+    except OSError as error:
+        raise DatasetError(f"{folder} is unreadable ({error.strerror})") from error
+    if not found:
+        raise DatasetError(f"{folder} holds no picture; expected 000000001_unsure_gear.jpg ...")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
+def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:
+    """Decodes each file."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        pairs = zip(paths, pool.map(verify_file, paths), strict=True)
+        return list(track(pairs, description, len(paths)))
+
+
+def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
+    """The record of a picture, or why there is none."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None, "its record is not a plain file"
+        with path.open("rb") as file:
+            data = file.read(_RECORD_LIMIT_BYTES + 1)
+    except FileNotFoundError:
+        return None, NO_RECORD
+    except OSError as error:
+        return None, f"its record is unreadable ({error.strerror})"
+    if len(data) > _RECORD_LIMIT_BYTES:
+        return None, "its record is too long"
+    try:
+        frame = msgspec.json.decode(data, type=CollectedFrame)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return None, f"its record is not as expected ({error})"
+    return (None, doubt) if (doubt := _find_doubt(frame)) else (frame, "")
+
+
+def _find_doubt(frame: CollectedFrame) -> str:
+    if frame.format_version != FORMAT_VERSION:
+        return f"its record has format {frame.format_version}, expected {FORMAT_VERSION}"
+    if not frame.kinds:
+        return "its record names no kind"
+    scores = [frame.answer.frame_score, *(one.score for one in frame.answer.top)]
+    if not all(0 <= score <= 1 for score in scores):
+        return "its record has a score outside 0..1"
+    if not _TIME.fullmatch(frame.answer.time):
+        return "its record has no time"
+    label = frame.answer.frame_label
+    return "" if label is None or _may_be_folder(label) else f"its label {label!r} is no folder"
+
+
+def _may_be_folder(label: str) -> bool:
+    """Whether a label can be the name of a class's folder, here and on any system."""
+    special = {UNKNOWN, UNSORTED, *SPLIT_NAMES}
+    return (
+        bool(label)
+        and label == label.strip()
+        and not label.startswith(".")
+        and not label.endswith(".")
+        and label.isprintable()
+        and not set(label) & _FORBIDDEN
+        and label.lower() not in special
+        and len(label.encode("utf-8", "replace")) <= _LABEL_LIMIT_BYTES
+    )
+
+
+def _rank(kind: str) -> int:
+    return _TELLING.index(kind) if kind in _TELLING else len(_TELLING)

@@ -1,0 +1,148 @@
+"""Collected frames become photos in folders, which a person corrects and trains on."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from edgetl.dataset.collected import Candidate, Finding, choose_new, read_collected
+from edgetl.dataset.tables import list_data
+from edgetl_export.progress import Track, silent
+from edgetl_runtime.errors import StorageError
+from edgetl_runtime.storage import write_file
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """A photo that was imported.
+
+    Attributes:
+        path: Relative to the target folder, with forward slashes.
+        source: Its name in the collected folder.
+        suggested: The folder that it was put into: a label, or `_unsorted_`.
+        kind: Why the device kept it; empty without a record.
+        score: Of the device's answer, 0..1; None without a record.
+        top: Best labels of the device with their scores, best first.
+        time: When, by the device's clock, ISO 8601; empty without a record.
+    """
+
+    path: str
+    source: str
+    suggested: str
+    kind: str
+    score: float | None
+    top: tuple[tuple[str, float], ...]
+    time: str
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """What an import did.
+
+    Attributes:
+        collected: The folder that was read.
+        target: The folder that was filled.
+        imported: New photos, sorted by path.
+        copies: Names of frames whose bytes were there already.
+        similar: Names of frames that look like a photo that is there.
+        refused: Frames that are damaged or no plain files.
+        doubted: Records that cannot be used; their frames were imported unsorted.
+    """
+
+    collected: str
+    target: str
+    imported: tuple[Imported, ...]
+    copies: tuple[str, ...]
+    similar: tuple[str, ...]
+    refused: tuple[Finding, ...]
+    doubted: tuple[Finding, ...]
+
+
+def import_collected(
+    collected: Path,
+    target: Path,
+    *,
+    known: Path | None = None,
+    keep_similar: bool = False,
+    track: Track = silent,
+) -> ImportReport:
+    """Copies new frames into a folder for each label that the device suggested.
+
+    Args:
+        collected: A folder that `edgetl-run --collect` filled; nothing in it is changed.
+        target: Is made if need be; nothing that lies there is changed.
+        known: A data set whose photos are left out, too.
+        keep_similar: Leave out equal bytes only, not what merely looks alike.
+        track: Shows progress.
+
+    Raises:
+        DatasetError: If there is nothing to import, or `known` is no data set.
+        StorageError: If the target cannot be written, or is the collected folder.
+    """
+    _check_apart(collected, target)
+    found = read_collected(collected, track=track)
+    there = [*_list_files(target), *(_list_known(known) if known else [])]
+    choice = choose_new(found.candidates, there, keep_similar=keep_similar, track=track)
+    imported = [_copy(one, target) for one in track(choice.new, "copying", len(choice.new))]
+    return ImportReport(
+        collected=str(collected),
+        target=str(target),
+        imported=tuple(sorted(imported, key=lambda one: one.path)),
+        copies=tuple(one.path.name for one in choice.copies),
+        similar=tuple(one.path.name for one in choice.similar),
+        refused=tuple(found.refused),
+        doubted=tuple(found.doubted),
+    )
+
+
+def _check_apart(collected: Path, target: Path) -> None:
+    source, goal = collected.resolve(), target.resolve()
+    if goal.is_relative_to(source) or source.is_relative_to(goal):
+        raise StorageError(
+            f"--out {target} and {collected} lie in one another; choose a folder of its own"
+        )
+    if target.exists() and not target.is_dir():
+        raise StorageError(f"--out {target} is no folder; choose another --out")
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(
+        Path(parent) / name
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".")
+    )
+
+
+def _list_known(data: Path) -> list[Path]:
+    listing = list_data(data)
+    return [one.path for one in (*listing.files, *listing.unknown)]
+
+
+def _copy(candidate: Candidate, target: Path) -> Imported:
+    name = _name_file(candidate)
+    folder = target / candidate.suggested
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A link could lead anywhere.
+        if folder.resolve().parent != target.resolve():
+            raise StorageError(f"{folder} leads out of {target}; remove the link")
+        if not (folder / name).exists():
+            write_file(folder / name, candidate.path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"cannot write into {folder}: {error.strerror}") from error
+    answer = candidate.frame.answer if candidate.frame else None
+    return Imported(
+        path=f"{candidate.suggested}/{name}",
+        source=candidate.path.name,
+        suggested=candidate.suggested,
+        kind=candidate.kind,
+        score=answer.frame_score if answer else None,
+        top=tuple((one.label, one.score) for one in answer.top) if answer else (),
+        time=answer.time if answer else "",
+    )
+
+
+def _name_file(candidate: Candidate) -> str:
+    """Date, then content: no two pictures ever have one name, and they sort by time."""
+    time = candidate.frame.answer.time if candidate.frame else "undated"
+    date = time.partition(".")[0].replace(":", "").rstrip("Z")
+    return f"{date}_{candidate.verdict.sha256[:12]}{candidate.path.suffix.lower()}"

@@ -1,0 +1,64 @@
+"""The contact sheet of an import: each photo with what the device said about it."""
+
+from itertools import groupby
+from pathlib import Path
+
+from edgetl.dataset.importing import Imported, ImportReport
+from edgetl.dataset.listing import UNKNOWN, UNSORTED
+from edgetl.reporting.pages import render_page
+from edgetl.reporting.thumbnails import thumbnail
+from edgetl.reporting.wording import counted
+from edgetl_runtime.errors import StorageError
+from edgetl_runtime.storage import write_file
+
+_THUMBNAIL_PX = 180
+_PHOTOS_SHOWN = 120
+_WORDS = {
+    "rejected": "rejected",
+    "unsure": "unsure",
+    "sampled": "sampled",
+    "": "no record",
+}
+
+
+def write_page(report: ImportReport, out: Path) -> None:
+    """Writes the page.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
+    write_file(out, render_import(report).encode("utf-8", "backslashreplace"))
+
+
+def render_import(report: ImportReport) -> str:
+    """The page as text: HTML without network, script or file beside it."""
+    folders = [
+        _fill_folder(name, list(photos), Path(report.target))
+        for name, photos in groupby(report.imported, key=lambda one: one.suggested)
+    ]
+    return render_page(
+        "import.html.j2",
+        title=f"Imported: {Path(report.collected).resolve().name}",
+        report=report,
+        lead=f"{counted(len(report.imported), 'new photo')} in {report.target}.",
+        folders=sorted(folders, key=lambda one: (one["name"] != UNSORTED, str(one["name"]))),
+        unsorted=UNSORTED,
+        unknown=UNKNOWN,
+        words=_WORDS,
+    )
+
+
+def _fill_folder(name: str, photos: list[Imported], target: Path) -> dict[str, object]:
+    # The least sure first: there a look is worth most.
+    photos.sort(key=lambda one: (one.score is not None, one.score or 0.0, one.path))
+    shown = photos[:_PHOTOS_SHOWN]
+    return {
+        "name": name,
+        "count": len(photos),
+        "more": len(photos) - len(shown),
+        "cards": [(one, thumbnail(target / one.path, _THUMBNAIL_PX)) for one in shown],
+    }

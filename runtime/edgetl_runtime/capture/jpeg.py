@@ -1,0 +1,199 @@
+"""The one decoder of JPEG frames that cameras and streams send.
+
+OpenCV decodes damaged data silently, to a picture with grey or shifted blocks. So the structure
+is checked first, and simplejpeg, where the extra `jpeg` is installed, refuses data in which bytes
+are missing. A JPEG has no checksum: of single flipped bits six in seven pass for a picture.
+"""
+
+import importlib.util
+import re
+
+import cv2
+import numpy as np
+
+from edgetl_runtime.capture.source import BadFrame, Canvas
+from edgetl_runtime.preprocessing import Frame
+
+MAX_BYTES = 32 * 1024 * 1024
+# More than any camera module has; a header that claims more would cost a small board its memory.
+MAX_JPEG_PIXELS = 64_000_000
+_SOI = b"\xff\xd8"
+_START = b"\xff\xd8\xff"
+_EOI = b"\xff\xd9"
+_SOS = 0xDA
+# Baseline, extended and progressive with Huffman codes; libjpeg-turbo reads no other kind but
+# arithmetic coding (0xC9, 0xCA), which no camera sends.
+_FRAME_HEADERS = (0xC0, 0xC1, 0xC2)
+_OTHER_FRAME_HEADERS = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+# Inside the coded picture 0xFF is followed by 0x00 or a restart marker.
+_START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
+_PADDING = b"\x00\r\n"
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def check_jpeg(data: bytes | memoryview) -> tuple[int, int]:
+    """Checks the structure of a JPEG without decoding it.
+
+    Returns:
+        Its (width, height).
+
+    Raises:
+        BadFrame: `empty`, `not_jpeg`, `truncated`, `damaged` or `too_large`.
+    """
+    data = bytes(data)
+    if not data:
+        raise BadFrame("empty")
+    if len(data) > MAX_BYTES:
+        raise BadFrame("too_large")
+    if not data.startswith(_SOI):
+        raise BadFrame("not_jpeg")
+    width, height, coded_at = _read_header(data)
+    if data.rfind(_EOI, coded_at) < 0:
+        raise BadFrame("truncated")
+    if width * height > MAX_JPEG_PIXELS:
+        raise BadFrame("too_large")
+    return width, height
+
+
+class JpegDecoder:
+    """Decodes into shared memory, no larger than needed."""
+
+    def __init__(self, input_px: tuple[int, int] | None = None) -> None:
+        """Chooses the decoder.
+
+        Args:
+            input_px: (width, height) of the model's input. Preprocessing first scales to exactly
+                twice that, so a picture that stays at least as large loses nothing that counts;
+                tests/runtime/capture/test_jpeg.py holds the difference. None: full size.
+        """
+        self._input_px = input_px
+        self._strict = importlib.util.find_spec("simplejpeg") is not None
+
+    def decode(self, data: bytes | memoryview, canvas: Canvas) -> None:
+        """Decodes one picture to B, G, R; the EXIF orientation is ignored.
+
+        Raises:
+            BadFrame: If the data is no whole JPEG.
+        """
+        width, height = check_jpeg(data)
+        divisor = choose_divisor(width, height, self._input_px)
+        width, height = -(-width // divisor), -(-height // divisor)
+        pixels = np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)
+        if self._strict:
+            _decode_strictly(data, pixels)
+        else:
+            _decode_leniently(data, pixels, divisor)
+
+
+def choose_divisor(width: int, height: int, input_px: tuple[int, int] | None) -> int:
+    """By how much a picture may shrink and still be twice as large as the model's input."""
+    if input_px is None:
+        return 1
+    room = min(width / (2 * input_px[0]), height / (2 * input_px[1]))
+    return next((divisor for divisor in (8, 4, 2) if divisor <= room), 1)
+
+
+class JpegSplitter:
+    """Cuts a stream of JPEGs, one right after another, into single ones."""
+
+    def __init__(self) -> None:
+        """Starts with nothing."""
+        self._buffer = bytearray()
+        self._searched = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes what came, and returns what is complete.
+
+        What lies between two pictures is returned as well, unless it is padding: it is for
+        `check_jpeg` to say that it is none.
+        """
+        self._buffer += data
+        pieces = []
+        while (end := self._find_end()) > 0:
+            piece = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            self._searched = 0
+            if piece.strip(_PADDING):
+                pieces.append(piece)
+        return pieces
+
+    def _find_end(self) -> int:
+        buffer = self._buffer
+        if len(buffer) > MAX_BYTES:
+            return len(buffer)
+        if not buffer.startswith(_START):
+            start = buffer.find(_START)
+            # The last two bytes may be the beginning of a start.
+            return start if start >= 0 else max(0, len(buffer) - len(_START) + 1)
+        self._searched = self._searched or _skip_header(buffer)
+        if not self._searched:
+            return 0
+        found = _START_OR_END.search(buffer, self._searched)
+        if found is None:
+            self._searched = max(self._searched, len(buffer) - 1)
+            return 0
+        return found.start() if found.group() == _SOI else found.end()
+
+
+def _read_header(data: bytes) -> tuple[int, int, int]:
+    """(width, height, where the coded picture begins)."""
+    size: tuple[int, int] | None = None
+    at = len(_SOI)
+    while at + 4 <= len(data):
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at] != 0xFF or length < 2:
+            raise BadFrame("damaged")
+        if marker in _OTHER_FRAME_HEADERS:
+            raise BadFrame("not_jpeg")
+        if marker in _FRAME_HEADERS and length >= 8:
+            height, width = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (5, 7))
+            size = width, height
+        at += 2 + length
+        if marker == _SOS:
+            if size is None or 0 in size:
+                raise BadFrame("damaged")
+            return *size, at
+    raise BadFrame("truncated")
+
+
+def _skip_header(buffer: bytearray) -> int:
+    """Where the coded picture begins, or 0 if that has not come yet."""
+    at = len(_SOI)
+    while at + 4 <= len(buffer):
+        marker, length = buffer[at + 1], int.from_bytes(buffer[at + 2 : at + 4], "big")
+        if buffer[at] != 0xFF or length < 2:
+            return at
+        at += 2 + length
+        if marker == _SOS:
+            return at if at <= len(buffer) else 0
+    return 0
+
+
+def _decode_strictly(data: bytes | memoryview, pixels: Frame) -> None:
+    import simplejpeg
+
+    height, width = pixels.shape[:2]
+    try:
+        picture = simplejpeg.decode_jpeg(
+            data, "BGR", min_height=height, min_width=width, buffer=pixels, strict=True
+        )
+    except ValueError as error:
+        raise BadFrame("damaged") from error
+    if picture.shape != pixels.shape:
+        raise BadFrame("damaged")
+
+
+def _decode_leniently(data: bytes | memoryview, pixels: Frame, divisor: int) -> None:
+    flags = _REDUCED[divisor] | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise BadFrame("damaged") from error
+    if picture is None or picture.shape != pixels.shape:
+        raise BadFrame("damaged")
+    pixels[:] = picture

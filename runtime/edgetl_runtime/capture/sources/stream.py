@@ -1,0 +1,55 @@
+"""A network stream that OpenCV's FFmpeg reads: RTSP, and whatever else comes as a URL."""
+
+import time
+
+import cv2
+
+from edgetl_runtime.capture.retrieval import retrieve_into
+from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.errors import CameraError
+
+_FPS_LIMIT = 1000.0
+
+
+def make(options: Options) -> Source:
+    """The stream at `address`."""
+    return Stream(options["address"], options["timeout_s"])
+
+
+class Stream:
+    """Decoded frames of a stream."""
+
+    def __init__(self, address: str, timeout_s: float) -> None:
+        """Opens nothing yet."""
+        self._address = address
+        self._timeout_ms = round(1000 * timeout_s)
+        self._capture = cv2.VideoCapture()
+        self._size_px = (0, 0)
+
+    def open(self) -> Granted:
+        """Asks for the stream; FFmpeg's own time-outs apply with this backend only."""
+        timeouts = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms),
+        ]
+        self._capture.open(self._address, cv2.CAP_FFMPEG, timeouts)
+        if not self._capture.isOpened():
+            raise CameraError("it does not answer, refuses, or sends no video")
+        width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self._size_px = (width, height)
+        return Granted(self._size_px, fps if 0 < fps <= _FPS_LIMIT else None)
+
+    def read(self, canvas: Canvas) -> Shot:
+        """Decodes the next frame; FFmpeg waits for it."""
+        if not self._capture.grab():
+            raise CameraError("the stream ended, or nothing came for too long")
+        captured_ns = time.monotonic_ns()
+        if not retrieve_into(self._capture, canvas, self._size_px):
+            raise BadFrame("undecodable")
+        return Shot(captured_ns)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._capture.release()

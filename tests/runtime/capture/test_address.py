@@ -1,0 +1,133 @@
+"""What addresses mean, how long reopening waits, and what counts as frozen."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgetl_runtime.capture.address import find_stable_id, hide_password, plan_source
+from edgetl_runtime.capture.backoff import Backoff
+from edgetl_runtime.capture.stillness import MIN_EQUAL, Stillness
+from edgetl_runtime.errors import CameraError
+from edgetl_runtime.settings import SourceSettings
+
+
+@pytest.mark.parametrize(
+    ("address", "module", "live", "freezes"),
+    [
+        ("0", "v4l2", True, True),
+        ("/dev/video3", "v4l2", True, True),
+        ("/dev/v4l/by-id/usb-camera", "v4l2", True, True),
+        ("picamera", "picamera", True, True),
+        ("picamera:1", "picamera", True, True),
+        ("rtsp://camera/stream", "stream", True, True),
+        ("http://camera/stream", "http", True, True),
+        ("https://camera/stream", "http", True, True),
+        ("-", "pipe", True, False),
+        ("pattern", "pattern", True, False),
+    ],
+)
+def test_an_address_names_its_source(address, module, live, freezes):
+    plan = plan_source(address, SourceSettings())
+    assert plan.module == f"edgetl_runtime.capture.sources.{module}"
+    assert (plan.live, plan.freezes) == (live, freezes)
+
+
+@pytest.mark.parametrize(("name", "module"), [("a.jpg", "pictures"), ("a.avi", "video")])
+def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, module, tmp_path):
+    (tmp_path / name).touch()
+    assert plan_source(str(tmp_path / name), SourceSettings()).module.endswith(module)
+    assert not plan_source(str(tmp_path / name), SourceSettings()).live
+    playing = plan_source(str(tmp_path / name), SourceSettings(realtime=True))
+    assert playing.live == (module == "video")
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_an_address_or_a_camera_error(text):
+    try:
+        plan_source(text, SourceSettings())
+    except CameraError as error:
+        assert "cannot open" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://me:secret@camera:554/stream?a=1", "rtsp://me:***@camera:554/stream?a=1"),
+        ("http://camera/stream", "http://camera/stream"),
+        ("rtsp://me@camera/", "rtsp://me@camera/"),
+        ("http://me:p@ss@camera/", "http://me:***@camera/"),
+    ],
+)
+def test_a_password_is_not_shown(address, shown):
+    assert hide_password(address) == shown
+
+
+def test_a_device_is_known_by_its_id_rather_than_its_number(tmp_path):
+    device = tmp_path / "video2"
+    device.touch()
+    for folder, name in [("by-path", "pci-usb-0:1"), ("by-id", "usb-other"), ("by-id", "usb-cam")]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        target = tmp_path / "video9" if name == "usb-other" else device
+        (tmp_path / folder / name).symlink_to(target)
+    folders = (tmp_path / "by-id", tmp_path / "by-path", tmp_path / "absent")
+    assert find_stable_id(str(device), folders) == str(tmp_path / "by-id" / "usb-cam")
+    assert find_stable_id(str(tmp_path / "video5"), folders) is None
+
+
+def test_waits_double_up_to_a_minute_and_begin_again():
+    backoff = Backoff(draw=lambda: 0.5)
+    waits_s = [backoff.next_s() for _ in range(9)]
+    assert waits_s == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    backoff.reset()
+    assert backoff.next_s() == 1
+
+
+@pytest.mark.parametrize(("drawn", "first_s", "last_s"), [(0.0, 0.75, 45), (1.0, 1.25, 60)])
+def test_waits_are_spread_but_never_above_the_limit(drawn, first_s, last_s):
+    backoff = Backoff(draw=lambda: drawn)
+    waits_s = [backoff.next_s() for _ in range(9)]
+    assert (waits_s[0], waits_s[-1]) == (first_s, last_s)
+
+
+def see(stillness, level, times=1, raw=False):
+    pixels = memoryview(bytes([level]) * 3000)
+    changes = [stillness.see(pixels if raw else None, pixels, 30) for _ in range(times)]
+    return [index for index, changed in enumerate(changes) if changed]
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_equal_frames_are_frozen_after_some_and_thaw_with_the_next(raw):
+    stillness = Stillness(1e-9)
+    see(stillness, 1, raw=raw)
+    assert not stillness.frozen
+    see(stillness, 2, MIN_EQUAL + 2, raw=raw)
+    assert stillness.frozen
+    assert see(stillness, 3, raw=raw) == [0]
+    assert not stillness.frozen
+
+
+def test_equal_frames_are_not_frozen_before_their_time():
+    stillness = Stillness(1000)
+    see(stillness, 1, 50)
+    assert not stillness.frozen
+
+
+def test_a_reopened_camera_is_still_frozen_if_it_goes_on_with_the_same_frame():
+    before = Stillness(1e-9)
+    see(before, 2, 20)
+    again = Stillness(1000, before.fingerprint)
+    assert again.frozen
+    assert see(again, 2, 3) == []
+    assert again.frozen
+    other = Stillness(1000, before.fingerprint)
+    assert see(other, 3) == [0]
+    assert not other.frozen
+
+
+def test_one_changed_pixel_anywhere_is_not_frozen():
+    stillness = Stillness(1e-9)
+    for change in range(0, 3000, 7):
+        pixels = bytearray(3000)
+        pixels[change] = 1 + change % 200
+        stillness.see(None, memoryview(pixels), 30)
+        assert not stillness.frozen

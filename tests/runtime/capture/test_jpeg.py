@@ -1,0 +1,214 @@
+"""The decoder of camera JPEGs: what it refuses, what it shrinks, and how streams are cut."""
+
+import importlib.util
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgetl_runtime.capture.jpeg import (
+    MAX_BYTES,
+    JpegDecoder,
+    JpegSplitter,
+    check_jpeg,
+    choose_divisor,
+)
+from edgetl_runtime.capture.source import BadFrame
+from edgetl_runtime.preprocessing import Preprocessing
+
+REASONS = {"empty", "not_jpeg", "truncated", "damaged", "too_large"}
+
+
+def photo(height=480, width=640, seed=3):
+    """Smooth shapes with some sensor noise, as a camera sees them."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (6, 8, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    noise = generator.normal(0, 4, smooth.shape)
+    return np.uint8(np.clip(smooth + noise, 0, 255))
+
+
+def encode(picture, quality=90):
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+JPEG = encode(photo(120, 160))
+
+
+def decode(data, input_px=None, strict=None):
+    decoder = JpegDecoder(input_px)
+    if strict is not None:
+        decoder._strict = strict
+    room = {}
+
+    def canvas(height, width):
+        room["size"], room["pixels"] = (height, width), bytearray(3 * height * width)
+        return memoryview(room["pixels"])
+
+    decoder.decode(data, canvas)
+    return np.frombuffer(room["pixels"], np.uint8).reshape(*room["size"], 3)
+
+
+def outcome(data):
+    try:
+        decode(data)
+    except BadFrame as bad:
+        return bad.reason
+    return "picture"
+
+
+@pytest.fixture(params=[True, False], ids=["simplejpeg", "OpenCV"])
+def strict(request):
+    if request.param and importlib.util.find_spec("simplejpeg") is None:
+        pytest.skip("the extra `jpeg` is not installed")
+    return request.param
+
+
+def test_both_decoders_see_the_same_picture(strict):
+    expected = cv2.imdecode(np.frombuffer(JPEG, np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(np.int16(decode(JPEG, strict=strict)) - expected).max() <= 4
+
+
+def test_a_grey_jpeg_becomes_three_channels(strict):
+    grey = encode(photo(48, 64)[:, :, 0])
+    picture = decode(grey, strict=strict)
+    assert picture.shape == (48, 64, 3)
+    assert (picture[:, :, 0] == picture[:, :, 2]).all()
+
+
+def test_size_is_read_from_the_header():
+    assert check_jpeg(encode(photo(33, 77))) == (77, 33)
+
+
+def test_padding_after_the_end_is_no_fault(strict):
+    assert decode(JPEG + bytes(700), strict=strict).shape == (120, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"<html></html>", "not_jpeg"),
+        (b"\x89PNG\r\n\x1a\n", "not_jpeg"),
+        (b"\xff\xd8", "truncated"),
+        (JPEG[:-2], "truncated"),
+        (JPEG[:100], "truncated"),
+        (JPEG[:2] + bytes(len(JPEG) - 4) + JPEG[-2:], "damaged"),
+        (JPEG + bytes(MAX_BYTES), "too_large"),
+    ],
+)
+def test_what_is_no_whole_jpeg_is_named(data, reason):
+    with pytest.raises(BadFrame) as caught:
+        check_jpeg(data)
+    assert caught.value.reason == reason
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    at = JPEG.index(b"\xff\xc0") + 5
+    with pytest.raises(BadFrame, match="too_large"):
+        decode(JPEG[:at] + b"\xff\xff\xff\xff" + JPEG[at + 4 :])
+
+
+def test_simplejpeg_refuses_lost_bytes_that_opencv_lets_pass():
+    pytest.importorskip("simplejpeg")
+    noticed = 0
+    places = range(700, len(JPEG) - 300, 100)
+    for at in places:
+        damaged = JPEG[:at] + JPEG[at + 200 :]
+        assert decode(damaged, strict=False).shape == (120, 160, 3)
+        try:
+            decode(damaged, strict=True)
+        except BadFrame:
+            noticed += 1
+    assert noticed >= 0.9 * len(places)
+
+
+@given(st.data())
+def test_any_change_gives_a_picture_or_a_reason(data):
+    mutated = bytearray(JPEG)
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(mutated) - 1))
+        match data.draw(st.sampled_from("fcz")):
+            case "f":
+                mutated[at] = data.draw(st.integers(0, 255))
+            case "c":
+                del mutated[at : at + data.draw(st.integers(1, 300))]
+            case "z":
+                mutated[at : at + 20] = bytes(20)
+        mutated = mutated or bytearray(b"\xff")
+    assert outcome(bytes(mutated)) in {"picture", *REASONS}
+
+
+@pytest.mark.parametrize(
+    ("size", "input_px", "divisor"),
+    [
+        ((640, 480), None, 1),
+        ((640, 480), (224, 224), 1),
+        ((640, 480), (96, 96), 2),
+        ((1280, 720), (96, 96), 2),
+        ((1920, 1080), (224, 224), 2),
+        ((1920, 1080), (96, 96), 4),
+        ((3840, 2160), (96, 96), 8),
+        ((200, 4000), (96, 96), 1),
+    ],
+)
+def test_a_picture_stays_twice_as_large_as_the_models_input(size, input_px, divisor):
+    assert choose_divisor(*size, input_px) == divisor
+
+
+@pytest.mark.parametrize("size", [(481, 641), (1080, 1920), (720, 1280)])
+def test_odd_sizes_shrink_alike_in_both_decoders(size, strict):
+    data = encode(photo(*size))
+    picture = decode(data, (96, 96), strict=strict)
+    divisor = choose_divisor(size[1], size[0], (96, 96))
+    assert divisor > 1
+    assert picture.shape == (-(-size[0] // divisor), -(-size[1] // divisor), 3)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("size", [(480, 640), (720, 1280), (1080, 1920)])
+def test_the_models_input_hardly_changes_when_a_jpeg_is_decoded_smaller(size, fit, strict):
+    preprocessing = Preprocessing(width_px=96, height_px=96, fit=fit)
+    data = encode(photo(*size))
+    full = preprocessing.apply(decode(data, strict=strict))
+    reduced = preprocessing.apply(decode(data, (96, 96), strict=strict))
+    # Preprocessing itself stays within 0.2 levels of exact averaging on photos.
+    assert np.abs(np.int16(full) - reduced).mean() < 1.0
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(1, 3000))
+def test_a_stream_is_cut_into_its_jpegs_wherever_its_chunks_end(seeds, chunk):
+    jpegs = [encode(photo(24, 32, seed)) for seed in seeds]
+    stream = b"".join(jpegs)
+    splitter = JpegSplitter()
+    pieces = []
+    for start in range(0, len(stream), chunk):
+        pieces += splitter.feed(stream[start : start + chunk])
+    assert pieces == jpegs
+
+
+def test_a_thumbnail_inside_a_jpeg_does_not_end_it():
+    thumbnail = encode(photo(16, 16))
+    exif = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    jpeg = JPEG[:2] + exif + JPEG[2:]
+    assert JpegSplitter().feed(jpeg + jpeg) == [jpeg, jpeg]
+
+
+def test_after_a_cut_jpeg_the_next_is_found():
+    assert JpegSplitter().feed(JPEG[:-50] + JPEG + JPEG) == [JPEG[:-50], JPEG, JPEG]
+
+
+def test_rubbish_between_jpegs_is_handed_on_and_padding_is_not():
+    pieces = JpegSplitter().feed(b"rubbish" + JPEG + bytes(20) + JPEG)
+    assert pieces == [b"rubbish", JPEG, JPEG]
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_no_bytes_at_all_break_the_splitter(chunks):
+    splitter = JpegSplitter()
+    for chunk in chunks:
+        for piece in splitter.feed(chunk):
+            with pytest.raises(BadFrame):
+                check_jpeg(piece)

@@ -1,0 +1,204 @@
+"""Strangers, other pages in the same browser and forged names get nothing."""
+
+import http.client
+import json
+from contextlib import closing
+
+import pytest
+
+from edgetl_runtime.serving.access import is_loopback, make_token
+
+PATHS = ("/", "/page.js", "/api/state", "/metrics", "/stream.mjpg", "/events", "/snapshot.jpg")
+TOKEN = "correct-horse-battery-staple"
+
+
+@pytest.fixture(scope="module")
+def page(serve_long):
+    """A page that only this machine can reach."""
+    return serve_long()
+
+
+@pytest.fixture(scope="module")
+def guarded(serve_long):
+    """A page that the network can reach."""
+    return serve_long(host="0.0.0.0", token=TOKEN)
+
+
+@pytest.fixture
+def board(module_board):
+    module_board.seen.clear()
+    return module_board
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "localhost:8080", "LOCALHOST"])
+def test_the_loopback_may_be_called_by_its_names(page, host):
+    assert page.ask("/api/state", headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil@localhost@x"),
+        *("", "[::1", "192.168.1.7:8080", "0.0.0.0", "localhost:80:80@evil.example"),
+    ],
+)
+def test_a_name_that_was_rebound_to_the_loopback_is_refused(page, host):
+    response = page.ask("/api/state", headers={"Host": host})
+    assert response.status == 403
+    assert "Host header" in json.loads(response.data)["error"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    ],
+)
+def test_another_site_cannot_have_a_picture_classified(page, board, jpeg, headers):
+    given = {"Content-Type": "image/jpeg"} | headers
+    response = page.ask("/api/classify", "POST", jpeg, given)
+    assert response.status == 403
+    assert board.seen == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_another_site_cannot_embed_anything(page, path):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert page.ask(path, headers=headers).status == 403
+
+
+def test_a_link_from_another_site_may_be_followed(page):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert page.ask("/", headers=headers).status == 200
+
+
+def test_our_own_page_may_ask(page, jpeg):
+    own = {"Origin": f"http://localhost:{page.port}", "Host": f"localhost:{page.port}"}
+    headers = own | {"Sec-Fetch-Site": "same-origin", "Content-Type": "image/jpeg"}
+    assert page.ask("/api/classify", "POST", jpeg, headers).status == 200
+
+
+def test_no_answer_lets_another_site_read_it(page):
+    names = page.ask("/api/state", headers={"Host": "localhost"}).headers.keys()
+    assert not [name for name in names if name.startswith("access-control")]
+
+
+def test_off_the_loopback_a_token_is_made_and_shown(serve):
+    first, second = serve(host="0.0.0.0"), serve(host="0.0.0.0")
+    assert len(first.token) >= 43
+    assert first.token != second.token
+    assert first.host not in ("0.0.0.0", "")
+
+
+def test_on_the_loopback_no_token_is_needed_even_if_one_is_set(serve):
+    page = serve(token=TOKEN)
+    assert page.token == ""
+    assert page.ask("/api/state").status == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_the_token_there_is_nothing(guarded, path):
+    response = guarded.ask(path)
+    assert response.status == 401
+    assert response.getheader("www-authenticate") == "Bearer"
+    assert TOKEN.encode() not in response.data
+
+
+def test_without_the_token_no_picture_is_classified(guarded, board, jpeg):
+    headers = {"Content-Type": "image/jpeg"}
+    assert guarded.ask("/api/classify", "POST", jpeg, headers).status == 401
+    assert board.seen == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": f"Bearer {TOKEN[:-1]}"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer \xff\xfe"},
+        {"Cookie": "edgetl=x; ;;=; a=b"},
+        {"Cookie": '"' * 100},
+    ],
+)
+def test_a_wrong_token_opens_nothing(guarded, headers):
+    assert guarded.ask("/api/state", headers=headers).status == 401
+
+
+@pytest.mark.parametrize("query", ["token=", "token=wrong", f"token={TOKEN}x", f"Token={TOKEN}"])
+def test_a_wrong_token_in_the_address_opens_nothing(guarded, query):
+    assert guarded.ask(f"/?{query}").status == 401
+
+
+def test_the_token_opens_all_as_a_bearer(guarded, jpeg):
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert guarded.ask("/api/state", headers=bearer).status == 200
+    headers = bearer | {"Content-Type": "image/jpeg"}
+    assert guarded.ask("/api/classify", "POST", jpeg, headers).status == 200
+
+
+def test_the_address_that_was_shown_becomes_a_cookie_and_a_clean_address(guarded):
+    response = guarded.ask(f"/?token={TOKEN}")
+    assert (response.status, response.getheader("location")) == (303, "/")
+    cookie, *attributes = response.getheader("set-cookie").split("; ")
+    assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(attributes)
+    assert guarded.ask("/", headers={"Cookie": f"other=1; {cookie}"}).status == 200
+    assert guarded.ask("/api/state", headers={"Cookie": cookie}).status == 200
+
+
+def test_a_program_that_can_send_no_header_may_give_the_token_in_the_address(guarded):
+    assert guarded.ask(f"/api/state?token={TOKEN}").status == 200
+
+
+def test_a_cookie_of_another_port_is_not_mistaken_for_ours(serve):
+    one, other = serve(host="0.0.0.0"), serve(host="0.0.0.0")
+    names = [
+        page.ask(f"/?token={page.token}").getheader("set-cookie").partition("=")[0]
+        for page in (one, other)
+    ]
+    assert names[0] != names[1]
+
+
+def test_health_tells_strangers_the_state_and_no_more(guarded, board):
+    assert guarded.ask_json("/healthz") == {"state": "ok"}
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert guarded.ask_json("/healthz", headers=bearer) == {"state": "ok", "reason": ""}
+
+
+def test_off_the_loopback_any_name_of_the_board_will_do(guarded):
+    headers = {"Host": "pi.local:8080", "Authorization": f"Bearer {TOKEN}"}
+    assert guarded.ask("/api/state", headers=headers).status == 200
+
+
+def test_a_request_without_a_host_is_refused(page):
+    with page.connect(b"GET /api/state HTTP/1.0\r\n\r\n") as connection:
+        assert b" 403 " in connection.recv(100)
+    with page.connect(b"GET /api/state HTTP/1.1\r\n\r\n") as connection:
+        assert b" 400 " in connection.recv(100)
+
+
+def test_two_hosts_are_refused(page):
+    with closing(http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)) as connection:
+        connection.putrequest("GET", "/api/state", skip_host=True)
+        connection.putheader("Host", "localhost")
+        connection.putheader("Host", "evil.example")
+        connection.endheaders()
+        assert connection.getresponse().status == 400
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_only_the_loopback_counts_as_such(address, expected):
+    assert is_loopback(address) is expected
+
+
+def test_tokens_fit_into_a_url():
+    assert make_token().replace("-", "").replace("_", "").isalnum()

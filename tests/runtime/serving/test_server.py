@@ -1,0 +1,126 @@
+"""The server starts with an address or a reason, and ends in time whatever its clients do."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from edgetl_runtime.errors import ServiceError
+from edgetl_runtime.serving.server import PageServer
+from edgetl_runtime.settings import ServeSettings
+
+NO_EXTRA = """
+import sys
+sys.modules["uvicorn"] = None
+from edgetl_runtime.errors import ServiceError
+from edgetl_runtime.serving.server import PageServer
+from edgetl_runtime.settings import ServeSettings
+try:
+    PageServer(ServeSettings(port=0)).start(None)
+except ServiceError as error:
+    print(error)
+"""
+LIGHT = """
+import sys
+import edgetl_runtime.serving.server
+print(sorted(set(sys.modules) & {"starlette", "uvicorn", "anyio", "h11", "prometheus_client"}))
+"""
+
+
+def test_the_address_that_is_shown_opens_the_page(page):
+    assert page.url == f"http://127.0.0.1:{page.port}/"
+    assert page.ask("/").status == 200
+
+
+def test_a_port_in_use_is_named_with_what_to_do(page, board):
+    second = PageServer(ServeSettings(port=page.port))
+    with pytest.raises(ServiceError, match=rf"127\.0\.0\.1:{page.port}: the port is in use; end"):
+        second.start(board)
+    second.close()
+    assert page.ask("/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("192.0.2.1", "not an address of this machine; give"),
+        ("nobody.invalid", "no such address"),
+        ("a" * 80 + ".b", "no such address"),
+    ],
+)
+def test_an_address_that_is_not_ours_is_refused(board, host, message):
+    with pytest.raises(ServiceError, match=message):
+        PageServer(ServeSettings(host=host, port=0)).start(board)
+
+
+def test_a_missing_extra_is_named(run_python):
+    done = run_python(NO_EXTRA)
+    assert "pip install 'edgetl-runtime[serve]'" in done.stdout, done.stderr
+
+
+def test_the_server_module_imports_nothing_of_the_extra(run_python):
+    done = run_python(LIGHT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_server_that_never_started_closes():
+    PageServer(ServeSettings(port=0)).close()
+
+
+def test_a_second_close_does_nothing(page):
+    page.server.close()
+    page.server.close()
+
+
+def test_an_answer_after_the_end_is_taken_in_silence(page):
+    page.server.close()
+    page.publish()
+    page.publish(event=None)
+
+
+def test_the_port_is_free_again_at_once(page, serve):
+    page.ask("/healthz")
+    page.server.close()
+    assert serve(port=page.port).ask("/healthz").status == 200
+
+
+def test_the_server_closes_in_two_seconds_whatever_its_clients_do(page, feeding, board):
+    hang = threading.Event()
+    board.on_classify = lambda: hang.wait(20)
+    never_reads = [page.stream("/stream.mjpg", receive_bytes=1024) for _ in range(4)]
+    reads = [page.stream(path) for path in ("/stream.mjpg", "/events")]
+    silent = [page.connect(), page.connect(b"GET / HT")]
+    half_sent = page.connect(
+        b"POST /api/classify HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\nabc"
+    )
+    for connection in reads:
+        assert connection.recv(1000)
+    time.sleep(0.3)
+    start_s = time.monotonic()
+    page.server.close()
+    took_s = time.monotonic() - start_s
+    hang.set()
+    for connection in (*never_reads, *reads, *silent, half_sent):
+        connection.close()
+    assert took_s < 2.0
+    assert "page" not in [thread.name for thread in threading.enumerate()]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", page.port), timeout=5)
+
+
+def test_a_classification_that_hangs_does_not_keep_the_server_open(page, board, jpeg, wait_until):
+    hang, begun = threading.Event(), threading.Event()
+    board.on_classify = lambda: (begun.set(), hang.wait(20))
+    head = (
+        f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+        f"Content-Length: {len(jpeg)}\r\n\r\n"
+    )
+    with page.connect(head.encode() + jpeg):
+        assert begun.wait(10)
+        start_s = time.monotonic()
+        page.server.close()
+        assert time.monotonic() - start_s < 2.5
+        hang.set()
+        wait_until(lambda: "page" not in [one.name for one in threading.enumerate()])

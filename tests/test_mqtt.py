@@ -1,0 +1,315 @@
+"""MQTT against the real mosquitto, read back by a real client."""
+
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.outputs import worker as worker_module
+from edgetl_runtime.outputs.mqtt import Broker, Mqtt
+from edgetl_runtime.outputs.worker import OutputWorker
+from edgetl_runtime.prediction import Prediction
+
+paho = pytest.importorskip("paho.mqtt.client")
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+HOST = re.sub(r"[^\w-]", "_", platform.node(), flags=re.ASCII)
+TOPIC = f"home/{HOST}"
+
+
+def make_answer(index: int, label: str | None = "gear", *, event: bool = False) -> Answer:
+    scores = np.array([0.75, 0.25], np.float32)
+    now_s = time.monotonic()
+    prediction = Prediction(("gear", "washer"), scores, 0.5, now_s, now_s, 1.0, 2.0)
+    change = Event(index, label, "washer", 0.75, 0.0) if event else None
+    return Answer(
+        "camera", index, (64, 48), prediction, scores, label, 0.75, False, False, change, 0.0
+    )
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{what} did not happen"
+        time.sleep(0.01)
+
+
+class Mosquitto:
+    """The broker; may be killed and started again on its port."""
+
+    def __init__(self, folder: Path, extra: str = "allow_anonymous true\n") -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.config = folder / "mosquitto.conf"
+        self.config.write_text(
+            f"listener {self.port} 127.0.0.1\nuser root\npersistence false\n{extra}"
+        )
+        self.start()
+
+    def start(self) -> None:
+        command = [str(MOSQUITTO), "-c", str(self.config)]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(self.answers, "the start of mosquitto")
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Reader:
+    """Keeps the last payload of each topic, and all events in order."""
+
+    def __init__(self, port: int, user: tuple[str, str] | None = None) -> None:
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.last: dict[str, bytes] = {}
+        self.events: list[int] = []
+        self.retained: set[str] = set()
+        self.ready = threading.Event()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2)
+        if user:
+            self.client.username_pw_set(*user)
+        self.client.on_connect = lambda client, *_: client.subscribe("#", 1)
+        self.client.on_subscribe = lambda *_: self.ready.set()
+        self.client.on_message = self._keep
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        assert self.ready.wait(30)
+
+    def _keep(self, _client: object, _data: object, message: "paho.MQTTMessage") -> None:
+        self.last[message.topic] = message.payload
+        if message.retain:
+            self.retained.add(message.topic)
+        if message.topic.endswith("/event"):
+            self.events.append(json.loads(message.payload)["event"]["number"])
+
+    def state(self) -> dict[str, object]:
+        return json.loads(self.last.get(f"{TOPIC}/state", b"{}"))
+
+    def available(self) -> bytes | None:
+        return self.last.get(f"{TOPIC}/availability")
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_LONGEST_PAUSE_S", 0.2)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    mosquitto = Mosquitto(tmp_path)
+    yield mosquitto
+    mosquitto.kill()
+
+
+@pytest.fixture
+def locked_broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Knows the user `camera` with the password `s3cret`."""
+    passwords = tmp_path / "passwords"
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", passwords, "camera", "s3cret"],
+        check=True,
+        capture_output=True,
+    )
+    mosquitto = Mosquitto(tmp_path, f"allow_anonymous false\npassword_file {passwords}\n")
+    yield mosquitto
+    mosquitto.kill()
+
+
+@pytest.fixture
+def read() -> Iterator[Callable[..., Reader]]:
+    readers: list[Reader] = []
+
+    def read(*arguments: object) -> Reader:
+        readers.append(Reader(*arguments))
+        return readers[-1]
+
+    yield read
+    for reader in readers:
+        reader.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., OutputWorker]]:
+    workers: list[OutputWorker] = []
+
+    def start(port: int, *, user: str | None = None, discovery: bool = True) -> OutputWorker:
+        output = Mqtt(Broker("127.0.0.1", port, False, user), "home", 2, discovery=discovery)
+        workers.append(OutputWorker(output, live=True))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.close(5)
+
+
+def test_state_is_retained_and_events_are_published(broker, read, start):
+    reader = read(broker.port)
+    worker = start(broker.port)
+    wait_until(lambda: reader.available() == b"online", "online")
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: reader.events == [1], "the event")
+    worker.publish(make_answer(2, "washer", event=True))
+    wait_until(lambda: reader.events == [1, 2], "the second event")
+    assert reader.state()["label"] == "washer"
+    late = read(broker.port)
+    wait_until(late.state, "the retained state")
+    assert late.state()["label"] == "washer"
+    assert late.state()["top"][0] == {"label": "gear", "score": 0.75}
+    assert f"{TOPIC}/state" in late.retained
+    assert f"{TOPIC}/event" not in late.last
+
+
+def test_between_events_the_state_is_published_now_and_then(broker, read, start):
+    reader = read(broker.port)
+    worker = start(broker.port)
+    wait_until(lambda: reader.available() == b"online", "online")
+    for index in range(500):
+        worker.publish(make_answer(index))
+        time.sleep(0.001)
+    wait_until(reader.state, "a state")
+    assert worker.status().written <= 2
+
+
+def test_closing_says_goodbye(broker, read, start):
+    reader = read(broker.port)
+    worker = start(broker.port)
+    wait_until(lambda: reader.available() == b"online", "online")
+    worker.close(10)
+    wait_until(lambda: reader.available() == b"offline", "offline")
+
+
+def test_a_killed_broker_blocks_nothing_and_events_arrive_when_it_is_back(broker, read, start):
+    reader = read(broker.port)
+    worker = start(broker.port)
+    wait_until(lambda: reader.available() == b"online", "online")
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: reader.events == [1], "the event")
+    broker.kill()
+    start_s = time.monotonic()
+    for number in range(2, 12):
+        for index in range(200):
+            worker.publish(make_answer(index))
+        worker.publish(make_answer(number, event=True))
+    assert time.monotonic() - start_s < 10
+    wait_until(lambda: worker.status().error, "the failure")
+    reader.last.clear()
+    broker.start()
+    wait_until(lambda: set(reader.events) >= set(range(1, 12)), "all events")
+    assert sorted(set(reader.events)) == list(range(1, 12))
+    wait_until(lambda: reader.available() == b"online", "online again")
+    wait_until(lambda: worker.status().error == "", "recovery")
+
+
+def test_a_broker_that_is_absent_at_the_start_is_no_reason_to_stop(tmp_path, broker, read, start):
+    broker.kill()
+    worker = start(broker.port)
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: worker.status().error, "the failure")
+    assert f"127.0.0.1:{broker.port}" in worker.status().error
+    broker.start()
+    reader = read(broker.port)
+    wait_until(lambda: worker.status().written == 1, "the event")
+    wait_until(lambda: reader.state().get("label") == "gear", "the state")
+
+
+def test_a_killed_classifier_becomes_offline_by_its_last_will(broker, read, tmp_path):
+    code = """
+import sys, time
+from edgetl_runtime.outputs.mqtt import Broker, Mqtt
+output = Mqtt(Broker("127.0.0.1", int(sys.argv[1]), False, None), "home", 2, discovery=True)
+time.sleep(60)
+"""
+    reader = read(broker.port)
+    with subprocess.Popen([sys.executable, "-c", code, str(broker.port)], cwd=tmp_path) as process:
+        try:
+            wait_until(lambda: reader.available() == b"online", "online")
+        finally:
+            process.send_signal(signal.SIGKILL)
+    wait_until(lambda: reader.available() == b"offline", "the last will")
+
+
+def test_a_password_from_the_environment_opens_the_broker(locked_broker, read, start, monkeypatch):
+    reader = read(locked_broker.port, ("camera", "s3cret"))
+    monkeypatch.setenv("EDGETL_MQTT_PASSWORD", "s3cret")
+    worker = start(locked_broker.port, user="camera")
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: reader.events == [1], "the event")
+
+
+def test_a_wrong_password_is_said_so_and_not_shown(locked_broker, start, monkeypatch):
+    monkeypatch.setenv("EDGETL_MQTT_PASSWORD", "wr0ng")
+    worker = start(locked_broker.port, user="camera")
+
+    def refused():
+        worker.publish(make_answer(1, event=True))
+        return "refused" in worker.status().error
+
+    wait_until(refused, "the refusal")
+    assert "EDGETL_MQTT_PASSWORD" in worker.status().error
+    assert "wr0ng" not in worker.status().error
+
+
+def test_home_assistant_finds_label_score_and_availability(broker, read, start):
+    reader = read(broker.port)
+    start(broker.port)
+    wait_until(lambda: reader.available() == b"online", "online")
+    late = read(broker.port)
+    device = re.sub(r"\W", "_", TOPIC, flags=re.ASCII)
+    topics = {
+        name: f"homeassistant/{kind}/{device}/{name}/config"
+        for kind, name in (("sensor", "label"), ("sensor", "score"), ("binary_sensor", "online"))
+    }
+    wait_until(lambda: set(topics.values()) <= late.retained, "the announcements")
+    label, score, online = (json.loads(late.last[topic]) for topic in topics.values())
+    assert label["state_topic"] == label["json_attributes_topic"] == f"{TOPIC}/state"
+    assert label["availability_topic"] == online["state_topic"] == f"{TOPIC}/availability"
+    assert online["device_class"] == "connectivity"
+    assert (online["payload_on"], online["payload_off"]) == ("online", "offline")
+    assert len({one["unique_id"] for one in (label, score, online)}) == 3
+    assert label["device"] == score["device"] == online["device"]
+    assert label["device"]["identifiers"] == [device]
+
+
+def test_without_discovery_nothing_is_announced(broker, read, start):
+    reader = read(broker.port)
+    start(broker.port, discovery=False)
+    wait_until(lambda: reader.available() == b"online", "online")
+    assert not [topic for topic in reader.last if topic.startswith("homeassistant")]
+
+
+def test_a_host_that_never_answers_blocks_nothing(start):
+    """A half-open port: it takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        worker = start(server.getsockname()[1])
+        start_s = time.monotonic()
+        for index in range(1000):
+            worker.publish(make_answer(index, event=True))
+        worker.close(1.0)
+        assert time.monotonic() - start_s < 10
