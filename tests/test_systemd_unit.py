@@ -141,6 +141,17 @@ def test_odd_names_are_refused(name):
         plan_installation(name, Settings())
 
 
+def test_the_owner_of_a_home_runs_what_lies_in_it():
+    text = plan_installation("door", settings_of("/home/pi/parts.bundle", "0")).unit_text
+    assert "\nUser=pi\n" in text
+    assert "\nProtectHome=read-only\n" in text
+
+
+def test_what_a_service_cannot_see_is_named():
+    assert plan_installation("door", settings_of("/tmp/a.bundle", "0")).hidden == ("/tmp/a.bundle",)
+    assert plan_installation("door", settings_of("/opt/a.bundle", "0")).hidden == ()
+
+
 def test_an_existing_user_can_be_chosen():
     text = plan_installation("door", Settings(), user="pi").unit_text
     assert "\nUser=pi\n" in text

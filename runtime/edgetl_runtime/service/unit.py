@@ -3,7 +3,7 @@
 By default the user is a dynamic one, which exists while the service runs: there is nothing to
 create and nothing is left behind, its state folder belongs to it at each start, and systemd hands
 it the settings file as a credential, so that the file and the secrets in it stay root's. It cannot
-look into a home folder; where Python or the bundle lies in one, say whose with `user`.
+look into a home folder; where Python or the bundle lies in one, its owner runs the service.
 """
 
 import os
@@ -116,6 +116,8 @@ class Installation(msgspec.Struct, frozen=True):
         unit_text: What is in it.
         settings_file: Beside those of other services.
         settings_text: What is in it.
+        hidden: Files that the service needs and could not see where they are: root's home and
+            the folders for temporary files are closed to it.
     """
 
     unit: str
@@ -123,6 +125,7 @@ class Installation(msgspec.Struct, frozen=True):
     unit_text: str
     settings_file: Path
     settings_text: str
+    hidden: tuple[str, ...] = ()
 
 
 def plan_installation(
@@ -134,14 +137,19 @@ def plan_installation(
         name: Of the service; several can live side by side.
         settings: What it shall do. Relative paths of the bundle and the source are taken from
             here, those of outputs lead into the service's state folder.
-        user: An existing one to run as, or None for a dynamic one.
+        user: An existing one to run as; by default a dynamic one, or whose home Python or the
+            bundle lies in.
         root: Where the file system begins.
 
     Raises:
-        OptionsError: If a name or a path cannot be in a unit file.
+        OptionsError: If a name cannot be in a unit file.
     """
     _check(name, user)
     placed = _place(settings, Path(_STATE) / name)
+    needed = [*_find_program()[:1], placed.model.bundle, placed.source.address]
+    hidden = [path for path in needed if path.startswith(("/root/", "/tmp/", "/var/tmp/"))]
+    homes = [path.split("/")[2] for path in needed if path.startswith("/home/")]
+    user = user or (homes[0] if homes else None)
     unit = f"edgetl-{name}.service"
     settings_file = Path(_SETTINGS) / f"{name}.toml"
     text = _TEMPLATE.format(
@@ -151,7 +159,7 @@ def plan_installation(
         command=" ".join(map(quote, [*_find_program(), "serve"])),
         credential="%d/settings.toml",
         user=f"User={user}" if user else "DynamicUser=yes",
-        home="read-only" if _needs_home(placed) else "yes",
+        home="read-only" if homes else "yes",
         writable=_writable(placed),
     )
     return Installation(
@@ -160,6 +168,7 @@ def plan_installation(
         unit_text=re.sub(r"\n\n\n+", "\n\n", text),
         settings_file=root / str(settings_file).lstrip("/"),
         settings_text=describe_settings(placed),
+        hidden=tuple(hidden),
     )
 
 
@@ -267,11 +276,6 @@ def _place(settings: Settings, state: Path) -> Settings:
     return msgspec.structs.replace(
         settings, model=model, source=source, output=output, collect=collect, service=service
     )
-
-
-def _needs_home(settings: Settings) -> bool:
-    paths = [*_find_program(), settings.model.bundle, settings.source.address]
-    return any(path.startswith(("/home/", "/root/")) for path in paths)
 
 
 def _writable(settings: Settings) -> str:
