@@ -143,9 +143,9 @@ class Mqtt(PlainOutput):
             found = announce(*self._name_device(), *self._list_topics("state", "availability"))
             for topic, payload in found.items():
                 client.publish(topic, payload, _QOS, retain=True)
-        self._publish("availability", ONLINE, retain=True)
+        client.publish(f"{self._topic}/availability", ONLINE, _QOS, retain=True)
         if self._state is not None:
-            self._publish("state", self._state, retain=True)
+            client.publish(f"{self._topic}/state", self._state, _QOS, retain=True)
 
     def _on_disconnect(self, _: "Client", __: Any, ___: Any, reason: Any, ____: Any) -> None:
         # A refusal was told more precisely just before.
@@ -156,7 +156,11 @@ class Mqtt(PlainOutput):
         self._trouble = "no connection; is the broker running, and are host and port right?"
 
     def _publish(self, name: str, payload: bytes, *, retain: bool = False) -> None:
-        self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
+        from paho.mqtt.enums import MQTTErrorCode
+
+        sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
+        if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+            raise UndeliveredError(f"{self._where}: the broker does not confirm what it gets")
 
     def _list_topics(self, *names: str) -> list[str]:
         return [f"{self._topic}/{name}" for name in names]
