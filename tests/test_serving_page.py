@@ -205,6 +205,7 @@ def test_trouble_is_named_in_plain_words(shown, board, browser, state):
     is_live = state == "degraded"
     assert browser.evaluate(LIVE) is is_live
     assert (browser.evaluate(text("#label")) == "bolt") is is_live
+    assert bool(browser.evaluate("document.querySelectorAll('#top li').length")) is is_live
     board.change(state="ok", reason="")
     browser.wait_for("document.querySelector('#banner').hidden")
     browser.wait_for(f"{LIVE} && {text('#label')} === 'bolt'")

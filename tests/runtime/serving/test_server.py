@@ -124,3 +124,13 @@ def test_a_classification_that_hangs_does_not_keep_the_server_open(page, board, 
         assert time.monotonic() - start_s < 2.5
         hang.set()
         wait_until(lambda: "page" not in [one.name for one in threading.enumerate()])
+
+
+@pytest.mark.parametrize("path", ["/stream.mjpg", "/events"])
+def test_a_stream_that_is_read_ends_whole_when_the_server_closes(page, path, wait_until):
+    with page.stream(path) as connection:
+        data = connection.recv(1000)
+        page.server.close()
+        while part := connection.recv(65536):
+            data += part
+    assert data.endswith(b"\r\n0\r\n\r\n")

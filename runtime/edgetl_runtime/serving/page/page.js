@@ -11,7 +11,7 @@ const STATES = {
   lost: ["Not connected", "The connection to the board is lost; trying again."],
   starting: ["Starting", "No answer yet."],
   ok: ["Running", ""],
-  degraded: ["Running, with a problem", "Running, with a problem."],
+  degraded: ["Problem", "Running, with a problem."],
   stale: ["Picture is old", "The picture is old, so it gets no label."],
   no_camera: ["No camera", "The camera does not deliver; it is tried again and again."],
   failed: ["Model failed", "The model's answers cannot be used."],
@@ -110,7 +110,11 @@ function veil() {
   for (const card of [document.querySelector(".answer"), document.querySelector(".figures")]) {
     card.classList.toggle("old", !live);
   }
-  if (!live) showLabel(null);
+  if (!live) {
+    showLabel(null);
+    $("top").replaceChildren();
+    setText($("age"), "–");
+  }
 }
 
 function showStatus(status) {
