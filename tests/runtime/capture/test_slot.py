@@ -22,6 +22,11 @@ for number in range(count):
     canvas[:] = bytes([number % 251]) * len(canvas)
     slots.publish(number, number)
 """
+STOPPED_WRITER = """
+import fcntl, os, signal, sys
+fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
 
 
 @pytest.fixture
@@ -137,6 +142,19 @@ def test_a_writer_killed_at_any_moment_leaves_usable_slots(slots):
             writer.send_signal(signal.SIGKILL)
         slots.take(1.0)
         assert slots.take(1.0) is None
+
+
+def test_a_writer_stopped_amid_a_change_does_not_stop_the_reader(both):
+    reader, writer = both
+    write(writer, 1)
+    command = [sys.executable, "-c", STOPPED_WRITER, str(reader.descriptors[0])]
+    with subprocess.Popen(command, pass_fds=reader.descriptors) as stopped:
+        os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+        start_s = time.monotonic()
+        assert reader.take(0.1) is None
+        assert 0.1 <= time.monotonic() - start_s < 5
+        stopped.kill()
+    assert reader.take(0.1).number == 1
 
 
 def test_memory_that_is_not_touched_costs_nothing(slots):

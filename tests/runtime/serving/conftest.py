@@ -16,6 +16,7 @@ import pytest
 from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
+from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.status import Status
@@ -52,6 +53,8 @@ STATUS = Status(
     feed=FeedStatus("delivering", "", (320, 240), 30.0, 1300, 66, {"truncated": 7}, 8),
     outputs=(OutputStatus("mqtt", 9, 10, 11, "the broker is away"),),
     board=Health(51.5, False),
+    drift=DriftReport(0, 0, {}, None, None, None, None, None, None, None, (), ()),
+    problem="",
     recent_events=(Event(1, "gear", None, 0.75, 1.0),),
 )
 
