@@ -11,6 +11,7 @@ need mosquitto mosquitto
 need ffmpeg ffmpeg
 need promtool prometheus
 need gcc gcc libc6-dev
+need systemd-analyze systemd
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
     missing+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base
         gstreamer1.0-plugins-good)

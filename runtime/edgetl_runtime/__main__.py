@@ -14,13 +14,16 @@ from edgetl_runtime.commands import (
     bench,
     camera,
     classify,
+    config,
+    doctor,
+    install_service,
     serve,
     verify,
 )
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
 from edgetl_runtime.errors import EdgetlError, LockedError
 
-_COMMANDS = (verify, classify, camera, serve, bench)
+_COMMANDS = (verify, classify, camera, serve, bench, config, doctor, install_service)
 _MAX_PIXELS = "200000000"
 
 

@@ -26,6 +26,7 @@ _EXAMPLES: Final = {
     "view.region": "0.25,0,0.5,1",
     "pace.max_fps": 5.0,
     "pace.max_frames": 1000,
+    "output.terminal": "event",
     "output.jsonl": "answers.jsonl",
     "output.csv": "answers.csv",
     "output.video": "answers.avi",

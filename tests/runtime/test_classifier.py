@@ -1,3 +1,5 @@
+import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -92,6 +94,44 @@ def test_the_variant_can_be_chosen(bundle):
 def test_an_unknown_variant_lists_those_present(tiny):
     with pytest.raises(BundleError, match="no variant litert-int4; it has: litert-int8, "):
         Classifier.open(tiny, variant="litert-int4")
+
+
+def test_only_verified_bytes_reach_the_engine_while_the_file_changes(tiny_copy, monkeypatch):
+    """Somebody swaps the file all the time; each load gets the right bytes or is refused."""
+    bundle = Bundle.open(tiny_copy)
+    variant = bundle.variant()
+    path = tiny_copy / variant.file
+    sound = path.read_bytes()
+    tampered = sound[:-1] + bytes([sound[-1] ^ 1])
+    (tiny_copy / "sound").write_bytes(sound)
+    ended = threading.Event()
+
+    def swap():
+        while not ended.is_set():
+            for data in (tampered, sound):
+                (tiny_copy / "next").write_bytes(data)
+                os.replace(tiny_copy / "next", path)
+
+    loaded: list[bytes] = []
+
+    def load(engine, model, tensors, threads):
+        loaded.append(model)
+
+    monkeypatch.setattr("edgetl_runtime.classifier.open_engine", load)
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    refused = 0
+    try:
+        for _ in range(400):
+            try:
+                Classifier.open(bundle)
+            except BundleError:
+                refused += 1
+    finally:
+        ended.set()
+        swapping.join()
+    assert refused > 0
+    assert set(loaded) == {sound}
 
 
 def test_the_threads_reach_the_engine(tiny):

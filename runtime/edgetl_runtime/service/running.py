@@ -108,12 +108,21 @@ class Service:
             EngineError: If the engine is not installed or refuses the model.
             ServiceError: If the bundle could not be tried, and there is no other.
             StorageError: If the state folder cannot be used.
+            SystemExit: If a signal came meanwhile: there is nothing to take down yet.
         """
         import cv2
 
         # Preprocessing takes a fraction of a millisecond: waking more threads would cost more.
         cv2.setNumThreads(1)
-        return self._load(self._choose())
+        try:
+            classifier = self._load(self._choose())
+        except ServiceError:
+            # What was stopped in its trial is no failure.
+            if not self._stop.is_set():
+                raise
+        if self._stop.is_set():
+            raise SystemExit(0)
+        return classifier
 
     def run(self, pipeline: "Pipeline") -> int:
         """Runs the pipeline until its source ends or a signal comes.

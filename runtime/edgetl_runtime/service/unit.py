@@ -9,7 +9,6 @@ look into a home folder; where Python or the bundle lies in one, its owner runs 
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -127,6 +126,11 @@ class Installation(msgspec.Struct, frozen=True):
     settings_text: str
     hidden: tuple[str, ...] = ()
 
+    @property
+    def files(self) -> tuple[tuple[Path, str], tuple[Path, str]]:
+        """Both files, and what is in them."""
+        return (self.unit_file, self.unit_text), (self.settings_file, self.settings_text)
+
 
 def plan_installation(
     name: str, settings: Settings, *, user: str | None = None, root: Path = Path("/")
@@ -203,25 +207,11 @@ def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
     found = [path for path in (installation.unit_file, installation.settings_file) if path.exists()]
     if not found:
         raise ServiceError(f"there is no service {name}: {installation.unit_file} does not exist")
+    enabled = installation.unit_file.parent / "multi-user.target.wants" / installation.unit
+    enabled.unlink(missing_ok=True)
     for path in found:
         path.unlink()
     return found
-
-
-def run_systemctl(*arguments: str) -> None:
-    """Runs `systemctl`.
-
-    Raises:
-        ServiceError: If it fails or is not there, with what it said.
-    """
-    try:
-        done = subprocess.run(
-            ["systemctl", *arguments], capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise ServiceError(f"systemctl cannot be run ({error.strerror})") from error
-    if done.returncode:
-        raise ServiceError(f"systemctl {shlex.join(arguments)} failed: {done.stderr.strip()}")
 
 
 def quote(text: str) -> str:

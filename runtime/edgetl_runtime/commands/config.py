@@ -1,0 +1,26 @@
+"""`edgetl-run config`: print a settings file with every option."""
+
+import argparse
+
+from edgetl_runtime.commands.arguments import Subparsers, add_command
+from edgetl_runtime.commands.settings import add_settings
+
+_SECTIONS = (
+    *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
+)
+
+
+def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    summary = "print a settings file: every option, its meaning, and what --config and flags set"
+    parser = add_command(commands, "config", print_config, summary, bundle=False)
+    add_settings(parser, _SECTIONS)
+
+
+def print_config(options: argparse.Namespace) -> int:
+    """Runs the command."""
+    from edgetl_runtime.settings_file import describe_settings, load_settings
+    from edgetl_runtime.settings_flags import collect_overrides
+
+    print(describe_settings(load_settings(options.config, collect_overrides(options))), end="")
+    return 0

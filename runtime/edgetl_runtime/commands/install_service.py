@@ -1,0 +1,46 @@
+"""`edgetl-run install-service`: let systemd run a camera for months."""
+
+import argparse
+
+from edgetl_runtime.commands.arguments import Subparsers, add_command
+from edgetl_runtime.commands.running import warn
+from edgetl_runtime.commands.settings import add_settings, read_settings
+
+_SECTIONS = (
+    *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
+)
+
+
+def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    summary = "write a systemd unit that runs `edgetl-run serve`, and its settings file"
+    parser = add_command(commands, "install-service", install_service, summary, bundle=False)
+    parser.add_argument("--name", default="camera", help="of the service (default: camera)")
+    parser.add_argument("--user", help="an existing one to run as (default: a dynamic one)")
+    parser.add_argument("--dry-run", action="store_true", help="print both files only")
+    parser.add_argument("--uninstall", action="store_true", help="remove both files")
+    add_settings(parser, _SECTIONS)
+
+
+def install_service(options: argparse.Namespace) -> int:
+    """Runs the command."""
+    from edgetl_runtime.service.unit import install, plan_installation, uninstall
+
+    if options.uninstall:
+        for path in uninstall(options.name):
+            print(f"removed {path}")
+        warn(f"next: systemctl daemon-reload && systemctl stop edgetl-{options.name}")
+        return 0
+    settings = read_settings(options, terminal="event")
+    installation = plan_installation(options.name, settings, user=options.user)
+    for hidden in installation.hidden:
+        warn(f"a service cannot see {hidden}; move it, for example below /opt")
+    if options.dry_run:
+        for path, text in installation.files:
+            print(f"# {path}\n{text}")
+        return 0
+    install(installation)
+    for path, _ in installation.files:
+        print(f"wrote {path}")
+    warn(f"next: systemctl daemon-reload && systemctl enable --now {installation.unit}")
+    return 0

@@ -1,0 +1,54 @@
+import json
+import tomllib
+
+from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings_file import load_settings
+
+
+def test_config_prints_a_file_that_changes_nothing(edgetl_run, tmp_path):
+    done = edgetl_run("config")
+    assert done.returncode == 0
+    (tmp_path / "edgetl.toml").write_text(done.stdout)
+    assert load_settings(tmp_path / "edgetl.toml") == Settings()
+
+
+def test_config_prints_what_flags_set(edgetl_run):
+    done = edgetl_run("config", "--every", "3", "--mqtt", "mqtt://broker")
+    assert tomllib.loads(done.stdout)["pace"] == {"every": 3}
+    assert tomllib.loads(done.stdout)["output"] == {"mqtt": "mqtt://broker"}
+
+
+def test_a_settings_file_with_a_mistake_is_refused_without_a_traceback(edgetl_run, tmp_path):
+    (tmp_path / "edgetl.toml").write_text("[source]\nfpss = 3\n")
+    done = edgetl_run("serve", "--config", tmp_path / "edgetl.toml")
+    assert done.returncode == 1
+    assert "source.fpss is unknown; did you mean source.fps?" in done.stderr
+
+
+def test_doctor_tells_what_it_found(edgetl_run, tiny):
+    done = edgetl_run("doctor", tiny, "--port", "0", "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    assert checks["bundle"]["verdict"] == "ok"
+    failed = [name for name, check in checks.items() if check["verdict"] == "failed"]
+    assert done.returncode == (3 if failed else 0)
+
+
+def test_doctor_says_what_to_do(edgetl_run, tiny_copy):
+    (tiny_copy / "labels.txt").write_text("odd")
+    done = edgetl_run("doctor", tiny_copy, "--port", "0")
+    assert done.returncode == 3
+    assert f"-> try: edgetl-run verify {tiny_copy}" in done.stdout
+
+
+def test_install_service_shows_what_it_would_write(edgetl_run, tiny):
+    done = edgetl_run("install-service", tiny, "--name", "door", "--dry-run", "--source", "0")
+    assert done.returncode == 0
+    assert "# /etc/systemd/system/edgetl-door.service\n" in done.stdout
+    assert "\nType=notify\n" in done.stdout
+    assert f'\nbundle = "{tiny}"\n' in done.stdout
+
+
+def test_a_service_that_is_not_there_cannot_be_removed(edgetl_run):
+    done = edgetl_run("install-service", "--uninstall", "--name", "no-such-service")
+    assert done.returncode == 1
+    assert "no-such-service" in done.stderr
