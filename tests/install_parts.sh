@@ -9,6 +9,7 @@ need() {  # COMMAND PACKAGE...
 need chromium chromium fonts-dejavu-core
 need mosquitto mosquitto
 need ffmpeg ffmpeg
+need promtool prometheus
 need gcc gcc libc6-dev
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
     missing+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base

@@ -15,8 +15,11 @@ import keras
 import numpy as np
 
 from edgetl.drawings import draw_part
+from edgetl_export import litert
 from edgetl_export.bundling import Settings, export_bundle
-from edgetl_export.trained import Labelled, Trained
+from edgetl_export.graph import Graph
+from edgetl_export.scoring import run
+from edgetl_export.trained import Labelled, Part, Trained
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing
 
@@ -29,13 +32,16 @@ def main() -> None:
     preprocessing = Preprocessing(32, 32)
     with tempfile.TemporaryDirectory() as folder:
         photos = draw(Path(folder), 90)
-        model = fit(photos, preprocessing)
+        graph = Graph(litert.convert(fit(photos, preprocessing))).encode()
+        judged = tuple(photos[-30:])
+        inputs = [preprocessing.apply(read_picture(photo.file)) for photo in judged]
         trained = Trained(
-            model=model,
+            graph=graph,
             labels=LABELS,
             preprocessing=preprocessing,
             training=tuple(photos[:-30]),
-            validation=tuple(photos[-30:]),
+            validation=Part(judged, run("litert", graph, inputs)),
+            test=None,
             seed=0,
             backbone="tiny",
             weights_digest="none",

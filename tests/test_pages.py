@@ -1,18 +1,12 @@
 """The pages in a real browser: they show, they run no foreign code, they call nobody."""
 
-import base64
 import http.server
 import itertools
-import json
-import os
-import shutil
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -28,136 +22,6 @@ from edgetl.reporting.tradeoff import render_tradeoff
 from edgetl_export.tradeoff import Tradeoff
 
 NASTY = "<script>document.title='owned'</script>"
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = (
-    "--headless=new",
-    # Chromium's sandbox does not start for root, as which many CI machines run.
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-)
-# Chromium reads its commands from descriptor 3 and writes to 4.
-SHIM = """
-import fcntl, os, sys
-pipes = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in ({}, {})]
-for target, one in zip((3, 4), pipes):
-    os.dup2(one, target)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-class Browser:
-    """Headless Chromium, spoken to through its DevTools pipe (messages end with a zero byte)."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        shim = SHIM.format(theirs_in, theirs_out)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", shim, program, *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self._out, self._in = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb")
-        self._numbers = itertools.count(1)
-        self._session: str | None = None
-        self.events: list[dict[str, Any]] = []
-
-    def start(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        self._out.write(json.dumps(message).encode() + b"\0")
-        while (answer := self._read()).get("id") != number:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    def _read(self) -> dict[str, Any]:
-        data = bytearray()
-        while (byte := self._in.read(1)) != b"\0":
-            assert byte, "the browser ended"
-            data += byte
-        message: dict[str, Any] = json.loads(data)
-        return message
-
-    def open(
-        self, page: Path, *, width: int = 1200, scheme: str = "light", media: str = ""
-    ) -> None:
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", media=media, features=features)
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._read())
-        # What the page still does after it was loaded is in the events, too.
-        self.evaluate("new Promise((done) => setTimeout(done, 200))")
-
-    def evaluate(self, expression: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def requests(self) -> set[str]:
-        """What was asked for, but for pictures inside the page."""
-        asked = [e["params"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        urls = {one["request"]["url"] for one in asked}
-        return {url for url in urls if not url.startswith("data:")}
-
-    def complaints(self) -> list[Any]:
-        """Errors and warnings of the page, its scripts and its security policy."""
-        names = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-        return [event["params"] for event in self.events if event["method"] in names]
-
-    def screenshot(self) -> bytes:
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-
-    def close(self) -> None:
-        # Chromium ends with its pipe.
-        self._out.close()
-        try:
-            self._process.wait(30)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._in.close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        pytest.skip("no Chromium on the PATH; on Debian: apt-get install chromium")
-    browser = Browser(program, tmp_path_factory.mktemp("profile"))
-    try:
-        browser.start()
-        yield browser
-    finally:
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +116,7 @@ def page(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_a_page_calls_nobody_and_has_nothing_to_complain(browser: Browser, page: Path) -> None:
+def test_a_page_calls_nobody_and_has_nothing_to_complain(browser, page: Path) -> None:
     browser.open(page)
     assert browser.requests() == {page.as_uri()}
     assert browser.complaints() == []
@@ -283,9 +147,7 @@ def outside() -> Iterator[str]:
         thread.join()
 
 
-def test_a_page_that_calls_out_would_be_noticed(
-    browser: Browser, outside: str, tmp_path: Path
-) -> None:
+def test_a_page_that_calls_out_would_be_noticed(browser, outside: str, tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text(f"<title>bad</title><link rel='icon' href='data:,'><img src='{outside}'>")
     browser.open(bad)
@@ -294,7 +156,7 @@ def test_a_page_that_calls_out_would_be_noticed(
 
 
 def test_the_policy_stops_what_slipped_through(
-    browser: Browser, report: Path, outside: str, tmp_path: Path
+    browser, report: Path, outside: str, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.html"
     slipped = f"<img src='{outside}'><script>document.title = 'owned'</script></main>"
@@ -306,14 +168,14 @@ def test_the_policy_stops_what_slipped_through(
     assert len(browser.complaints()) == 2
 
 
-def test_a_label_that_is_a_script_does_not_run(browser: Browser, page: Path) -> None:
+def test_a_label_that_is_a_script_does_not_run(browser, page: Path) -> None:
     browser.open(page)
     assert browser.evaluate("document.title") != "owned"
     assert browser.evaluate("document.scripts.length") == 1
     assert NASTY in browser.evaluate("document.querySelector('main').innerText")
 
 
-def test_the_report_has_plots_with_text_and_pictures(browser: Browser, report: Path) -> None:
+def test_the_report_has_plots_with_text_and_pictures(browser, report: Path) -> None:
     browser.open(report)
     plots = "[...document.querySelectorAll('svg')]"
     assert browser.evaluate(f"{plots}.length") == 3
@@ -324,7 +186,7 @@ def test_the_report_has_plots_with_text_and_pictures(browser: Browser, report: P
 
 
 def test_no_two_names_in_a_plot_cover_each_other(
-    browser: Browser, tradeoff: Tradeoff, tmp_path: Path
+    browser, tradeoff: Tradeoff, tmp_path: Path
 ) -> None:
     exact = tradeoff.outcomes[1]
     crowd = [msgspec.structs.replace(exact, recipe=f"litert-name_{n}") for n in range(8)]
@@ -346,7 +208,7 @@ def test_no_two_names_in_a_plot_cover_each_other(
 
 
 @pytest.mark.parametrize("width", [320, 400, 1200])
-def test_a_page_fits_the_screen(browser: Browser, page: Path, width: int) -> None:
+def test_a_page_fits_the_screen(browser, page: Path, width: int) -> None:
     browser.open(page, width=width)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -356,7 +218,7 @@ def read_size(png: bytes) -> tuple[int, int]:
     return width, height
 
 
-def test_the_page_and_its_plots_follow_the_dark_mode(browser: Browser, page: Path) -> None:
+def test_the_page_and_its_plots_follow_the_dark_mode(browser, page: Path) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     ink = "getComputedStyle(document.querySelector('svg text') ?? document.body).%s"
     ink %= "color" if "compare" in page.name else "fill"
@@ -370,14 +232,14 @@ def test_the_page_and_its_plots_follow_the_dark_mode(browser: Browser, page: Pat
     assert shades["dark"][1] != shades["light"][1]
 
 
-def test_a_dark_screen_prints_on_white(browser: Browser, page: Path) -> None:
+def test_a_dark_screen_prints_on_white(browser, page: Path) -> None:
     browser.open(page, scheme="dark", media="print")
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == (
         "rgb(255, 255, 255)"
     )
 
 
-def test_a_click_sorts_a_table(browser: Browser, report: Path) -> None:
+def test_a_click_sorts_a_table(browser, report: Path) -> None:
     browser.open(report)
     column = "[...document.querySelectorAll('#classes tbody tr')].map((row) => row.cells[2].%s)"
     values = column % "dataset.sort"

@@ -100,8 +100,10 @@ def read_collected(folder: Path, *, track: Track = silent) -> Collected:
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
     for path, verdict in _look(paths, "reading collected frames", track):
-        if verdict.reason is not None:
-            refused.append(Finding(path.name, verdict.reason))
+        # A link leads out of the folder that was given.
+        reason = "not a plain file" if path.is_symlink() else verdict.reason
+        if reason is not None:
+            refused.append(Finding(path.name, reason))
             continue
         frame, doubt = _read_record(path.with_suffix(".json"))
         candidates.append(Candidate(path, verdict, frame, doubt))
@@ -128,7 +130,8 @@ def choose_new(
     """
     verdicts = [verdict for _, verdict in _look(list(known), "reading known photos", track)]
     seen = {verdict.sha256 for verdict in verdicts if verdict.reason is None}
-    copies, different = [], []
+    copies: list[Candidate] = []
+    different: list[Candidate] = []
     for one in candidates:
         (copies if one.verdict.sha256 in seen else different).append(one)
         seen.add(one.verdict.sha256)
@@ -175,14 +178,10 @@ def _is_picture(path: Path) -> bool:
 
 
 def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:
+    """Decodes each file."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        pairs = zip(paths, pool.map(_verify, paths), strict=True)
+        pairs = zip(paths, pool.map(verify_file, paths), strict=True)
         return list(track(pairs, description, len(paths)))
-
-
-def _verify(path: Path) -> Verdict:
-    # A link leads out of the folder that was given.
-    return Verdict("", "not a plain file") if path.is_symlink() else verify_file(path)
 
 
 def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-_THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
-_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-_THROTTLED_NOW_OR_SINCE_BOOT = 0xF000F
+_ROOT = Path("/")
+_THERMAL = "sys/class/thermal/thermal_zone0/temp"
+_GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+# Bits 0-3 of `vcgencmd get_throttled`; 16 higher is the same since boot (Raspberry Pi
+# documentation, "vcgencmd").
+_THROTTLING = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+_SINCE_BOOT_BIT = 16
 
 
 class Board(msgspec.Struct, frozen=True):
@@ -40,29 +44,35 @@ class Health(msgspec.Struct, frozen=True):
         temperature_c: Of the processor, degrees Celsius, or None where there is no sensor.
         throttled: Under-voltage, capped frequency or thermal limit, now or since boot, as
             `vcgencmd get_throttled` has it (bits 0-3 and 16-19); None off a Raspberry Pi.
+        throttling: What of that is, such as `under-voltage` or `throttled since boot`.
     """
 
     temperature_c: float | None
     throttled: bool | None
+    throttling: tuple[str, ...] = ()
 
 
-def describe_board() -> Board:
-    """Reads the machine's facts."""
+def describe_board(root: Path = _ROOT) -> Board:
+    """Reads the machine's facts from the file system that begins at `root`."""
     return Board(
-        board=_read(Path("/proc/device-tree/model")),
-        cpu=_cpu_name(),
+        board=_read(root / "proc/device-tree/model"),
+        cpu=_cpu_name(root),
         cores=os.cpu_count() or 1,
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        governor=_read(_GOVERNOR),
+        governor=_read(root / _GOVERNOR),
     )
 
 
-def read_health() -> Health:
+def read_health(root: Path = _ROOT) -> Health:
     """Reads temperature and throttling."""
-    millidegrees = _read(_THERMAL)
+    millidegrees = _read(root / _THERMAL)
     temperature = int(millidegrees) / 1000 if millidegrees and millidegrees.isdigit() else None
-    return Health(temperature, _throttled())
+    bits = _read_throttled()
+    if bits is None:
+        return Health(temperature, None)
+    throttling = _name_throttling(bits)
+    return Health(temperature, bool(throttling), throttling)
 
 
 def peak_rss_mib() -> float | None:
@@ -73,18 +83,28 @@ def peak_rss_mib() -> float | None:
     return None
 
 
-def _throttled() -> bool | None:
+def _read_throttled() -> int | None:
     tool = shutil.which("vcgencmd")
     if tool is None:
         return None
     run = subprocess.run([tool, "get_throttled"], capture_output=True, text=True, check=False)
     # In a container it may answer `error=1 error_msg=...`.
     name, _, value = run.stdout.strip().partition("=")
-    return bool(int(value, 16) & _THROTTLED_NOW_OR_SINCE_BOOT) if name == "throttled" else None
+    return int(value, 16) if name == "throttled" else None
 
 
-def _cpu_name() -> str:
-    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+def _name_throttling(bits: int) -> tuple[str, ...]:
+    now = [name for bit, name in enumerate(_THROTTLING) if bits >> bit & 1]
+    past = [
+        f"{name} since boot"
+        for bit, name in enumerate(_THROTTLING, _SINCE_BOOT_BIT)
+        if bits >> bit & 1
+    ]
+    return (*now, *past)
+
+
+def _cpu_name(root: Path = _ROOT) -> str:
+    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

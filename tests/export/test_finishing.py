@@ -24,7 +24,7 @@ from edgetl_export.rejection import choose_threshold, measure_rejection
 from edgetl_export.repair import Plan
 from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.prediction import calibrate
+from edgetl_runtime.prediction import Prediction, calibrate
 
 SHARPER = 40.0
 RECIPES = ("litert-float32", "litert-int8", "onnx-float32")
@@ -244,3 +244,29 @@ def test_the_bundle_holds_what_was_found(
     assert variant.calibration == one.calibration
     assert variant.metrics == one.metrics
     assert variant.bytes == len(one.file.data)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_file_says_what_a_device_can_compare_with_its_answers(
+    attempts: dict[str, Attempt], trained: Trained, name: str
+) -> None:
+    """As the device counts: a label or none for each photo, after temperature and threshold."""
+    strict = Acceptance(false_accepts=0.0, max_false_rejects=0.4)
+    one = Finisher(trained, strict).finish(attempts[name])
+    found = one.metrics
+    predictions = [
+        Prediction(
+            trained.labels,
+            calibrate(scores, one.calibration.temperature),
+            one.calibration.reject_threshold,
+            *(0.0,) * 4,
+        )
+        for scores in attempts[name].scores
+    ]
+    named = [prediction.label for prediction in predictions if prediction.label is not None]
+    assert 0 < len(named) < len(predictions)
+    assert found.mean_confidence == pytest.approx(np.mean([one.score for one in predictions]))
+    assert found.reject_rate == pytest.approx(1 - len(named) / len(predictions))
+    assert found.label_shares == {
+        label: pytest.approx(named.count(label) / len(named)) for label in trained.labels
+    }

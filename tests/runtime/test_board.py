@@ -50,6 +50,25 @@ def test_the_firmwares_word_on_throttling_is_understood(text, throttled, answer_
     assert read_health().throttled is throttled
 
 
+def test_what_slows_the_board_down_is_named(answer_vcgencmd):
+    answer_vcgencmd("throttled=0x50005")
+    assert read_health().throttling == (
+        *("under-voltage", "throttled"),
+        *("under-voltage since boot", "throttled since boot"),
+    )
+
+
+def test_temperature_and_governor_are_read_from_the_system(tmp_path):
+    thermal = tmp_path / "sys/class/thermal/thermal_zone0/temp"
+    governor = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    for file, text in ((thermal, "48312\n"), (governor, "ondemand\n")):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    assert read_health(tmp_path).temperature_c == 48.312
+    assert describe_board(tmp_path).governor == "ondemand"
+    assert read_health(tmp_path / "nowhere").temperature_c is None
+
+
 def test_off_a_raspberry_pi_throttling_is_unknown(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert read_health().throttled is None

@@ -182,9 +182,7 @@ def test_a_missing_camera_ends_with_1(source, tiny, edgetl_run):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_camera_before_the_video_does(
-    number, tiny, make_video, start_edgetl_run
-):
+def test_a_signal_ends_the_camera_before_the_video_does(number, tiny, make_video, start_edgetl_run):
     fps, frames = 10.0, 300
     video = make_video(frames, fps)
     process = start_edgetl_run("camera", tiny, "--source", video, "--realtime", "--json")

@@ -51,7 +51,7 @@ class Callback(PlainOutput):
         """
         try:
             self._function(answer)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Whatever a stranger's code raises must not end the thread that it runs on.
             raise OutputError(f"{self._place} raised {type(error).__name__}: {error}") from error
 

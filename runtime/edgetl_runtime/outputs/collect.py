@@ -30,7 +30,7 @@ class CollectedFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         format_version: Of this record.
         kinds: All that the frame is, of those that were to be kept; the most telling one first.
         bundle_sha256: Of the bundle.json that answered.
-        answer: What was said about the frame, and when.
+        answer: What was said about the frame, and when; `top` is of the frame alone.
     """
 
     format_version: int
@@ -83,8 +83,10 @@ class Collect(PlainOutput):
         if answer.picture is None:
             return
         kinds = self._list_kinds(answer)
+        # Whoever labels a frame wants to know what it was taken for by itself.
+        alone = msgspec.structs.replace(answer, smoothed=answer.prediction.scores)
         record = CollectedFrame(
-            FORMAT_VERSION, kinds, self._find_digest(), self._recorder.describe(answer)
+            FORMAT_VERSION, kinds, self._find_digest(), self._recorder.describe(alone)
         )
         files = {
             ".jpg": encode_jpeg(answer.picture, _QUALITY),

@@ -59,19 +59,33 @@ class QuotaFolder:
             self._remove_leftovers()
             number = self._make_room(sum(map(len, files.values())))
             stem = "_".join([f"{number:09d}", *map(_spell, words)])
-            for suffix, data in files.items():
-                write_file(self.path / (stem + suffix), data)
+            self._write({self.path / (stem + suffix): data for suffix, data in files.items()})
         except OSError as error:
             raise UndeliveredError(f"cannot write into {self.path}: {error.strerror}") from error
         except StorageError as error:
             raise UndeliveredError(str(error)) from error
 
+    @staticmethod
+    def _write(files: dict[Path, bytes]) -> None:
+        """All of them or none."""
+        try:
+            for path, data in files.items():
+                write_file(path, data)
+        except StorageError:
+            for path in files:
+                path.unlink(missing_ok=True)
+            raise
+
     def _make_room(self, needed_bytes: int) -> int:
         """Deletes the oldest until there is room; returns the next number."""
         kept = list(self._scan())
-        ours = sorted((one for one in kept if one.number), key=lambda one: one.number)
-        last = ours[-1].number if ours else 0
+        ours = sorted((one for one in kept if one.number), key=lambda one: (one.number, one.name))
         spare = self._quota_bytes - needed_bytes - sum(one.bytes for one in kept)
+        if spare + sum(one.bytes for one in ours) < 0:
+            raise OutputError(
+                f"files of others fill the quota of {self.path} "
+                f"({self._quota_bytes // 10**6} MB); move them away or allow more"
+            )
         deleted = 0
         for one in ours:
             # What belongs together goes together.
@@ -79,12 +93,7 @@ class QuotaFolder:
                 break
             (self.path / one.name).unlink(missing_ok=True)
             spare, deleted = spare + one.bytes, one.number
-        if spare < 0:
-            raise OutputError(
-                f"files of others fill the quota of {self.path} "
-                f"({self._quota_bytes // 10**6} MB); move them away or allow more"
-            )
-        return last + 1
+        return ours[-1].number + 1 if ours else 1
 
     def _scan(self) -> Iterator[_Kept]:
         """All files; number 0 for those of others."""

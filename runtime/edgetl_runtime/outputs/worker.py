@@ -124,6 +124,9 @@ class OutputWorker:
             while (answer := self._take()) is not None:
                 self._write(answer)
         finally:
+            if not self._closing:
+                # Python prints a traceback, since this is our own mistake; the state stays true.
+                self._error = "it ended by a fault in edgetl; please report it"
             self._close_output()
 
     def _take(self) -> Answer | None:

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from edgetl_runtime.answer import Answer, Event
-from edgetl_runtime.board import Health, read_health
+from edgetl_runtime.board import read_health
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.drift import Drift
 from edgetl_runtime.errors import EngineError, ModelOutputError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.pace import Pace
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
+from edgetl_runtime.pipeline.remembered import Remembered
 from edgetl_runtime.pipeline.smoothing import Smoother
 from edgetl_runtime.pipeline.status import Status, judge
 from edgetl_runtime.pipeline.view import View
@@ -28,6 +30,7 @@ from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.settings import Settings
 
 _BOARD_EVERY_S = 5.0
+_DRIFT_EVERY_S = 10.0
 
 
 class Pipeline:
@@ -40,6 +43,10 @@ class Pipeline:
     A frame that cannot be prepared, or an output that fails, costs that one answer. Outputs of
     the model that are no probabilities give no label; so many in a row
     (`settings.service.model_failures`) end `run`, or call `on_model_failure` where that is given.
+
+    Attributes:
+        problem: One sentence on what is wrong around it, such as a reload that failed; set by
+            whoever knows, shown in the status, empty if nothing is.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class Pipeline:
         Raises:
             OptionsError: If the view's region is none.
         """
+        self.problem = ""
         self._settings = settings or Settings()
         self._classifier = classifier
         self._feed = feed
@@ -87,7 +95,9 @@ class Pipeline:
         self._events = 0
         self._last: Answer | None = None
         self._began_s = time.monotonic()
-        self._board: tuple[float, Health] | None = None
+        self._drift = _start_drift(classifier)
+        self._board = Remembered(read_health, _BOARD_EVERY_S)
+        self._drift_report = Remembered(lambda: self._drift.report(), _DRIFT_EVERY_S)
         self._delivering = True
         self._looked_s = 0.0
 
@@ -134,6 +144,7 @@ class Pipeline:
     def swap(self, classifier: Classifier) -> None:
         """Takes another model into use between two frames; may be called from any thread."""
         self._classifier = classifier
+        self._drift = _start_drift(classifier)
         self._meter.add_reload()
 
     def classify(self, picture: Frame) -> Prediction:
@@ -158,8 +169,11 @@ class Pipeline:
         reading = self._meter.read()
         feed = self._feed.status()
         outputs = tuple(worker.status() for worker in self._workers)
-        board = self._read_board()
-        state, reason = judge(reading, feed, outputs, board, self._settings, live=self._feed.live)
+        board = self._board.get()
+        problem = self.problem
+        state, reason = judge(
+            reading, feed, outputs, board, self._settings, live=self._feed.live, problem=problem
+        )
         counts = msgspec.structs.asdict(reading.counts)
         return Status(
             state=state,
@@ -182,18 +196,14 @@ class Pipeline:
             feed=feed,
             outputs=outputs,
             board=board,
+            problem=problem,
+            drift=self._drift_report.get(),
             recent_events=reading.recent_events,
         )
 
     def _wants_picture(self) -> bool:
         # Each is asked, since asking may count.
         return any([worker.wants_picture() for worker in self._workers])
-
-    def _read_board(self) -> Health:
-        now_s = time.monotonic()
-        if self._board is None or now_s - self._board[0] > _BOARD_EVERY_S:
-            self._board = (now_s, read_health())
-        return self._board[1]
 
     def _answer_all(self) -> Iterator[Answer]:
         answered = 0
@@ -226,6 +236,7 @@ class Pipeline:
         # Without its picture, which would otherwise stay in memory until the next answer.
         self._last = msgspec.structs.replace(answer, picture=None)
         self._meter.add(answer)
+        self._drift.add(prediction)
         self._publish(answer)
         return answer
 
@@ -296,3 +307,7 @@ class Pipeline:
     def _publish(self, answer: Answer) -> None:
         for worker in self._workers:
             worker.publish(answer)
+
+
+def _start_drift(classifier: Classifier) -> Drift:
+    return Drift(classifier.variant.metrics)

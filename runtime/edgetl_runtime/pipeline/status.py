@@ -7,6 +7,7 @@ import msgspec
 from edgetl_runtime.answer import Event
 from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
+from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.meter import Reading
@@ -48,6 +49,8 @@ class Status(msgspec.Struct, frozen=True):
         feed: The source.
         outputs: Each output.
         board: Temperature and throttling, read every few seconds.
+        problem: What went wrong around the pipeline, such as a reload; empty if nothing did.
+        drift: What was seen over the last day, against the validation photos.
         recent_events: The last 50, oldest first.
     """
 
@@ -77,6 +80,8 @@ class Status(msgspec.Struct, frozen=True):
     feed: FeedStatus
     outputs: tuple[OutputStatus, ...]
     board: Health
+    problem: str
+    drift: DriftReport
     recent_events: tuple[Event, ...]
 
 
@@ -88,6 +93,7 @@ def judge(
     settings: Settings,
     *,
     live: bool,
+    problem: str = "",
 ) -> tuple[State, str]:
     """The state, the gravest that applies, and one sentence on why it is not `ok`."""
     if reading.failures_in_a_row >= settings.service.model_failures:
@@ -103,6 +109,8 @@ def judge(
         return "stale", f"the last answer is {reading.last_answer_age_s:.0f} s old"
     if live and reading.age_ms and reading.age_ms.p50 > settings.pace.max_age_s * 1e3:
         return "stale", f"frames are {reading.age_ms.p50:.0f} ms old when they are answered"
+    if problem:
+        return "degraded", problem
     return _judge_details(reading, outputs, board)
 
 

@@ -252,6 +252,8 @@ class Service:
             self._notifier.reloading()
 
     def _note_reloaded(self, problem: str) -> None:
+        if self._pipeline:
+            self._pipeline.problem = problem
         if problem and not self._stop.is_set():
             self._warn(f"{problem}; the old model runs on")
             self._notifier.describe(problem)

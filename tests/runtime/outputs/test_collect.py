@@ -112,6 +112,21 @@ def test_the_folder_stays_within_its_quota_and_the_oldest_go(tmp_path):
     assert len(list(tmp_path.iterdir())) == 12
 
 
+def test_a_picture_and_its_record_go_together(tmp_path):
+    folder = QuotaFolder(tmp_path, 5_000)
+    for _ in range(20):
+        folder.store(("a",), {".jpg": bytes(1000), ".json": bytes(10)})
+        stems = [path.stem for path in tmp_path.iterdir()]
+        assert all(stems.count(stem) == 2 for stem in stems)
+
+
+def test_where_a_record_cannot_be_written_its_picture_does_not_stay(small_disk):
+    (small_disk / "ballast").write_bytes(bytes(240 * 1024))
+    with pytest.raises(UndeliveredError):
+        QuotaFolder(small_disk, 10**6).store(("a",), {".jpg": bytes(100), ".json": bytes(60_000)})
+    assert os.listdir(small_disk) == ["ballast"]
+
+
 def test_after_a_restart_the_quota_holds_and_numbers_go_on(tmp_path):
     for _ in range(20):
         QuotaFolder(tmp_path, 5_000).store(("a",), {".jpg": bytes(1000)})
@@ -139,6 +154,7 @@ def test_files_of_others_count_but_stay(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(bytes(6000))
     with pytest.raises(OutputError, match="files of others fill the quota"):
         folder.store(("a",), {".jpg": bytes(1000)})
+    assert len(list(tmp_path.glob("*_a.jpg"))) == 2
 
 
 def test_what_a_power_cut_left_half_written_is_removed(tmp_path):
@@ -200,3 +216,10 @@ def test_a_record_can_be_read_by_any_program(open_collect, offer, tmp_path):
     (path,) = (tmp_path / "collected").glob("*.json")
     (line,) = path.read_text("utf-8").splitlines()
     assert json.loads(line)["answer"]["label"] == "gear"
+
+
+def test_a_record_ranks_what_the_frame_alone_was_taken_for(open_collect, offer, tmp_path):
+    smoothed = np.array([0.1, 0.8, 0.1], np.float32)
+    offer(open_collect("unsure"), UNSURE, smoothed=smoothed)
+    (path,) = (tmp_path / "collected").glob("*.json")
+    assert json.loads(path.read_text())["answer"]["top"][0] == {"label": "gear", "score": 0.5}

@@ -289,3 +289,21 @@ def test_a_feed_with_a_mistake_in_it_ends_the_run_instead_of_waiting_for_ever(
     finish = start(Pipeline(scripted(one_hot(0, classes)), feed))
     with pytest.raises(ServiceError, match="has died"):
         finish()
+
+
+def test_answers_count_for_drift(scripted, classes, labels, file_feed):
+    file_feed.put(NOISE)
+    file_feed.end()
+    pipeline = Pipeline(scripted(one_hot(0, classes)), file_feed)
+    pipeline.run()
+    drift = pipeline.status().drift
+    assert (drift.answers, drift.label_shares) == (1, {labels[0]: 1.0})
+
+
+def test_what_is_wrong_around_a_pipeline_shows_in_its_state(scripted, classes, feed, start, until):
+    pipeline = Pipeline(scripted(one_hot(0, classes)), feed)
+    start(pipeline)
+    feed.put(NOISE)
+    until(lambda: pipeline.status().state == "ok")
+    pipeline.problem = "the new bundle is damaged"
+    assert (pipeline.status().state, pipeline.status().reason) == ("degraded", pipeline.problem)

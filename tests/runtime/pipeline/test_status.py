@@ -18,8 +18,8 @@ def reading(**changes):
     return msgspec.structs.replace(Meter().read(), **fields)
 
 
-def state(found=None, feed=DELIVERING, outputs=(), board=COOL, live=True):
-    return judge(found or reading(), feed, outputs, board, Settings(), live=live)
+def state(found=None, feed=DELIVERING, outputs=(), board=COOL, live=True, problem=""):
+    return judge(found or reading(), feed, outputs, board, Settings(), live=live, problem=problem)
 
 
 def test_all_is_well():
@@ -37,6 +37,7 @@ def test_all_is_well():
         ("stale", {"found": reading(age_ms=Percentiles(5000, 6000, 7000))}),
         ("degraded", {"outputs": (OutputStatus("mqtt", 3, 0, 1, "refused"),)}),
         ("degraded", {"board": Health(85.0, True)}),
+        ("degraded", {"problem": "the new bundle is damaged"}),
         ("degraded", {"found": reading(low_information=True)}),
     ],
 )

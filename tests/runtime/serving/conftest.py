@@ -16,6 +16,7 @@ import pytest
 from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
+from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.status import Status
@@ -52,6 +53,8 @@ STATUS = Status(
     feed=FeedStatus("delivering", "", (320, 240), 30.0, 1300, 66, {"truncated": 7}, 8),
     outputs=(OutputStatus("mqtt", 9, 10, 11, "the broker is away"),),
     board=Health(51.5, False),
+    drift=DriftReport(0, 0, {}, None, None, None, None, None, None, None, (), ()),
+    problem="",
     recent_events=(Event(1, "gear", None, 0.75, 1.0),),
 )
 
@@ -142,6 +145,10 @@ class Page:
         return self.connect(request, receive_bytes)
 
 
+def count_page_threads() -> int:
+    return [thread.name for thread in threading.enumerate()].count("page")
+
+
 @pytest.fixture
 def board() -> FakeBoard:
     return FakeBoard()
@@ -151,6 +158,7 @@ def board() -> FakeBoard:
 def serve(board: FakeBoard, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Page]]:
     """Starts pages; none of them may have failed, or left a thread, when the test is over."""
     pages: list[Page] = []
+    before = count_page_threads()
 
     def start(**settings: object) -> Page:
         pages.append(Page(ServeSettings(**{"port": 0, "page_fps": 50.0} | settings), board))
@@ -160,8 +168,28 @@ def serve(board: FakeBoard, capsys: pytest.CaptureFixture[str]) -> Iterator[Call
     for page in pages:
         page.server.close()
         page.output.close()
-    assert "page" not in [thread.name for thread in threading.enumerate()]
+    assert count_page_threads() == before
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture(scope="module")
+def serve_long(module_board: FakeBoard) -> Iterator[Callable[..., Page]]:
+    """Starts pages that all tests of a module share."""
+    pages: list[Page] = []
+
+    def start(**settings: object) -> Page:
+        pages.append(Page(ServeSettings(**{"port": 0} | settings), module_board))
+        return pages[-1]
+
+    yield start
+    for page in pages:
+        page.server.close()
+        page.output.close()
+
+
+@pytest.fixture(scope="module")
+def module_board() -> FakeBoard:
+    return FakeBoard()
 
 
 @pytest.fixture

@@ -12,10 +12,22 @@ PATHS = ("/", "/page.js", "/api/state", "/metrics", "/stream.mjpg", "/events", "
 TOKEN = "correct-horse-battery-staple"
 
 
-@pytest.fixture
-def guarded(serve):
+@pytest.fixture(scope="module")
+def page(serve_long):
+    """A page that only this machine can reach."""
+    return serve_long()
+
+
+@pytest.fixture(scope="module")
+def guarded(serve_long):
     """A page that the network can reach."""
-    return serve(host="0.0.0.0", token=TOKEN)
+    return serve_long(host="0.0.0.0", token=TOKEN)
+
+
+@pytest.fixture
+def board(module_board):
+    module_board.seen.clear()
+    return module_board
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "localhost:8080", "LOCALHOST"])

@@ -1,6 +1,7 @@
 """A connection that dawdles is ended, and many of them leave the page as it was."""
 
 import http.client
+import os
 import time
 from contextlib import closing
 
@@ -93,13 +94,19 @@ def test_a_head_that_is_too_large_is_refused(page):
         assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_flood_of_connections_uses_up_a_bounded_number_of_descriptors(page, wait_until):
+def test_a_flood_of_connections_uses_up_a_bounded_number_of_descriptors(
+    page, wait_until, monkeypatch
+):
+    monkeypatch.setattr(connections, "HEAD_S", 60.0)
     flood = [page.connect() for _ in range(200)]
     state = page.server._server.server_state
-    wait_until(lambda: len(state.connections) <= connections.MAX_CONNECTIONS)
+    wait_until(lambda: len(state.connections) == connections.MAX_CONNECTIONS)
+    files = len(os.listdir("/proc/self/fd"))
+    assert files < len(flood) + connections.MAX_CONNECTIONS + 50
     for connection in flood:
         connection.close()
-    wait_until(lambda: page.ask("/healthz").status == 200)
+    wait_until(lambda: not state.connections)
+    assert page.ask("/healthz").status == 200
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 const SECONDS = 60;
 const BIN_S = 0.5;
-const MARGIN = { left: 40, right: 4, top: 8, bottom: 20 };
+const MARGIN = { left: 58, right: 4, top: 8, bottom: 20 };
 const NS = "http://www.w3.org/2000/svg";
 
 export class Chart {

@@ -16,6 +16,12 @@ const STATES = {
   no_camera: ["No camera", "The camera does not deliver; it is tried again and again."],
   failed: ["Model failed", "The model's answers cannot be used."],
 };
+const FEEDS = {
+  opening: "opening the camera",
+  lost: "the camera is lost",
+  frozen: "one and the same picture",
+  ended: "the end",
+};
 const TROUBLE = { degraded: "warn", stale: "warn", no_camera: "bad", failed: "bad", lost: "bad" };
 
 const $ = (id) => document.getElementById(id);
@@ -127,7 +133,7 @@ function showStatus(status) {
 function showSource(feed) {
   const size = feed.size_px ? `${feed.size_px[0]} × ${feed.size_px[1]}` : "";
   const fps = feed.fps ? `${+feed.fps.toFixed(1)} frames/s` : "";
-  setText($("source"), [size, fps].filter(Boolean).join(", ") || feed.state);
+  setText($("source"), FEEDS[feed.state] ?? [size, fps].filter(Boolean).join(", "));
 }
 
 function showOutputs(outputs) {
@@ -275,7 +281,6 @@ function tell(text, kind) {
   $("verdict").className = kind;
 }
 
-if (matchMedia("(hover: none)").matches) setText($("verdict"), "A JPEG or PNG from this device");
 $("file").addEventListener("change", (event) => {
   classify(event.target.files[0]);
   event.target.value = "";
@@ -326,4 +331,6 @@ function parts(row, ...wanted) {
   return [...row.children];
 }
 
-connect();
+// A stream that begins before would keep the browser from ever being done with loading.
+if (document.readyState === "complete") connect();
+else addEventListener("load", connect, { once: true });

@@ -1,0 +1,378 @@
+"""Looks for what would keep a camera classifier from running here, and says what to do.
+
+What may crash is tried in child processes; everything that is read from the system is read below
+a root folder, so that a test can give it another system.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from edgetl_runtime.board import describe_board, read_health
+from edgetl_runtime.settings import Settings
+
+Verdict = Literal["ok", "warning", "failed", "skipped"]
+MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
+_CHILD_TIMEOUT_S: Final = 60.0
+_ENGINES: Final = {
+    "LiteRT": ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
+    "ONNX Runtime": ("onnxruntime",),
+}
+_EXTRAS: Final = {
+    "jpeg": ("simplejpeg",),
+    "mqtt": ("paho.mqtt",),
+    "serve": ("starlette", "uvicorn", "prometheus_client"),
+}
+_SYSTEM_PYTHON: Final = "/usr/bin/python3"
+_GOVERNORS: Final = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+_HOT_C: Final = 70.0
+_TOO_GOVERNORS: Final = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+_HOT_C: Final = 80.0
+_LITTLE_DISK_BYTES: Final = 200 * 2**20
+_LITTLE_MEMORY_KIB: Final = 150 * 1024
+_CV2: Final = """
+import cv2
+text = cv2.getBuildInformation()
+found = [name for name in ("FFMPEG", "v4l/v4l2") if f"{name}:" in text
+         and "YES" in text.partition(f"{name}:")[2].partition("\\n")[0]]
+print(cv2.__version__, *found)
+"""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        name: Of the thing.
+        verdict: `skipped`: it does not apply here.
+        found: What it is like, one sentence.
+        remedy: What to do; empty if nothing is.
+    """
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> list[Check]:
+    """Looks at everything; takes some seconds.
+
+    Args:
+        settings: Of the service, if known: its bundle, state folder and port are looked at, too.
+        root: Where the system's files begin.
+    """
+    settings = settings or Settings()
+    looks: list[Callable[[], Iterator[Check]]] = [
+        check_engines,
+        check_opencv,
+        lambda: check_bundle(settings),
+        lambda: check_cameras(root),
+        check_picamera,
+        lambda: check_heat(root),
+        lambda: check_governor(root),
+        lambda: check_disk(settings),
+        lambda: check_memory(root),
+        lambda: check_clock(root),
+        check_extras,
+        lambda: check_port(settings),
+        lambda: check_watchdog(root),
+    ]
+    return [check for look in looks for check in look()]
+
+
+def format_checks(checks: list[Check]) -> str:
+    """One line for each check, and below it what to do."""
+    lines = []
+    for check in checks:
+        lines.append(f"{MARKS[check.verdict]} {check.name}: {check.found}")
+        if check.remedy:
+            lines.append(f"    -> {check.remedy}")
+    return "\n".join(lines)
+
+
+def check_engines() -> Iterator[Check]:
+    """Imports each engine in a child process: a wheel for another processor dies with SIGILL."""
+    found = [_check_engine(name, modules) for name, modules in _ENGINES.items()]
+    yield from found
+    if not any(check.verdict == "ok" for check in found):
+        yield Check(
+            "engine", "failed", "none works", "install one with: pip install ai-edge-litert"
+        )
+
+
+def check_opencv() -> Iterator[Check]:
+    """OpenCV and what it was built with."""
+    code, output = _run_python(_CV2)
+    if code:
+        yield Check(
+            "OpenCV", "failed", output, "pip install --force-reinstall opencv-python-headless"
+        )
+        return
+    version, *backends = output.split()
+    missing = {"FFMPEG", "v4l/v4l2"} - set(backends)
+    if missing:
+        found = f"{version}, without {' and '.join(sorted(missing))}"
+        remedy = (
+            "videos, streams or USB cameras will not open; use opencv-python-headless from PyPI"
+        )
+        yield Check("OpenCV", "warning", found, remedy)
+    else:
+        yield Check("OpenCV", "ok", f"{version} with FFmpeg and V4L2")
+
+
+def check_bundle(settings: Settings) -> Iterator[Check]:
+    """Hashes and golden frames, in a child process."""
+    path = settings.model.bundle
+    if not path:
+        yield Check("bundle", "skipped", "none was named")
+        return
+    from edgetl_runtime.service.trial import TrialOrder, try_bundle
+
+    model = settings.model
+    trial = try_bundle(TrialOrder(path, model.engine, model.variant, model.threads))
+    if trial.verdict == "good":
+        yield Check("bundle", "ok", f"{path} gives the scores that it should")
+    else:
+        yield Check("bundle", "failed", trial.reason, f"try: edgetl-run verify {path}")
+
+
+def check_cameras(root: Path = Path("/")) -> Iterator[Check]:
+    """The devices, their stable names, and the right to open them."""
+    devices = sorted((root / "dev").glob("video*"), key=lambda path: (len(path.name), path.name))
+    if not devices:
+        yield Check("camera", "warning", "there is no /dev/video*", "plug one in, or use a URL")
+        return
+    stable = {link.resolve(): link for link in sorted((root / "dev/v4l/by-id").glob("*"))}
+    for device in devices:
+        link = stable.get(device.resolve())
+        name = f"{_inside(device, root)}" + (f" = {_inside(link, root)}" if link else "")
+        if not os.access(device, os.R_OK | os.W_OK):
+            remedy = "sudo usermod -aG video $USER, then log in again"
+            yield Check("camera", "failed", f"{name} may not be opened by this user", remedy)
+        else:
+            formats = _list_formats(device)
+            yield Check("camera", "ok", name + (f", {formats}" if formats else ""))
+
+
+def check_picamera() -> Iterator[Check]:
+    """Whether the system's Python has picamera2, which no virtual environment can install."""
+    if not Path(_SYSTEM_PYTHON).exists():
+        yield Check("picamera2", "skipped", f"there is no {_SYSTEM_PYTHON}")
+        return
+    code, _ = _run([_SYSTEM_PYTHON, "-c", "import picamera2"])
+    if code:
+        remedy = (
+            "for a Raspberry Pi camera: sudo apt install python3-picamera2 --no-install-recommends"
+        )
+        yield Check("picamera2", "skipped", f"{_SYSTEM_PYTHON} cannot import it", remedy)
+    else:
+        yield Check("picamera2", "ok", f"{_SYSTEM_PYTHON} has it")
+
+
+def check_heat(root: Path = Path("/")) -> Iterator[Check]:
+    """Temperature and what the firmware says on power and throttling."""
+    health = read_health(root)
+    if health.temperature_c is None:
+        yield Check("temperature", "skipped", "there is no sensor")
+    else:
+        hot, too_hot = (health.temperature_c >= limit for limit in (_HOT_C, _TOO_HOT_C))
+        verdict: Verdict = "failed" if too_hot else "warning" if hot else "ok"
+        remedy = "cool the board: a heat sink, a fan, or --max-fps" if hot else ""
+        yield Check("temperature", verdict, f"{health.temperature_c:.0f} °C", remedy)
+    if health.throttled is None:
+        yield Check("throttling", "skipped", "no vcgencmd: this is no Raspberry Pi")
+    elif not health.throttled:
+        yield Check("throttling", "ok", "none since boot")
+    else:
+        power = any("under-voltage" in name for name in health.throttling)
+        remedy = "use the board's own power supply and a short cable" if power else "cool the board"
+        yield Check("throttling", "warning", ", ".join(health.throttling), remedy)
+
+
+def check_governor(root: Path = Path("/")) -> Iterator[Check]:
+    """How the processor's frequency is chosen."""
+    governor = describe_board(root).governor
+    if governor is None:
+        yield Check("governor", "skipped", "the system does not tell")
+    elif governor == "powersave":
+        remedy = f"for lower latency: echo ondemand | sudo tee {_GOVERNORS}"
+        yield Check("governor", "warning", governor, remedy)
+    else:
+        yield Check("governor", "ok", governor)
+
+
+def check_disk(settings: Settings) -> Iterator[Check]:
+    """Room where models and answers are kept."""
+    folder = Path(settings.service.state_dir or ".").absolute()
+    folder = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    inodes = os.statvfs(folder)
+    # File systems without a fixed number of inodes say that they have none.
+    full = inodes.f_files > 0 and inodes.f_favail < 1000
+    found = f"{free / 2**30:.1f} GiB free in {folder}" + (", hardly an inode" if full else "")
+    if not os.access(folder, os.W_OK):
+        yield Check("disk", "failed", f"{folder} is not writable", "choose another --state-dir")
+    elif free < _LITTLE_DISK_BYTES or full:
+        yield Check("disk", "warning", found, "make room: the service keeps two models there")
+    else:
+        yield Check("disk", "ok", found)
+
+
+def check_memory(root: Path = Path("/")) -> Iterator[Check]:
+    """Memory that programs can still have, and whether systemd can limit it."""
+    meminfo = _read(root / "proc/meminfo")
+    available = re.search(r"MemAvailable:\s+(\d+) kB", meminfo)
+    if not available:
+        yield Check("memory", "skipped", "the system does not tell")
+        return
+    kib = int(available[1])
+    if kib < _LITTLE_MEMORY_KIB:
+        yield Check("memory", "warning", f"{kib / 1024:.0f} MiB available", "end other programs")
+    else:
+        yield Check("memory", "ok", f"{kib / 1024:.0f} MiB available")
+    controllers = _read(root / "sys/fs/cgroup/cgroup.controllers").split()
+    if controllers and "memory" not in controllers:
+        remedy = "add cgroup_enable=memory to /boot/firmware/cmdline.txt and restart"
+        yield Check("memory limit", "warning", "systemd's MemoryMax has no effect here", remedy)
+
+
+def check_clock(root: Path = Path("/")) -> Iterator[Check]:
+    """Whether the wall clock, which records carry, was set from the network."""
+    if not (root / "run/systemd").exists():
+        yield Check("clock", "skipped", "systemd does not run")
+    elif (root / "run/systemd/timesync/synchronized").exists() or _asks_other_clock(root):
+        yield Check("clock", "ok", "synchronized, or another program than systemd sets it")
+    else:
+        remedy = "records may carry a wrong time, nothing else depends on it; see: timedatectl"
+        yield Check("clock", "warning", "not synchronized", remedy)
+
+
+def check_extras() -> Iterator[Check]:
+    """What optional packages are there."""
+    for extra, modules in _EXTRAS.items():
+        missing = [name for name in modules if not _is_installed(name)]
+        if missing:
+            remedy = f"if you need it: pip install 'edgetl-runtime[{extra}]'"
+            yield Check(f"extra {extra}", "skipped", f"{', '.join(missing)} missing", remedy)
+        else:
+            yield Check(f"extra {extra}", "ok", "installed")
+
+
+def check_port(settings: Settings) -> Iterator[Check]:
+    """Whether the page can have its port."""
+    host, port = settings.serve.host, settings.serve.port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        remedy = f"choose another --port, or find who has it: sudo ss -ltnp 'sport = :{port}'"
+        yield Check("port", "failed", f"{host}:{port} cannot be had ({error.strerror})", remedy)
+    else:
+        yield Check("port", "ok", f"{host}:{port} is free")
+
+
+def check_watchdog(root: Path = Path("/")) -> Iterator[Check]:
+    """The hardware's watchdog, which restarts a board whose kernel hangs."""
+    if not list((root / "dev").glob("watchdog*")):
+        yield Check("hardware watchdog", "skipped", "there is none")
+        return
+    text = _read(root / "etc/systemd/system.conf")
+    for file in sorted((root / "etc/systemd/system.conf.d").glob("*.conf")):
+        text += "\n" + _read(file)
+    set_to = re.findall(r"(?m)^RuntimeWatchdogSec=(\S+)", text)
+    limit_s = _seconds(set_to[-1]) if set_to else 0.0
+    remedy = "set RuntimeWatchdogSec=14s in /etc/systemd/system.conf"
+    if not limit_s:
+        yield Check("hardware watchdog", "warning", "nobody uses it", remedy)
+    elif limit_s > 15 and "Raspberry" in (describe_board(root).board or ""):
+        found = f"{set_to[-1]}, but a Raspberry Pi's timer ends at 15 s"
+        yield Check("hardware watchdog", "warning", found, remedy)
+    else:
+        yield Check("hardware watchdog", "ok", f"restarts a hung kernel after {set_to[-1]}")
+
+
+def _check_engine(name: str, modules: tuple[str, ...]) -> Check:
+    present = [module for module in modules if _is_installed(module.partition(".")[0])]
+    if not present:
+        return Check(name, "skipped", "not installed")
+    code, output = _run_python(f"import {present[0]}")
+    if not code:
+        return Check(name, "ok", f"{present[0].partition('.')[0]} imports")
+    cpu = describe_board().cpu
+    remedy = "install a version that was built for this processor, or use the other engine"
+    return Check(name, "failed", f"{output} while it was imported on {cpu}", remedy)
+
+
+def _run_python(code: str) -> tuple[int, str]:
+    return _run([sys.executable, "-c", code])
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Exit code, and what a program printed; for a bad end, what ended it."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"no answer within {_CHILD_TIMEOUT_S:.0f} s"
+    except OSError as error:
+        return 1, f"{command[0]} cannot be run ({error.strerror})"
+    if done.returncode < 0:
+        return done.returncode, f"died of {signal.Signals(-done.returncode).name}"
+    if done.returncode:
+        return done.returncode, (done.stderr.strip().splitlines() or ["failed"])[-1]
+    return 0, done.stdout.strip()
+
+
+def _list_formats(device: Path) -> str:
+    if not shutil.which("v4l2-ctl"):
+        return ""
+    code, output = _run(["v4l2-ctl", "-d", str(device), "--list-formats"])
+    formats = re.findall(r"'(\w{4})'", output)
+    return "" if code else "formats " + (", ".join(dict.fromkeys(formats)) or "none")
+
+
+def _asks_other_clock(root: Path) -> bool:
+    """Chrony and ntpd leave no such file; timedatectl knows of them."""
+    if root != Path("/"):
+        return False
+    code, output = _run(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
+    return code == 0 and output == "yes"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _inside(path: Path, root: Path) -> str:
+    return f"/{path.relative_to(root)}"
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"([\d.]+)(s|sec|min|m|)", text)
+    if not match:
+        return 0.0
+    return float(match[1]) * (60 if match[2].startswith("m") else 1)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

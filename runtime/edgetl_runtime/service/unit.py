@@ -1,0 +1,294 @@
+"""The systemd unit: own user, no rights but those a camera needs, watchdog, memory limit, restart.
+
+By default the user is a dynamic one, which exists while the service runs: there is nothing to
+create and nothing is left behind, its state folder belongs to it at each start, and systemd hands
+it the settings file as a credential, so that the file and the secrets in it stay root's. It cannot
+look into a home folder; where Python or the bundle lies in one, its owner runs the service.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edgetl_runtime.errors import OptionsError, ServiceError
+from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings_file import describe_settings
+from edgetl_runtime.storage import write_file
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+_USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}\Z")
+_STATE: Final = "/var/lib/edgetl"
+_SETTINGS: Final = "/etc/edgetl"
+_UNITS: Final = "/etc/systemd/system"
+_OUTPUTS: Final = ("jsonl", "csv", "video", "pictures")
+_TEMPLATE: Final = """\
+# Written by: edgetl-run install-service {name}
+# Change the settings in {settings_file}, and this with: systemctl edit {unit}
+[Unit]
+Description=edgetl camera classifier {name}
+# However often it fails: a board that is left alone must not give up.
+StartLimitIntervalSec=0
+
+[Service]
+# Ready after the first answer; "notify-reload" would need systemd 253.
+Type=notify
+NotifyAccess=main
+ExecStart={command} --config {credential}
+# Reads the bundle again, tries it in a child process and takes it into use if it works.
+ExecReload=/bin/kill -HUP $MAINPID
+# While a camera is waited for, the service puts this off by itself.
+TimeoutStartSec=300
+TimeoutStopSec=10
+KillMode=mixed
+Restart=always
+RestartSec=5
+RestartPreventExitStatus=2
+# Pinged by each answer, never by a timer; on a lost camera the loop goes round and pings, too.
+WatchdogSec=30
+
+{user}
+SupplementaryGroups=video
+LoadCredential=settings.toml:{settings_file}
+StateDirectory=edgetl/{name}
+StateDirectoryMode=0750
+WorkingDirectory=%S/edgetl/{name}
+UMask=0027
+{writable}
+# A Raspberry Pi needs cgroup_enable=memory in cmdline.txt for the two limits.
+MemoryHigh=60%
+MemoryMax=75%
+OOMScoreAdjust=200
+TasksMax=256
+LimitCORE=0
+
+# Cameras (V4L2, and what libcamera needs) and the firmware's answer on throttling.
+DevicePolicy=closed
+DeviceAllow=char-video4linux rw
+DeviceAllow=char-media rw
+DeviceAllow=char-dma_heap rw
+DeviceAllow=/dev/vchiq rw
+DeviceAllow=/dev/vcio rw
+
+CapabilityBoundingSet=
+AmbientCapabilities=
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome={home}
+ProtectProc=invisible
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+PrivateTmp=yes
+PrivateMounts=yes
+RemoveIPC=yes
+KeyringMode=private
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """One service: its files and what is in them.
+
+    Attributes:
+        unit: Such as `edgetl-door.service`.
+        unit_file: Where systemd looks for it.
+        unit_text: What is in it.
+        settings_file: Beside those of other services.
+        settings_text: What is in it.
+        hidden: Files that the service needs and could not see where they are: root's home and
+            the folders for temporary files are closed to it.
+    """
+
+    unit: str
+    unit_file: Path
+    unit_text: str
+    settings_file: Path
+    settings_text: str
+    hidden: tuple[str, ...] = ()
+
+
+def plan_installation(
+    name: str, settings: Settings, *, user: str | None = None, root: Path = Path("/")
+) -> Installation:
+    """What would be written for a service of this name.
+
+    Args:
+        name: Of the service; several can live side by side.
+        settings: What it shall do. Relative paths of the bundle and the source are taken from
+            here, those of outputs lead into the service's state folder.
+        user: An existing one to run as; by default a dynamic one, or whose home Python or the
+            bundle lies in.
+        root: Where the file system begins.
+
+    Raises:
+        OptionsError: If a name cannot be in a unit file.
+    """
+    _check(name, user)
+    placed = _place(settings, Path(_STATE) / name)
+    needed = [*_find_program()[:1], placed.model.bundle, placed.source.address]
+    hidden = [path for path in needed if path.startswith(("/root/", "/tmp/", "/var/tmp/"))]
+    homes = [path.split("/")[2] for path in needed if path.startswith("/home/")]
+    user = user or (homes[0] if homes else None)
+    unit = f"edgetl-{name}.service"
+    settings_file = Path(_SETTINGS) / f"{name}.toml"
+    text = _TEMPLATE.format(
+        name=name,
+        unit=unit,
+        settings_file=settings_file,
+        command=" ".join(map(quote, [*_find_program(), "serve"])),
+        credential="%d/settings.toml",
+        user=f"User={user}" if user else "DynamicUser=yes",
+        home="read-only" if homes else "yes",
+        writable=_writable(placed),
+    )
+    return Installation(
+        unit=unit,
+        unit_file=root / f"{_UNITS}/{unit}".lstrip("/"),
+        unit_text=re.sub(r"\n\n\n+", "\n\n", text),
+        settings_file=root / str(settings_file).lstrip("/"),
+        settings_text=describe_settings(placed),
+        hidden=tuple(hidden),
+    )
+
+
+def install(installation: Installation) -> None:
+    """Writes both files; the settings can hold secrets and are for root only.
+
+    Raises:
+        ServiceError: Without the right to, with the command that has it.
+        StorageError: If the disk refuses.
+    """
+    _check_root(installation)
+    for path in (installation.unit_file, installation.settings_file):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    installation.settings_file.touch(mode=0o600)
+    write_file(installation.settings_file, installation.settings_text.encode())
+    installation.settings_file.chmod(0o600)
+    write_file(installation.unit_file, installation.unit_text.encode())
+
+
+def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
+    """Removes a service's unit and settings; its state folder, with what it learned, stays.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        OptionsError: If the name cannot be one.
+        ServiceError: Without the right to, or if there is no such service.
+    """
+    installation = plan_installation(name, Settings(), root=root)
+    _check_root(installation)
+    found = [path for path in (installation.unit_file, installation.settings_file) if path.exists()]
+    if not found:
+        raise ServiceError(f"there is no service {name}: {installation.unit_file} does not exist")
+    for path in found:
+        path.unlink()
+    return found
+
+
+def run_systemctl(*arguments: str) -> None:
+    """Runs `systemctl`.
+
+    Raises:
+        ServiceError: If it fails or is not there, with what it said.
+    """
+    try:
+        done = subprocess.run(
+            ["systemctl", *arguments], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise ServiceError(f"systemctl cannot be run ({error.strerror})") from error
+    if done.returncode:
+        raise ServiceError(f"systemctl {shlex.join(arguments)} failed: {done.stderr.strip()}")
+
+
+def quote(text: str) -> str:
+    """A word of ExecStart= as systemd.service(5) and systemd.syntax(7) read it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = escaped.replace("%", "%%").replace("$", "$$")
+    return escaped if re.fullmatch(r"[\w@%+=:,./$-]+", escaped) else f'"{escaped}"'
+
+
+def _check(name: str, user: str | None) -> None:
+    if not _NAME.match(name):
+        raise OptionsError(
+            f"expected a name of small letters, digits and -, such as door, found {name!r}"
+        )
+    if user is not None and not _USER.match(user):
+        raise OptionsError(f"expected the name of a user, found {user!r}")
+
+
+def _check_root(installation: Installation) -> None:
+    folder = installation.unit_file.parent
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        raise ServiceError(
+            f"{folder} belongs to root; run: sudo {shlex.join([*_find_program(), *sys.argv[1:]])}"
+        )
+
+
+def _find_program() -> list[str]:
+    """How to start `edgetl-run` without a shell and a search path."""
+    program = Path(sys.executable).with_name("edgetl-run")
+    return [str(program)] if program.is_file() else [sys.executable, "-m", "edgetl_runtime"]
+
+
+def _place(settings: Settings, state: Path) -> Settings:
+    """Absolute paths only: a service begins nowhere."""
+    model = msgspec.structs.replace(
+        settings.model,
+        bundle=os.path.abspath(settings.model.bundle) if settings.model.bundle else "",
+    )
+    address = settings.source.address
+    source = msgspec.structs.replace(
+        settings.source, address=os.path.abspath(address) if os.path.exists(address) else address
+    )
+    outputs = {name: getattr(settings.output, name) for name in _OUTPUTS}
+    output = msgspec.structs.replace(
+        settings.output, **{name: str(state / path) for name, path in outputs.items() if path}
+    )
+    collect = msgspec.structs.replace(settings.collect, folder=str(state / settings.collect.folder))
+    service = msgspec.structs.replace(
+        settings.service, state_dir=settings.service.state_dir or str(state)
+    )
+    return msgspec.structs.replace(
+        settings, model=model, source=source, output=output, collect=collect, service=service
+    )
+
+
+def _writable(settings: Settings) -> str:
+    """Folders beyond the state folder that outputs were told to write to."""
+    files = [getattr(settings.output, name) for name in _OUTPUTS]
+    folders = {os.path.dirname(path) for path in files if path}
+    folders |= {settings.collect.folder} if settings.collect.what else set()
+    folders |= {settings.service.state_dir or _STATE}
+    beyond = sorted(one for one in folders if not one.startswith(f"{_STATE}/"))
+    # With - it starts, too, where one does not exist yet, and says so when it writes.
+    return "".join(f"ReadWritePaths={_quote_path(one)}\n" for one in beyond)
+
+
+def _quote_path(path: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"-{escaped}"'

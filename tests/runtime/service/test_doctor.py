@@ -1,0 +1,194 @@
+import os
+import shutil
+import socket
+import sys
+
+import pytest
+
+from edgetl_runtime.service import doctor
+from edgetl_runtime.service.doctor import Check, diagnose, format_checks
+from edgetl_runtime.settings_file import load_settings
+
+
+@pytest.fixture
+def system(tmp_path):
+    """Writes files of another system; returns where it begins."""
+
+    def write(files: dict[str, str] | None = None):
+        root = tmp_path / "root"
+        (root / "dev").mkdir(parents=True, exist_ok=True)
+        for name, text in (files or {}).items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        return root
+
+    return write
+
+
+def only(checks) -> Check:
+    (check,) = checks
+    return check
+
+
+def test_everything_is_looked_at_and_this_machine_can_run_a_bundle(tiny, tmp_path):
+    settings = load_settings(
+        None,
+        {
+            "model": {"bundle": str(tiny)},
+            "serve": {"port": 0},
+            "service": {"state_dir": str(tmp_path)},
+        },
+    )
+    checks = diagnose(settings)
+    verdicts = {check.name: check.verdict for check in checks}
+    for name in ("LiteRT", "OpenCV", "bundle", "disk", "memory", "port"):
+        assert verdicts[name] == "ok", checks
+    text = format_checks(checks)
+    assert "✓ OpenCV: " in text
+    assert all(check.remedy for check in checks if check.verdict in ("failed", "warning"))
+
+
+def test_an_engine_built_for_another_processor_is_named_with_the_processor(tmp_path, monkeypatch):
+    package = tmp_path / "onnxruntime"
+    package.mkdir()
+    (package / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    checks = {check.name: check for check in doctor.check_engines()}
+    assert checks["LiteRT"].verdict == "ok"
+    assert checks["ONNX Runtime"].verdict == "failed"
+    assert checks["ONNX Runtime"].found.startswith("died of SIGILL while it was imported on ")
+
+
+def test_without_any_engine_there_is_one_to_install(monkeypatch):
+    monkeypatch.setattr(doctor, "_ENGINES", {"LiteRT": ("no_such_engine",)})
+    *_, last = doctor.check_engines()
+    assert (last.verdict, last.remedy[:7]) == ("failed", "install")
+
+
+def test_a_damaged_bundle_is_found(tiny_copy):
+    (tiny_copy / "labels.txt").write_text("odd")
+    settings = load_settings(None, {"model": {"bundle": str(tiny_copy)}})
+    check = only(doctor.check_bundle(settings))
+    assert (check.verdict, "labels.txt" in check.found) == ("failed", True)
+
+
+def test_cameras_are_listed_with_their_stable_names(system):
+    root = system({"dev/video0": "", "dev/video10": "", "dev/video2": ""})
+    (root / "dev/v4l/by-id").mkdir(parents=True)
+    (root / "dev/v4l/by-id/usb-cam").symlink_to("../../video2")
+    found = [check.found.partition(", formats")[0] for check in doctor.check_cameras(root)]
+    assert found == ["/dev/video0", "/dev/video2 = /dev/v4l/by-id/usb-cam", "/dev/video10"]
+
+
+def test_no_camera_is_a_warning(system):
+    assert only(doctor.check_cameras(system())).verdict == "warning"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
+def test_a_camera_of_another_group_says_how_to_join_it(system):
+    root = system({"dev/video0": ""})
+    (root / "dev/video0").chmod(0)
+    check = only(doctor.check_cameras(root))
+    assert (check.verdict, "usermod -aG video" in check.remedy) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("millidegrees", "verdict"), [("45000", "ok"), ("72000", "warning"), ("85000", "failed")]
+)
+def test_heat_is_judged(millidegrees, verdict, system):
+    root = system({"sys/class/thermal/thermal_zone0/temp": millidegrees})
+    assert next(doctor.check_heat(root)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("bits", "verdict", "remedy"),
+    [("0x0", "ok", ""), ("0x50005", "warning", "power supply"), ("0x80008", "warning", "cool")],
+)
+def test_the_firmwares_complaints_have_remedies(
+    bits, verdict, remedy, system, tmp_path, monkeypatch
+):
+    tool = tmp_path / "vcgencmd"
+    tool.write_text(f"#!/bin/sh\necho throttled={bits}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    _, check = doctor.check_heat(system())
+    assert (check.verdict, remedy in check.remedy) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    ("governor", "verdict"), [("ondemand", "ok"), ("powersave", "warning"), (None, "skipped")]
+)
+def test_the_governor_is_judged(governor, verdict, system):
+    path = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    assert (
+        only(doctor.check_governor(system({path: governor} if governor else {}))).verdict == verdict
+    )
+
+
+def test_little_memory_and_a_limit_without_effect_are_found(system):
+    files = {
+        "proc/meminfo": "MemTotal: 500000 kB\nMemAvailable: 90000 kB\n",
+        "sys/fs/cgroup/cgroup.controllers": "cpu io pids\n",
+    }
+    checks = list(doctor.check_memory(system(files)))
+    assert [(check.name, check.verdict) for check in checks] == [
+        ("memory", "warning"),
+        ("memory limit", "warning"),
+    ]
+    assert "cgroup_enable=memory" in checks[1].remedy
+
+
+def test_the_clock_is_judged(system):
+    assert only(doctor.check_clock(system())).verdict == "skipped"
+    root = system({"run/systemd/x": ""})
+    assert only(doctor.check_clock(root)).verdict == "warning"
+    assert (
+        only(doctor.check_clock(system({"run/systemd/timesync/synchronized": ""}))).verdict == "ok"
+    )
+
+
+def test_a_port_in_use_is_found():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = load_settings(None, {"serve": {"port": server.getsockname()[1]}})
+        assert only(doctor.check_port(settings)).verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("board", "limit", "verdict"),
+    [
+        ("Raspberry Pi 4 Model B", "RuntimeWatchdogSec=14s", "ok"),
+        ("Raspberry Pi 4 Model B", "RuntimeWatchdogSec=1min", "warning"),
+        ("Other", "RuntimeWatchdogSec=1min", "ok"),
+        ("Other", "#RuntimeWatchdogSec=off", "warning"),
+    ],
+)
+def test_the_hardware_watchdog_is_judged(board, limit, verdict, system):
+    files = {"dev/watchdog0": "", "etc/systemd/system.conf": f"[Manager]\n{limit}\n"}
+    root = system(files | {"proc/device-tree/model": board})
+    assert only(doctor.check_watchdog(root)).verdict == verdict
+
+
+def test_a_missing_extra_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(doctor, "_EXTRAS", {"jpeg": ("no_such_module",)})
+    check = only(doctor.check_extras())
+    assert (check.verdict, "pip install 'edgetl-runtime[jpeg]'" in check.remedy) == (
+        "skipped",
+        True,
+    )
+
+
+def test_a_child_that_hangs_or_is_not_there_is_a_finding(monkeypatch):
+    monkeypatch.setattr(doctor, "_CHILD_TIMEOUT_S", 0.5)
+    assert doctor._run([sys.executable, "-c", "import time; time.sleep(60)"])[0]
+    assert doctor._run(["/no/such/program"]) == (
+        1,
+        "/no/such/program cannot be run (No such file or directory)",
+    )
+
+
+@pytest.mark.skipif(not shutil.which("v4l2-ctl"), reason="v4l2-ctl is not installed")
+def test_formats_of_what_is_no_camera_are_nothing(tmp_path):
+    (tmp_path / "video0").touch()
+    assert doctor._list_formats(tmp_path / "video0") == ""

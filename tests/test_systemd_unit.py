@@ -1,0 +1,160 @@
+"""The unit file against the real systemd-analyze, and the engines under what it forbids."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgetl_runtime.errors import OptionsError, ServiceError
+from edgetl_runtime.service.unit import install, plan_installation, quote, uninstall
+from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings_file import load_settings
+
+# 0 is locked in, 10 is root without limits; systemd calls up to 2 "safe" or "OK".
+MOST_EXPOSURE = 2.0
+NO_WRITE_AND_EXECUTE = """
+import ctypes, sys
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+    sys.exit(77)
+import mmap
+try:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    sys.exit(78)
+except PermissionError:
+    pass
+from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.golden import verify
+result = verify(Bundle.open(sys.argv[1]))
+print(result.failures, result.skipped)
+"""
+
+
+def settings_of(*paths: str) -> Settings:
+    return load_settings(None, {"model": {"bundle": paths[0]}, "source": {"address": paths[1]}})
+
+
+@pytest.fixture
+def unit(tmp_path) -> Path:
+    """A unit with odd paths, where systemd-analyze can read it."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    settings = load_settings(
+        None,
+        {
+            "model": {"bundle": str(tmp_path / "a b%c$d.bundle")},
+            "output": {"jsonl": str(tmp_path / "odd % folder" / "answers.jsonl")},
+        },
+    )
+    installation = plan_installation("door", settings, root=tmp_path)
+    install(installation)
+    return installation.unit_file
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(unit):
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if "edgetl" in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+
+
+def test_the_unit_leaves_little_exposed(unit):
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", unit],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    exposure = float(re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)[1])
+    assert exposure < MOST_EXPOSURE, done.stdout
+
+
+def test_the_engines_run_where_no_memory_is_both_writable_and_executable():
+    """MemoryDenyWriteExecute=yes of the unit, by the kernel's own switch (Linux 6.3)."""
+    tiny = Path(__file__).parent / "data" / "tiny.bundle"
+    done = subprocess.run(
+        [sys.executable, "-c", NO_WRITE_AND_EXECUTE, tiny],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("the kernel has no PR_SET_MDWE")
+    assert (done.returncode, done.stdout) == (0, "[] []\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("/usr/bin/python3", "/usr/bin/python3"),
+        ("/a b/c", '"/a b/c"'),
+        ("100%", "100%%"),
+        ("$HOME", "$$HOME"),
+        ('say "x\\y"', '"say \\"x\\\\y\\""'),
+        (";", '";"'),
+    ],
+)
+def test_words_are_quoted_as_systemd_reads_them(text, quoted):
+    assert quote(text) == quoted
+
+
+def test_the_settings_of_a_service_are_absolute_and_for_root_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "video.avi").touch()
+    settings = load_settings(
+        None,
+        {
+            "model": {"bundle": "parts.bundle"},
+            "source": {"address": "video.avi"},
+            "output": {"jsonl": "answers.jsonl"},
+            "serve": {"token": "0123456789abcdef"},
+        },
+    )
+    installation = plan_installation("door", settings, root=tmp_path)
+    install(installation)
+    assert installation.settings_file.stat().st_mode & 0o777 == 0o600
+    found = load_settings(installation.settings_file)
+    assert found.model.bundle == str(tmp_path / "parts.bundle")
+    assert found.source.address == str(tmp_path / "video.avi")
+    assert found.output.jsonl == "/var/lib/edgetl/door/answers.jsonl"
+    assert found.collect.folder == "/var/lib/edgetl/door/collected"
+    assert found.service.state_dir == "/var/lib/edgetl/door"
+
+
+def test_several_services_live_side_by_side(tmp_path):
+    one, two = (plan_installation(n, Settings(), root=tmp_path) for n in ("door", "gate"))
+    install(one)
+    install(two)
+    assert sorted(uninstall("door", root=tmp_path)) == sorted([one.unit_file, one.settings_file])
+    assert two.unit_file.exists()
+    with pytest.raises(ServiceError, match="there is no service door"):
+        uninstall("door", root=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "Door", "a b", "../x", "a\n", "-a", "a" * 40])
+def test_odd_names_are_refused(name):
+    with pytest.raises(OptionsError, match="expected a name of small letters"):
+        plan_installation(name, Settings())
+
+
+def test_the_owner_of_a_home_runs_what_lies_in_it():
+    text = plan_installation("door", settings_of("/home/pi/parts.bundle", "0")).unit_text
+    assert "\nUser=pi\n" in text
+    assert "\nProtectHome=read-only\n" in text
+
+
+def test_what_a_service_cannot_see_is_named():
+    assert plan_installation("door", settings_of("/tmp/a.bundle", "0")).hidden == ("/tmp/a.bundle",)
+    assert plan_installation("door", settings_of("/opt/a.bundle", "0")).hidden == ()
+
+
+def test_an_existing_user_can_be_chosen():
+    text = plan_installation("door", Settings(), user="pi").unit_text
+    assert "\nUser=pi\n" in text
+    assert "DynamicUser" not in text
+    with pytest.raises(OptionsError, match="expected the name of a user"):
+        plan_installation("door", Settings(), user="pi\nExecStart=x")
