@@ -110,6 +110,8 @@ def test_a_lost_camera_is_an_error_unless_it_shall_keep_trying(faulty):
     camera, _ = faulty({"frames": 3, "then": "fail"}, keep_trying=False)
     with pytest.raises(CameraError, match="faulty stopped delivering after 3 frames: unplugged"):
         list(camera)
+    assert (camera.status().state, camera.status().reason) == ("ended", "unplugged")
+    assert camera.take(0.1) is None
 
 
 def test_a_missing_camera_is_an_error_at_once_unless_it_shall_keep_trying(faulty, take_until):
