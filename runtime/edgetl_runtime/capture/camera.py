@@ -250,9 +250,11 @@ class Camera:
 
     def _lose(self, reason: str) -> None:
         self._stop()
+        self._reason = reason
         if not self._keep_trying:
+            self._state = "ended"
             raise CameraError(f"{self._what_failed()}: {reason}")
-        self._state, self._reason = "lost", reason
+        self._state = "lost"
         self._retry_s = time.monotonic() + self._backoff.next_s()
 
     def _what_failed(self) -> str:

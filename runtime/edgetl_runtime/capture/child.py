@@ -24,6 +24,8 @@ from edgetl_runtime.errors import CameraError
 BAD_IN_A_ROW = 10
 """So many bad frames one after another, and the source is opened again."""
 _GRACE_S = 1.0
+# A message goes through a pipe in one piece, or not at all, up to 4096 bytes.
+_MAX_REASON = 500
 _TELL_TIMEOUT_MS = 1000
 
 
@@ -88,7 +90,7 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     parent = Parent(news_fd, control_fd)
     sys.excepthook = lambda kind, error, _: parent.tell(
-        failed=f"the capture process failed: {kind.__name__}: {error}"
+        failed=f"the capture process failed: {kind.__name__}: {error}"[:_MAX_REASON]
     )
     slots = Slots(header_fd, pixels_fd, writes=True)
     module = importlib.import_module(parent.options["module"])
@@ -98,7 +100,7 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
         parent.tell(opened=Granted(*granted)._asdict())
         _capture(source, slots, parent)
     except CameraError as error:
-        parent.tell(failed=str(error))
+        parent.tell(failed=str(error)[:_MAX_REASON])
     source.close()
 
 

@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,22 @@ class CaptureProcess:
         self.heard_s = time.monotonic()
         self._plan = plan
         self._line = b""
-        try:
-            self._slots = Slots.create()
-            self._news, news = os.pipe()
-            control, self._control = os.pipe()
-            os.set_blocking(self._news, False)
-            os.set_blocking(self._control, False)
-            self._child = _start(plan, (*self._slots.descriptors, news, control))
-            os.write(self._control, json.dumps(options).encode() + b"\n")
-        except OSError as error:
-            raise CameraError(f"cannot start a process for {plan.source}: {error}") from error
+        with ExitStack() as undo:
+            try:
+                self._begin(undo, options)
+            except OSError as error:
+                raise CameraError(f"cannot start a process for {plan.source}: {error}") from error
+            undo.pop_all()
+
+    def _begin(self, undo: ExitStack, options: Options) -> None:
+        self._slots = Slots.create()
+        undo.callback(self._slots.close)
+        self._news, news = _pipe(undo)
+        control, self._control = _pipe(undo)
+        os.set_blocking(self._news, False)
+        os.set_blocking(self._control, False)
+        self._child = _start(self._plan, (*self._slots.descriptors, news, control))
+        os.write(self._control, json.dumps(options).encode() + b"\n")
         os.close(news)
         os.close(control)
 
@@ -144,6 +151,14 @@ class CaptureProcess:
 
 
 _undying: list["subprocess.Popen[bytes]"] = []
+
+
+def _pipe(undo: ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed should something after it fail."""
+    reading, writing = os.pipe()
+    undo.callback(os.close, reading)
+    undo.callback(os.close, writing)
+    return reading, writing
 
 
 def _start(plan: SourcePlan, descriptors: tuple[int, ...]) -> "subprocess.Popen[bytes]":

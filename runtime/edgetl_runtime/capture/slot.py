@@ -16,7 +16,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from edgetl_runtime.capture.source import BadFrame
@@ -71,7 +71,11 @@ class Slots:
         Raises:
             OSError: If the system gives no memory or no temporary file.
         """
-        slots = cls(_anonymous_file(_HEADER_BYTES), _anonymous_file(_SLOTS * _STRIDE), writes=False)
+        with ExitStack() as undo:
+            header_fd = _anonymous_file(_HEADER_BYTES, undo)
+            pixels_fd = _anonymous_file(_SLOTS * _STRIDE, undo)
+            slots = cls(header_fd, pixels_fd, writes=False)
+            undo.pop_all()
         _ROLES.pack_into(slots._header, 0, _NOBODY, _NOBODY, 0, 0)
         return slots
 
@@ -181,11 +185,12 @@ def _lock_in_time(descriptor: int, timeout_s: float) -> None:
         time.sleep(_LOCK_PAUSE_S)
 
 
-def _anonymous_file(size: int) -> int:
+def _anonymous_file(size: int, undo: ExitStack) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("edgetl")
     else:
         descriptor, name = tempfile.mkstemp(prefix="edgetl")
         os.unlink(name)
+    undo.callback(os.close, descriptor)
     os.ftruncate(descriptor, size)
     return descriptor

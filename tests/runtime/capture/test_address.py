@@ -1,7 +1,7 @@
 """What addresses mean, how long reopening waits, and what counts as frozen."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgetl_runtime.capture.address import find_stable_id, hide_password, plan_source
@@ -41,6 +41,7 @@ def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, module, tmp_pa
     assert playing.live == (module == "video")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_an_address_or_a_camera_error(text):
     try:

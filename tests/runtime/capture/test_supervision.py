@@ -1,6 +1,7 @@
 """Faults inside a real capture process, and what the parent makes of them."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -109,6 +110,8 @@ def test_a_lost_camera_is_an_error_unless_it_shall_keep_trying(faulty):
     camera, _ = faulty({"frames": 3, "then": "fail"}, keep_trying=False)
     with pytest.raises(CameraError, match="faulty stopped delivering after 3 frames: unplugged"):
         list(camera)
+    assert (camera.status().state, camera.status().reason) == ("ended", "unplugged")
+    assert camera.take(0.1) is None
 
 
 def test_a_missing_camera_is_an_error_at_once_unless_it_shall_keep_trying(faulty, take_until):
@@ -217,6 +220,24 @@ time.sleep(1000)
             killed_s = time.monotonic()
         wait_until(lambda child=child: not is_alive(child))
         assert time.monotonic() - killed_s < 2.0
+
+
+def test_a_board_without_free_descriptors_is_a_lost_camera_until_there_are_some(faulty, take_until):
+    camera, openings = faulty({"frames": 3, "then": "segv"}, GOOD)
+    take_until(camera, lambda status: status.delivered == 3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    try:
+        # Enough for the one process that is about to end, but for less than the next one.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before - 3, hard))
+        take_until(camera, lambda status: "Too many open files" in status.reason)
+        for _ in range(20):
+            camera.take(0.02)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    take_until(camera, lambda status: status.state == "delivering")
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(openings.pids()) == 2
 
 
 def test_reconnecting_leaks_neither_descriptors_nor_memory(faulty, take_until):

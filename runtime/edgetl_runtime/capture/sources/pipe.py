@@ -4,7 +4,6 @@ rpicam-vid --codec mjpeg -t 0 -o - | edgetl-run camera parts.bundle --source -
 """
 
 import os
-import sys
 import time
 
 import cv2
@@ -14,6 +13,7 @@ from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError
 
+_STANDARD_INPUT = 0
 _CHUNK_BYTES = 1024 * 1024
 _CONVERSIONS = {
     "rgb24": cv2.COLOR_RGB2BGR,
@@ -34,7 +34,6 @@ class JpegPipe:
 
     def __init__(self, input_px: tuple[int, int] | None) -> None:
         """Reads nothing yet."""
-        self._input = sys.stdin.fileno()
         self._splitter = JpegSplitter()
         self._decoder = JpegDecoder(input_px)
 
@@ -44,7 +43,7 @@ class JpegPipe:
 
     def read(self, canvas: Canvas) -> Shot | None:
         """Waits for whole JPEGs; of several that came at once, only the last is decoded."""
-        while data := os.read(self._input, _CHUNK_BYTES):
+        while data := _read(_CHUNK_BYTES):
             captured_ns = time.monotonic_ns()
             if jpegs := self._splitter.feed(data):
                 self._decoder.decode(jpegs[-1], canvas)
@@ -60,7 +59,6 @@ class RawPipe:
 
     def __init__(self, form: str, size_px: tuple[int, int] | None) -> None:
         """Reads nothing yet; `form` is `bgr24`, `rgb24`, `gray8` or `yuv420p`."""
-        self._input = sys.stdin.fileno()
         self._form = form
         self._size_px = size_px
 
@@ -98,6 +96,14 @@ class RawPipe:
 
     def _fill(self, room: memoryview) -> int:
         filled = 0
-        while filled < len(room) and (count := os.readv(self._input, [room[filled:]])):
-            filled += count
+        while filled < len(room) and (data := _read(len(room) - filled)):
+            room[filled : filled + len(data)] = data
+            filled += len(data)
         return filled
+
+
+def _read(size: int) -> bytes:
+    try:
+        return os.read(_STANDARD_INPUT, size)
+    except OSError as error:
+        raise CameraError(f"standard input cannot be read ({error.strerror})") from error
