@@ -15,6 +15,8 @@ _GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 # documentation, "vcgencmd").
 _THROTTLING = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
 _SINCE_BOOT_BIT = 16
+_SINCE_BOOT = " since boot"
+_TOOL_TIMEOUT_S = 5.0
 
 
 class Board(msgspec.Struct, frozen=True):
@@ -50,6 +52,11 @@ class Health(msgspec.Struct, frozen=True):
     temperature_c: float | None
     throttled: bool | None
     throttling: tuple[str, ...] = ()
+
+    @property
+    def throttling_now(self) -> tuple[str, ...]:
+        """What of that holds at this moment."""
+        return tuple(name for name in self.throttling if not name.endswith(_SINCE_BOOT))
 
 
 def describe_board(root: Path = _ROOT) -> Board:
@@ -87,7 +94,16 @@ def _read_throttled() -> int | None:
     tool = shutil.which("vcgencmd")
     if tool is None:
         return None
-    run = subprocess.run([tool, "get_throttled"], capture_output=True, text=True, check=False)
+    try:
+        run = subprocess.run(
+            [tool, "get_throttled"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TOOL_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
     # In a container it may answer `error=1 error_msg=...`.
     name, _, value = run.stdout.strip().partition("=")
     return int(value, 16) if name == "throttled" else None
@@ -96,7 +112,7 @@ def _read_throttled() -> int | None:
 def _name_throttling(bits: int) -> tuple[str, ...]:
     now = [name for bit, name in enumerate(_THROTTLING) if bits >> bit & 1]
     past = [
-        f"{name} since boot"
+        f"{name}{_SINCE_BOOT}"
         for bit, name in enumerate(_THROTTLING, _SINCE_BOOT_BIT)
         if bits >> bit & 1
     ]

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 from edgetl_runtime.commands.exits import EXIT_ERROR
 
 if TYPE_CHECKING:
-    from edgetl_runtime.bundle import Bundle
-    from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.serving.server import PageServer
     from edgetl_runtime.settings import Settings
 
@@ -32,6 +30,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
 
     with Service(settings, warn) as service:
         from edgetl_runtime.outputs.opening import open_outputs
+        from edgetl_runtime.pipeline.opening import open_camera
         from edgetl_runtime.pipeline.pipeline import Pipeline
 
         classifier = service.open_classifier()
@@ -42,7 +41,13 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             gone.append(True)
             service.stop()
 
-        feed = open_feed(settings, classifier.bundle, required=required)
+        feed = open_camera(
+            settings.source.address,
+            settings,
+            classifier.bundle,
+            keep_trying=True,
+            required=required,
+        )
         outputs = open_outputs(
             settings,
             find_digest=lambda: pipeline.status().bundle_sha256,
@@ -69,21 +74,3 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             return EXIT_ERROR
         warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
         return 0
-
-
-def open_feed(settings: "Settings", bundle: "Bundle", *, required: bool) -> "Camera":
-    """Opens the camera, which is opened again when it gets lost.
-
-    Raises:
-        CameraError: If it is required and not there, or can never be there.
-    """
-    from edgetl_runtime.capture.camera import Camera
-
-    preprocessing = bundle.manifest.preprocessing
-    return Camera(
-        settings.source.address,
-        settings.source,
-        input_px=(preprocessing.width_px, preprocessing.height_px),
-        keep_trying=True,
-        required=required,
-    )

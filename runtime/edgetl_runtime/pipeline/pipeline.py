@@ -22,7 +22,7 @@ from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.pace import Pace
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
 from edgetl_runtime.pipeline.remembered import Remembered
-from edgetl_runtime.pipeline.smoothing import Smoother
+from edgetl_runtime.pipeline.smoothing import Smoothed, Smoother
 from edgetl_runtime.pipeline.status import Status, judge
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.prediction import Prediction
@@ -31,6 +31,8 @@ from edgetl_runtime.settings import Settings
 
 _BOARD_EVERY_S = 5.0
 _DRIFT_EVERY_S = 10.0
+_CLOSE_S = 2.0
+_FILE_CLOSE_S = 60.0
 
 
 class Pipeline:
@@ -128,11 +130,13 @@ class Pipeline:
         try:
             yield from self._answer_all()
         finally:
+            # At the end of a file, what its outputs have not written yet is waited for.
+            patient = not self._feed.live and not self._stopping.is_set()
             self._preparation.stop()
             self._preparation.join(timeout_s=2.0)
             self._feed.close()
             for worker in self._workers:
-                worker.close()
+                worker.close(_FILE_CLOSE_S if patient else _CLOSE_S)
 
     def stop(self) -> None:
         """Ends `run` after the frame in hand; may be called from any thread or signal handler."""
@@ -250,7 +254,7 @@ class Pipeline:
         self._on_model_failure()
 
     def _conclude(self, prepared: Prepared, prediction: Prediction) -> Answer:
-        smoothed = self._smoother.update(prediction)
+        smoothed = self._smooth(prepared, prediction)
         if not self._delivering:
             self._delivering = self._is_delivering()
         too_old = prediction.age_ms > self._settings.pace.max_age_s * 1e3
@@ -270,6 +274,16 @@ class Pipeline:
             time_s=time.time(),
             picture=prepared.picture,
         )
+
+    def _smooth(self, prepared: Prepared, prediction: Prediction) -> Smoothed:
+        if self._feed.live:
+            return self._smoother.update(prediction, prepared.captured_s)
+        # A video is read faster than it plays: its frames are as far apart as when it was taken.
+        fps = self._feed.status().fps
+        if fps:
+            return self._smoother.update(prediction, prepared.index / fps)
+        # Pictures of a folder have nothing to do with one another.
+        return Smoothed(prediction.label, prediction.score, prediction.scores)
 
     def _note_change(self, label: str | None, score: float) -> Event | None:
         if label == self._stable:

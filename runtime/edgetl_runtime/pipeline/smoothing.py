@@ -48,12 +48,17 @@ class Smoother:
         self._candidate: str | None = None
         self._led = 0
 
-    def update(self, prediction: Prediction) -> Smoothed:
-        """Takes the next frame's prediction."""
+    def update(self, prediction: Prediction, at_s: float) -> Smoothed:
+        """Takes the next frame's prediction.
+
+        Args:
+            prediction: Of the frame alone.
+            at_s: When that was seen, seconds: on a camera's clock, or within a video.
+        """
         if self._settings.method == "none":
             return Smoothed(prediction.label, prediction.score, prediction.scores)
         if self._settings.method == "average":
-            scores = self._add_to_average(prediction)
+            scores = self._add_to_average(prediction, at_s)
             best = int(np.argmax(scores))
             known = scores[best] >= prediction.reject_threshold
             self._hold(prediction.labels[best] if known else None)
@@ -63,14 +68,14 @@ class Smoother:
             self._hold(_find_majority(self._recent))
         return Smoothed(self._label, self._score(prediction.labels, scores), scores)
 
-    def _add_to_average(self, prediction: Prediction) -> Scores:
+    def _add_to_average(self, prediction: Prediction, at_s: float) -> Scores:
         if self._average is None:
             self._average = prediction.scores.astype(np.float32)
         else:
-            elapsed_s = max(0.0, prediction.captured_s - self._seen_s)
+            elapsed_s = max(0.0, at_s - self._seen_s)
             weight = np.float32(1 - 0.5 ** (elapsed_s / self._settings.half_life_s))
             self._average = self._average + weight * (prediction.scores - self._average)
-        self._seen_s = prediction.captured_s
+        self._seen_s = at_s
         return self._average
 
     def _hold(self, candidate: str | None) -> None:

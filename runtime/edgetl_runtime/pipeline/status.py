@@ -119,8 +119,8 @@ def _judge_details(
 ) -> tuple[State, str]:
     if failing := [output for output in outputs if output.error]:
         return "degraded", f"{failing[0].name}: {failing[0].error}"
-    if board.throttled:
-        return "degraded", "the board throttles or has throttled; check its power supply and heat"
+    if now := board.throttling_now:
+        return "degraded", f"the board is slowed down ({', '.join(now)}); check power and cooling"
     if reading.low_information:
         return "degraded", "the picture is nearly of one colour; is the lens covered, is it dark?"
     return "ok", ""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgetl_runtime.answer import Answer
-from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.pipeline.opening import open_camera
 from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.settings import Settings
 
@@ -34,7 +34,5 @@ def watch(
     classifier = Classifier.open(
         bundle, engine=model.engine, variant=model.variant, threads=model.threads
     )
-    preprocessing = classifier.bundle.manifest.preprocessing
-    input_px = (preprocessing.width_px, preprocessing.height_px)
-    feed = Camera(source, settings.source, input_px=input_px)
+    feed = open_camera(source, settings, classifier.bundle)
     yield from Pipeline(classifier, feed, settings=settings).answers()

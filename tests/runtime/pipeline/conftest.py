@@ -24,6 +24,7 @@ class FakeFeed:
         self.frames: deque[CapturedFrame | Exception] = deque()
         self.state = "delivering"
         self.reason = ""
+        self.fps: float | None = 30.0
         self.closed = 0
         self._changed = threading.Condition()
         self._count = 0
@@ -53,7 +54,7 @@ class FakeFeed:
 
     def status(self) -> FeedStatus:
         state = "delivering" if self.frames and self.state == "ended" else self.state
-        return FeedStatus(state, self.reason)
+        return FeedStatus(state, self.reason, fps=self.fps)
 
     def close(self) -> None:
         self.closed += 1

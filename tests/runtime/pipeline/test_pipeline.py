@@ -307,3 +307,29 @@ def test_what_is_wrong_around_a_pipeline_shows_in_its_state(scripted, classes, f
     until(lambda: pipeline.status().state == "ok")
     pipeline.problem = "the new bundle is damaged"
     assert (pipeline.status().state, pipeline.status().reason) == ("degraded", pipeline.problem)
+
+
+def answer_all(pipeline):
+    return [answer.label for answer in pipeline.answers()]
+
+
+def test_a_video_is_smoothed_by_its_own_time_however_fast_it_is_read(
+    scripted, classes, labels, file_feed
+):
+    for _ in range(60):
+        file_feed.put(NOISE)
+    file_feed.end()
+    rows = [one_hot(0, classes)] * 30 + [one_hot(1, classes)] * 30
+    found = answer_all(Pipeline(scripted(*rows), file_feed))
+    # Half a second after the change the new label is stable, though all were read in less.
+    assert (found[20], found[31], found[45]) == (labels[0], labels[0], labels[1])
+
+
+def test_pictures_of_a_folder_are_not_smoothed(scripted, classes, labels, file_feed):
+    file_feed.fps = None
+    for _ in range(3):
+        file_feed.put(NOISE)
+    file_feed.end()
+    rows = [one_hot(0, classes), one_hot(1, classes), one_hot(0, classes)]
+    found = answer_all(Pipeline(scripted(*rows), file_feed))
+    assert found == [labels[0], labels[1], labels[0]]

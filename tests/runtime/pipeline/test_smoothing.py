@@ -10,15 +10,13 @@ from edgetl_runtime.settings import SmoothingSettings
 LABELS = ("gear", "nut")
 
 
-def seen(gear: float, at_s: float, threshold: float = 0.6) -> Prediction:
-    return Prediction(
-        LABELS, np.array([gear, 1 - gear], np.float32), threshold, at_s, at_s, 0.0, 0.0
-    )
+def seen(gear: float) -> Prediction:
+    return Prediction(LABELS, np.array([gear, 1 - gear], np.float32), 0.6, 0.0, 0.0, 0.0, 0.0)
 
 
 def run(settings, gears, period_s=0.1):
     smoother = Smoother(settings)
-    return [smoother.update(seen(gear, n * period_s)) for n, gear in enumerate(gears)]
+    return [smoother.update(seen(gear), n * period_s) for n, gear in enumerate(gears)]
 
 
 def test_without_smoothing_each_frame_speaks_for_itself():
@@ -70,15 +68,15 @@ def test_frames_of_nothing_known_end_in_no_label(method):
 
 def test_a_reset_forgets_everything():
     smoother = Smoother(SmoothingSettings(method="average", hold=1))
-    assert smoother.update(seen(0.9, 0.0)).label == "gear"
+    assert smoother.update(seen(0.9), 0.0).label == "gear"
     smoother.reset()
-    assert smoother.update(seen(0.1, 0.01)).scores == pytest.approx([0.1, 0.9])
+    assert smoother.update(seen(0.1), 0.01).scores == pytest.approx([0.1, 0.9])
 
 
 def test_a_frame_from_the_past_does_not_push_the_average_beyond_the_scores():
     smoother = Smoother(SmoothingSettings(method="average"))
-    smoother.update(seen(0.9, 100.0))
-    scores = smoother.update(seen(0.1, 1.0)).scores
+    smoother.update(seen(0.9), 100.0)
+    scores = smoother.update(seen(0.1), 1.0).scores
     assert scores == pytest.approx([0.9, 0.1])
 
 

@@ -36,7 +36,7 @@ def test_all_is_well():
         ("stale", {"found": reading(last_answer_age_s=60.0)}),
         ("stale", {"found": reading(age_ms=Percentiles(5000, 6000, 7000))}),
         ("degraded", {"outputs": (OutputStatus("mqtt", 3, 0, 1, "refused"),)}),
-        ("degraded", {"board": Health(85.0, True)}),
+        ("degraded", {"board": Health(85.0, True, ("throttled",))}),
         ("degraded", {"problem": "the new bundle is damaged"}),
         ("degraded", {"found": reading(low_information=True)}),
     ],
@@ -54,3 +54,7 @@ def test_a_lost_camera_weighs_more_than_a_dead_output():
 
 def test_a_video_that_was_read_is_not_stale():
     assert state(reading(last_answer_age_s=60.0), FeedStatus("ended"), live=False) == ("ok", "")
+
+
+def test_a_board_that_was_slowed_down_last_week_is_well_now():
+    assert state(board=Health(50.0, True, ("throttled since boot",))) == ("ok", "")
