@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "data" / "tiny.bundle"
 LIMIT_S = 90.0
 POLL_S = 0.025
+# After so long without a fault a camera is opened again as fast as the first time.
+STEADY_S = 11.0
 
 
 class NetworkCamera:
@@ -209,6 +211,7 @@ def camera_faults(bundle: Path) -> list[dict]:
 def one_fault(
     service: Served, name: str, expected: str, begin: Callable[[], None], end: Callable[[], None]
 ) -> dict:
+    time.sleep(STEADY_S)
     begin()
     noticed_s, status = service.wait(lambda s: s["state"] == expected)
     labelled = status["label"] is not None

@@ -24,7 +24,7 @@ def diagnose_machine(options: argparse.Namespace) -> int:
 
     checks = diagnose(load_settings(options.config, collect_overrides(options)))
     if options.json:
-        print_json(checks)
+        print_json({"checks": checks})
     else:
         print(format_checks(checks))
     return EXIT_GATE if any(check.verdict == "failed" for check in checks) else 0

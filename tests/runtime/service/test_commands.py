@@ -27,7 +27,7 @@ def test_a_settings_file_with_a_mistake_is_refused_without_a_traceback(edgetl_ru
 
 def test_doctor_tells_what_it_found(edgetl_run, tiny):
     done = edgetl_run("doctor", tiny, "--port", "0", "--json")
-    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert checks["bundle"]["verdict"] == "ok"
     failed = [name for name, check in checks.items() if check["verdict"] == "failed"]
     assert done.returncode == (3 if failed else 0)
