@@ -18,7 +18,7 @@ import numpy as np
 from edgetl_runtime.capture.address import plan_source
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.capture.process import CaptureProcess
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 SIZE_PX = (640, 480)
 ROUNDS = 5

@@ -30,7 +30,7 @@ from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.outputs.logs import JsonLines
 from edgetl_runtime.pipeline.pipeline import Pipeline
-from edgetl_runtime.settings import PaceSettings, Settings, SourceSettings
+from edgetl_runtime.settings.sections import PaceSettings, Settings, SourceSettings
 
 ROUNDS = 5
 SIZE = "640x480"

@@ -12,7 +12,7 @@ import argparse
 from gpiozero import OutputDevice
 
 from edgetl_runtime import watch
-from edgetl_runtime.settings import Settings, SmoothingSettings
+from edgetl_runtime.settings.sections import Settings, SmoothingSettings
 
 
 def main() -> None:

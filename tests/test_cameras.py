@@ -21,7 +21,7 @@ import pytest
 from edgetl_runtime.capture.backoff import Backoff
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 HANG_S = 20.0
 DEVICE = "/dev/video77"
@@ -277,7 +277,7 @@ def test_frames_come_through_a_pipe_from_ffmpeg(start, tmp_path):
     code = """
 import itertools, sys
 from edgetl_runtime.capture.camera import Camera
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 form, size = sys.argv[1:]
 with Camera("-", SourceSettings(format=form, size=size)) as camera:
     shapes = {frame.image.shape for frame in itertools.islice(camera, 10)}

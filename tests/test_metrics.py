@@ -11,7 +11,7 @@ from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.serving.server import PageServer
-from edgetl_runtime.settings import PaceSettings, ServeSettings, Settings
+from edgetl_runtime.settings.sections import PaceSettings, ServeSettings, Settings
 
 TINY = Path(__file__).parent / "data" / "tiny.bundle"
 

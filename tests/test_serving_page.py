@@ -24,7 +24,7 @@ from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
-from edgetl_runtime.settings import ServeSettings
+from edgetl_runtime.settings.sections import ServeSettings
 
 TINY = Path(__file__).parent / "data" / "tiny.bundle"
 NASTY = {

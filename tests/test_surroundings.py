@@ -83,7 +83,7 @@ import numpy as np
 from edgetl_runtime import Classifier, Pipeline
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.frames import CapturedFrame
-from edgetl_runtime.settings import Settings, ViewSettings
+from edgetl_runtime.settings.sections import Settings, ViewSettings
 
 small = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 huge = np.zeros((9000, 9000, 3), np.uint8)

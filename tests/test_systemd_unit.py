@@ -10,8 +10,8 @@ import pytest
 
 from edgetl_runtime.errors import OptionsError, ServiceError
 from edgetl_runtime.service.unit import install, plan_installation, quote, uninstall
-from edgetl_runtime.settings import Settings
-from edgetl_runtime.settings_file import load_settings
+from edgetl_runtime.settings.file import load_settings
+from edgetl_runtime.settings.sections import Settings
 
 # 0 is locked in, 10 is root without limits; systemd calls up to 2 "safe" or "OK".
 MOST_EXPOSURE = 2.0

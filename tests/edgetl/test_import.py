@@ -21,7 +21,7 @@ from edgetl_runtime.answer import Answer
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.outputs.collect import Collect
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.settings import CollectSettings
+from edgetl_runtime.settings.sections import CollectSettings
 
 LABELS = ("bolt", "gear", "washer")
 SURE, UNSURE, LOW = (0.05, 0.9, 0.05), (0.15, 0.45, 0.4), (0.3, 0.36, 0.34)

@@ -12,7 +12,7 @@ import msgspec
 from edgetl_runtime.capture.source import Options
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import PICTURE_SUFFIXES
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 _SOURCES = "edgetl_runtime.capture.sources."
 _SYSTEM_PYTHON = "/usr/bin/python3"

@@ -18,7 +18,7 @@ from edgetl_runtime.capture.slot import SlotFrame
 from edgetl_runtime.capture.source import Granted
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import CapturedFrame
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9

@@ -19,8 +19,8 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def print_config(options: argparse.Namespace) -> int:
     """Runs the command."""
-    from edgetl_runtime.settings_file import describe_settings, load_settings
-    from edgetl_runtime.settings_flags import collect_overrides
+    from edgetl_runtime.settings.file import describe_settings, load_settings
+    from edgetl_runtime.settings.flags import collect_overrides
 
     print(describe_settings(load_settings(options.config, collect_overrides(options))), end="")
     return 0

@@ -19,8 +19,8 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 def diagnose_machine(options: argparse.Namespace) -> int:
     """Runs the command."""
     from edgetl_runtime.service.doctor import diagnose, format_checks
-    from edgetl_runtime.settings_file import load_settings
-    from edgetl_runtime.settings_flags import collect_overrides
+    from edgetl_runtime.settings.file import load_settings
+    from edgetl_runtime.settings.flags import collect_overrides
 
     checks = diagnose(load_settings(options.config, collect_overrides(options)))
     if options.json:

@@ -7,7 +7,7 @@ from edgetl_runtime.commands.exits import EXIT_ERROR
 
 if TYPE_CHECKING:
     from edgetl_runtime.serving.server import PageServer
-    from edgetl_runtime.settings import Settings
+    from edgetl_runtime.settings.sections import Settings
 
 
 def warn(sentence: str) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgetl_runtime.settings import Settings
+    from edgetl_runtime.settings.sections import Settings
 
 
 def add_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:
     """Adds BUNDLE, `--config`, and a flag for each field of the sections."""
-    from edgetl_runtime.settings_flags import add_arguments
+    from edgetl_runtime.settings.flags import add_arguments
 
     parser.add_argument(
         "--config",
@@ -35,8 +35,8 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     import msgspec
 
     from edgetl_runtime.errors import OptionsError
-    from edgetl_runtime.settings_file import load_settings
-    from edgetl_runtime.settings_flags import collect_overrides
+    from edgetl_runtime.settings.file import load_settings
+    from edgetl_runtime.settings.flags import collect_overrides
 
     overrides = collect_overrides(options)
     if getattr(options, "json", False):

@@ -14,7 +14,7 @@ from edgetl_runtime.answer import Answer
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.quota import QuotaFolder, encode_jpeg
 from edgetl_runtime.outputs.records import Record, Recorder
-from edgetl_runtime.settings import Collected, CollectSettings
+from edgetl_runtime.settings.sections import Collected, CollectSettings
 
 FORMAT_VERSION = 1
 _QUALITY = 95

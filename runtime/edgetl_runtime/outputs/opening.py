@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import Output
-from edgetl_runtime.settings import OutputSettings, Settings
+from edgetl_runtime.settings.sections import OutputSettings, Settings
 
 Gone = Callable[[], None]
 FindFps = Callable[[], float | None]

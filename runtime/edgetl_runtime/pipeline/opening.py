@@ -5,7 +5,7 @@ import math
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.pipeline.view import View
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 
 def open_camera(

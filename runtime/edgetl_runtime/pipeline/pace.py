@@ -3,7 +3,7 @@
 import time
 
 from edgetl_runtime.frames import CapturedFrame
-from edgetl_runtime.settings import PaceSettings
+from edgetl_runtime.settings.sections import PaceSettings
 
 
 class Pace:

@@ -27,7 +27,7 @@ from edgetl_runtime.pipeline.status import Status, judge
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 _BOARD_EVERY_S = 5.0
 _DRIFT_EVERY_S = 10.0

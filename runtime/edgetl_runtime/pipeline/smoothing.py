@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgetl_runtime.prediction import Prediction, Scores
-from edgetl_runtime.settings import SmoothingSettings
+from edgetl_runtime.settings.sections import SmoothingSettings
 
 
 class Smoothed(NamedTuple):

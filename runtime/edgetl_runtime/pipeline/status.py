@@ -11,7 +11,7 @@ from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.meter import Reading
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 State = Literal["starting", "ok", "degraded", "stale", "no_camera", "failed"]
 """In the order of a life: starting (no answer yet), ok, degraded (answers, but something is

@@ -5,7 +5,7 @@ import msgspec
 
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.settings import ViewSettings
+from edgetl_runtime.settings.sections import ViewSettings
 
 _ROTATIONS = {
     90: cv2.ROTATE_90_CLOCKWISE,

@@ -7,7 +7,7 @@ from edgetl_runtime.answer import Answer
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.pipeline.opening import open_camera
 from edgetl_runtime.pipeline.pipeline import Pipeline
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 
 def watch(

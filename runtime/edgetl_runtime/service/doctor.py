@@ -19,7 +19,7 @@ from typing import Final, Literal
 import msgspec
 
 from edgetl_runtime.board import describe_board, read_health
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 Verdict = Literal["ok", "warning", "failed", "skipped"]
 MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgetl_runtime.errors import LockedError, ServiceError
-from edgetl_runtime.settings import ServiceSettings
+from edgetl_runtime.settings.sections import ServiceSettings
 
 _LOCK = "lock"
 _PID_BYTES = 32

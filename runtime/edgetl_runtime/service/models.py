@@ -23,7 +23,7 @@ from edgetl_runtime.containers import open_container
 from edgetl_runtime.errors import BundleError, ServiceError, StorageError
 from edgetl_runtime.service.record import ModelRecord, read_record, write_record
 from edgetl_runtime.service.trial import Trial, TrialOrder, try_bundle
-from edgetl_runtime.settings import ModelSettings
+from edgetl_runtime.settings.sections import ModelSettings
 from edgetl_runtime.storage import staged_folder
 
 MOST_STARTS: Final = 3

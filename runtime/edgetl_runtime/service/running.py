@@ -30,7 +30,7 @@ from edgetl_runtime.service.lock import find_lock, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 if TYPE_CHECKING:
     from edgetl_runtime.answer import Answer

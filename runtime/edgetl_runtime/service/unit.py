@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from edgetl_runtime.errors import OptionsError, ServiceError
-from edgetl_runtime.settings import Settings
-from edgetl_runtime.settings_file import describe_settings
+from edgetl_runtime.settings.file import describe_settings
+from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.storage import write_file
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")

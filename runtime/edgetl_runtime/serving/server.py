@@ -13,7 +13,7 @@ from edgetl_runtime.errors import ServiceError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.serving.classifying import Classifying
 from edgetl_runtime.serving.feed import PageFeed
-from edgetl_runtime.settings import ServeSettings
+from edgetl_runtime.settings.sections import ServeSettings
 
 if TYPE_CHECKING:
     import uvicorn

@@ -12,7 +12,7 @@ from edgetl_runtime.capture.backoff import Backoff
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.frames import CapturedFrame
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 HERE = Path(__file__).parent
 HANG_S = 30.0

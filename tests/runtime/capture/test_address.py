@@ -8,7 +8,7 @@ from edgetl_runtime.capture.address import find_stable_id, hide_password, plan_s
 from edgetl_runtime.capture.backoff import Backoff
 from edgetl_runtime.capture.stillness import MIN_EQUAL, Stillness
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 HTML = b"<html>camera is rebooting</html>"
 

@@ -16,14 +16,14 @@ import pytest
 from edgetl_runtime.capture.address import plan_source
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 HANG_S = 30
 TAKE_ALL = """
 import json, sys
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 try:
     with Camera("-", SourceSettings(**json.loads(sys.argv[1]))) as camera:
         for frame in camera:
@@ -36,7 +36,7 @@ except CameraError as error:
 TELL_STATES = """
 import json, sys
 from edgetl_runtime.capture.camera import Camera
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 camera = Camera("-", SourceSettings(**json.loads(sys.argv[1])))
 while camera.status().state != "ended":
     camera.take(0.1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.settings import SourceSettings
+from edgetl_runtime.settings.sections import SourceSettings
 
 HANG_S = 30.0
 RECONNECTS = int(os.environ.get("EDGETL_RECONNECTS", "20"))

@@ -14,7 +14,7 @@ from edgetl_runtime.outputs import collect as collect_module
 from edgetl_runtime.outputs.collect import Collect, CollectedFrame
 from edgetl_runtime.outputs.quota import QuotaFolder
 from edgetl_runtime.outputs.snapshots import Snapshots
-from edgetl_runtime.settings import CollectSettings
+from edgetl_runtime.settings.sections import CollectSettings
 
 UNSURE, SURE, LOW = (0.5, 0.4, 0.1), (0.9, 0.06, 0.04), (0.4, 0.35, 0.25)
 

@@ -10,7 +10,7 @@ import pytest
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.opening import open_outputs
 from edgetl_runtime.outputs.terminal import Terminal, show_answer
-from edgetl_runtime.settings import CollectSettings, OutputSettings, PaceSettings, Settings
+from edgetl_runtime.settings.sections import CollectSettings, OutputSettings, PaceSettings, Settings
 
 
 @pytest.fixture

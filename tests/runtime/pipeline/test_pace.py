@@ -4,7 +4,7 @@ import numpy as np
 
 from edgetl_runtime.frames import CapturedFrame
 from edgetl_runtime.pipeline.pace import Pace
-from edgetl_runtime.settings import PaceSettings
+from edgetl_runtime.settings.sections import PaceSettings
 
 
 def frame(index: int) -> CapturedFrame:

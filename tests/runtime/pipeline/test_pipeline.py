@@ -6,7 +6,7 @@ import pytest
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import CameraError, ModelOutputError, ServiceError
 from edgetl_runtime.pipeline.pipeline import Pipeline
-from edgetl_runtime.settings import PaceSettings, Settings, SmoothingSettings, ViewSettings
+from edgetl_runtime.settings.sections import PaceSettings, Settings, SmoothingSettings, ViewSettings
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -5,7 +5,7 @@ import pytest
 
 from edgetl_runtime.pipeline.smoothing import Smoother
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.settings import SmoothingSettings
+from edgetl_runtime.settings.sections import SmoothingSettings
 
 LABELS = ("gear", "nut")
 

@@ -7,7 +7,7 @@ from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.status import judge
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 COOL = Health(40.0, False)
 DELIVERING = FeedStatus("delivering")

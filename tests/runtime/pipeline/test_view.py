@@ -3,7 +3,7 @@ import pytest
 
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.pipeline.view import View
-from edgetl_runtime.settings import ViewSettings
+from edgetl_runtime.settings.sections import ViewSettings
 
 FRAME = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

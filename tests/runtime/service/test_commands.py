@@ -1,8 +1,8 @@
 import json
 import tomllib
 
-from edgetl_runtime.settings import Settings
-from edgetl_runtime.settings_file import load_settings
+from edgetl_runtime.settings.file import load_settings
+from edgetl_runtime.settings.sections import Settings
 
 
 def test_config_prints_a_file_that_changes_nothing(edgetl_run, tmp_path):

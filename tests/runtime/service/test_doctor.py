@@ -7,7 +7,7 @@ import pytest
 
 from edgetl_runtime.service import doctor
 from edgetl_runtime.service.doctor import Check, diagnose, format_checks
-from edgetl_runtime.settings_file import load_settings
+from edgetl_runtime.settings.file import load_settings
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from edgetl_runtime.errors import LockedError, ServiceError
 from edgetl_runtime.service.lock import find_lock, hold_lock
-from edgetl_runtime.settings import ServiceSettings
+from edgetl_runtime.settings.sections import ServiceSettings
 
 HOLD = """
 import sys

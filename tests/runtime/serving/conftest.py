@@ -22,7 +22,7 @@ from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
-from edgetl_runtime.settings import ServeSettings
+from edgetl_runtime.settings.sections import ServeSettings
 
 LABELS = ("bolt", "gear", "washer")
 PICTURE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)

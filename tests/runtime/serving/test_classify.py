@@ -12,7 +12,7 @@ import pytest
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EngineError, FrameError
 from edgetl_runtime.serving import app
-from edgetl_runtime.settings import ServeSettings
+from edgetl_runtime.settings.sections import ServeSettings
 
 JPEG = {"Content-Type": "image/jpeg"}
 PNG = {"Content-Type": "image/png"}

@@ -8,14 +8,14 @@ import pytest
 
 from edgetl_runtime.errors import ServiceError
 from edgetl_runtime.serving.server import PageServer
-from edgetl_runtime.settings import ServeSettings
+from edgetl_runtime.settings.sections import ServeSettings
 
 NO_EXTRA = """
 import sys
 sys.modules["uvicorn"] = None
 from edgetl_runtime.errors import ServiceError
 from edgetl_runtime.serving.server import PageServer
-from edgetl_runtime.settings import ServeSettings
+from edgetl_runtime.settings.sections import ServeSettings
 try:
     PageServer(ServeSettings(port=0)).start(None)
 except ServiceError as error:

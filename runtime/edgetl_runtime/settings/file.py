@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.options import Option, list_options, list_sections, show
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.options import Option, list_options, list_sections, show
+from edgetl_runtime.settings.sections import Settings
 
 _LIMIT_BYTES: Final = 1_000_000
 _WIDTH: Final = 96

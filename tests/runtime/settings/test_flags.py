@@ -2,9 +2,9 @@ import argparse
 
 import pytest
 
-from edgetl_runtime.options import list_options, list_sections
-from edgetl_runtime.settings_file import load_settings
-from edgetl_runtime.settings_flags import add_arguments, collect_overrides
+from edgetl_runtime.settings.file import load_settings
+from edgetl_runtime.settings.flags import add_arguments, collect_overrides
+from edgetl_runtime.settings.options import list_options, list_sections
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command line's flags, one for each field of `settings.py`."""
+"""The command line's flags, one for each field of `sections.py`."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec.inspect as kinds
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.options import Option, list_options
+from edgetl_runtime.settings.options import Option, list_options
 
 
 def add_arguments(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:

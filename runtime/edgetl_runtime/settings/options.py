@@ -1,4 +1,4 @@
-"""Each option of `settings.py` by itself: its path, flag, meaning and what values it may have.
+"""Each option of `sections.py` by itself: its path, flag, meaning and what values it may have.
 
 The command line, the settings file and the example file are all made out of this list.
 """
@@ -13,7 +13,7 @@ import msgspec
 import msgspec.inspect as kinds
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.settings import Settings
+from edgetl_runtime.settings.sections import Settings
 
 # Where a field's name alone would say too little beside the flags of other sections.
 _FLAGS: Final = {

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.options import list_options, list_sections
-from edgetl_runtime.settings import Settings
-from edgetl_runtime.settings_file import describe_settings, load_settings
+from edgetl_runtime.settings.file import describe_settings, load_settings
+from edgetl_runtime.settings.options import list_options, list_sections
+from edgetl_runtime.settings.sections import Settings
 
 EXAMPLES = 300
 
@@ -244,7 +244,7 @@ def test_deep_nesting_is_refused(refusal):
 
 def test_loading_settings_imports_neither_numpy_nor_opencv(run_python):
     code = (
-        "import sys, edgetl_runtime.settings_file, edgetl_runtime.settings_flags\n"
+        "import sys, edgetl_runtime.settings.file, edgetl_runtime.settings.flags\n"
         "print({'numpy', 'cv2'} & set(sys.modules))"
     )
     assert run_python(code).stdout == "set()\n"

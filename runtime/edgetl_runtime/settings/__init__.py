@@ -1,0 +1,1 @@
+"""Every option of the device, once: sections, the TOML file and the flags made of them."""
