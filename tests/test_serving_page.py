@@ -1,5 +1,6 @@
 """The live page in a real browser: it shows what is, in plain words, and runs no foreign code."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -219,6 +220,14 @@ def test_an_output_that_fails_and_a_board_that_throttles_are_shown(shown, board,
     assert browser.evaluate(text("#outputs .note")) == "the broker is away"
     assert browser.evaluate("document.querySelector('#outputs li').className") == "bad"
     assert browser.evaluate("document.querySelector('#heat').className") == "hot"
+
+
+def test_what_differs_from_the_validation_photos_is_shown(shown, board, browser):
+    shown()
+    verdict = "<b>gear</b> is seen twice as often as in the photos"
+    board.change(drift=msgspec.structs.replace(board.now.drift, verdicts=(verdict,)))
+    found = "document.querySelector('#drift bdi')?.textContent"
+    browser.wait_for(f"{found} === {json.dumps(verdict)}")
 
 
 def test_a_board_that_is_gone_is_named_and_comes_back_by_itself(shown, board, browser):

@@ -81,6 +81,13 @@ def _gauges(status: Status) -> Iterator[Metric]:
         ),
         ("temperature_celsius", "Of the processor.", status.board.temperature_c),
         ("throttled", "1 if slowed down now or since boot.", status.board.throttled),
+        ("day_confidence", "Mean highest score of a day, 0 to 1.", status.drift.mean_confidence),
+        ("day_rejected", "Share of a day without a label.", status.drift.reject_rate),
+        (
+            "day_stability_index",
+            "Label shares of a day against those of the validation photos; 0 is equal.",
+            status.drift.stability_index,
+        ),
     ):
         if value is not None:
             yield _gauge(f"edgetl_{name}", text, float(value))

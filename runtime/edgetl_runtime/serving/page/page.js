@@ -132,6 +132,16 @@ function showStatus(status) {
   showSource(status.feed);
   showOutputs(status.outputs);
   showCounts(status);
+  showDrift(status.drift);
+}
+
+function showDrift(drift) {
+  fill($("drift"), drift.verdicts, (row, verdict) => {
+    const [dot, text] = parts(row, ["span", "dot"], ["bdi", ""]);
+    row.className = "bad";
+    setText(text, verdict);
+    dot.setAttribute("aria-hidden", "true");
+  });
 }
 
 function showSource(feed) {
