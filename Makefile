@@ -8,7 +8,8 @@ demo: .venv/installed            ## draw, train, export, verify, classify, bench
 	$(BIN)/edgetl demo --overwrite
 
 test: .venv/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
-	$(BIN)/python -m pytest -q
+	# tests/runtime runs within, in a venv that holds the device's wheel only.
+	$(BIN)/python -m pytest -q --ignore=tests/runtime
 
 check: .venv/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -24,6 +25,8 @@ bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs E
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/device.py
 	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/capture.py
+	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/rejection.py
 
 format: .venv/installed

@@ -40,11 +40,12 @@ def test_the_device_runs_what_is_in_the_wheel(python, tmp_path):
 
 
 def test_the_wheel_passes_the_devices_tests_alone(python, tmp_path):
-    tests = (ROOT / "tests" / "runtime", "-q", "-p", "no:cacheprovider")
+    tests = (ROOT / "tests" / "runtime", "-q", "-rs", "-p", "no:cacheprovider")
     done = run(python, "-P", "-m", "pytest", *tests, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    # What skips for want of rights or hardware may; what skips for want of a package may not.
+    assert "import" not in "".join(line for line in done.stdout.splitlines() if "SKIPPED" in line)
 
 
 @pytest.mark.parametrize("name", ["edgetl", "edgetl_export", "tensorflow", "keras", "PIL"])
