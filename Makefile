@@ -7,8 +7,8 @@ BIN := .venv/bin
 demo: .venv/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
 
+# tests/runtime runs within, in a venv that holds the device's wheel only.
 test: .venv/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
-	# tests/runtime runs within, in a venv that holds the device's wheel only.
 	$(BIN)/python -m pytest -q --ignore=tests/runtime
 
 check: .venv/installed           ## lint, format, types, import contracts
