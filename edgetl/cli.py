@@ -158,7 +158,8 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> int:
         click.echo("  run                          the trained model and its figures")
         click.echo("  parts.bundle                 what a device needs")
         click.echo("  sheet.png                    video frames with the labels named")
-        click.echo(f"next: edgetl-run camera {out}/parts.bundle --source {out}/bench.avi")
+        video = f"{out}/parts.bundle --source {out}/bench.avi"
+        click.echo(f"next: edgetl-run serve {video} --realtime --loop  (a page that shows it)")
     if not result.passed:
         click.echo(f"edgetl: not every file is above {GOAL_TOP1:.0%} or verified", err=True)
     return 0 if result.passed else EXIT_GATE

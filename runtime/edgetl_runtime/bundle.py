@@ -31,6 +31,8 @@ EngineName = Literal["litert", "onnx"]
 Precision = Literal["float32", "float16", "int8", "mixed", "int16x8", "dynamic"]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+# An output may be a rounding error beyond 0..1.
+Score = Annotated[float, msgspec.Meta(ge=-1, le=2)]
 # Where the photos of nothing known came from by which a threshold was chosen; "": nowhere.
 UnknownSource = Literal["", "_unknown_", "held-out classes"]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -130,7 +132,7 @@ class Variant(StoredFile, frozen=True):
     input: TensorSpec
     output: TensorSpec
     metrics: VariantMetrics
-    golden_scores: tuple[tuple[float, ...], ...]
+    golden_scores: tuple[tuple[Score, ...], ...]
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     repair: str = ""
     failures: tuple[str, ...] = ()
