@@ -32,6 +32,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         from edgetl_runtime.outputs.opening import open_outputs
         from edgetl_runtime.pipeline.opening import open_camera
         from edgetl_runtime.pipeline.pipeline import Pipeline
+        from edgetl_runtime.service.telling import StateTeller
 
         classifier = service.open_classifier()
         required = settings.source.required or page is None
@@ -55,14 +56,20 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             find_fps=lambda: feed.status().fps,
             on_gone=stop,
         )
+
+        def note_progress() -> None:
+            service.note_progress()
+            teller.look()
+
         pipeline = Pipeline(
             classifier,
             feed,
             [*outputs, page.output] if page else outputs,
             settings,
-            on_progress=service.note_progress,
+            on_progress=note_progress,
             on_model_failure=service.on_model_failure,
         )
+        teller = StateTeller(pipeline.status, warn)
         try:
             if page:
                 warn(f"the page is at {page.start(pipeline)}")

@@ -1,0 +1,55 @@
+import time
+
+import msgspec
+import pytest
+
+from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.pipeline.pipeline import Pipeline
+from edgetl_runtime.service import telling
+from edgetl_runtime.service.telling import StateTeller
+
+
+@pytest.fixture
+def status(tiny):
+    class Feed:
+        source, live = "none", True
+
+        def status(self):
+            from edgetl_runtime.capture.feed import FeedStatus
+
+            return FeedStatus("opening")
+
+    return Pipeline(Classifier.open(tiny), Feed()).status()
+
+
+def test_each_change_of_state_is_told_once(status, monkeypatch):
+    monkeypatch.setattr(telling, "_LOOK_EVERY_S", 0.0)
+    states = iter(
+        [
+            ("starting", "no frame yet"),
+            ("ok", ""),
+            ("no_camera", "unplugged"),
+            ("no_camera", "still unplugged"),
+            ("ok", ""),
+        ]
+    )
+
+    def read():
+        state, reason = next(states)
+        return msgspec.structs.replace(status, state=state, reason=reason)
+
+    told = []
+    teller = StateTeller(read, told.append)
+    for _ in range(5):
+        teller.look()
+    assert told == ["no_camera: unplugged", "ok"]
+
+
+def test_looking_is_cheap_between_two_looks(status, monkeypatch):
+    monkeypatch.setattr(telling, "_LOOK_EVERY_S", 0.15)
+    reads = []
+    teller = StateTeller(lambda: reads.append(1) or status, lambda sentence: None)
+    end_s = time.monotonic() + 0.2
+    while time.monotonic() < end_s:
+        teller.look()
+    assert len(reads) == 1
