@@ -5,6 +5,7 @@ error, 2: usage, 3: ran, but a check failed, 75: another instance runs.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from edgetl_runtime.commands import (
     verify,
 )
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
+from edgetl_runtime.commands.printing import warn
 from edgetl_runtime.errors import EdgetlError, LockedError
 
 _COMMANDS = (verify, classify, camera, serve, bench, config, doctor, install_service)
@@ -29,6 +31,7 @@ _MAX_PIXELS = "200000000"
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    _prepare_streams()
     _prepare_opencv()
     try:
         options = _parser().parse_args(arguments)
@@ -37,10 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except EdgetlError as error:
-        print(f"edgetl-run: {error}", file=sys.stderr)
+        warn(str(error))
         return EXIT_LOCKED if isinstance(error, LockedError) else EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except MemoryError:
+        warn("there is not enough memory; is a file very large, or a limit (ulimit -v) very small?")
+        return EXIT_ERROR
     except OSError as error:
         # Without this Python complains once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,6 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
         if not isinstance(error, BrokenPipeError):
             print(f"edgetl-run: cannot write the results: {error}", file=sys.stderr)
         return EXIT_ERROR
+
+
+def _prepare_streams() -> None:
+    # Where whoever started us closed them, the next file would get their number: a lock, say,
+    # which answers would then be printed into.
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it stays open
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - it stays open
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _prepare_opencv() -> None:

@@ -19,7 +19,7 @@ from edgetl_runtime.errors import EngineError, ModelOutputError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.pipeline.meter import Meter
-from edgetl_runtime.pipeline.pace import Pace
+from edgetl_runtime.pipeline.pace import Pace, find_age_limit
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
 from edgetl_runtime.pipeline.remembered import Remembered
 from edgetl_runtime.pipeline.smoothing import Smoothed, Smoother
@@ -300,10 +300,14 @@ class Pipeline:
             return None
         self._looked_s = now_s
         self._delivering = self._is_delivering()
-        return None if self._delivering else self._take_back()
+        return None if self._delivering and not self._is_overdue(now_s) else self._take_back()
 
     def _is_delivering(self) -> bool:
         return self._feed.status().state in ("delivering", "ended")
+
+    def _is_overdue(self, now_s: float) -> bool:
+        limit_s = find_age_limit(self._settings.pace)
+        return self._last is not None and now_s - self._last.prediction.captured_s > limit_s
 
     def _take_back(self) -> Answer | None:
         """The last answer without its label, if it had one that nobody took back yet."""

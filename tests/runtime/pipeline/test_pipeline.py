@@ -333,3 +333,21 @@ def test_pictures_of_a_folder_are_not_smoothed(scripted, classes, labels, file_f
     rows = [one_hot(0, classes), one_hot(1, classes), one_hot(0, classes)]
     found = answer_all(Pipeline(scripted(*rows), file_feed))
     assert found == [labels[0], labels[1], labels[0]]
+
+
+def test_a_label_does_not_outlive_the_greatest_age(
+    scripted, classes, labels, feed, keeping_output, start, until
+):
+    output = keeping_output()
+    settings = Settings(smoothing=PLAIN, pace=PaceSettings(max_age_s=0.6))
+    pipeline = Pipeline(scripted(one_hot(0, classes)), feed, [output], settings)
+    start(pipeline)
+    feed.put(NOISE)
+    until(lambda: len(output.answers) == 2)
+    # The feed never said that it is lost, and no frame came.
+    assert [answer.label for answer in output.answers] == [labels[0], None]
+    assert output.answers[-1].stale
+    assert pipeline.status().state == "stale"
+    feed.put(NOISE)
+    until(lambda: len(output.answers) == 3)
+    assert output.answers[-1].label == labels[0]
