@@ -78,13 +78,12 @@ def _record(frame: "CapturedFrame", prediction: "Prediction", top: int) -> dict[
 
 
 def _print(frame: "CapturedFrame", prediction: "Prediction", top: int) -> None:
-    best = prediction.top(top)[1:]
-    others = ", ".join(f"{make_printable(label)} {score:.0%}" for label, score in best)
-    label = make_printable(prediction.label or "(nothing known)")
+    from edgetl_runtime.outputs.records import show_prediction
+
     took_ms = prediction.preprocess_ms + prediction.invoke_ms
     source = make_printable(frame.source)
     print(
-        f"{source}#{frame.index}  {label} {prediction.score:.0%}  [{others}]  "
+        f"{source}#{frame.index}  {show_prediction(prediction, top)}  "
         f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms",
         flush=True,
     )

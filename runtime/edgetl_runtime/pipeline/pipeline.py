@@ -7,6 +7,7 @@ the thread that called `run` runs the model.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -89,6 +90,7 @@ class Pipeline:
         )
         self._workers = [OutputWorker(output, live=feed.live) for output in outputs]
         self._smoother = Smoother(self._settings.smoothing)
+        self._smoothed = classifier
         self._on_progress = on_progress
         self._on_model_failure = on_model_failure
         self._meter = Meter()
@@ -183,6 +185,7 @@ class Pipeline:
             state=state,
             reason=reason,
             uptime_s=time.monotonic() - self._began_s,
+            name=self._find_name(classifier),
             bundle=str(classifier.bundle.path),
             bundle_sha256=classifier.bundle.sha256,
             variant=classifier.variant.name,
@@ -204,6 +207,11 @@ class Pipeline:
             drift=self._drift_report.get(),
             recent_events=reading.recent_events,
         )
+
+    def _find_name(self, classifier: Classifier) -> str:
+        # A model store names its folders by hash, which tells nobody anything.
+        path = self._settings.model.bundle or classifier.bundle.path
+        return classifier.bundle.manifest.provenance.name or Path(path).name
 
     def _wants_picture(self) -> bool:
         # Each is asked, since asking may count.
@@ -236,6 +244,10 @@ class Pipeline:
         except (EngineError, MemoryError):
             self._meter.add_frame_failure()
             return None
+        if prepared.classifier is not self._smoothed:
+            # Another model may know other labels.
+            self._smoothed = prepared.classifier
+            self._smoother.reset()
         answer = self._conclude(prepared, prediction)
         # Without its picture, which would otherwise stay in memory until the next answer.
         self._last = msgspec.structs.replace(answer, picture=None)

@@ -27,6 +27,7 @@ class Status(msgspec.Struct, frozen=True):
         state: See `State`.
         reason: One sentence on why it is not ok; empty if it is.
         uptime_s: Since the pipeline began, seconds.
+        name: Of the model, for people: what its bundle says, or the bundle's own name.
         bundle: Path of the bundle in use.
         bundle_sha256: Of its bundle.json.
         variant: The model file in use.
@@ -58,6 +59,7 @@ class Status(msgspec.Struct, frozen=True):
     state: State
     reason: str
     uptime_s: float
+    name: str
     bundle: str
     bundle_sha256: str
     variant: str
