@@ -1,9 +1,6 @@
 """The LiteRT engine: ai-edge-litert, or tflite-runtime where only that has a wheel."""
 
 import importlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -14,8 +11,6 @@ from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec, check_tensor, only
 
-_STDERR = 2
-_CHATTER = b"INFO: Created TensorFlow Lite XNNPACK delegate"
 _PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
 
 
@@ -33,11 +28,10 @@ class LiteRTEngine:
         self.name, interpreter_module = _find_package()
         self.threads = threads
         try:
-            with _without_chatter():
-                self._interpreter = interpreter_module.Interpreter(
-                    model_content=model, num_threads=threads
-                )
-                self._interpreter.allocate_tensors()
+            self._interpreter = interpreter_module.Interpreter(
+                model_content=model, num_threads=threads
+            )
+            self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise EngineError(f"{self.name} cannot load the model: {error}") from error
         entry = only(self._interpreter.get_input_details(), "input")
@@ -71,29 +65,3 @@ def _find_package() -> tuple[str, Any]:
         "this bundle needs LiteRT, which is not installed; "
         "install it with: pip install ai-edge-litert"
     )
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Leaves out the line that LiteRT writes to standard error for its first model.
-
-    It says that XNNPACK is in use, which it always is. Whatever else is written meanwhile, by
-    any thread, comes through.
-    """
-    try:
-        heard, stderr = os.memfd_create("stderr"), os.dup(_STDERR)
-    except (AttributeError, OSError):
-        # No such call on this system, or nobody who listens.
-        yield
-        return
-    os.dup2(heard, _STDERR)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, _STDERR)
-        os.close(stderr)
-        with os.fdopen(heard, "rb") as lines:
-            lines.seek(0)
-            told = b"".join(line for line in lines if not line.startswith(_CHATTER))
-        with suppress(OSError):
-            os.write(_STDERR, told)
