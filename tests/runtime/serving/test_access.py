@@ -5,7 +5,6 @@ import json
 from contextlib import closing
 
 import pytest
-
 from starlette.datastructures import URL
 from starlette.requests import Request
 
