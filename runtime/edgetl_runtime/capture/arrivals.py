@@ -46,6 +46,8 @@ class Arrivals:
         sender's.
         """
         give_up_s = None if timeout_s is None else time.monotonic() + timeout_s
+        if self.waiting():
+            return True
         while not self.waiting(_TICK_MS):
             if give_up_s is not None and time.monotonic() > give_up_s:
                 return False
@@ -142,7 +144,7 @@ class ArrivingBytes(io.RawIOBase):
             return None
         if self.blocking and not self.arrivals.wait(self._timeout_s):
             raise TimeoutError("timed out")
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         """Closes the socket's end, too."""

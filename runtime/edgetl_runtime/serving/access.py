@@ -2,9 +2,10 @@
 
 - Off the loopback every path but `/healthz` demands the token. `/healthz` then tells the state and
   no more, so that a monitor needs no secret, and a stranger learns nothing that he can use.
-- On the loopback there is no token, unless one was set. Other pages in the same browser can still send requests to
-  it, so without a token the Host header must name the loopback (against DNS rebinding), and requests that another
-  site makes are refused (against forgery), but for following a link.
+- On the loopback there is no token, unless one was set. Other pages in the same browser can still
+  send requests to it, so without a token the Host header must name the loopback (against DNS
+  rebinding), and requests that another site makes are refused (against forgery), but for following
+  a link.
 """
 
 import ipaddress

@@ -38,7 +38,8 @@ def scrape(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """
     kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
     if "application/openmetrics-text" in kinds:
-        return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
+        data: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return data, openmetrics.CONTENT_TYPE_LATEST
     return generate_latest(registry), _TEXT
 
 

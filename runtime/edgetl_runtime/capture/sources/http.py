@@ -88,7 +88,7 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self._bytes = ArrivingBytes(self.fp.detach(), sock.gettimeout())  # type: ignore[arg-type]
+        self._bytes = ArrivingBytes(self.fp.detach(), sock.gettimeout())
         self.fp = io.BufferedReader(self._bytes, _CHUNK_BYTES)
 
     @property
@@ -101,7 +101,8 @@ class _Response(http.client.HTTPResponse):
             return False
         self._bytes.blocking = False
         try:
-            return bool(self.fp.peek(1))
+            # The line end after a chunk is read with the next chunk's length, which is to come.
+            return self.fp.peek(1) not in (b"", b"\r\n")
         finally:
             self._bytes.blocking = True
 

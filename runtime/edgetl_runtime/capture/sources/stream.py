@@ -72,11 +72,12 @@ class Stream:
         """
         if gap_ns <= max(_GAP_NS, 3 * self._interval_ns):
             return 0
-        for dropped in range(1, round(gap_ns / self._interval_ns) + 1):
+        dropped, waited_ns = 0, 0
+        while dropped < gap_ns / self._interval_ns and waited_ns < self._interval_ns / 2:
             before_ns = self._grabbed_ns
             self._grab()
-            if self._grabbed_ns - before_ns >= self._interval_ns / 2:
-                break
+            waited_ns = self._grabbed_ns - before_ns
+            dropped += 1
         return dropped
 
     def close(self) -> None:
