@@ -71,9 +71,9 @@ class PageServer:
             raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
         listener = _listen(self._settings)
         address, port = listener.getsockname()[:2]
-        token = None
-        if not access.is_loopback(address):
-            token = self._settings.token or access.make_token()
+        token = self._settings.token
+        if token is None and not access.is_loopback(address):
+            token = access.make_token()
         rules = access.Access(token, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
         built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
