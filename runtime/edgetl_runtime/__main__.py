@@ -4,26 +4,17 @@ Results go to stdout (`--json` for machines), warnings to stderr. Exit code 0: d
 error, 2: usage, 3: ran, but a check failed, 75: another instance runs.
 """
 
-import argparse
 import os
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from edgetl_runtime import __version__
-from edgetl_runtime.commands import (
-    bench,
-    camera,
-    classify,
-    config,
-    doctor,
-    install_service,
-    serve,
-    verify,
-)
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
 from edgetl_runtime.errors import EdgetlError, LockedError
 
-_COMMANDS = (verify, classify, camera, serve, bench, config, doctor, install_service)
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
 _MAX_PIXELS = "200000000"
 
 
@@ -42,12 +33,25 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OSError as error:
+        if refusal := _find_refusal():
+            # A reader that has gone, as `| head` does, needs no message.
+            if not isinstance(refusal, BrokenPipeError):
+                print(f"edgetl-run: cannot write the results: {refusal}", file=sys.stderr)
+        else:
+            name = f"{error.filename}: " if error.filename else ""
+            print(f"edgetl-run: {name}{error.strerror or error}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def _find_refusal() -> OSError | None:
+    """Why standard output takes nothing, if so; what it refused once waits in its buffer."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
         # Without this Python complains once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # A reader that has gone, as `| head` does, needs no message.
-        if not isinstance(error, BrokenPipeError):
-            print(f"edgetl-run: cannot write the results: {error}", file=sys.stderr)
-        return EXIT_ERROR
+        return error
+    return None
 
 
 def _prepare_opencv() -> None:
@@ -57,14 +61,29 @@ def _prepare_opencv() -> None:
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> "argparse.ArgumentParser":
+    # Here, where Ctrl-C at the very start is understood already.
+    import argparse
+
+    from edgetl_runtime import __version__
+    from edgetl_runtime.commands import (
+        bench,
+        camera,
+        classify,
+        config,
+        doctor,
+        install_service,
+        serve,
+        verify,
+    )
+
     parser = argparse.ArgumentParser(
         prog="edgetl-run",
         description="Classify pictures, videos and cameras with an edgetl bundle.",
     )
     parser.add_argument("--version", action="version", version=f"edgetl-run {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in _COMMANDS:
+    for module in (verify, classify, camera, serve, bench, config, doctor, install_service):
         module.add(commands)
     return parser
 
