@@ -6,6 +6,7 @@ error, 2: usage, 3: ran, but a check failed, 75: another instance runs.
 
 import os
 import sys
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
@@ -13,8 +14,10 @@ from edgetl_runtime.errors import EdgetlError, LockedError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
 
+_RESULTS = "standard output"
 _MAX_PIXELS = "200000000"
 
 
@@ -24,8 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
-        code = command(options)
-        sys.stdout.flush()
+        with redirect_stdout(_Results(sys.stdout)):
+            code = command(options)
+            sys.stdout.flush()
         return code
     except EdgetlError as error:
         print(f"edgetl-run: {error}", file=sys.stderr)
@@ -33,25 +37,47 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OSError as error:
-        if refusal := _find_refusal():
-            # A reader that has gone, as `| head` does, needs no message.
-            if not isinstance(refusal, BrokenPipeError):
-                print(f"edgetl-run: cannot write the results: {refusal}", file=sys.stderr)
-        else:
-            name = f"{error.filename}: " if error.filename else ""
-            print(f"edgetl-run: {name}{error.strerror or error}", file=sys.stderr)
+        _tell(error)
         return EXIT_ERROR
 
 
-def _find_refusal() -> OSError | None:
-    """Why standard output takes nothing, if so; what it refused once waits in its buffer."""
+class _Results:
+    """Standard output, which gives its errors its name: what failed is not seen otherwise."""
+
+    def __init__(self, stream: "TextIO") -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with _named(_RESULTS):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _named(_RESULTS):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _named(name: str) -> "Iterator[None]":
     try:
-        sys.stdout.flush()
+        yield
     except OSError as error:
-        # Without this Python complains once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return error
-    return None
+        error.filename = name
+        raise
+
+
+def _tell(error: OSError) -> None:
+    if error.filename != _RESULTS:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"edgetl-run: {where}{error.strerror or error}", file=sys.stderr)
+        return
+    # Without this Python complains once more when it flushes stdout at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # A reader that has gone, as `| head` does, needs no message.
+    if not isinstance(error, BrokenPipeError):
+        print(f"edgetl-run: cannot write the results: {error.strerror}", file=sys.stderr)
 
 
 def _prepare_opencv() -> None:
