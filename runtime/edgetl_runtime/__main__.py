@@ -4,80 +4,73 @@ Results go to stdout (`--json` for machines), warnings to stderr. Exit code 0: d
 error, 2: usage, 3: ran, but a check failed, 75: another instance runs.
 """
 
+import io
 import os
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
+from edgetl_runtime.commands.printing import warn
+from edgetl_runtime.commands.results import RESULTS, Results
 from edgetl_runtime.errors import EdgetlError, LockedError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
-    from typing import TextIO
+    from collections.abc import Callable
 
-_RESULTS = "standard output"
 _MAX_PIXELS = "200000000"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    _prepare_streams()
     _prepare_opencv()
     try:
         options = _parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
-        with redirect_stdout(_Results(sys.stdout)):
+        with redirect_stdout(Results(sys.stdout)):
             code = command(options)
             sys.stdout.flush()
         return code
     except EdgetlError as error:
-        print(f"edgetl-run: {error}", file=sys.stderr)
+        warn(str(error))
         return EXIT_LOCKED if isinstance(error, LockedError) else EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except MemoryError:
+        warn("there is not enough memory; is a file very large, or a limit (ulimit -v) very small?")
+        return EXIT_ERROR
     except OSError as error:
         _tell(error)
         return EXIT_ERROR
 
 
-class _Results:
-    """Standard output, which gives its errors its name: what failed is not seen otherwise."""
-
-    def __init__(self, stream: "TextIO") -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with _named(_RESULTS):
-            return self._stream.write(text)
-
-    def flush(self) -> None:
-        with _named(_RESULTS):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
-
-
-@contextmanager
-def _named(name: str) -> "Iterator[None]":
-    try:
-        yield
-    except OSError as error:
-        error.filename = name
-        raise
-
-
 def _tell(error: OSError) -> None:
-    if error.filename != _RESULTS:
+    if error.filename != RESULTS:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"edgetl-run: {where}{error.strerror or error}", file=sys.stderr)
+        warn(f"{where}{error.strerror or error}")
         return
     # Without this Python complains once more when it flushes stdout at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # A reader that has gone, as `| head` does, needs no message.
     if not isinstance(error, BrokenPipeError):
-        print(f"edgetl-run: cannot write the results: {error.strerror}", file=sys.stderr)
+        warn(f"cannot write the results: {error.strerror}")
+
+
+def _prepare_streams() -> None:
+    # Where whoever started us closed them, the next file would get their number: a lock, say,
+    # which answers would then be printed into.
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it stays open
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - it stays open
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _prepare_opencv() -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
-from edgetl_runtime.commands.running import warn
+from edgetl_runtime.commands.printing import warn
 from edgetl_runtime.commands.settings import add_settings, read_settings
 
 _SECTIONS = (
