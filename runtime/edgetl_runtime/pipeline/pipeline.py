@@ -18,7 +18,7 @@ from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.drift import Drift
 from edgetl_runtime.errors import EngineError, ModelOutputError
 from edgetl_runtime.outputs.output import Output
-from edgetl_runtime.outputs.worker import OutputWorker
+from edgetl_runtime.outputs.worker import OutputWorker, close_all
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.pace import Pace, find_age_limit
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
@@ -137,8 +137,7 @@ class Pipeline:
             self._preparation.stop()
             self._preparation.join(timeout_s=2.0)
             self._feed.close()
-            for worker in self._workers:
-                worker.close(_FILE_CLOSE_S if patient else _CLOSE_S)
+            close_all(self._workers, _FILE_CLOSE_S if patient else _CLOSE_S)
 
     def stop(self) -> None:
         """Ends `run` after the frame in hand; may be called from any thread or signal handler."""

@@ -1,5 +1,6 @@
 """One instance at a time: a lock that the kernel takes back when its holder dies."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -54,5 +55,7 @@ def _take(descriptor: int, path: Path) -> None:
             f"another instance runs (pid {pid or 'unknown'}, lock {path}); stop it, or give this "
             "one its own --state-dir or --lock"
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # The pid is for a message only: on a full disk the lock holds without it.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -55,6 +55,8 @@ class Service:
         self._notifier = Notifier()
         self._held = ExitStack()
         self._stop = threading.Event()
+        self._ending = threading.Lock()
+        self._has_begun = False
         self._store: ModelStore | None = None
         self._pipeline: Pipeline | None = None
         self._reloader: Reloader | None = None
@@ -151,11 +153,17 @@ class Service:
             self._reloader.close()
 
     def stop(self) -> None:
-        """Ends the run after the frame in hand, as SIGTERM does."""
+        """Ends the run after the frame in hand, as SIGTERM does.
+
+        An end that was asked for is never the model's fault, even if something then hangs until
+        the process is ended.
+        """
         self._stop.set()
         self._notifier.stopping()
         if self._pipeline:
             self._pipeline.stop()
+        # Aside: a disk that hangs must not keep the signals' thread from its deadline.
+        threading.Thread(target=self._note_end, name="end", daemon=True).start()
 
     def reload(self) -> None:
         """Reads the bundle again and takes it into use if it works, as SIGHUP does."""
@@ -189,7 +197,9 @@ class Service:
                 if store.record.current is None:
                     raise
                 self._warn(f"{error}; the model that was kept runs on")
-        if reason := self._keep_going(store.begin):
+        reason = self._keep_going(store.begin)
+        self._has_begun = True
+        if reason:
             self._warn(f"the model before runs again: of the new one, {reason}")
         return store.open()
 
@@ -276,8 +286,10 @@ class Service:
             self._notifier.describe(f"{status.state}: {what}")
 
     def _note_end(self) -> None:
-        if self._store:
-            self._keep_going(self._store.end)
+        with self._ending:
+            has_begun, self._has_begun = self._has_begun, False
+            if has_begun and self._store:
+                self._keep_going(self._store.end)
 
     def _keep_going(self, note: Callable[[], str | None]) -> str | None:
         """A disk that cannot be written is no reason to give no answers."""

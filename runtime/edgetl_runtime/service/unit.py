@@ -265,6 +265,10 @@ def _find_program() -> list[str]:
 
 def _place(settings: Settings, state: Path) -> Settings:
     """Absolute paths only: a service begins nowhere."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise OptionsError("the current folder does not exist any more; cd to another") from error
     model = msgspec.structs.replace(
         settings.model,
         bundle=os.path.abspath(settings.model.bundle) if settings.model.bundle else "",

@@ -72,3 +72,14 @@ def test_the_lock_is_as_configured_or_in_the_state_folder(tmp_path):
     assert find_lock(ServiceSettings()) is None
     assert find_lock(ServiceSettings(state_dir="/a")).as_posix() == "/a/lock"
     assert find_lock(ServiceSettings(state_dir="/a", lock="/b")).as_posix() == "/b"
+
+
+def test_a_full_disk_does_not_keep_the_lock_from_holding(full_disk):
+    (full_disk / "filling").write_bytes(bytes(64 * 1024))
+    lock = full_disk / "lock"
+    with (
+        hold_lock(lock),
+        pytest.raises(LockedError, match=r"another instance runs \(pid unknown"),
+        hold_lock(lock),
+    ):
+        pass
