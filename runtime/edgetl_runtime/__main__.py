@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
 from edgetl_runtime.commands.printing import warn
 from edgetl_runtime.commands.results import RESULTS, Results
+from edgetl_runtime.commands.settings import add_settings
 from edgetl_runtime.errors import EdgetlError, LockedError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _MAX_PIXELS = "200000000"
 
@@ -27,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     _prepare_streams()
     _prepare_opencv()
     try:
-        options = _parser().parse_args(arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        options = _parser(arguments).parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
         with redirect_stdout(Results(sys.stdout)):
             code = command(options)
@@ -80,7 +82,7 @@ def _prepare_opencv() -> None:
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
 
 
-def _parser() -> "argparse.ArgumentParser":
+def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
     # Here, where Ctrl-C at the very start is understood already.
     import argparse
 
@@ -104,6 +106,8 @@ def _parser() -> "argparse.ArgumentParser":
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (verify, classify, camera, serve, bench, config, doctor, install_service):
         module.add(commands)
+    for name in commands.choices.keys() & set(arguments):
+        add_settings(commands.choices[name])
     return parser
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
-from edgetl_runtime.commands.settings import add_settings
+from edgetl_runtime.commands.settings import take_settings
 
 _SECTIONS = (
     *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
@@ -14,7 +14,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     summary = "print a settings file: every option, its meaning, and what --config and flags set"
     parser = add_command(commands, "config", print_config, summary, bundle=False)
-    add_settings(parser, _SECTIONS)
+    take_settings(parser, _SECTIONS)
 
 
 def print_config(options: argparse.Namespace) -> int:

@@ -5,14 +5,14 @@ import argparse
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_GATE
 from edgetl_runtime.commands.printing import print_json
-from edgetl_runtime.commands.settings import add_settings
+from edgetl_runtime.commands.settings import take_settings
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     summary = "look at engines, cameras, power, heat and room, and say what to do"
     parser = add_command(commands, "doctor", diagnose_machine, summary, bundle=False)
-    add_settings(parser, ("model", "serve", "service"))
+    take_settings(parser, ("model", "serve", "service"))
     add_json(parser)
 
 

@@ -4,7 +4,7 @@ import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
 from edgetl_runtime.commands.printing import warn
-from edgetl_runtime.commands.settings import add_settings, read_settings
+from edgetl_runtime.commands.settings import read_settings, take_settings
 
 _SECTIONS = (
     *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
@@ -20,7 +20,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     parser.add_argument("--dry-run", action="store_true", help="print both files only")
     parser.add_argument("--overwrite", action="store_true", help="replace existing settings")
     parser.add_argument("--uninstall", action="store_true", help="remove both files")
-    add_settings(parser, _SECTIONS)
+    take_settings(parser, _SECTIONS)
 
 
 def install_service(options: argparse.Namespace) -> int:

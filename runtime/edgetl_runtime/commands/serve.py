@@ -3,7 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
-from edgetl_runtime.commands.settings import add_settings, read_settings
+from edgetl_runtime.commands.settings import read_settings, take_settings
 
 _SECTIONS = (
     *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
@@ -14,7 +14,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     summary = "name what a camera sees, with a page that shows it, for months"
     parser = add_command(commands, "serve", serve, summary, bundle=False)
-    add_settings(parser, _SECTIONS)
+    take_settings(parser, _SECTIONS)
     add_json(parser)
 
 

@@ -9,15 +9,23 @@ if TYPE_CHECKING:
     from edgetl_runtime.settings.sections import Settings
 
 
-def add_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:
-    """Adds BUNDLE, `--config`, and a flag for each field of the sections."""
+def take_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:
+    """Says that a command takes settings: BUNDLE, `--config`, and a flag for each field."""
+    parser.set_defaults(sections=tuple(sections))
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds what `take_settings` promised; for the command in use only, since it takes a while."""
+    sections = parser.get_default("sections")
+    if sections is None:
+        return
     from edgetl_runtime.settings.flags import add_arguments
 
     parser.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="settings in TOML (edgetl-run config prints one); flags go before it",
+        help="settings in TOML (edgetl-run config prints one); flags count more than it",
     )
     add_arguments(parser, sections)
 
