@@ -261,7 +261,7 @@ def test_a_part_that_began_in_the_queue_is_as_old_as_its_beginning(pipe):
     os.write(pipe[1], with_length(b"a") + whole[:-50])
     time.sleep(2 * TRUSTED_NS / 1e9)
     assert read().raw == b"a"
-    assert not parts._arrivals.waiting()
+    assert not parts._arrivals.waiting(10)
     os.write(pipe[1], whole[-50:] + with_length(b"c")[:20])
     assert read().captured_ns < begun_ns + TRUSTED_NS
     os.write(pipe[1], with_length(b"c")[20:])
