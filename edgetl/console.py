@@ -16,8 +16,8 @@ T = TypeVar("T")
 FOLDER = click.Path(path_type=Path)
 
 
-def check_page(out: Path, *, overwrite: bool) -> None:
-    """Refuses an `--out` that is no page or may not be replaced, before any work is done.
+def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
+    """Refuses a page that is no page or may not be replaced, before any work is done.
 
     Raises:
         StorageError: If it exists.
@@ -26,11 +26,11 @@ def check_page(out: Path, *, overwrite: bool) -> None:
     from edgetl_runtime.errors import StorageError
 
     if out.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"--out {out} must end in .html")
+        raise click.UsageError(f"{option} {out} must end in .html")
     if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another --out")
+        raise StorageError(f"{out} is a folder; choose another {option}")
     if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
+        raise StorageError(f"{out} exists; choose another {option} or add --overwrite")
 
 
 def print_metrics(metrics: "Metrics") -> None:

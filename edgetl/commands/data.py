@@ -1,5 +1,6 @@
 """`edgetl data`: look at photos before training on them."""
 
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,7 +195,7 @@ def _print_check(report: "DataReport", out: Path) -> None:
     "--keep-similar", is_flag=True, help="Leave out equal files only, not those that look alike."
 )
 @click.option(
-    "--page", default="import.html", show_default=True, type=FOLDER, help="Contact sheet to write."
+    "--page", type=FOLDER, help="Contact sheet to write.  [default: OUT-import.html, or -2, -3 ...]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -202,7 +203,7 @@ def import_photos(
     collected: Path,
     out: Path,
     known: Path | None,
-    page: Path,
+    page: Path | None,
     *,
     keep_similar: bool,
     overwrite: bool,
@@ -216,7 +217,8 @@ def import_photos(
 
     Example: edgetl data import collected --out new_photos --known photos
     """
-    check_page(page, overwrite=overwrite)
+    page = page or _find_free_page(out)
+    check_page(page, overwrite=overwrite, option="--page")
     from edgetl.dataset.importing import import_collected
     from edgetl.inspection.import_page import write_page
 
@@ -232,16 +234,28 @@ def import_photos(
         _print_import(report, page)
 
 
+def _find_free_page(out: Path) -> Path:
+    """A name beside the photos that no earlier import's page has."""
+    folder = out.resolve()
+    names = chain([""], (f"-{number}" for number in count(2)))
+    pages = (folder.with_name(f"{folder.name}-import{suffix}.html") for suffix in names)
+    return next(page for page in pages if not page.exists())
+
+
 def _print_import(report: "ImportReport", page: Path) -> None:
     from collections import Counter
 
     from edgetl.dataset.listing import UNKNOWN, UNSORTED
 
     counts = Counter(one.suggested for one in report.imported)
-    print_table(("folder", "new photos"), [(name, str(counts[name])) for name in sorted(counts)])
+    if counts:
+        rows = [(name, str(counts[name])) for name in sorted(counts)]
+        print_table(("folder", "new photos"), rows)
     left = f"{len(report.copies)} known already, {len(report.similar)} look like another"
     click.echo(f"{len(report.imported)} new photos in {report.target}; {left}")
     click.echo(f"page: {page}")
+    if not report.imported:
+        return
     advice = f"move the wrong ones to the folder of their class, or to {UNKNOWN}"
     if counts[UNSORTED]:
         advice += f", and all of {UNSORTED}"

@@ -1,4 +1,6 @@
+import functools
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -281,3 +283,40 @@ def test_results_that_cannot_be_written_end_with_1(command, tiny, frame, edgetl_
         done = edgetl_run(command, tiny, *([frame] if command == "classify" else []), stdout=full)
     assert done.returncode == 1
     assert "edgetl-run: cannot write the results" in done.stderr
+
+
+def test_what_the_system_refuses_is_no_trouble_of_the_results(tiny, edgetl_run):
+    limited = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (5, 5))
+    done = edgetl_run("serve", tiny, "--port", 0, "--source", "pattern", preexec_fn=limited)
+    assert done.returncode == 1
+    assert "Too many open files" in done.stderr
+    assert "write the results" not in done.stderr
+
+
+def test_a_folder_that_is_gone_is_named(tiny, tmp_path, edgetl_run):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    remove = functools.partial(shutil.rmtree, gone)
+    arguments = ("install-service", tiny, "--name", "door", "--dry-run")
+    done = edgetl_run(*arguments, cwd=gone, preexec_fn=remove)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the current folder does not exist any more" in done.stderr
+
+
+def test_ctrl_c_while_modules_are_imported_needs_no_traceback(run_python):
+    """The interrupt comes with the import of each of our modules behind `main`'s own."""
+    code = """
+import sys
+from edgetl_runtime.__main__ import main
+
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "edgetl_runtime.commands.verify":
+            raise KeyboardInterrupt
+
+assert not [name for name in sys.modules if name.startswith("edgetl_runtime.commands.v")]
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main(["--help"]))
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -1,7 +1,6 @@
 """`edgetl-run classify`: name what is on pictures or in videos, frame by frame."""
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_model_options, positive
 from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.opening import open_classifier
-from edgetl_runtime.commands.printing import print_json
+from edgetl_runtime.commands.printing import print_json, show_path, warn
 from edgetl_runtime.errors import CameraError, FrameError
+from edgetl_runtime.printable import make_printable
 
 if TYPE_CHECKING:
     from edgetl_runtime.classifier import Classifier
@@ -37,7 +37,7 @@ def classify(options: argparse.Namespace) -> int:
         try:
             files = find_files(source)
         except FrameError as error:
-            print(f"edgetl-run: {error}", file=sys.stderr)
+            warn(str(error))
             bad += 1
             continue
         for file in files:
@@ -45,7 +45,7 @@ def classify(options: argparse.Namespace) -> int:
                 answered += _answer(classifier, read_frames(file), options)
             except (FrameError, CameraError) as error:
                 # One bad file among many must not lose the answers to the others.
-                print(f"edgetl-run: {error}", file=sys.stderr)
+                warn(str(error))
                 bad += not source.is_dir()
     return EXIT_ERROR if bad or not answered else 0
 
@@ -66,7 +66,7 @@ def _answer(
 
 def _record(frame: "CapturedFrame", prediction: "Prediction", top: int) -> dict[str, object]:
     return {
-        "source": frame.source,
+        "source": show_path(frame.source),
         "frame": frame.index,
         "label": prediction.label,
         "score": prediction.score,
@@ -78,11 +78,12 @@ def _record(frame: "CapturedFrame", prediction: "Prediction", top: int) -> dict[
 
 
 def _print(frame: "CapturedFrame", prediction: "Prediction", top: int) -> None:
-    others = ", ".join(f"{label} {score:.0%}" for label, score in prediction.top(top)[1:])
-    label = prediction.label or "(nothing known)"
+    from edgetl_runtime.outputs.records import show_prediction
+
     took_ms = prediction.preprocess_ms + prediction.invoke_ms
+    source = make_printable(frame.source)
     print(
-        f"{frame.source}#{frame.index}  {label} {prediction.score:.0%}  [{others}]  "
+        f"{source}#{frame.index}  {show_prediction(prediction, top)}  "
         f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms",
         flush=True,
     )

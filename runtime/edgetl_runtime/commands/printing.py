@@ -1,8 +1,23 @@
 """What commands print."""
 
+import os
+import sys
+
+from edgetl_runtime.printable import make_printable
+
 
 def print_json(record: object) -> None:
     """Prints one line of JSON."""
     import msgspec
 
     print(msgspec.json.encode(record).decode(), flush=True)
+
+
+def warn(sentence: str) -> None:
+    """Tells a person one sentence."""
+    print(f"edgetl-run: {make_printable(sentence)}", file=sys.stderr, flush=True)
+
+
+def show_path(path: object) -> str:
+    """A path as text that can be encoded, whatever bytes its name has."""
+    return os.fsencode(str(path)).decode("utf-8", "backslashreplace")

@@ -1,18 +1,13 @@
 """What `camera` and `serve` share: the parts joined, run, and taken apart."""
 
-import sys
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.commands.exits import EXIT_ERROR
+from edgetl_runtime.commands.printing import warn
 
 if TYPE_CHECKING:
     from edgetl_runtime.serving.server import PageServer
     from edgetl_runtime.settings.sections import Settings
-
-
-def warn(sentence: str) -> None:
-    """Tells a person one sentence."""
-    print(f"edgetl-run: {sentence}", file=sys.stderr, flush=True)
 
 
 def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:

@@ -1,11 +1,10 @@
 """`edgetl-run verify`: check hashes, then replay the golden frames."""
 
 import argparse
-import sys
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
-from edgetl_runtime.commands.printing import print_json
+from edgetl_runtime.commands.printing import print_json, show_path, warn
 from edgetl_runtime.errors import BundleError
 
 
@@ -24,13 +23,13 @@ def verify_bundle(options: argparse.Namespace) -> int:
         result = verify(Bundle.open(options.bundle))
         code = 0 if result.ok else EXIT_GATE
     except BundleError as error:
-        result, code = Verification(False, [], [str(error)], []), EXIT_ERROR
+        result, code = Verification(False, [], [show_path(error)], []), EXIT_ERROR
     if options.json:
         print_json(result)
     else:
         print(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}, {len(result.checked)} checks")
     for line in result.failures:
-        print(f"edgetl-run: {line}", file=sys.stderr)
+        warn(line)
     for line in result.skipped:
-        print(f"edgetl-run: not checked: {line}", file=sys.stderr)
+        warn(f"not checked: {line}")
     return code

@@ -9,6 +9,7 @@ from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import PlainOutput
 
 Function = Callable[[Answer], object]
+_MOST_TEXT = 300
 
 
 class Callback(PlainOutput):
@@ -51,9 +52,9 @@ class Callback(PlainOutput):
         """
         try:
             self._function(answer)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             # Whatever a stranger's code raises must not end the thread that it runs on.
-            raise OutputError(f"{self._place} raised {type(error).__name__}: {error}") from error
+            raise OutputError(f"{self._place} raised {_describe(error)}") from error
 
 
 def find_function(place: str) -> Function:
@@ -69,12 +70,24 @@ def find_function(place: str) -> Function:
         sys.path.insert(0, "")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except BaseException as error:
+        # Also sys.exit() in it, which would end the program as if all were well.
         raise OptionsError(
-            f"callback: {module_name} cannot be imported ({type(error).__name__}: {error}); it "
-            "must lie in the current folder or be installed"
+            f"callback: {module_name} cannot be imported ({_describe(error)}); it must lie in the "
+            "current folder or be installed"
         ) from error
     function: Function | None = getattr(module, name, None)
     if not callable(function):
         raise OptionsError(f"callback: {module_name} has no function {name}")
     return function
+
+
+def _describe(error: BaseException) -> str:
+    """Kind and text of what a stranger's code raised, neither of which can be relied on."""
+    kind = type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:  # noqa: BLE001 - this, too, is a stranger's code
+        return kind
+    more = "..." if len(text) > _MOST_TEXT else ""
+    return f"{kind}: {text[:_MOST_TEXT]}{more}" if text else kind

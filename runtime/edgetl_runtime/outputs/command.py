@@ -1,6 +1,5 @@
 """A shell command for each event."""
 
-import atexit
 import contextlib
 import os
 import signal
@@ -8,6 +7,7 @@ import subprocess
 
 from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.errors import OptionsError, OutputError
+from edgetl_runtime.leftovers import add_leftover, drop_leftover
 from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import EventOutput
 
@@ -41,7 +41,7 @@ class Command(EventOutput):
         self._command, self._timeout_s = command, timeout_s
         self._running: subprocess.Popen[bytes] | None = None
         # A command that hangs when the process ends would live on, in a session of its own.
-        atexit.register(self._kill)
+        add_leftover(self._kill)
 
     def write(self, answer: Answer) -> None:
         """Runs the command for one event and waits for it.
@@ -66,7 +66,7 @@ class Command(EventOutput):
 
     def close(self) -> None:
         """Kills nothing: each command was waited for."""
-        atexit.unregister(self._kill)
+        drop_leftover(self._kill)
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> None:
         try:

@@ -4,7 +4,8 @@ import msgspec
 
 from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.outputs.clock import ClockCheck, format_time, read_boot_id
-from edgetl_runtime.prediction import rank
+from edgetl_runtime.prediction import Prediction, rank
+from edgetl_runtime.printable import make_printable
 
 _SCORE_DIGITS, _MS_DIGITS, _S_DIGITS = 5, 3, 6
 
@@ -126,4 +127,12 @@ def show_label(label: str | None) -> str:
     """A label for people: never empty, and without control characters, whatever a bundle says."""
     if label is None:
         return "(nothing known)"
-    return label if label.isprintable() else repr(label)[1:-1]
+    return make_printable(label)
+
+
+def show_prediction(prediction: Prediction, top: int) -> str:
+    """`gear 93%  [nut 5%, bolt 1%]`; a rejected frame's best score stands with its label."""
+    best = [f"{show_label(label)} {score:.0%}" for label, score in prediction.top(top)]
+    if prediction.label is None:
+        return f"{show_label(None)}  [{', '.join(best)}]"
+    return f"{best[0]}  [{', '.join(best[1:])}]"

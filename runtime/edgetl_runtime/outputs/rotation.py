@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from edgetl_runtime.errors import OutputError, UndeliveredError
@@ -27,6 +28,8 @@ class RotatingFile:
         self._quota_bytes, self._header = quota_bytes, header
         self._descriptor: int | None = None
         self._size = 0
+        # A device or a pipe is written to, and never moved away.
+        self._is_regular = True
 
     def append(self, line: bytes) -> None:
         """Writes a line, with its end.
@@ -36,7 +39,8 @@ class RotatingFile:
         """
         try:
             self._open()
-            if self._size > len(self._header) and self._size + len(line) > self._quota_bytes:
+            is_full = self._size + len(line) > self._quota_bytes
+            if self._is_regular and is_full and self._size > len(self._header):
                 self._rotate()
             self._write(line)
         except OSError as error:
@@ -52,7 +56,8 @@ class RotatingFile:
         if self._descriptor is None:
             return
         try:
-            os.fsync(self._descriptor)
+            if self._is_regular:
+                os.fsync(self._descriptor)
         except OSError as error:
             raise OutputError(f"cannot flush {self.path}: {error.strerror}") from error
         finally:
@@ -71,7 +76,8 @@ class RotatingFile:
     def _start(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._descriptor = os.open(self.path, flags, 0o644)
-        self._size = os.fstat(self._descriptor).st_size
+        found = os.fstat(self._descriptor)
+        self._size, self._is_regular = found.st_size, stat.S_ISREG(found.st_mode)
         if not self._size:
             self._write(self._header)
         elif os.pread(self._descriptor, 1, self._size - 1) != b"\n":
@@ -97,7 +103,7 @@ class RotatingFile:
         self._size += written
 
     def _has_other_header(self) -> bool:
-        if not self._header or not self.path.exists():
+        if not self._header or not self.path.is_file():
             return False
         with self.path.open("rb") as file:
             start = file.read(len(self._header))

@@ -8,7 +8,7 @@ from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line, show_label
+from edgetl_runtime.outputs.records import Recorder, encode_line, show_label, show_prediction
 
 TerminalFormat = Literal["line", "event", "json"]
 STDOUT = 1
@@ -81,19 +81,18 @@ class Terminal(PlainOutput):
 def show_answer(answer: Answer, top: int) -> str:
     """One line about one frame: what it shows by itself, times, and the stable label."""
     prediction = answer.prediction
-    best = prediction.top(top)[1:]
-    others = ", ".join(f"{show_label(label)} {score:.0%}" for label, score in best)
     took_ms = prediction.preprocess_ms + prediction.invoke_ms
     stable = "too old" if answer.stale else f"stable {show_label(answer.label)}"
+    named = show_prediction(prediction, top)
     return (
-        f"{answer.source}#{answer.index}  {show_label(prediction.label)} {prediction.score:.0%}  "
-        f"[{others}]  {took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
+        f"{answer.source}#{answer.index}  {named}  "
+        f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
     )
 
 
 def show_event(event: Event, answer: Answer) -> str:
     """One line about a change: `2026-11-23T19:08:42.123Z  washer -> gear 93%  0#211`."""
     return (
-        f"{format_time(event.time_s)}  {show_label(event.previous)} -> {show_label(event.label)} "
-        f"{event.score:.0%}  {answer.source}#{answer.index}"
+        f"{format_time(event.time_s)}  {show_label(event.previous)} -> {show_label(event.label)}"
+        f"{f' {event.score:.0%}' if event.label else ''}  {answer.source}#{answer.index}"
     )

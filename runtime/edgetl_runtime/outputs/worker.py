@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
@@ -96,11 +97,16 @@ class OutputWorker:
 
         An output that hangs is abandoned: its thread ends with the process.
         """
+        close_all([self], timeout_s)
+
+    def _begin_close(self, timeout_s: float) -> None:
         with self._changed:
             self._closing = True
             self._close_at_s = time.monotonic() + timeout_s * (1 - _SHARE_FOR_CLOSING)
             self._changed.notify_all()
-        self._thread.join(timeout_s)
+
+    def _end_close(self, deadline_s: float) -> None:
+        self._thread.join(max(0.0, deadline_s - time.monotonic()))
         if self._thread.is_alive():
             self._warn(f"output {self.output.name} hangs and was abandoned")
 
@@ -200,6 +206,20 @@ class OutputWorker:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(f"edgetl-run: {text}\n")
             sys.stderr.flush()
+
+
+def close_all(workers: Sequence[OutputWorker], timeout_s: float) -> None:
+    """Closes outputs at the same time, so that several that hang take no longer than one.
+
+    Args:
+        workers: None of them is used again.
+        timeout_s: For all of them together.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    for worker in workers:
+        worker._begin_close(timeout_s)
+    for worker in workers:
+        worker._end_close(deadline_s)
 
 
 def _size(answer: Answer) -> int:

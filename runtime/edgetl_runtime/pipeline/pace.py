@@ -6,6 +6,14 @@ from edgetl_runtime.frames import CapturedFrame
 from edgetl_runtime.settings.sections import PaceSettings
 
 
+def find_age_limit(settings: PaceSettings) -> float:
+    """How old, in seconds, the last answer may get before it says nothing of now.
+
+    Whoever asks for few answers a second gets each of them for as long as that.
+    """
+    return settings.max_age_s + (1 / settings.max_fps if settings.max_fps else 0.0)
+
+
 class Pace:
     """Skips frames and waits between them; used by one thread."""
 

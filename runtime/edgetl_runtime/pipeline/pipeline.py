@@ -7,6 +7,7 @@ the thread that called `run` runs the model.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,9 +18,9 @@ from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.drift import Drift
 from edgetl_runtime.errors import EngineError, ModelOutputError
 from edgetl_runtime.outputs.output import Output
-from edgetl_runtime.outputs.worker import OutputWorker
+from edgetl_runtime.outputs.worker import OutputWorker, close_all
 from edgetl_runtime.pipeline.meter import Meter
-from edgetl_runtime.pipeline.pace import Pace
+from edgetl_runtime.pipeline.pace import Pace, find_age_limit
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
 from edgetl_runtime.pipeline.remembered import Remembered
 from edgetl_runtime.pipeline.smoothing import Smoothed, Smoother
@@ -89,6 +90,7 @@ class Pipeline:
         )
         self._workers = [OutputWorker(output, live=feed.live) for output in outputs]
         self._smoother = Smoother(self._settings.smoothing)
+        self._smoothed = classifier
         self._on_progress = on_progress
         self._on_model_failure = on_model_failure
         self._meter = Meter()
@@ -135,8 +137,7 @@ class Pipeline:
             self._preparation.stop()
             self._preparation.join(timeout_s=2.0)
             self._feed.close()
-            for worker in self._workers:
-                worker.close(_FILE_CLOSE_S if patient else _CLOSE_S)
+            close_all(self._workers, _FILE_CLOSE_S if patient else _CLOSE_S)
 
     def stop(self) -> None:
         """Ends `run` after the frame in hand; may be called from any thread or signal handler."""
@@ -183,6 +184,7 @@ class Pipeline:
             state=state,
             reason=reason,
             uptime_s=time.monotonic() - self._began_s,
+            name=self._find_name(classifier),
             bundle=str(classifier.bundle.path),
             bundle_sha256=classifier.bundle.sha256,
             variant=classifier.variant.name,
@@ -204,6 +206,11 @@ class Pipeline:
             drift=self._drift_report.get(),
             recent_events=reading.recent_events,
         )
+
+    def _find_name(self, classifier: Classifier) -> str:
+        # A model store names its folders by hash, which tells nobody anything.
+        path = self._settings.model.bundle or classifier.bundle.path
+        return classifier.bundle.manifest.provenance.name or Path(path).name
 
     def _wants_picture(self) -> bool:
         # Each is asked, since asking may count.
@@ -236,6 +243,10 @@ class Pipeline:
         except (EngineError, MemoryError):
             self._meter.add_frame_failure()
             return None
+        if prepared.classifier is not self._smoothed:
+            # Another model may know other labels.
+            self._smoothed = prepared.classifier
+            self._smoother.reset()
         answer = self._conclude(prepared, prediction)
         # Without its picture, which would otherwise stay in memory until the next answer.
         self._last = msgspec.structs.replace(answer, picture=None)
@@ -300,10 +311,14 @@ class Pipeline:
             return None
         self._looked_s = now_s
         self._delivering = self._is_delivering()
-        return None if self._delivering else self._take_back()
+        return None if self._delivering and not self._is_overdue(now_s) else self._take_back()
 
     def _is_delivering(self) -> bool:
         return self._feed.status().state in ("delivering", "ended")
+
+    def _is_overdue(self, now_s: float) -> bool:
+        limit_s = find_age_limit(self._settings.pace)
+        return self._last is not None and now_s - self._last.prediction.captured_s > limit_s
 
     def _take_back(self) -> Answer | None:
         """The last answer without its label, if it had one that nobody took back yet."""

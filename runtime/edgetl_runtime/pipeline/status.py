@@ -11,6 +11,7 @@ from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.meter import Reading
+from edgetl_runtime.pipeline.pace import find_age_limit
 from edgetl_runtime.settings.sections import Settings
 
 State = Literal["starting", "ok", "degraded", "stale", "no_camera", "failed"]
@@ -26,6 +27,7 @@ class Status(msgspec.Struct, frozen=True):
         state: See `State`.
         reason: One sentence on why it is not ok; empty if it is.
         uptime_s: Since the pipeline began, seconds.
+        name: Of the model, for people: what its bundle says, or the bundle's own name.
         bundle: Path of the bundle in use.
         bundle_sha256: Of its bundle.json.
         variant: The model file in use.
@@ -57,6 +59,7 @@ class Status(msgspec.Struct, frozen=True):
     state: State
     reason: str
     uptime_s: float
+    name: str
     bundle: str
     bundle_sha256: str
     variant: str
@@ -104,8 +107,8 @@ def judge(
         return "stale", feed.reason
     if reading.last_answer_age_s is None:
         return "starting", "no frame was answered yet"
-    limit_s = settings.pace.max_age_s + (1 / settings.pace.max_fps if settings.pace.max_fps else 0)
-    if live and feed.state != "ended" and reading.last_answer_age_s > limit_s:
+    is_old = reading.last_answer_age_s > find_age_limit(settings.pace)
+    if live and feed.state != "ended" and is_old:
         return "stale", f"the last answer is {reading.last_answer_age_s:.0f} s old"
     if live and reading.age_ms and reading.age_ms.p50 > settings.pace.max_age_s * 1e3:
         return "stale", f"frames are {reading.age_ms.p50:.0f} ms old when they are answered"

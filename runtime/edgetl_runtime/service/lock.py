@@ -1,5 +1,6 @@
 """One instance at a time: a lock that the kernel takes back when its holder dies."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -13,15 +14,14 @@ _LOCK = "lock"
 _PID_BYTES = 32
 
 
-def find_lock(settings: ServiceSettings) -> Path | None:
-    """Where the lock is: as configured, else in the state folder, which two must not share.
+def find_locks(settings: ServiceSettings) -> list[Path]:
+    """What must be held: the lock that was asked for, and that of the state folder.
 
-    None where there is neither: then two instances have nothing in common but the camera, which
-    the kernel gives to one only.
+    Two must never share a state folder. Where there is neither, two instances have nothing in
+    common but the camera, which the kernel gives to one only.
     """
-    if settings.lock:
-        return Path(settings.lock)
-    return Path(settings.state_dir) / _LOCK if settings.state_dir else None
+    asked = [Path(settings.lock)] if settings.lock else []
+    return asked + ([Path(settings.state_dir) / _LOCK] if settings.state_dir else [])
 
 
 @contextmanager
@@ -54,5 +54,7 @@ def _take(descriptor: int, path: Path) -> None:
             f"another instance runs (pid {pid or 'unknown'}, lock {path}); stop it, or give this "
             "one its own --state-dir or --lock"
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # The pid is for a message only: on a full disk the lock holds without it.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

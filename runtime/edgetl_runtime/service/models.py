@@ -9,6 +9,7 @@ unusable, the one before takes its place, and the bad one is refused from then o
 most one such step back, since nothing lies behind it; only a person installs.
 """
 
+import contextlib
 import os
 import shutil
 import threading
@@ -198,7 +199,7 @@ class ModelStore:
         if existing:
             return existing
         target = self._models / offered.sha256
-        shutil.rmtree(target, ignore_errors=True)
+        _remove(target)
         self._check_room(offered)
         with staged_folder(target, marker=MANIFEST, overwrite=True) as staging:
             _copy(offered, staging)
@@ -209,7 +210,12 @@ class ModelStore:
 
     def _check_room(self, bundle: Bundle) -> None:
         needed = sum(stored.bytes for stored in bundle.files) + _SPARE_BYTES
-        free = shutil.disk_usage(self._models).free
+        try:
+            # Somebody may have cleared the state folder away under a service that runs.
+            self._models.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._models).free
+        except OSError as error:
+            raise StorageError(f"cannot use the folder {self._models} ({error})") from error
         if free < needed:
             raise StorageError(
                 f"{self._models} has {free / 2**20:.0f} MiB free, the bundle needs "
@@ -256,22 +262,39 @@ class ModelStore:
         return bundle if bundle.sha256 == sha256 else None
 
     def _list(self) -> list[str]:
-        """The models, newest first."""
-        folders = [path for path in self._models.iterdir() if not path.name.startswith(".")]
-        return [path.name for path in sorted(folders, key=lambda path: -path.stat().st_mtime)]
+        """The models, newest first.
+
+        Raises:
+            StorageError: If the folder cannot be read.
+        """
+        try:
+            paths = [path for path in self._models.iterdir() if not path.name.startswith(".")]
+            # Not of what a link leads to, which need not exist.
+            return [path.name for path in sorted(paths, key=lambda path: -path.lstat().st_mtime)]
+        except OSError as error:
+            raise StorageError(f"cannot read the folder {self._models} ({error})") from error
 
     def _clear(self) -> None:
         """Removes models that no record names."""
         kept = {self._record.current, self._record.previous, self._trying}
         for name in set(self._list()) - kept:
-            shutil.rmtree(self._models / name, ignore_errors=True)
+            _remove(self._models / name)
 
     def _clear_remains(self) -> None:
         """Removes what a kill left half written."""
         for path in self._models.glob(".*"):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
         for path in self.folder.glob(".models*.json.*"):
             path.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """A folder with all in it, or a file or link that strayed here; what stays does no harm."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _copy(bundle: Bundle, folder: Path) -> None:

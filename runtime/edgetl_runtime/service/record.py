@@ -45,6 +45,9 @@ def read_record(folder: Path) -> ModelRecord | None:
     """The newest copy that is whole, or None."""
     for name in _COPIES:
         try:
+            if not (folder / name).is_file():
+                # Reading a pipe would wait for ever.
+                continue
             return msgspec.json.decode((folder / name).read_bytes(), type=ModelRecord)
         except (OSError, ValueError, RecursionError):
             continue

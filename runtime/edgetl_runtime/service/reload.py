@@ -1,5 +1,6 @@
 """Takes another model into use while the old one goes on giving answers."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -65,17 +66,25 @@ class Reloader:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
+            self.problem = self._do(job)
+            # Standard error may have gone, which is no reason to hear no further request.
+            with contextlib.suppress(OSError, ValueError):
+                self._on_end(self.problem)
+
+    def _do(self, job: Load) -> str:
+        """What went wrong, one sentence."""
+        try:
             self._on_begin()
-            try:
-                classifier = job()
-                if classifier is not None:
-                    self._take(classifier)
-                self.problem = ""
-            except EdgetlError as error:
-                self.problem = str(error)
-            except MemoryError:
-                self.problem = "there is not enough memory for a second model"
-            self._on_end(self.problem)
+            classifier = job()
+            if classifier is not None:
+                self._take(classifier)
+        except EdgetlError as error:
+            return str(error)
+        except MemoryError:
+            return "there is not enough memory for a second model"
+        except Exception as error:  # noqa: BLE001 - the thread must outlive what nobody foresaw
+            return f"the reload failed ({type(error).__name__}: {error}); please report it"
+        return ""
 
     def _next(self) -> Load | None:
         with self._changed:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
+from edgetl_runtime.leftovers import end_now
+
 STOP_LIMIT_S: Final = 4.5
 """The promise is five seconds; what is left is for the interpreter's own end."""
 _TICK_S: Final = 10.0
@@ -84,7 +86,7 @@ class SignalWatch:
                 numbers = self._reader.recv(64)
             except TimeoutError:
                 if self._stop_s is not None:
-                    os._exit(1)
+                    end_now(1)
                 self._on_tick()
                 next_tick_s = time.monotonic() + _TICK_S
                 continue
@@ -98,7 +100,7 @@ class SignalWatch:
         left = number == signal.SIGHUP and self._had_terminal and not _has_terminal()
         if number in _STOP_SIGNALS or left:
             if self._stop_s is not None:
-                os._exit(128 + number)
+                end_now(128 + number)
             self._stop_s = time.monotonic()
             self._on_stop()
         elif number == signal.SIGHUP:

@@ -5,6 +5,7 @@ frames: `python -m edgetl_runtime.service.trial` with a `TrialOrder` on standard
 `Trial` on standard output.
 """
 
+import contextlib
 import ctypes
 import resource
 import signal
@@ -17,15 +18,21 @@ from typing import Final, Literal
 
 import msgspec
 
-from edgetl_runtime.errors import EdgetlError, MissingEngineError
+from edgetl_runtime.errors import BundleError, EdgetlError, MissingEngineError
 
+Verdict = Literal["good", "bad", "unable"]
 TRIAL_TIMEOUT_S: Final = 120.0
 _MODULE: Final = "edgetl_runtime.service.trial"
 # Whoever ends the whole service, as systemd does, ends the child with it.
 _ENDED: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+# How native code ends that gets no memory.
+_STARVED: Final = (-signal.SIGABRT, -signal.SIGSEGV)
 _PR_SET_PDEATHSIG: Final = 1
 _POLL_S: Final = 0.05
 _ERROR_TAIL: Final = 300
+_FAULT_CODE: Final = 1
+_NO_LIMIT: Final = resource.RLIM_INFINITY
+_NO_MEMORY: Final = "it needs more memory than there is"
 _ADJUST_OOM: Final = Path("/proc/self/oom_score_adj")
 
 
@@ -37,7 +44,7 @@ class TrialOrder(msgspec.Struct, frozen=True):
         engine: See `ModelSettings`.
         variant: The same.
         threads: The same.
-        memory_bytes: Most address space that the trial may take, or None.
+        memory_bytes: What the machine has: most address space that the trial may take, or None.
     """
 
     bundle: str
@@ -56,7 +63,7 @@ class Trial(msgspec.Struct, frozen=True):
         reason: One sentence; empty if it is good.
     """
 
-    verdict: Literal["good", "bad", "unable"]
+    verdict: Verdict
     reason: str = ""
 
 
@@ -94,7 +101,7 @@ def try_bundle(
         return Trial("unable", "the trial was stopped")
     if stopped == "late":
         return Trial("bad", f"the trial took longer than {timeout_s:g} s")
-    return _judge(child.returncode, *output)
+    return _judge(order, child.returncode, *output)
 
 
 def run_trial(order: TrialOrder) -> Trial:
@@ -106,12 +113,13 @@ def run_trial(order: TrialOrder) -> Trial:
         bundle = Bundle.open(order.bundle)
         variant = bundle.variant(order.variant, engine=order.engine)
         found = replay(bundle, variant, threads=order.threads or 1)
-    except MissingEngineError as error:
+    except (MissingEngineError, BundleError) as error:
+        # Its files were verified before: the disk failed, or the settings name another variant.
         return Trial("unable", str(error))
     except EdgetlError as error:
         return Trial("bad", str(error))
     except MemoryError:
-        return Trial("bad", "it needs more memory than there is")
+        return Trial("unable" if _is_confined(order) else "bad", _NO_MEMORY)
     differences = [
         line
         for number, scores in enumerate(found)
@@ -124,11 +132,26 @@ def main() -> int:
     """The child."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=TrialOrder)
     _make_expendable()
-    if order.memory_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (order.memory_bytes, order.memory_bytes))
+    _limit_memory(order)
     trial = run_trial(order)
     sys.stdout.buffer.write(msgspec.json.encode(trial))
     return 0
+
+
+def _limit_memory(order: TrialOrder) -> None:
+    """Sets the soft limit only; where somebody set a lower one, that one stays."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if order.memory_bytes is None or _is_confined(order):
+        return
+    # macOS knows the limit but does not take every value.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (order.memory_bytes, hard))
+
+
+def _is_confined(order: TrialOrder) -> bool:
+    """Whether somebody lets this process have less memory than the machine has."""
+    limits = [one for one in resource.getrlimit(resource.RLIMIT_AS) if one != _NO_LIMIT]
+    return bool(limits) and (order.memory_bytes is None or min(limits) < order.memory_bytes)
 
 
 def _make_expendable() -> None:
@@ -164,7 +187,7 @@ def _wait(
     return "ended"
 
 
-def _judge(code: int, output: bytes, errors: bytes) -> Trial:
+def _judge(order: TrialOrder, code: int, output: bytes, errors: bytes) -> Trial:
     if code == 0:
         try:
             return msgspec.json.decode(output, type=Trial)
@@ -175,7 +198,12 @@ def _judge(code: int, output: bytes, errors: bytes) -> Trial:
     tail = errors.decode(errors="replace").strip()[-_ERROR_TAIL:]
     said = f"; it said: {' '.join(tail.split())}" if tail else ""
     if code < 0:
-        return Trial("bad", f"the engine died in the trial ({_name_signal(-code)}){said}")
+        starved = code in _STARVED and _is_confined(order)
+        verdict: Verdict = "unable" if starved else "bad"
+        return Trial(verdict, f"the engine died in the trial ({_name_signal(-code)}){said}")
+    if code == _FAULT_CODE and b"Traceback (most recent call last)" in errors:
+        # A mistake of edgetl's or of the installation's.
+        return Trial("unable", f"the trial failed{said}")
     return Trial("bad", f"the trial failed (exit {code}){said}")
 
 

@@ -187,6 +187,8 @@ class _OneLine(logging.Handler):
 
 def _log_failures_in_one_line() -> None:
     """Our own bugs go to standard error without a traceback; what clients do wrong goes nowhere."""
+    # "socket.send() raised exception" is how asyncio calls a browser that was closed.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.ERROR)
     logger.propagate = False

@@ -113,7 +113,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise OptionsError(f"{file} is larger than {_LIMIT_BYTES:,} bytes: is it a settings file?")
     parser = _import_parser()
     try:
-        table: dict[str, Any] = parser.loads(data.decode())
+        # Editors on Windows begin a file with a byte order mark.
+        table: dict[str, Any] = parser.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise OptionsError(f"{file} is no TOML: {error}") from error
     return table

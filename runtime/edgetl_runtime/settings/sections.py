@@ -51,9 +51,9 @@ class ModelSettings(_Section, frozen=True):
 
     Attributes:
         bundle: The folder or .zip that `edgetl export` wrote.
-        engine: That runs the model; by default the bundle's first variant decides.
+        engine: The engine that runs the model; by default the bundle's first variant decides.
         variant: Name of the model file, such as `litert-int8`; by default the first.
-        threads: Of the engine; by default the processors at hand, at most 4.
+        threads: Threads of the engine; by default the processors at hand, at most 4.
     """
 
     bundle: Location = ""
@@ -69,12 +69,13 @@ class SourceSettings(_Section, frozen=True):
         address: A camera's number (`0`), its device or stable id (`/dev/v4l/by-id/...`),
             `picamera`, a URL (rtsp, http, https), a video, a picture or a folder of them, `-` for
             standard input, or `pattern` for a drawn test pattern.
-        size: To ask a camera for; the size of raw frames and of the test pattern.
-        fps: To ask a camera for; the rate of the test pattern.
-        format: Of frames on standard input.
+        size: Size to ask a camera for; of raw frames and of the test pattern, their size.
+        fps: Frames a second to ask a camera for, and of the test pattern.
+        format: Format of frames on standard input; raw ones need a size.
         realtime: Play a video at its own speed and skip frames when late, as a camera would.
         loop: Begin a video or folder again when it ends.
-        required: Exit when the camera is absent at the start, instead of waiting for it.
+        required: Exit when the camera is absent at the start, instead of waiting for it; `camera`
+            always does.
         open_timeout_s: Until a camera must be open.
         read_timeout_s: Until a camera must have delivered the next frame.
         frozen_after_s: After so long of frames equal in every bit, a camera counts as frozen;

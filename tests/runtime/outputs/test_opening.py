@@ -123,7 +123,7 @@ def test_a_line_shows_the_frame_its_times_and_the_stable_label(make_answer):
     )
     assert show_answer(make_answer(label=None, stale=True), 1).endswith("too old")
     nothing = show_answer(make_answer(label=None, scores=(0.4, 0.3, 0.3)), 1)
-    assert "(nothing known) 40%" in nothing
+    assert "camera#0  (nothing known)  [gear 40%]" in nothing
     assert nothing.endswith("stable (nothing known)")
 
 

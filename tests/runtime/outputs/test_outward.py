@@ -251,6 +251,45 @@ def test_a_callback_that_raises_is_an_error_and_is_called_again(
     wait_until(lambda: worker.status().written == 1)
 
 
+UNREADABLE = """
+class Odd(Exception):
+    def __str__(self):
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("import asyncio; raise asyncio.CancelledError('why')", "CancelledError: why"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise Odd", "Odd"),
+        ("raise ValueError('x' * 10**6)", f"ValueError: {'x' * 300}..."),
+        ("raise ValueError('a\\nb')", "ValueError: a b"),
+    ],
+)
+def test_whatever_a_callback_raises_ends_neither_thread_nor_program(
+    own_module, start_worker, make_answer, wait_until, fault, message
+):
+    own_module(f"{UNREADABLE}\ncalls = 0\ndef on(answer):\n    {fault}\n")
+    worker = start_worker(Callback("my_relay:on"))
+    worker.publish(make_answer())
+    wait_until(lambda: worker.status().error == f"my_relay:on raised {message}")
+    sys.modules["my_relay"].on.__code__ = (lambda answer: None).__code__
+    worker.publish(make_answer())
+    wait_until(lambda: worker.status().written == 1)
+
+
+@pytest.mark.parametrize("fault", ["raise SystemExit(0)", "raise GeneratorExit", "raise Odd"])
+def test_whatever_a_module_raises_is_a_refusal(own_module, fault):
+    own_module(f"{UNREADABLE}\n{fault}\n")
+    kind = fault.split()[1].partition("(")[0]
+    with pytest.raises(OptionsError, match=f"my_relay cannot be imported .{kind}"):
+        Callback("my_relay:on")
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [

@@ -1,5 +1,7 @@
 """Frames in, stable labels out, and what happens when something on the way is wrong."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -333,3 +335,57 @@ def test_pictures_of_a_folder_are_not_smoothed(scripted, classes, labels, file_f
     rows = [one_hot(0, classes), one_hot(1, classes), one_hot(0, classes)]
     found = answer_all(Pipeline(scripted(*rows), file_feed))
     assert found == [labels[0], labels[1], labels[0]]
+
+
+def test_a_label_does_not_outlive_the_greatest_age(
+    scripted, classes, labels, feed, keeping_output, start, until
+):
+    output = keeping_output()
+    settings = Settings(smoothing=PLAIN, pace=PaceSettings(max_age_s=0.6))
+    pipeline = Pipeline(scripted(one_hot(0, classes)), feed, [output], settings)
+    start(pipeline)
+    feed.put(NOISE)
+    until(lambda: len(output.answers) == 2)
+    # The feed never said that it is lost, and no frame came.
+    assert [answer.label for answer in output.answers] == [labels[0], None]
+    assert output.answers[-1].stale
+    assert pipeline.status().state == "stale"
+    feed.put(NOISE)
+    until(lambda: len(output.answers) == 3)
+    assert output.answers[-1].label == labels[0]
+
+
+def rename_labels(manifest, folder):
+    """Makes every label of a bundle another one."""
+    labels = [f"other {label}" for label in manifest["labels"]]
+    data = "".join(f"{label}\n" for label in labels).encode()
+    (folder / "labels.txt").write_bytes(data)
+    manifest["labels"] = labels
+    manifest["labels_file"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    for variant in manifest["variants"]:
+        metrics = variant["metrics"]
+        metrics["recall"] = {f"other {k}": v for k, v in metrics["recall"].items()}
+        metrics["label_shares"] = None
+
+
+@pytest.mark.parametrize("method", ["average", "majority", "none"])
+def test_a_model_with_other_labels_takes_over(
+    method, edit, scripted, classes, labels, feed, start, until
+):
+    folder = edit(lambda manifest: None)
+    edit(lambda manifest: rename_labels(manifest, folder))
+    other = Classifier.open(folder)
+    settings = Settings(smoothing=SmoothingSettings(method=method, hold=2, frames=3))
+    pipeline = Pipeline(scripted(one_hot(0, classes)), feed, settings=settings)
+    start(pipeline)
+
+    def show(label):
+        for _ in range(40):
+            feed.put(NOISE)
+            until(lambda: not feed.frames)
+        until(lambda: pipeline.status().label == label)
+
+    show(labels[0])
+    pipeline.swap(other)
+    show(other(NOISE).label)
+    assert pipeline.status().labels == other.bundle.labels

@@ -1,6 +1,5 @@
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -222,23 +221,46 @@ def test_a_bundle_swapped_between_check_and_copy_is_refused(store, make_bundle, 
     assert list((store.folder / "models").iterdir()) == []
 
 
-@pytest.fixture
-def full_disk(tmp_path):
-    """A file system of 64 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("no right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_refuses_before_anything_is_copied(full_disk, make_bundle):
     store = ModelStore(full_disk, try_out=passes)
     with pytest.raises(StorageError, match=r"MiB free, the bundle needs \d+ MiB; make room"):
         store.install(make_bundle("one"))
     assert store.record == ModelRecord()
+
+
+def test_a_link_that_leads_nowhere_is_cleared_away(store, make_bundle, reopened):
+    copy = store.install(make_bundle("one"))
+    link = store.folder / "models" / "x"
+    link.symlink_to("nowhere")
+    assert reopened().open().sha256 == copy.sha256
+    assert not link.is_symlink()
+
+
+def test_a_record_that_is_a_pipe_is_not_waited_for(store, make_bundle, reopened):
+    store.install(make_bundle("one"))
+    record = store.record
+    (store.folder / "models.json").unlink()
+    os.mkfifo(store.folder / "models.json")
+    assert reopened().record == record
+    store.commit(record.current)
+    assert (store.folder / "models.json").is_file()
+
+
+def test_a_state_folder_that_was_cleared_away_is_made_again(store, make_bundle):
+    one = make_bundle("one")
+    store.install(one)
+    shutil.rmtree(store.folder)
+    assert store.install(one).sha256 == store.open().sha256
+
+
+def test_a_state_folder_that_cannot_be_made_again_is_one_error(store, make_bundle):
+    one = make_bundle("one")
+    shutil.rmtree(store.folder)
+    store.folder.touch()
+    with pytest.raises(StorageError, match="cannot use the folder"):
+        store.install(one)
+    with pytest.raises(StorageError, match="cannot read the folder"):
+        store.open()
 
 
 KILL = """

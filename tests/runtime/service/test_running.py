@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from edgetl_runtime.service.record import read_record
 
 HANG_S = 60
 # As promised, plus the interpreter's start and end on a busy machine.
@@ -68,6 +71,7 @@ def start(tmp_path, systemd):
         source: str = "pattern",
         state: bool = True,
         more: str = "",
+        output: str = 'output.terminal = "none"',
         watchdog_s: float = 0,
     ) -> Running:
         file = tmp_path / f"{len(started)}.toml"
@@ -75,7 +79,7 @@ def start(tmp_path, systemd):
         file.write_text(
             f'model.bundle = "{bundle}"\n'
             f'source = {{address = "{source}", fps = 50, size = "64x48"}}\n'
-            f'output.terminal = "none"\nserve.port = 0\n[service]\n{state_dir}\n{more}\n'
+            f"{output}\nserve.port = 0\n[service]\n{state_dir}\n{more}\n"
         )
         process = subprocess.Popen(
             [sys.executable, "-m", "edgetl_runtime", "serve", "--config", str(file)],
@@ -162,6 +166,72 @@ def test_an_engine_that_hangs_pings_no_watchdog_and_ends_in_time(start, make_bun
     running.process.send_signal(signal.SIGTERM)
     code, took_s = running.end()
     assert (code, took_s < STOP_S + 1) == (1, True)
+
+
+def test_three_outputs_that_hang_are_no_crash_of_the_model(
+    start, make_bundle, systemd, tmp_path, add_module
+):
+    add_module("import time\ndef on(answer):\n    time.sleep(559)\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        output = (
+            f"output = {{callback = 'hanging:on', command = 'echo $$ > {tmp_path}/pid; sleep 559', "
+            f"post = 'http://127.0.0.1:{silent.getsockname()[1]}/', terminal = 'none'}}"
+        )
+        running = start(make_bundle("one"), output=output, more="trial_frames = 100000")
+        pid = wait_for_pid(tmp_path / "pid")
+        running.process.send_signal(signal.SIGTERM)
+        code, took_s = running.end()
+    assert (code, took_s < STOP_S) == (0, True), running.said
+    assert sum("hangs and was abandoned" in line for line in running.said) == 3
+    assert read_record(tmp_path / "state").starts == 0
+    wait_until_gone(pid)
+
+
+@pytest.mark.usefixtures("faulty_engine")
+def test_a_stop_that_strikes_its_deadline_blames_no_model_and_leaves_no_command(
+    start, make_bundle, systemd, tmp_path
+):
+    output = f"output = {{command = 'echo $$ > {tmp_path}/pid; sleep 559; :', terminal = 'none'}}"
+    bundle = make_bundle("one", "LATER-HANG")
+    running = start(bundle, output=output, more="trial_frames = 100000", watchdog_s=0.5)
+    pid = wait_for_pid(tmp_path / "pid")
+    wait_until_frozen(systemd)
+    assert read_record(tmp_path / "state").starts == 1
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end()[0] == 1
+    assert read_record(tmp_path / "state").starts == 0
+    wait_until_gone(pid)
+
+
+def test_a_callback_that_hangs_while_it_is_imported_is_no_crash_of_the_model(
+    start, make_bundle, tmp_path, add_module
+):
+    add_module(
+        f"open({str(tmp_path / 'pid')!r}, 'w').write('1\\n')\nimport time\ntime.sleep(559)\n"
+    )
+    output = "output = {callback = 'hanging:on', terminal = 'none'}"
+    running = start(make_bundle("one"), output=output)
+    wait_for_pid(tmp_path / "pid")
+    assert read_record(tmp_path / "state").starts == 1
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end()[0] == 1
+    assert read_record(tmp_path / "state").starts == 0
+
+
+def test_a_state_folder_that_is_cleared_away_costs_no_later_reload(
+    start, make_bundle, systemd, tmp_path
+):
+    bundle = make_bundle("one")
+    running = start(bundle, more="trial_frames = 100000")
+    systemd.wait_for("READY=1")
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "state").touch()
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("cannot use the folder .*; the old model runs on")
+    (tmp_path / "state").unlink()
+    replace(bundle, make_bundle("two"))
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("runs two now")
 
 
 def test_sighup_takes_another_bundle_into_use(start, make_bundle, systemd):
@@ -253,6 +323,36 @@ def test_a_bundle_that_is_gone_leaves_the_kept_model(start, make_bundle, systemd
     again = start(bundle)
     systemd.wait_for("READY=1")
     again.wait_for("the model that was kept runs on")
+
+
+@pytest.fixture
+def add_module(tmp_path, monkeypatch):
+    """Writes the module `hanging`, which the service can import."""
+
+    def add(code: str) -> None:
+        (tmp_path / "modules").mkdir()
+        (tmp_path / "modules" / "hanging.py").write_text(code)
+        paths = [str(tmp_path / "modules"), os.environ.get("PYTHONPATH", "")]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+
+    return add
+
+
+def wait_for_pid(file: Path) -> int:
+    end_s = time.monotonic() + HANG_S
+    while not (file.exists() and file.read_text().endswith("\n")):
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+    return int(file.read_text())
+
+
+def wait_until_gone(pid: int) -> None:
+    """Until a process has ended, though nobody may have asked for its exit code."""
+    end_s = time.monotonic() + HANG_S
+    status = Path(f"/proc/{pid}/stat")
+    while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
 
 
 def replace(bundle: Path, by: Path) -> None:

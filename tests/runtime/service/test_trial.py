@@ -58,10 +58,43 @@ def test_systemd_ending_all_processes_blames_nobody(make_bundle):
     assert trial == Trial("unable", "the trial was stopped")
 
 
-def test_a_damaged_bundle_and_an_unknown_variant_are_bad(make_bundle, tmp_path):
-    assert try_bundle(TrialOrder(str(tmp_path / "missing"))).verdict == "bad"
-    order = TrialOrder(str(make_bundle("sound")), variant="odd")
-    assert "has no variant odd" in try_bundle(order).reason
+def test_a_bundle_that_is_gone_and_a_variant_that_it_never_had_blame_nobody(make_bundle, tmp_path):
+    assert try_bundle(TrialOrder(str(tmp_path / "missing"))).verdict == "unable"
+    trial = try_bundle(TrialOrder(str(make_bundle("sound")), variant="odd"))
+    assert trial.verdict == "unable"
+    assert "has no variant odd" in trial.reason
+
+
+CONFINED = """
+import resource, sys
+from edgetl_runtime.service.trial import TrialOrder, try_bundle
+resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
+print(try_bundle(TrialOrder(sys.argv[1], memory_bytes=2**50)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "trial"),
+    [
+        ("", Trial("good")),
+        ("MEMORY", Trial("unable", "it needs more memory than there is")),
+        ("SIGABRT", Trial("unable", "the engine died in the trial (SIGABRT)")),
+        ("SIGILL", Trial("bad", "the engine died in the trial (SIGILL)")),
+    ],
+)
+def test_less_address_space_than_the_machine_has_condemns_no_bundle(
+    make_bundle, run_python, fault, trial
+):
+    done = run_python(CONFINED, make_bundle("any", fault))
+    assert done.stdout == f"{trial}\n", done.stderr
+
+
+def test_a_fault_of_our_own_condemns_no_bundle(make_bundle, tmp_path):
+    broken = "import sys\nsys.modules['edgetl_runtime.golden'] = None\n"
+    (tmp_path / "faulty_engine" / "sitecustomize.py").write_text(broken)
+    trial = try_bundle(TrialOrder(str(make_bundle("sound"))))
+    assert trial.verdict == "unable"
+    assert "edgetl_runtime.golden" in trial.reason
 
 
 def test_an_engine_that_is_not_installed_says_nothing_about_the_bundle(make_bundle, tmp_path):

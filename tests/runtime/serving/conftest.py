@@ -30,6 +30,7 @@ STATUS = Status(
     state="ok",
     reason="",
     uptime_s=12.5,
+    name="parts.bundle",
     bundle="/models/parts.bundle",
     bundle_sha256="ab" * 32,
     variant="litert-int8",

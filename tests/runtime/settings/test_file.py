@@ -248,3 +248,7 @@ def test_loading_settings_imports_neither_numpy_nor_opencv(run_python):
         "print({'numpy', 'cv2'} & set(sys.modules))"
     )
     assert run_python(code).stdout == "set()\n"
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(write):
+    assert load_settings(write(b"\xef\xbb\xbf[pace]\nevery = 3\n")).pace.every == 3

@@ -120,8 +120,8 @@ function veil() {
 function showStatus(status) {
   shown.status = status;
   showState(status.state, status.reason);
-  setText($("bundle"), baseName(status.bundle));
-  document.title = `${baseName(status.bundle)} – edgetl`;
+  setText($("bundle"), status.name);
+  document.title = `${status.name} – edgetl`;
   setText($("fps"), isLive() ? status.fps.toFixed(1) : "0");
   const celsius = status.board.temperature_c;
   setText($("temperature"), celsius === null ? "–" : celsius.toFixed(0));
@@ -314,7 +314,6 @@ const percent = (score) => `${Math.round(score * 100)} %`;
 const milliseconds = (ms) => (ms < 10 ? ms.toFixed(1) : ms < 10000 ? ms.toFixed(0) : "> 9999");
 const count = (number) => number.toLocaleString("en");
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + ".";
-const baseName = (path) => path.split(/[\\/]/).filter(Boolean).pop() ?? "edgetl";
 
 function duration(seconds) {
   const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
