@@ -18,6 +18,7 @@ from edgetl_runtime.capture.source import Shot
 
 TRUSTED_NS = 250_000_000
 """What waited no longer than this counts as just arrived: a tick, and a busy board's delays."""
+_QUIET_MS = 5
 _TICK_MS = 100
 
 
@@ -31,12 +32,19 @@ class Arrivals:
         # A file never is empty, and its content has no age.
         self._waits = not stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._empty_ns = time.monotonic_ns()
+        self._found_ns = 0
+        self._looked_ns = self._empty_ns
 
     def waiting(self, timeout_ms: int = 0) -> bool:
         """Whether there is something to read, or the end, within the time."""
         found = bool(self._poll.poll(timeout_ms))
-        if not found:
-            self._empty_ns = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        paused = now_ns - self._looked_ns > TRUSTED_NS
+        self._looked_ns = now_ns
+        if found:
+            self._found_ns = now_ns if paused or not self._found_ns else self._found_ns
+        elif timeout_ms >= _QUIET_MS or self._is_trusted(now_ns):
+            self._empty_ns, self._found_ns = now_ns, 0
         return found
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -48,7 +56,9 @@ class Arrivals:
         give_up_s = None if timeout_s is None else time.monotonic() + timeout_s
         if self.waiting():
             return True
-        while not self.waiting(_TICK_MS):
+        timeout_ms = _QUIET_MS
+        while not self.waiting(timeout_ms):
+            timeout_ms = _TICK_MS
             if give_up_s is not None and time.monotonic() > give_up_s:
                 return False
         return True
@@ -60,8 +70,19 @@ class Arrivals:
             On the clock of `time.monotonic_ns`.
         """
         now_ns = time.monotonic_ns()
-        trusted = not self._waits or now_ns - self._empty_ns <= TRUSTED_NS
-        return now_ns if trusted else self._empty_ns
+        return now_ns if self._is_trusted(now_ns) else self._empty_ns
+
+    def _is_trusted(self, now_ns: int) -> bool:
+        """Whether what comes now was not kept back for long.
+
+        After a pause the sender's own buffer may be full, and ours empty for a moment until more
+        of it comes. So only quiet proves that nothing is left, or that it had as long to catch up
+        as the pause lasted.
+        """
+        if not self._waits or now_ns - self._empty_ns <= TRUSTED_NS:
+            return True
+        pause_ns = self._found_ns - self._empty_ns
+        return self._found_ns > 0 and now_ns - self._found_ns > max(pause_ns, TRUSTED_NS)
 
 
 class Splitter(Protocol):

@@ -1,5 +1,6 @@
 """What waited while nobody read never passes for new."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -29,6 +30,7 @@ import json, sys
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.settings.sections import SourceSettings
 with Camera(sys.argv[1], SourceSettings(**json.loads(sys.argv[2]))) as camera:
+    print(camera._process._child.pid, flush=True)
     while camera.status().state != "ended":
         frame = camera.take(0.1)
         if frame is not None:
@@ -46,7 +48,7 @@ def without_length(data):
 
 
 class Watch:
-    """A program that tells of each frame, and can be stopped and woken."""
+    """A program that tells of each frame, and whose capture process can be stopped and woken."""
 
     def __init__(self, source, **settings):
         self.told = []
@@ -54,12 +56,13 @@ class Watch:
             [sys.executable, "-c", TELL_AGES, source, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,
         )
+        self.capture = 0
         self.thread = threading.Thread(target=self._listen)
         self.thread.start()
 
     def _listen(self):
+        self.capture = int(self.process.stdout.readline())
         for line in self.process.stdout:
             index, captured_s = line.split()
             self.told.append((int(index), float(captured_s)))
@@ -71,12 +74,16 @@ class Watch:
             time.sleep(0.01)
 
     def signal(self, number):
-        os.killpg(self.process.pid, number)
+        os.kill(self.capture, number)
 
     def close(self):
-        self.signal(signal.SIGKILL)
-        self.process.stdin.close()
+        # The capture process ends with it, unless it is stopped.
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGCONT)
+        self.process.kill()
         self.thread.join()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
 
@@ -111,12 +118,17 @@ class Sender:
                 return
 
 
+# Large enough to fill a pipe and, within the stop, a socket's buffers, and to take long to decode.
+PICTURES = np.random.default_rng(0).integers(0, 256, (4, 480, 640, 3), np.uint8)
+JPEGS = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in PICTURES]
+
+
 def jpeg_of(number):
-    return cv2.imencode(".jpg", np.full((48, 64, 3), number % 200, np.uint8))[1].tobytes()
+    return JPEGS[number % len(JPEGS)]
 
 
 def raw_of(number):
-    return bytes([number % 200]) * (48 * 64 * 3)
+    return PICTURES[number % len(PICTURES)].tobytes()
 
 
 @pytest.fixture
@@ -204,12 +216,16 @@ def test_a_stream_that_queued_while_nobody_read_is_not_told_as_new(part, chunked
 
 
 @pytest.mark.parametrize(
-    ("frame_of", "settings"), [(jpeg_of, {}), (raw_of, {"format": "bgr24", "size": "64x48"})]
+    ("frame_of", "settings"), [(jpeg_of, {}), (raw_of, {"format": "bgr24", "size": "640x480"})]
 )
 def test_a_pipe_that_queued_while_nobody_read_is_not_told_as_new(frame_of, settings, send, watch):
     watched = watch("-", **settings)
-    write = watched.process.stdin.fileno()
-    sender = send(frame_of, lambda data: os.write(write, data))
+
+    def write(data):
+        watched.process.stdin.write(data)
+        watched.process.stdin.flush()
+
+    sender = send(frame_of, write)
     younger_s = stop_and_look(watched, sender)
     assert max(younger_s) < SLACK_S
     assert min(younger_s[-10:]) > -SLACK_S
@@ -245,7 +261,7 @@ def test_a_part_that_began_in_the_queue_is_as_old_as_its_beginning(pipe):
     os.write(pipe[1], with_length(b"a") + whole[:-50])
     time.sleep(2 * TRUSTED_NS / 1e9)
     assert read().raw == b"a"
-    assert not parts._arrivals.waiting()
+    assert not parts._arrivals.waiting(10)
     os.write(pipe[1], whole[-50:] + with_length(b"c")[:20])
     assert read().captured_ns < begun_ns + TRUSTED_NS
     os.write(pipe[1], with_length(b"c")[20:])
