@@ -16,7 +16,7 @@ def main(bundle: str, video: str, labelled: str) -> None:
     camera = Camera(video)
     output = Video(Path(labelled), top=3, find_fps=lambda: camera.status().fps)
     frames = Pipeline(Classifier.open(bundle), camera, [output]).run()
-    print(f"{labelled}: {frames} frames")
+    print(f"{output.path}: {frames} frames")
 
 
 if __name__ == "__main__":

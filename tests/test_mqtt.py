@@ -32,13 +32,15 @@ HOST = re.sub(r"[^\w-]", "_", platform.node(), flags=re.ASCII)
 TOPIC = f"home/{HOST}"
 
 
-def make_answer(index: int, label: str | None = "gear", *, event: bool = False) -> Answer:
+def make_answer(
+    index: int, label: str | None = "gear", *, event: bool = False, stale: bool = False
+) -> Answer:
     scores = np.array([0.75, 0.25], np.float32)
     now_s = time.monotonic()
     prediction = Prediction(("gear", "washer"), scores, 0.5, now_s, now_s, 1.0, 2.0)
     change = Event(index, label, "washer", 0.75, 0.0) if event else None
     return Answer(
-        "camera", index, (64, 48), prediction, scores, label, 0.75, False, False, change, 0.0
+        "camera", index, (64, 48), prediction, scores, label, 0.75, stale, False, change, 0.0
     )
 
 
@@ -356,6 +358,16 @@ def test_home_assistant_finds_label_score_and_availability(broker, read, start):
     assert len({one["unique_id"] for one in (label, score, online)}) == 3
     assert label["device"] == score["device"] == online["device"]
     assert label["device"]["identifiers"] == [device]
+
+
+def test_a_camera_that_is_lost_is_offline_until_it_is_back(broker, read, start):
+    reader = read(broker.port)
+    worker = start(broker.port)
+    wait_until(lambda: reader.available() == b"online", "online")
+    worker.publish(make_answer(1, event=True, stale=True))
+    wait_until(lambda: reader.available() == b"offline", "offline")
+    worker.publish(make_answer(2, event=True))
+    wait_until(lambda: reader.available() == b"online", "online again")
 
 
 def test_without_discovery_nothing_is_announced(broker, read, start):

@@ -11,6 +11,7 @@ from edgetl_runtime.preprocessing import Frame
 JPEG_MAGIC = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 WHITE = 255
+_BAND_PIXELS = 1 << 18
 
 
 def read_picture(path: Path) -> Frame:
@@ -70,14 +71,19 @@ def _imdecode(data: bytes, flags: int) -> Frame | None:
 
 
 def _on_white(picture: Frame, unchanged: Frame | None) -> Frame:
-    """Lays the colours over white where the file has an alpha channel."""
+    """Lays the colours over white where the file has an alpha channel, in place."""
     has_alpha = unchanged is not None and unchanged.ndim == 3 and unchanged.shape[2] == 4
     if unchanged is None or not has_alpha or unchanged.shape[:2] != picture.shape[:2]:
         return picture
     if unchanged.dtype not in (np.uint8, np.uint16):
         return picture
     opaque = np.iinfo(unchanged.dtype).max
-    alpha = unchanged[:, :, 3:].astype(np.float32) / opaque
-    if alpha.min() == 1.0:
+    if unchanged[:, :, 3].min() == opaque:
         return picture
-    return np.rint(picture * alpha + WHITE * (1.0 - alpha)).astype(np.uint8)
+    # In bands: as floats, a large picture would fill the memory of a small board.
+    rows = max(1, _BAND_PIXELS // picture.shape[1])
+    for top in range(0, picture.shape[0], rows):
+        band = picture[top : top + rows]
+        alpha = unchanged[top : top + rows, :, 3:].astype(np.float32) / opaque
+        band[:] = np.rint(band * alpha + WHITE * (1.0 - alpha)).astype(np.uint8)
+    return picture

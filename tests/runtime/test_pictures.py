@@ -90,6 +90,17 @@ def test_16_bit_transparent_pixels_lie_on_white():
     assert (decode_picture(encode(".png", red)) == 255).all()
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_large_transparent_picture_is_laid_on_white_level_by_level(kind):
+    opaque = np.iinfo(kind).max
+    seen = np.random.default_rng(0).integers(0, opaque, (701, 997, 4), kind, endpoint=True)
+    data = encode(".png", seen)
+    colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    alpha = seen[:, :, 3:].astype(np.float32) / opaque
+    expected = np.rint(colours * alpha + 255 * (1.0 - alpha)).astype(np.uint8)
+    assert np.array_equal(decode_picture(data), expected)
+
+
 def test_a_grey_picture_has_three_channels():
     picture = decode_picture(encode(".png", np.full((8, 8), 77, np.uint8)))
     assert picture.shape == (8, 8, 3)

@@ -107,6 +107,11 @@ class JpegSplitter:
         self._buffer = bytearray()
         self._searched = 0
 
+    @property
+    def begun(self) -> bool:
+        """Whether some of the next picture came already."""
+        return len(self._buffer) > 0
+
     def feed(self, data: bytes) -> list[bytes]:
         """Takes what came, and returns what is complete.
 

@@ -18,28 +18,31 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     parser.add_argument("--name", default="camera", help="of the service (default: camera)")
     parser.add_argument("--user", help="an existing one to run as (default: a dynamic one)")
     parser.add_argument("--dry-run", action="store_true", help="print both files only")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing settings")
     parser.add_argument("--uninstall", action="store_true", help="remove both files")
     add_settings(parser, _SECTIONS)
 
 
 def install_service(options: argparse.Namespace) -> int:
     """Runs the command."""
+    from edgetl_runtime.errors import ServiceError
     from edgetl_runtime.service.unit import install, plan_installation, uninstall
 
     if options.uninstall:
         for path in uninstall(options.name):
             print(f"removed {path}")
-        warn(f"next: systemctl daemon-reload && systemctl stop edgetl-{options.name}")
+        warn(f"next: systemctl stop edgetl-{options.name}; systemctl daemon-reload")
         return 0
     settings = read_settings(options, terminal="event")
     installation = plan_installation(options.name, settings, user=options.user)
-    for hidden in installation.hidden:
-        warn(f"a service cannot see {hidden}; move it, for example below /opt")
     if options.dry_run:
         for path, text in installation.files:
             print(f"# {path}\n{text}")
         return 0
-    install(installation)
+    if installation.hidden:
+        hidden = ", ".join(installation.hidden)
+        raise ServiceError(f"a service cannot see {hidden}; put it elsewhere, such as below /opt")
+    install(installation, overwrite=options.overwrite)
     for path, _ in installation.files:
         print(f"wrote {path}")
     warn(f"next: systemctl daemon-reload && systemctl enable --now {installation.unit}")

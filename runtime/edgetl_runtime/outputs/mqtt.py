@@ -78,6 +78,7 @@ class Mqtt(PlainOutput):
         self._broker, self._discovery = broker, discovery
         self._recorder = Recorder(top)
         self._state: bytes | None = None
+        self._availability = ONLINE
         self._published_s = float("-inf")
         self._trouble = "not connected yet"
         self._client = self._make_client()
@@ -100,6 +101,7 @@ class Mqtt(PlainOutput):
         if not self._client.is_connected():
             raise UndeliveredError(f"{self._where}: {self._trouble}")
         self._publish("state", payload, retain=True)
+        self._tell_availability(OFFLINE if answer.stale else ONLINE)
         if answer.event is not None:
             self._publish("event", payload)
 
@@ -143,7 +145,8 @@ class Mqtt(PlainOutput):
             found = announce(*self._name_device(), *self._list_topics("state", "availability"))
             for topic, payload in found.items():
                 client.publish(topic, payload, _QOS, retain=True)
-        client.publish(f"{self._topic}/availability", ONLINE, _QOS, retain=True)
+        # A camera that is lost is offline, too, though the program runs.
+        client.publish(f"{self._topic}/availability", self._availability, _QOS, retain=True)
         if self._state is not None:
             client.publish(f"{self._topic}/state", self._state, _QOS, retain=True)
 
@@ -161,6 +164,11 @@ class Mqtt(PlainOutput):
         sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
         if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             raise UndeliveredError(f"{self._where}: the broker does not confirm what it gets")
+
+    def _tell_availability(self, availability: bytes) -> None:
+        if availability != self._availability:
+            self._availability = availability
+            self._publish("availability", availability, retain=True)
 
     def _list_topics(self, *names: str) -> list[str]:
         return [f"{self._topic}/{name}" for name in names]

@@ -98,7 +98,8 @@ class Video(PlainOutput):
         try:
             with self._aside.open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(self._aside, _find_free(self.path))
+            self.path = _find_free(self.path)
+            os.replace(self._aside, self.path)
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
 

@@ -14,15 +14,14 @@ _LOCK = "lock"
 _PID_BYTES = 32
 
 
-def find_lock(settings: ServiceSettings) -> Path | None:
-    """Where the lock is: as configured, else in the state folder, which two must not share.
+def find_locks(settings: ServiceSettings) -> list[Path]:
+    """What must be held: the lock that was asked for, and that of the state folder.
 
-    None where there is neither: then two instances have nothing in common but the camera, which
-    the kernel gives to one only.
+    Two must never share a state folder. Where there is neither, two instances have nothing in
+    common but the camera, which the kernel gives to one only.
     """
-    if settings.lock:
-        return Path(settings.lock)
-    return Path(settings.state_dir) / _LOCK if settings.state_dir else None
+    asked = [Path(settings.lock)] if settings.lock else []
+    return asked + ([Path(settings.state_dir) / _LOCK] if settings.state_dir else [])
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from edgetl_runtime.errors import (
     ServiceError,
     StorageError,
 )
-from edgetl_runtime.service.lock import find_lock, hold_lock
+from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
@@ -61,6 +61,8 @@ class Service:
         self._pipeline: Pipeline | None = None
         self._reloader: Reloader | None = None
         self._running = ""
+        # Of the start; a reload that succeeds ends it.
+        self._problem = ""
         self._good = 0
         self._is_ready = False
 
@@ -72,7 +74,7 @@ class Service:
             ServiceError: If the lock cannot be opened.
         """
         with ExitStack() as held:
-            if lock := find_lock(self._settings.service):
+            for lock in find_locks(self._settings.service):
                 held.enter_context(hold_lock(lock))
             held.enter_context(SignalWatch(self.stop, self.reload, self._describe))
             self._held = held.pop_all()
@@ -136,6 +138,7 @@ class Service:
             EdgetlError: What `Pipeline.answers` raises.
         """
         self._pipeline = pipeline
+        pipeline.problem = self._problem
         self._reloader = Reloader(
             self._take, on_begin=self._note_reloading, on_end=self._note_reloaded
         )
@@ -196,11 +199,13 @@ class Service:
             except (BundleError, ServiceError, StorageError) as error:
                 if store.record.current is None:
                     raise
-                self._warn(f"{error}; the model that was kept runs on")
+                self._problem = f"{error}; the model that was kept runs on"
+                self._warn(self._problem)
         reason = self._keep_going(store.begin)
         self._has_begun = True
         if reason:
-            self._warn(f"the model before runs again: of the new one, {reason}")
+            self._problem = f"the model before runs again: of the new one, {reason}"
+            self._warn(self._problem)
         return store.open()
 
     def _open_store(self) -> "ModelStore | None":
@@ -243,7 +248,10 @@ class Service:
             trial = try_bundle(order, stop=self._stop)
             if trial.verdict != "good":
                 raise ServiceError(f"{path} failed its trial: {trial.reason}")
-        return None if bundle.sha256 == self._running else self._load(bundle)
+        if bundle.sha256 == self._running:
+            self._warn(f"{path} is what runs already")
+            return None
+        return self._load(bundle)
 
     def _load_previous(self) -> "Classifier | None":
         """The model before, after this one's outputs were unusable."""

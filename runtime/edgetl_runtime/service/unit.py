@@ -28,7 +28,9 @@ _UNITS: Final = "/etc/systemd/system"
 _OUTPUTS: Final = ("jsonl", "csv", "video", "pictures")
 _TEMPLATE: Final = """\
 # Written by: edgetl-run install-service {name}
-# Change the settings in {settings_file}, and this with: systemctl edit {unit}
+# Change the settings in {settings_file}, then: systemctl restart {unit}
+# (reload takes another bundle only). Change this with: systemctl edit {unit}
+# Passwords, such as EDGETL_MQTT_PASSWORD, go there, too: [Service] Environment=NAME=VALUE
 [Unit]
 Description=edgetl camera classifier {name}
 # However often it fails: a board that is left alone must not give up.
@@ -176,20 +178,36 @@ def plan_installation(
     )
 
 
-def install(installation: Installation) -> None:
+def install(installation: Installation, *, overwrite: bool = False) -> None:
     """Writes both files; the settings can hold secrets and are for root only.
 
+    Args:
+        installation: What to write.
+        overwrite: Replace settings that somebody may have changed.
+
     Raises:
-        ServiceError: Without the right to, with the command that has it.
+        ServiceError: Without the right to, with the command that has it, or if there are other
+            settings already.
         StorageError: If the disk refuses.
     """
     _check_root(installation)
+    _check_settings(installation, overwrite=overwrite)
     for path in (installation.unit_file, installation.settings_file):
         path.parent.mkdir(parents=True, exist_ok=True)
     installation.settings_file.touch(mode=0o600)
     write_file(installation.settings_file, installation.settings_text.encode())
     installation.settings_file.chmod(0o600)
     write_file(installation.unit_file, installation.unit_text.encode())
+
+
+def _check_settings(installation: Installation, *, overwrite: bool) -> None:
+    file = installation.settings_file
+    if overwrite or not file.exists() or file.read_text() == installation.settings_text:
+        return
+    raise ServiceError(
+        f"{file} exists and says something else; change it there, choose another --name, or add "
+        "--overwrite"
+    )
 
 
 def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:

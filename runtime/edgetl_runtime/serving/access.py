@@ -2,15 +2,16 @@
 
 - Off the loopback every path but `/healthz` demands the token. `/healthz` then tells the state and
   no more, so that a monitor needs no secret, and a stranger learns nothing that he can use.
-- On the loopback there is no token. Other pages in the same browser can still send requests to
-  it, so the Host header must name the loopback (against DNS rebinding), and requests that another
-  site makes are refused (against forgery), but for following a link.
+- On the loopback there is no token, unless one was set. Other pages in the same browser can still
+  send requests to it, so without a token the Host header must name the loopback (against DNS
+  rebinding), and requests that another site makes are refused (against forgery), but for following
+  a link.
 """
 
 import ipaddress
+import re
 import secrets
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,7 +20,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEALTH_PATH = "/healthz"
-_LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+# A name or address and a port, as in RFC 9112, section 3.2; nothing that could pass for a path.
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^][/?#@:\s]+))(?::[0-9]*)?")
 _COOKIE_S = 30 * 24 * 3600
 _POLICY = "; ".join(
     (
@@ -55,7 +57,7 @@ class Access(msgspec.Struct, frozen=True):
     """The rules of one server.
 
     Attributes:
-        token: Demanded of everyone; None on the loopback.
+        token: Demanded of everyone; None on the loopback, unless one was set.
         cookie: Name under which a browser keeps the token. Cookies do not know ports, so the
             port is part of it.
     """
@@ -70,11 +72,13 @@ class Access(msgspec.Struct, frozen=True):
             return _refuse(403, f"the Host header must be {hosts}; open the page by that name")
         if _is_forged(request.method, request.headers):
             return _refuse(403, "a request that another site made")
-        if request.url.path == HEALTH_PATH or self.knows(request):
+        # Not `request.url`: that is made with the Host header, so whoever asks chooses its path.
+        path = request.scope["path"]
+        if path == HEALTH_PATH or self.knows(request):
             return None
         if self.token is not None and _matches(request.query_params.get("token"), self.token):
-            return self._remember() if request.url.path == "/" else None
-        return _demand_token(request)
+            return self._remember() if path == "/" else None
+        return _demand_token(path)
 
     def knows(self, request: Request) -> bool:
         """Whether the asker proved to hold the token, by header or cookie, if one is needed."""
@@ -128,11 +132,14 @@ def is_loopback(address: str) -> bool:
 
 
 def _names_loopback(host: str) -> bool:
+    """Whether a Host header is `localhost` or an address, which no name server can rebind."""
+    if (match := _HOST.fullmatch(host)) is None:
+        return False
+    name = match[1] or match[2]
     try:
-        name = urlsplit(f"//{host}").hostname
+        return name.lower() == "localhost" or is_loopback(name)
     except ValueError:
         return False
-    return name in _LOOPBACK_NAMES
 
 
 def _is_forged(method: str, headers: Headers) -> bool:
@@ -166,10 +173,10 @@ def _refuse(status: int, message: str) -> Response:
     return JSONResponse({"error": message}, status)
 
 
-def _demand_token(request: Request) -> Response:
+def _demand_token(path: str) -> Response:
     # A browser keeps a strict cookie to itself after a link from another site: hence `try again`.
     response: Response = (
-        HTMLResponse(_NO_TOKEN_PAGE, 401) if request.url.path == "/" else _refuse(401, _NO_TOKEN)
+        HTMLResponse(_NO_TOKEN_PAGE, 401) if path == "/" else _refuse(401, _NO_TOKEN)
     )
     response.headers["www-authenticate"] = "Bearer"
     return response

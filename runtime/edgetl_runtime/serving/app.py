@@ -6,8 +6,6 @@ from importlib.resources import files
 import anyio
 import anyio.to_thread
 import msgspec
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,7 +18,7 @@ from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
 from edgetl_runtime.serving.classifying import Classifying
 from edgetl_runtime.serving.feed import PageFeed
-from edgetl_runtime.serving.metrics import build_registry
+from edgetl_runtime.serving.metrics import build_registry, scrape
 from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, next_picture
 from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
 from edgetl_runtime.serving.views import (
@@ -91,10 +89,12 @@ class _Addresses:
         return JSONResponse(told, 200 if status.state in _HEALTHY else 503)
 
     async def metrics(self, request: Request) -> Response:
-        return _scrape(self._registry, request)
+        data, kind = scrape(self._registry, request.headers.get("accept", ""))
+        return Response(data, headers={"content-type": kind})
 
     async def state(self, request: Request) -> Response:
-        return _json(StateView(self._status(), self._feed.answer()))
+        status = self._status()
+        return _json(StateView(status, self._feed.answer(status.state)))
 
     async def pictures(self, request: Request) -> Response:
         if request.method == "HEAD":
@@ -174,11 +174,6 @@ async def _explain(request: Request, error: Exception) -> Response:
 
 def _json(told: object) -> Response:
     return Response(msgspec.json.encode(told), media_type="application/json")
-
-
-def _scrape(registry: CollectorRegistry, request: Request) -> Response:
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(registry), headers={"content-type": content_type})
 
 
 def _read_file(name: str, kind: str) -> tuple[bytes, str]:

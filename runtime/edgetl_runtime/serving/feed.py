@@ -11,9 +11,10 @@ import msgspec
 
 from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.errors import OutputError
+from edgetl_runtime.pipeline.status import State
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.serving.bell import Bell
-from edgetl_runtime.serving.views import AnswerView, view_answer
+from edgetl_runtime.serving.views import AnswerView, take_back, view_answer
 
 # More answers a second than this nobody can read.
 ANSWERS_PER_S = 10
@@ -75,7 +76,6 @@ class PageFeed:
         self._watching = 0
         self._pictures = 0
         self._picture: Picture | None = None
-        self._answers = 0
         self._answer: AnswerView | None = None
         self._message = b""
         self._samples: deque[Sample] = deque(maxlen=ANSWERS_PER_S * HISTORY_S)
@@ -130,14 +130,18 @@ class PageFeed:
             return None
         return picture
 
-    def answer(self) -> AnswerView | None:
-        """The newest answer."""
-        return self._answer
+    def answer(self, state: State) -> AnswerView | None:
+        """The newest answer, without its label where the state belies it."""
+        answer = self._answer
+        return answer and take_back(answer, state)
 
-    def message(self) -> tuple[int, bytes]:
-        """Number and JSON of the newest answer; (0, b"") before the first."""
+    def message(self, state: State) -> bytes:
+        """JSON of the newest answer, without its label where the state belies it; b"" before."""
         with self._lock:
-            return self._answers, self._message
+            answer, message = self._answer, self._message
+        if answer is None or (taken_back := take_back(answer, state)) is answer:
+            return message
+        return msgspec.json.encode(taken_back)
 
     def history(self) -> list[Sample]:
         """What the chart begins with, oldest first."""
@@ -157,7 +161,6 @@ class PageFeed:
         sample = Sample(one.answered_s, one.preprocess_ms, one.invoke_ms, one.age_ms)
         with self._lock:
             self._answer_due_s = _next_due(self._answer_due_s, 1.0 / ANSWERS_PER_S)
-            self._answers += 1
             self._answer, self._message = view, message
             # An answer that comes again, without its label, is no new point of the chart.
             if not self._samples or self._samples[-1] != sample:

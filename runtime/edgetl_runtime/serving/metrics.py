@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from edgetl_runtime import __version__
@@ -18,6 +19,8 @@ from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.status import State, Status
 
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
 
 def build_registry(status: Callable[[], Status], viewers: Callable[[], int]) -> CollectorRegistry:
     """Makes a registry of its own, with the process's memory and descriptors."""
@@ -25,6 +28,19 @@ def build_registry(status: Callable[[], Status], viewers: Callable[[], int]) -> 
     registry.register(_StatusCollector(status, viewers))
     ProcessCollector(registry=registry)
     return registry
+
+
+def scrape(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """All metrics and their content type: as OpenMetrics 1.0 if `accept` names it, else as text.
+
+    The versions and escapings that an Accept header may ask for make no difference to names like
+    ours, and prometheus_client fails at those that it does not know.
+    """
+    kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
+    if "application/openmetrics-text" in kinds:
+        data: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return data, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), _TEXT
 
 
 class _StatusCollector(Collector):

@@ -71,9 +71,9 @@ class PageServer:
             raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
         listener = _listen(self._settings)
         address, port = listener.getsockname()[:2]
-        token = None
-        if not access.is_loopback(address):
-            token = self._settings.token or access.make_token()
+        token = self._settings.token
+        if token is None and not access.is_loopback(address):
+            token = access.make_token()
         rules = access.Access(token, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
         built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
@@ -187,6 +187,8 @@ class _OneLine(logging.Handler):
 
 def _log_failures_in_one_line() -> None:
     """Our own bugs go to standard error without a traceback; what clients do wrong goes nowhere."""
+    # "socket.send() raised exception" is how asyncio calls a browser that was closed.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.ERROR)
     logger.propagate = False

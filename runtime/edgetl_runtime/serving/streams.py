@@ -106,19 +106,19 @@ async def _answer_parts(feed: PageFeed, status: Callable[[], Status]) -> AsyncIt
     replace = msgspec.structs.replace
     ages = [replace(one, answered_s=one.answered_s - now_s) for one in feed.history()]
     yield _event("history", msgspec.json.encode(ages))
-    state_due_s, told_answer, told_event = 0.0, 0, 0
+    state_due_s, told_answer, told_event = 0.0, b"", 0
     while not feed.bell.closed:
+        now = status()
         if time.monotonic() >= state_due_s:
             state_due_s = time.monotonic() + _STATE_PERIOD_S
-            brief = replace(status(), labels=(), recent_events=())
-            yield _event("state", msgspec.json.encode(brief))
+            yield _event("state", msgspec.json.encode(replace(now, labels=(), recent_events=())))
         for event in feed.events_after(told_event):
             told_event = event.number
             yield _event("event", msgspec.json.encode(event))
-        number, message = feed.message()
-        if number != told_answer:
-            told_answer = number
-            yield _event("answer", message)
+        answer = feed.message(now.state)
+        if answer != told_answer:
+            told_answer = answer
+            yield _event("answer", answer)
         else:
             await feed.bell.wait(state_due_s - time.monotonic())
 

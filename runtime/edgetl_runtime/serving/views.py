@@ -5,10 +5,11 @@ import re
 import msgspec
 
 from edgetl_runtime.answer import Answer
-from edgetl_runtime.pipeline.status import Status
+from edgetl_runtime.pipeline.status import State, Status
 from edgetl_runtime.prediction import Prediction
 
 _TOP = 5
+_NO_LABEL: tuple[State, ...] = ("stale", "no_camera", "failed")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -75,6 +76,11 @@ def view_answer(answer: Answer) -> AnswerView:
         invoke_ms=one.invoke_ms,
         age_ms=one.age_ms,
     )
+
+
+def take_back(view: AnswerView, state: State) -> AnswerView:
+    """Takes the label off an answer that the state belies: it was of a camera that is gone."""
+    return msgspec.structs.replace(view, label=None, stale=True) if state in _NO_LABEL else view
 
 
 def view_prediction(prediction: Prediction) -> PredictionView:

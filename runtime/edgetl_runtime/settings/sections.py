@@ -203,8 +203,8 @@ class ServeSettings(_Section, frozen=True):
     Attributes:
         host: Address to listen on; any other than loopback demands a token.
         port: 0 takes a free one.
-        token: That a page or program must show; by default made anew where one is needed, and
-            shown once.
+        token: That a page or program must show, on loopback, too; by default made anew where one
+            is needed, and shown once.
         page_fps: Pictures a second of the live picture.
         max_picture_mb: Largest picture that `/api/classify` takes.
     """

@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from edgetl_runtime.errors import LockedError, ServiceError
-from edgetl_runtime.service.lock import find_lock, hold_lock
+from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.settings.sections import ServiceSettings
 
 HOLD = """
@@ -69,9 +70,10 @@ def test_a_lock_that_cannot_be_is_one_error(tmp_path):
 
 
 def test_the_lock_is_as_configured_or_in_the_state_folder(tmp_path):
-    assert find_lock(ServiceSettings()) is None
-    assert find_lock(ServiceSettings(state_dir="/a")).as_posix() == "/a/lock"
-    assert find_lock(ServiceSettings(state_dir="/a", lock="/b")).as_posix() == "/b"
+    assert find_locks(ServiceSettings()) == []
+    assert find_locks(ServiceSettings(state_dir="/a")) == [Path("/a/lock")]
+    both = [Path("/b"), Path("/a/lock")]
+    assert find_locks(ServiceSettings(state_dir="/a", lock="/b")) == both
 
 
 def test_a_full_disk_does_not_keep_the_lock_from_holding(full_disk):

@@ -5,8 +5,10 @@ import json
 from contextlib import closing
 
 import pytest
+from starlette.datastructures import URL
+from starlette.requests import Request
 
-from edgetl_runtime.serving.access import is_loopback, make_token
+from edgetl_runtime.serving.access import Access, is_loopback, make_token
 
 PATHS = ("/", "/page.js", "/api/state", "/metrics", "/stream.mjpg", "/events", "/snapshot.jpg")
 TOKEN = "correct-horse-battery-staple"
@@ -30,7 +32,10 @@ def board(module_board):
     return module_board
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "localhost:8080", "LOCALHOST"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "127.0.0.1", "127.0.0.2:80", "[::1]", "[::1]:80", "localhost:8080", "LOCALHOST"],
+)
 def test_the_loopback_may_be_called_by_its_names(page, host):
     assert page.ask("/api/state", headers={"Host": host}).status == 200
 
@@ -40,6 +45,7 @@ def test_the_loopback_may_be_called_by_its_names(page, host):
     [
         *("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil@localhost@x"),
         *("", "[::1", "192.168.1.7:8080", "0.0.0.0", "localhost:80:80@evil.example"),
+        *("localhost/healthz?", "localhost#", "evil@localhost", "[localhost]", "[::1%lo]"),
     ],
 )
 def test_a_name_that_was_rebound_to_the_loopback_is_refused(page, host):
@@ -95,10 +101,35 @@ def test_off_the_loopback_a_token_is_made_and_shown(serve):
     assert first.host not in ("0.0.0.0", "")
 
 
-def test_on_the_loopback_no_token_is_needed_even_if_one_is_set(serve):
+def test_on_the_loopback_a_token_that_was_set_is_demanded_and_shown(serve):
     page = serve(token=TOKEN)
-    assert page.token == ""
-    assert page.ask("/api/state").status == 200
+    assert page.token == TOKEN
+    assert page.ask("/api/state").status == 401
+    assert page.ask(f"/api/state?token={TOKEN}").status == 200
+
+
+def test_another_address_of_the_loopback_answers_by_the_name_that_it_shows(serve):
+    page = serve(host="127.0.0.2")
+    with closing(http.client.HTTPConnection(page.host, page.port, timeout=20)) as connection:
+        connection.request("GET", "/api/state")
+        assert connection.getresponse().status == 200
+
+
+@pytest.mark.parametrize("host", ["a/healthz?", "a/healthz#", "a/?token=", "a\\healthz"])
+@pytest.mark.parametrize("path", PATHS)
+def test_the_host_header_does_not_choose_the_path_that_is_judged(guarded, host, path):
+    assert guarded.ask(path, headers={"Host": host}).status == 401
+
+
+@pytest.mark.parametrize("host", ["a/healthz?", "a/healthz#"])
+def test_the_rules_never_ask_for_the_address_that_the_host_header_makes(host):
+    # Starlette before 1.0 takes the path of `Request.url` out of the Host header.
+    headers = [(b"host", host.encode())]
+    scope = {"type": "http", "method": "GET", "path": "/api/state", "headers": headers}
+    request = Request(scope | {"query_string": b""})
+    request._url = URL(f"http://{host}/api/state")
+    assert request.url.path == "/healthz"
+    assert Access(TOKEN, "edgetl").refusal(request).status_code == 401
 
 
 @pytest.mark.parametrize("path", PATHS)

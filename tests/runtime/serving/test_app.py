@@ -120,6 +120,31 @@ def test_metrics_are_the_status_in_base_units(page, accept):
     assert any(name[0] == "process_resident_memory_bytes" for name in metrics)
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/openmetrics-text; version=1.x;q=0.5", "application/openmetrics-text"),
+        ("application/openmetrics-text;version=;escaping=nope", "application/openmetrics-text"),
+        ("application/openmetrics-text; version=\xb2.\xff", "application/openmetrics-text"),
+        ("text/plain; version=x.y; escaping=no", "text/plain"),
+        (",;=,", "text/plain"),
+    ],
+)
+def test_metrics_come_whatever_version_is_asked_for(page, accept, kind):
+    response = page.ask("/metrics", headers={"Accept": accept})
+    assert response.status == 200
+    assert response.getheader("content-type").startswith(kind)
+
+
+@pytest.mark.parametrize("state", ["stale", "no_camera", "failed"])
+def test_the_last_answer_loses_its_label_with_the_camera(page, board, state):
+    page.publish()
+    assert page.ask_json("/api/state")["answer"]["label"] == "gear"
+    board.now = msgspec.structs.replace(board.now, state=state)
+    answer = page.ask_json("/api/state")["answer"]
+    assert (answer["label"], answer["stale"]) == (None, True)
+
+
 def test_what_is_not_known_is_no_metric(page, board):
     board.now = msgspec.structs.replace(
         board.now,

@@ -57,7 +57,7 @@ def test_what_is_kept_is_bounded(page):
 def test_the_newest_answer_keeps_no_picture_alive(page):
     with page.output.watched():
         page.publish()
-    assert not hasattr(page.output.answer(), "picture")
+    assert not hasattr(page.output.answer("ok"), "picture")
 
 
 def test_an_old_picture_is_not_handed_out(page):

@@ -6,6 +6,7 @@ import socket
 import time
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -110,6 +111,16 @@ def test_events_begin_with_the_last_minute_and_the_state(page):
         **{"number": 1, "label": NASTY, "previous": None, "score": 0.5, "time_s": 1.0}
     }
     assert told[3][1]["label"] == "gear"
+
+
+def test_the_last_answer_comes_once_more_without_its_label_when_the_camera_is_lost(page, board):
+    page.publish()
+    with page.stream("/events") as connection:
+        data = read_until(connection, lambda data: b"event: answer" in data)
+        board.now = msgspec.structs.replace(board.now, state="no_camera")
+        data += read_until(connection, lambda data: b"event: answer" in data)
+    told = [answer["label"] for name, answer in events_in(data) if name == "answer"]
+    assert told == ["gear", None]
 
 
 def test_answers_come_at_most_ten_times_a_second_and_events_all(page, feeding):

@@ -5,18 +5,23 @@ turns out to be another kind of video is left to FFmpeg.
 """
 
 import http.client
-import time
+import io
+import socket
 import urllib.error
 import urllib.request
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from edgetl_runtime.capture.jpeg import MAX_BYTES, JpegDecoder
+from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes, DatedParts
+from edgetl_runtime.capture.jpeg import JpegDecoder
+from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
 from edgetl_runtime.errors import CameraError
 
 _MOTION_JPEG = "multipart/x-mixed-replace"
-_LINE_BYTES = 8192
+# No smaller than a record of TLS, which else would keep the rest where no poll sees it.
+_CHUNK_BYTES = 64 * 1024
 
 
 def make(options: Options) -> Source:
@@ -32,10 +37,9 @@ class HttpStream:
         self._address = address
         self._timeout_s = timeout_s
         self._decoder = JpegDecoder(input_px)
-        self._response: http.client.HTTPResponse | None = None
+        self._response: _Response
         self._other: Stream | None = None
-        self._boundary = b"--"
-        self._at_boundary = False
+        self._parts: DatedParts | None = None
 
     def open(self) -> Granted:
         """Asks for the stream and looks at its kind."""
@@ -49,67 +53,79 @@ class HttpStream:
         headers = self._response.headers
         if headers.get_content_type() == _MOTION_JPEG:
             # Some servers put the leading dashes into the name, too.
-            self._boundary += (headers.get_boundary() or "").lstrip("-").encode()
+            name = (headers.get_boundary() or "").lstrip("-").encode()
+            self._parts = DatedParts(PartSplitter(b"--" + name), self._response.arrivals)
             return Granted()
         self._response.close()
         self._other = Stream(self._address, self._timeout_s)
         return self._other.open()
 
     def read(self, canvas: Canvas) -> Shot:
-        """Waits for the next part and decodes it."""
+        """Waits for a whole part and decodes the newest."""
         if self._other is not None:
             return self._other.read(canvas)
+        assert self._parts is not None
+        response = self._response
         try:
-            jpeg = self._read_part()
+            shot = self._parts.read(lambda: response.read1(_CHUNK_BYTES), response.has_more)
         except (OSError, http.client.HTTPException) as error:
             raise CameraError(f"the connection broke ({_reason(error)})") from error
-        captured_ns = time.monotonic_ns()
-        self._decoder.decode(jpeg, canvas)
-        return Shot(captured_ns, jpeg)
+        if shot is None or shot.raw is None:
+            raise CameraError("the stream ended")
+        self._decoder.decode(shot.raw, canvas)
+        return shot
 
     def close(self) -> None:
         """Ends the connection."""
-        if self._response is not None:
+        if self._parts is not None:
             self._response.close()
         if self._other is not None:
             self._other.close()
 
-    def _read_part(self) -> bytes:
-        assert self._response is not None
-        length = self._read_part_header()
-        if length is not None:
-            return self._response.read(length)
-        lines: list[bytes] = []
-        size = 0
-        while not (line := self._read_line()).startswith(self._boundary):
-            lines.append(line)
-            size += len(line)
-            if size > MAX_BYTES:
-                raise CameraError(f"a picture of more than {MAX_BYTES} bytes")
-        self._at_boundary = True
-        return b"".join(lines)
 
-    def _read_part_header(self) -> int | None:
-        """Skips to the next part's data; its length, if the part tells."""
-        while not self._at_boundary:
-            self._at_boundary = self._read_line().startswith(self._boundary)
-        self._at_boundary = False
-        length = None
-        while line := self._read_line().strip():
-            name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length" and value.strip().isdigit():
-                length = min(int(value), MAX_BYTES)
-        return length
+class _Response(http.client.HTTPResponse):
+    """An answer that tells how long its data waited."""
 
-    def _read_line(self) -> bytes:
-        assert self._response is not None
-        line = self._response.readline(_LINE_BYTES)
-        if not line:
-            raise CameraError("the stream ended")
-        return line
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._bytes = ArrivingBytes(self.fp.detach(), sock.gettimeout())
+        self.fp = io.BufferedReader(self._bytes, _CHUNK_BYTES)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        return self._bytes.arrivals
+
+    def has_more(self) -> bool:
+        """Whether something can be read without waiting."""
+        if self.fp is None:
+            return False
+        self._bytes.blocking = False
+        try:
+            # The line end after a chunk is read with the next chunk's length, which is to come.
+            return self.fp.peek(1) not in (b"", b"\r\n")
+        finally:
+            self._bytes.blocking = True
 
 
-def _request(address: str, timeout_s: float) -> http.client.HTTPResponse:
+class _Plain(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _Secure(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class _Opener(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Plain, req)
+
+
+class _SecureOpener(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Secure, req)
+
+
+def _request(address: str, timeout_s: float) -> _Response:
     """Asks for an address, which may hold user and password, as network cameras' do."""
     parts = urlsplit(address)
     url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
@@ -118,10 +134,12 @@ def _request(address: str, timeout_s: float) -> http.client.HTTPResponse:
         user, password = unquote(parts.username), unquote(parts.password or "")
         passwords.add_password(None, url, user, password)
     opener = urllib.request.build_opener(
+        _Opener(),
+        _SecureOpener(),
         urllib.request.HTTPBasicAuthHandler(passwords),
         urllib.request.HTTPDigestAuthHandler(passwords),
     )
-    response: http.client.HTTPResponse = opener.open(url, timeout=timeout_s)
+    response: _Response = opener.open(url, timeout=timeout_s)
     return response
 
 

@@ -4,11 +4,11 @@ rpicam-vid --codec mjpeg -t 0 -o - | edgetl-run camera parts.bundle --source -
 """
 
 import os
-import time
 
 import cv2
 import numpy as np
 
+from edgetl_runtime.capture.arrivals import Arrivals, DatedParts
 from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError
@@ -34,24 +34,27 @@ class JpegPipe:
 
     def __init__(self, input_px: tuple[int, int] | None) -> None:
         """Reads nothing yet."""
-        self._splitter = JpegSplitter()
         self._decoder = JpegDecoder(input_px)
+        self._arrivals = Arrivals(_STANDARD_INPUT)
+        self._parts = DatedParts(JpegSplitter(), self._arrivals)
 
     def open(self) -> Granted:
         """It is open already."""
         return Granted()
 
     def read(self, canvas: Canvas) -> Shot | None:
-        """Waits for whole JPEGs; of several that came at once, only the last is decoded."""
-        while data := _read(_CHUNK_BYTES):
-            captured_ns = time.monotonic_ns()
-            if jpegs := self._splitter.feed(data):
-                self._decoder.decode(jpegs[-1], canvas)
-                return Shot(captured_ns, jpegs[-1], skipped=len(jpegs) - 1)
-        return None
+        """Waits for whole JPEGs; of several that are there, only the last is decoded."""
+        newest = self._parts.read(self._read, self._arrivals.waiting)
+        if newest is not None and newest.raw is not None:
+            self._decoder.decode(newest.raw, canvas)
+        return newest
 
     def close(self) -> None:
         """Leaves it to whoever opened it."""
+
+    def _read(self) -> bytes:
+        self._arrivals.wait()
+        return _read(_CHUNK_BYTES)
 
 
 class RawPipe:
@@ -61,6 +64,7 @@ class RawPipe:
         """Reads nothing yet; `form` is `bgr24`, `rgb24`, `gray8` or `yuv420p`."""
         self._form = form
         self._size_px = size_px
+        self._arrivals = Arrivals(_STANDARD_INPUT)
 
     def open(self) -> Granted:
         """Makes room for a frame, whose size nobody else can tell."""
@@ -80,12 +84,13 @@ class RawPipe:
         target = canvas(height, width)
         straight = self._form == "bgr24"
         room = target if straight else self._raw.data.cast("B")
+        self._arrivals.wait()
+        captured_ns = self._arrivals.since_ns()
         filled = self._fill(room)
         if filled == 0:
             return None
         if filled < len(room):
             raise BadFrame("truncated")
-        captured_ns = time.monotonic_ns()
         if not straight:
             pixels = np.frombuffer(target, np.uint8).reshape(height, width, 3)
             cv2.cvtColor(self._raw, _CONVERSIONS[self._form], pixels)
@@ -99,6 +104,7 @@ class RawPipe:
         while filled < len(room) and (data := _read(len(room) - filled)):
             room[filled : filled + len(data)] = data
             filled += len(data)
+            self._arrivals.waiting()
         return filled
 
 

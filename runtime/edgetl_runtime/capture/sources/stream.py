@@ -9,6 +9,8 @@ from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Sh
 from edgetl_runtime.errors import CameraError
 
 _FPS_LIMIT = 1000.0
+_FPS_ASSUMED = 25.0
+_GAP_NS = 500_000_000
 
 
 def make(options: Options) -> Source:
@@ -25,6 +27,8 @@ class Stream:
         self._timeout_ms = round(1000 * timeout_s)
         self._capture = cv2.VideoCapture()
         self._size_px = (0, 0)
+        self._interval_ns = 0.0
+        self._grabbed_ns = 0
 
     def open(self) -> Granted:
         """Asks for the stream; FFmpeg's own time-outs apply with this backend only."""
@@ -39,16 +43,42 @@ class Stream:
         height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self._size_px = (width, height)
-        return Granted(self._size_px, fps if 0 < fps <= _FPS_LIMIT else None)
+        granted = Granted(self._size_px, fps if 0 < fps <= _FPS_LIMIT else None)
+        self._interval_ns = 1e9 / (granted.fps or _FPS_ASSUMED)
+        return granted
 
     def read(self, canvas: Canvas) -> Shot:
         """Decodes the next frame; FFmpeg waits for it."""
-        if not self._capture.grab():
-            raise CameraError("the stream ended, or nothing came for too long")
-        captured_ns = time.monotonic_ns()
+        before_ns = self._grabbed_ns
+        self._grab()
+        skipped = self._drain(self._grabbed_ns - before_ns) if before_ns else 0
+        captured_ns = self._grabbed_ns
         if not retrieve_into(self._capture, canvas, self._size_px):
             raise BadFrame("undecodable")
-        return Shot(captured_ns)
+        return Shot(captured_ns, skipped=skipped)
+
+    def _grab(self) -> None:
+        if not self._capture.grab():
+            raise CameraError("the stream ended, or nothing came for too long")
+        self._grabbed_ns = time.monotonic_ns()
+
+    def _drain(self, gap_ns: int) -> int:
+        """Drops what was queued while nobody read, up to the first frame that is waited for.
+
+        FFmpeg does not tell how long its data waited.
+
+        Returns:
+            How many frames were dropped.
+        """
+        if gap_ns <= max(_GAP_NS, 3 * self._interval_ns):
+            return 0
+        dropped, waited_ns = 0, 0
+        while dropped < gap_ns / self._interval_ns and waited_ns < self._interval_ns / 2:
+            before_ns = self._grabbed_ns
+            self._grab()
+            waited_ns = self._grabbed_ns - before_ns
+            dropped += 1
+        return dropped
 
     def close(self) -> None:
         """Ends the connection."""

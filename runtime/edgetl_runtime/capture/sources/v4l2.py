@@ -39,6 +39,7 @@ class UsbCamera:
         self._capture = cv2.VideoCapture()
         self._size_px = (0, 0)
         self._gives_jpeg = False
+        self._tells_time = False
 
     def open(self) -> Granted:
         """Opens the camera, asks for format, size and rate, and reads back what it grants."""
@@ -88,10 +89,16 @@ class UsbCamera:
         )
 
     def _capture_time_ns(self) -> int:
-        """The driver's time of the frame, where it is on our clock; else now."""
+        """The driver's time of the frame, where it is on our clock; else now.
+
+        One young frame proves that; later ones may be of any age, after this process was stopped.
+        """
         now_ns = time.monotonic_ns()
         driver_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-        return driver_ns if now_ns - _OLDEST_NS < driver_ns <= now_ns else now_ns
+        if not 0 < driver_ns <= now_ns:
+            return now_ns
+        self._tells_time = self._tells_time or now_ns - driver_ns < _OLDEST_NS
+        return driver_ns if self._tells_time else now_ns
 
 
 def _open(capture: cv2.VideoCapture, address: str) -> None:

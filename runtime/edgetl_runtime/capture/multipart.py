@@ -1,0 +1,81 @@
+"""Cuts the endless answer of a network camera into its parts."""
+
+from edgetl_runtime.capture.jpeg import MAX_BYTES
+from edgetl_runtime.errors import CameraError
+
+_LINE_BYTES = 8192
+
+
+class PartSplitter:
+    """Takes bytes as they come and gives whole parts.
+
+    Attributes:
+        begun: Whether some of the next part's data came already.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        """Starts with nothing; `boundary` is what a part's first line begins with."""
+        self._boundary = boundary
+        self._buffer = bytearray()
+        self._at_boundary = False
+        self._in_data = False
+        self._length: int | None = None
+        self._searched = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether some of the next part's data came already."""
+        return self._in_data and len(self._buffer) > 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes what came, and returns the parts that are complete.
+
+        Raises:
+            CameraError: If a part has no end.
+        """
+        self._buffer += data
+        parts = []
+        while (self._in_data or self._read_head()) and (end := self._find_end()) >= 0:
+            parts.append(bytes(self._buffer[:end]))
+            del self._buffer[:end]
+            self._in_data = False
+        return parts
+
+    def _read_head(self) -> bool:
+        """Skips to the data of a part; False if that has not come yet."""
+        while line := self._cut_line():
+            if not self._at_boundary:
+                self._at_boundary = line.startswith(self._boundary)
+                self._length = None
+            elif not line.strip():
+                self._at_boundary, self._in_data, self._searched = False, True, 0
+                return True
+            else:
+                self._read_field(line)
+        return False
+
+    def _read_field(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            self._length = min(int(value), MAX_BYTES)
+
+    def _cut_line(self) -> bytes:
+        buffer = self._buffer
+        end = buffer.find(b"\n", 0, _LINE_BYTES) + 1
+        if not end and len(buffer) >= _LINE_BYTES:
+            end = _LINE_BYTES
+        line = bytes(buffer[:end])
+        del buffer[:end]
+        return line
+
+    def _find_end(self) -> int:
+        buffer = self._buffer
+        if self._length is not None:
+            return self._length if len(buffer) >= self._length else -1
+        if buffer.startswith(self._boundary):
+            return 0
+        at = buffer.find(b"\n" + self._boundary, self._searched)
+        self._searched = max(0, len(buffer) - len(self._boundary))
+        if at < 0 and len(buffer) > MAX_BYTES:
+            raise CameraError(f"a picture of more than {MAX_BYTES} bytes")
+        return at + 1 if at >= 0 else -1
