@@ -171,10 +171,10 @@ def test_an_engine_that_hangs_pings_no_watchdog_and_ends_in_time(start, make_bun
 def test_three_outputs_that_hang_are_no_crash_of_the_model(
     start, make_bundle, systemd, tmp_path, add_module
 ):
-    add_module("import time\ndef on(answer):\n    time.sleep(559)\n")
+    add_module("import time\ndef on(answer):\n    time.sleep(30)\n")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         output = (
-            f"output = {{callback = 'hanging:on', command = 'echo $$ > {tmp_path}/pid; sleep 559', "
+            f"output = {{callback = 'hanging:on', command = 'echo $$ > {tmp_path}/pid; sleep 30', "
             f"post = 'http://127.0.0.1:{silent.getsockname()[1]}/', terminal = 'none'}}"
         )
         running = start(make_bundle("one"), output=output, more="trial_frames = 100000")
@@ -191,7 +191,7 @@ def test_three_outputs_that_hang_are_no_crash_of_the_model(
 def test_a_stop_that_strikes_its_deadline_blames_no_model_and_leaves_no_command(
     start, make_bundle, systemd, tmp_path
 ):
-    output = f"output = {{command = 'echo $$ > {tmp_path}/pid; sleep 559; :', terminal = 'none'}}"
+    output = f"output = {{command = 'echo $$ > {tmp_path}/pid; sleep 30; :', terminal = 'none'}}"
     bundle = make_bundle("one", "LATER-HANG")
     running = start(bundle, output=output, more="trial_frames = 100000", watchdog_s=0.5)
     pid = wait_for_pid(tmp_path / "pid")
@@ -207,7 +207,7 @@ def test_a_callback_that_hangs_while_it_is_imported_is_no_crash_of_the_model(
     start, make_bundle, tmp_path, add_module
 ):
     add_module(
-        f"open({str(tmp_path / 'pid')!r}, 'w').write('1\\n')\nimport time\ntime.sleep(559)\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write('1\\n')\nimport time\ntime.sleep(30)\n"
     )
     output = "output = {callback = 'hanging:on', terminal = 'none'}"
     running = start(make_bundle("one"), output=output)
