@@ -206,9 +206,7 @@ def test_a_stop_that_strikes_its_deadline_blames_no_model_and_leaves_no_command(
 def test_a_callback_that_hangs_while_it_is_imported_is_no_crash_of_the_model(
     start, make_bundle, tmp_path, add_module
 ):
-    add_module(
-        f"open({str(tmp_path / 'pid')!r}, 'w').write('1\\n')\nimport time\ntime.sleep(30)\n"
-    )
+    add_module(f"open({str(tmp_path / 'pid')!r}, 'w').write('1\\n')\nimport time\ntime.sleep(30)\n")
     output = "output = {callback = 'hanging:on', terminal = 'none'}"
     running = start(make_bundle("one"), output=output)
     wait_for_pid(tmp_path / "pid")
