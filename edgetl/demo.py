@@ -13,7 +13,7 @@ from edgetl.evaluate import evaluate
 from edgetl.export import export
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.weights import find_weights
-from edgetl.options import Options
+from edgetl.options import Options, TrainingOptions
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.progress import Track, silent
@@ -28,13 +28,16 @@ from edgetl_runtime.storage import staged_folder
 
 MARKER = "edgetl-demo.json"
 GOAL_TOP1 = 0.90
-_PHOTOS_A_CLASS = 180
+_PHOTOS_A_CLASS = 300
 _HELD_OUT_A_CLASS = 40
 _HELD_OUT_SEED = 1_000_000
 _VIDEO_SEED = 2_000_000
-_FRAMES_A_PART = 40
+# One hard specimen of a part alone decides little about the video's share then.
+_SPECIMENS_A_PART = 3
+_FRAMES_A_SPECIMEN = 20
 _VIDEO_FPS = 15
 _SCRATCH_SIZE_PX = 64
+_SCRATCH_EPOCHS = 10
 _PRETRAINED = "mobilenet_v2_0.35"
 _CAPTION_PX = 26
 
@@ -45,13 +48,17 @@ class VariantResult(msgspec.Struct, frozen=True):
     Attributes:
         variant: Its entry in the bundle.
         held_out_top1: On the held-out pictures, 0..1.
-        video_top1: Share of video frames named right, 0..1.
+        video_frames: Number of video frames.
+        video_correct: Share of them whose label is the true one, 0..1.
+        video_rejected: Share of them without a label, 0..1: their score is below the threshold.
         report: Its times on this machine.
     """
 
     variant: Variant
     held_out_top1: float
-    video_top1: float
+    video_frames: int
+    video_correct: float
+    video_rejected: float
     report: BenchmarkReport
 
 
@@ -63,7 +70,7 @@ class DemoResult(msgspec.Struct, frozen=True):
         run: The trained run.
         verification: Of the bundle.
         variants: One entry a file.
-        picture: A sheet of video frames with the labels that the device named.
+        picture: A sheet of video frames with the labels that they got.
         seconds: From start to end.
     """
 
@@ -77,12 +84,20 @@ class DemoResult(msgspec.Struct, frozen=True):
     @property
     def passed(self) -> bool:
         """True if every file reaches the goal and reproduces the golden frames."""
-        worst = min(result.held_out_top1 for result in self.variants)
+        worst = min(min(one.held_out_top1, one.video_correct) for one in self.variants)
         return self.verification.ok and worst > GOAL_TOP1
 
 
-def run_demo(folder: Path, *, overwrite: bool = False, track: Track = silent) -> DemoResult:
+def run_demo(
+    folder: Path, *, seed: int = 0, overwrite: bool = False, track: Track = silent
+) -> DemoResult:
     """Draws, trains, exports, verifies, classifies a video and benchmarks.
+
+    Args:
+        folder: Where everything goes.
+        seed: Of the training; the pictures and the video are always the same.
+        overwrite: Replace the folder of an earlier demo.
+        track: Shows progress.
 
     Raises:
         EdgetlError: If one of the steps fails; nothing is left behind then.
@@ -91,7 +106,7 @@ def run_demo(folder: Path, *, overwrite: bool = False, track: Track = silent) ->
     with staged_folder(folder, marker=MARKER, overwrite=overwrite) as staging:
         draw_data(staging, track)
         (staging / MARKER).write_text("{}\n")
-    run = train(folder / "photos", folder / "run", choose_options(), track=track)
+    run = train(folder / "photos", folder / "run", choose_options(seed), track=track)
     bundle = export(run, folder / "parts.bundle", track=track).bundle
     results = tuple(
         _measure(bundle, variant, folder, track) for variant in bundle.manifest.variants
@@ -102,14 +117,25 @@ def run_demo(folder: Path, *, overwrite: bool = False, track: Track = silent) ->
     return DemoResult(folder, run, verify(bundle), results, picture, seconds)
 
 
-def choose_options() -> Options:
-    """ImageNet weights where they can be had, else a small network from scratch."""
+def choose_options(seed: int = 0) -> Options:
+    """ImageNet weights where they can be had, else a small network from scratch.
+
+    The photos are square and the video's frames are not: stretched to a square, every part in
+    them would be narrower than in any photo. Parts lie on the bench at any angle.
+    """
+    common = Options(seed=seed, fit="crop", augment="light,rotation=180")
     backbone = find_backbone(_PRETRAINED)
     try:
         find_weights("imagenet", backbone, backbone.size_px)
     except WeightsError:
-        return Options(backbone="cnn", weights="none", size_px=_SCRATCH_SIZE_PX)
-    return Options(backbone=_PRETRAINED)
+        return msgspec.structs.replace(
+            common,
+            backbone="cnn",
+            weights="none",
+            size_px=_SCRATCH_SIZE_PX,
+            training=TrainingOptions(epochs=_SCRATCH_EPOCHS),
+        )
+    return msgspec.structs.replace(common, backbone=_PRETRAINED)
 
 
 def draw_data(folder: Path, track: Track) -> None:
@@ -129,7 +155,7 @@ def draw_data(folder: Path, track: Track) -> None:
 
 
 def _draw_video(folder: Path, track: Track) -> None:
-    frames = list(draw_video(PARTS, _FRAMES_A_PART, _VIDEO_SEED))
+    frames = list(draw_video(PARTS * _SPECIMENS_A_PART, _FRAMES_A_SPECIMEN, _VIDEO_SEED))
     height, width = frames[0][0].shape[:2]
     codec = cv2.VideoWriter.fourcc(*"MJPG")
     writer = cv2.VideoWriter(str(folder / "bench.avi"), codec, _VIDEO_FPS, (width, height))
@@ -143,18 +169,25 @@ def _measure(bundle: Bundle, variant: Variant, folder: Path, track: Track) -> Va
     held_out = evaluate(bundle.path, folder / "held_out", variant=variant.name, track=track)
     classifier = Classifier.open(bundle, variant=variant.name)
     truth = msgspec.json.decode((folder / "bench.labels.json").read_bytes(), type=list[str])
-    named = [classifier(frame.image).label for frame in read_frames(folder / "bench.avi")]
-    hits = [name == label for name, label in zip(named, truth, strict=True)]
-    report = benchmark(str(bundle.path), variant=variant.name, runs=100)
-    return VariantResult(variant, held_out.metrics.top1, sum(hits) / len(hits), report)
+    labels = [classifier(frame.image).label for frame in read_frames(folder / "bench.avi")]
+    correct = sum(label == true for label, true in zip(labels, truth, strict=True))
+    return VariantResult(
+        variant=variant,
+        held_out_top1=held_out.metrics.top1,
+        video_frames=len(labels),
+        video_correct=correct / len(labels),
+        video_rejected=labels.count(None) / len(labels),
+        report=benchmark(str(bundle.path), variant=variant.name, runs=100),
+    )
 
 
 def draw_sheet(classifier: Classifier, video: Path, target: Path) -> None:
-    """Writes a picture: three frames of each part, with what the device named them."""
-    frames = [frame.image for frame in read_frames(video)]
-    step = max(1, len(frames) // (3 * len(PARTS)))
-    shown = [_caption(classifier, frame) for frame in frames[step // 2 :: step][: 3 * len(PARTS)]]
-    rows = [np.hstack(shown[start : start + len(PARTS)]) for start in range(0, len(shown), 6)]
+    """Writes a picture: a frame of each specimen, a row a round, with the label that it got."""
+    middle = slice(_FRAMES_A_SPECIMEN // 2, None, _FRAMES_A_SPECIMEN)
+    frames = [frame.image for frame in read_frames(video)][middle]
+    shown = [_caption(classifier, frame) for frame in frames]
+    columns = len(PARTS)
+    rows = [np.hstack(shown[start : start + columns]) for start in range(0, len(shown), columns)]
     cv2.imwrite(str(target), np.vstack(rows))
 
 
@@ -178,8 +211,19 @@ def summarize(result: DemoResult) -> Sequence[tuple[str, ...]]:
             f"{one.variant.bytes:,}",
             f"{one.variant.metrics.top1:.1%}",
             f"{one.held_out_top1:.1%}",
-            f"{one.video_top1:.1%}",
+            f"{one.video_correct:.1%}",
             f"{one.report.total_ms.p50:.2f}",
         )
         for one in result.variants
     ]
+
+
+def explain_video(result: VariantResult) -> str:
+    """One line on the video's frames: how many are correct, and what became of the others."""
+    threshold = result.variant.calibration.reject_threshold
+    wrong = 1 - result.video_correct - result.video_rejected
+    return (
+        f"{result.variant.name} on the video's {result.video_frames} frames: "
+        f"{result.video_correct:.1%} correct, {result.video_rejected:.1%} without a label (score "
+        f"below the reject threshold, {threshold:.2f}), {wrong:.1%} with a wrong one"
+    )
