@@ -164,7 +164,7 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
     else:
         print_table(header, summarize(result))
         click.echo(explain_video(result.variants[0]))
-        click.echo(f"{result.run.spec.backbone}, {result.seconds:.0f} s; all of it is in {out}:")
+        click.echo(f"{result.network}, {result.seconds:.0f} s; all of it is in {out}:")
         click.echo("  photos, held_out, bench.avi  what was drawn")
         click.echo("  run                          the trained model; its figures: run/report.html")
         click.echo("  parts.bundle                 what a device needs")

@@ -82,6 +82,13 @@ class DemoResult(msgspec.Struct, frozen=True):
     seconds: float
 
     @property
+    def network(self) -> str:
+        """Which network was trained, in words."""
+        name = self.run.spec.backbone
+        scratch = self.run.spec.weights_digest == "none"
+        return f"{name} from scratch, for want of ImageNet weights" if scratch else name
+
+    @property
     def passed(self) -> bool:
         """True if every file reaches the goal and reproduces the golden frames."""
         worst = min(min(one.held_out_top1, one.video_correct) for one in self.variants)
