@@ -201,9 +201,9 @@ def _demo_record(result: "DemoResult") -> dict[str, object]:
                 "bytes": one.variant.bytes,
                 "top1": one.variant.metrics.top1,
                 "held_out_top1": one.held_out_top1,
-                "video_frames": one.video_frames,
-                "video_correct": one.video_correct,
-                "video_rejected": one.video_rejected,
+                "video_frames": one.video.frames,
+                "video_correct": one.video.correct_share,
+                "video_rejected": one.video.rejected_share,
                 "frame_ms": one.report.total_ms.p50,
             }
             for one in result.variants

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgetl.console import find_command
-from edgetl.demo import VariantResult, choose_options, explain_video
+from edgetl.demo import VariantResult, VideoResult, choose_options, explain_video
 from edgetl_runtime.benchmark import benchmark
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.preprocessing import Preprocessing
@@ -39,15 +39,13 @@ def test_the_video_s_line_says_what_became_of_every_frame() -> None:
     result = VariantResult(
         variant=variant,
         held_out_top1=1.0,
-        video_frames=200,
-        video_correct=0.90,
-        video_rejected=0.08,
+        video=VideoResult(frames=200, correct=180, rejected=16),
         report=benchmark(str(TINY), variant=variant.name, runs=1),
     )
     threshold = variant.calibration.reject_threshold
     assert explain_video(result) == (
-        "litert-float32 on the video's 200 frames: 90.0% correct, 8.0% without a label (score "
-        f"below the reject threshold, {threshold:.2f}), 2.0% with a wrong one"
+        "litert-float32 on the video: 180 of 200 frames correct, 16 without a label (score below "
+        f"the reject threshold, {threshold:.2f}), 4 with a wrong one"
     )
 
 
