@@ -33,6 +33,7 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
+        options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = runtime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"]
