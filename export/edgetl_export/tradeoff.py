@@ -6,7 +6,7 @@ import msgspec
 
 from edgetl_export.attempts import Attempt, Judge, attempt, find_best, measure
 from edgetl_export.distribution import Distribution, find_distributions
-from edgetl_export.files import REFIT_PHOTOS, FileWriter, ModelFile
+from edgetl_export.files import FileWriter, ModelFile
 from edgetl_export.gate import Gate
 from edgetl_export.graph import CONVOLUTION, DEPTHWISE, Graph
 from edgetl_export.latency import measure_latencies
@@ -154,12 +154,7 @@ def measure_tradeoff(
     """
     writer, judge = FileWriter(trained, track), Judge(trained, gate, track)
     layers = _describe_layers(trained, writer.sensitivities)
-    # Read here, so that no second progress bar runs inside the next one.
-    writer.inputs(REFIT_PHOTOS)
-    attempts = {
-        recipe.name: attempt(recipe, writer, judge, repair=True)
-        for recipe in track(recipes, "writing and scoring files", len(recipes))
-    }
+    attempts = {recipe.name: attempt(recipe, writer, judge) for recipe in recipes}
     latencies = _time(writer, attempts, track)
     graph, extremes, ranges = writer.observe()
     names = [layer.name for layer in layers[:WORST]]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgetl.export import export
@@ -28,7 +29,7 @@ def run_export(run: Path, out: Path, **settings: object) -> Exported:
 
 def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_path: Path) -> None:
     with pytest.raises(GateError, match=r"litert-int8: .* points below .* \(unrepaired\)"):
-        run_export(exploding_run, tmp_path / "parts.bundle", repair=False)
+        run_export(exploding_run, tmp_path / "parts.bundle", repair="none")
     assert not (tmp_path / "parts.bundle").exists()
     aside = tmp_path / "parts.bundle.rejected"
     assert {path.name for path in aside.iterdir()} == {"litert-int8.tflite", "attempts.json"}
@@ -50,7 +51,7 @@ def test_the_repair_brings_it_back(exploding_run: Path, tmp_path: Path) -> None:
 
 
 def test_a_drop_that_is_allowed_is_marked(exploding_run: Path, tmp_path: Path) -> None:
-    run_export(exploding_run, tmp_path / "parts.bundle", repair=False, allow_drop=True)
+    run_export(exploding_run, tmp_path / "parts.bundle", repair="none", allow_drop=True)
     (variant,) = Bundle.open(tmp_path / "parts.bundle").manifest.variants
     assert "points below the trained model" in variant.failures[0]
     assert not (tmp_path / "parts.bundle.rejected").exists()
@@ -83,17 +84,61 @@ def test_an_old_bundle_outlives_a_refusal(
     out = tmp_path / "parts.bundle"
     export(Run.open(tiny_run_folder), out, Settings(recipes=INT8, allow_drop=True))
     before = (out / "bundle.json").read_bytes()
-    settings = Settings(recipes=INT8, gate=STRICT, repair=False)
+    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
     with pytest.raises(GateError):
         export(Run.open(exploding_run), out, settings, overwrite=True)
     assert (out / "bundle.json").read_bytes() == before
 
 
-def test_the_command_exits_3(exploding_run: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edgetl.cli", "export", str(exploding_run)]
-    command += ["--out", str(tmp_path / "a.bundle"), "--recipe", "litert-int8", "--no-repair"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+def run_command(run: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgetl.cli", "export", str(run), "--out", str(out), *options]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+
+
+@pytest.mark.parametrize("options", [["--recipe", "int8", "--recipe", "float32"], ["--strict"]])
+def test_what_was_named_is_not_left_out(
+    options: list[str], exploding_run: Path, tmp_path: Path
+) -> None:
+    done = run_command(exploding_run, tmp_path / "a.bundle", "--repair", "none", *options)
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     assert "--allow-drop" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "a.bundle").exists()
+    aside = {path.name for path in (tmp_path / "a.bundle.rejected").iterdir()}
+    assert {"litert-int8.tflite", "litert-float32.tflite", "attempts.json"} < aside
+
+
+def test_what_nobody_named_is_left_out_and_everyone_says_so(
+    exploding_run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.bundle"
+    done = run_command(exploding_run, out, "--repair", "none", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert [one["name"] for one in record["variants"]] == ["litert-float32", "onnx-float32"]
+    names = [one["name"] for one in record["left_out"]]
+    assert names[0] == "litert-int8"
+    bundle = Bundle.open(out)
+    assert msgspec.to_builtins(bundle.manifest.provenance.left_out) == record["left_out"]
+    card = (out / "MODEL_CARD.md").read_text()
+    shown = run_cli("inspect", str(out))
+    for one in record["left_out"]:
+        assert one["best"] == {
+            key: value
+            for key, value in find_plain(record["attempts"], one["name"]).items()
+            if key in one["best"]
+        }
+        assert "points below the trained model" in one["reason"]
+        assert f"{one['name'].replace('-', chr(45))} is left out, since" in card
+        assert f"the gate left {one['name']} out: {one['reason']}" in shown.stderr
+    warnings = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert [line.split()[1] for line in warnings] == names
+    assert all("the bundle has no 8-bit file" in line for line in warnings)
+    assert not (tmp_path / "a.bundle.rejected").exists()
+
+
+def test_where_nothing_passes_there_is_no_bundle(exploding_run: Path, tmp_path: Path) -> None:
+    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
+    with pytest.raises(GateError, match="litert-int8"):
+        export(Run.open(exploding_run), tmp_path / "a.bundle", settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bundle.rejected"]

@@ -134,8 +134,8 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     entry = graph.name(layer.inputs[0])
     (one,) = find_distributions(graph, [layer.name], extremes, ranges, pictures)
     (wider,) = find_distributions(graph, [layer.name], {**extremes, entry: WIDE}, ranges, pictures)
-    seen = [get(layer.inputs[0]).reshape(-1) for get in watch(graph.encode(), pictures)]
-    values = np.concatenate(seen)
+    seen = watch(graph.encode(), pictures, lambda get: get(layer.inputs[0]).reshape(-1))
+    values = np.concatenate([*seen])
     assert one.whole == (values.min(), values.max())
     assert one.chosen == ranges[entry]
     for found in (one, wider):
