@@ -1,5 +1,6 @@
 """Repair: what is tried, in order, until a quantized file is as good as the trained model."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -63,11 +64,8 @@ def make_plans(recipe: Recipe, *, repair: Repair, refit: bool) -> tuple[Plan, ..
         return (plain,)
     first = _REFIT if refit else ""
     steps: list[tuple[str, dict[str, object]]] = [("", {})] if refit else []
-    if recipe.precision != "dynamic":
-        more = f"{_MORE_PHOTOS} photos to calibrate with"
-        steps.append((more, {"photos": _MORE_PHOTOS}))
-    if recipe.engine == "onnx":
-        steps.append(("one step for all channels", {"per_channel": False}))
+    if repair == "thorough":
+        steps += _calibrate_otherwise(recipe)
     plans = [plain]
     for words, changes in steps:
         text = ", ".join(filter(None, (first, words)))
@@ -77,6 +75,14 @@ def make_plans(recipe: Recipe, *, repair: Repair, refit: bool) -> tuple[Plan, ..
     if repair == "thorough" and recipe.engine == "litert" and recipe.precision != "dynamic":
         plans.append(Plan(_KNOWN["litert-int16x8"], repair="activations of 16 bits"))
     return tuple(plans)
+
+
+def _calibrate_otherwise(recipe: Recipe) -> Iterator[tuple[str, dict[str, object]]]:
+    """What rarely helps."""
+    if recipe.precision != "dynamic":
+        yield f"{_MORE_PHOTOS} photos to calibrate with", {"photos": _MORE_PHOTOS}
+    if recipe.engine == "onnx":
+        yield "one step for all channels", {"per_channel": False}
 
 
 def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:

@@ -90,8 +90,8 @@ def test_an_old_bundle_outlives_a_refusal(
     assert (out / "bundle.json").read_bytes() == before
 
 
-def run_command(run: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgetl.cli", "export", str(run), "--out", str(out), *options]
+def run_cli(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
 
 
@@ -99,7 +99,9 @@ def run_command(run: Path, out: Path, *options: str) -> "subprocess.CompletedPro
 def test_what_was_named_is_not_left_out(
     options: list[str], exploding_run: Path, tmp_path: Path
 ) -> None:
-    done = run_command(exploding_run, tmp_path / "a.bundle", "--repair", "none", *options)
+    done = run_cli(
+        "export", exploding_run, "--out", tmp_path / "a.bundle", "--repair", "none", *options
+    )
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     assert "--allow-drop" in done.stderr.splitlines()[-1]
@@ -112,7 +114,7 @@ def test_what_nobody_named_is_left_out_and_everyone_says_so(
     exploding_run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "a.bundle"
-    done = run_command(exploding_run, out, "--repair", "none", "--json")
+    done = run_cli("export", exploding_run, "--out", out, "--repair", "none", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert [one["name"] for one in record["variants"]] == ["litert-float32", "onnx-float32"]
@@ -121,15 +123,13 @@ def test_what_nobody_named_is_left_out_and_everyone_says_so(
     bundle = Bundle.open(out)
     assert msgspec.to_builtins(bundle.manifest.provenance.left_out) == record["left_out"]
     card = (out / "MODEL_CARD.md").read_text()
-    shown = run_cli("inspect", str(out))
+    shown = run_cli("inspect", out)
+    tried = {one["recipe"]: one for one in record["attempts"]}
     for one in record["left_out"]:
-        assert one["best"] == {
-            key: value
-            for key, value in find_plain(record["attempts"], one["name"]).items()
-            if key in one["best"]
-        }
+        assert one["reason"] == "; ".join(tried[one["name"]]["failures"])
         assert "points below the trained model" in one["reason"]
-        assert f"{one['name'].replace('-', chr(45))} is left out, since" in card
+        assert one["best"] == {key: tried[one["name"]][key] for key in one["best"]}
+        assert f"{one['name']} is left out, since its best file is too far off" in card
         assert f"the gate left {one['name']} out: {one['reason']}" in shown.stderr
     warnings = [line for line in done.stderr.splitlines() if "left out" in line]
     assert [line.split()[1] for line in warnings] == names
