@@ -121,13 +121,23 @@ def attempt(
             # No repair makes a file smaller.
             if judge.refuse_size(attempts[-1].file):
                 break
-            if not _is_worth_trying(plan, find_best(attempts), repair, second_choice):
+            if not is_worth_trying(
+                plan, find_best(attempts), repair=repair, second_choice=second_choice
+            ):
                 continue
         attempts.append(judge.judge(writer.write(plan)))
     return attempts
 
 
-def _is_worth_trying(plan: Plan, best: Attempt, repair: Repair, second_choice: bool) -> bool:
+def is_worth_trying(plan: Plan, best: Attempt, *, repair: Repair, second_choice: bool) -> bool:
+    """Whether a repair may make a better file than the best so far, and is worth its time.
+
+    Args:
+        plan: The repair.
+        best: Of the attempts so far; at least the plain one.
+        repair: How much may be tried.
+        second_choice: See `attempt`.
+    """
     if is_refit_only(plan):
         return True
     if best.verdict.sure or (best.verdict.passed and repair == "quick"):

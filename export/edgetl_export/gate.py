@@ -121,7 +121,7 @@ class _Drop(msgspec.Struct, frozen=True):
 
     def refuse(self) -> str:
         explained = self.chance >= SIGNIFICANCE
-        more = f", or {self.most:g} where chance explains it" if explained else ""
+        more = f", or {self.most:.3g} where chance explains it" if explained else ""
         return f"{self.sentence}{more} ({_show(self.chance)})"
 
     def excuse(self) -> str:

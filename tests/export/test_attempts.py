@@ -6,17 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
+import numpy as np
 import pytest
 
 from edgetl.export import export
 from edgetl.run import Run
+from edgetl_export.attempts import Attempt, find_best, is_worth_trying
 from edgetl_export.bundling import Exported, Settings
-from edgetl_export.gate import Gate
+from edgetl_export.files import ModelFile
+from edgetl_export.gate import Gate, Verdict
 from edgetl_export.recipes import find_recipes
-from edgetl_runtime.bundle import Bundle
+from edgetl_export.repair import Plan, Repair, make_plans
+from edgetl_runtime.bundle import Bundle, VariantMetrics
 from edgetl_runtime.errors import GateError
 from edgetl_runtime.golden import verify
+from edgetl_runtime.tensors import TensorSpec
 
 INT8 = find_recipes(["litert-int8"])
 # The tiny validation part has few photos: one of them is more than a point.
@@ -39,7 +43,7 @@ def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_pa
 
 
 def test_the_repair_brings_it_back(exploding_run: Path, tmp_path: Path) -> None:
-    exported = run_export(exploding_run, tmp_path / "parts.bundle")
+    exported = run_export(exploding_run, tmp_path / "parts.bundle", repair="thorough")
     first, *more = exported.attempts["litert-int8"]
     assert first.metrics.drop > 0.1
     assert [one.verdict.passed for one in (first, *more)] == [False] * len(more) + [True]
@@ -120,8 +124,8 @@ def test_what_nobody_named_is_left_out_and_everyone_says_so(
     assert [one["name"] for one in record["variants"]] == ["litert-float32", "onnx-float32"]
     names = [one["name"] for one in record["left_out"]]
     assert names[0] == "litert-int8"
-    bundle = Bundle.open(out)
-    assert msgspec.to_builtins(bundle.manifest.provenance.left_out) == record["left_out"]
+    manifest = json.loads((out / "bundle.json").read_text())
+    assert manifest["provenance"]["left_out"] == record["left_out"]
     card = (out / "MODEL_CARD.md").read_text()
     shown = run_cli("inspect", out)
     tried = {one["recipe"]: one for one in record["attempts"]}
@@ -135,6 +139,74 @@ def test_what_nobody_named_is_left_out_and_everyone_says_so(
     assert [line.split()[1] for line in warnings] == names
     assert all("the bundle has no 8-bit file" in line for line in warnings)
     assert not (tmp_path / "a.bundle.rejected").exists()
+
+
+def test_quick_repairs_do_not_look_for_layers_where_too_much_is_lost(
+    exploding_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(GateError, match="after quick repairs"):
+        run_export(exploding_run, tmp_path / "parts.bundle")
+    records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
+    assert [one["repair"] for one in records] == ["", "head fitted again"]
+
+
+def make(
+    agreement: float = 0.9,
+    drop: float = 0.0,
+    failures: tuple[str, ...] = (),
+    unsure: tuple[str, ...] = (),
+) -> Attempt:
+    tensor = TensorSpec("image", (1, 32, 32, 3), "uint8", "nhwc")
+    file = ModelFile(Plan(INT8[0]), b"", (tensor, tensor))
+    metrics = VariantMetrics(100, 0.9 - drop, drop, agreement, {})
+    return Attempt(file, np.zeros((0, 2), np.float32), metrics, Verdict(failures, unsure))
+
+
+SURE = make(0.90, 0.005)
+UNSURE = make(0.99, 0.02, unsure=("2.0 points below",))
+NEAR = make(0.98, 0.03, failures=("3.0 points below",))
+FAR = make(0.60, 0.30, failures=("30.0 points below",))
+
+
+@pytest.mark.parametrize(
+    ("attempts", "best"),
+    [
+        ([FAR, NEAR, UNSURE, SURE], 3),
+        ([FAR, UNSURE, NEAR], 1),
+        ([FAR, NEAR], 1),
+        ([make(0.9), make(0.95), make(0.95)], 1),
+        ([make(0.7, 0.1, ("a",)), make(0.9, 0.1, ("b",))], 0),
+    ],
+)
+def test_the_best_is_sure_then_agrees_then_lost_least_then_is_first(
+    attempts: list[Attempt], best: int
+) -> None:
+    assert find_best(attempts) is attempts[best]
+
+
+@pytest.mark.parametrize(
+    ("best", "repair", "second_choice", "tried"),
+    [
+        (SURE, "thorough", False, {"refit"}),
+        (UNSURE, "quick", False, {"refit"}),
+        (UNSURE, "thorough", False, {"refit", "calibration", "layers"}),
+        (NEAR, "quick", False, {"refit", "calibration", "layers"}),
+        (NEAR, "quick", True, {"refit", "calibration"}),
+        (FAR, "quick", False, {"refit", "calibration"}),
+        (FAR, "thorough", True, {"refit", "calibration", "layers"}),
+    ],
+)
+def test_a_repair_is_tried_where_it_is_worth_its_time(
+    best: Attempt, repair: Repair, second_choice: bool, tried: set[str]
+) -> None:
+    _, refit, calibration, layers, *_ = make_plans(INT8[0], repair="thorough", refit=True)
+    plans = {"refit": refit, "calibration": calibration, "layers": layers}
+    found = {
+        name
+        for name, plan in plans.items()
+        if is_worth_trying(plan, best, repair=repair, second_choice=second_choice)
+    }
+    assert found == tried
 
 
 def test_where_nothing_passes_there_is_no_bundle(exploding_run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from edgetl_export.card import write_card
 from edgetl_export.trained import Labelled
-from edgetl_runtime.bundle import Bundle, Calibration, Provenance, Variant, VariantMetrics
+from edgetl_runtime.bundle import (
+    Attempted,
+    Bundle,
+    Calibration,
+    LeftOut,
+    Provenance,
+    Variant,
+    VariantMetrics,
+)
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 
@@ -78,14 +86,22 @@ def test_figures_are_those_of_the_manifest(variant: Variant, made: Provenance) -
 
 def test_limits_are_said(variant: Variant, made: Provenance) -> None:
     failed = msgspec.structs.replace(
-        variant, repair="head refitted", failures=("3.0 points below the trained model",)
+        variant,
+        repair="head refitted",
+        failures=("3.0 points below the trained model",),
+        unsure=("gear lost 6.0 points",),
     )
-    card = write(made, failed)
+    best = Attempted("onnx-int8", "", 100, 0.5, 0.4, 0.55)
+    left_out = (LeftOut("onnx-int8", "40.0 points below", best),)
+    card = write(msgspec.structs.replace(made, left_out=left_out), failed)
     assert "Few validation photos, so that figures are rough: gear (34), spring" in card
     assert "Few training photos" not in card
     assert "has no threshold: a picture of anything else gets a label, too" in card
     assert "litert-int8 was repaired after quantization: head refitted" in card
     assert "was let through: 3.0 points below the trained model" in card
+    assert "Whether litert-int8 is as good as export demands is unsure: gear lost 6.0" in card
+    assert "onnx-int8 is left out, since its best file is too far off: 40.0 points below" in card
+    assert "top-1 50.0%, agreement 55.0%." in card
 
 
 def test_what_nobody_stated_is_not_made_up(variant: Variant, made: Provenance) -> None:

@@ -62,7 +62,7 @@ def test_chance_excuses_one_photo_or_what_a_class_may_lose(
     if not passes:
         chance = binom.sf(lost - 1, lost + won, 0.5)
         assert (
-            f"allowed are 1, or {max(5, 100 / photos):g} where chance explains it"
+            f"allowed are 1, or {max(5, 100 / photos):.3g} where chance explains it"
             in (verdict.failures[0])
         )
         assert verdict.failures[0].endswith(f"(p = {chance:.2g})")
