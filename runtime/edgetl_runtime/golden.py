@@ -23,10 +23,10 @@ from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 
 TOLERANCE: Final[dict[Precision, float]] = {
-    "int8": 0.3,
-    "mixed": 0.3,
-    "int16x8": 0.3,
-    "dynamic": 0.3,
+    "int8": 0.2,
+    "mixed": 0.2,
+    "int16x8": 0.2,
+    "dynamic": 0.2,
     "float16": 0.05,
     "float32": 0.01,
 }
