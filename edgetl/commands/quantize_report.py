@@ -86,7 +86,7 @@ def _print_outcomes(found: "Tradeoff") -> None:
             f"{100 * outcome.chosen.drop:+.1f}",
             f"{outcome.chosen.agreement:.1%}",
             f"{outcome.chosen.latency_ratio:.2f}",
-            "passed" if outcome.chosen.passed else "refused",
+            outcome.chosen.word,
         )
         for outcome in found.outcomes
     ]

@@ -214,12 +214,12 @@ def _refuse(
         (folder / ATTEMPTS).write_bytes(
             msgspec.json.format(msgspec.json.encode(describe_attempts(attempts)), indent=2)
         )
+    leave = "Leave the recipe out of --recipe, or --strict out. " if settings.strict else ""
     reasons = "; ".join(f"{one.name}: {one.reason}" for one in left_out)
     return GateError(
         f"no bundle was written, since {reasons} ({_TRIED[settings.repair]}). The best attempts "
-        f"and their figures are in {aside}. Leave the recipe out (of --recipe; without --recipe "
-        "and --strict that is done for you), try more (--repair thorough), allow more (--max-drop, "
-        "--max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
+        f"and their figures are in {aside}. {leave}Try more (--repair thorough), allow more "
+        "(--max-drop, --max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 from edgetl_export.attempts import Attempt, Judge, attempt, find_best, measure
 from edgetl_export.distribution import Distribution, find_distributions
 from edgetl_export.files import FileWriter, ModelFile
-from edgetl_export.gate import Gate
+from edgetl_export.gate import Gate, Verdict
 from edgetl_export.graph import CONVOLUTION, DEPTHWISE, Graph
 from edgetl_export.latency import measure_latencies
 from edgetl_export.progress import Track, silent
@@ -61,6 +61,11 @@ class Measured(msgspec.Struct, frozen=True):
     def passed(self) -> bool:
         """True if it may ship."""
         return not self.failures
+
+    @property
+    def word(self) -> str:
+        """See `Verdict.word`."""
+        return Verdict(self.failures, self.unsure).word
 
 
 class Outcome(msgspec.Struct, frozen=True):
