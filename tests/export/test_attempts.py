@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from edgetl_runtime.errors import GateError
 from edgetl_runtime.golden import verify
 from edgetl_runtime.tensors import TensorSpec
 
+T = TypeVar("T")
 INT8 = find_recipes(["litert-int8"])
 # The tiny validation part has few photos: one of them is more than a point.
 STRICT = Gate(max_drop=0.0)
@@ -70,6 +73,33 @@ def test_what_passes_plainly_gets_no_more_than_a_refit(
     assert [one.file.plan.repair for one in attempts] == ["", "head fitted again"]
     (variant,) = exported.bundle.manifest.variants
     assert variant.metrics.agreement == max(one.metrics.agreement for one in attempts)
+
+
+class Bars:
+    """Notes each progress bar; two at once would garble one another."""
+
+    def __init__(self) -> None:
+        self.descriptions: list[str] = []
+        self._open = False
+
+    def __call__(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        assert not self._open, f"{description} while {self.descriptions[-1]}"
+        self._open = True
+        self.descriptions.append(description)
+        yield from items
+        self._open = False
+
+
+def test_the_progress_bar_names_the_step(tiny_run_folder: Path, tmp_path: Path) -> None:
+    bars = Bars()
+    settings = Settings(recipes=find_recipes(["int8"]), gate=Gate(max_drop=20, max_class_drop=50))
+    export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings, track=bars)
+    steps = [one.partition(":")[0] for one in bars.descriptions]
+    for engine in ("litert", "onnx"):
+        assert steps.count(f"{engine}-int8") >= 1
+        # Features to fit on, then the scores.
+        assert steps.count(f"{engine}-int8, head fitted again") == 2
+    assert steps.count("finding ranges") == 1
 
 
 def test_a_file_over_its_budget_is_refused_without_repair(
