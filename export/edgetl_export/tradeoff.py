@@ -12,7 +12,7 @@ from edgetl_export.graph import CONVOLUTION, DEPTHWISE, Graph
 from edgetl_export.latency import measure_latencies
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
-from edgetl_export.repair import KEEP, PHOTOS, Plan
+from edgetl_export.repair import KEEP, PHOTOS, Plan, Repair
 from edgetl_export.sensitivity import Sensitivity
 from edgetl_export.trained import Trained
 from edgetl_runtime.bundle import EngineName, Precision
@@ -142,7 +142,12 @@ class Tradeoff(msgspec.Struct, frozen=True):
 
 
 def measure_tradeoff(
-    trained: Trained, recipes: Sequence[Recipe], gate: Gate, *, track: Track = silent
+    trained: Trained,
+    recipes: Sequence[Recipe],
+    gate: Gate,
+    *,
+    repair: Repair = "quick",
+    track: Track = silent,
 ) -> Tradeoff:
     """Carries out recipes, with repairs, and measures all that a person decides by.
 
@@ -150,6 +155,7 @@ def measure_tradeoff(
         trained: The classifier and its photos.
         recipes: At least one.
         gate: Decides which files may ship, and so which repairs are tried.
+        repair: How much may be tried, as in an export.
         track: Shows progress.
 
     Raises:
@@ -159,7 +165,7 @@ def measure_tradeoff(
     """
     writer, judge = FileWriter(trained, track), Judge(trained, gate, track)
     layers = _describe_layers(trained, writer.sensitivities)
-    attempts = {recipe.name: attempt(recipe, writer, judge) for recipe in recipes}
+    attempts = {recipe.name: attempt(recipe, writer, judge, repair=repair) for recipe in recipes}
     latencies = _time(writer, attempts, track)
     graph, extremes, ranges = writer.observe()
     names = [layer.name for layer in layers[:WORST]]
