@@ -210,7 +210,7 @@ def test_overwrite_replaces_a_zip(
 def test_a_zip_that_the_gate_refuses_leaves_its_attempts_aside(
     exploding_run: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(recipes=find_recipes(["litert-int8"]), repair=False)
+    settings = Settings(recipes=find_recipes(["litert-int8"]), repair="none")
     with pytest.raises(GateError, match=r"parts\.zip\.rejected"):
         export(Run.open(exploding_run), tmp_path / "parts.zip", settings)
     assert os.listdir(tmp_path) == ["parts.zip.rejected"]
