@@ -20,7 +20,7 @@ from edgetl_runtime.errors import RunError
 if TYPE_CHECKING:
     import keras
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"

@@ -6,21 +6,20 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import msgspec
-import numpy as np
 
 from edgetl_export.attempts import Attempt, Judge, attempt, find_best
 from edgetl_export.card import write_card
 from edgetl_export.files import FileWriter
 from edgetl_export.finishing import Acceptance, Finished, Finisher
 from edgetl_export.gate import Gate
+from edgetl_export.golden import Golden, choose_golden
 from edgetl_export.metadata import encode_labels
 from edgetl_export.packing import check_target, write_bundle
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
 from edgetl_export.repair import Plan
-from edgetl_export.trained import Part, Trained
+from edgetl_export.trained import Trained
 from edgetl_runtime.bundle import (
     CARD,
     FORMAT_VERSION,
@@ -29,6 +28,7 @@ from edgetl_runtime.bundle import (
     SEAL,
     Bundle,
     BundleManifest,
+    GoldenFrame,
     Provenance,
     StoredFile,
     Variant,
@@ -36,14 +36,10 @@ from edgetl_runtime.bundle import (
     encode_seal,
 )
 from edgetl_runtime.errors import ExportError, GateError
-from edgetl_runtime.golden import TOLERANCE
-from edgetl_runtime.pictures import decode_picture, read_picture
-from edgetl_runtime.preprocessing import Frame, resize
+from edgetl_runtime.golden import TOLERANCE, digest
 from edgetl_runtime.storage import staged_folder
 
 REJECTED, ATTEMPTS = ".rejected", "attempts.json"
-GOLDEN_FRAMES = 5
-_GOLDEN_SIDE_PX = 320
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -118,7 +114,7 @@ def export_bundle(
     chosen = {one.file.plan.recipe.name: one for one in best}
     finisher = Finisher(trained, settings.acceptance, track)
     finished = {name: finisher.finish(one) for name, one in chosen.items()}
-    golden = _make_golden(trained.validation)
+    golden = choose_golden(trained.validation, trained.preprocessing)
     photos = writer.photos(Plan(settings.recipes[0]).photos)
     provenance = _provenance(trained, photos, created_utc)
     variants = [(finished[name], one.verdict.failures) for name, one in chosen.items()]
@@ -168,26 +164,10 @@ def _refuse(out: Path, settings: Settings, attempts: Mapping[str, Sequence[Attem
     )
 
 
-def _make_golden(part: Part) -> list[bytes]:
-    """PNGs of validation photos from unsure to sure, so that a shift of scores shows."""
-    confidence = part.scores.max(axis=1)
-    order = np.argsort(confidence, kind="stable")
-    positions = np.linspace(0.1, 0.9, min(GOLDEN_FRAMES, len(order))) * (len(order) - 1)
-    chosen = dict.fromkeys(int(order[round(position)]) for position in positions)
-    return [_encode_png(read_picture(part.photos[index].file)) for index in chosen]
-
-
-def _encode_png(photo: Frame) -> bytes:
-    height, width = photo.shape[:2]
-    factor = min(1.0, _GOLDEN_SIDE_PX / max(height, width))
-    small = resize(photo, max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.imencode(".png", small)[1].tobytes()
-
-
 def _assemble(
     trained: Trained,
     chosen: Sequence[tuple[Finished, tuple[str, ...]]],
-    golden: Sequence[bytes],
+    golden: Sequence[Golden],
     provenance: Provenance,
 ) -> dict[str, bytes]:
     """The content of every file of the bundle, by name."""
@@ -204,7 +184,7 @@ def _assemble(
         labels=trained.labels,
         preprocessing=trained.preprocessing,
         variants=variants,
-        golden=tuple(_store(files, f"golden/{n}.png", data) for n, data in enumerate(golden)),
+        golden=tuple(_store_golden(files, n, one) for n, one in enumerate(golden)),
         labels_file=_store(files, LABELS, encode_labels(trained.labels)),
         card=_store(files, CARD, card),
         provenance=provenance,
@@ -219,19 +199,23 @@ def _store(files: dict[str, bytes], name: str, data: bytes) -> StoredFile:
     return StoredFile(file=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
+def _store_golden(files: dict[str, bytes], number: int, golden: Golden) -> GoldenFrame:
+    stored = _store(files, f"golden/{number}.png", golden.png)
+    return GoldenFrame(**msgspec.structs.asdict(stored), input_sha256=digest(golden.pixels))
+
+
 def _store_variant(
     files: dict[str, bytes],
     finished: Finished,
     failures: tuple[str, ...],
     trained: Trained,
-    golden: Sequence[bytes],
+    golden: Sequence[Golden],
 ) -> Variant:
     file = finished.file
     recipe = file.plan.recipe
     stored = _store(files, recipe.file, file.data)
     engine = file.open()
-    frames = [trained.preprocessing.apply(decode_picture(data)) for data in golden]
-    scores = [engine.run(pixels).tolist() for pixels in frames]
+    scores = [engine.run(one.pixels).tolist() for one in golden]
     return Variant(
         file=stored.file,
         sha256=stored.sha256,

@@ -17,7 +17,7 @@ from edgetl_runtime.errors import BundleError
 from edgetl_runtime.preprocessing import Preprocessing
 from edgetl_runtime.tensors import TensorSpec, picture_size
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "bundle.json"
 SEAL = "bundle.json.sha256"
 LABELS = "labels.txt"
@@ -48,6 +48,17 @@ class StoredFile(_Strict, frozen=True):
     file: str
     sha256: Sha256
     bytes: Positive
+
+
+class GoldenFrame(StoredFile, frozen=True):
+    """A picture whose scores are known.
+
+    Attributes:
+        input_sha256: SHA-256 of the model's input that preprocessing makes of it: uint8
+            (height, width, 3) RGB, row by row. It is the same on every machine.
+    """
+
+    input_sha256: Sha256
 
 
 class VariantMetrics(_Strict, frozen=True):
@@ -120,7 +131,8 @@ class Variant(StoredFile, frozen=True):
         metrics: Measured on the validation photos, by which repair, temperature and threshold
             were chosen.
         golden_scores: Expected scores of each golden frame, in their order, before temperature.
-        golden_tolerance: Largest allowed difference of a score on another machine.
+        golden_tolerance: How far the scores of another machine may be from them, by
+            `edgetl_runtime.golden.measure_deviation`.
         calibration: How its scores become an answer.
         test_metrics: Measured on the test photos, by which nothing was chosen; None if the data
             has no test part.
@@ -133,7 +145,7 @@ class Variant(StoredFile, frozen=True):
     output: TensorSpec
     metrics: VariantMetrics
     golden_scores: tuple[tuple[Score, ...], ...]
-    golden_tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    golden_tolerance: Annotated[float, msgspec.Meta(gt=0)]
     repair: str = ""
     failures: tuple[str, ...] = ()
     calibration: Calibration = Calibration()
@@ -182,7 +194,7 @@ class BundleManifest(_Strict, frozen=True):
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     variants: tuple[Variant, ...]
-    golden: tuple[StoredFile, ...]
+    golden: tuple[GoldenFrame, ...]
     labels_file: StoredFile
     card: StoredFile
     provenance: Provenance

@@ -35,7 +35,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     height_px: int
     color: Literal["rgb"] = "rgb"
     fit: Fit = "stretch"
-    resize: Literal["linear2x-area2"] = "linear2x-area2"
+    resize: Literal["exact-linear2x-area2"] = "exact-linear2x-area2"
 
     def __post_init__(self) -> None:
         """Refuses sizes that no model has."""
@@ -67,14 +67,17 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def resize(frame: Frame, width_px: int, height_px: int) -> Frame:
-    """Resizes a frame fast, with little aliasing when it shrinks and smoothly when it grows.
+    """Resizes a frame with little aliasing and the same bits on every processor.
 
-    Shrinking by exact area averaging (INTER_AREA) costs more than a small int8 network.
-    Linear interpolation to exactly twice the target followed by averaging 2x2 pixels stays
-    close to it at a tenth of the time; beyond eight times the target, linear interpolation
-    would skip pixels, so 2x2 averages (which OpenCV does with SIMD) come first.
-    Growing uses cubic interpolation, since area averaging repeats pixels there.
-    `benchmarks/preprocessing.py` measures both claims.
+    This is the rule `exact-linear2x-area2`. Shrinking: linear interpolation to exactly twice the
+    target, then the mean of 2x2 pixels, which stays close to exact area averaging (INTER_AREA) at
+    a fraction of its time; beyond eight times the target linear interpolation would skip pixels,
+    so the frame is halved first. Growing: linear interpolation.
+
+    Each step is INTER_LINEAR_EXACT, integer arithmetic with the same result everywhere, and at
+    exactly half the size the rounded mean of 2x2 pixels. INTER_LINEAR, INTER_CUBIC and INTER_AREA
+    are not the same on x86 and ARM. `benchmarks/preprocessing.py` measures time and closeness;
+    `tests/runtime/test_preprocessing.py` holds hashes that every processor must give.
 
     Args:
         frame: uint8 (height, width, 3).
@@ -92,24 +95,23 @@ def resize(frame: Frame, width_px: int, height_px: int) -> Frame:
     if (shrunk_height, shrunk_width) != (height, width):
         frame = _shrink(frame, shrunk_width, shrunk_height)
     if (shrunk_height, shrunk_width) != (height_px, width_px):
-        frame = _scale(frame, width_px, height_px, cv2.INTER_CUBIC)
+        frame = _scale(frame, width_px, height_px)
     return frame
 
 
 def _shrink(frame: Frame, width_px: int, height_px: int) -> Frame:
     while min(frame.shape[1] // width_px, frame.shape[0] // height_px) >= 8:
-        frame = _scale(frame, frame.shape[1] // 2, frame.shape[0] // 2, cv2.INTER_AREA)
-    # A panorama shrinks much more along one axis. At exactly half, linear is the mean of two.
+        frame = _scale(frame, frame.shape[1] // 2, frame.shape[0] // 2)
+    # A panorama shrinks much more along one axis.
     while frame.shape[1] // width_px >= 16:
-        frame = _scale(frame, frame.shape[1] // 2, frame.shape[0], cv2.INTER_LINEAR)
+        frame = _scale(frame, frame.shape[1] // 2, frame.shape[0])
     while frame.shape[0] // height_px >= 16:
-        frame = _scale(frame, frame.shape[1], frame.shape[0] // 2, cv2.INTER_LINEAR)
-    double = _scale(frame, 2 * width_px, 2 * height_px, cv2.INTER_LINEAR)
-    return _scale(double, width_px, height_px, cv2.INTER_AREA)
+        frame = _scale(frame, frame.shape[1], frame.shape[0] // 2)
+    return _scale(_scale(frame, 2 * width_px, 2 * height_px), width_px, height_px)
 
 
-def _scale(frame: Frame, width_px: int, height_px: int, interpolation: int) -> Frame:
-    return cv2.resize(frame, (width_px, height_px), interpolation=interpolation)  # type: ignore[return-value]
+def _scale(frame: Frame, width_px: int, height_px: int) -> Frame:
+    return cv2.resize(frame, (width_px, height_px), interpolation=cv2.INTER_LINEAR_EXACT)  # type: ignore[return-value]
 
 
 def _as_bgr(frame: Frame) -> Frame:

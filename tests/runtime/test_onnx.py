@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 
 from edgetl_runtime.errors import EngineError
 from edgetl_runtime.onnx import OnnxEngine
+from edgetl_runtime.tensors import TensorSpec
 
 pytest.importorskip("onnxruntime")
 
@@ -21,6 +24,9 @@ for variant in (bundle.variant("onnx-int8"), bundle.variant("onnx-float32")):
         except EngineError as error:
             print("refused", error)
 """
+# One convolution over 4x4 pixels, written by tests/make_saturating_model.py, which has the sums.
+SATURATING = Path(__file__).parents[1] / "data" / "saturating.onnx"
+WHITE, WHITE_SUMS = np.full((4, 4, 3), 255, np.uint8), [96 * 128, -24 * 128]
 # Protobuf: a dimension {dim_value: 1}, and one whose name is empty.
 BATCH_1, BATCH_FREE = b"\x0a\x02\x08\x01\x0a\x02\x08\x03", b"\x0a\x02\x12\x00\x0a\x02\x08\x03"
 
@@ -78,3 +84,23 @@ def test_a_model_with_a_free_batch_axis_is_refused(bundle):
     assert BATCH_1 in model
     with pytest.raises(EngineError, match="the bundle says"):
         load(bundle, model=model.replace(BATCH_1, BATCH_FREE, 1))
+
+
+def test_int8_products_are_summed_exactly_on_every_processor():
+    tensor_in = TensorSpec("image", (1, 3, 4, 4), "uint8", "nchw")
+    tensor_out = TensorSpec("scores", (1, 2), "float32", "nc")
+    engine = OnnxEngine(SATURATING.read_bytes(), tensor_in, tensor_out, threads=1)
+    assert engine.run(WHITE).tolist() == WHITE_SUMS
+
+
+def test_without_the_session_option_a_processor_that_saturates_gets_other_sums():
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        SATURATING.read_bytes(), providers=["CPUExecutionProvider"]
+    )
+    planes = WHITE.transpose(2, 0, 1)[np.newaxis]
+    sums = session.run(None, {"image": planes})[0][0].tolist()
+    if sums == WHITE_SUMS:
+        pytest.skip("this processor does not saturate (ARM, or x86 with VNNI): nothing to see here")
+    assert 0 < sums[0] < WHITE_SUMS[0]

@@ -107,12 +107,13 @@ def try_bundle(
 def run_trial(order: TrialOrder) -> Trial:
     """Tries a bundle in this process, which may not live through it."""
     from edgetl_runtime.bundle import Bundle
-    from edgetl_runtime.golden import compare, replay
+    from edgetl_runtime.golden import compare_inputs, compare_scores, prepare, replay
 
     try:
         bundle = Bundle.open(order.bundle)
         variant = bundle.variant(order.variant, engine=order.engine)
-        found = replay(bundle, variant, threads=order.threads or 1)
+        inputs = prepare(bundle)
+        scores = replay(bundle, variant, inputs, threads=order.threads or 1)
     except (MissingEngineError, BundleError) as error:
         # Its files were verified before: the disk failed, or the settings name another variant.
         return Trial("unable", str(error))
@@ -120,11 +121,7 @@ def run_trial(order: TrialOrder) -> Trial:
         return Trial("bad", str(error))
     except MemoryError:
         return Trial("unable" if _is_confined(order) else "bad", _NO_MEMORY)
-    differences = [
-        line
-        for number, scores in enumerate(found)
-        for line in compare(bundle, variant, number, scores)
-    ]
+    differences = [*compare_inputs(bundle, inputs), *compare_scores(variant, scores)]
     return Trial("bad", differences[0]) if differences else Trial("good")
 
 
