@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench install format clean
+# Which board's userland `make arm64` emulates: SUITE=trixie has Python 3.13.
+SUITE ?= bookworm
+ARCH ?= arm64
+
+.PHONY: demo test check bench arm64 install format clean
 
 demo: .venv/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
@@ -10,6 +14,10 @@ demo: .venv/installed            ## draw, train, export, verify, classify, bench
 # tests/runtime runs within, in a venv that holds the device's wheel only.
 test: .venv/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q --ignore=tests/runtime
+
+# QUICK=1: what depends on the processor only.
+arm64: .venv/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
+	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(QUICK),--quick) $(BUNDLE)
 
 check: .venv/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .

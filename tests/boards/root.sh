@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 suite=${SUITE:-bookworm}
 arch=${ARCH:-arm64}
-packages=python3,python3-venv,bash,coreutils,grep,sed,mount,base-passwd
+packages=python3,python3-venv,libstdc++6,bash,coreutils,mount,base-passwd
 roots=${EDGETL_ROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/edgetl/roots}
 root=$roots/$suite-$arch
 recipe=$(sha256sum "$0" | cut -d' ' -f1)
@@ -53,7 +53,7 @@ make_root() {
         --include="$packages" --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
-        "$suite" "$root.unfinished" "$(mirror)"
+        "$suite" "$root.unfinished" "$(mirror)" >/dev/null
     # What the scripts of base-passwd would do.
     cp "$root.unfinished/usr/share/base-passwd/passwd.master" "$root.unfinished/etc/passwd"
     cp "$root.unfinished/usr/share/base-passwd/group.master" "$root.unfinished/etc/group"
@@ -68,7 +68,12 @@ mkdir -p "$roots"
 exec 9>"$root.lock"
 flock 9  # one user of a root at a time
 if [ "$(cat "$root/recipe" 2>/dev/null)" != "$recipe" ]; then
-    make_root >&2
+    make_root
 fi
-# In namespaces of its own: mounts and processes end with the command, whatever ends it.
-exec unshare --mount --pid --fork --kill-child "$here/enter.sh" "$root" "$arch" "$@"
+# In namespaces of its own: mounts and processes end with the command, whatever ends it. unshare
+# itself ignores these signals.
+unshare --mount --pid --fork --kill-child "$here/enter.sh" "$root" "$arch" "$@" <&0 &
+namespace=$!
+trap 'kill -KILL $namespace; exit 130' INT
+trap 'kill -KILL $namespace; exit 143' TERM
+wait "$namespace"
