@@ -166,12 +166,20 @@ def measure_deviation(expected: Scores, found: Scores) -> float:
     Returns:
         0 or more; NaN if a score is.
     """
-    wanted = _logits(expected)
-    difference = _logits(found) - wanted
+    wanted = to_logits(expected)
+    difference = to_logits(found) - wanted
     return float(np.sqrt(np.mean(difference**2) / np.mean(wanted**2)))
 
 
-def _logits(scores: Scores) -> NDArray[np.float64]:
+def to_logits(scores: Scores) -> NDArray[np.float64]:
+    """Logarithms of scores less their mean over the labels; scores below 0.001 count as 0.001.
+
+    Args:
+        scores: Probabilities, float32 (frames, classes).
+
+    Returns:
+        float64 (frames, classes).
+    """
     logs = np.log(np.maximum(scores.astype(np.float64), LEAST_SCORE))
     centered: NDArray[np.float64] = logs - logs.mean(axis=1, keepdims=True)
     return centered
