@@ -1,23 +1,63 @@
-# Every target makes or updates .venv from a bare Python 3.11 by itself.
+# Every target makes or updates its venv from a bare Python by itself. With another Python:
+# make test-quick PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEVICE ?= .venv-device
+# A file of versions for pip; none (CONSTRAINTS=) takes the newest.
+CONSTRAINTS ?= constraints.txt
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check \
+	--upgrade --upgrade-strategy eager $(CONSTRAINTS:%=-c %)
+# What meets the libraries that we depend on: engines, converters, training, the server.
+QUICK := QUICKLIST
 
-.PHONY: demo test check bench install format clean
+.PHONY: demo test test-quick test-device test-lowest test-newest constraints
+.PHONY: check bench install format clean
 
-demo: .venv/installed            ## draw, train, export, verify, classify, benchmark
+demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
-test: .venv/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
+test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q --ignore=tests/runtime
 
-check: .venv/installed           ## lint, format, types, import contracts
+test-quick: $(VENV)/installed    ## a part of the tests: what meets the libraries we depend on
+	$(BIN)/python -m pytest -q $(QUICK)
+
+test-device:                     ## the device's tests on its wheel alone, in $(DEVICE)
+	@$(PYTHON) -m venv $(DEVICE)
+	@$(DEVICE)/bin/python $(PIP_INSTALL) './runtime[all]' pytest hypothesis
+	$(DEVICE)/bin/pytest -q tests/runtime
+
+test-lowest: .venv-lowest/constraints.txt .venv-device-lowest/constraints.txt  ## the oldest versions we allow
+	$(MAKE) test-quick VENV=.venv-lowest CONSTRAINTS=.venv-lowest/constraints.txt
+	$(MAKE) test-device DEVICE=.venv-device-lowest CONSTRAINTS=.venv-device-lowest/constraints.txt
+
+test-newest:                     ## the newest versions that there are
+	@rm -f .venv-newest/installed
+	$(MAKE) test-quick VENV=.venv-newest CONSTRAINTS=
+	$(MAKE) test-device DEVICE=.venv-device-newest CONSTRAINTS=
+
+constraints: test-newest         ## writes down the newest versions, with Python 3.11
+	@{ sed -n '/^#/p' constraints.txt; \
+		.venv-newest/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > constraints.new
+	@mv constraints.new constraints.txt
+
+.venv-lowest/constraints.txt: tests/lowest.py pyproject.toml runtime/pyproject.toml
+	@mkdir -p $(@D)
+	@$(PYTHON) $^ > $@
+
+.venv-device-lowest/constraints.txt: tests/lowest.py runtime/pyproject.toml
+	@mkdir -p $(@D)
+	@$(PYTHON) $^ > $@
+
+check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
+bench: $(VENV)/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
 	$(BIN)/python benchmarks/preprocessing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scaling.py
@@ -29,17 +69,16 @@ bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs E
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/rejection.py
 
-format: .venv/installed
+format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-install: .venv/installed
+install: $(VENV)/installed
 
-.venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt
-	@echo "installing into .venv (TensorFlow is large: about a minute)"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e './runtime[all]' -e '.[dev]'
+$(VENV)/installed: pyproject.toml runtime/pyproject.toml $(CONSTRAINTS)
+	@echo "installing into $(VENV) (TensorFlow is large: about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) -e './runtime[all]' -e '.[dev]'
 	@touch $@
 
 .venv-mediapipe/installed: benchmarks/requirements.txt
@@ -50,4 +89,4 @@ install: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-mediapipe edgetl-demo
+	rm -rf .venv .venv-* edgetl-demo
