@@ -9,7 +9,11 @@ CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check \
 	--upgrade --upgrade-strategy eager $(CONSTRAINTS:%=-c %)
 # What meets the libraries that we depend on: engines, converters, training, the server.
-QUICK := QUICKLIST
+QUICK_DEVICE := $(wildcard tests/runtime/test_*.py) tests/runtime/settings \
+	$(addprefix tests/runtime/serving/test_, access.py app.py connections.py server.py)
+QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
+	$(addprefix tests/export/test_, litert.py metadata.py onnx.py) \
+	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py) $(QUICK_DEVICE)
 
 .PHONY: demo test test-quick test-device test-lowest test-newest constraints
 .PHONY: check bench install format clean
@@ -22,21 +26,25 @@ test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DAT
 	$(BIN)/python -m pytest -q --ignore=tests/runtime
 
 test-quick: $(VENV)/installed    ## a part of the tests: what meets the libraries we depend on
-	$(BIN)/python -m pytest -q $(QUICK)
+	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)
 
+test-device: TESTS ?= tests/runtime
 test-device:                     ## the device's tests on its wheel alone, in $(DEVICE)
 	@$(PYTHON) -m venv $(DEVICE)
 	@$(DEVICE)/bin/python $(PIP_INSTALL) './runtime[all]' pytest hypothesis
-	$(DEVICE)/bin/pytest -q tests/runtime
+	$(DEVICE)/bin/pytest -q $(PYTEST) $(TESTS)
 
-test-lowest: .venv-lowest/constraints.txt .venv-device-lowest/constraints.txt  ## the oldest versions we allow
-	$(MAKE) test-quick VENV=.venv-lowest CONSTRAINTS=.venv-lowest/constraints.txt
-	$(MAKE) test-device DEVICE=.venv-device-lowest CONSTRAINTS=.venv-device-lowest/constraints.txt
+# Old versions may warn of what changed since in what they need themselves.
+test-lowest: PYTEST := -W ignore::DeprecationWarning
+test-lowest: .venv-lowest/constraints.txt .venv-device-lowest/constraints.txt  ## the oldest we allow
+	$(MAKE) test-quick VENV=.venv-lowest CONSTRAINTS=.venv-lowest/constraints.txt PYTEST="$(PYTEST)"
+	$(MAKE) test-device DEVICE=.venv-device-lowest CONSTRAINTS=.venv-device-lowest/constraints.txt \
+		PYTEST="$(PYTEST)" TESTS="$(QUICK_DEVICE)"
 
 test-newest:                     ## the newest versions that there are
 	@rm -f .venv-newest/installed
 	$(MAKE) test-quick VENV=.venv-newest CONSTRAINTS=
-	$(MAKE) test-device DEVICE=.venv-device-newest CONSTRAINTS=
+	$(MAKE) test-device DEVICE=.venv-device-newest CONSTRAINTS= TESTS="$(QUICK_DEVICE)"
 
 constraints: test-newest         ## writes down the newest versions, with Python 3.11
 	@{ sed -n '/^#/p' constraints.txt; \

@@ -21,4 +21,4 @@ def _read(files: list[str]) -> dict[str, tuple[int, ...]]:
 
 
 for _name, _numbers in sorted(_read(sys.argv[1:]).items()):
-    print(f"{_name}=={'.'.join(map(str, _numbers))}")
+    sys.stdout.write(f"{_name}=={'.'.join(map(str, _numbers))}\n")
