@@ -8,12 +8,12 @@ DEVICE ?= .venv-device
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check \
 	--upgrade --upgrade-strategy eager $(CONSTRAINTS:%=-c %)
-# What meets the libraries that we depend on: engines, converters, training, the server.
+# The quick part: what meets the libraries that we depend on, such as engines and converters.
 QUICK_DEVICE := $(wildcard tests/runtime/test_*.py) tests/runtime/settings \
 	$(addprefix tests/runtime/serving/test_, access.py app.py connections.py server.py)
 QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
 	$(addprefix tests/export/test_, litert.py metadata.py onnx.py) \
-	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py) $(QUICK_DEVICE)
+	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py)
 
 .PHONY: demo test test-quick test-device test-lowest test-newest constraints
 .PHONY: check bench install format clean
@@ -25,7 +25,7 @@ demo: $(VENV)/installed            ## draw, train, export, verify, classify, ben
 test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q --ignore=tests/runtime
 
-test-quick: $(VENV)/installed    ## a part of the tests: what meets the libraries we depend on
+test-quick: $(VENV)/installed    ## the workstation's quick part
 	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)
 
 test-device: TESTS ?= tests/runtime
