@@ -15,7 +15,6 @@ QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
 	$(addprefix tests/export/test_, litert.py metadata.py onnx.py) \
 	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py)
 
-<<<<<<< HEAD
 # Which board's userland `make arm64` emulates: SUITE=trixie has Python 3.13.
 SUITE ?= bookworm
 ARCH ?= arm64
@@ -23,11 +22,6 @@ ARCH ?= arm64
 .PHONY: demo test test-quick test-device test-lowest test-newest constraints
 .PHONY: arm64 check bench install format clean
 
-=======
-.PHONY: demo test test-quick test-device test-lowest test-newest constraints
-.PHONY: check bench install format clean
-
->>>>>>> deps
 demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
 
@@ -69,13 +63,10 @@ constraints: test-newest         ## writes down the newest versions, with Python
 	@mkdir -p $(@D)
 	@$(PYTHON) $^ > $@
 
-<<<<<<< HEAD
 # REDUCED=1: what depends on the processor only.
 arm64: $(VENV)/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
 	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(REDUCED),--quick) $(BUNDLE)
 
-=======
->>>>>>> deps
 check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
