@@ -3,6 +3,8 @@
 A network of a few hundred weights learns three drawn parts at 32 px; small, but all of it is
 real: four files, their measured figures, golden frames.
 
+It also writes tests/data/damaged: the LiteRT files of that bundle with one thing wrong in each.
+
     .venv/bin/python tests/make_tiny_bundle.py
 """
 
@@ -17,6 +19,7 @@ import numpy as np
 from edgetl.drawings import draw_part
 from edgetl_export import litert
 from edgetl_export.bundling import Settings, export_bundle
+from edgetl_export.flatbuffer import read_tree, write_tree
 from edgetl_export.graph import Graph
 from edgetl_export.scoring import run
 from edgetl_export.trained import Labelled, Part, Trained
@@ -25,6 +28,8 @@ from edgetl_runtime.preprocessing import Preprocessing
 
 LABELS = ("gear", "spring", "washer")
 TARGET = Path(__file__).parent / "data" / "tiny.bundle"
+DAMAGED = Path(__file__).parent / "data" / "damaged"
+CONVOLUTION, DENSE = 3, 9
 
 
 def main() -> None:
@@ -49,7 +54,8 @@ def main() -> None:
             model_sha256=hashlib.sha256(b"drawn").hexdigest(),
             versions={"edgetl": "0.1.0"},
         )
-        export_bundle(trained, TARGET, Settings(), overwrite=True)
+        export_bundle(trained, TARGET, Settings(strict=True), overwrite=True)
+    write_damaged()
 
 
 def draw(folder: Path, a_class: int) -> list[Labelled]:
@@ -76,6 +82,40 @@ def fit(photos: list[Labelled], preprocessing: Preprocessing) -> keras.Model:
     truth = np.array([photo.index for photo in photos[:-30]])
     model.fit(np.stack(inputs).astype(np.float32), truth, epochs=60, verbose=0)
     return model
+
+
+def write_damaged() -> None:
+    """`head`: its outputs change places; `layer`: its weights do; `scaling`: weights are halved."""
+    DAMAGED.mkdir(exist_ok=True)
+    for name in ("litert-int8", "litert-float32"):
+        model = (TARGET / f"{name}.tflite").read_bytes()
+        for damage, kind, place in (
+            ("head", DENSE, -1),
+            ("layer", CONVOLUTION, 1),
+            ("scaling", CONVOLUTION, 0),
+        ):
+            damaged = change_weights(model, kind, place, damage)
+            (DAMAGED / f"{name}-{damage}.tflite").write_bytes(damaged)
+
+
+def change_weights(model: bytes, kind: int, place: int, damage: str) -> bytes:
+    """Changes the weights of the layer at a place among those of one kind."""
+    tree = read_tree(model)
+    graph = tree.subgraphs[0]
+    codes = [max(one.builtinCode, one.deprecatedBuiltinCode) for one in tree.operatorCodes]
+    layers = [one for one in graph.operators if codes[one.opcodeIndex] == kind]
+    tensor = graph.tensors[layers[place].inputs[1]]
+    buffer = tree.buffers[tensor.buffer]
+    dtype = np.float32 if tensor.type == 0 else np.int8
+    weights = np.array(buffer.data, np.uint8).view(dtype).reshape(tensor.shape)
+    if damage == "head":
+        weights = np.roll(weights, 1, axis=0)
+    elif damage == "layer":
+        weights = np.random.default_rng(0).permuted(weights)
+    else:
+        weights = (weights / 2).astype(dtype)
+    buffer.data = np.frombuffer(np.ascontiguousarray(weights).tobytes(), np.uint8)
+    return write_tree(tree)
 
 
 if __name__ == "__main__":

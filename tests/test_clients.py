@@ -69,7 +69,7 @@ def bundle(
         run = Run.open(request.getfixturevalue("tiny_run_folder"))
     settings = Settings(
         recipes=find_recipes(PRECISIONS),
-        repair=False,
+        repair="none",
         allow_drop=True,
         # No threshold: labels are compared.
         acceptance=Acceptance(false_accepts=1.0),

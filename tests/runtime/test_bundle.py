@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetl_runtime import classifier as classifier_module
-from edgetl_runtime.bundle import Bundle, encode_manifest, encode_seal
+from edgetl_runtime.bundle import FORMAT_VERSION, Bundle, encode_manifest, encode_seal
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
 
@@ -104,7 +104,8 @@ def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(3, "upgrade edgetl-runtime"), (1, "edgetl export")]
+    ("version", "remedy"),
+    [(FORMAT_VERSION + 1, "upgrade edgetl-runtime"), (FORMAT_VERSION - 1, "edgetl export")],
 )
 def test_another_format_is_refused_with_the_remedy(version, remedy, edit):
     with pytest.raises(BundleError, match=f"format {version}, .*{remedy}"):
@@ -113,7 +114,9 @@ def test_another_format_is_refused_with_the_remedy(version, remedy, edit):
 
 def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit):
     with pytest.raises(BundleError, match="upgrade edgetl-runtime"):
-        Bundle.open(edit(lambda manifest: manifest.update(format_version=3, sound="yes")))
+        Bundle.open(
+            edit(lambda manifest: manifest.update(format_version=FORMAT_VERSION + 1, sound="yes"))
+        )
 
 
 @pytest.mark.parametrize(
