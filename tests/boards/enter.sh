@@ -31,27 +31,29 @@ emulate() {  # lets the kernel run the root's programs through qemu
 }
 
 pretend() {  # the board's processor: engines choose their kernels by what they find here
-    [ "${BOARD:-pi4}" != none ] || return 0
-    local features part
-    case ${BOARD:-pi4} in
-        pi4) QEMU_CPU=cortex-a72 part=0xd08 features="fp asimd evtstrm crc32 cpuid" ;;
-        pi5) QEMU_CPU=cortex-a76 part=0xd0b
-            features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm
-                lrcpc dcpop asimddp" ;;
-        *) echo "unknown BOARD $BOARD; known: pi4, pi5" >&2; exit 2 ;;
+    local number part features last=$(($(nproc) - 1))
+    case $arch-${BOARD:-pi4} in
+        *-none) return ;;
+        arm64-pi4)
+            export QEMU_CPU=cortex-a72
+            part=0xd08 features="fp asimd evtstrm crc32 cpuid" ;;
+        arm64-pi5)
+            export QEMU_CPU=cortex-a76
+            part=0xd0b features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp"
+            features+=" cpuid asimdrdm lrcpc dcpop asimddp" ;;
+        armhf-pi4)
+            part=0xd08 features="half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt"
+            features+=" vfpd32 lpae evtstrm crc32" ;;
+        *) echo "no BOARD $BOARD for $arch; known: pi4, pi5 (arm64), none" >&2; return 2 ;;
     esac
-    [ "$arch" = arm64 ] || unset QEMU_CPU
-    [ "$arch" = arm64 ] && export QEMU_CPU
-    local number last=$(($(nproc) - 1))
     for number in $(seq 0 "$last"); do
-        printf '%s\t: %s\n' processor "$number" Features "$(echo $features)" \
-            "CPU implementer" 0x41 "CPU architecture" 8 "CPU variant" 0x0 "CPU part" "$part" \
-            "CPU revision" 3
+        printf '%s\t: %s\n' processor "$number" Features "$features" "CPU implementer" 0x41 \
+            "CPU architecture" 8 "CPU variant" 0x0 "CPU part" "$part" "CPU revision" 3
         echo
     done >"$root/run/cpuinfo"
     mount --bind "$root/run/cpuinfo" "$root/proc/cpuinfo"
     mkdir -p "$root/sys/devices/system/cpu"
-    echo "0-$last" | tee "$root/sys/devices/system/cpu/possible" >"$root/sys/devices/system/cpu/present"
+    echo "0-$last" | tee "$root/sys/devices/system/cpu/"{possible,present} >/dev/null
 }
 
 if [ "$1" = --cpu ]; then
@@ -59,8 +61,6 @@ if [ "$1" = --cpu ]; then
     exit
 fi
 [ $$ = 1 ] || { echo "enter.sh: run root.sh" >&2; exit 2; }
-trap 'exit 130' INT
-trap 'exit 143' TERM
 root=$1 arch=$2
 shift 2
 mount --make-rprivate /
