@@ -1,31 +1,79 @@
-# Every target makes or updates .venv from a bare Python 3.11 by itself.
+# Every target makes or updates its venv from a bare Python by itself. With another Python:
+# make test-quick PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEVICE ?= .venv-device
+# A file of versions for pip; none (CONSTRAINTS=) takes the newest.
+CONSTRAINTS ?= constraints.txt
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check \
+	--upgrade --upgrade-strategy eager $(CONSTRAINTS:%=-c %)
+# The quick part: what meets the libraries that we depend on, such as engines and converters.
+QUICK_DEVICE := $(wildcard tests/runtime/test_*.py) tests/runtime/settings \
+	$(addprefix tests/runtime/serving/test_, access.py app.py connections.py server.py)
+QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
+	$(addprefix tests/export/test_, litert.py metadata.py onnx.py) \
+	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py)
 
 # Which board's userland `make arm64` emulates: SUITE=trixie has Python 3.13.
 SUITE ?= bookworm
 ARCH ?= arm64
 
-.PHONY: demo test check bench arm64 install format clean
+.PHONY: demo test test-quick test-device test-lowest test-newest constraints
+.PHONY: arm64 check bench install format clean
 
-demo: .venv/installed            ## draw, train, export, verify, classify, benchmark
+demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
-test: .venv/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
+test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q --ignore=tests/runtime
 
-# QUICK=1: what depends on the processor only.
-arm64: .venv/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
-	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(QUICK),--quick) $(BUNDLE)
+test-quick: $(VENV)/installed    ## the workstation's quick part
+	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)
 
-check: .venv/installed           ## lint, format, types, import contracts
+test-device: TESTS ?= tests/runtime
+test-device:                     ## the device's tests on its wheel alone, in $(DEVICE)
+	@$(PYTHON) -m venv $(DEVICE)
+	@$(DEVICE)/bin/python $(PIP_INSTALL) './runtime[all]' pytest hypothesis
+	$(DEVICE)/bin/pytest -q $(PYTEST) $(TESTS)
+
+# Old versions may warn of what changed since in what they need themselves.
+test-lowest: PYTEST := -W ignore::DeprecationWarning
+test-lowest: .venv-lowest/constraints.txt .venv-device-lowest/constraints.txt  ## the oldest we allow
+	$(MAKE) test-quick VENV=.venv-lowest CONSTRAINTS=.venv-lowest/constraints.txt PYTEST="$(PYTEST)"
+	$(MAKE) test-device DEVICE=.venv-device-lowest CONSTRAINTS=.venv-device-lowest/constraints.txt \
+		PYTEST="$(PYTEST)" TESTS="$(QUICK_DEVICE)"
+
+test-newest:                     ## the newest versions that there are
+	@rm -f .venv-newest/installed
+	$(MAKE) test-quick VENV=.venv-newest CONSTRAINTS=
+	$(MAKE) test-device DEVICE=.venv-device-newest CONSTRAINTS= TESTS="$(QUICK_DEVICE)"
+
+constraints: test-newest         ## writes down the newest versions, with Python 3.11
+	@{ sed -n '/^#/p' constraints.txt; \
+		.venv-newest/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > constraints.new
+	@mv constraints.new constraints.txt
+
+.venv-lowest/constraints.txt: tests/lowest.py pyproject.toml runtime/pyproject.toml
+	@mkdir -p $(@D)
+	@$(PYTHON) $^ > $@
+
+.venv-device-lowest/constraints.txt: tests/lowest.py runtime/pyproject.toml
+	@mkdir -p $(@D)
+	@$(PYTHON) $^ > $@
+
+# REDUCED=1: what depends on the processor only.
+arm64: $(VENV)/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
+	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(REDUCED),--quick) $(BUNDLE)
+
+check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
+bench: $(VENV)/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
 	$(BIN)/python benchmarks/preprocessing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scaling.py
@@ -37,17 +85,16 @@ bench: .venv/installed .venv-mediapipe/installed  ## ours against peers; needs E
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/rejection.py
 
-format: .venv/installed
+format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-install: .venv/installed
+install: $(VENV)/installed
 
-.venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt
-	@echo "installing into .venv (TensorFlow is large: about a minute)"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e './runtime[all]' -e '.[dev]'
+$(VENV)/installed: pyproject.toml runtime/pyproject.toml $(CONSTRAINTS)
+	@echo "installing into $(VENV) (TensorFlow is large: about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) -e './runtime[all]' -e '.[dev]'
 	@touch $@
 
 .venv-mediapipe/installed: benchmarks/requirements.txt
@@ -58,4 +105,4 @@ install: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-mediapipe edgetl-demo
+	rm -rf .venv .venv-* edgetl-demo

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDER = click.Path(path_type=Path)
+
+
+def find_command(name: str) -> str:
+    """How to call a command of ours: by its name, or in a checkout by its path in .venv/bin."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) or not beside.is_file():
+        return name
+    return os.path.relpath(beside)
 
 
 def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:

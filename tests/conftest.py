@@ -158,7 +158,8 @@ def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     folder = tmp_path_factory.mktemp("bundles") / "parts.bundle"
     # A few validation photos more or less are no reason to spend minutes on repairs.
-    export(Run.open(run_folder), folder, Settings(gate=Gate(max_drop=20, max_class_drop=50)))
+    settings = Settings(gate=Gate(max_drop=20, max_class_drop=50), strict=True)
+    export(Run.open(run_folder), folder, settings)
     return folder
 
 

@@ -54,7 +54,7 @@ def main() -> None:
             model_sha256=hashlib.sha256(b"drawn").hexdigest(),
             versions={"edgetl": "0.1.0"},
         )
-        export_bundle(trained, TARGET, Settings(), overwrite=True)
+        export_bundle(trained, TARGET, Settings(strict=True), overwrite=True)
     write_damaged()
 
 

@@ -12,6 +12,7 @@ from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, tra
 if TYPE_CHECKING:
     from edgetl_export.bundling import Exported
     from edgetl_export.recipes import Recipe
+    from edgetl_export.repair import Repair
     from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
@@ -62,7 +63,19 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
     help="Points of recall that one class may lose.",
 )
 @click.option("--max-bytes", type=click.IntRange(1), help="Size that no file may exceed.  [any]")
-@click.option("--no-repair", is_flag=True, help="Do not try to bring back what quantization lost.")
+@click.option(
+    "--repair",
+    default="quick",
+    show_default=True,
+    type=click.Choice(["none", "quick", "thorough"]),
+    help="How much to try for a file that lost too much: quick takes seconds, and minutes only "
+    "where they can help; thorough takes minutes.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="No bundle if one file stays worse than allowed, as if --recipe named all of them.",
+)
 @click.option("--allow-drop", is_flag=True, help="Write the bundle whatever was lost, and mark it.")
 @click.option(
     "--false-accepts",
@@ -128,7 +141,8 @@ def export(
     max_drop: float,
     max_class_drop: float,
     max_bytes: int | None,
-    no_repair: bool,
+    repair: "Repair",
+    strict: bool,
     allow_drop: bool,
     false_accepts: float,
     max_false_rejects: float | None,
@@ -143,7 +157,8 @@ def export(
     """Convert a trained RUN to LiteRT and ONNX files, measure them, and repair what got worse.
 
     Instead of RUN, --model takes a classifier that was trained elsewhere, with --labels, --data
-    and --scaling. Exit code 3 and no bundle if a file stays worse than allowed.
+    and --scaling. A file that stays worse than allowed is left out, with a warning; exit code 3
+    and no bundle if it was named by --recipe, or if none is left.
 
     Example: edgetl export runs/parts --out parts.bundle
     """
@@ -160,7 +175,9 @@ def export(
     settings = Settings(
         recipes=recipes,
         gate=Gate(max_drop, max_class_drop, max_bytes),
-        repair=not no_repair,
+        repair=repair,
+        # What somebody asks for by name is not left out.
+        strict=strict or bool(names),
         allow_drop=allow_drop,
         acceptance=Acceptance(
             false_accepts / 100,
@@ -259,18 +276,18 @@ def _record(exported: "Exported") -> dict[str, object]:
                 "agreement": variant.metrics.agreement,
                 "repair": variant.repair,
                 "failures": variant.failures,
+                "unsure": variant.unsure,
                 "test": msgspec.to_builtins(variant.test_metrics),
                 "calibration": msgspec.to_builtins(variant.calibration),
             }
             for variant in bundle.manifest.variants
         ],
+        "left_out": msgspec.to_builtins(bundle.manifest.provenance.left_out),
         "attempts": describe_attempts(exported.attempts),
     }
 
 
 def _print_attempts(exported: "Exported") -> None:
-    from edgetl_export.attempts import find_best
-
     rows = [
         (
             one.file.plan.recipe.file,
@@ -279,15 +296,16 @@ def _print_attempts(exported: "Exported") -> None:
             f"{one.metrics.top1:.1%}",
             f"{100 * one.metrics.drop:+.1f}",
             f"{one.metrics.agreement:.1%}",
-            "passed" if one.verdict.passed else "refused",
+            one.verdict.word,
         )
         for tried in exported.attempts.values()
         for one in tried
     ]
     header = ("file", "repair", "bytes", "top-1", "drop (points)", "agreement", "gate")
     print_table(header, rows)
-    for tried in exported.attempts.values():
-        best = find_best(tried)
-        for sentence in (*best.verdict.failures, *best.verdict.unsure):
-            click.echo(f"{best.file.plan.recipe.name}: {sentence}", err=True)
+    for variant in exported.bundle.manifest.variants:
+        for sentence in (*variant.failures, *variant.unsure):
+            click.echo(
+                f"{variant.name}: {sentence}; agreement {variant.metrics.agreement:.1%}", err=True
+            )
     print_scores(exported.bundle.manifest)

@@ -35,6 +35,10 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
     for variant in manifest.variants:
         for sentence in variant.failures:
             click.echo(f"the gate refused {variant.name}: {sentence}", err=True)
+        for sentence in variant.unsure:
+            click.echo(f"the gate is unsure of {variant.name}: {sentence}", err=True)
+    for one in manifest.provenance.left_out:
+        click.echo(f"the gate left {one.name} out: {one.reason}", err=True)
     if unlisted := opened.find_unlisted():
         click.echo(
             f"edgetl: {len(unlisted)} files in {bundle} belong to nothing and were not checked: "

@@ -16,6 +16,7 @@ from edgetl.console import (
 )
 
 if TYPE_CHECKING:
+    from edgetl_export.repair import Repair
     from edgetl_export.tradeoff import Tradeoff
 
 _ENDING = "-quantize.html"
@@ -34,10 +35,23 @@ _ENDING = "-quantize.html"
     help="A recipe to look at, such as litert-int8, or int8 for both engines; may be repeated.  "
     "[all]",
 )
+@click.option(
+    "--repair",
+    default="quick",
+    show_default=True,
+    type=click.Choice(["none", "quick", "thorough"]),
+    help="How much to try for a file that lost too much, as in an export.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def quantize_report(
-    run: Path, out: Path | None, names: tuple[str, ...], *, overwrite: bool, as_json: bool
+    run: Path,
+    out: Path | None,
+    names: tuple[str, ...],
+    *,
+    repair: "Repair",
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Show what quantization costs a trained RUN and what it gains, layer by layer, on one page.
 
@@ -58,7 +72,7 @@ def quantize_report(
     from edgetl_runtime.storage import write_file
 
     trained = describe_run(Run.open(run))
-    found = measure_tradeoff(trained, recipes, Gate(), track=track)
+    found = measure_tradeoff(trained, recipes, Gate(), repair=repair, track=track)
     write_file(page, render_tradeoff(found, f"Quantization of {run.resolve().name}").encode())
     if as_json:
         print_json({"page": str(page)} | record_tradeoff(found))
@@ -67,7 +81,7 @@ def quantize_report(
     for finding in conclude(found):
         click.echo(finding.headline)
     click.echo(f"page: {page}")
-    click.echo(f"next: {_suggest(run, found)}")
+    click.echo(f"next: {_suggest(run, found, repair)}")
 
 
 def _default_page(run: Path) -> Path:
@@ -86,7 +100,7 @@ def _print_outcomes(found: "Tradeoff") -> None:
             f"{100 * outcome.chosen.drop:+.1f}",
             f"{outcome.chosen.agreement:.1%}",
             f"{outcome.chosen.latency_ratio:.2f}",
-            "passed" if outcome.chosen.passed else "refused",
+            outcome.chosen.word,
         )
         for outcome in found.outcomes
     ]
@@ -103,9 +117,10 @@ def _print_outcomes(found: "Tradeoff") -> None:
     print_table(header, rows)
 
 
-def _suggest(run: Path, found: "Tradeoff") -> str:
+def _suggest(run: Path, found: "Tradeoff", repair: "Repair") -> str:
     from edgetl.reporting.tradeoff import find_fastest
 
     fastest = find_fastest(found)
     recipe = "float32" if fastest is None else fastest.recipe
-    return f"edgetl export {run} --out {run.resolve().name}.bundle --recipe {recipe}"
+    options = f"--recipe {recipe}" + ("" if repair == "quick" else f" --repair {repair}")
+    return f"edgetl export {run} --out {run.resolve().name}.bundle {options}"

@@ -12,9 +12,9 @@ from edgetl_export.files import FileWriter, ModelFile
 from edgetl_export.gate import Gate, Verdict, check
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe
-from edgetl_export.repair import is_refit_only
+from edgetl_export.repair import FARTHEST_DROP, Plan, Repair, is_refit_only
 from edgetl_export.trained import Part, Trained
-from edgetl_runtime.bundle import VariantMetrics
+from edgetl_runtime.bundle import Attempted, LeftOut, VariantMetrics
 from edgetl_runtime.prediction import Scores
 
 
@@ -44,6 +44,7 @@ class Judge:
             FrameError: If a photo cannot be read any more.
         """
         self._labels, self._gate, self._part = trained.labels, gate, trained.validation
+        self._track = track
         self._inputs = load_inputs(
             [photo.file for photo in self._part.photos],
             trained.preprocessing,
@@ -61,7 +62,7 @@ class Judge:
         Raises:
             EngineError: If the engine fails.
         """
-        scores = file.run(self._inputs)
+        scores = file.run(self._inputs, track=self._track)
         verdict = check(
             self._gate,
             truth=self._part.truth,
@@ -87,11 +88,26 @@ def measure(part: Part, scores: Scores, labels: Sequence[str]) -> VariantMetrics
     )
 
 
-def attempt(recipe: Recipe, writer: FileWriter, judge: Judge, *, repair: bool) -> list[Attempt]:
-    """Carries out a recipe, plainly at first, then with repairs until the gate passes.
+def attempt(
+    recipe: Recipe,
+    writer: FileWriter,
+    judge: Judge,
+    *,
+    repair: Repair = "quick",
+    second_choice: bool = False,
+) -> list[Attempt]:
+    """Carries out a recipe, plainly at first, then with repairs until the gate is sure of a file.
 
     What 8 bits bend, a refit of the head costs seconds to straighten: it is tried even if the
     plain file passes, and the better one ships.
+
+    Args:
+        recipe: What is asked for.
+        writer: Writes the files.
+        judge: Measures them.
+        repair: How much may be tried.
+        second_choice: Another engine's file of this precision passed: this one is not worth
+            minutes.
 
     Returns:
         All attempts in order.
@@ -101,21 +117,64 @@ def attempt(recipe: Recipe, writer: FileWriter, judge: Judge, *, repair: bool) -
     """
     attempts: list[Attempt] = []
     for plan in writer.plan(recipe, repair=repair):
-        passed = any(one.verdict.passed for one in attempts)
-        # No repair makes a file smaller.
-        too_large = attempts and judge.refuse_size(attempts[-1].file)
-        if too_large or (passed and not is_refit_only(plan)):
-            break
+        if attempts:
+            # No repair makes a file smaller.
+            if judge.refuse_size(attempts[-1].file):
+                break
+            if not is_worth_trying(
+                plan, find_best(attempts), repair=repair, second_choice=second_choice
+            ):
+                continue
         attempts.append(judge.judge(writer.write(plan)))
     return attempts
 
 
+def is_worth_trying(plan: Plan, best: Attempt, *, repair: Repair, second_choice: bool) -> bool:
+    """Whether a repair may make a better file than the best so far, and is worth its time.
+
+    Args:
+        plan: The repair.
+        best: Of the attempts so far; at least the plain one.
+        repair: How much may be tried.
+        second_choice: See `attempt`.
+    """
+    if is_refit_only(plan):
+        return True
+    if best.verdict.sure or (best.verdict.passed and repair == "quick"):
+        return False
+    if repair == "thorough" or not plan.keep:
+        return True
+    # Which layers to keep takes minutes to find.
+    return not second_choice and best.metrics.drop <= FARTHEST_DROP
+
+
 def find_best(attempts: Sequence[Attempt]) -> Attempt:
-    """Of those that passed the one that agrees most with the trained model, else the least drop."""
+    """The file that ships, or would be the first to.
+
+    Of those that passed, one that the gate is sure of, and then the one that agrees most with the
+    trained model; if none passed, the one that lost least. Of equals the first.
+    """
     passed = [one for one in attempts if one.verdict.passed]
     if passed:
-        return max(passed, key=lambda one: one.metrics.agreement)
+        return max(passed, key=lambda one: (one.verdict.sure, one.metrics.agreement))
     return min(attempts, key=lambda one: one.metrics.drop)
+
+
+def leave_out(name: str, attempts: Sequence[Attempt]) -> LeftOut:
+    """The record of a recipe of which no file passed."""
+    best = find_best(attempts)
+    return LeftOut(
+        name=name,
+        reason="; ".join(best.verdict.failures),
+        best=Attempted(
+            recipe=best.file.plan.recipe.name,
+            repair=best.file.plan.repair,
+            bytes=len(best.file.data),
+            top1=best.metrics.top1,
+            drop=best.metrics.drop,
+            agreement=best.metrics.agreement,
+        ),
+    )
 
 
 def _recall(chosen: NDArray[Any], truth: NDArray[np.int64], index: int) -> float | None:

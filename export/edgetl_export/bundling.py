@@ -2,23 +2,24 @@
 
 import datetime
 import hashlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from edgetl_export.attempts import Attempt, Judge, attempt, find_best
+from edgetl_export.attempts import Attempt, Judge, attempt, find_best, leave_out
 from edgetl_export.card import write_card
 from edgetl_export.files import FileWriter
 from edgetl_export.finishing import Acceptance, Finished, Finisher
-from edgetl_export.gate import Gate
+from edgetl_export.gate import Gate, Verdict
 from edgetl_export.golden import Golden, choose_golden
 from edgetl_export.metadata import encode_labels
 from edgetl_export.packing import check_target, write_bundle
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
-from edgetl_export.repair import Plan
+from edgetl_export.repair import Plan, Repair
 from edgetl_export.trained import Trained
 from edgetl_runtime.bundle import (
     CARD,
@@ -29,6 +30,8 @@ from edgetl_runtime.bundle import (
     Bundle,
     BundleManifest,
     GoldenFrame,
+    LeftOut,
+    Precision,
     Provenance,
     StoredFile,
     Variant,
@@ -40,6 +43,13 @@ from edgetl_runtime.golden import TOLERANCE, digest
 from edgetl_runtime.storage import staged_folder
 
 REJECTED, ATTEMPTS = ".rejected", "attempts.json"
+_LARGE: tuple[Precision, ...] = ("float32", "float16")
+_TRIED = {
+    "none": "unrepaired",
+    "quick": "after quick repairs",
+    "thorough": "after all repairs",
+}
+_log = logging.getLogger(__name__)
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -47,7 +57,7 @@ class Exported(msgspec.Struct, frozen=True):
 
     Attributes:
         bundle: What was written.
-        attempts: By recipe name, in order; the last one is in the bundle.
+        attempts: By recipe name, in order; see `attempts.find_best` for which one ships.
     """
 
     bundle: Bundle
@@ -60,14 +70,16 @@ class Settings(msgspec.Struct, frozen=True):
     Attributes:
         recipes: Which files; in the order that a device should prefer.
         gate: How much worse than the trained model a file may be.
-        repair: Try to bring a file back that the gate refuses.
+        repair: How much to try for a file that the gate refuses.
+        strict: A recipe of which no file passes ends the export; else it is left out.
         allow_drop: Write the bundle all the same, and mark what the gate refused.
         acceptance: Which frames shall get no label.
     """
 
     recipes: tuple[Recipe, ...] = find_recipes(())
     gate: Gate = Gate()
-    repair: bool = True
+    repair: Repair = "quick"
+    strict: bool = False
     allow_drop: bool = False
     acceptance: Acceptance = Acceptance()
 
@@ -95,7 +107,8 @@ def export_bundle(
     Raises:
         ExportError: If the model cannot be converted, or not by these recipes, or there is nothing
             to calibrate with.
-        GateError: If a file is worse than allowed; the best attempts lie in `OUT.rejected`.
+        GateError: If every file is worse than allowed or, with `strict`, one is; the best attempts
+            lie in `OUT.rejected`.
         FrameError: If a photo cannot be read any more.
         StorageError: If `out` exists or cannot be written.
     """
@@ -103,23 +116,19 @@ def export_bundle(
     trained.form.check(settings.recipes)
     created_utc = _stated_date()
     writer, judge = FileWriter(trained, track), Judge(trained, settings.gate, track)
-    attempts = {
-        recipe.name: attempt(recipe, writer, judge, repair=settings.repair)
-        for recipe in settings.recipes
-    }
-    best = [find_best(tried) for tried in attempts.values()]
-    if not settings.allow_drop and not all(one.verdict.passed for one in best):
-        raise _refuse(out, settings, attempts)
-    # A repair may end in what another recipe wrote.
-    chosen = {one.file.plan.recipe.name: one for one in best}
+    attempts = _attempt_all(settings, writer, judge)
+    chosen, left_out = _choose(settings, attempts)
+    if not chosen or (left_out and settings.strict):
+        raise _refuse(out, settings, attempts, left_out)
     finisher = Finisher(trained, settings.acceptance, track)
     finished = {name: finisher.finish(one) for name, one in chosen.items()}
     golden = choose_golden(trained.validation, trained.preprocessing)
     photos = writer.photos(Plan(settings.recipes[0]).photos)
-    provenance = _provenance(trained, photos, created_utc)
-    variants = [(finished[name], one.verdict.failures) for name, one in chosen.items()]
+    provenance = _provenance(trained, photos, created_utc, left_out)
+    variants = [(finished[name], one.verdict) for name, one in chosen.items()]
     files = _assemble(trained, variants, golden, provenance)
     bundle = write_bundle(files, out, overwrite=overwrite)
+    _warn(settings, chosen, left_out)
     return Exported(bundle, {name: tuple(tried) for name, tried in attempts.items()})
 
 
@@ -144,36 +153,86 @@ def describe_attempts(attempts: Mapping[str, Sequence[Attempt]]) -> list[dict[st
     ]
 
 
-def _refuse(out: Path, settings: Settings, attempts: Mapping[str, Sequence[Attempt]]) -> GateError:
+def _attempt_all(settings: Settings, writer: FileWriter, judge: Judge) -> dict[str, list[Attempt]]:
+    attempts: dict[str, list[Attempt]] = {}
+    passed: set[Precision] = set()
+    for recipe in settings.recipes:
+        tried = attempt(
+            recipe,
+            writer,
+            judge,
+            repair=settings.repair,
+            second_choice=not settings.strict and recipe.precision in passed,
+        )
+        attempts[recipe.name] = tried
+        if find_best(tried).verdict.passed:
+            passed.add(recipe.precision)
+    return attempts
+
+
+def _choose(
+    settings: Settings, attempts: Mapping[str, Sequence[Attempt]]
+) -> tuple[dict[str, Attempt], tuple[LeftOut, ...]]:
+    """What ships, by the recipe that it was written by in the end, and what does not."""
+    chosen: dict[str, Attempt] = {}
+    left_out = []
+    for name, tried in attempts.items():
+        best = find_best(tried)
+        if best.verdict.passed or settings.allow_drop:
+            # A repair may end in what another recipe wrote.
+            chosen[best.file.plan.recipe.name] = best
+        else:
+            left_out.append(leave_out(name, tried))
+    return chosen, tuple(left_out)
+
+
+def _warn(settings: Settings, chosen: Mapping[str, Attempt], left_out: Sequence[LeftOut]) -> None:
+    """One line for each recipe that is left out."""
+    hints = [] if settings.repair == "thorough" else ["--repair thorough tries more"]
+    if all(one.file.plan.recipe.precision in _LARGE for one in chosen.values()):
+        hints.append("the bundle has no 8-bit file, which a board would run faster")
+    for one in left_out:
+        best = one.best
+        _log.warning(
+            "%s is left out: %s; best attempt: %s, top-1 %.1f%%, agreement %.1f%%%s",
+            *(one.name, one.reason, best.repair or "unrepaired"),
+            *(100 * best.top1, 100 * best.agreement, "".join(f"; {hint}" for hint in hints)),
+        )
+
+
+def _refuse(
+    out: Path,
+    settings: Settings,
+    attempts: Mapping[str, Sequence[Attempt]],
+    left_out: Sequence[LeftOut],
+) -> GateError:
     """Keeps the best attempts aside, and says what was wrong with them."""
-    best = {name: find_best(tried) for name, tried in attempts.items()}
-    failed = {name: one for name, one in best.items() if not one.verdict.passed}
     aside = out.with_name(out.name + REJECTED)
     with staged_folder(aside, marker=ATTEMPTS, overwrite=True) as folder:
-        for one in best.values():
+        for one in map(find_best, attempts.values()):
             (folder / one.file.plan.recipe.file).write_bytes(one.file.data)
         (folder / ATTEMPTS).write_bytes(
             msgspec.json.format(msgspec.json.encode(describe_attempts(attempts)), indent=2)
         )
-    reasons = "; ".join(f"{name}: {one.verdict.failures[0]}" for name, one in failed.items())
-    repaired = "after all repairs" if settings.repair else "unrepaired"
+    leave = "Leave the recipe out of --recipe, or --strict out. " if settings.strict else ""
+    reasons = "; ".join(f"{one.name}: {one.reason}" for one in left_out)
     return GateError(
-        f"no bundle was written, since {reasons} ({repaired}). The best attempts and their "
-        f"figures are in {aside}. Leave the recipe out (--recipe), allow more (--max-drop, "
-        "--max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
+        f"no bundle was written, since {reasons} ({_TRIED[settings.repair]}). The best attempts "
+        f"and their figures are in {aside}. {leave}Try more (--repair thorough), allow more "
+        "(--max-drop, --max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
     )
 
 
 def _assemble(
     trained: Trained,
-    chosen: Sequence[tuple[Finished, tuple[str, ...]]],
+    chosen: Sequence[tuple[Finished, Verdict]],
     golden: Sequence[Golden],
     provenance: Provenance,
 ) -> dict[str, bytes]:
     """The content of every file of the bundle, by name."""
     files: dict[str, bytes] = {}
     variants = tuple(
-        _store_variant(files, one, failures, trained, golden) for one, failures in chosen
+        _store_variant(files, one, verdict, trained, golden) for one, verdict in chosen
     )
     parts = {"training": trained.training, "validation": trained.validation.photos}
     if trained.test is not None:
@@ -207,7 +266,7 @@ def _store_golden(files: dict[str, bytes], number: int, golden: Golden) -> Golde
 def _store_variant(
     files: dict[str, bytes],
     finished: Finished,
-    failures: tuple[str, ...],
+    verdict: Verdict,
     trained: Trained,
     golden: Sequence[Golden],
 ) -> Variant:
@@ -231,11 +290,14 @@ def _store_variant(
         golden_scores=tuple(map(tuple, scores)),
         golden_tolerance=TOLERANCE[recipe.precision],
         repair=file.plan.repair,
-        failures=failures,
+        failures=verdict.failures,
+        unsure=verdict.unsure,
     )
 
 
-def _provenance(trained: Trained, photos: Sequence[Path], created_utc: str) -> Provenance:
+def _provenance(
+    trained: Trained, photos: Sequence[Path], created_utc: str, left_out: tuple[LeftOut, ...]
+) -> Provenance:
     return Provenance(
         edgetl_version=trained.versions["edgetl"],
         backbone=trained.backbone,
@@ -245,6 +307,7 @@ def _provenance(trained: Trained, photos: Sequence[Path], created_utc: str) -> P
         calibration_photos=tuple(f"{photo.parent.name}/{photo.name}" for photo in photos),
         versions=trained.versions,
         created_utc=created_utc,
+        left_out=left_out,
         **msgspec.structs.asdict(trained.about),
     )
 

@@ -1,12 +1,11 @@
 """Calibration: the photos that tell a quantizer the range of each layer."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from edgetl_export.crew import share_out
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
@@ -50,6 +49,8 @@ def load_inputs(
     Raises:
         FrameError: If a photo cannot be read.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        inputs = pool.map(lambda photo: preprocessing.apply(read_picture(photo)), photos)
-        return list(track(inputs, description, len(photos)))
+
+    def prepare(photo: Path) -> Frame:
+        return preprocessing.apply(read_picture(photo))
+
+    return [*track(share_out(lambda: prepare, photos), description, len(photos))]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edgetl_export.trained import Labelled
-from edgetl_runtime.bundle import Provenance, Variant
+from edgetl_runtime.bundle import LeftOut, Provenance, Variant
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Characters that begin something in Markdown or HTML within a line or the cell of a table.
@@ -57,13 +57,16 @@ def write_card(
         engines=sorted({variant.engine for variant in variants}),
         tested=any(variant.test_metrics for variant in variants),
         made=provenance,
-        limits=list(_find_limits(labels, counted, variants)),
+        limits=list(_find_limits(labels, counted, variants, provenance.left_out)),
     )
     return card.encode()
 
 
 def _find_limits(
-    labels: Sequence[str], counted: Mapping[str, Counter[int]], variants: Sequence[Variant]
+    labels: Sequence[str],
+    counted: Mapping[str, Counter[int]],
+    variants: Sequence[Variant],
+    left_out: Sequence[LeftOut],
 ) -> Iterator[str]:
     yield (
         "It was measured on photos like those it learned from. About other cameras, light, places "
@@ -79,6 +82,13 @@ def _find_limits(
             yield f"{variant.name} was repaired after quantization: {variant.repair}."
         for failure in variant.failures:
             yield f"{variant.name} is worse than export allows, and was let through: {failure}."
+        for sentence in variant.unsure:
+            yield f"Whether {variant.name} is as good as export demands is unsure: {sentence}."
+    for one in left_out:
+        yield (
+            f"{one.name} is left out, since its best file is too far off: {one.reason}; top-1 "
+            f"{_percent(one.best.top1)}, agreement {_percent(one.best.agreement)}."
+        )
 
 
 def _describe_rejection(variant: Variant) -> str:

@@ -1,6 +1,7 @@
 """Distributions: how the numbers of a layer lie in the range that its 8 bits must span."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -59,11 +60,12 @@ def find_distributions(
     layers = [by_name[name] for name in names]
     inputs = [graph.name(one.inputs[0]) for one in layers]
     wholes = [extremes[name].span(1.0) for name in inputs]
-    counts = np.zeros((len(layers), BINS), np.int64)
-    seen = track(watch(graph.encode(), pictures), "looking at ranges", len(pictures))
-    for get in seen:
-        for row, layer in enumerate(layers):
-            counts[row] += _count(get(layer.inputs[0]), wholes[row])
+
+    def look(get: Callable[[int], Any]) -> NDArray[np.int64]:
+        pairs = zip(layers, wholes, strict=True)
+        return np.array([_count(get(layer.inputs[0]), whole) for layer, whole in pairs])
+
+    counts = np.sum([*watch(graph.encode(), pictures, look, track=track)], axis=0)
     return [
         Distribution(
             name=layer.name,

@@ -8,13 +8,15 @@ Equalization and Bias Correction", ICCV 2019, section 4.1, there for pairs of la
 layers that an addition joins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from edgetl_export.graph import ADD, CONVOLUTION, Convolution, Graph, Operator, Values
 from edgetl_export.observation import watch
+from edgetl_export.progress import Track, silent
 from edgetl_runtime.preprocessing import Frame
 
 _LEAST = 1e-3
@@ -28,7 +30,7 @@ class Stream(msgspec.Struct, frozen=True):
     readers: tuple[Convolution, ...]
 
 
-def equalize(graph: Graph, pictures: Sequence[Frame]) -> int:
+def equalize(graph: Graph, pictures: Sequence[Frame], *, track: Track = silent) -> int:
     """Rescales the channels of every stream.
 
     A channel is divided by the root of its largest value over the largest weight that reads it,
@@ -38,13 +40,14 @@ def equalize(graph: Graph, pictures: Sequence[Frame]) -> int:
     Args:
         graph: Changed in place.
         pictures: uint8 (height, width, 3) RGB each, to look at.
+        track: Shows progress.
 
     Returns:
         The number of streams.
     """
     streams = find_streams(graph)
     if streams:
-        largest = _find_largest(graph, streams, pictures)
+        largest = _find_largest(graph, streams, pictures, track)
         for stream, channels in zip(streams, largest, strict=True):
             _rescale(graph, stream, channels)
     return len(streams)
@@ -91,16 +94,18 @@ def _join_by_additions(graph: Graph, operators: Sequence[Operator]) -> list[set[
 
 
 def _find_largest(
-    graph: Graph, streams: Sequence[Stream], pictures: Sequence[Frame]
+    graph: Graph, streams: Sequence[Stream], pictures: Sequence[Frame], track: Track
 ) -> list[Values]:
     """The largest magnitude of each channel of each stream."""
-    largest = [np.zeros(graph.shape(one.tensors[0])[-1], np.float32) for one in streams]
-    for get in watch(graph.encode(), pictures):
-        for place, stream in enumerate(streams):
-            for tensor in stream.tensors:
-                maps = np.abs(get(tensor)).max(axis=(0, 1, 2))
-                largest[place] = np.maximum(largest[place], maps)
-    return largest
+
+    def look(get: Callable[[int], Any]) -> list[Values]:
+        return [
+            np.max([np.abs(get(tensor)).max(axis=(0, 1, 2)) for tensor in stream.tensors], axis=0)
+            for stream in streams
+        ]
+
+    seen = watch(graph.encode(), pictures, look, track=track)
+    return [np.max(values, axis=0) for values in zip(*seen, strict=True)]
 
 
 def _rescale(graph: Graph, stream: Stream, largest: Values) -> None:

@@ -58,8 +58,8 @@ def quantize(
     Raises:
         ExportError: If the model has an operator that cannot be quantized.
     """
-    from ai_edge_quantizer import quantizer, recipe
-    from ai_edge_quantizer.qtyping import TFLOperationName as Kind
+    from litert_quantizer import quantizer, recipe
+    from litert_quantizer.qtyping import TFLOperationName as Kind
 
     work = quantizer.Quantizer(model)
     match precision:
@@ -80,8 +80,8 @@ def quantize(
 
 def quantize_one(model: bytes, name: str, ranges: Mapping[str, tuple[float, float]]) -> bytes:
     """Quantizes one operator to 8 bits and leaves all others in float, to see what it costs."""
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer.qtyping import TFLOperationName as Kind
+    from litert_quantizer import quantizer
+    from litert_quantizer.qtyping import TFLOperationName as Kind
 
     work = quantizer.Quantizer(model)
     work.add_static_config(f"^{re.escape(name)};", Kind.ALL_SUPPORTED, 8, 8)
@@ -161,21 +161,21 @@ def _run(work: Any, ranges: Mapping[str, tuple[float, float]], *, pixels: bool =
 
 
 def _leave_kinds(work: Any, kinds: Collection[str]) -> None:
-    from ai_edge_quantizer.qtyping import TFLOperationName as Kind
+    from litert_quantizer.qtyping import TFLOperationName as Kind
 
     for kind in kinds:
         _leave(work, ".*", Kind(kind))
 
 
 def _leave(work: Any, pattern: str, kind: Any) -> None:
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from litert_quantizer.algorithm_manager import AlgorithmName
 
     work.update_quantization_recipe(pattern, kind, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
 def _store_halves(work: Any) -> None:
-    from ai_edge_quantizer import qtyping
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from litert_quantizer import qtyping
+    from litert_quantizer.algorithm_manager import AlgorithmName
 
     halves = qtyping.OpQuantizationConfig(
         weight_tensor_config=qtyping.TensorQuantizationConfig(

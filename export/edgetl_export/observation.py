@@ -1,13 +1,14 @@
 """Observation: what runs through each layer of a float graph when it looks at photos."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_export.crew import share_out
 from edgetl_export.graph import (
     CONVOLUTION,
     DEPTHWISE,
@@ -17,13 +18,14 @@ from edgetl_export.graph import (
     Operator,
     Values,
 )
-from edgetl_runtime.engine import default_threads
+from edgetl_export.progress import Track, silent
 from edgetl_runtime.preprocessing import Frame
 
 # Of the photos that keep all their values: all, or without the oddest, whose outliers would make
 # the steps of all others coarser.
 SHARES = (1.0, 0.99, 0.95, 0.9)
 _MOST_STEPS = 64
+T = TypeVar("T")
 # Tensor name -> (lowest, highest).
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -42,40 +44,64 @@ class Extremes(msgspec.Struct, frozen=True, eq=False):
         )
 
 
-def watch(model: bytes, pictures: Iterable[Frame]) -> Iterator[Callable[[int], Any]]:
-    """Runs a float .tflite; for each picture yields how to get any tensor by its index.
+def watch(
+    model: bytes,
+    pictures: Sequence[Frame],
+    look: Callable[[Callable[[int], Any]], T],
+    *,
+    track: Track = silent,
+) -> Iterator[T]:
+    """Runs a float .tflite and looks at what runs through it.
 
     Args:
         model: Input float32 (1, height, width, 3).
         pictures: uint8 (height, width, 3) RGB each.
+        look: Called for each picture, on any thread, with how to get any tensor by its index.
+        track: Shows progress.
+
+    Yields:
+        What `look` returns, in the order of the pictures.
     """
+
+    def hire() -> Callable[[Frame], T]:
+        interpreter = _load(model)
+        entry = interpreter.get_input_details()[0]["index"]
+
+        def see(picture: Frame) -> T:
+            interpreter.set_tensor(entry, picture[np.newaxis].astype(np.float32))
+            interpreter.invoke()
+            return look(interpreter.get_tensor)
+
+        return see
+
+    yield from track(share_out(hire, pictures), "looking at layers", len(pictures))
+
+
+def _load(model: bytes) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     with warnings.catch_warnings():
         # It warns of the memory that every tensor takes; they are wanted here.
         warnings.simplefilter("ignore", UserWarning)
         interpreter = Interpreter(
-            model_content=model,
-            num_threads=default_threads(),
-            experimental_preserve_all_tensors=True,
+            model_content=model, num_threads=1, experimental_preserve_all_tensors=True
         )
     interpreter.allocate_tensors()
-    entry = interpreter.get_input_details()[0]["index"]
-    for picture in pictures:
-        interpreter.set_tensor(entry, picture[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-        yield interpreter.get_tensor
+    return interpreter
 
 
-def find_extremes(graph: Graph, pictures: Sequence[Frame]) -> dict[str, Extremes]:
+def find_extremes(
+    graph: Graph, pictures: Sequence[Frame], *, track: Track = silent
+) -> dict[str, Extremes]:
     """The extremes of every tensor that an operator writes, and of the input, by name."""
     tensors = {graph.input: graph.name(graph.input)}
     tensors |= {one.output: one.name for one in graph.operators}
-    found = [
-        [(value.min(), value.max()) for value in map(get, tensors)]
-        for get in watch(graph.encode(), pictures)
-    ]
-    return collect_extremes(list(tensors.values()), found)
+
+    def look(get: Callable[[int], Any]) -> list[tuple[float, float]]:
+        return [(value.min(), value.max()) for value in map(get, tensors)]
+
+    found = [*watch(graph.encode(), pictures, look, track=track)]
+    return collect_extremes([*tensors.values()], found)
 
 
 def collect_extremes(
@@ -104,6 +130,25 @@ def choose_ranges(graph: Graph, extremes: Mapping[str, Extremes], share: float) 
     return spans
 
 
+def choose_share(divergences: Mapping[float, NDArray[np.float64]]) -> float:
+    """The share with which the scores diverge least, or an earlier one that is as good.
+
+    As good is what lies no more than one standard error of the mean difference above the least
+    (the rule of Breiman et al. 1984, section 3.4.3, here on the same photos): another processor
+    rounds otherwise, and shall choose the same.
+
+    Args:
+        divergences: By share, in the order of preference: of each photo, nats, (photos,).
+    """
+    least = min(divergences.values(), key=np.mean)
+    return next(share for share, one in divergences.items() if _is_as_good(one, least))
+
+
+def _is_as_good(one: NDArray[np.float64], least: NDArray[np.float64]) -> bool:
+    above = one - least
+    return bool(above.mean() <= above.std() / np.sqrt(len(above)))
+
+
 def _find_least(graph: Graph, one: Operator, spans: Ranges) -> float:
     """The narrowest range that a layer may have; one that is silent on all photos has none.
 
@@ -123,7 +168,9 @@ def _widen(span: tuple[float, float], least: float) -> tuple[float, float]:
     return (low, max(high, low + least))
 
 
-def mean_patches(graph: Graph, pictures: Sequence[Frame]) -> dict[str, NDArray[np.float64]]:
+def mean_patches(
+    graph: Graph, pictures: Sequence[Frame], *, track: Track = silent
+) -> dict[str, NDArray[np.float64]]:
     """What each convolution sees on average.
 
     Returns:
@@ -131,11 +178,16 @@ def mean_patches(graph: Graph, pictures: Sequence[Frame]) -> dict[str, NDArray[n
         positions, zeros of the padding included.
     """
     convolutions = graph.convolutions
-    sums: dict[str, Any] = dict.fromkeys((one.name for one in convolutions), 0.0)
-    for get in watch(graph.encode(), pictures):
-        for one in convolutions:
-            sums[one.name] = sums[one.name] + _mean_patch(one, graph, get(one.inputs[0]))
-    return {name: np.asarray(total) / len(pictures) for name, total in sums.items()}
+
+    def look(get: Callable[[int], Any]) -> list[NDArray[np.float64]]:
+        return [_mean_patch(one, graph, get(one.inputs[0])) for one in convolutions]
+
+    seen = watch(graph.encode(), pictures, look, track=track)
+    sums = [sum(patches) for patches in zip(*seen, strict=True)]
+    return {
+        one.name: np.asarray(total) / len(pictures)
+        for one, total in zip(convolutions, sums, strict=True)
+    }
 
 
 def _mean_patch(one: Convolution, graph: Graph, maps: Values) -> NDArray[np.float64]:
@@ -146,11 +198,14 @@ def _mean_patch(one: Convolution, graph: Graph, maps: Values) -> NDArray[np.floa
     (down, across), (apart, aside) = one.strides, one.dilations
     patch = np.empty((height, width, maps.shape[3]))
     for row in range(height):
+        top = row * apart
+        # Added up once for all columns of the kernel.
+        lines = maps[0, top : top + rows * down : down].sum(axis=0)
         for column in range(width):
-            top, left = row * apart, column * aside
-            seen = maps[0, top : top + rows * down : down, left : left + columns * across : across]
-            patch[row, column] = seen[:rows, :columns].mean(axis=(0, 1))
-    return patch
+            left = column * aside
+            seen = lines[left : left + columns * across : across]
+            patch[row, column] = seen.sum(axis=0, dtype=np.float64)
+    return patch / (rows * columns)
 
 
 def _margins(

@@ -9,11 +9,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgetl_export.crew import share_out
 from edgetl_export.graph import Head
 from edgetl_export.native import divert_stderr
 from edgetl_export.observation import Extremes, Ranges, collect_extremes
 from edgetl_export.ordering import put_in_order
-from edgetl_runtime.engine import default_threads
+from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
@@ -92,12 +93,15 @@ def prepare(model: bytes) -> bytes:
         return target.read_bytes()
 
 
-def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes]:
+def find_extremes(
+    model: bytes, pictures: Sequence[Frame], *, track: Track = silent
+) -> dict[str, Extremes]:
     """The extremes of every tensor that a node writes, and of the input, by name.
 
     Args:
         model: What `prepare` returns.
         pictures: uint8 (height, width, 3) RGB each.
+        track: Shows progress.
     """
     import onnxruntime
 
@@ -107,17 +111,20 @@ def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes
     del proto.graph.output[:]
     proto.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = default_threads()
+    options.intra_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    found = []
-    for picture in pictures:
+
+    # Any number of threads may run one session.
+    def look(picture: Frame) -> list[tuple[float, float]]:
         planes = picture.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
         values = [planes, *session.run(names, {entry: planes})]
-        found.append([(value.min(), value.max()) for value in values])
-    return collect_extremes([entry, *names], found)
+        return [(value.min(), value.max()) for value in values]
+
+    found = track(share_out(lambda: look, pictures), "looking at layers", len(pictures))
+    return collect_extremes([entry, *names], [*found])
 
 
 def choose_ranges(extremes: Mapping[str, Extremes], share: float) -> Ranges:

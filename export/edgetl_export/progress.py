@@ -14,6 +14,15 @@ class Track(Protocol):
         ...
 
 
+def within(track: Track, step: str) -> Track:
+    """The same, for work that is part of a step, which each description begins with."""
+
+    def tracked(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        return track(items, f"{step}: {description}", total)
+
+    return tracked
+
+
 def silent(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
     """Passes items on and shows nothing."""
     yield from items

@@ -1,10 +1,17 @@
 """Repair: what is tried, in order, until a quantized file is as good as the trained model."""
 
+from collections.abc import Iterator
+from typing import Literal
+
 import msgspec
 
 from edgetl_export.recipes import RECIPES, Recipe
 
 PHOTOS = 300
+# Of top-1, 0..1, with the head fitted again: no few layers in float bring more than that back.
+FARTHEST_DROP = 0.1
+# Plain files only; what takes seconds, and minutes only where they can help; all.
+Repair = Literal["none", "quick", "thorough"]
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -26,11 +33,17 @@ class Plan(msgspec.Struct, frozen=True):
     per_channel: bool = True
     keep: int = 0
 
+    @property
+    def title(self) -> str:
+        """Recipe and repair, for people."""
+        return ", ".join(filter(None, (self.recipe.name, self.repair)))
+
 
 KEEP = 4
 _REFIT = "head fitted again"
 _MORE_PHOTOS = 1000
 _KEEPS = (1, 2, 4, 8, 16)
+_KNOWN = {one.name: one for one in RECIPES}
 
 
 def is_refit_only(plan: Plan) -> bool:
@@ -38,38 +51,46 @@ def is_refit_only(plan: Plan) -> bool:
     return plan.repair == _REFIT
 
 
-def make_plans(recipe: Recipe, *, repair: bool, refit: bool) -> tuple[Plan, ...]:
+def make_plans(recipe: Recipe, *, repair: Repair, refit: bool) -> tuple[Plan, ...]:
     """The plain recipe, and then what may bring it back to the trained model's accuracy.
 
     Args:
         recipe: What is asked for.
-        repair: False: the plain recipe only.
+        repair: How much may be tried.
         refit: The model has a head that can be fitted again.
     """
     plain = Plan(recipe, keep=KEEP if recipe.precision == "mixed" else 0)
-    if not repair or recipe.precision not in ("int8", "mixed", "dynamic"):
+    if repair == "none" or recipe.precision not in ("int8", "mixed", "dynamic"):
         return (plain,)
     first = _REFIT if refit else ""
     steps: list[tuple[str, dict[str, object]]] = [("", {})] if refit else []
-    if recipe.precision != "dynamic":
-        more = f"{_MORE_PHOTOS} photos to calibrate with"
-        steps.append((more, {"photos": _MORE_PHOTOS}))
-    if recipe.engine == "onnx":
-        steps.append(("one step for all channels", {"per_channel": False}))
+    if repair == "thorough":
+        steps += _calibrate_otherwise(recipe)
     plans = [plain]
     for words, changes in steps:
         text = ", ".join(filter(None, (first, words)))
         plans.append(msgspec.structs.replace(plain, repair=text, refit=refit, **changes))
-    return (*plans, *_spare_layers(recipe, first, refit=refit))
+    plans += _spare_layers(recipe, first, refit=refit)
+    # No processor is fast at 16 bits, so that they are the last resort.
+    if repair == "thorough" and recipe.engine == "litert" and recipe.precision != "dynamic":
+        plans.append(Plan(_KNOWN["litert-int16x8"], repair="activations of 16 bits"))
+    return tuple(plans)
+
+
+def _calibrate_otherwise(recipe: Recipe) -> Iterator[tuple[str, dict[str, object]]]:
+    """What rarely helps."""
+    if recipe.precision != "dynamic":
+        yield f"{_MORE_PHOTOS} photos to calibrate with", {"photos": _MORE_PHOTOS}
+    if recipe.engine == "onnx":
+        yield "one step for all channels", {"per_channel": False}
 
 
 def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:
-    """Layers in float, the fewest first; at last 16 bits for what runs between all layers."""
+    """Layers in float, the fewest first."""
     if recipe.precision == "dynamic":
         return []
-    known = {one.name: one for one in RECIPES}
-    mixed = known["litert-mixed"] if recipe.engine == "litert" else recipe
-    plans = [
+    mixed = _KNOWN["litert-mixed"] if recipe.engine == "litert" else recipe
+    return [
         Plan(
             mixed,
             repair=", ".join(filter(None, (first, f"{keep} layer{'s' * (keep > 1)} in float"))),
@@ -79,6 +100,3 @@ def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:
         for keep in _KEEPS
         if keep > KEEP or recipe.precision != "mixed"
     ]
-    if recipe.engine == "litert":
-        plans.append(Plan(known["litert-int16x8"], repair="activations of 16 bits"))
-    return plans

@@ -1,12 +1,14 @@
 """Scoring: what a model file puts out for pictures, on whichever engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from edgetl_export import litert, onnx
+from edgetl_export.crew import share_out
+from edgetl_export.progress import Track, silent
 from edgetl_runtime.bundle import EngineName
-from edgetl_runtime.engine import default_threads, open_engine
+from edgetl_runtime.engine import open_engine
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
@@ -17,17 +19,35 @@ def describe(engine: EngineName, model: bytes) -> tuple[TensorSpec, TensorSpec]:
     return litert.describe(model) if engine == "litert" else onnx.describe(model)
 
 
-def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:
+def run(
+    engine: EngineName, model: bytes, pictures: Sequence[Frame], *, track: Track = silent
+) -> Scores:
     """What a model file puts out, float32 (pictures, outputs).
 
     Args:
         engine: That runs it.
         model: Its bytes.
-        pictures: uint8 (height, width, 3) RGB each.
+        pictures: At least one, uint8 (height, width, 3) RGB each.
+        track: Shows progress.
 
     Raises:
         EngineError: If the engine refuses the model or fails.
         ExportError: If the model has other ends than a picture and scores.
     """
-    opened = open_engine(engine, model, describe(engine, model), default_threads())
-    return np.stack([opened.run(picture) for picture in pictures])
+    return run_described(engine, model, describe(engine, model), pictures, track=track)
+
+
+def run_described(
+    engine: EngineName,
+    model: bytes,
+    tensors: tuple[TensorSpec, TensorSpec],
+    pictures: Sequence[Frame],
+    *,
+    track: Track = silent,
+) -> Scores:
+    """See `run`, for a model whose input and output are known."""
+
+    def hire() -> Callable[[Frame], Scores]:
+        return open_engine(engine, model, tensors, 1).run
+
+    return np.stack([*track(share_out(hire, pictures), "running photos", len(pictures))])

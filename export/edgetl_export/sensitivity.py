@@ -14,6 +14,7 @@ from edgetl_runtime.preprocessing import Frame
 
 PHOTOS = 24
 _LEAST = 1e-7
+Divergences = NDArray[np.float64]
 
 
 class Sensitivity(msgspec.Struct, frozen=True):
@@ -56,8 +57,10 @@ def measure(
     found = [
         Sensitivity(
             name=layer.name,
-            divergence=diverge(
-                trained, run("litert", litert.quantize_one(model, layer.name, ranges), pictures)
+            divergence=float(
+                diverge(
+                    trained, run("litert", litert.quantize_one(model, layer.name, ranges), pictures)
+                ).mean()
             ),
             parameters=int(np.prod(graph.shape(layer.inputs[1]))),
         )
@@ -66,12 +69,13 @@ def measure(
     return sorted(found, key=lambda one: -one.divergence)
 
 
-def diverge(wanted: NDArray[np.floating], found: NDArray[np.floating]) -> float:
-    """Mean Kullback-Leibler divergence of `found` from `wanted`, nats.
+def diverge(wanted: NDArray[np.floating], found: NDArray[np.floating]) -> Divergences:
+    """Kullback-Leibler divergence of `found` from `wanted` for each photo, nats, (photos,).
 
     Args:
         wanted: Probabilities, (photos, classes).
         found: The same.
     """
     exact, other = (np.clip(one.astype(np.float64), _LEAST, 1) for one in (wanted, found))
-    return float((exact * np.log(exact / other)).sum(axis=1).mean())
+    divergences: Divergences = (exact * np.log(exact / other)).sum(axis=1)
+    return divergences

@@ -6,13 +6,13 @@ import msgspec
 
 from edgetl_export.attempts import Attempt, Judge, attempt, find_best, measure
 from edgetl_export.distribution import Distribution, find_distributions
-from edgetl_export.files import REFIT_PHOTOS, FileWriter, ModelFile
-from edgetl_export.gate import Gate
+from edgetl_export.files import FileWriter, ModelFile
+from edgetl_export.gate import Gate, Verdict
 from edgetl_export.graph import CONVOLUTION, DEPTHWISE, Graph
 from edgetl_export.latency import measure_latencies
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
-from edgetl_export.repair import KEEP, PHOTOS, Plan
+from edgetl_export.repair import KEEP, PHOTOS, Plan, Repair
 from edgetl_export.sensitivity import Sensitivity
 from edgetl_export.trained import Trained
 from edgetl_runtime.bundle import EngineName, Precision
@@ -61,6 +61,11 @@ class Measured(msgspec.Struct, frozen=True):
     def passed(self) -> bool:
         """True if it may ship."""
         return not self.failures
+
+    @property
+    def word(self) -> str:
+        """See `Verdict.word`."""
+        return Verdict(self.failures, self.unsure).word
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -137,7 +142,12 @@ class Tradeoff(msgspec.Struct, frozen=True):
 
 
 def measure_tradeoff(
-    trained: Trained, recipes: Sequence[Recipe], gate: Gate, *, track: Track = silent
+    trained: Trained,
+    recipes: Sequence[Recipe],
+    gate: Gate,
+    *,
+    repair: Repair = "quick",
+    track: Track = silent,
 ) -> Tradeoff:
     """Carries out recipes, with repairs, and measures all that a person decides by.
 
@@ -145,6 +155,7 @@ def measure_tradeoff(
         trained: The classifier and its photos.
         recipes: At least one.
         gate: Decides which files may ship, and so which repairs are tried.
+        repair: How much may be tried, as in an export.
         track: Shows progress.
 
     Raises:
@@ -154,12 +165,7 @@ def measure_tradeoff(
     """
     writer, judge = FileWriter(trained, track), Judge(trained, gate, track)
     layers = _describe_layers(trained, writer.sensitivities)
-    # Read here, so that no second progress bar runs inside the next one.
-    writer.inputs(REFIT_PHOTOS)
-    attempts = {
-        recipe.name: attempt(recipe, writer, judge, repair=True)
-        for recipe in track(recipes, "writing and scoring files", len(recipes))
-    }
+    attempts = {recipe.name: attempt(recipe, writer, judge, repair=repair) for recipe in recipes}
     latencies = _time(writer, attempts, track)
     graph, extremes, ranges = writer.observe()
     names = [layer.name for layer in layers[:WORST]]

@@ -126,6 +126,7 @@ class Variant(StoredFile, frozen=True):
         repair: What brought the file back to the trained model's accuracy; empty if nothing
             had to.
         failures: How it is worse than the gate allows; empty unless that was overridden.
+        unsure: How it is worse than the gate allows, but on so few photos that chance explains it.
         input: The input tensor.
         output: The output tensor: probabilities, float32.
         metrics: Measured on the validation photos, by which repair, temperature and threshold
@@ -148,8 +149,43 @@ class Variant(StoredFile, frozen=True):
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0)]
     repair: str = ""
     failures: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
     calibration: Calibration = Calibration()
     test_metrics: VariantMetrics | None = None
+
+
+class Attempted(_Strict, frozen=True):
+    """A file that was written and measured, but is not in the bundle.
+
+    Attributes:
+        recipe: `<engine>-<precision>`.
+        repair: What was done to bring it back; empty for the plain file.
+        bytes: Its size.
+        top1: Share of the validation photos named right, 0..1.
+        drop: By how much that is less than the trained model's, -1..1.
+        agreement: Share on which it names the same label as the trained model.
+    """
+
+    recipe: str
+    repair: str
+    bytes: Positive
+    top1: Share
+    drop: float
+    agreement: Share
+
+
+class LeftOut(_Strict, frozen=True):
+    """A recipe of which no file was as good as export demands.
+
+    Attributes:
+        name: Of the recipe.
+        reason: What the gate says of the best attempt.
+        best: The attempt that lost least.
+    """
+
+    name: str
+    reason: str
+    best: Attempted
 
 
 class Provenance(_Strict, frozen=True):
@@ -170,6 +206,7 @@ class Provenance(_Strict, frozen=True):
         author: Who made it.
         license: SPDX name of the licence of the model, such as `apache-2.0`.
         description: One sentence or a few.
+        left_out: Recipes that the bundle lacks, since no file of theirs passed the gate.
     """
 
     edgetl_version: str
@@ -185,6 +222,7 @@ class Provenance(_Strict, frozen=True):
     author: str = ""
     license: str = ""
     description: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class BundleManifest(_Strict, frozen=True):

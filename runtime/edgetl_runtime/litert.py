@@ -1,6 +1,7 @@
 """The LiteRT engine: ai-edge-litert, or tflite-runtime where only that has a wheel."""
 
 import importlib
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -61,7 +62,15 @@ def _find_package() -> tuple[str, Any]:
         except ModuleNotFoundError:
             continue
         return f"{distribution} {version(distribution)}", module
-    raise MissingEngineError(
-        "this bundle needs LiteRT, which is not installed; "
-        "install it with: pip install ai-edge-litert"
+    raise MissingEngineError(f"this bundle needs LiteRT, which is not installed; {_advise()}")
+
+
+def _advise() -> str:
+    if sys.maxsize > 2**32:
+        return "install it with: pip install ai-edge-litert"
+    if sys.version_info < (3, 12):
+        return "install it with: pip install tflite-runtime 'numpy<2'"
+    return (
+        "for 32-bit systems it was last built for Python 3.11: take a 64-bit system, or one whose "
+        "Python is 3.11"
     )

@@ -11,7 +11,7 @@ cpu_of() {  # Debian's name of an architecture to qemu's
     esac
 }
 
-show() {  # OPTIONS PATH: mounts a path of this machine at the same place in the root, if it exists
+show() {  # read|write PATH: shows what this machine has there, at the same place in the root
     [ -e "$2" ] || return 0
     if [ -d "$2" ]; then
         mkdir -p "$root$2"
@@ -66,7 +66,6 @@ shift 2
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-mount -t tmpfs tmpfs "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
 # The way to a package registry.
@@ -78,7 +77,10 @@ while [[ ${1:-} == --read || ${1:-} == --write ]]; do
     show "${1#--}" "$(realpath "$2")"
     shift 2
 done
-if [ "$arch" != "$(dpkg --print-architecture)" ]; then
+if [ "$arch" = "$(dpkg --print-architecture)" ]; then
+    mount --rbind /sys "$root/sys"
+else
+    mount -t tmpfs tmpfs "$root/sys"
     emulate "$(cpu_of "$arch")"
     pretend
 fi

@@ -26,10 +26,11 @@ need() {  # COMMAND PACKAGE: installs what is missing
 }
 
 install_tools() {
-    missing=()
+    local cpu missing=()
     need mmdebstrap mmdebstrap
+    cpu=$("$here/enter.sh" --cpu "$arch")
     if [ "$arch" != "$(dpkg --print-architecture)" ]; then
-        need "qemu-$("$here/enter.sh" --cpu "$arch")-static" qemu-user-static
+        need "qemu-$cpu-static" qemu-user-static
         need update-binfmts binfmt-support
     fi
     [ ${#missing[@]} = 0 ] && return

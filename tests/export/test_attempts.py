@@ -4,19 +4,27 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import pytest
 
 from edgetl.export import export
 from edgetl.run import Run
+from edgetl_export.attempts import Attempt, find_best, is_worth_trying
 from edgetl_export.bundling import Exported, Settings
-from edgetl_export.gate import Gate
+from edgetl_export.files import ModelFile
+from edgetl_export.gate import Gate, Verdict
 from edgetl_export.recipes import find_recipes
-from edgetl_runtime.bundle import Bundle
+from edgetl_export.repair import Plan, Repair, make_plans
+from edgetl_runtime.bundle import Bundle, VariantMetrics
 from edgetl_runtime.errors import GateError
 from edgetl_runtime.golden import verify
+from edgetl_runtime.tensors import TensorSpec
 
+T = TypeVar("T")
 INT8 = find_recipes(["litert-int8"])
 # The tiny validation part has few photos: one of them is more than a point.
 STRICT = Gate(max_drop=0.0)
@@ -28,7 +36,7 @@ def run_export(run: Path, out: Path, **settings: object) -> Exported:
 
 def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_path: Path) -> None:
     with pytest.raises(GateError, match=r"litert-int8: .* points below .* \(unrepaired\)"):
-        run_export(exploding_run, tmp_path / "parts.bundle", repair=False)
+        run_export(exploding_run, tmp_path / "parts.bundle", repair="none")
     assert not (tmp_path / "parts.bundle").exists()
     aside = tmp_path / "parts.bundle.rejected"
     assert {path.name for path in aside.iterdir()} == {"litert-int8.tflite", "attempts.json"}
@@ -38,7 +46,7 @@ def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_pa
 
 
 def test_the_repair_brings_it_back(exploding_run: Path, tmp_path: Path) -> None:
-    exported = run_export(exploding_run, tmp_path / "parts.bundle")
+    exported = run_export(exploding_run, tmp_path / "parts.bundle", repair="thorough")
     first, *more = exported.attempts["litert-int8"]
     assert first.metrics.drop > 0.1
     assert [one.verdict.passed for one in (first, *more)] == [False] * len(more) + [True]
@@ -50,7 +58,7 @@ def test_the_repair_brings_it_back(exploding_run: Path, tmp_path: Path) -> None:
 
 
 def test_a_drop_that_is_allowed_is_marked(exploding_run: Path, tmp_path: Path) -> None:
-    run_export(exploding_run, tmp_path / "parts.bundle", repair=False, allow_drop=True)
+    run_export(exploding_run, tmp_path / "parts.bundle", repair="none", allow_drop=True)
     (variant,) = Bundle.open(tmp_path / "parts.bundle").manifest.variants
     assert "points below the trained model" in variant.failures[0]
     assert not (tmp_path / "parts.bundle.rejected").exists()
@@ -65,6 +73,33 @@ def test_what_passes_plainly_gets_no_more_than_a_refit(
     assert [one.file.plan.repair for one in attempts] == ["", "head fitted again"]
     (variant,) = exported.bundle.manifest.variants
     assert variant.metrics.agreement == max(one.metrics.agreement for one in attempts)
+
+
+class Bars:
+    """Notes each progress bar; two at once would garble one another."""
+
+    def __init__(self) -> None:
+        self.descriptions: list[str] = []
+        self._open = False
+
+    def __call__(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        assert not self._open, f"{description} while {self.descriptions[-1]}"
+        self._open = True
+        self.descriptions.append(description)
+        yield from items
+        self._open = False
+
+
+def test_the_progress_bar_names_the_step(tiny_run_folder: Path, tmp_path: Path) -> None:
+    bars = Bars()
+    settings = Settings(recipes=find_recipes(["int8"]), gate=Gate(max_drop=20, max_class_drop=50))
+    export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings, track=bars)
+    steps = [one.partition(":")[0] for one in bars.descriptions]
+    for engine in ("litert", "onnx"):
+        assert steps.count(f"{engine}-int8") >= 1
+        # Features to fit on, then the scores.
+        assert steps.count(f"{engine}-int8, head fitted again") == 2
+    assert steps.count("finding ranges") == 1
 
 
 def test_a_file_over_its_budget_is_refused_without_repair(
@@ -83,17 +118,129 @@ def test_an_old_bundle_outlives_a_refusal(
     out = tmp_path / "parts.bundle"
     export(Run.open(tiny_run_folder), out, Settings(recipes=INT8, allow_drop=True))
     before = (out / "bundle.json").read_bytes()
-    settings = Settings(recipes=INT8, gate=STRICT, repair=False)
+    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
     with pytest.raises(GateError):
         export(Run.open(exploding_run), out, settings, overwrite=True)
     assert (out / "bundle.json").read_bytes() == before
 
 
-def test_the_command_exits_3(exploding_run: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edgetl.cli", "export", str(exploding_run)]
-    command += ["--out", str(tmp_path / "a.bundle"), "--recipe", "litert-int8", "--no-repair"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+def run_cli(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+
+
+@pytest.mark.parametrize("options", [["--recipe", "int8", "--recipe", "float32"], ["--strict"]])
+def test_what_was_named_is_not_left_out(
+    options: list[str], exploding_run: Path, tmp_path: Path
+) -> None:
+    done = run_cli(
+        "export", exploding_run, "--out", tmp_path / "a.bundle", "--repair", "none", *options
+    )
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     assert "--allow-drop" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "a.bundle").exists()
+    aside = {path.name for path in (tmp_path / "a.bundle.rejected").iterdir()}
+    assert {"litert-int8.tflite", "litert-float32.tflite", "attempts.json"} < aside
+
+
+def test_what_nobody_named_is_left_out_and_everyone_says_so(
+    exploding_run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.bundle"
+    done = run_cli("export", exploding_run, "--out", out, "--repair", "none", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert [one["name"] for one in record["variants"]] == ["litert-float32", "onnx-float32"]
+    names = [one["name"] for one in record["left_out"]]
+    assert names[0] == "litert-int8"
+    manifest = json.loads((out / "bundle.json").read_text())
+    assert manifest["provenance"]["left_out"] == record["left_out"]
+    card = (out / "MODEL_CARD.md").read_text()
+    shown = run_cli("inspect", out)
+    tried = {one["recipe"]: one for one in record["attempts"]}
+    for one in record["left_out"]:
+        assert one["reason"] == "; ".join(tried[one["name"]]["failures"])
+        assert "points below the trained model" in one["reason"]
+        assert one["best"] == {key: tried[one["name"]][key] for key in one["best"]}
+        assert f"{one['name']} is left out, since its best file is too far off" in card
+        assert f"the gate left {one['name']} out: {one['reason']}" in shown.stderr
+    warnings = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert [line.split()[1] for line in warnings] == names
+    assert all("the bundle has no 8-bit file" in line for line in warnings)
+    assert not (tmp_path / "a.bundle.rejected").exists()
+
+
+def test_quick_repairs_do_not_look_for_layers_where_too_much_is_lost(
+    exploding_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(GateError, match="after quick repairs"):
+        run_export(exploding_run, tmp_path / "parts.bundle")
+    records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
+    assert [one["repair"] for one in records] == ["", "head fitted again"]
+
+
+def make(
+    agreement: float = 0.9,
+    drop: float = 0.0,
+    failures: tuple[str, ...] = (),
+    unsure: tuple[str, ...] = (),
+) -> Attempt:
+    tensor = TensorSpec("image", (1, 32, 32, 3), "uint8", "nhwc")
+    file = ModelFile(Plan(INT8[0]), b"", (tensor, tensor))
+    metrics = VariantMetrics(100, 0.9 - drop, drop, agreement, {})
+    return Attempt(file, np.zeros((0, 2), np.float32), metrics, Verdict(failures, unsure))
+
+
+SURE = make(0.90, 0.005)
+UNSURE = make(0.99, 0.02, unsure=("2.0 points below",))
+NEAR = make(0.98, 0.03, failures=("3.0 points below",))
+FAR = make(0.60, 0.30, failures=("30.0 points below",))
+
+
+@pytest.mark.parametrize(
+    ("attempts", "best"),
+    [
+        ([FAR, NEAR, UNSURE, SURE], 3),
+        ([FAR, UNSURE, NEAR], 1),
+        ([FAR, NEAR], 1),
+        ([make(0.9), make(0.95), make(0.95)], 1),
+        ([make(0.7, 0.1, ("a",)), make(0.9, 0.1, ("b",))], 0),
+    ],
+)
+def test_the_best_is_sure_then_agrees_then_lost_least_then_is_first(
+    attempts: list[Attempt], best: int
+) -> None:
+    assert find_best(attempts) is attempts[best]
+
+
+@pytest.mark.parametrize(
+    ("best", "repair", "second_choice", "tried"),
+    [
+        (SURE, "thorough", False, {"refit"}),
+        (UNSURE, "quick", False, {"refit"}),
+        (UNSURE, "thorough", False, {"refit", "calibration", "layers"}),
+        (NEAR, "quick", False, {"refit", "calibration", "layers"}),
+        (NEAR, "quick", True, {"refit", "calibration"}),
+        (FAR, "quick", False, {"refit", "calibration"}),
+        (FAR, "thorough", True, {"refit", "calibration", "layers"}),
+    ],
+)
+def test_a_repair_is_tried_where_it_is_worth_its_time(
+    best: Attempt, repair: Repair, second_choice: bool, tried: set[str]
+) -> None:
+    _, refit, calibration, layers, *_ = make_plans(INT8[0], repair="thorough", refit=True)
+    plans = {"refit": refit, "calibration": calibration, "layers": layers}
+    found = {
+        name
+        for name, plan in plans.items()
+        if is_worth_trying(plan, best, repair=repair, second_choice=second_choice)
+    }
+    assert found == tried
+
+
+def test_where_nothing_passes_there_is_no_bundle(exploding_run: Path, tmp_path: Path) -> None:
+    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
+    with pytest.raises(GateError, match="litert-int8"):
+        export(Run.open(exploding_run), tmp_path / "a.bundle", settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bundle.rejected"]

@@ -9,7 +9,15 @@ import pytest
 
 from edgetl_export.card import write_card
 from edgetl_export.trained import Labelled
-from edgetl_runtime.bundle import Bundle, Calibration, Provenance, Variant, VariantMetrics
+from edgetl_runtime.bundle import (
+    Attempted,
+    Bundle,
+    Calibration,
+    LeftOut,
+    Provenance,
+    Variant,
+    VariantMetrics,
+)
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 
@@ -68,24 +76,37 @@ def test_figures_are_those_of_the_manifest(variant: Variant, made: Provenance) -
     )
     measured = msgspec.structs.replace(variant, test_metrics=test, calibration=calibration)
     card = write(made, measured)
-    row = "| litert-int8.tflite | 10,273 | 56.7% | 85.7% | +0.0 | 100.0% | 3.1% | 62.5% |"
+    found = variant.metrics
+    row = (
+        f"| litert-int8.tflite | {variant.bytes:,} | {found.top1:.1%} | 85.7% | "
+        f"{100 * found.drop:+.1f} | {found.agreement:.1%} | 3.1% | 62.5% |"
+    )
     assert row in card.splitlines()
     assert "| gear | 100 | 34 | 3 |" in card.splitlines()
-    assert "| washer | 80.0% |" in card.splitlines()
+    assert f"| washer | {variant.metrics.recall['washer']:.1%} |" in card.splitlines()
     assert "gives a label to 4.2% of pictures of nothing known" in card
     assert "(measured on: held-out classes), and none to 5.3% of known things" in card
 
 
 def test_limits_are_said(variant: Variant, made: Provenance) -> None:
     failed = msgspec.structs.replace(
-        variant, repair="head refitted", failures=("3.0 points below the trained model",)
+        variant,
+        repair="head refitted",
+        failures=("3.0 points below the trained model",),
+        unsure=("gear lost 6.0 points",),
+        calibration=Calibration(),
     )
-    card = write(made, failed)
+    best = Attempted("onnx-int8", "", 100, 0.5, 0.4, 0.55)
+    left_out = (LeftOut("onnx-int8", "40.0 points below", best),)
+    card = write(msgspec.structs.replace(made, left_out=left_out), failed)
     assert "Few validation photos, so that figures are rough: gear (34), spring" in card
     assert "Few training photos" not in card
     assert "has no threshold: a picture of anything else gets a label, too" in card
     assert "litert-int8 was repaired after quantization: head refitted" in card
     assert "was let through: 3.0 points below the trained model" in card
+    assert "Whether litert-int8 is as good as export demands is unsure: gear lost 6.0" in card
+    assert "onnx-int8 is left out, since its best file is too far off: 40.0 points below" in card
+    assert "top-1 50.0%, agreement 55.0%." in card
 
 
 def test_what_nobody_stated_is_not_made_up(variant: Variant, made: Provenance) -> None:

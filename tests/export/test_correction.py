@@ -48,10 +48,9 @@ def network() -> bytes:
 
 def find_means(graph: Graph, tensors: list[int]) -> list[np.ndarray]:
     """The mean of each channel over photos and positions."""
-    found = [
-        [get(one).mean(axis=(0, 1, 2)) for one in tensors]
-        for get in watch(graph.encode(), PICTURES)
-    ]
+    found = watch(
+        graph.encode(), PICTURES, lambda get: [get(one).mean(axis=(0, 1, 2)) for one in tensors]
+    )
     return [np.mean(one, axis=0) for one in zip(*found, strict=True)]
 
 

@@ -129,7 +129,7 @@ def lose_by_8_bits(graph: Graph) -> float:
 def find_largest(graph: Graph, tensor: int) -> np.ndarray:
     """The largest magnitude of each channel."""
     return np.max(
-        [np.abs(get(tensor)).max((0, 1, 2)) for get in watch(graph.encode(), PICTURES)], 0
+        [*watch(graph.encode(), PICTURES, lambda get: np.abs(get(tensor)).max((0, 1, 2)))], 0
     )
 
 

@@ -145,7 +145,7 @@ def test_descriptions_are_those_in_the_bundle(bundle: Bundle) -> None:
 def test_a_model_that_wants_int8_pixels_is_refused(
     tiny_graph: Graph, tiny_ranges: dict[str, tuple[float, float]]
 ) -> None:
-    from ai_edge_quantizer import quantizer, recipe
+    from litert_quantizer import quantizer, recipe
 
     work = quantizer.Quantizer(tiny_graph.encode(), recipe.static_wi8_ai8())
     pairs = {

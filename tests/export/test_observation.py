@@ -194,3 +194,15 @@ def test_a_graph_is_not_changed_by_looking(watched: tuple[Any, Graph]) -> None:
     observation.mean_patches(graph, draw_pictures(6, 6))
     observation.find_extremes(graph, draw_pictures(6, 6))
     assert graph.encode() == before
+
+
+def test_the_first_share_that_is_as_good_as_the_best_is_chosen() -> None:
+    random = np.random.default_rng(0)
+    base = random.gamma(0.5, 0.05, 200)
+    noise = random.normal(0, 0.01, 200)
+    noise -= noise.mean()
+    worse, alike = base + noise + 0.005, base + noise + 0.0001
+    assert observation.choose_share({1.0: alike, 0.99: base}) == 1.0
+    assert observation.choose_share({1.0: base, 0.99: alike}) == 1.0
+    assert observation.choose_share({1.0: worse, 0.99: base, 0.95: alike}) == 0.99
+    assert observation.choose_share({1.0: base, 0.99: base}) == 1.0

@@ -25,14 +25,19 @@ from edgetl_export.onnx import (
     set_head,
 )
 from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.onnx import EXACT
 
 
 def open_variant(bundle: Bundle, name: str) -> Any:
+    return open_session(bundle.read(bundle.variant(name)))
+
+
+def open_session(model: bytes) -> Any:
+    """In exact arithmetic, as the device computes."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        bundle.read(bundle.variant(name)), options, providers=["CPUExecutionProvider"]
-    )
+    options.add_session_config_entry(*EXACT)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def run(session: Any, inputs: np.ndarray, dtype: type) -> np.ndarray:
@@ -65,7 +70,7 @@ def tiny_onnx(tiny_model: Any) -> bytes:
 
 
 def run_bytes(model: bytes, inputs: list[np.ndarray], dtype: type) -> np.ndarray:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = open_session(model)
     return run(session, np.stack(inputs), dtype)
 
 
@@ -87,7 +92,7 @@ def test_float16_follows_keras_in_half_the_bytes(
 ) -> None:
     model = halve(tiny_onnx)
     assert len(model) < 0.6 * len(tiny_onnx)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = open_session(model)
     assert session.get_inputs()[0].type == "tensor(float)"
     found = run_bytes(model, tiny_inputs, np.float32)
     np.testing.assert_allclose(found, tiny_expected, atol=0.005)

@@ -1,9 +1,10 @@
 """Refit: the head finds its way back when features are shifted, scaled and rounded."""
 
 import numpy as np
+import pytest
 
 from edgetl_export.graph import Head
-from edgetl_export.refit import refit
+from edgetl_export.refit import PENALTY, refit
 
 RANDOM = np.random.default_rng(0)
 FEATURES, CLASSES = 20, 4
@@ -56,3 +57,17 @@ def test_noise_on_fewer_photos_than_features_hardly_moves_the_head() -> None:
     fitted = refit(HEAD, features[:10], noisy[:10])
     before, after = ((choose(one, noisy[10:]) == wanted[10:]).mean() for one in (HEAD, fitted))
     assert after > before - 0.02
+
+
+@pytest.mark.parametrize("photos", [5, 20, 600])
+def test_it_is_the_regression_along_the_principal_axes(photos: int) -> None:
+    features = RANDOM.normal(0, 1, (photos, FEATURES)).astype(np.float32)
+    spoilt = spoil(features)
+    fitted = refit(HEAD, features, spoilt)
+    centered = spoilt - spoilt.mean(axis=0, dtype=np.float64)
+    left, spread, right = np.linalg.svd(centered, full_matrices=False)
+    missing = (features.astype(np.float64) - spoilt) @ HEAD.kernel
+    missing -= missing.mean(axis=1, keepdims=True)
+    shrunk = spread / (spread**2 + PENALTY * np.mean(spread**2))
+    change = right.T @ (shrunk[:, np.newaxis] * (left.T @ (missing - missing.mean(axis=0))))
+    np.testing.assert_allclose(fitted.kernel - HEAD.kernel, change, atol=1e-5)

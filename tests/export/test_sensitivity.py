@@ -73,13 +73,13 @@ def test_the_graph_is_not_changed_by_measuring(model: bytes) -> None:
 def test_equal_scores_do_not_diverge_and_others_do() -> None:
     random = np.random.default_rng(0)
     scores = random.dirichlet(np.ones(4), 50).astype(np.float32)
-    assert diverge(scores, scores) == 0
+    assert not diverge(scores, scores).any()
     for _ in range(20):
-        assert diverge(scores, random.dirichlet(np.ones(4), 50)) > 0
+        assert diverge(scores, random.dirichlet(np.ones(4), 50)).mean() > 0
 
 
 def test_divergence_is_that_of_the_formula_and_finite_for_zeros() -> None:
     wanted, found = np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([[0.25, 0.75], [1.0, 0.0]])
-    expected = (0.5 * np.log(2) + 0.5 * np.log(2 / 3)) / 2
+    expected = [0.5 * np.log(2) + 0.5 * np.log(2 / 3), 0]
     assert diverge(wanted, found) == pytest.approx(expected)
     assert 1 < diverge(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])) < 100

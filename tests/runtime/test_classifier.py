@@ -26,7 +26,7 @@ def test_the_engine_gets_the_models_input_in_rgb(bundle, fake_engine):
 
 
 def test_the_prediction_carries_the_labels_of_the_bundle(bundle, fake_engine):
-    prediction = fake(bundle, fake_engine(0.2, 0.5, 0.3))(FRAME)
+    prediction = fake(bundle, fake_engine(0.1, 0.8, 0.1))(FRAME)
     assert prediction.label == "spring"
     assert prediction.labels == bundle.labels
 
@@ -45,12 +45,12 @@ def test_the_capture_time_is_passed_on(bundle, fake_engine):
 
 def test_the_capture_time_is_now_unless_given(bundle, fake_engine):
     before = time.monotonic()
-    prediction = fake(bundle, fake_engine(0.2, 0.5, 0.3))(FRAME)
+    prediction = fake(bundle, fake_engine(0.1, 0.8, 0.1))(FRAME)
     assert before <= prediction.captured_s <= prediction.answered_s <= time.monotonic()
 
 
 def test_the_stages_times_fit_into_the_age(bundle, fake_engine):
-    prediction = fake(bundle, fake_engine(0.2, 0.5, 0.3))(FRAME)
+    prediction = fake(bundle, fake_engine(0.1, 0.8, 0.1))(FRAME)
     assert 0 < prediction.preprocess_ms + prediction.invoke_ms <= prediction.age_ms
 
 

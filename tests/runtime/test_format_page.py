@@ -21,7 +21,7 @@ STRUCTS = [
     *(Preprocessing, TensorSpec),
     *(format_module.BundleManifest, format_module.Variant, format_module.VariantMetrics),
     *(format_module.Calibration, format_module.Provenance, format_module.StoredFile),
-    format_module.GoldenFrame,
+    *(format_module.GoldenFrame, format_module.LeftOut, format_module.Attempted),
 ]
 
 

@@ -24,6 +24,7 @@ import sys
 sys.modules["ai_edge_litert"] = sys.modules["tflite_runtime"] = None
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EngineError
+sys.maxsize, sys.version_info = eval(sys.argv[2])
 try:
     Classifier.open(sys.argv[1], engine="litert")
 except EngineError as error:
@@ -78,6 +79,15 @@ def test_a_model_other_than_promised_is_refused(changes, bundle):
         load(bundle, "litert-int8", **changes)
 
 
-def test_a_missing_litert_is_named_with_the_remedy(tiny, run_python):
-    done = run_python(MISSING, tiny)
-    assert "not installed; install it with: pip install ai-edge-litert" in done.stdout
+@pytest.mark.parametrize(
+    ("bits", "python", "remedy"),
+    [
+        (64, (3, 13), "install it with: pip install ai-edge-litert"),
+        (32, (3, 11), "install it with: pip install tflite-runtime 'numpy<2'"),
+        (32, (3, 13), "take a 64-bit system, or one whose Python is 3.11"),
+    ],
+)
+def test_a_missing_litert_is_named_with_the_remedy(bits, python, remedy, tiny, run_python):
+    done = run_python(MISSING, tiny, repr((2 ** (bits - 1) - 1, python)))
+    assert "LiteRT, which is not installed; " in done.stdout
+    assert remedy in done.stdout

@@ -15,9 +15,9 @@ from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Source, choose_size
 from edgetl_export.native import divert_stderr
 from edgetl_export.onnx import IR_VERSION, OPSET, describe
+from edgetl_export.scoring import run_described
 from edgetl_export.trained import Form
 from edgetl_runtime.bundle import Precision
-from edgetl_runtime.engine import default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
@@ -69,8 +69,7 @@ class OnnxModel:
         Raises:
             EngineError: If ONNX Runtime fails.
         """
-        engine = open_engine("onnx", self._data, describe(self._data), default_threads())
-        return np.stack([engine.run(picture) for picture in pictures])
+        return run_described("onnx", self._data, describe(self._data), pictures)
 
     def finish(self, ending: Ending) -> Source:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""

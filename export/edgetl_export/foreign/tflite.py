@@ -12,9 +12,9 @@ from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Source, choose_size
 from edgetl_export.foreign.surgery import Surgery
 from edgetl_export.graph import find_graph
+from edgetl_export.scoring import run_described
 from edgetl_export.trained import Form
 from edgetl_runtime.bundle import Precision
-from edgetl_runtime.engine import default_threads, open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
@@ -59,8 +59,7 @@ class TfliteModel:
         Raises:
             EngineError: If LiteRT fails.
         """
-        engine = open_engine("litert", self._data, self._tensors, default_threads())
-        return np.stack([engine.run(picture) for picture in pictures])
+        return run_described("litert", self._data, self._tensors, pictures)
 
     def finish(self, ending: Ending) -> Source:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""

@@ -1,9 +1,9 @@
 """The settings file (TOML), and how it and the command line become one `Settings`."""
 
 import difflib
-import importlib
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,6 +12,11 @@ from typing import Any, Final
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.settings.options import Option, list_options, list_sections, show
 from edgetl_runtime.settings.sections import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 _LIMIT_BYTES: Final = 1_000_000
 _WIDTH: Final = 96
@@ -111,24 +116,12 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise OptionsError(f"{file} cannot be read ({error.strerror or error})") from error
     if len(data) > _LIMIT_BYTES:
         raise OptionsError(f"{file} is larger than {_LIMIT_BYTES:,} bytes: is it a settings file?")
-    parser = _import_parser()
     try:
         # Editors on Windows begin a file with a byte order mark.
-        table: dict[str, Any] = parser.loads(data.decode("utf-8-sig"))
+        table: dict[str, Any] = tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise OptionsError(f"{file} is no TOML: {error}") from error
     return table
-
-
-def _import_parser() -> Any:
-    for name in ("tomllib", "tomli"):
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-    raise OptionsError(
-        "a settings file needs Python 3.11 or the package tomli; install it with: pip install tomli"
-    )
 
 
 def _find_options(tables: Tables, where: str) -> list[tuple[Option, object]]:

@@ -1,8 +1,13 @@
 import json
-import tomllib
+import sys
 
 from edgetl_runtime.settings.file import load_settings
 from edgetl_runtime.settings.sections import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def test_config_prints_a_file_that_changes_nothing(edgetl_run, tmp_path):

@@ -1,5 +1,5 @@
 import re
-import tomllib
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +11,11 @@ from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.settings.file import describe_settings, load_settings
 from edgetl_runtime.settings.options import list_options, list_sections
 from edgetl_runtime.settings.sections import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 EXAMPLES = 300
 
