@@ -11,6 +11,7 @@ before temperature, under BUNDLE/VARIANT.
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +38,19 @@ def main() -> None:
     )
     options = parser.parse_args()
     bundles = {path.name: Bundle.open(path) for path in options.bundles}
-    if options.step == "prepare":
-        photos = [read_picture(Path(line)) for line in options.source.read_text().splitlines()]
-        found = {name: prepare(bundle, photos) for name, bundle in bundles.items()}
-    else:
+    found: dict[str, NDArray[np.generic]] = {}
+    for name, bundle in bundles.items():
+        if options.step == "prepare":
+            photos = map(Path, options.source.read_text().splitlines())
+            found[name] = prepare(bundle, photos)
+            continue
         with np.load(options.source) as inputs:
-            found = {
-                f"{name}/{variant.name}": score(
-                    bundle, variant, inputs[name][: limit(variant, options.float_count)]
-                )
-                for name, bundle in bundles.items()
-                for variant in bundle.manifest.variants
-            }
+            pixels = inputs[name]
+        for variant in bundle.manifest.variants:
+            count = limit(variant, options.float_count)
+            found[f"{name}/{variant.name}"] = score(bundle, variant, pixels[:count])
+            # Each at once: emulated, the next may take minutes.
+            np.savez(options.out, **found)
     np.savez(options.out, **found)
 
 
@@ -56,8 +58,9 @@ def limit(variant: Variant, float_count: int | None) -> int | None:
     return float_count if variant.precision.startswith("float") else None
 
 
-def prepare(bundle: Bundle, photos: list[Frame]) -> Frame:
-    return np.stack([bundle.manifest.preprocessing.apply(photo) for photo in photos])
+def prepare(bundle: Bundle, photos: Iterable[Path]) -> Frame:
+    apply = bundle.manifest.preprocessing.apply
+    return np.stack([apply(read_picture(photo)) for photo in photos])
 
 
 def score(bundle: Bundle, variant: Variant, inputs: Frame) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ cpu_of() {  # Debian's name of an architecture to qemu's
     esac
 }
 
-show() {  # OPTIONS PATH: mounts a path of this machine at the same place in the root, if it exists
+show() {  # read|write PATH: shows what this machine has there, at the same place in the root
     [ -e "$2" ] || return 0
     if [ -d "$2" ]; then
         mkdir -p "$root$2"
@@ -31,27 +31,29 @@ emulate() {  # lets the kernel run the root's programs through qemu
 }
 
 pretend() {  # the board's processor: engines choose their kernels by what they find here
-    [ "${BOARD:-pi4}" != none ] || return 0
-    local features part
-    case ${BOARD:-pi4} in
-        pi4) QEMU_CPU=cortex-a72 part=0xd08 features="fp asimd evtstrm crc32 cpuid" ;;
-        pi5) QEMU_CPU=cortex-a76 part=0xd0b
-            features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm
-                lrcpc dcpop asimddp" ;;
-        *) echo "unknown BOARD $BOARD; known: pi4, pi5" >&2; exit 2 ;;
+    local number part features last=$(($(nproc) - 1))
+    case $arch-${BOARD:-pi4} in
+        *-none) return ;;
+        arm64-pi4)
+            export QEMU_CPU=cortex-a72
+            part=0xd08 features="fp asimd evtstrm crc32 cpuid" ;;
+        arm64-pi5)
+            export QEMU_CPU=cortex-a76
+            part=0xd0b features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp"
+            features+=" cpuid asimdrdm lrcpc dcpop asimddp" ;;
+        armhf-pi4)
+            part=0xd08 features="half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt"
+            features+=" vfpd32 lpae evtstrm crc32" ;;
+        *) echo "no BOARD $BOARD for $arch; known: pi4, pi5 (arm64), none" >&2; return 2 ;;
     esac
-    [ "$arch" = arm64 ] || unset QEMU_CPU
-    [ "$arch" = arm64 ] && export QEMU_CPU
-    local number last=$(($(nproc) - 1))
     for number in $(seq 0 "$last"); do
-        printf '%s\t: %s\n' processor "$number" Features "$(echo $features)" \
-            "CPU implementer" 0x41 "CPU architecture" 8 "CPU variant" 0x0 "CPU part" "$part" \
-            "CPU revision" 3
+        printf '%s\t: %s\n' processor "$number" Features "$features" "CPU implementer" 0x41 \
+            "CPU architecture" 8 "CPU variant" 0x0 "CPU part" "$part" "CPU revision" 3
         echo
     done >"$root/run/cpuinfo"
     mount --bind "$root/run/cpuinfo" "$root/proc/cpuinfo"
     mkdir -p "$root/sys/devices/system/cpu"
-    echo "0-$last" | tee "$root/sys/devices/system/cpu/possible" >"$root/sys/devices/system/cpu/present"
+    echo "0-$last" | tee "$root/sys/devices/system/cpu/"{possible,present} >/dev/null
 }
 
 if [ "$1" = --cpu ]; then
@@ -59,14 +61,11 @@ if [ "$1" = --cpu ]; then
     exit
 fi
 [ $$ = 1 ] || { echo "enter.sh: run root.sh" >&2; exit 2; }
-trap 'exit 130' INT
-trap 'exit 143' TERM
 root=$1 arch=$2
 shift 2
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-mount -t tmpfs tmpfs "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
 # The way to a package registry.
@@ -78,7 +77,10 @@ while [[ ${1:-} == --read || ${1:-} == --write ]]; do
     show "${1#--}" "$(realpath "$2")"
     shift 2
 done
-if [ "$arch" != "$(dpkg --print-architecture)" ]; then
+if [ "$arch" = "$(dpkg --print-architecture)" ]; then
+    mount --rbind /sys "$root/sys"
+else
+    mount -t tmpfs tmpfs "$root/sys"
     emulate "$(cpu_of "$arch")"
     pretend
 fi

@@ -11,7 +11,7 @@ checkout=$(realpath "$here/../..")
 wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
 "$checkout/.venv/bin/python" -m build --no-isolation --wheel "$checkout/runtime" \
-    --outdir "$wheels" >/dev/null
+    --outdir "$wheels" --quiet
 recipe=$(cat "$0" "$checkout/constraints.txt" "$checkout/runtime/pyproject.toml" | sha256sum)
 "$here/root.sh" --read "$wheels" --read "$checkout" \
     bash -euo pipefail -s "$recipe" "$wheels"/*.whl "$checkout/constraints.txt" <<'EOF'
@@ -23,9 +23,9 @@ sum=$(sha256sum <"$wheel")
 if [ "$(head -n 1 "$installed" 2>/dev/null)" != "$recipe" ]; then
     rm -rf /opt/edgetl
     python3 -m venv --without-pip /opt/edgetl
-    pip install --quiet --no-compile -c "$constraints" "$wheel[all]" pytest hypothesis
+    pip install -qq --no-compile -c "$constraints" "$wheel[all]" pytest hypothesis
 elif [ "$(tail -n 1 "$installed")" != "$sum" ]; then
-    pip install --quiet --no-compile --no-deps --force-reinstall "$wheel"
+    pip install -qq --no-compile --no-deps --force-reinstall "$wheel"
 fi
 printf '%s\n' "$recipe" "$sum" >"$installed"
 EOF

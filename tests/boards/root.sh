@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 suite=${SUITE:-bookworm}
 arch=${ARCH:-arm64}
-packages=python3,python3-venv,libstdc++6,bash,coreutils,mount,base-passwd
+packages=python3,python3-venv,libstdc++6,mount
 roots=${EDGETL_ROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/edgetl/roots}
 root=$roots/$suite-$arch
 recipe=$(sha256sum "$0" | cut -d' ' -f1)
@@ -26,10 +26,11 @@ need() {  # COMMAND PACKAGE: installs what is missing
 }
 
 install_tools() {
-    missing=()
+    local cpu missing=()
     need mmdebstrap mmdebstrap
+    cpu=$("$here/enter.sh" --cpu "$arch")
     if [ "$arch" != "$(dpkg --print-architecture)" ]; then
-        need "qemu-$("$here/enter.sh" --cpu "$arch")-static" qemu-user-static
+        need "qemu-$cpu-static" qemu-user-static
         need update-binfmts binfmt-support
     fi
     [ ${#missing[@]} = 0 ] && return
@@ -50,13 +51,15 @@ make_root() {
     echo "making $root" >&2
     rm -rf --one-file-system "$root" "$root.unfinished"
     mmdebstrap --quiet --mode=root --variant=extract --skip=check/qemu --architectures="$arch" \
-        --include="$packages" --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
+        --include='?essential' --include="$packages" --setup-hook='cd "$1" && mkdir -p usr/bin usr/sbin usr/lib usr/lib64' \
+        --setup-hook='cd "$1" && ln -s usr/bin usr/sbin usr/lib usr/lib64 .' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
-        "$suite" "$root.unfinished" "$(mirror)" >/dev/null
-    # What the scripts of base-passwd would do.
+        "$suite" "$root.unfinished" "$(mirror)"
+    # What the scripts of base-passwd and base-files would do.
     cp "$root.unfinished/usr/share/base-passwd/passwd.master" "$root.unfinished/etc/passwd"
     cp "$root.unfinished/usr/share/base-passwd/group.master" "$root.unfinished/etc/group"
+    echo "hosts: files dns" >"$root.unfinished/etc/nsswitch.conf"
     echo "$recipe" >"$root.unfinished/recipe"
     mv "$root.unfinished" "$root"
 }
