@@ -11,7 +11,7 @@ checkout=$(realpath "$here/../..")
 wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
 "$checkout/.venv/bin/python" -m build --no-isolation --wheel "$checkout/runtime" \
-    --outdir "$wheels" --quiet
+    --outdir "$wheels" >"$wheels/log" 2>&1 || { cat "$wheels/log" >&2; exit 1; }
 recipe=$(cat "$0" "$checkout/constraints.txt" "$checkout/runtime/pyproject.toml" | sha256sum)
 "$here/root.sh" --read "$wheels" --read "$checkout" \
     bash -euo pipefail -s "$recipe" "$wheels"/*.whl "$checkout/constraints.txt" <<'EOF'
