@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgetl_runtime.bundle import Bundle
+
 BOARDS = Path(__file__).resolve().parent
 ROOT = BOARDS.parents[1]
 TESTS = ROOT / "tests" / "runtime"
@@ -80,7 +82,7 @@ def list_steps(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str,
     for bundle in bundles:
         shown = [ROOT, bundle]
         yield f"verify {bundle.name}", on_board(shown, ["edgetl-run", "verify", bundle])
-        for engine in ("litert", "onnx"):
+        for engine in sorted({variant.engine for variant in Bundle.open(bundle).manifest.variants}):
             classify: Command = ["edgetl-run", "classify", bundle, PICTURE, "--engine", engine]
             yield f"classify with {bundle.name}, {engine}", on_board(shown, classify)
     if not options.quick and os.environ.get("EDGETL_TEST_DATA"):
