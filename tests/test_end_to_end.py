@@ -97,10 +97,14 @@ def test_real_photos_are_learned(real_run: dict[str, Any]) -> None:
 
 
 @pytest.mark.real_data
-def test_no_file_loses_more_than_a_point(real_run: dict[str, Any], tmp_path: Path) -> None:
+def test_every_file_ships_and_a_loss_above_a_point_is_called_unsure(
+    real_run: dict[str, Any], tmp_path: Path
+) -> None:
     (record,) = command("edgetl", "export", real_run["run"], "--out", tmp_path / "trash.bundle")
+    assert len(record["variants"]) == 4
+    assert record["left_out"] == []
     for variant in record["variants"]:
-        assert variant["drop"] <= 0.01, variant["name"]
+        assert variant["drop"] <= (0.05 if variant["unsure"] else 0.01), variant["name"]
 
 
 @pytest.mark.real_data

@@ -134,12 +134,15 @@ def test_the_stored_config_trains_the_same_again(
 
 def test_export_reports_what_was_promised(exported: dict[str, Any]) -> None:
     bundle = Bundle.open(exported["bundle"])
-    assert [one["name"] for one in exported["variants"]] == [
+    # The gate may leave out an int8 file of a network that hardly learned anything.
+    both = [*exported["variants"], *exported["left_out"]]
+    assert {one["name"] for one in both} == {
         "litert-int8",
         "litert-float32",
         "onnx-int8",
         "onnx-float32",
-    ]
+    }
+    assert len(both) == 4
     keys = {
         *("name", "file", "engine", "precision", "bytes", "top1", "drop", "agreement"),
         *("repair", "failures", "unsure", "test", "calibration"),
