@@ -197,16 +197,19 @@ class _Stack:
         optimizer.build(self._dense.trainable_variables)
         data = tuple(map(tf.constant, (features, classes, masks)))
 
+        def run_step(start: Any, order: Any) -> tuple[Any, Any]:
+            rows = order[start : start + _BATCH_ROWS]
+            with tf.GradientTape() as tape:
+                loss = self._loss(*(tf.gather(part, rows) for part in data))
+            gradients = tape.gradient(loss, variables)
+            optimizer.apply(gradients, self._dense.trainable_variables)
+            return start + _BATCH_ROWS, order
+
         def run_epoch(order: Any) -> None:
-            for start in tf.range(0, len(features), _BATCH_ROWS):
-                rows = order[start : start + _BATCH_ROWS]
-                with tf.GradientTape() as tape:
-                    loss = self._loss(*(tf.gather(part, rows) for part in data))
-                gradients = tape.gradient(loss, variables)
-                optimizer.apply(gradients, self._dense.trainable_variables)
+            tf.while_loop(lambda start, _: start < len(features), run_step, (0, order))
 
         # One graph call an epoch: `Model.fit` would spend most of its time between batches.
-        compiled = tf.function(run_epoch)
+        compiled = tf.function(run_epoch, autograph=False)
         for _ in track(range(epochs), description, epochs):
             compiled(tf.constant(self._random.permutation(len(features))))
 

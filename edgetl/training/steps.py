@@ -68,7 +68,7 @@ class Stepper:
         )
         self._mixing = Augmentation(mixup=stage.recipe.mixup, cutmix=stage.recipe.cutmix)
         # Gradients on CPUs need no XLA, whose compilation takes longer than most heads.
-        self._train = tf.function(self._train_everywhere, reduce_retracing=True)
+        self._train = tf.function(self._train_everywhere, autograph=False, reduce_retracing=True)
         self._predict = compile_prediction(self._model)
 
     def step(
@@ -183,7 +183,7 @@ def compile_prediction(model: "keras.Model") -> Callable[[Any], Any]:
     import tensorflow as tf
 
     predict: Callable[[Any], Any] = tf.function(
-        lambda inputs: model(inputs, training=False), reduce_retracing=True
+        lambda inputs: model(inputs, training=False), autograph=False, reduce_retracing=True
     )
     return predict
 

@@ -30,7 +30,8 @@ def freeze(model: Any, shape: tuple[int, ...]) -> Any:
         return model(image, training=False)
 
     signature = tf.TensorSpec(shape, tf.float32, name="image")
-    return convert_variables_to_constants_v2(tf.function(call).get_concrete_function(signature))
+    function = tf.function(call, autograph=False).get_concrete_function(signature)
+    return convert_variables_to_constants_v2(function)
 
 
 def convert_to_tflite(converter: Any) -> bytes:
