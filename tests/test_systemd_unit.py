@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgetl_runtime.errors import OptionsError, ServiceError
 from edgetl_runtime.service.unit import install, plan_installation, quote, uninstall
 from edgetl_runtime.settings.file import load_settings
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.settings.sections import CollectSettings, Settings
 
 # 0 is locked in, 10 is root without limits; systemd calls up to 2 "safe" or "OK".
 MOST_EXPOSURE = 2.0
@@ -171,3 +172,31 @@ def test_an_existing_user_can_be_chosen():
     assert "DynamicUser" not in text
     with pytest.raises(OptionsError, match="expected the name of a user"):
         plan_installation("door", Settings(), user="pi\nExecStart=x")
+
+
+BREAK = "/x\nExecStartPre=+/bin/true\n#"
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("output", "jsonl", f"{BREAK}/y"),
+        ("output", "csv", f"{BREAK}/y"),
+        ("collect", "folder", BREAK),
+        ("service", "state_dir", BREAK),
+        ("model", "bundle", f"/home{BREAK}/parts.bundle"),
+        ("source", "address", f"/home{BREAK}/film.avi"),
+    ],
+)
+def test_settings_made_in_python_cannot_add_a_line_to_the_unit(section, name, value):
+    found = Settings(collect=CollectSettings(what=("unsure",)))
+    part = msgspec.structs.replace(getattr(found, section), **{name: value})
+    with pytest.raises(OptionsError):
+        plan_installation("door", msgspec.structs.replace(found, **{section: part}))
+
+
+def test_settings_are_for_root_only(tmp_path):
+    planned = plan_installation("door", settings_of("/opt/a.bundle", "0"), root=tmp_path)
+    install(planned)
+    assert planned.settings_file.stat().st_mode & 0o777 == 0o600
+    assert planned.unit_file.stat().st_mode & 0o777 == 0o644

@@ -1,7 +1,11 @@
 """Text from elsewhere, made fit for a terminal or a log."""
 
+import unicodedata
+
 LIMIT = 2000
 """Characters; more says nothing more."""
+
+_CONTROL = frozenset({"Cc", "Zl", "Zp"})
 
 
 def make_printable(text: str) -> str:
@@ -13,6 +17,14 @@ def make_printable(text: str) -> str:
     if len(text) > LIMIT:
         text = f"{text[:LIMIT]}..."
     return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def holds_control(text: str) -> bool:
+    """Whether text holds a control character, or a line or paragraph separator of Unicode.
+
+    Such text can end a line, a header or a field of whatever it is written into.
+    """
+    return any(unicodedata.category(character) in _CONTROL for character in text)
 
 
 def _escape(character: str) -> str:

@@ -4,6 +4,8 @@ Everything that matters is written aside in the same folder, flushed to the disk
 renamed into place, so that a kill or a power cut leaves the old state or the new one.
 """
 
+import ctypes
+import errno
 import os
 import shutil
 import tempfile
@@ -14,20 +16,33 @@ from pathlib import Path
 from edgetl_runtime.containers import open_container
 from edgetl_runtime.errors import BundleError, StorageError
 
+# From linux/fs.h and linux/fcntl.h.
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
 
-def write_file(path: Path, data: bytes) -> None:
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Replaces a file atomically; on any failure the old file stays as it was.
+
+    Args:
+        path: The file.
+        data: What shall be in it.
+        mode: Who may read it. From the first byte on nobody else can.
 
     Raises:
         StorageError: If the folder cannot be written or the disk is full.
     """
-    with staged_file(path) as aside:
+    with staged_file(path, mode=mode) as aside:
         aside.write_bytes(data)
 
 
 @contextmanager
-def staged_file(target: Path) -> Iterator[Path]:
+def staged_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """Fills a file aside and renames it into place when the block ends without an error.
+
+    Args:
+        target: Where the file shall be.
+        mode: Who may read it then; until then its owner alone.
 
     Yields:
         An empty file beside `target`.
@@ -44,7 +59,7 @@ def staged_file(target: Path) -> Iterator[Path]:
         with os.fdopen(descriptor, "rb") as file:
             yield aside
             os.fsync(file.fileno())
-        aside.chmod(0o644)
+        aside.chmod(mode)
         os.replace(aside, target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -136,11 +151,45 @@ def _swap(staging: Path, target: Path) -> None:
     if not target.exists():
         os.rename(staging, target)
     else:
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-        os.rename(target, aside)
-        os.rename(staging, target)
-        shutil.rmtree(aside, ignore_errors=True)
+        _exchange(staging, target)
+        _sync_folder(target.parent)
+        _remove(staging)
     _sync_folder(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Two files or folders take each other's names, in one step where the system can."""
+    if not _exchange_at_once(one, other):
+        with tempfile.TemporaryDirectory(dir=other.parent, prefix=f".{other.name}.old.") as aside:
+            old = Path(aside) / other.name
+            os.rename(other, old)
+            try:
+                os.rename(one, other)
+            except OSError:
+                os.rename(old, other)
+                raise
+            os.rename(old, one)
+
+
+def _exchange_at_once(one: Path, other: Path) -> bool:
+    """renameat2(2) with RENAME_EXCHANGE; False where the system or the file system lacks it."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -1,9 +1,11 @@
+import os
 import signal
 import threading
 import zipfile
 
 import pytest
 
+from edgetl_runtime import storage
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.storage import check_replaceable, staged_file, staged_folder, write_file
 
@@ -241,3 +243,75 @@ def test_a_zip_of_our_folder_may_be_replaced_and_no_other(member, overwrite, say
         return
     with pytest.raises(StorageError, match=says):
         check_replaceable(path, marker="mark", overwrite=overwrite)
+
+
+REPLACED_AND_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from edgetl_runtime.storage import staged_folder
+
+target = Path(sys.argv[1])
+# What the exchange itself calls cannot be told apart by Python: ctypes.dlsym comes before it.
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.chmod", "shutil.rmtree", "ctypes.dlsym"}
+
+def replace(kill_at):
+    left = kill_at
+    def count(event, arguments=()):
+        nonlocal left
+        if event in EVENTS:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    with staged_folder(target, marker="mark", overwrite=True) as folder:
+        (folder / "mark").write_text("new")
+        sys.addaudithook(count)
+
+outcomes = []
+while True:
+    os.system(f"rm -rf {target.parent}/.target* {target}; mkdir {target}")
+    (target / "mark").write_text("old")
+    pid = os.fork()
+    if pid == 0:
+        replace(len(outcomes) + 1)
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    outcomes.append((target / "mark").read_text())
+    if ended == 0:
+        break
+assert set(outcomes) == {"old", "new"}, outcomes
+assert outcomes == sorted(outcomes, reverse=True), outcomes
+"""
+
+
+def test_a_kill_while_a_folder_is_replaced_leaves_the_old_one_or_the_new_one(tmp_path, run_python):
+    done = run_python(REPLACED_AND_KILLED, tmp_path / "target")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_file_can_be_replaced_by_a_folder(tmp_path, monkeypatch, at_once):
+    if not at_once:
+        monkeypatch.setattr(storage, "_exchange_at_once", lambda one, other: False)
+    target = tmp_path / "target"
+    with zipfile.ZipFile(target, "w") as file:
+        file.writestr("mark", "old")
+    with staged_folder(target, marker="mark", overwrite=True) as folder:
+        (folder / "mark").write_text("new")
+    assert (target / "mark").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_what_only_its_owner_may_read_is_never_open_to_others(tmp_path, monkeypatch):
+    modes, replace = [], os.replace
+    target = tmp_path / "secret"
+
+    def look(aside, name):
+        modes.append(os.stat(aside).st_mode & 0o777)
+        replace(aside, name)
+        modes.append(os.stat(name).st_mode & 0o777)
+
+    monkeypatch.setattr(os, "replace", look)
+    write_file(target, b"one", mode=0o600)
+    write_file(target, b"two", mode=0o600)
+    assert modes == [0o600] * 4
+    assert target.read_bytes() == b"two"

@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from edgetl_runtime.board import describe_board, read_health
+from edgetl_runtime.interpreters import run_code
 from edgetl_runtime.settings.sections import Settings
 
 Verdict = Literal["ok", "warning", "failed", "skipped"]
@@ -169,7 +169,7 @@ def check_picamera() -> Iterator[Check]:
     if not Path(_SYSTEM_PYTHON).exists():
         yield Check("picamera2", "skipped", f"there is no {_SYSTEM_PYTHON}")
         return
-    code, _ = _run([_SYSTEM_PYTHON, "-c", "import picamera2"])
+    code, _ = _run(run_code("import picamera2", python=_SYSTEM_PYTHON))
     if code:
         remedy = (
             "for a Raspberry Pi camera: sudo apt install python3-picamera2 --no-install-recommends"
@@ -316,7 +316,7 @@ def _check_engine(name: str, modules: tuple[str, ...]) -> Check:
 
 
 def _run_python(code: str) -> tuple[int, str]:
-    return _run([sys.executable, "-c", code])
+    return _run(run_code(code))
 
 
 def _run(command: list[str]) -> tuple[int, str]:

@@ -19,10 +19,11 @@ from typing import Final, Literal
 import msgspec
 
 from edgetl_runtime.errors import BundleError, EdgetlError, MissingEngineError
+from edgetl_runtime.interpreters import run_code
 
 Verdict = Literal["good", "bad", "unable"]
 TRIAL_TIMEOUT_S: Final = 120.0
-_MODULE: Final = "edgetl_runtime.service.trial"
+_CHILD: Final = "from edgetl_runtime.service.trial import main; sys.exit(main())"
 # Whoever ends the whole service, as systemd does, ends the child with it.
 _ENDED: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 # How native code ends that gets no memory.
@@ -82,7 +83,7 @@ def try_bundle(
     """
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", _MODULE],
+            run_code(_CHILD),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -209,7 +210,3 @@ def _name_signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from edgetl_runtime.errors import OptionsError, ServiceError
+from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.file import describe_settings
 from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.storage import write_file
@@ -150,12 +151,12 @@ def plan_installation(
     Raises:
         OptionsError: If a name cannot be in a unit file.
     """
-    _check(name, user)
     placed = _place(settings, Path(_STATE) / name)
     needed = [*_find_program()[:1], placed.model.bundle, placed.source.address]
     hidden = [path for path in needed if path.startswith(("/root/", "/tmp/", "/var/tmp/"))]
     homes = [path.split("/")[2] for path in needed if path.startswith("/home/")]
     user = user or (homes[0] if homes else None)
+    _check(name, user)
     unit = f"edgetl-{name}.service"
     settings_file = Path(_SETTINGS) / f"{name}.toml"
     text = _TEMPLATE.format(
@@ -194,9 +195,7 @@ def install(installation: Installation, *, overwrite: bool = False) -> None:
     _check_settings(installation, overwrite=overwrite)
     for path in (installation.unit_file, installation.settings_file):
         path.parent.mkdir(parents=True, exist_ok=True)
-    installation.settings_file.touch(mode=0o600)
-    write_file(installation.settings_file, installation.settings_text.encode())
-    installation.settings_file.chmod(0o600)
+    write_file(installation.settings_file, installation.settings_text.encode(), mode=0o600)
     write_file(installation.unit_file, installation.unit_text.encode())
 
 
@@ -233,8 +232,12 @@ def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
 
 
 def quote(text: str) -> str:
-    """A word of ExecStart= as systemd.service(5) and systemd.syntax(7) read it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    """A word of ExecStart= as systemd.service(5) and systemd.syntax(7) read it.
+
+    Raises:
+        OptionsError: If it would end the line.
+    """
+    escaped = _check_line(text).replace("\\", "\\\\").replace('"', '\\"')
     escaped = escaped.replace("%", "%%").replace("$", "$$")
     return escaped if re.fullmatch(r"[\w@%+=:,./$-]+", escaped) else f'"{escaped}"'
 
@@ -302,5 +305,12 @@ def _writable(settings: Settings) -> str:
 
 
 def _quote_path(path: str) -> str:
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = _check_line(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"-{escaped}"'
+
+
+def _check_line(text: str) -> str:
+    """Settings refuse such text, too; but what follows a line break here is run as root."""
+    if holds_control(text):
+        raise OptionsError(f"{text!r} cannot be in a unit file: it holds a control character")
+    return text

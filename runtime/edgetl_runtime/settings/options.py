@@ -13,6 +13,7 @@ import msgspec
 import msgspec.inspect as kinds
 
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.sections import Settings
 
 # Where a field's name alone would say too little beside the flags of other sections.
@@ -130,11 +131,11 @@ def _is_odd(value: object) -> bool:
 
 
 def _check_text(value: object) -> None:
-    """Refuses what no file name and no argument of a program can hold."""
+    """Refuses control characters: text goes on into unit files, headers, topics and terminals."""
     if isinstance(value, str):
         value.encode()
-        if "\x00" in value:
-            raise msgspec.ValidationError("text holds a NUL")
+        if holds_control(value):
+            raise msgspec.ValidationError("text holds a control character")
 
 
 def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:

@@ -192,3 +192,11 @@ def test_a_child_that_hangs_or_is_not_there_is_a_finding(monkeypatch):
 def test_formats_of_what_is_no_camera_are_nothing(tmp_path):
     (tmp_path / "video0").touch()
     assert doctor._list_formats(tmp_path / "video0") == ""
+
+
+def test_modules_in_the_current_folder_are_not_run(tiny, tmp_path, monkeypatch):
+    for name in ("random", "cv2", "msgspec", "numpy", "onnxruntime"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    code, output = doctor._run_python("import random, cv2, numpy, msgspec; print('installed ones')")
+    assert (code, output) == (0, "installed ones")

@@ -103,3 +103,10 @@ def test_an_engine_that_is_not_installed_says_nothing_about_the_bundle(make_bund
     trial = try_bundle(TrialOrder(str(make_bundle("sound"))))
     assert trial.verdict == "unable"
     assert "not installed" in trial.reason
+
+
+def test_modules_in_the_current_folder_are_not_run(make_bundle, tmp_path, monkeypatch):
+    for name in ("random", "cv2", "msgspec", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    assert try_bundle(TrialOrder(str(make_bundle("sound")))) == Trial("good")

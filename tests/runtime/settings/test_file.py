@@ -257,3 +257,14 @@ def test_loading_settings_imports_neither_numpy_nor_opencv(run_python):
 
 def test_a_file_may_begin_with_a_byte_order_mark(write):
     assert load_settings(write(b"\xef\xbb\xbf[pace]\nevery = 3\n")).pace.every == 3
+
+
+@pytest.mark.parametrize("character", ["\\n", "\\r", "\\u001b", "\\u0085", "\\u2028", "\\u0000"])
+@pytest.mark.parametrize(
+    "option", ["output.jsonl", "collect.folder", "service.state_dir", "model.bundle", "output.mqtt_topic"]
+)
+def test_text_with_a_control_character_is_refused(write, option, character):
+    section, name = option.split(".")
+    file = write(f'[{section}]\n{name} = "/x{character}ExecStartPre=+/bin/true"\n')
+    with pytest.raises(OptionsError, match=f"{name}: expected "):
+        load_settings(file)
