@@ -5,13 +5,13 @@ import os
 import re
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from edgetl_runtime.capture.source import Options
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import PICTURE_SUFFIXES
+from edgetl_runtime.masking import mask
 from edgetl_runtime.settings.sections import SourceSettings
 
 _SOURCES = "edgetl_runtime.capture.sources."
@@ -27,7 +27,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
     """How to open a source in a capture process.
 
     Attributes:
-        source: The address as it may be shown: without a password.
+        source: The address as it may be shown.
         module: Python module whose `make(options)` makes the source.
         options: For the source; plain values, since they travel as JSON.
         live: Only the newest frame counts; False: each frame waits until it is taken.
@@ -102,33 +102,20 @@ def find_stable_id(device: str, folders: tuple[Path, ...] = _STABLE_FOLDERS) -> 
     return next((str(link) for link in links if os.path.realpath(link) == target), None)
 
 
-def hide_password(address: str) -> str:
-    """An address as it may be printed, logged and served."""
-    parts = urlsplit(address)
-    if not parts.password:
-        return address
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
-
-
 def _plan(module: str, source: str, options: Options, **fields: object) -> SourcePlan:
     return msgspec.structs.replace(SourcePlan(source, _SOURCES + module, options), **fields)
 
 
 def _plan_url(address: str, options: Options) -> SourcePlan:
-    try:
-        source = hide_password(address)
-        scheme = urlsplit(address).scheme
-    except ValueError as error:
-        raise CameraError(f"cannot open {address}: no valid URL ({error})") from error
+    scheme = address.partition("://")[0].lower()
     module = "http" if scheme in ("http", "https") else "stream"
-    return _plan(module, source, options, freezes=True)
+    return _plan(module, mask(address), options, freezes=True)
 
 
 def _plan_file(address: str, options: Options, settings: SourceSettings) -> SourcePlan:
     path = Path(address)
     if not address or not path.exists():
-        raise CameraError(f"cannot open {address or 'an empty address'}; {_EXPECTED}")
+        raise CameraError(f"cannot open {mask(address) or 'an empty address'}; {_EXPECTED}")
     if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
         return _plan("pictures", address, options, live=False, reopens=False)
     return _plan("video", address, options, live=settings.realtime, reopens=False)

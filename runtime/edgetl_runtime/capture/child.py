@@ -20,6 +20,7 @@ from edgetl_runtime.capture.slot import Slots
 from edgetl_runtime.capture.source import BadFrame, Granted, Options, Shot, Source
 from edgetl_runtime.capture.stillness import Stillness
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.masking import mask_text
 
 BAD_IN_A_ROW = 10
 """So many bad frames one after another, and the source is opened again."""
@@ -89,8 +90,8 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
         # A program that a source starts must not keep the parent waiting for the pipes' end.
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     parent = Parent(news_fd, control_fd)
-    sys.excepthook = lambda kind, error, _: parent.tell(
-        failed=f"the capture process failed: {kind.__name__}: {error}"[:_MAX_REASON]
+    sys.excepthook = lambda kind, error, _: _tell_failure(
+        parent, f"the capture process failed: {kind.__name__}: {error}"
     )
     slots = Slots(header_fd, pixels_fd, writes=True)
     module = importlib.import_module(parent.options["module"])
@@ -100,8 +101,13 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
         parent.tell(opened=Granted(*granted)._asdict())
         _capture(source, slots, parent)
     except CameraError as error:
-        parent.tell(failed=str(error)[:_MAX_REASON])
+        _tell_failure(parent, str(error))
     source.close()
+
+
+def _tell_failure(parent: Parent, reason: str) -> None:
+    """What libraries say quotes the address as it was opened."""
+    parent.tell(failed=mask_text(reason, str(parent.options["address"]))[:_MAX_REASON])
 
 
 def _capture(source: Source, slots: Slots, parent: Parent) -> None:

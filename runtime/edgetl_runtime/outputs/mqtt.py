@@ -12,6 +12,7 @@ import msgspec
 
 from edgetl_runtime.answer import Answer
 from edgetl_runtime.errors import OptionsError, UndeliveredError
+from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.homeassistant import announce
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.records import Recorder, encode_line
@@ -200,8 +201,8 @@ def parse_broker(address: str) -> Broker:
         )
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
         raise OptionsError(
-            f"mqtt: expected mqtt://user@host:1883 or mqtts://host, got {address}; the topic has "
-            "an option of its own"
+            f"mqtt: expected mqtt://user@host:1883 or mqtts://host, got {mask(address)}; the "
+            "topic has an option of its own"
         )
     user = unquote(parts.username) if parts.username else None
     return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user)

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from edgetl_runtime.answer import Answer
 from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
+from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.output import EventOutput
 from edgetl_runtime.outputs.records import Recorder, encode_line
 
@@ -85,7 +86,9 @@ def parse_url(url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
-        raise OptionsError(f"post: expected an address such as http://host:8000/path, got {url}")
+        raise OptionsError(
+            f"post: expected an address such as http://host:8000/path, got {mask(url)}"
+        )
     if parts.username is not None:
         raise OptionsError(
             f"post: no name or password in the address, others could read it; put a token into "

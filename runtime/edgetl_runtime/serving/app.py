@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edgetl_runtime.errors import EdgetlError, FrameError
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
 from edgetl_runtime.serving.classifying import Classifying
@@ -24,7 +25,6 @@ from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upl
 from edgetl_runtime.serving.views import (
     PredictionView,
     StateView,
-    hide_passwords,
     view_prediction,
     without_passwords,
 )
@@ -136,7 +136,7 @@ class _Addresses:
         except FrameError as error:
             raise HTTPException(422, str(error)) from error
         except EdgetlError as error:
-            raise HTTPException(503, hide_passwords(str(error))) from error
+            raise HTTPException(503, mask_text(str(error))) from error
 
     def _status(self) -> Status:
         return without_passwords(self._classifying.status())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgetl_runtime.capture.address import find_stable_id, hide_password, plan_source
+from edgetl_runtime.capture.address import find_stable_id, plan_source
 from edgetl_runtime.capture.backoff import Backoff
 from edgetl_runtime.capture.stillness import MIN_EQUAL, Stillness
 from edgetl_runtime.errors import CameraError
@@ -48,19 +48,6 @@ def test_any_text_is_an_address_or_a_camera_error(text):
         plan_source(text, SourceSettings())
     except CameraError as error:
         assert "cannot open" in str(error)  # noqa: PT017
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("rtsp://me:secret@camera:554/stream?a=1", "rtsp://me:***@camera:554/stream?a=1"),
-        ("http://camera/stream", "http://camera/stream"),
-        ("rtsp://me@camera/", "rtsp://me@camera/"),
-        ("http://me:p@ss@camera/", "http://me:***@camera/"),
-    ],
-)
-def test_a_password_is_not_shown(address, shown):
-    assert hide_password(address) == shown
 
 
 def test_a_device_is_known_by_its_id_rather_than_its_number(tmp_path):

@@ -261,7 +261,8 @@ def test_a_file_may_begin_with_a_byte_order_mark(write):
 
 @pytest.mark.parametrize("character", ["\\n", "\\r", "\\u001b", "\\u0085", "\\u2028", "\\u0000"])
 @pytest.mark.parametrize(
-    "option", ["output.jsonl", "collect.folder", "service.state_dir", "model.bundle", "output.mqtt_topic"]
+    "option",
+    ["output.jsonl", "collect.folder", "service.state_dir", "model.bundle", "output.mqtt_topic"],
 )
 def test_text_with_a_control_character_is_refused(write, option, character):
     section, name = option.split(".")
