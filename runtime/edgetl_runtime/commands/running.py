@@ -67,7 +67,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         teller = StateTeller(pipeline.status, warn)
         try:
             if page:
-                warn(f"the page is at {page.start(pipeline)}")
+                warn(f"the page is at {page.start(pipeline)}{page.token_hint}")
             answered = service.run(pipeline)
         finally:
             if page:

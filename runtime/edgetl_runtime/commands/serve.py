@@ -1,6 +1,7 @@
 """`edgetl-run serve`: name what a camera sees, and show it on a page."""
 
 import argparse
+from pathlib import Path
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.settings import read_settings, take_settings
@@ -24,4 +25,6 @@ def serve(options: argparse.Namespace) -> int:
     from edgetl_runtime.serving.server import PageServer
 
     settings = read_settings(options, terminal="event")
-    return run_camera(settings, PageServer(settings.serve))
+    state = settings.service.state_dir
+    token_file = Path(state) / "page-token" if state else None
+    return run_camera(settings, PageServer(settings.serve, token_file))

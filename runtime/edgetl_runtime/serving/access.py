@@ -44,7 +44,7 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_NO_TOKEN = "a token is needed: open the address that `edgetl-run serve` showed when it started"
+_NO_TOKEN = "a token is needed: `edgetl-run serve` said where it is when it started"
 _NO_TOKEN_PAGE = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>A token is needed</title>
 <meta name="viewport" content="width=device-width">
@@ -119,11 +119,6 @@ class Guard:
 
         refusal = self._access.refusal(Request(scope))
         await (refusal or self._app)(scope, receive, send_guarded)
-
-
-def make_token() -> str:
-    """256 random bits that fit into a URL."""
-    return secrets.token_urlsafe(32)
 
 
 def is_loopback(address: str) -> bool:

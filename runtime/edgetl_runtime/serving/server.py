@@ -7,6 +7,7 @@ import math
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.errors import ServiceError
@@ -37,11 +38,19 @@ class PageServer:
 
     Attributes:
         output: Gets the answers; to be handed to the pipeline.
+        token_hint: Once started, what to add to the address; empty if it is whole.
     """
 
-    def __init__(self, settings: ServeSettings) -> None:
-        """Opens nothing yet; `settings` say where to listen, and limits."""
+    def __init__(self, settings: ServeSettings, token_file: Path | None = None) -> None:
+        """Opens nothing yet.
+
+        Args:
+            settings: Where to listen, and limits.
+            token_file: Where a token is kept that is made here; None: it lives as long as this.
+        """
         self._settings = settings
+        self._token_file = token_file
+        self.token_hint = ""
         self._feed = PageFeed(settings.page_fps)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -58,23 +67,31 @@ class PageServer:
             classifying: The pipeline; asked from other threads.
 
         Returns:
-            The address to open, with the token if one is needed.
+            The address to open. A token is part of it if it was made here and is kept nowhere
+            else: what somebody set or can read in a file is not shown, since logs are.
 
         Raises:
             ServiceError: If the extra is missing, the port is in use or the address is not ours.
+            StorageError: If a token cannot be kept.
         """
         try:
             import uvicorn
 
-            from edgetl_runtime.serving import access, app, connections
+            from edgetl_runtime.serving import access, app, connections, token
         except ImportError as error:
             raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
         listener = _listen(self._settings)
         address, port = listener.getsockname()[:2]
-        token = self._settings.token
-        if token is None and not access.is_loopback(address):
-            token = access.make_token()
-        rules = access.Access(token, f"edgetl_{port}")
+        asked, shown = self._settings.token, None
+        if asked is not None:
+            self.token_hint = "; add ?token= and the token that you set"
+        if asked is None and not access.is_loopback(address):
+            if self._token_file is not None:
+                asked = token.keep_token(self._token_file)
+                self.token_hint = f"; add ?token= and what is in {self._token_file}"
+            else:
+                asked = shown = token.make_token()
+        rules = access.Access(asked, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
         built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
         self._server = uvicorn.Server(
@@ -93,7 +110,7 @@ class PageServer:
             )
         )
         self._run(self._server, listener)
-        return _url(address, port, token)
+        return _url(address, port, shown)
 
     def close(self) -> None:
         """Ends all connections and the thread, within two seconds; a second call does nothing."""

@@ -70,6 +70,11 @@ class Option(msgspec.Struct, frozen=True):
         return any((note.extra or {}).get("path") for note in self._notes())
 
     @property
+    def is_secret(self) -> bool:
+        """Whether no message may quote the value."""
+        return any((note.extra or {}).get("secret") for note in self._notes())
+
+    @property
     def allowed(self) -> str:
         """What values it may have, to be read after "expected"."""
         for note in self._notes():
@@ -91,7 +96,8 @@ class Option(msgspec.Struct, frozen=True):
             converted = msgspec.convert(value, self.type, strict=not text)
             _check_text(converted)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            raise OptionsError(f"expected {self.allowed}, found {show(value)}") from error
+            found = "something else" if self.is_secret else show(value)
+            raise OptionsError(f"expected {self.allowed}, found {found}") from error
         return converted
 
     def _notes(self) -> Iterator[kinds.Metadata]:

@@ -33,6 +33,14 @@ Location = Annotated[
     msgspec.Meta(min_length=1, description="the path of a file or folder", extra={"path": True}),
 ]
 """In a settings file, relative to that file."""
+Token = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[!-~]{16,}\Z",
+        description="16 or more letters, digits and signs of ASCII, without spaces",
+        extra={"secret": True},
+    ),
+]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -203,15 +211,15 @@ class ServeSettings(_Section, frozen=True):
     Attributes:
         host: Address to listen on; any other than loopback demands a token.
         port: 0 takes a free one.
-        token: That a page or program must show, on loopback, too; by default made anew where one
-            is needed, and shown once.
+        token: That a page or program must show, on loopback, too; by default made where one is
+            needed, and kept in the state folder or, without one, shown once.
         page_fps: Pictures a second of the live picture.
         max_picture_mb: Largest picture that `/api/classify` takes.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    token: Annotated[str, msgspec.Meta(min_length=16)] | None = None
+    token: Token | None = None
     page_fps: Rate = 10.0
     max_picture_mb: Count = 10
 

@@ -8,7 +8,8 @@ import pytest
 from starlette.datastructures import URL
 from starlette.requests import Request
 
-from edgetl_runtime.serving.access import Access, is_loopback, make_token
+from edgetl_runtime.serving.access import Access, is_loopback
+from edgetl_runtime.serving.token import make_token
 
 PATHS = ("/", "/page.js", "/api/state", "/metrics", "/stream.mjpg", "/events", "/snapshot.jpg")
 TOKEN = "correct-horse-battery-staple"
@@ -101,9 +102,8 @@ def test_off_the_loopback_a_token_is_made_and_shown(serve):
     assert first.host not in ("0.0.0.0", "")
 
 
-def test_on_the_loopback_a_token_that_was_set_is_demanded_and_shown(serve):
+def test_on_the_loopback_a_token_that_was_set_is_demanded(serve):
     page = serve(token=TOKEN)
-    assert page.token == TOKEN
     assert page.ask("/api/state").status == 401
     assert page.ask(f"/api/state?token={TOKEN}").status == 200
 

@@ -3,6 +3,8 @@
 import socket
 import threading
 import time
+import urllib.request
+from urllib.parse import quote
 
 import pytest
 
@@ -134,3 +136,49 @@ def test_a_stream_that_is_read_ends_whole_when_the_server_closes(page, path, wai
         while part := connection.recv(65536):
             data += part
     assert data.endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.fixture
+def start(board):
+    """Serves with a token file; returns the server and the address that it shows."""
+    servers = []
+
+    def start(settings, token_file=None):
+        servers.append(PageServer(settings, token_file))
+        return servers[-1], servers[-1].start(board)
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize("token", ["0123456789abcdef", 'a/b?c#d&e=f+g%20;"\\,'])
+def test_a_token_that_was_set_is_not_shown_and_opens_the_page(start, token):
+    server, address = start(ServeSettings(port=0, token=token))
+    assert token not in address + server.token_hint
+    assert "the token that you set" in server.token_hint
+    jar = urllib.request.HTTPCookieProcessor()
+    opener = urllib.request.build_opener(jar)
+    with opener.open(f"{address}?token={quote(token, safe='')}", timeout=20) as response:
+        assert response.status == 200
+    with opener.open(f"{address}api/state", timeout=20) as response:
+        assert response.status == 200
+
+
+def test_a_token_that_was_made_is_kept_for_its_owner_and_not_shown(start, tmp_path):
+    file = tmp_path / "state" / "page-token"
+    first, address = start(ServeSettings(host="0.0.0.0", port=0), file)
+    token = file.read_text().strip()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(token) == 43
+    assert token not in address + first.token_hint
+    assert str(file) in first.token_hint
+    start(ServeSettings(host="0.0.0.0", port=0), file)
+    assert file.read_text().strip() == token
+
+
+def test_a_file_without_a_token_is_written_anew(start, tmp_path):
+    file = tmp_path / "page-token"
+    file.write_bytes(b"\xff short")
+    start(ServeSettings(host="0.0.0.0", port=0), file)
+    assert len(file.read_text().strip()) == 43

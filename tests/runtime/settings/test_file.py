@@ -75,7 +75,10 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ("[view]\nrotate = 45", "view.rotate: expected one of: 0, 90, 180, 270, found 45"),
         ("[source]\nsize = '1x0'", "source.size: expected WIDTHxHEIGHT in pixels.*found '1x0'"),
         ('[source]\nsize = "1x1\\n"', r"source.size: expected WIDTHxHEIGHT.*found '1x1\\n'"),
-        ("[serve]\ntoken = 'short'", "serve.token: expected text of 16 characters or more"),
+        (
+            "[serve]\ntoken = 'short'",
+            "serve.token: expected 16 or more letters, digits and signs of ASCII, without spaces",
+        ),
         ("[collect]\nwhat = ['odd']", "collect.what: expected a list, each one of: .*unsure"),
         ('[output]\ncommand = "a\\u0000b"', "output.command: expected text, found"),
         ("[output]\njsonl = ''", "output.jsonl: expected the path of a file or folder, found ''"),
@@ -269,3 +272,12 @@ def test_text_with_a_control_character_is_refused(write, option, character):
     file = write(f'[{section}]\n{name} = "/x{character}ExecStartPre=+/bin/true"\n')
     with pytest.raises(OptionsError, match=f"{name}: expected "):
         load_settings(file)
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "with a space in it", "geheimes-zeichen-ä", "geheim-€-1234567"]
+)
+def test_a_token_that_no_header_can_carry_is_refused(refusal, token):
+    said = refusal(f'[serve]\ntoken = "{token}"\n')
+    assert "serve.token: expected 16 or more letters, digits and signs of ASCII" in said
+    assert token not in said
