@@ -53,14 +53,14 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
     default=1.0,
     show_default=True,
     type=_POINTS,
-    help="Points of top-1 that a file may lose.",
+    help="Points of top-1 that a file may lose; chance excuses more, up to --max-class-drop.",
 )
 @click.option(
     "--max-class-drop",
     default=5.0,
     show_default=True,
     type=_POINTS,
-    help="Points of recall that one class may lose.",
+    help="Points of recall that one class may lose; chance excuses more.",
 )
 @click.option("--max-bytes", type=click.IntRange(1), help="Size that no file may exceed.  [any]")
 @click.option(
@@ -68,13 +68,13 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
     default="quick",
     show_default=True,
     type=click.Choice(["none", "quick", "thorough"]),
-    help="How much to try for a file that lost too much: quick takes seconds, and minutes only "
-    "where they can help; thorough takes minutes.",
+    help="How much to try for files that lose by quantization: none measures only; quick fits the "
+    "head again, and keeps layers in float only where that can help; thorough tries all.",
 )
 @click.option(
     "--strict",
     is_flag=True,
-    help="No bundle if one file stays worse than allowed, as if --recipe named all of them.",
+    help="Write no bundle if one file stays worse than allowed, as if --recipe named all.",
 )
 @click.option("--allow-drop", is_flag=True, help="Write the bundle whatever was lost, and mark it.")
 @click.option(
@@ -82,19 +82,19 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
     default=10.0,
     show_default=True,
     type=_POINTS,
-    help="Percent of frames of nothing known that may get a label all the same.",
+    help="Percentage of frames of unknown things that may get a label; what is aimed at.",
 )
 @click.option(
     "--max-false-rejects",
     type=_POINTS,
-    help="Percent of known things that may get no label for it; goes before --false-accepts.  "
+    help="Percentage of correctly named photos that may be rejected for that; takes precedence.  "
     "[10 with photos in _unknown_, else 2]",
 )
-@click.option("--name", default="", help="Of the model, for its card and metadata.")
-@click.option("--model-version", default="", help="The same.  [a digest of the trained model]")
-@click.option("--author", default="", help="The same.")
-@click.option("--license", "license_", default="", help="The same, such as CC-BY-4.0.")
-@click.option("--description", default="", help="The same: one sentence.")
+@click.option("--name", default="", help="Model name, for the card and the metadata.")
+@click.option("--model-version", default="", help="Model version.  [a digest of the trained model]")
+@click.option("--author", default="", help="Author of the model.")
+@click.option("--license", "license_", default="", help="License of the model, such as CC-BY-4.0.")
+@click.option("--description", default="", help="What the model is for, in one sentence.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option(
     "--model",
@@ -158,7 +158,8 @@ def export(
 
     Instead of RUN, --model takes a classifier that was trained elsewhere, with --labels, --data
     and --scaling. A file that stays worse than allowed is left out, with a warning; exit code 3
-    and no bundle if it was named by --recipe, or if none is left.
+    and no bundle if --recipe named it, with --strict, or if none is left. The best attempts are
+    then kept in OUT.rejected.
 
     Example: edgetl export runs/parts --out parts.bundle
     """

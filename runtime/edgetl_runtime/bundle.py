@@ -100,8 +100,8 @@ class Calibration(_Strict, frozen=True):
         calibration_error: The same with temperature.
         false_accept_rate: Share of photos of nothing known that get a label all the same, 0..1;
             None if not measured.
-        false_reject_rate: Share of validation photos that get no label, 0..1; None if not
-            measured.
+        false_reject_rate: Share of the validation photos named correctly that get no label, 0..1;
+            None if not measured.
         unknown: Where the photos of nothing known came from: a folder `_unknown_` in the data, or
             classes that were held out; empty if there were none.
     """
