@@ -15,12 +15,12 @@ import msgspec
 
 from edgetl.dataset.listing import (
     EXPECTED,
-    SPLIT_NAMES,
     UNKNOWN,
     Listed,
     Listing,
     check_label,
     list_folder,
+    name_split,
 )
 from edgetl_runtime.errors import DatasetError
 
@@ -63,7 +63,7 @@ def list_table(file: Path) -> Listing:
     rows = _csv_rows(file, text) if file.suffix.lower() == ".csv" else _jsonl_rows(file, text)
     base = Path(os.path.abspath(file.parent))
     files: dict[Path, tuple[int, Listed]] = {}
-    repeated: list[tuple[Path, str]] = []
+    left_out: list[tuple[Path, str]] = []
     for line, row in rows:
         where = f"{file}, line {line}"
         listed = _locate(row, base, where)
@@ -76,7 +76,7 @@ def list_table(file: Path) -> Listing:
                 f"{where}: {row.path} is {_describe(listed)} here and {_describe(same)} in line "
                 f"{earlier}; keep one of the two"
             )
-        repeated.append((listed.path, f"listed again in line {line}"))
+        left_out.append((listed.path, f"listed again in line {line}"))
     known = [one for _, one in files.values() if one.label != UNKNOWN]
     unknown = [one for _, one in files.values() if one.label == UNKNOWN]
     if not known:
@@ -84,7 +84,7 @@ def list_table(file: Path) -> Listing:
             f"{file} lists no photos of a class; expected one row of path,label a photo"
         )
     labels = tuple(sorted({listed.label for listed in known}))
-    return Listing(base.resolve(), labels, known, unknown, repeated)
+    return Listing(base.resolve(), labels, known, unknown, left_out)
 
 
 def _read(file: Path) -> str:
@@ -157,8 +157,8 @@ def _locate(row: _Row, base: Path, where: str) -> Listed:
         raise DatasetError(f"{where}: the label is empty; give one or remove the line")
     if not row.path.strip() or "\0" in row.path:
         raise DatasetError(f"{where}: the path is empty or no path; correct or remove the line")
-    name = (row.split or "").strip().lower()
-    if name and name not in SPLIT_NAMES:
+    part = name_split(row.split or "")
+    if part is None and (row.split or "").strip():
         raise DatasetError(
             f"{where}: unknown split {row.split!r}; expected train, val, test or nothing"
         )
@@ -168,7 +168,7 @@ def _locate(row: _Row, base: Path, where: str) -> Listed:
             f"{where}: {row.path} is not inside {base}; put the table into a folder that holds "
             "all its photos"
         )
-    return Listed(base.resolve() / path.relative_to(base), label, SPLIT_NAMES.get(name))
+    return Listed(base.resolve() / path.relative_to(base), label, part)
 
 
 def _describe(listed: Listed) -> str:

@@ -88,7 +88,7 @@ def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
                 "Replace it by a whole picture or delete it; training leaves it out.",
                 label=photo.label,
             )
-    for path, why in scanned.repeated:
+    for path, why in scanned.left_out:
         yield Issue("unreadable", (path,), why, "certain", "Remove one of the two lines.")
 
 
