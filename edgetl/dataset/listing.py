@@ -52,14 +52,15 @@ class Listing(msgspec.Struct, frozen=True):
         labels: Sorted; classes without a file are among them.
         files: In the order in which they were found.
         unknown: Files of `_unknown_`, which is no class, in the same order.
-        left_out: Rows of a table that name a file again, hidden folders, runs and bundles of ours:
-            each path, and why it is not used.
+        repeated: Paths that a table names again, and why that row is not used.
+        left_out: Hidden files and folders, runs and bundles of ours, and why they are not read.
     """
 
     root: Path
     labels: tuple[str, ...]
     files: list[Listed]
     unknown: list[Listed] = []
+    repeated: list[tuple[Path, str]] = []
     left_out: list[tuple[Path, str]] = []
 
 
@@ -95,7 +96,7 @@ def list_folder(root: Path) -> Listing:
         if (folder := holder / UNKNOWN).is_dir()
         for path in walk.files(folder)
     ]
-    return Listing(root, tuple(sorted(labels)), files, unknown, walk.left_out)
+    return Listing(root, tuple(sorted(labels)), files, unknown, left_out=walk.left_out)
 
 
 def _holds(folder: Path, walk: Walk) -> bool:

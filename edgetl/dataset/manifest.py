@@ -197,7 +197,7 @@ def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManif
     skipped = [Skipped(photo.path, photo.verdict.reason or "") for photo in scanned.faulty]
     skipped += [Skipped(photo.path, IN_TRAIN) for photo in scanned.leaks]
     skipped += [Skipped(photo.path, IN_CLASS) for photo in scanned.misplaced]
-    skipped += [Skipped(path, why) for path, why in scanned.left_out]
+    skipped += [Skipped(path, why) for path, why in (*scanned.repeated, *scanned.left_out)]
     return DatasetManifest(
         FORMAT_VERSION,
         str(scanned.root),

@@ -37,7 +37,8 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
         leaks: Whole photos of `val` and `test` whose very bytes are in `train`, too.
         unknown: Whole photos of other things.
         misplaced: Whole photos of `_unknown_` whose very bytes are in a class, too.
-        left_out: Paths that a table names again, and why that row is not used.
+        repeated: Paths that a table names again, and why that row is not used.
+        left_out: What is no photo by its name or place, and why it was not read.
         groups: SHA-256 -> name of the near-duplicate group, its smallest SHA-256.
         hashes: SHA-256 of each content, sorted; what `links` counts in.
         links: Near-duplicates among the contents, strongest first.
@@ -50,6 +51,7 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
     leaks: list[Photo]
     unknown: list[Photo]
     misplaced: list[Photo]
+    repeated: list[tuple[str, str]]
     left_out: list[tuple[str, str]]
     groups: dict[str, str]
     hashes: list[str]
@@ -83,6 +85,7 @@ def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
         leaks=[photo for photo in readable if leaks(photo)],
         unknown=[photo for photo in unknown if photo.verdict.sha256 not in gists],
         misplaced=[photo for photo in unknown if photo.verdict.sha256 in gists],
+        repeated=[(_relative(path, listing.root), why) for path, why in listing.repeated],
         left_out=[(_relative(path, listing.root), why) for path, why in listing.left_out],
         groups=dict(zip(hashes, names, strict=True)),
         hashes=hashes,

@@ -63,7 +63,7 @@ def list_table(file: Path) -> Listing:
     rows = _csv_rows(file, text) if file.suffix.lower() == ".csv" else _jsonl_rows(file, text)
     base = Path(os.path.abspath(file.parent))
     files: dict[Path, tuple[int, Listed]] = {}
-    left_out: list[tuple[Path, str]] = []
+    repeated: list[tuple[Path, str]] = []
     for line, row in rows:
         where = f"{file}, line {line}"
         listed = _locate(row, base, where)
@@ -76,7 +76,7 @@ def list_table(file: Path) -> Listing:
                 f"{where}: {row.path} is {_describe(listed)} here and {_describe(same)} in line "
                 f"{earlier}; keep one of the two"
             )
-        left_out.append((listed.path, f"listed again in line {line}"))
+        repeated.append((listed.path, f"listed again in line {line}"))
     known = [one for _, one in files.values() if one.label != UNKNOWN]
     unknown = [one for _, one in files.values() if one.label == UNKNOWN]
     if not known:
@@ -84,7 +84,7 @@ def list_table(file: Path) -> Listing:
             f"{file} lists no photos of a class; expected one row of path,label a photo"
         )
     labels = tuple(sorted({listed.label for listed in known}))
-    return Listing(base.resolve(), labels, known, unknown, left_out)
+    return Listing(base.resolve(), labels, known, unknown, repeated)
 
 
 def _read(file: Path) -> str:

@@ -11,6 +11,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from edgetl.dataset.orientation import read_orientation, turn_upright
+from edgetl.dataset.walking import HIDDEN, is_hidden
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
 
@@ -43,8 +44,8 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
 
 def verify_file(path: Path) -> Verdict:
     """Decodes a file fully and says what is wrong with it, if anything."""
-    if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
-        return Verdict("", "a hidden file")
+    if is_hidden(path):
+        return Verdict("", HIDDEN)
     try:
         if not path.is_file():
             missing = not path.exists() and not path.is_symlink()

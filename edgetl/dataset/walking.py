@@ -16,7 +16,8 @@ _SYSTEM = {
     *("__macosx", "#recycle", "$recycle.bin", "lost+found", "system volume information"),
     *("thumbs.db", "ehthumbs.db", "desktop.ini"),
 }
-_HIDDEN = "hidden, or the system's own"
+HIDDEN = "a hidden or system file"
+HIDDEN_FOLDER = "a hidden or system folder"
 
 
 class Walk:
@@ -89,10 +90,15 @@ class Walk:
             self.left_out.append((path, reason))
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether a name says that a system keeps something there, rather than a person."""
+    return path.name.startswith((".", "@")) or path.name.lower() in _SYSTEM
+
+
 def _why_not(path: Path, *, is_folder: bool) -> str:
     """Why a file or folder is none of the photos; empty if it may be one."""
-    if path.name.startswith((".", "@")) or path.name.lower() in _SYSTEM:
-        return _HIDDEN
+    if is_hidden(path):
+        return HIDDEN_FOLDER if is_folder else HIDDEN
     if is_folder:
         return next((what for marker, what in _OURS.items() if (path / marker).is_file()), "")
     return ""

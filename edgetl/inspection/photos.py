@@ -10,6 +10,7 @@ import numpy as np
 from edgetl.dataset.listing import UNKNOWN
 from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest
 from edgetl.dataset.scanning import Photo, Scanned
+from edgetl.dataset.walking import HIDDEN
 from edgetl.reporting.wording import counted
 
 Kind = Literal[
@@ -77,9 +78,8 @@ def inspect(scanned: Scanned, manifest: DatasetManifest, size_px: int) -> list[I
 
 
 def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
-    hidden = "a hidden file"
     for photo in scanned.faulty:
-        if photo.verdict.reason != hidden:
+        if photo.verdict.reason != HIDDEN:
             yield Issue(
                 "unreadable",
                 (photo.path,),
@@ -88,7 +88,7 @@ def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
                 "Replace it by a whole picture or delete it; training leaves it out.",
                 label=photo.label,
             )
-    for path, why in scanned.left_out:
+    for path, why in scanned.repeated:
         yield Issue("unreadable", (path,), why, "certain", "Remove one of the two lines.")
 
 

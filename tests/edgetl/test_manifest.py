@@ -185,7 +185,7 @@ def test_what_is_no_photo_is_listed_with_the_reason(tmp_path: Path) -> None:
     manifest = scan(tmp_path)
     assert list(reasons(manifest)) == sorted(reasons(manifest))
     found = reasons(manifest)
-    assert found["nut/.DS_Store"] == "a hidden file"
+    assert found["nut/.DS_Store"] == "a hidden or system file"
     assert "not a picture" in found["nut/notes.txt"]
     assert "JPEG" in found["nut/half.jpg"]
     assert found["nut/nothing.jpg"] == "an empty file"

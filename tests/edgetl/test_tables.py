@@ -137,7 +137,10 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
         ("path,label\n,nut\n", "line 2: the path is empty"),
         ('path,label\npics/1.png,"a\nb"\n', "line 3: the label 'a.nb' has a line break"),
         ("path,label\npics/1.png,nut\npics/1.png,bolt\n", "line 3: .* bolt here and nut in line 2"),
-        ("path,label,split\npics/1.png,nut,dev\n", "line 2: unknown split 'dev'; expected train"),
+        (
+            "path,label,split\npics/1.png,nut,odd\n",
+            "line 2: unknown split 'odd'; expected train",
+        ),
         ('path,label\n"pics/1.png,nut\n', "no valid CSV"),
     ],
 )

@@ -68,7 +68,7 @@ def test_text_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".DS_Store", "._photo.jpg", "Thumbs.db", "desktop.ini"])
 def test_hidden_files_are_named_so(tmp_path: Path, name: str) -> None:
-    assert reason_for(tmp_path, encode(".jpg"), name) == "a hidden file"
+    assert reason_for(tmp_path, encode(".jpg"), name) == "a hidden or system file"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
