@@ -38,10 +38,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         photos = Path(name) / "photos"
         draw(photos)
-        if "EDGETL_TEST_DATA" in os.environ:
-            os.environ["EDGETL_WEIGHTS_DIR"] = os.path.join(
-                os.environ["EDGETL_TEST_DATA"], "weights"
-            )
+        if data := os.environ.get("EDGETL_TEST_DATA"):
+            os.environ["EDGETL_WEIGHTS_DIR"] = str(Path(data) / "weights")
             weights, recipes = "imagenet", ["int8"]
         else:
             weights, recipes = str(Path(name) / "random.weights.h5"), ["litert-int8"]

@@ -80,10 +80,11 @@ def quantize_tiny(model: bytes, inputs: list[np.ndarray], **options: Any) -> byt
 
 
 def test_int8_follows_keras(
-    tiny_onnx: bytes, tiny_inputs: list[np.ndarray], telling_expected: np.ndarray
+    tiny_onnx: bytes, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
 ) -> None:
     found = run_bytes(quantize_tiny(tiny_onnx, tiny_inputs), tiny_inputs, np.uint8)
-    np.testing.assert_allclose(found, telling_expected, atol=0.01)
+    assert tiny_expected.std(axis=0).max() > 0.03
+    np.testing.assert_allclose(found, tiny_expected, atol=0.01)
 
 
 def test_float16_follows_keras_in_half_the_bytes(

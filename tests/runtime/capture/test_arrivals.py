@@ -218,7 +218,7 @@ def test_a_stream_that_queued_while_nobody_read_is_not_told_as_new(part, chunked
 @pytest.mark.parametrize(
     ("frame_of", "settings"), [(jpeg_of, {}), (raw_of, {"format": "bgr24", "size": "640x480"})]
 )
-def test_a_pipe_that_queued_while_nobody_read_is_not_told_as_new(frame_of, settings, send, watch):
+def test_a_pipe_that_queued_while_nobody_read_is_not_told_as_new(frame_of, settings, watch, send):
     watched = watch("-", **settings)
 
     def write(data):
