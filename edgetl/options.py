@@ -17,14 +17,13 @@ import msgspec
 from edgetl.augmentation import NONE, Augmentation, describe, digest, parse_augmentation
 from edgetl.augmentation.strengths import LIMITS, check_strength
 from edgetl.networks.backbones import Backbone, find_backbone
-from edgetl.validation import Rules, Spell, check_values, spell_key
+from edgetl.networks.head import HeadOptions as HeadOptions
+from edgetl.validation import Rules, Share, Spell, check_values, spell_key
 from edgetl_runtime.errors import EdgetlError, OptionsError
 
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-Units = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 Finetune = Literal["none", "auto", "all"] | Annotated[int, msgspec.Meta(ge=1)]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -42,27 +41,6 @@ class SplitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     val_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
     test_fraction: Share = 0.0
-
-
-class HeadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The classifier on top of the features.
-
-    Attributes:
-        kind: `linear`, or `mlp`: a multi-layer perceptron.
-        hidden: Units of each hidden layer of an mlp.
-        activation: Of the hidden layers.
-        dropout: Share of features, and of hidden units, left out in each training step.
-        batch_norm: Batch normalization after each hidden layer.
-        output: `softmax`, or `sigmoid` for two classes: one unit that says how likely the
-            second class is. The exported file has two scores either way.
-    """
-
-    kind: Literal["linear", "mlp"] = "linear"
-    hidden: tuple[Units, ...] = ()
-    activation: Literal["relu", "tanh", "gelu", "swish", "sigmoid"] = "relu"
-    dropout: Share = 0.0
-    batch_norm: bool = False
-    output: Literal["softmax", "sigmoid"] = "softmax"
 
 
 class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,13 +20,13 @@ from edgetl_runtime.errors import RunError
 if TYPE_CHECKING:
     import keras
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.json"
 PREDICTIONS_FILE = "predictions.json"
-MODEL_FILE = "model.keras"
+WEIGHTS_FILE = "weights.npz"
 CONFIG_FILE = "config.toml"
 REPORT_FILE = "report.html"
 # A training under way writes beside its run, into a folder with this ending.
@@ -42,8 +42,9 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         format_version: Of the folder.
         spec: What was trained.
         options: What was asked for; `config.toml` says the same to `edgetl train --config`.
-        model_sha256: Of `model.keras`; a file with another hash is not opened, since a
-            .keras file can run code.
+        model_sha256: Of `weights.npz`, by which damage is noticed. It protects from nobody: who
+            writes one file can write both. The weights hold no code; the network is built anew
+            from `spec` and `options`.
         dataset_digest: Of the manifest.
         seconds: Stage -> duration, s; `total` is all of them and what lies between, less what a
             crash lost.
@@ -110,25 +111,38 @@ class Run(msgspec.Struct, frozen=True):
         return self.file.spec
 
     def load_model(self) -> "keras.Model":
-        """Opens the trained classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.
+        """Builds the trained classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.
 
         Raises:
-            RunError: If the file is not the one that training wrote.
+            RunError: If its weights are missing, damaged or those of another network.
         """
-        path = self.path / MODEL_FILE
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise RunError(f"{path} is unreadable ({error.strerror}); {_TRAIN_AGAIN}") from error
-        if digest != self.file.model_sha256:
-            raise RunError(
-                f"{path} is not the file that training wrote; a .keras file can run code, so it "
-                f"is not opened; {_TRAIN_AGAIN} {self.path}"
-            )
-        import keras
+        from edgetl.networks.arrays import decode_weights
 
-        model: keras.Model = keras.models.load_model(path, compile=False)
+        path = self.path / WEIGHTS_FILE
+        data = _read_bytes(path)
+        if hashlib.sha256(data).hexdigest() != self.file.model_sha256:
+            raise RunError(
+                f"{path} is not the file that training wrote; copy the run again from where it "
+                f"was whole, or {_TRAIN_AGAIN} {self.path}"
+            )
+        model = self._build()
+        try:
+            decode_weights(data, model)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}; {_TRAIN_AGAIN} {self.path}") from error
         return model
+
+    def _build(self) -> "keras.Model":
+        from edgetl.networks.backbones import build, find_backbone
+        from edgetl.networks.head import build_finished_head
+        from edgetl.networks.model import build_classifier, build_extractor
+
+        spec, size_px = self.spec, self.spec.preprocessing.width_px
+        backbone = find_backbone(spec.backbone)
+        extractor = build_extractor(backbone, build(backbone, size_px), size_px)
+        features = extractor.output.shape[-1]
+        head = build_finished_head(features, len(spec.labels), self.file.options.head)
+        return build_classifier(extractor, head)
 
 
 def describe_versions() -> dict[str, str]:
@@ -150,9 +164,16 @@ def encode(content: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
-def _read(path: Path, kind: type[T], version: int | None = None) -> T:
+def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path} is unreadable ({error.strerror}); {_TRAIN_AGAIN}") from error
+
+
+def _read(path: Path, kind: type[T], version: int | None = None) -> T:
+    data = _read_bytes(path)
+    try:
         if version is not None:
             found = msgspec.json.decode(data, type=_Version).format_version
             if found != version:
@@ -161,7 +182,5 @@ def _read(path: Path, kind: type[T], version: int | None = None) -> T:
                     f"edgetl that wrote it, or {_TRAIN_AGAIN}"
                 )
         return msgspec.json.decode(data, type=kind)
-    except OSError as error:
-        raise RunError(f"{path} is unreadable ({error.strerror}); {_TRAIN_AGAIN}") from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}; {_TRAIN_AGAIN}") from error

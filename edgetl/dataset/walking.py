@@ -76,7 +76,8 @@ class Walk:
             raise DatasetError(
                 f"{folder} is unreadable ({error.strerror}); check its rights"
             ) from error
-        folders, files = [], []
+        folders: list[Path] = []
+        files: list[Path] = []
         for entry in entries:
             is_folder = entry.is_dir()
             if reason := _why_not(entry, is_folder=is_folder):

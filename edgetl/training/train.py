@@ -14,6 +14,7 @@ import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.metrics import measure
+from edgetl.networks.arrays import encode_weights
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.model import ModelSpec
 from edgetl.networks.weights import Weights, find_weights
@@ -25,10 +26,10 @@ from edgetl.run import (
     HISTORY_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
-    MODEL_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
     RUN_FILE,
+    WEIGHTS_FILE,
     Run,
     RunFile,
     describe_versions,
@@ -220,8 +221,9 @@ def _write(
     folder = workspace.folder
     validation = learned.predictions[0]
     metrics = measure(manifest.labels, validation.classes, validation.probabilities.argmax(axis=1))
-    learned.model.save(folder / MODEL_FILE)
+    weights = encode_weights(learned.model)
     contents = {
+        WEIGHTS_FILE: weights,
         MANIFEST_FILE: encode(manifest),
         METRICS_FILE: encode(metrics),
         HISTORY_FILE: encode(learned.histories),
@@ -244,7 +246,7 @@ def _write(
         format_version=FORMAT_VERSION,
         spec=spec,
         options=options,
-        model_sha256=hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest(),
+        model_sha256=hashlib.sha256(weights).hexdigest(),
         dataset_digest=manifest.digest,
         seconds=seconds,
         cached=learned.cached,
