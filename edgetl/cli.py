@@ -5,6 +5,7 @@ Each command parses, makes one call and prints. Heavy imports are inside the com
 stderr. Exit code 0: done, 1: our error, 2: usage, 3: ran, but a quality gate failed.
 """
 
+import io
 import logging
 import os
 import sys
@@ -61,6 +62,10 @@ def main() -> None:
 
 
 def _prepare_environment() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the locale cannot show is spelled out.
+            stream.reconfigure(errors="backslashreplace")
     # TensorFlow and OpenCV read these when they are imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

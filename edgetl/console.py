@@ -76,10 +76,12 @@ def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
 
 
 def print_json(record: object) -> None:
-    """Prints one JSON object on stdout."""
+    """Prints one JSON object on stdout, in UTF-8 whatever the locale."""
     import msgspec
 
-    click.echo(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
+    line = json.dumps(msgspec.to_builtins(record), ensure_ascii=False)
+    # A path may hold what no encoding has; JSON takes the escape that this puts in its place.
+    click.echo(line.encode("utf-8", "backslashreplace"))
 
 
 def load_tensorflow() -> None:

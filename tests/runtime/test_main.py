@@ -285,6 +285,61 @@ def test_results_that_cannot_be_written_end_with_1(command, tiny, frame, edgetl_
     assert "edgetl-run: cannot write the results" in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["iso8859-1", "ascii"])
+def test_json_is_utf8_whatever_the_locale(
+    encoding, tiny, write_sealed, frame, tmp_path, edgetl_run, monkeypatch
+):
+    manifest = (tiny / "bundle.json").read_bytes()
+    bundle = write_sealed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    with (tmp_path / "out.json").open("wb") as out:
+        done = edgetl_run("classify", bundle, frame, "--json", stdout=out)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.json").read_bytes().decode("utf-8"))
+    assert "Äpfel 螺" in [one["label"] for one in record["top"]]
+
+
+@pytest.fixture
+def film(make_video):
+    return make_video(30)
+
+
+@pytest.mark.parametrize("flags", [(), ("--realtime",)])
+@pytest.mark.parametrize("option", ["--jsonl", "--csv", "--pictures", "--video"])
+def test_a_file_whose_answers_were_lost_ends_with_1(option, flags, tiny, film, edgetl_run):
+    out = {"--pictures": "/proc/pictures", "--video": "/proc/new.avi"}.get(option, "/dev/full")
+    done = edgetl_run("camera", tiny, "--source", film, option, out, *flags)
+    assert done.returncode == 1
+    assert f"output {option[2:]} lacks" in done.stderr
+    assert out in done.stderr
+
+
+def test_answers_that_standard_output_lost_end_with_1(tiny, film, edgetl_run):
+    with open("/dev/full", "w") as full:
+        done = edgetl_run("camera", tiny, "--source", film, "--json", stdout=full)
+    assert done.returncode == 1
+    assert "output terminal lacks 30 answers: cannot write the results: No space" in done.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--realtime",)])
+def test_a_file_whose_answers_are_whole_ends_with_0(flags, tiny, film, tmp_path, edgetl_run):
+    outputs = [f"--{kind}={tmp_path / kind}" for kind in ("jsonl", "csv", "pictures")]
+    done = edgetl_run("camera", tiny, "--source", film, *outputs, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "lacks" not in done.stderr
+    assert len((tmp_path / "jsonl").read_text().splitlines()) == 30 or flags
+
+
+def test_of_a_file_no_answer_is_rotated_away(tiny, make_video, tmp_path, edgetl_run):
+    film = make_video(4000, name="long.avi")
+    out = tmp_path / "answers.jsonl"
+    arguments = ("--jsonl", out, "--file-quota-mb", 1, "--terminal", "none")
+    done = edgetl_run("camera", tiny, "--source", film, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert out.stat().st_size > 2e6
+    assert len(out.read_text().splitlines()) == 4000
+
+
 def test_what_the_system_refuses_is_no_trouble_of_the_results(tiny, edgetl_run):
     limited = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (5, 5))
     done = edgetl_run("serve", tiny, "--port", 0, "--source", "pattern", preexec_fn=limited)

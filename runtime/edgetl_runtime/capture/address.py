@@ -32,6 +32,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
         options: For the source; plain values, since they travel as JSON.
         live: Only the newest frame counts; False: each frame waits until it is taken.
         reopens: It can be opened again after it was lost.
+        finite: A file or folder that is read once.
         patient: Its silence is no reason to start it again.
         freezes: Equal frames are a fault.
         python: The command of the interpreter that runs the capture process.
@@ -43,6 +44,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
     options: Options
     live: bool = True
     reopens: bool = True
+    finite: bool = False
     patient: bool = False
     freezes: bool = False
     python: tuple[str, ...] = (sys.executable,)
@@ -117,8 +119,12 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
     if not address or not path.exists():
         raise CameraError(f"cannot open {mask(address) or 'an empty address'}; {_EXPECTED}")
     if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
-        return _plan("pictures", address, options, live=False, reopens=False)
-    return _plan("video", address, options, live=settings.realtime, reopens=False)
+        return _plan(
+            "pictures", address, options, live=False, reopens=False, finite=not settings.loop
+        )
+    return _plan(
+        "video", address, options, live=settings.realtime, reopens=False, finite=not settings.loop
+    )
 
 
 def _python_of_picamera() -> tuple[str, ...]:

@@ -34,6 +34,11 @@ class Camera:
 
     The process may hang or die: it is then killed and started again, from within `take`. Of a
     camera or stream only the newest frame is kept, so that a slow model sees a young one.
+
+    Attributes:
+        source: The address, without passwords.
+        live: Only the newest frame counts.
+        finite: A file or folder, whose answers somebody wants all of, also where it is played.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Camera:
         self._plan = _plan or plan_source(address, settings, input_px)
         self.source = self._plan.source
         self.live = self._plan.live
+        self.finite = self._plan.finite
         self._settings = settings
         # What cannot be opened again is lost for good.
         self._keep_trying = keep_trying and self._plan.reopens and not required

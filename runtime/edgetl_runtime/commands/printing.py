@@ -7,9 +7,11 @@ from edgetl_runtime.printable import make_printable
 
 
 def print_json(record: object) -> None:
-    """Prints one line of JSON."""
+    """Prints one line of JSON, in UTF-8 whatever the locale."""
     import msgspec
 
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(encoding="utf-8", errors="backslashreplace")
     print(msgspec.json.encode(record).decode(), flush=True)
 
 

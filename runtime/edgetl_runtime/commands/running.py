@@ -75,4 +75,11 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         if gone:
             return EXIT_ERROR
         warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
-        return 0
+        # A camera goes on whatever is lost; a file is read once, for what is written of it.
+        return _tell_losses(pipeline.describe_losses()) if feed.finite else 0
+
+
+def _tell_losses(losses: list[str]) -> int:
+    for loss in losses:
+        warn(loss)
+    return EXIT_ERROR if losses else 0

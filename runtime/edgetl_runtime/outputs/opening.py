@@ -1,5 +1,6 @@
 """Builds the outputs that the settings ask for."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ def open_outputs(
     """
     opened: list[Output] = []
     try:
-        opened += _open_files(settings.output)
+        opened += _open_files(settings.output, live)
         opened += _open_terminal(settings.output, on_gone)
         opened += _open_pictures(settings, live, find_fps)
         opened += _open_collect(settings, find_digest)
@@ -59,15 +60,17 @@ def _open_terminal(options: OutputSettings, on_gone: Gone | None) -> Iterator[Ou
         yield Terminal(kind, options.top, on_gone=on_gone)
 
 
-def _open_files(options: OutputSettings) -> Iterator[Output]:
+def _open_files(options: OutputSettings, live: bool) -> Iterator[Output]:
     from edgetl_runtime.outputs.logs import CsvRows, JsonLines
 
+    # A camera runs for months. Of a file everything is kept, since it has an end.
+    quota_bytes = options.file_quota_mb * 10**6 if live else sys.maxsize
     for name, kind in (("jsonl", JsonLines), ("csv", CsvRows)):
         if path := getattr(options, name):
             yield kind(
                 _check_file(name, path),
                 options.top,
-                options.file_quota_mb * 10**6,
+                quota_bytes,
                 only_events=options.only_events,
             )
 

@@ -1,5 +1,7 @@
 """A new video with the answers drawn into it."""
 
+import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Callable
@@ -48,7 +50,8 @@ class Video(PlainOutput):
                 frames are placed by time.
         """
         self.path = path
-        self._aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        self._aside = path.with_name(f"{_prefix(path)}{os.getpid()}{path.suffix}")
+        self._held: int | None = None
         self._top, self._find_fps = top, find_fps
         self._waiting: list[tuple[float, Frame]] = []
         self._writer: cv2.VideoWriter | None = None
@@ -96,12 +99,15 @@ class Video(PlainOutput):
         self._writer.release()
         self._writer = None
         try:
-            with self._aside.open("rb") as file:
-                os.fsync(file.fileno())
-            self.path = _find_free(self.path)
-            os.replace(self._aside, self.path)
+            indexed, readable = _look_into(self._aside)
+            self.path = _keep(self._aside, self.path) if readable else self.path
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+        finally:
+            self._let_go()
+        if indexed < self._frames:
+            kept = "is cut short" if readable else "could not be written"
+            raise OutputError(f"{self.path} {kept}; is the disk full?")
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -116,16 +122,28 @@ class Video(PlainOutput):
     def _open(self) -> cv2.VideoWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            keep_abandoned(self.path)
+            self._held = os.open(self._aside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise OutputError(f"cannot make {self.path.parent}: {error.strerror}") from error
+            self._let_go()
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
         code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
         writer = cv2.VideoWriter(str(self._aside), code, self._fps, self._size)
         if not writer.isOpened():
+            self._let_go()
             raise OutputError(
                 f"cannot write {self.path}: no right to write there, or no codec for "
                 f"{self.path.suffix}"
             )
         return writer
+
+    def _let_go(self) -> None:
+        """Nothing stays aside."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+            self._aside.unlink(missing_ok=True)
 
     def _choose_fps(self, captured: list[float]) -> float:
         if self._find_fps is not None:
@@ -162,6 +180,57 @@ class Video(PlainOutput):
                 f"{self.path.parent} has less than {_LEAST_FREE_BYTES >> 20} MiB left; the video "
                 "goes on when there is room"
             )
+
+
+def keep_abandoned(path: Path) -> list[Path]:
+    """Puts into place, or removes where nothing can be read, what a kill left beside a video.
+
+    Args:
+        path: The video that is to be written now.
+
+    Returns:
+        The videos that were saved.
+
+    Raises:
+        OSError: If the folder cannot be read or written.
+    """
+    saved = []
+    for left in sorted(path.parent.glob(f"{glob.escape(_prefix(path))}*{path.suffix}")):
+        with left.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # Another process is at work on it.
+            if _look_into(left)[1]:
+                saved.append(_keep(left, path))
+            else:
+                left.unlink(missing_ok=True)
+    return saved
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.stem}."
+
+
+def _keep(aside: Path, path: Path) -> Path:
+    """Flushes a video to the disk and gives it its name, or the next one that is free."""
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    free = _find_free(path)
+    os.replace(aside, free)
+    return free
+
+
+def _look_into(path: Path) -> tuple[int, bool]:
+    """How many frames a video's index lists, and whether there is one to be read.
+
+    OpenCV's writer does not say what it could not write; then there is no index.
+    """
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), bool(capture.grab())
+    finally:
+        capture.release()
 
 
 def _fit(frame: Frame, size: tuple[int, int]) -> Frame:

@@ -146,6 +146,10 @@ class Pipeline:
             worker.stop_waiting()
         self._preparation.stop()
 
+    def describe_losses(self) -> list[str]:
+        """What outputs lack of the answers that they accepted; to be asked after `run`."""
+        return [loss for worker in self._workers if (loss := worker.describe_loss())]
+
     def swap(self, classifier: Classifier) -> None:
         """Takes another model into use between two frames; may be called from any thread."""
         self._classifier = classifier

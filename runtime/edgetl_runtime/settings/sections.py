@@ -157,8 +157,8 @@ class OutputSettings(_Section, frozen=True):
         top: Labels to list.
         jsonl: File that gets a line of JSON for each answer.
         csv: File that gets a row for each answer.
-        file_quota_mb: Size at which jsonl and csv files are rotated; one older file is kept. Of
-            `pictures`, the oldest go when the folder would exceed it.
+        file_quota_mb: Size at which jsonl and csv files of a camera are rotated; one older file
+            is kept. Of `pictures`, the oldest go when the folder would exceed it.
         video: New video with the answers drawn into it.
         pictures: Folder that gets a picture with the answer drawn into it for each event.
         mqtt: Broker, such as `mqtt://user@host:1883` or `mqtts://host`; a password comes from

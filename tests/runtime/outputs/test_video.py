@@ -1,5 +1,6 @@
 """Annotated videos and the overlay itself."""
 
+import fcntl
 import os
 
 import cv2
@@ -106,9 +107,86 @@ def test_a_nearly_full_disk_stops_the_video_and_what_is_there_can_be_seen(
     assert len(read_video(tmp_path / "new.avi")[0]) == 25
 
 
+@pytest.fixture
+def noise():
+    def noise(seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+
+    return noise
+
+
+@pytest.mark.parametrize(("name", "kept"), [("new.avi", ["new.avi"]), ("new.mp4", [])])
+def test_a_video_that_the_disk_did_not_hold_is_an_error_and_never_an_empty_file(
+    small_disk, make_answer, noise, monkeypatch, name, kept
+):
+    monkeypatch.setattr(video_module, "_LEAST_FREE_BYTES", 0)
+    video = Video(small_disk / name, 3, lambda: 25.0)
+    for index in range(80):
+        video.write(make_answer(index, picture=noise(index)))
+    with pytest.raises(OutputError, match=rf"{name} (is cut short|could not be written); is the"):
+        video.close()
+    assert os.listdir(small_disk) == kept
+    assert all(read_video(small_disk / one)[0] for one in kept)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from edgetl_runtime.outputs.video import Video
+from edgetl_runtime.answer import Answer
+from edgetl_runtime.prediction import Prediction
+scores = np.array([1.0], np.float32)
+prediction = Prediction(
+    labels=("gear",), scores=scores, reject_threshold=0.5, captured_s=1.0, answered_s=1.1,
+    preprocess_ms=1.0, invoke_ms=1.0,
+)
+video = Video(Path(sys.argv[1]), 1, lambda: 25.0)
+for index in range(200):
+    picture = np.random.default_rng(index).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    video.write(Answer(
+        index=index, prediction=prediction, smoothed=scores, label="gear", event=None,
+        source="camera", size_px=(160, 120), score=1.0, stale=False, low_information=False,
+        time_s=1.0, picture=picture,
+    ))
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("new.avi", ["new-2.avi", "new.avi"]), ("new.mp4", ["new.mp4"])]
+)
+def test_what_a_kill_left_is_kept_or_removed_by_the_next_video(
+    tmp_path, make_answer, noise, run_python, name, found
+):
+    folder = tmp_path / "videos"
+    assert run_python(KILLED, folder / name).returncode == -9
+    (left,) = os.listdir(folder)
+    assert left.startswith(".new.")
+    video = Video(folder / name, 3, lambda: 25.0)
+    video.write(make_answer(picture=noise()))
+    video.close()
+    assert sorted(os.listdir(folder)) == found
+    lengths = {one: len(read_video(folder / one)[0]) for one in found}
+    assert lengths.pop(video.path.name) == 1
+    # The end of it was in the killed process.
+    assert all(length > 100 for length in lengths.values())
+
+
+def test_a_video_that_another_process_writes_is_left_alone(tmp_path, make_answer, noise):
+    other = tmp_path / ".new.4711.avi"
+    other.write_bytes(b"RIFF")
+    with other.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+        video.write(make_answer(picture=noise()))
+        video.close()
+        assert other.exists()
+
+
 def test_a_folder_without_the_right_to_write_is_an_error(read_only_folder, make_answer, frame_of):
     video = Video(read_only_folder / "new.avi", 3, lambda: 25.0)
-    with pytest.raises(OutputError, match="no right to write"):
+    with pytest.raises(OutputError, match="Read-only file system"):
         video.write(make_answer(picture=frame_of(50)))
     video.close()
 
