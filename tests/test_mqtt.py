@@ -15,15 +15,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.outputs import worker as worker_module
 from edgetl_runtime.outputs.mqtt import Broker, Mqtt
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
+from edgetl_runtime.tls import Identity
 
 paho = pytest.importorskip("paho.mqtt.client")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
@@ -207,8 +210,12 @@ def read() -> Iterator[Callable[..., Reader]]:
 def start() -> Iterator[Callable[..., OutputWorker]]:
     workers: list[OutputWorker] = []
 
-    def start(port: int, *, user: str | None = None, discovery: bool = True) -> OutputWorker:
-        output = Mqtt(Broker("127.0.0.1", port, False, user), "home", 2, discovery=discovery)
+    def start(
+        port: int, *, user: str | None = None, discovery: bool = True, name: str | None = None
+    ) -> OutputWorker:
+        broker = Broker("127.0.0.1", port, False, user)
+        # The machine may be a container.
+        output = Mqtt(broker, "home", 2, name=name or HOST, discovery=discovery)
         workers.append(OutputWorker(output, live=True))
         return workers[-1]
 
@@ -305,6 +312,7 @@ def test_a_broker_that_is_absent_at_the_start_is_no_reason_to_stop(tmp_path, bro
 def test_a_killed_classifier_becomes_offline_by_its_last_will(broker, read, tmp_path):
     code = """
 import sys, time
+from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.outputs.mqtt import Broker, Mqtt
 output = Mqtt(Broker("127.0.0.1", int(sys.argv[1]), False, None), "home", 2, discovery=True)
 time.sleep(60)
@@ -386,3 +394,194 @@ def test_a_host_that_never_answers_blocks_nothing(start):
             worker.publish(make_answer(index, event=True))
         worker.close(1.0)
         assert time.monotonic() - start_s < 10
+
+
+def test_an_ordinary_start_has_nothing_to_report(broker, read, start, capfd):
+    reader = read(broker.port)
+    worker = start(broker.port)
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: reader.events == [1], "the event")
+    assert capfd.readouterr().err == ""
+
+
+def test_two_cameras_with_names_of_their_own_share_nothing(broker, read, start):
+    reader = read(broker.port)
+    door, yard = start(broker.port, name="door"), start(broker.port, name="yard")
+    for worker in (door, yard):
+        worker.publish(make_answer(1, event=True))
+    wait_until(lambda: reader.last.keys() >= {"home/door/event", "home/yard/event"}, "both")
+    door.close()
+    wait_until(lambda: reader.last.get("home/door/availability") == b"offline", "the farewell")
+    assert reader.last["home/yard/availability"] == b"online"
+    announced = [json.loads(data) for topic, data in reader.last.items() if "/config" in topic]
+    assert len(announced) == 6
+    assert len({one["unique_id"] for one in announced}) == 6
+    assert {one["device"]["name"] for one in announced} == {"Camera door", "Camera yard"}
+
+
+def test_names_that_spell_alike_are_two_devices(broker, read, start):
+    reader = read(broker.port)
+    for name in ("front-door", "front_door", "front.door"):
+        start(broker.port, name=name)
+    wait_until(lambda: sum("/config" in topic for topic in reader.last) == 9, "nine entities")
+
+
+@pytest.mark.parametrize(("host", "topic"), [("pi.local", "home/pi_local"), ("", "home/camera")])
+def test_without_a_name_a_camera_has_its_hosts(broker, read, monkeypatch, host, topic):
+    monkeypatch.setattr(platform, "node", lambda: host)
+    reader = read(broker.port)
+    output = Mqtt(Broker("127.0.0.1", broker.port, False, None), "home", 2)
+    wait_until(lambda: f"{topic}/availability" in reader.last, "online")
+    output.close()
+
+
+def test_a_container_needs_a_name(broker, monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "0f3c5a7b9d1e")
+    with pytest.raises(OptionsError, match="give it a name: --name door"):
+        Mqtt(Broker("127.0.0.1", broker.port, False, None), "home", 2)
+
+
+def test_the_same_name_twice_on_one_board_is_refused(broker, start):
+    first = start(broker.port, name="door")
+    with pytest.raises(OptionsError, match="on this board publishes to home/door; give each its"):
+        start(broker.port, name="door")
+    first.close()
+    start(broker.port, name="door")
+
+
+def test_a_camera_that_comes_back_soon_stays_online(broker, read, tmp_path):
+    """A board that lost power says no goodbye; its old session's last will must not win."""
+    reader = read(broker.port)
+    code = (
+        "import sys, time\n"
+        "from edgetl_runtime.outputs.mqtt import Broker, Mqtt\n"
+        "Mqtt(Broker('127.0.0.1', int(sys.argv[1]), False, None), 'home', 2, name='door')\n"
+        "time.sleep(60)\n"
+    )
+    lives: list[subprocess.Popen[bytes]] = []
+    for _ in range(2):
+        reader.last.pop("home/door/availability", None)
+        if lives:
+            # As if its network were gone: the broker hears nothing of its end.
+            lives[0].send_signal(signal.SIGSTOP)
+            copy = code.replace("'home', 2", "'home', 2").replace("time.sleep(60)", "time.sleep(8)")
+            code = "import edgetl_runtime.outputs.mqtt as m\nm._claim = lambda *_: None\n" + copy
+        lives.append(subprocess.Popen([sys.executable, "-c", code, str(broker.port)]))
+        wait_until(lambda: reader.last.get("home/door/availability") == b"online", "online")
+    lives[0].kill()
+    lives[0].wait()
+    time.sleep(1)
+    assert reader.last["home/door/availability"] == b"online"
+    lives[1].kill()
+    lives[1].wait()
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+leaky_paho = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def listen(authority: Any, folder: Path, name: str = "broker", **signing: object) -> Mosquitto:
+    certificate, key = authority.sign(name, **signing)
+    required = str(name == "strict").lower()
+    return Mosquitto(
+        folder,
+        f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n"
+        f"cafile {authority.ca}\nrequire_certificate {required}\n",
+    )
+
+
+@contextlib.contextmanager
+def connect(port: int, identity: Identity, host: str = "127.0.0.1") -> Iterator[OutputWorker]:
+    output = Mqtt(Broker(host, port, True, None), "home", 2, name="door", identity=identity)
+    worker = OutputWorker(output, live=True)
+    yield worker
+    worker.close()
+
+
+def find_trouble(worker: OutputWorker) -> str:
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: worker.status().error, "the failure")
+    return worker.status().error
+
+
+@leaky_paho
+def test_a_broker_with_ones_own_certificate_is_trusted_by_its_ca(authority, tmp_path):
+    broker = listen(authority, tmp_path)
+    with connect(broker.port, Identity("mqtt", ca=str(authority.ca))) as worker:
+        worker.publish(make_answer(1, event=True))
+        wait_until(lambda: worker.status().written == 1, "the event")
+    with connect(broker.port, Identity("mqtt")) as worker:
+        assert find_trouble(worker) == (
+            f"127.0.0.1:{broker.port}: its certificate is not trusted; give the CA that signed it: "
+            "--mqtt-ca FILE"
+        )
+    broker.kill()
+
+
+@leaky_paho
+def test_a_broker_that_demands_a_certificate_is_shown_ours(authority, tmp_path):
+    broker = listen(authority, tmp_path, "strict")
+    certificate, key = map(str, authority.sign("board"))
+    ca = str(authority.ca)
+    with connect(broker.port, Identity("mqtt", ca=ca, cert=certificate, key=key)) as worker:
+        worker.publish(make_answer(1, event=True))
+        wait_until(lambda: worker.status().written == 1, "the event")
+    with connect(broker.port, Identity("mqtt", ca=ca)) as worker:
+        assert "it demands a certificate of ours: --mqtt-cert" in find_trouble(worker)
+    broker.kill()
+
+
+@leaky_paho
+@pytest.mark.parametrize(
+    ("signing", "trouble"),
+    [
+        ({"host": "DNS:elsewhere"}, "its certificate is for another name"),
+        ({"days": -1}, "its certificate has expired, or the clock"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(authority, tmp_path, signing, trouble):
+    broker = listen(authority, tmp_path, "wrong", **signing)
+    with connect(broker.port, Identity("mqtt", ca=str(authority.ca))) as worker:
+        assert trouble in find_trouble(worker)
+    broker.kill()
+
+
+@leaky_paho
+def test_a_broker_without_tls_is_said_so(broker):
+    with connect(broker.port, Identity("mqtt")) as worker:
+        assert "does it speak TLS, and is the port right?" in find_trouble(worker)
+
+
+@leaky_paho
+def test_a_broker_that_is_not_running_and_a_name_that_is_unknown_are_told_apart(broker, start):
+    broker.kill()
+    assert "nothing listens there" in find_trouble(start(broker.port))
+    with connect(broker.port, Identity("mqtt"), "no-such-host.invalid") as worker:
+        assert "its name is unknown" in find_trouble(worker)
+
+
+@pytest.mark.parametrize(
+    ("identity", "complaint"),
+    [
+        (("no.pem", None, None), "--mqtt-ca: no.pem cannot be used .No such file"),
+        (("KEYLESS", None, None), "--mqtt-ca: .* cannot be used .no PEM"),
+        ((None, None, "board.key"), "--mqtt-key needs its certificate: --mqtt-cert"),
+        ((None, "CERT", "CAKEY"), "--mqtt-cert: .* .it is not the key of this certificate"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(authority, tmp_path, identity, complaint):
+    (tmp_path / "keyless").write_text("hello")
+    places = {
+        "KEYLESS": str(tmp_path / "keyless"),
+        "CERT": str(authority.sign("board")[0]),
+        "CAKEY": str(authority.ca.with_suffix(".key")),
+    }
+    files = [places.get(one, one) for one in identity]
+    with pytest.raises(OptionsError, match=complaint):
+        Identity("mqtt", *files).make_context()
+
+
+def test_a_ca_for_a_connection_without_tls_is_refused(broker):
+    plain = Broker("127.0.0.1", broker.port, False, None)
+    with pytest.raises(OptionsError, match=r"only an encrypted connection uses it; .* mqtts://"):
+        Mqtt(plain, "home", 2, identity=Identity("mqtt", "x"))

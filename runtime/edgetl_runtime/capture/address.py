@@ -63,6 +63,7 @@ def plan_source(
 
     Raises:
         CameraError: If it means nothing, or a file that is not there.
+        OptionsError: If a certificate of ours cannot be used.
     """
     options: Options = {
         "address": address,
@@ -73,6 +74,7 @@ def plan_source(
         "loop": settings.loop,
         "input_px": input_px,
         "timeout_s": settings.read_timeout_s,
+        "identity": {"ca": settings.ca, "cert": settings.cert, "key": settings.key},
     }
     if address == "pattern":
         return _plan("pattern", address, options)
@@ -109,8 +111,15 @@ def _plan(module: str, source: str, options: Options, **fields: object) -> Sourc
 
 
 def _plan_url(address: str, options: Options) -> SourcePlan:
+    from edgetl_runtime.tls import Identity
+
     scheme = address.partition("://")[0].lower()
     module = "http" if scheme in ("http", "https") else "stream"
+    # Here, where somebody is told at once that a file cannot be used.
+    identity = Identity("source", **options["identity"])
+    identity.check_use(encrypted=scheme == "https", address="https://")
+    if scheme == "https":
+        identity.make_context()
     return _plan(module, mask(address), options, freezes=True)
 
 

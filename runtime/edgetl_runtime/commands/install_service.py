@@ -9,13 +9,13 @@ from edgetl_runtime.commands.settings import read_settings, take_settings
 _SECTIONS = (
     *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
 )
+_NAME = "camera"
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     summary = "write a systemd unit that runs `edgetl-run serve`, and its settings file"
     parser = add_command(commands, "install-service", install_service, summary, bundle=False)
-    parser.add_argument("--name", default="camera", help="of the service (default: camera)")
     parser.add_argument("--user", help="an existing one to run as (default: a dynamic one)")
     parser.add_argument("--dry-run", action="store_true", help="print both files only")
     parser.add_argument("--overwrite", action="store_true", help="replace existing settings")
@@ -29,12 +29,14 @@ def install_service(options: argparse.Namespace) -> int:
     from edgetl_runtime.service.unit import install, plan_installation, uninstall
 
     if options.uninstall:
-        for path in uninstall(options.name):
+        name = vars(options).get("output.name") or _NAME
+        for path in uninstall(name):
             print(f"removed {path}")
-        warn(f"next: systemctl stop edgetl-{options.name}; systemctl daemon-reload")
+        warn(f"next: systemctl stop edgetl-{name}; systemctl daemon-reload")
         return 0
     settings = read_settings(options, terminal="event")
-    installation = plan_installation(options.name, settings, user=options.user)
+    name = settings.output.name or _NAME
+    installation = plan_installation(name, settings, user=options.user)
     if options.dry_run:
         for path, text in installation.files:
             print(f"# {path}\n{text}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.settings.sections import OutputSettings, Settings
+from edgetl_runtime.tls import Identity
 
 Gone = Callable[[], None]
 FindFps = Callable[[], float | None]
@@ -121,12 +122,20 @@ def _open_network(options: OutputSettings) -> Iterator[Output]:
     if options.post is not None:
         from edgetl_runtime.outputs.post import Post
 
-        yield Post(options.post, options.top)
+        files = Identity("post", options.post_ca, options.post_cert, options.post_key)
+        yield Post(options.post, options.top, files)
     if options.mqtt is not None:
         from edgetl_runtime.outputs.mqtt import Mqtt, parse_broker
 
-        broker = parse_broker(options.mqtt)
-        yield Mqtt(broker, options.mqtt_topic, options.top, discovery=options.mqtt_discovery)
+        files = Identity("mqtt", options.mqtt_ca, options.mqtt_cert, options.mqtt_key)
+        yield Mqtt(
+            parse_broker(options.mqtt),
+            options.mqtt_topic,
+            options.top,
+            name=options.name,
+            discovery=options.mqtt_discovery,
+            identity=files,
+        )
 
 
 def _check_file(option: str, text: str) -> Path:

@@ -9,11 +9,13 @@ from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
 from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.output import EventOutput
 from edgetl_runtime.outputs.records import Recorder, encode_line
+from edgetl_runtime.tls import Identity, explain
 
 TOKEN = "EDGETL_POST_TOKEN"
 _TIMEOUT_S = 5.0
 _TOO_MANY_REQUESTS = 429
 _REQUEST_TIMEOUT = 408
+_IDENTITY = Identity("post")
 
 
 class Post(EventOutput):
@@ -27,17 +29,21 @@ class Post(EventOutput):
     name = "post"
     lossless = True
 
-    def __init__(self, url: str, top: int) -> None:
+    def __init__(self, url: str, top: int, identity: Identity = _IDENTITY) -> None:
         """Sends nothing yet.
 
         Args:
             url: http or https.
             top: Labels to list.
+            identity: Of an https connection.
 
         Raises:
             OptionsError: If the address is none.
         """
         self._url = parse_url(url)
+        encrypted = self._url.scheme == "https"
+        identity.check_use(encrypted=encrypted, address="https://")
+        self._context = identity.make_context() if encrypted else None
         self._path = self._url.path or "/"
         self._path += f"?{self._url.query}" if self._url.query else ""
         self._recorder = Recorder(top)
@@ -52,7 +58,7 @@ class Post(EventOutput):
         try:
             status = self._send(encode_line(self._recorder.describe(answer)))
         except (OSError, http.client.HTTPException) as error:
-            raise UndeliveredError(f"{self._where} does not answer: {error}") from error
+            raise UndeliveredError(f"{self._where}: {explain(error, 'post')}") from error
         if status >= 500 or status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS):
             raise UndeliveredError(f"{self._where} answered with status {status}")
         if status >= 300:
@@ -60,12 +66,18 @@ class Post(EventOutput):
             raise OutputError(f"{self._where} answered with status {status}{hint}")
 
     def _send(self, body: bytes) -> int:
-        connection = _connect(self._url)
+        connection = self._connect()
         try:
             connection.request("POST", self._path, body, _make_headers())
             return connection.getresponse().status
         finally:
             connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        if self._context is None:
+            return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=self._context)
 
     @property
     def _where(self) -> str:
@@ -95,11 +107,6 @@ def parse_url(url: str) -> SplitResult:
             f"the environment variable {TOKEN}"
         )
     return parts
-
-
-def _connect(url: SplitResult) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    return kind(url.hostname or "", url.port, timeout=_TIMEOUT_S)
 
 
 def _make_headers() -> dict[str, str]:

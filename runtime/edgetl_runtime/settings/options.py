@@ -20,6 +20,9 @@ from edgetl_runtime.settings.sections import Settings
 _FLAGS: Final = {
     "source.address": "source",
     "source.required": "require-camera",
+    "source.ca": "source-ca",
+    "source.cert": "source-cert",
+    "source.key": "source-key",
     "smoothing.method": "smoothing",
     "smoothing.frames": "smoothing-frames",
     "output.callback": "callback",

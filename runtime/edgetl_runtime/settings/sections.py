@@ -41,6 +41,13 @@ Token = Annotated[
         extra={"secret": True},
     ),
 ]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z",
+        description="up to 63 letters, digits, dots, - and _, such as door",
+    ),
+]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -88,6 +95,9 @@ class SourceSettings(_Section, frozen=True):
         read_timeout_s: Until a camera must have delivered the next frame.
         frozen_after_s: After so long of frames equal in every bit, a camera counts as frozen;
             0 switches the check off.
+        ca: File (PEM) of the CA to trust in place of the system's, for an https address.
+        cert: File (PEM) of this board's own certificate, where the camera demands one.
+        key: File (PEM) of its key, if it is not in cert.
     """
 
     address: Annotated[str, msgspec.Meta(min_length=1)] = "0"
@@ -100,6 +110,9 @@ class SourceSettings(_Section, frozen=True):
     open_timeout_s: Seconds = 10.0
     read_timeout_s: Seconds = 5.0
     frozen_after_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 10.0
+    ca: Location | None = None
+    cert: Location | None = None
+    key: Location | None = None
 
 
 class ViewSettings(_Section, frozen=True):
@@ -161,11 +174,19 @@ class OutputSettings(_Section, frozen=True):
             is kept. Of `pictures`, the oldest go when the folder would exceed it.
         video: New video with the answers drawn into it.
         pictures: Folder that gets a picture with the answer drawn into it for each event.
+        name: Of this camera among others, for MQTT, Home Assistant and its service; by default the
+            host's, and `camera` for a service.
         mqtt: Broker, such as `mqtt://user@host:1883` or `mqtts://host`; a password comes from
             the environment variable EDGETL_MQTT_PASSWORD.
         mqtt_topic: Below which states and events are published.
         mqtt_discovery: Announce the camera to Home Assistant.
+        mqtt_ca: File (PEM) of the CA to trust in place of the system's, for `mqtts://`.
+        mqtt_cert: File (PEM) of this board's own certificate, where the broker demands one.
+        mqtt_key: File (PEM) of its key, if it is not in mqtt_cert.
         post: URL that gets each event as JSON.
+        post_ca: As mqtt_ca, for an https URL.
+        post_cert: As mqtt_cert.
+        post_key: As mqtt_key.
         command: Shell command that runs on each event, told through EDGETL_* variables.
         callback: `module:function` of Python that is called with each answer.
         only_events: jsonl and csv get events only.
@@ -178,10 +199,17 @@ class OutputSettings(_Section, frozen=True):
     file_quota_mb: Count = 64
     video: Location | None = None
     pictures: Location | None = None
+    name: Name | None = None
     mqtt: str | None = None
     mqtt_topic: str = "edgetl"
     mqtt_discovery: bool = True
+    mqtt_ca: Location | None = None
+    mqtt_cert: Location | None = None
+    mqtt_key: Location | None = None
     post: str | None = None
+    post_ca: Location | None = None
+    post_cert: Location | None = None
+    post_key: Location | None = None
     command: str | None = None
     callback: str | None = None
     only_events: bool = False

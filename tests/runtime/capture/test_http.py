@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.capture.camera import Camera
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime.errors import CameraError, OptionsError
 from edgetl_runtime.settings.sections import SourceSettings
 
 HTML = b"<html>camera is rebooting</html>"
@@ -36,7 +36,7 @@ def without_length(jpeg):
 class Server:
     """Sends what `parts()` yields, to one client after another."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, context=None):
         self.parts = lambda: map(with_length, map(jpeg_of, itertools.cycle(range(200))))
         self.content_type = "multipart/x-mixed-replace; boundary=edge"
         self.password = None
@@ -67,7 +67,9 @@ class Server:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.handle_error = lambda *_: None
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/stream.mjpg"
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}/stream.mjpg"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
@@ -169,7 +171,7 @@ def test_a_restarted_server_is_found_again(serve, opened, impatient, at_once, ta
 def test_an_absent_server_is_an_error_or_waited_for(serve, opened, impatient, at_once, take_until):
     free = serve()
     free.close()
-    with pytest.raises(CameraError, match=r"cannot open http://.*does not answer"):
+    with pytest.raises(CameraError, match=r"cannot open http://.*nothing listens there"):
         Camera(free.url)
     camera = opened(free.url, impatient, keep_trying=True, _backoff=at_once())
     take_until(camera, lambda status: status.state == "lost")
@@ -244,7 +246,7 @@ def test_a_password_in_the_address_is_used_and_never_shown(server, opened):
     with Camera(address) as camera:
         assert camera.take(5.0) is not None
         assert "s3cret" not in camera.source
-        assert "me:***@127.0.0.1" in camera.source
+        assert "//***@127.0.0.1" in camera.source
     with pytest.raises(CameraError, match="401") as caught:
         Camera(address.replace("s3cret", "wr0ng"))
     assert "wr0ng" not in str(caught.value)
@@ -267,3 +269,18 @@ def test_a_page_is_no_stream(server):
     server.parts = lambda: [HTML]
     with pytest.raises(CameraError, match="cannot open"):
         Camera(server.url, SourceSettings(open_timeout_s=5))
+
+
+def test_a_camera_with_ones_own_certificate_is_trusted_by_its_ca(serve, server_context, authority):
+    server = serve(context=server_context)
+    with Camera(server.url, SourceSettings(ca=str(authority.ca))) as camera:
+        assert next(iter(camera)).image.shape == (48, 64, 3)
+    says = "its certificate is not trusted; give the CA that signed it: --source-ca FILE"
+    with pytest.raises(CameraError, match=says):
+        Camera(server.url)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1/x", "rtsp://127.0.0.1/x"])
+def test_a_ca_for_a_camera_without_tls_is_refused(address):
+    with pytest.raises(OptionsError, match="--source-ca: only an encrypted connection uses it"):
+        Camera(address, SourceSettings(ca="ca.pem"))

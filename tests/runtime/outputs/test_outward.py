@@ -13,6 +13,7 @@ from edgetl_runtime.outputs import post as post_module
 from edgetl_runtime.outputs.callback import Callback
 from edgetl_runtime.outputs.command import Command
 from edgetl_runtime.outputs.post import Post
+from edgetl_runtime.tls import Identity
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_dead_server_is_an_error(event):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(UndeliveredError, match=f"127.0.0.1:{port} does not answer"):
+    with pytest.raises(UndeliveredError, match=f"127.0.0.1:{port}: nothing listens there"):
         Post(f"http://127.0.0.1:{port}", 2).write(event)
 
 
@@ -117,6 +118,19 @@ def test_events_reach_a_server_that_was_away(
     numbers = [json.loads(body)["event"]["number"] for _, _, body in receiver.received]
     assert numbers[-3:] == [1, 2, 3]
     assert worker.status().failed == 0
+
+
+def test_a_server_with_ones_own_certificate_is_trusted_by_its_ca(secure_receiver, authority, event):
+    Post(secure_receiver.url, 2, Identity("post", ca=str(authority.ca))).write(event)
+    assert len(secure_receiver.received) == 1
+    says = "its certificate is not trusted; give the CA that signed it: --post-ca FILE"
+    with pytest.raises(UndeliveredError, match=says):
+        Post(secure_receiver.url, 2).write(event)
+
+
+def test_a_ca_for_a_post_without_tls_is_refused(authority):
+    with pytest.raises(OptionsError, match="--post-ca: only an encrypted connection uses it"):
+        Post("http://127.0.0.1", 2, Identity("post", ca=str(authority.ca)))
 
 
 @pytest.mark.parametrize(

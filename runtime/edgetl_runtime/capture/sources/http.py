@@ -7,6 +7,7 @@ turns out to be another kind of video is left to FFmpeg.
 import http.client
 import io
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -18,24 +19,34 @@ from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.tls import Identity, explain
 
 _MOTION_JPEG = "multipart/x-mixed-replace"
 # No smaller than a record of TLS, which else would keep the rest where no poll sees it.
 _CHUNK_BYTES = 64 * 1024
+_IDENTITY = Identity("source")
 
 
 def make(options: Options) -> Source:
     """The stream at `address`."""
-    return HttpStream(options["address"], options["timeout_s"], options["input_px"])
+    identity = Identity("source", **options["identity"])
+    return HttpStream(options["address"], options["timeout_s"], options["input_px"], identity)
 
 
 class HttpStream:
     """JPEGs in the parts of an endless answer."""
 
-    def __init__(self, address: str, timeout_s: float, input_px: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout_s: float,
+        input_px: tuple[int, int] | None,
+        identity: Identity = _IDENTITY,
+    ) -> None:
         """Asks for nothing yet."""
         self._address = address
         self._timeout_s = timeout_s
+        self._identity = identity
         self._decoder = JpegDecoder(input_px)
         self._response: _Response
         self._other: Stream | None = None
@@ -44,12 +55,12 @@ class HttpStream:
     def open(self) -> Granted:
         """Asks for the stream and looks at its kind."""
         try:
-            self._response = _request(self._address, self._timeout_s)
+            self._response = _request(self._address, self._timeout_s, self._identity)
         except urllib.error.HTTPError as error:
             with error:
                 raise CameraError(f"the server says {error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CameraError(f"it does not answer ({_reason(error)})") from error
+            raise CameraError(explain(error, "source")) from error
         headers = self._response.headers
         if headers.get_content_type() == _MOTION_JPEG:
             # Some servers put the leading dashes into the name, too.
@@ -121,13 +132,18 @@ class _Opener(urllib.request.HTTPHandler):
 
 
 class _SecureOpener(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._trusted = context
+
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Secure, req)
+        return self.do_open(_Secure, req, context=self._trusted)
 
 
-def _request(address: str, timeout_s: float) -> _Response:
+def _request(address: str, timeout_s: float, identity: Identity) -> _Response:
     """Asks for an address, which may hold user and password, as network cameras' do."""
     parts = urlsplit(address)
+    context = identity.make_context() if parts.scheme == "https" else None
     url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     if parts.username is not None:
@@ -135,7 +151,7 @@ def _request(address: str, timeout_s: float) -> _Response:
         passwords.add_password(None, url, user, password)
     opener = urllib.request.build_opener(
         _Opener(),
-        _SecureOpener(),
+        _SecureOpener(context),
         urllib.request.HTTPBasicAuthHandler(passwords),
         urllib.request.HTTPDigestAuthHandler(passwords),
     )
