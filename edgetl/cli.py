@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 EXIT_GATE = 3
 _MAX_PIXELS = "200000000"
 SEED = click.IntRange(0, 2**31 - 1)
+# That of `edgetl.demo`, which is slow to import: a test compares them.
+DEMO_MARKER = "edgetl-demo.json"
 # Older versions of click print the help themselves.
 _NO_WORDS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
@@ -167,6 +169,9 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
 
     Example: edgetl demo
     """
+    from edgetl_runtime.storage import check_replaceable
+
+    check_replaceable(out, marker=DEMO_MARKER, overwrite=overwrite)
     load_tensorflow()
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize
 

@@ -124,6 +124,7 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
     Raises:
         StorageError: With the remedy.
     """
+    _check_parent(target)
     if not os.path.lexists(target):
         return
     if target.is_dir() and not any(target.iterdir()):
@@ -134,6 +135,20 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
         )
     if not overwrite:
         raise StorageError(f"{target} exists; choose another --out or add --overwrite")
+
+
+def _check_parent(target: Path) -> None:
+    """Refuses what can never be written, before somebody works for minutes on what goes there."""
+    folder = next(one for one in target.absolute().parents if os.path.lexists(one))
+    code = 0
+    if not folder.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        code = errno.EACCES
+    if code:
+        raise StorageError(
+            f"cannot write {target}: {folder}: {os.strerror(code)}; choose another --out"
+        )
 
 
 def _holds(target: Path, marker: str) -> bool:
