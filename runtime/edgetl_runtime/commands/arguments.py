@@ -88,7 +88,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Adds what chooses engine and variant, and `--json`."""
     parser.add_argument("--engine", choices=("litert", "onnx"), help="default: the bundle's first")
     parser.add_argument("--variant", help="such as litert-int8")
-    parser.add_argument("--threads", type=threads, help="of the engine (default: cores, at most 4)")
+    parser.add_argument(
+        "--threads", type=threads, help="of the engine (default: processors, at most 4)"
+    )
     add_json(parser)
 
 

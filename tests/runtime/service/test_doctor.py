@@ -200,3 +200,33 @@ def test_modules_in_the_current_folder_are_not_run(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, output = doctor._run_python("import random, cv2, numpy, msgspec; print('installed ones')")
     assert (code, output) == (0, "installed ones")
+
+
+GROUP = {
+    "proc/self/cgroup": "0::/\n",
+    "proc/self/mountinfo": "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("quota", "threads", "verdict", "remedy"),
+    [
+        ("max 100000", None, "ok", ""),
+        ("100000 100000", None, "ok", ""),
+        ("100000 100000", 2, "warning", "set --threads 1, or leave it out"),
+        ("50000 100000", None, "warning", "allow a whole processor"),
+    ],
+)
+def test_a_quota_is_named_with_the_threads_that_fit(quota, threads, verdict, remedy, system):
+    root = system(GROUP | {"sys/fs/cgroup/cpu.max": quota})
+    settings = load_settings(None, {"model": {"threads": threads}} if threads else {})
+    check = only(doctor.check_processors(settings, root))
+    assert (check.verdict, remedy in check.remedy) == (verdict, True), check
+    assert ("CPU quota" in check.found) is not quota.startswith("max")
+
+
+def test_a_memory_limit_is_named(system):
+    free = {"proc/meminfo": "MemAvailable: 9000000 kB\n"}
+    root = system(GROUP | free | {"sys/fs/cgroup/memory.max": str(100 * 2**20)})
+    check = next(doctor.check_memory(root))
+    assert (check.verdict, "memory limit 100 MiB" in check.found) == ("warning", True)
