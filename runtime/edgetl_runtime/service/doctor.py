@@ -133,19 +133,29 @@ def check_opencv() -> Iterator[Check]:
 
 
 def check_bundle(settings: Settings) -> Iterator[Check]:
-    """Hashes and golden frames, in a child process."""
+    """Hashes and golden frames of every variant, each in a child process."""
     path = settings.model.bundle
     if not path:
         yield Check("bundle", "skipped", "none was named")
         return
-    from edgetl_runtime.service.trial import TrialOrder, try_bundle
+    from edgetl_runtime.service.trial import TrialOrder, try_variants
 
     model = settings.model
-    trial = try_bundle(TrialOrder(path, model.engine, model.variant, model.threads))
-    if trial.verdict == "good":
-        yield Check("bundle", "ok", f"{path} gives the scores that it should")
-    else:
-        yield Check("bundle", "failed", trial.reason, f"try: edgetl-run verify {path}")
+    trials = try_variants(TrialOrder(path, model.engine, model.variant, model.threads))
+    remedy = f"try: edgetl-run verify {path}"
+    first, *others = trials
+    good = [name for name, trial in trials.items() if trial.verdict == "good"]
+    if trials[first].verdict != "good":
+        hint = f"; or use another: --variant {good[0]}" if good else ""
+        yield Check("bundle", "failed", f"{first}: {trials[first].reason}", remedy + hint)
+    if good:
+        yield Check("bundle", "ok", f"{path} gives the scores that it should: {', '.join(good)}")
+    for name in others:
+        verdict, reason = trials[name].verdict, trials[name].reason
+        if verdict == "bad":
+            yield Check("bundle", "warning", f"{name}: {reason}", f"{remedy}; do not use {name}")
+        elif verdict == "unable":
+            yield Check("bundle", "skipped", f"{name} was not tried: {reason}")
 
 
 def check_cameras(root: Path = Path("/")) -> Iterator[Check]:
