@@ -111,7 +111,7 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tup
         The labels.
 
     Raises:
-        DatasetError: If there are no photos, or they have a class that the labels lack.
+        DatasetError: If there are no photos.
         ExportError: If the model is missing, of no known kind or not trusted, or the labels
             cannot be used.
         StorageError: If `out` exists or cannot be written.
@@ -119,7 +119,7 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tup
     check_target(out, overwrite=overwrite)
     find_kind(options.model, trust=options.trust)
     labels = read_labels(options.labels)
-    _check_classes(options, labels)
+    list_data(options.data)
     return labels
 
 
@@ -145,8 +145,9 @@ def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
     return chosen
 
 
-def _check_classes(options: ForeignOptions, labels: Sequence[str]) -> None:
-    for label in list_data(options.data).labels:
+def _scan(options: ForeignOptions, labels: Sequence[str], track: Track) -> DatasetManifest:
+    present = list_data(options.data).labels
+    for label in present:
         if label not in labels:
             near = difflib.get_close_matches(label, labels, n=1)
             hint = f", which has {near[0]}" if near else ""
@@ -154,10 +155,6 @@ def _check_classes(options: ForeignOptions, labels: Sequence[str]) -> None:
                 f"{options.data} has the class {label}, which is not in {options.labels}{hint}; "
                 "rename or remove the folder"
             )
-
-
-def _scan(options: ForeignOptions, labels: Sequence[str], track: Track) -> DatasetManifest:
-    present = list_data(options.data).labels
     without = [label for label in labels if label not in present]
     if without:
         more = ", ..." if len(without) > _SOME else ""

@@ -63,6 +63,30 @@ def test_systemd_finds_nothing_wrong_with_the_unit(unit):
     assert (done.returncode, ours) == (0, []), done.stderr
 
 
+def test_systemd_finds_nothing_wrong_with_a_unit_that_may_do_more(tmp_path, monkeypatch):
+    """A port below 1024, outputs in a home, and a callback in an odd folder."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    folder = tmp_path / "a b%c$d"
+    folder.mkdir()
+    (folder / "actions_of_mine.py").touch()
+    monkeypatch.chdir(folder)
+    values = {
+        "output": {"jsonl": "/home/root/a b/a.jsonl", "callback": "actions_of_mine:react"},
+        "serve": {"port": 80},
+    }
+    installation = plan_installation("door", load_settings(None, values), root=tmp_path)
+    install(installation)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", installation.unit_file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "edgetl" in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+
+
 def test_the_unit_leaves_little_exposed(unit):
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", unit],

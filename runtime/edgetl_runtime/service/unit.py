@@ -17,6 +17,15 @@ import msgspec
 
 from edgetl_runtime.errors import OptionsError, ServiceError
 from edgetl_runtime.printable import holds_control
+from edgetl_runtime.service.placement import (
+    find_groups,
+    find_program,
+    find_python,
+    find_read,
+    find_working_folder,
+    find_written,
+    place,
+)
 from edgetl_runtime.settings.file import describe_settings
 from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.storage import write_file
@@ -26,7 +35,9 @@ _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}\Z")
 _STATE: Final = "/var/lib/edgetl"
 _SETTINGS: Final = "/etc/edgetl"
 _UNITS: Final = "/etc/systemd/system"
-_OUTPUTS: Final = ("jsonl", "csv", "video", "pictures")
+# ProtectHome and PrivateTmp put something else in their place.
+_HIDDEN: Final = ("/root/", "/tmp/", "/var/tmp/", "/run/user/")
+_FIRST_FREE_PORT: Final = 1024
 _TEMPLATE: Final = """\
 # Written by: edgetl-run install-service {name}
 # Change the settings in {settings_file}, then: systemctl restart {unit}
@@ -55,11 +66,11 @@ RestartPreventExitStatus=2
 WatchdogSec=30
 
 {user}
-SupplementaryGroups=video
+SupplementaryGroups={groups}
 LoadCredential=settings.toml:{settings_file}
 StateDirectory=edgetl/{name}
 StateDirectoryMode=0750
-WorkingDirectory=%S/edgetl/{name}
+WorkingDirectory={folder}
 UMask=0027
 {writable}
 # A Raspberry Pi needs cgroup_enable=memory in cmdline.txt for the two limits.
@@ -77,8 +88,8 @@ DeviceAllow=char-dma_heap rw
 DeviceAllow=/dev/vchiq rw
 DeviceAllow=/dev/vcio rw
 
-CapabilityBoundingSet=
-AmbientCapabilities=
+CapabilityBoundingSet={rights}
+AmbientCapabilities={rights}
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome={home}
@@ -120,6 +131,11 @@ class Installation(msgspec.Struct, frozen=True):
         settings_text: What is in it.
         hidden: Files that the service needs and could not see where they are: root's home and
             the folders for temporary files are closed to it.
+        placed: The settings with absolute paths.
+        user: Who runs it; None: a dynamic user.
+        groups: Whose rights it has besides.
+        read: What it must be able to read: Python, edgetl, and what the settings name.
+        written: Folders that it must be able to write to, besides its state folder.
     """
 
     unit: str
@@ -128,6 +144,11 @@ class Installation(msgspec.Struct, frozen=True):
     settings_file: Path
     settings_text: str
     hidden: tuple[str, ...] = ()
+    placed: Settings = Settings()
+    user: str | None = None
+    groups: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[tuple[Path, str], tuple[Path, str]]:
@@ -151,23 +172,31 @@ def plan_installation(
     Raises:
         OptionsError: If a name cannot be in a unit file.
     """
-    placed = _place(settings, Path(_STATE) / name)
-    needed = [*_find_program()[:1], placed.model.bundle, placed.source.address]
-    hidden = [path for path in needed if path.startswith(("/root/", "/tmp/", "/var/tmp/"))]
-    homes = [path.split("/")[2] for path in needed if path.startswith("/home/")]
+    state = Path(_STATE) / name
+    placed = place(settings, state)
+    folder = find_working_folder(settings)
+    read = (*find_python(), *find_read(placed), *([folder] if folder else []))
+    written = find_written(placed, state)
+    seen = [os.path.join(path, "") for path in (*read, *written)]
+    homes = [path.split("/")[2] for path in seen if path.startswith("/home/")]
     user = user or (homes[0] if homes else None)
     _check(name, user)
     unit = f"edgetl-{name}.service"
     settings_file = Path(_SETTINGS) / f"{name}.toml"
+    groups = find_groups(placed)
     text = _TEMPLATE.format(
         name=name,
         unit=unit,
         settings_file=settings_file,
-        command=" ".join(map(quote, [*_find_program(), "serve"])),
+        command=" ".join(map(quote, [*find_program(), "serve"])),
         credential="%d/settings.toml",
         user=f"User={user}" if user else "DynamicUser=yes",
+        groups=" ".join(groups),
+        folder=_check_line(folder).replace("%", "%%") if folder else f"%S/edgetl/{name}",
+        rights="CAP_NET_BIND_SERVICE" if 0 < placed.serve.port < _FIRST_FREE_PORT else "",
         home="read-only" if homes else "yes",
-        writable=_writable(placed),
+        # With - it starts, too, where one does not exist, and says so when it writes.
+        writable="".join(f"ReadWritePaths={_quote_path(one)}\n" for one in written),
     )
     return Installation(
         unit=unit,
@@ -175,7 +204,12 @@ def plan_installation(
         unit_text=re.sub(r"\n\n\n+", "\n\n", text),
         settings_file=root / str(settings_file).lstrip("/"),
         settings_text=describe_settings(placed),
-        hidden=tuple(hidden),
+        hidden=tuple(dict.fromkeys(path[:-1] for path in seen if path.startswith(_HIDDEN))),
+        placed=placed,
+        user=user,
+        groups=groups,
+        read=read,
+        written=written,
     )
 
 
@@ -256,52 +290,8 @@ def _check_root(installation: Installation) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK):
         raise ServiceError(
-            f"{folder} belongs to root; run: sudo {shlex.join([*_find_program(), *sys.argv[1:]])}"
+            f"{folder} belongs to root; run: sudo {shlex.join([*find_program(), *sys.argv[1:]])}"
         )
-
-
-def _find_program() -> list[str]:
-    """How to start `edgetl-run` without a shell and a search path."""
-    program = Path(sys.executable).with_name("edgetl-run")
-    return [str(program)] if program.is_file() else [sys.executable, "-m", "edgetl_runtime"]
-
-
-def _place(settings: Settings, state: Path) -> Settings:
-    """Absolute paths only: a service begins nowhere."""
-    try:
-        os.getcwd()
-    except OSError as error:
-        raise OptionsError("the current folder does not exist any more; cd to another") from error
-    model = msgspec.structs.replace(
-        settings.model,
-        bundle=os.path.abspath(settings.model.bundle) if settings.model.bundle else "",
-    )
-    address = settings.source.address
-    source = msgspec.structs.replace(
-        settings.source, address=os.path.abspath(address) if os.path.exists(address) else address
-    )
-    outputs = {name: getattr(settings.output, name) for name in _OUTPUTS}
-    output = msgspec.structs.replace(
-        settings.output, **{name: str(state / path) for name, path in outputs.items() if path}
-    )
-    collect = msgspec.structs.replace(settings.collect, folder=str(state / settings.collect.folder))
-    service = msgspec.structs.replace(
-        settings.service, state_dir=settings.service.state_dir or str(state)
-    )
-    return msgspec.structs.replace(
-        settings, model=model, source=source, output=output, collect=collect, service=service
-    )
-
-
-def _writable(settings: Settings) -> str:
-    """Folders beyond the state folder that outputs were told to write to."""
-    files = [getattr(settings.output, name) for name in _OUTPUTS]
-    folders = {os.path.dirname(path) for path in files if path}
-    folders |= {settings.collect.folder} if settings.collect.what else set()
-    folders |= {settings.service.state_dir or _STATE}
-    beyond = sorted(one for one in folders if not one.startswith(f"{_STATE}/"))
-    # With - it starts, too, where one does not exist yet, and says so when it writes.
-    return "".join(f"ReadWritePaths={_quote_path(one)}\n" for one in beyond)
 
 
 def _quote_path(path: str) -> str:

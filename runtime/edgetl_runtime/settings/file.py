@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import re
 import sys
 import textwrap
@@ -152,11 +153,14 @@ def _convert(option: Option, value: object, where: str, *, text: bool = False) -
 
 
 def _locate(option: Option, value: object, folder: Path) -> object:
-    is_path = option.is_path or (option.path == "source.address" and _is_file(str(value)))
-    return str(folder / value) if is_path and isinstance(value, str) else value
+    is_path = option.is_path or (option.path == "source.address" and names_file(str(value)))
+    if not is_path or not isinstance(value, str):
+        return value
+    return str(folder / os.path.expanduser(value))
 
 
-def _is_file(address: str) -> bool:
+def names_file(address: str) -> bool:
+    """Whether a source's address can only be the path of a file, a folder or a device."""
     return not re.fullmatch(r"\d+|.*://.*|-|picamera(:\d)?|pattern", address, re.DOTALL)
 
 
