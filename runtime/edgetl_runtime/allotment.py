@@ -101,7 +101,7 @@ def _find_groups(root: Path, controller: str) -> Iterator[Path]:
 
 def _read_groups(root: Path) -> dict[str, str]:
     """The group of this process by the name of each controller; "": that of version 2."""
-    found = {}
+    found: dict[str, str] = {}
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
