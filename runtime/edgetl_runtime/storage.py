@@ -6,11 +6,13 @@ renamed into place, so that a kill or a power cut leaves the old state or the ne
 
 import ctypes
 import errno
+import glob
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgetl_runtime.containers import open_container
@@ -19,6 +21,7 @@ from edgetl_runtime.errors import BundleError, StorageError
 # From linux/fs.h and linux/fcntl.h.
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+_OLD = ".old."
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -27,7 +30,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Args:
         path: The file.
         data: What shall be in it.
-        mode: Who may read it. From the first byte on nobody else can.
+        mode: Who may read it, less what the umask forbids. From the first byte on nobody else can.
 
     Raises:
         StorageError: If the folder cannot be written or the disk is full.
@@ -42,7 +45,7 @@ def staged_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
 
     Args:
         target: Where the file shall be.
-        mode: Who may read it then; until then its owner alone.
+        mode: Who may read it, less what the umask forbids.
 
     Yields:
         An empty file beside `target`.
@@ -51,21 +54,26 @@ def staged_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
         StorageError: If the folder cannot be written or the disk is full.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        descriptor, aside = _make_aside(target, mode)
     except OSError as error:
         raise _cannot_write(target, error) from error
-    aside = Path(name)
     try:
         with os.fdopen(descriptor, "rb") as file:
             yield aside
             os.fsync(file.fileno())
-        aside.chmod(mode)
         os.replace(aside, target)
         _sync_folder(target.parent)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _make_aside(target: Path, mode: int) -> tuple[int, Path]:
+    """A new file beside the target, by a name that nobody can guess and lay a link at."""
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(aside, flags, mode), aside
 
 
 @contextmanager
@@ -124,6 +132,7 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
     Raises:
         StorageError: With the remedy.
     """
+    put_back(target)
     _check_parent(target)
     if not os.path.lexists(target):
         return
@@ -175,7 +184,7 @@ def _swap(staging: Path, target: Path) -> None:
 def _exchange(one: Path, other: Path) -> None:
     """Two files or folders take each other's names, in one step where the system can."""
     if not _exchange_at_once(one, other):
-        with tempfile.TemporaryDirectory(dir=other.parent, prefix=f".{other.name}.old.") as aside:
+        with tempfile.TemporaryDirectory(dir=other.parent, prefix=f".{other.name}{_OLD}") as aside:
             old = Path(aside) / other.name
             os.rename(other, old)
             try:
@@ -184,6 +193,20 @@ def _exchange(one: Path, other: Path) -> None:
                 os.rename(old, other)
                 raise
             os.rename(old, one)
+
+
+def put_back(target: Path) -> None:
+    """Puts back what a kill in the middle of `_exchange` left beside its place.
+
+    Only where names cannot be exchanged in one step (NFS, exFAT, macOS) can anything be left.
+    """
+    if os.path.lexists(target):
+        return
+    for aside in target.parent.glob(f".{glob.escape(target.name)}{_OLD}*"):
+        with suppress(OSError):
+            os.rename(aside / target.name, target)
+            _remove(aside)
+            return
 
 
 def _exchange_at_once(one: Path, other: Path) -> bool:

@@ -38,11 +38,17 @@ _UNITS: Final = "/etc/systemd/system"
 # ProtectHome and PrivateTmp put something else in their place.
 _HIDDEN: Final = ("/root/", "/tmp/", "/var/tmp/", "/run/user/")
 _FIRST_FREE_PORT: Final = 1024
+_SECRETS: Final = b"""\
+# Variables of the environment, one a line; only root may read this file. For example:
+# EDGETL_MQTT_PASSWORD=secret
+# EDGETL_POST_TOKEN=secret
+"""
 _TEMPLATE: Final = """\
 # Written by: edgetl-run install-service {name}
 # Change the settings in {settings_file}, then: systemctl restart {unit}
 # (reload takes another bundle only). Change this with: systemctl edit {unit}
-# Passwords, such as EDGETL_MQTT_PASSWORD, go there, too: [Service] Environment=NAME=VALUE
+# Passwords, such as EDGETL_MQTT_PASSWORD=..., belong into {secrets_file}, which only root reads;
+# what stands in a unit everybody does.
 [Unit]
 Description=edgetl camera classifier {name}
 # However often it fails: a board that is left alone must not give up.
@@ -68,6 +74,7 @@ WatchdogSec=30
 {user}
 SupplementaryGroups={groups}
 LoadCredential=settings.toml:{settings_file}
+EnvironmentFile=-{secrets_file}
 StateDirectory=edgetl/{name}
 StateDirectoryMode=0750
 WorkingDirectory={folder}
@@ -129,6 +136,7 @@ class Installation(msgspec.Struct, frozen=True):
         unit_text: What is in it.
         settings_file: Beside those of other services.
         settings_text: What is in it.
+        secrets_file: Variables of the environment, for passwords; made empty, for root only.
         hidden: Files that the service needs and could not see where they are: root's home and
             the folders for temporary files are closed to it.
         placed: The settings with absolute paths.
@@ -143,6 +151,7 @@ class Installation(msgspec.Struct, frozen=True):
     unit_text: str
     settings_file: Path
     settings_text: str
+    secrets_file: Path
     hidden: tuple[str, ...] = ()
     placed: Settings = Settings()
     user: str | None = None
@@ -183,11 +192,13 @@ def plan_installation(
     _check(name, user)
     unit = f"edgetl-{name}.service"
     settings_file = Path(_SETTINGS) / f"{name}.toml"
+    secrets_file = settings_file.with_suffix(".env")
     groups = find_groups(placed)
     text = _TEMPLATE.format(
         name=name,
         unit=unit,
         settings_file=settings_file,
+        secrets_file=secrets_file,
         command=" ".join(map(quote, [*find_program(), "serve"])),
         credential="%d/settings.toml",
         user=f"User={user}" if user else "DynamicUser=yes",
@@ -204,6 +215,7 @@ def plan_installation(
         unit_text=re.sub(r"\n\n\n+", "\n\n", text),
         settings_file=root / str(settings_file).lstrip("/"),
         settings_text=describe_settings(placed),
+        secrets_file=root / str(secrets_file).lstrip("/"),
         hidden=tuple(dict.fromkeys(path[:-1] for path in seen if path.startswith(_HIDDEN))),
         placed=placed,
         user=user,
@@ -214,7 +226,7 @@ def plan_installation(
 
 
 def install(installation: Installation, *, overwrite: bool = False) -> None:
-    """Writes both files; the settings can hold secrets and are for root only.
+    """Writes the files; settings and passwords are for root only, and passwords stay.
 
     Args:
         installation: What to write.
@@ -230,6 +242,8 @@ def install(installation: Installation, *, overwrite: bool = False) -> None:
     for path in (installation.unit_file, installation.settings_file):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_file(installation.settings_file, installation.settings_text.encode(), mode=0o600)
+    if not installation.secrets_file.exists():
+        write_file(installation.secrets_file, _SECRETS, mode=0o600)
     write_file(installation.unit_file, installation.unit_text.encode())
 
 
@@ -244,7 +258,7 @@ def _check_settings(installation: Installation, *, overwrite: bool) -> None:
 
 
 def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
-    """Removes a service's unit and settings; its state folder, with what it learned, stays.
+    """Removes a service's unit, settings and passwords; its state folder stays.
 
     Returns:
         What was removed.
@@ -255,7 +269,8 @@ def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
     """
     installation = plan_installation(name, Settings(), root=root)
     _check_root(installation)
-    found = [path for path in (installation.unit_file, installation.settings_file) if path.exists()]
+    files = (installation.unit_file, installation.settings_file, installation.secrets_file)
+    found = [path for path in files if path.exists()]
     if not found:
         raise ServiceError(f"there is no service {name}: {installation.unit_file} does not exist")
     enabled = installation.unit_file.parent / "multi-user.target.wants" / installation.unit
