@@ -133,6 +133,8 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
         StorageError: With the remedy.
     """
     put_back(target)
+    for aside in _find_old(target):
+        _remove(aside)
     _check_parent(target)
     if not os.path.lexists(target):
         return
@@ -202,11 +204,15 @@ def put_back(target: Path) -> None:
     """
     if os.path.lexists(target):
         return
-    for aside in target.parent.glob(f".{glob.escape(target.name)}{_OLD}*"):
+    for aside in _find_old(target):
         with suppress(OSError):
             os.rename(aside / target.name, target)
             _remove(aside)
             return
+
+
+def _find_old(target: Path) -> list[Path]:
+    return list(target.parent.glob(f".{glob.escape(target.name)}{_OLD}*"))
 
 
 def _exchange_at_once(one: Path, other: Path) -> bool:

@@ -358,3 +358,9 @@ def test_what_can_never_be_written_is_refused_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="Not a directory; choose another --out"):
         check_replaceable(tmp_path / "file" / "new", marker="mark", overwrite=False)
+
+
+def test_what_was_replaced_does_not_come_back(tmp_path, ours):
+    (tmp_path / ".ours.old.x1" / "ours").mkdir(parents=True)
+    check_replaceable(ours, marker="mark", overwrite=True)
+    assert names(tmp_path) == ["ours"]
