@@ -4,17 +4,22 @@ import grp
 import os
 import pwd
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from edgetl_runtime.errors import BundleError, CameraError, OptionsError
-from edgetl_runtime.service.placement import find_command, find_device, find_script
+from edgetl_runtime.service.placement import (
+    find_command,
+    find_device,
+    find_script,
+    lies_here,
+)
 from edgetl_runtime.service.unit import Installation
 from edgetl_runtime.settings.file import load_settings
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.settings.sections import OutputSettings, Settings
 
 # The search path of a service, as systemd.exec(5) has it.
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -174,6 +179,8 @@ def _check_outputs(settings: Settings) -> Iterator[str]:
             yield (
                 f"the package {_MODULES[extra]} is missing; pip install 'edgetl-runtime[{extra}]'"
             )
+    yield from _check_addresses(settings.output)
+    yield from _check_files(settings.output)
     yield from _check_callback(settings.output.callback)
     word, script = find_command(settings) or "", find_script(settings)
     if script and os.path.isfile(script) and not os.access(script, os.X_OK):
@@ -184,15 +191,43 @@ def _check_outputs(settings: Settings) -> Iterator[str]:
         yield f"a service does not find the command {word}; give its whole path"
 
 
+def _check_addresses(output: OutputSettings) -> Iterator[str]:
+    from edgetl_runtime.outputs.mqtt import parse_broker
+    from edgetl_runtime.outputs.post import parse_url
+
+    parsers: tuple[tuple[str | None, Callable[[str], object]], ...] = (
+        (output.mqtt, parse_broker),
+        (output.post, parse_url),
+    )
+    for address, parse in parsers:
+        try:
+            if address is not None:
+                parse(address)
+        except OptionsError as error:
+            yield str(error)
+
+
+def _check_files(output: OutputSettings) -> Iterator[str]:
+    from edgetl_runtime.outputs.video import CODECS
+
+    for path in filter(None, (output.jsonl, output.csv, output.video)):
+        if os.path.isdir(path):
+            yield f"{path} is a folder; give the name of a file"
+    if output.pictures and os.path.isfile(output.pictures):
+        yield f"{output.pictures} is a file; give the name of a folder"
+    if output.video and Path(output.video).suffix.lower() not in CODECS:
+        yield f"{output.video} does not end in {' or '.join(CODECS)}, as a video must"
+
+
 def _check_callback(place: str | None) -> Iterator[str]:
     module, _, name = (place or "").partition(":")
-    if place is None or PathFinder.find_spec(module.partition(".")[0]):
+    top = module.partition(".")[0]
+    if place is None or (name and (lies_here(top) or PathFinder.find_spec(top))):
         return
-    if not name or not PathFinder.find_spec(module.partition(".")[0], [os.getcwd()]):
-        yield (
-            f"the callback {place} is neither installed nor in the current folder, {os.getcwd()}; "
-            "expected module:function"
-        )
+    yield (
+        f"the callback {place} is neither installed nor in the current folder, {os.getcwd()}; "
+        "expected module:function"
+    )
 
 
 def _finds(word: str) -> bool:

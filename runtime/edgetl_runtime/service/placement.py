@@ -91,9 +91,16 @@ def find_working_folder(settings: Settings) -> str | None:
     module = (settings.output.callback or "").partition(":")[0].partition(".")[0]
     command = find_command(settings) or ""
     is_script = "/" in command and not command.startswith(("/", "~"))
-    if is_script or (module and PathFinder.find_spec(module, [os.getcwd()])):
-        return os.getcwd()
-    return None
+    return os.getcwd() if is_script or (module and lies_here(module)) else None
+
+
+def lies_here(module: str) -> bool:
+    """Whether a module would be imported from the current folder.
+
+    A folder that only has its name gives way to a package that is installed.
+    """
+    found = PathFinder.find_spec(module, [os.getcwd()])
+    return found is not None and (found.origin is not None or not PathFinder.find_spec(module))
 
 
 def find_written(placed: Settings, state: Path) -> tuple[str, ...]:

@@ -93,6 +93,10 @@ def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
         ({"service__state_dir": "/opt/gone"}, "/opt/gone does not exist"),
         ({"service__lock": "/run/gone/lock"}, "/run/gone does not exist"),
         ({"output__callback": "actions_of_mine:react"}, "neither installed nor in the current"),
+        ({"output__jsonl": "/opt"}, "/opt is a folder; give the name of a file"),
+        ({"output__video": "answers.mkv"}, "answers.mkv does not end in .avi or .mp4"),
+        ({"output__mqtt": "broker:1883"}, "mqtt: "),
+        ({"output__post": "ftp://host"}, "post: "),
         ({"output__command": "sudo reboot"}, "cannot use sudo"),
         ({"output__command": "no-such-program-anywhere -x"}, "does not find the command"),
         ({"output__command": "./gone.sh"}, "gone.sh does not exist"),
@@ -166,6 +170,12 @@ def test_a_callback_in_the_current_folder_is_found_by_the_service(place, plan, o
     text = plan(output__callback="actions_of_mine:react").unit_text
     assert f"\nWorkingDirectory={place}\n" in text
     assert "neither installed" in obstacles(output__callback="actions_of_mine")
+
+
+def test_a_folder_of_the_name_of_an_installed_module_is_not_taken_for_it(place, plan):
+    (place / "json").mkdir()
+    text = plan(output__callback="json:dumps").unit_text
+    assert "\nWorkingDirectory=%S/edgetl/door\n" in text
 
 
 def test_a_command_in_the_current_folder_is_found_by_the_service(place, plan, obstacles):
