@@ -116,15 +116,11 @@ class Video(PlainOutput):
     def _open(self) -> cv2.VideoWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # What has this name is of a process that is gone, or a trap: OpenCV follows links.
-            self._aside.unlink(missing_ok=True)
-            os.close(os.open(self._aside, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644))
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+            raise OutputError(f"cannot make {self.path.parent}: {error.strerror}") from error
         code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
         writer = cv2.VideoWriter(str(self._aside), code, self._fps, self._size)
         if not writer.isOpened():
-            self._aside.unlink(missing_ok=True)
             raise OutputError(
                 f"cannot write {self.path}: no right to write there, or no codec for "
                 f"{self.path.suffix}"

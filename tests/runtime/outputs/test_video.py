@@ -83,21 +83,6 @@ def test_an_existing_video_stays(tmp_path, make_answer, frame_of):
     assert len(read_video(tmp_path / "new-2.avi")[0]) == 1
 
 
-def test_a_link_that_waits_at_the_name_of_a_video_under_way_is_not_followed(
-    tmp_path, make_answer, frame_of
-):
-    victim, folder = tmp_path / "victim", tmp_path / "shared"
-    victim.write_bytes(b"precious")
-    folder.mkdir()
-    (folder / f".answers.{os.getpid()}.avi").symlink_to(victim)
-    video = Video(folder / "answers.avi", 1, lambda: 25.0)
-    video.write(make_answer(picture=frame_of(64)))
-    video.close()
-    assert victim.read_bytes() == b"precious"
-    assert (folder / "answers.avi").stat().st_size > 1000
-    assert [path.name for path in folder.iterdir()] == ["answers.avi"]
-
-
 def test_frames_of_other_sizes_are_fitted(tmp_path, make_answer, frame_of):
     video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
     video.write(make_answer(picture=frame_of(50)))
@@ -123,7 +108,7 @@ def test_a_nearly_full_disk_stops_the_video_and_what_is_there_can_be_seen(
 
 def test_a_folder_without_the_right_to_write_is_an_error(read_only_folder, make_answer, frame_of):
     video = Video(read_only_folder / "new.avi", 3, lambda: 25.0)
-    with pytest.raises(OutputError, match=r"cannot write .*new.avi: "):
+    with pytest.raises(OutputError, match="no right to write"):
         video.write(make_answer(picture=frame_of(50)))
     video.close()
 
