@@ -80,8 +80,8 @@ def _check_hidden(installation: Installation) -> Iterator[str]:
     for path in installation.hidden:
         if path in installation.written:
             yield (
-                f"what a service writes to {path} nobody else can see; leave the path out, which "
-                f"means {_state(installation)}, or choose another folder"
+                f"what a service writes to {path} nobody else can see; choose another folder, or "
+                f"give a relative path, which leads into {_state(installation)}"
             )
         else:
             yield f"a service cannot see {path}; put it elsewhere, such as below /opt"
