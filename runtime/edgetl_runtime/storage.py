@@ -21,7 +21,8 @@ from edgetl_runtime.errors import BundleError, StorageError
 # From linux/fs.h and linux/fcntl.h.
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
-_OLD = ".old."
+# Ends the name of what is ours to remove; no person's copy is called so.
+_OLD = ".edgetl-old."
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -150,7 +151,8 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
 
 def _check_parent(target: Path) -> None:
     """Refuses what can never be written, before somebody works for minutes on what goes there."""
-    folder = next(one for one in target.absolute().parents if os.path.lexists(one))
+    parents = target.absolute().parents or (target,)
+    folder = next(one for one in parents if os.path.lexists(one))
     code = 0
     if not folder.is_dir():
         code = errno.ENOTDIR

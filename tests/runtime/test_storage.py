@@ -2,6 +2,7 @@ import os
 import signal
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -343,15 +344,15 @@ def test_what_only_its_owner_may_read_is_never_open_to_others(tmp_path, monkeypa
 
 
 def test_what_was_left_beside_its_place_is_put_back_and_nothing_else(tmp_path):
-    (tmp_path / ".ours.old.x1" / "ours").mkdir(parents=True)
-    (tmp_path / ".ours.old.x1" / "ours" / "mark").write_text("old")
-    (tmp_path / ".others.old.x2" / "others").mkdir(parents=True)
+    (tmp_path / ".ours.edgetl-old.x1" / "ours").mkdir(parents=True)
+    (tmp_path / ".ours.edgetl-old.x1" / "ours" / "mark").write_text("old")
+    (tmp_path / ".others.edgetl-old.x2" / "others").mkdir(parents=True)
     put_back(tmp_path / "ours")
     assert (tmp_path / "ours" / "mark").read_text() == "old"
-    assert names(tmp_path) == [".others.old.x2", "ours"]
+    assert names(tmp_path) == [".others.edgetl-old.x2", "ours"]
     put_back(tmp_path / "others" / "deeper")
     put_back(tmp_path / "ours")
-    assert names(tmp_path) == [".others.old.x2", "ours"]
+    assert names(tmp_path) == [".others.edgetl-old.x2", "ours"]
 
 
 def test_what_can_never_be_written_is_refused_before_the_work(tmp_path):
@@ -361,6 +362,12 @@ def test_what_can_never_be_written_is_refused_before_the_work(tmp_path):
 
 
 def test_what_was_replaced_does_not_come_back(tmp_path, ours):
-    (tmp_path / ".ours.old.x1" / "ours").mkdir(parents=True)
+    (tmp_path / ".ours.edgetl-old.x1" / "ours").mkdir(parents=True)
+    (tmp_path / ".ours.old.20260101" / "ours").mkdir(parents=True)
     check_replaceable(ours, marker="mark", overwrite=True)
-    assert names(tmp_path) == ["ours"]
+    assert names(tmp_path) == [".ours.old.20260101", "ours"]
+
+
+def test_the_root_of_all_folders_is_no_target():
+    with pytest.raises(StorageError, match="something else"):
+        check_replaceable(Path("/"), marker="mark", overwrite=True)
