@@ -60,9 +60,8 @@ def quantize_report(
     from edgetl_export.recipes import RECIPES
 
     recipes = read_recipes(names) if names else RECIPES
-    if out is not None:
-        check_page(out, overwrite=overwrite)
     page = out or _default_page(run)
+    check_page(page, overwrite=overwrite or out is None)
     from edgetl.export import check_photos, describe_run
     from edgetl.run import Run
 

@@ -112,6 +112,8 @@ def test_a_model_from_elsewhere_is_refused_at_once(
         (("export", "photos", "--out", "new", "--max-drop", "x"), "not a valid float"),
         (("quantize-report", "gone"), "gone is no finished run"),
         (("quantize-report", "photos", "--out", "page.pdf"), "must end in .html"),
+        (("quantize-report", "photos", "--out", "gone/a.html"), "the folder gone does not exist"),
+        (("compare", "gone", "photos", "--out", "gone/a.html"), "the folder gone does not exist"),
         (("quantize-report", "photos", "--recipe", "int9"), "did you mean int8?"),
         (("inspect", "gone"), "gone"),
         (("inspect", "photos"), "is no bundle"),
