@@ -96,10 +96,12 @@ def _check_read(installation: Installation) -> Iterator[str]:
         if not os.path.lexists(path):
             yield f"{path} does not exist; give the path of one that does"
         elif closed := _find_unreadable(path, account):
+            # Whoever made a file private, such as a key, gets no advice to show it to everybody.
+            is_private = closed.is_file() and not closed.stat().st_mode & 0o077
+            right = "a+rX" if closed.is_dir() else "a+r"
+            remedy = "" if is_private else f"allow it with: sudo chmod {right} {closed}, or "
             yield (
-                f"{_name(installation)} may not read {closed}; allow it with: "
-                f"sudo chmod {'a+rX' if closed.is_dir() else 'a+r'} {closed}, or choose who may "
-                "with --user"
+                f"{_name(installation)} may not read {closed}; {remedy}choose who may with --user"
             )
 
 
@@ -150,7 +152,7 @@ def _check_source(settings: Settings) -> Iterator[str]:
         return
     try:
         plan = plan_source(address, settings.source)
-    except CameraError as error:
+    except (CameraError, OptionsError) as error:
         yield str(error)
         return
     if not plan.reopens and address != "pattern" and not settings.source.loop:
