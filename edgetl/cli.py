@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 EXIT_GATE = 3
 _MAX_PIXELS = "200000000"
 SEED = click.IntRange(0, 2**31 - 1)
+# That of `edgetl.demo`, which is slow to import: a test compares them.
+DEMO_MARKER = "edgetl-demo.json"
+# Older versions of click print the help themselves.
+_NO_WORDS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 def main() -> None:
@@ -45,9 +49,9 @@ def main() -> None:
     from edgetl_runtime.errors import EdgetlError, GateError
 
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="edgetl", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _complain(error)
         sys.exit(error.exit_code)
     except EdgetlError as error:
         click.echo(f"edgetl: {error}", err=True)
@@ -59,6 +63,17 @@ def main() -> None:
         click.echo(f"edgetl: {error}; is the disk full? Nothing that was there is lost", err=True)
         sys.exit(1)
     sys.exit(code or 0)
+
+
+def _complain(error: click.ClickException) -> None:
+    """One line on what is wrong and one on where help is; a command without words shows help."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or isinstance(error, _NO_WORDS):
+        error.show()
+        return
+    name = context.command_path
+    click.echo(f"{name}: {' '.join(error.format_message().split())}", err=True)
+    click.echo(f"try: {name} --help", err=True)
 
 
 def _prepare_environment() -> None:
@@ -159,6 +174,9 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
 
     Example: edgetl demo
     """
+    from edgetl_runtime.storage import check_replaceable
+
+    check_replaceable(out, marker=DEMO_MARKER, overwrite=overwrite)
     load_tensorflow()
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize
 

@@ -27,10 +27,10 @@ def find_command(name: str) -> str:
 
 
 def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Refuses a page that is no page or may not be replaced, before any work is done.
+    """Refuses a page that is no page or cannot be written, before any work is done.
 
     Raises:
-        StorageError: If it exists.
+        StorageError: If it exists, or its folder does not or may not be written.
         UsageError: If it does not end in .html.
     """
     from edgetl_runtime.errors import StorageError
@@ -41,6 +41,10 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
         raise StorageError(f"{out} is a folder; choose another {option}")
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists; choose another {option} or add --overwrite")
+    if not out.parent.is_dir():
+        raise StorageError(f"the folder {out.parent} does not exist; choose another {option}")
+    if not os.access(out.parent, os.W_OK):
+        raise StorageError(f"{out.parent} may not be written by you; choose another {option}")
 
 
 def print_metrics(metrics: "Metrics") -> None:

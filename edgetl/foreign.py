@@ -5,15 +5,15 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
 from edgetl.run import describe_versions
-from edgetl_export.bundling import Exported, Settings, export_bundle
 from edgetl_export.calibration import choose_photos, load_inputs
-from edgetl_export.foreign import open_model
+from edgetl_export.foreign import find_kind, open_model
 from edgetl_export.foreign.ending import choose_ending
 from edgetl_export.foreign.labels import check_count, read_labels
 from edgetl_export.foreign.scaling import find_scaling
@@ -25,6 +25,9 @@ from edgetl_export.trained import About, Form, Labelled, Part, Trained, UnknownP
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
+
+if TYPE_CHECKING:
+    from edgetl_export.bundling import Exported, Settings
 
 _NOBODY = About()
 _SEED = 0
@@ -60,13 +63,13 @@ class ForeignOptions(msgspec.Struct, frozen=True):
 def export_foreign(
     options: ForeignOptions,
     out: Path,
-    settings: Settings | None = None,
+    settings: "Settings | None" = None,
     about: About = _NOBODY,
     *,
     names: Sequence[str] = (),
     overwrite: bool = False,
     track: Track = silent,
-) -> Exported:
+) -> "Exported":
     """Exports a model that edgetl did not train; see `edgetl_export.bundling.export_bundle`.
 
     Args:
@@ -85,8 +88,10 @@ def export_foreign(
         OptionsError: If a name is unknown.
         StorageError: If `out` exists or cannot be written.
     """
-    check_target(out, overwrite=overwrite)
-    labels = read_labels(options.labels)
+    labels = check_foreign(options, out, overwrite=overwrite)
+    # Only now, since it imports converters, which takes seconds.
+    from edgetl_export.bundling import Settings, export_bundle
+
     foreign = open_model(
         options.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
     )
@@ -97,6 +102,25 @@ def export_foreign(
     trained = msgspec.structs.replace(trained, about=about)
     settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
     return export_bundle(trained, out, settings, overwrite=overwrite, track=track)
+
+
+def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tuple[str, ...]:
+    """Refuses what can be refused without opening the model: quick, and without TensorFlow.
+
+    Returns:
+        The labels.
+
+    Raises:
+        DatasetError: If there are no photos.
+        ExportError: If the model is missing, of no known kind or not trusted, or the labels
+            cannot be used.
+        StorageError: If `out` exists or cannot be written.
+    """
+    check_target(out, overwrite=overwrite)
+    find_kind(options.model, trust=options.trust)
+    labels = read_labels(options.labels)
+    list_data(options.data)
+    return labels
 
 
 def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:

@@ -139,12 +139,15 @@ def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
         OptionsError: If it is no TOML, or has a name or a value that is not allowed.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors on Windows begin a file with a byte order mark.
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         copy = path / "config.toml"
         hint = f"; did you mean {copy}?" if copy.is_file() else ""
         raise OptionsError(f"{path} cannot be read ({error.strerror}){hint}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise OptionsError(f"{path} is not UTF-8; save the file as UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise OptionsError(
             f"{path} is no TOML: {error}; a line is `name = value`, words are in quotes"
         ) from error

@@ -16,6 +16,7 @@ from edgetl.networks.model import ModelSpec
 from edgetl.options import Options
 from edgetl.predictions import Predictions
 from edgetl_runtime.errors import RunError
+from edgetl_runtime.storage import put_back
 
 if TYPE_CHECKING:
     import keras
@@ -85,6 +86,7 @@ class Run(msgspec.Struct, frozen=True):
         Raises:
             RunError: If it is missing, unfinished, damaged or of another version.
         """
+        put_back(path)
         if not (path / RUN_FILE).is_file():
             begun = path.with_name(path.name + UNFINISHED)
             remedy = f"{_TRAIN_AGAIN} {path}"

@@ -10,6 +10,7 @@ from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
+    from edgetl.run import Run
     from edgetl_export.bundling import Exported
     from edgetl_export.recipes import Recipe
     from edgetl_export.repair import Repair
@@ -163,14 +164,23 @@ def export(
 
     Example: edgetl export runs/parts --out parts.bundle
     """
-    from edgetl_export.gate import Gate
-
     recipes = read_recipes(names)
     given = {"--labels": labels, "--data": data, "--scaling": scaling}
+    if strict and allow_drop:
+        raise click.UsageError("--strict and --allow-drop contradict one another; leave one out")
     _check_combination(run, model, given, {"--fit": fit, "--size": size_px, "--trust": trust})
+    # Whatever can be refused at once is, before imports that take seconds.
+    if model and labels and data and scaling:
+        from edgetl.foreign import ForeignOptions, check_foreign
+
+        options = ForeignOptions(model, labels, data, scaling, fit or "stretch", size_px, trust)
+        check_foreign(options, out, overwrite=overwrite)
+    elif run:
+        opened = _open_run(run, out, overwrite=overwrite)
     load_tensorflow()
     from edgetl_export.bundling import Settings
     from edgetl_export.finishing import Acceptance
+    from edgetl_export.gate import Gate
     from edgetl_export.trained import About
 
     settings = Settings(
@@ -187,22 +197,31 @@ def export(
     )
     about = About(name, model_version, author, license_, description)
     if model and labels and data and scaling:
-        from edgetl.foreign import ForeignOptions, export_foreign
+        from edgetl.foreign import export_foreign
 
-        options = ForeignOptions(model, labels, data, scaling, fit or "stretch", size_px, trust)
         exported = export_foreign(
             options, out, settings, about, names=names, overwrite=overwrite, track=track
         )
     elif run:
         from edgetl.export import export as run_export
-        from edgetl.run import Run
 
-        exported = run_export(Run.open(run), out, settings, about, overwrite=overwrite, track=track)
+        exported = run_export(opened, out, settings, about, overwrite=overwrite, track=track)
     if as_json:
         print_json(_record(exported))
         return
     _print_attempts(exported)
     click.echo(f"next: edgetl-run classify {out} PHOTO")
+
+
+def _open_run(run: Path, out: Path, *, overwrite: bool) -> "Run":
+    from edgetl.export import check_photos
+    from edgetl.run import Run
+    from edgetl_export.packing import check_target
+
+    check_target(out, overwrite=overwrite)
+    opened = Run.open(run)
+    check_photos(opened)
+    return opened
 
 
 def _check_combination(

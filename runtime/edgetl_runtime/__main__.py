@@ -84,8 +84,6 @@ def _prepare_opencv() -> None:
 
 def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
     # Here, where Ctrl-C at the very start is understood already.
-    import argparse
-
     from edgetl_runtime import __version__
     from edgetl_runtime.commands import (
         bench,
@@ -97,8 +95,9 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
         serve,
         verify,
     )
+    from edgetl_runtime.commands.arguments import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="edgetl-run",
         description="Classify pictures, videos and cameras with an edgetl bundle.",
     )

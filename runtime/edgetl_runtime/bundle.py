@@ -15,6 +15,7 @@ import msgspec
 from edgetl_runtime.containers import is_safe, open_container
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.storage import put_back
 from edgetl_runtime.tensors import TensorSpec, picture_size
 
 FORMAT_VERSION = 3
@@ -270,6 +271,7 @@ class Bundle(msgspec.Struct, frozen=True):
         Raises:
             BundleError: If anything is missing, damaged, unsafe, inconsistent or newer.
         """
+        put_back(Path(path))
         bundle = cls(Path(path), *_read_manifest(Path(path)))
         for stored in bundle.files:
             bundle.read(stored)

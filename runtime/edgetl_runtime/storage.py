@@ -6,11 +6,13 @@ renamed into place, so that a kill or a power cut leaves the old state or the ne
 
 import ctypes
 import errno
+import glob
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgetl_runtime.containers import open_container
@@ -19,6 +21,8 @@ from edgetl_runtime.errors import BundleError, StorageError
 # From linux/fs.h and linux/fcntl.h.
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+# Ends the name of what is ours to remove; no person's copy is called so.
+_OLD = ".edgetl-old."
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -27,7 +31,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Args:
         path: The file.
         data: What shall be in it.
-        mode: Who may read it. From the first byte on nobody else can.
+        mode: Who may read it, less what the umask forbids. From the first byte on nobody else can.
 
     Raises:
         StorageError: If the folder cannot be written or the disk is full.
@@ -42,7 +46,7 @@ def staged_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
 
     Args:
         target: Where the file shall be.
-        mode: Who may read it then; until then its owner alone.
+        mode: Who may read it, less what the umask forbids.
 
     Yields:
         An empty file beside `target`.
@@ -51,21 +55,26 @@ def staged_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
         StorageError: If the folder cannot be written or the disk is full.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        descriptor, aside = _make_aside(target, mode)
     except OSError as error:
         raise _cannot_write(target, error) from error
-    aside = Path(name)
     try:
         with os.fdopen(descriptor, "rb") as file:
             yield aside
             os.fsync(file.fileno())
-        aside.chmod(mode)
         os.replace(aside, target)
         _sync_folder(target.parent)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _make_aside(target: Path, mode: int) -> tuple[int, Path]:
+    """A new file beside the target, by a name that nobody can guess and lay a link at."""
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(aside, flags, mode), aside
 
 
 @contextmanager
@@ -124,6 +133,10 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
     Raises:
         StorageError: With the remedy.
     """
+    put_back(target)
+    for aside in _find_old(target):
+        _remove(aside)
+    _check_parent(target)
     if not os.path.lexists(target):
         return
     if target.is_dir() and not any(target.iterdir()):
@@ -134,6 +147,21 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
         )
     if not overwrite:
         raise StorageError(f"{target} exists; choose another --out or add --overwrite")
+
+
+def _check_parent(target: Path) -> None:
+    """Refuses what can never be written, before somebody works for minutes on what goes there."""
+    parents = target.absolute().parents or (target,)
+    folder = next(one for one in parents if os.path.lexists(one))
+    code = 0
+    if not folder.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        code = errno.EACCES
+    if code:
+        raise StorageError(
+            f"cannot write {target}: {folder}: {os.strerror(code)}; choose another --out"
+        )
 
 
 def _holds(target: Path, marker: str) -> bool:
@@ -160,7 +188,7 @@ def _swap(staging: Path, target: Path) -> None:
 def _exchange(one: Path, other: Path) -> None:
     """Two files or folders take each other's names, in one step where the system can."""
     if not _exchange_at_once(one, other):
-        with tempfile.TemporaryDirectory(dir=other.parent, prefix=f".{other.name}.old.") as aside:
+        with tempfile.TemporaryDirectory(dir=other.parent, prefix=f".{other.name}{_OLD}") as aside:
             old = Path(aside) / other.name
             os.rename(other, old)
             try:
@@ -169,6 +197,24 @@ def _exchange(one: Path, other: Path) -> None:
                 os.rename(old, other)
                 raise
             os.rename(old, one)
+
+
+def put_back(target: Path) -> None:
+    """Puts back what a kill in the middle of `_exchange` left beside its place.
+
+    Only where names cannot be exchanged in one step (NFS, exFAT, macOS) can anything be left.
+    """
+    if os.path.lexists(target):
+        return
+    for aside in _find_old(target):
+        with suppress(OSError):
+            os.rename(aside / target.name, target)
+            _remove(aside)
+            return
+
+
+def _find_old(target: Path) -> list[Path]:
+    return list(target.parent.glob(f".{glob.escape(target.name)}{_OLD}*"))
 
 
 def _exchange_at_once(one: Path, other: Path) -> bool:

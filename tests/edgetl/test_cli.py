@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from edgetl import cli
@@ -223,8 +224,38 @@ def test_help_imports_nothing_heavy(command: str) -> None:
 def test_wrong_usage_exits_2(refuse: Refuse, arguments: tuple[str, ...]) -> None:
     code, complaint = refuse(*arguments)
     assert code == 2
-    assert "Usage: " in complaint
-    assert "Error: " in complaint
+    wrong, remedy = complaint.splitlines()
+    program = wrong.partition(": ")[0]
+    assert program in ("edgetl", f"edgetl {arguments[0]}")
+    assert remedy == f"try: {program} --help"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("export", "run", "--ot", "x"), "--out"),
+        (("train", "photos", "--out", "x", "--epoch", "3"), "--epochs"),
+        pytest.param(
+            ("trian", "photos"),
+            "Did you mean 'train'?",
+            marks=pytest.mark.skipif(
+                not hasattr(click.exceptions, "NoSuchCommand"), reason="click before 8.4"
+            ),
+        ),
+    ],
+)
+def test_a_near_miss_gets_the_right_word(
+    refuse: Refuse, arguments: tuple[str, ...], said: str
+) -> None:
+    code, complaint = refuse(*arguments)
+    assert code == 2
+    assert said in complaint
+    assert len(complaint.splitlines()) == 2
+
+
+def test_a_command_without_words_shows_its_help() -> None:
+    done = edgetl("data")
+    assert "Usage: edgetl data" in done.stdout + done.stderr
 
 
 def one_line(result: tuple[int, str]) -> str:

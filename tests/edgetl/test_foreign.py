@@ -288,7 +288,10 @@ def test_data_without_photos_to_calibrate_with_is_refused(
 def test_a_recipe_that_cannot_be_made_is_refused_before_photos_are_read(
     foreign_folder: Path, tmp_path: Path
 ) -> None:
-    options = describe(foreign_folder, "model.onnx", tmp_path / "no photos at all")
+    for label in ("bolt", "gear", "washer"):
+        (tmp_path / "unreadable" / label).mkdir(parents=True)
+        (tmp_path / "unreadable" / label / "1.jpg").touch()
+    options = describe(foreign_folder, "model.onnx", tmp_path / "unreadable")
     with pytest.raises(ExportError, match=r"cannot be made of an \.onnx"):
         export_foreign(options, tmp_path / "b", names=["litert-float32"])
 

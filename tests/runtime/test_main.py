@@ -238,7 +238,34 @@ def test_bench_prints_a_table_for_people(tiny, edgetl_run):
 def test_wrong_usage_ends_with_2(arguments, edgetl_run):
     done = edgetl_run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "usage: edgetl-run" in done.stderr
+    wrong, remedy = done.stderr.splitlines()
+    program = wrong.partition(": ")[0]
+    assert program in ("edgetl-run", f"edgetl-run {arguments[0] if arguments else ''}")
+    assert remedy == f"try: {program} --help"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--verison",), "there is no flag --verison; did you mean --version?"),
+        (("srve", "x.bundle"), "found 'srve'; did you mean serve?"),
+        (("verify", "x.bundle", "--jsn"), "there is no flag --jsn; did you mean --json?"),
+        (("serve", "--souce", "0"), "there is no flag --souce; did you mean --source?"),
+        (("serve", "--tokn=geheimes-zeichen"), "no flag --tokn; did you mean --token?"),
+        (("bench", "x", "--engine", "litrt"), "found 'litrt'; did you mean litert?"),
+        (("camera", "x", "--qqqqqq"), "there is no flag --qqqqqq\n"),
+        (("doctor", "x", "y\x1b[31m"), "unrecognized arguments: y\\x1b[31m\n"),
+    ],
+)
+def test_a_near_miss_gets_the_right_word(arguments, said, edgetl_run):
+    done = edgetl_run(*arguments)
+    assert said in done.stderr
+    assert "geheim" not in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_flag_may_still_be_shortened(edgetl_run):
+    assert edgetl_run("--vers").stdout.startswith("edgetl-run 0.")
 
 
 @pytest.mark.parametrize("command", ["verify", "classify", "camera", "bench"])

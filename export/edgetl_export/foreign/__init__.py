@@ -24,9 +24,7 @@ def open_model(
     Raises:
         ExportError: If it is missing, damaged, not trusted, or no classifier of pictures.
     """
-    kind = _find_kind(path)
-    if kind in _REASONS and not trust:
-        raise ExportError(f"{path} is not opened: {_REASONS[kind]}. If you trust it, add --trust")
+    kind = find_kind(path, trust=trust)
     if kind == ".tflite":
         from edgetl_export.foreign.tflite import TfliteModel
 
@@ -39,6 +37,21 @@ def open_model(
 
     open_ = keras.open_keras if kind == ".keras" else keras.open_saved_model
     return open_(path, scaling, size_px)
+
+
+def find_kind(path: Path, *, trust: bool) -> str:
+    """What a model's name says it is; nothing is opened.
+
+    Returns:
+        A suffix such as `.onnx`, or `saved_model.pb`.
+
+    Raises:
+        ExportError: If it is missing, of no known kind, or not trusted.
+    """
+    kind = _find_kind(path)
+    if kind in _REASONS and not trust:
+        raise ExportError(f"{path} is not opened: {_REASONS[kind]}. If you trust it, add --trust")
+    return kind
 
 
 _REASONS = {

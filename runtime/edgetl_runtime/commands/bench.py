@@ -80,6 +80,8 @@ def _record(report: "BenchmarkReport", *, raw: bool) -> dict[str, object]:
 def _print(report: "BenchmarkReport") -> None:
     board = report.board
     print(f"{board.board or board.cpu}, {board.cores} cores, {board.os}, Python {board.python}")
+    if board.limits:
+        print(f"this process may not use all of it: {', '.join(board.limits)}")
     print(f"{report.variant} on {report.engine}, threads {report.threads}, frame {report.frame_px}")
     print(f"{'ms':<12}{'p50':>8}{'p90':>8}{'p99':>8}   ({len(report.total_samples_ms)} runs)")
     for name in ("preprocess", "invoke", "total"):

@@ -26,6 +26,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 def install_service(options: argparse.Namespace) -> int:
     """Runs the command."""
     from edgetl_runtime.errors import ServiceError
+    from edgetl_runtime.service.obstacles import find_obstacles
     from edgetl_runtime.service.unit import install, plan_installation, uninstall
 
     if options.uninstall:
@@ -37,13 +38,15 @@ def install_service(options: argparse.Namespace) -> int:
     settings = read_settings(options, terminal="event")
     name = settings.output.name or _NAME
     installation = plan_installation(name, settings, user=options.user)
+    obstacles = find_obstacles(installation)
+    for obstacle in obstacles:
+        warn(obstacle)
     if options.dry_run:
         for path, text in installation.files:
             print(f"# {path}\n{text}")
         return 0
-    if installation.hidden:
-        hidden = ", ".join(installation.hidden)
-        raise ServiceError(f"a service cannot see {hidden}; put it elsewhere, such as below /opt")
+    if obstacles:
+        raise ServiceError("nothing was installed, since the service could not run; see above")
     install(installation, overwrite=options.overwrite)
     for path, _ in installation.files:
         print(f"wrote {path}")

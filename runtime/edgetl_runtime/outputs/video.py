@@ -1,8 +1,9 @@
 """A new video with the answers drawn into it."""
 
 import fcntl
-import glob
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,7 @@ class Video(PlainOutput):
                 frames are placed by time.
         """
         self.path = path
-        self._aside = path.with_name(f"{_prefix(path)}{os.getpid()}{path.suffix}")
+        self._aside = path
         self._held: int | None = None
         self._top, self._find_fps = top, find_fps
         self._waiting: list[tuple[float, Frame]] = []
@@ -123,8 +124,7 @@ class Video(PlainOutput):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             keep_abandoned(self.path)
-            self._held = os.open(self._aside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._make_aside()
         except OSError as error:
             self._let_go()
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
@@ -137,6 +137,16 @@ class Video(PlainOutput):
                 f"{self.path.suffix}"
             )
         return writer
+
+    def _make_aside(self) -> None:
+        # A name that nobody can guess, where others may put a link; OpenCV follows links.
+        name = f"{_prefix(self.path)}{secrets.token_hex(8)}"
+        self._aside = self.path.with_name(name)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._held = os.open(self._aside, flags, 0o644)
+        fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Named as one of ours only when it is held, so that no other process takes it for left.
+        self._aside = self._aside.rename(self.path.with_name(name + self.path.suffix))
 
     def _let_go(self) -> None:
         """Nothing stays aside."""
@@ -195,7 +205,10 @@ def keep_abandoned(path: Path) -> list[Path]:
         OSError: If the folder cannot be read or written.
     """
     saved = []
-    for left in sorted(path.parent.glob(f"{glob.escape(_prefix(path))}*{path.suffix}")):
+    ours = re.compile(re.escape(_prefix(path)) + "[0-9a-f]{16}" + re.escape(path.suffix))
+    for left in sorted(path.parent.iterdir()):
+        if not ours.fullmatch(left.name) or left.is_symlink():
+            continue
         with left.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

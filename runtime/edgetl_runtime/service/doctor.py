@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from edgetl_runtime.allotment import count_processors, default_threads, read_memory_limit
 from edgetl_runtime.board import describe_board, read_health
 from edgetl_runtime.interpreters import run_code
 from edgetl_runtime.settings.sections import Settings
@@ -80,6 +81,7 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         check_picamera,
         lambda: check_heat(root),
         lambda: check_governor(root),
+        lambda: check_processors(settings, root),
         lambda: check_disk(settings),
         lambda: check_memory(root),
         lambda: check_clock(root),
@@ -131,19 +133,29 @@ def check_opencv() -> Iterator[Check]:
 
 
 def check_bundle(settings: Settings) -> Iterator[Check]:
-    """Hashes and golden frames, in a child process."""
+    """Hashes and golden frames of every variant, each in a child process."""
     path = settings.model.bundle
     if not path:
         yield Check("bundle", "skipped", "none was named")
         return
-    from edgetl_runtime.service.trial import TrialOrder, try_bundle
+    from edgetl_runtime.service.trial import TrialOrder, try_variants
 
     model = settings.model
-    trial = try_bundle(TrialOrder(path, model.engine, model.variant, model.threads))
-    if trial.verdict == "good":
-        yield Check("bundle", "ok", f"{path} gives the scores that it should")
-    else:
-        yield Check("bundle", "failed", trial.reason, f"try: edgetl-run verify {path}")
+    trials = try_variants(TrialOrder(path, model.engine, model.variant, model.threads))
+    remedy = f"try: edgetl-run verify {path}"
+    first, *others = trials
+    good = [name for name, trial in trials.items() if trial.verdict == "good"]
+    if trials[first].verdict != "good":
+        hint = f"; or use another: --variant {good[0]}" if good else ""
+        yield Check("bundle", "failed", f"{first}: {trials[first].reason}", remedy + hint)
+    if good:
+        yield Check("bundle", "ok", f"{path} gives the scores that it should: {', '.join(good)}")
+    for name in others:
+        verdict, reason = trials[name].verdict, trials[name].reason
+        if verdict == "bad":
+            yield Check("bundle", "warning", f"{name}: {reason}", f"{remedy}; do not use {name}")
+        elif verdict == "unable":
+            yield Check("bundle", "skipped", f"{name} was not tried: {reason}")
 
 
 def check_cameras(root: Path = Path("/")) -> Iterator[Check]:
@@ -211,6 +223,21 @@ def check_governor(root: Path = Path("/")) -> Iterator[Check]:
         yield Check("governor", "ok", governor)
 
 
+def check_processors(settings: Settings, root: Path = Path("/")) -> Iterator[Check]:
+    """How many processors this process may use, and whether the engine's threads find one each."""
+    board, usable = describe_board(root), count_processors(root)
+    threads = settings.model.threads or default_threads(root)
+    found = ", ".join([f"{board.cores} cores", *board.processor_limits, f"threads {threads}"])
+    if threads > usable:
+        remedy = f"frames wait for one another; set --threads {usable}, or leave it out"
+        yield Check("processors", "warning", found, remedy)
+    elif board.cpu_quota is not None and board.cpu_quota < 1:
+        remedy = "once its share is used a frame waits, up to 0.1 s; allow a whole processor"
+        yield Check("processors", "warning", found, remedy)
+    else:
+        yield Check("processors", "ok", found)
+
+
 def check_disk(settings: Settings) -> Iterator[Check]:
     """Room where models and answers are kept."""
     folder = Path(settings.service.state_dir or ".").absolute()
@@ -235,11 +262,16 @@ def check_memory(root: Path = Path("/")) -> Iterator[Check]:
     if not available:
         yield Check("memory", "skipped", "the system does not tell")
         return
-    kib = int(available[1])
+    kib, limit = int(available[1]), read_memory_limit(root)
+    found = f"{kib / 1024:.0f} MiB available"
+    if limit is not None:
+        found += f", memory limit {limit / 2**20:.0f} MiB"
     if kib < _LITTLE_MEMORY_KIB:
-        yield Check("memory", "warning", f"{kib / 1024:.0f} MiB available", "end other programs")
+        yield Check("memory", "warning", found, "end other programs")
+    elif limit is not None and limit / 1024 < _LITTLE_MEMORY_KIB:
+        yield Check("memory", "warning", found, "allow this container or unit more memory")
     else:
-        yield Check("memory", "ok", f"{kib / 1024:.0f} MiB available")
+        yield Check("memory", "ok", found)
     controllers = _read(root / "sys/fs/cgroup/cgroup.controllers").split()
     if controllers and "memory" not in controllers:
         remedy = "add cgroup_enable=memory to /boot/firmware/cmdline.txt and restart"

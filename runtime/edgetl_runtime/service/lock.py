@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,15 +35,23 @@ def hold_lock(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise ServiceError(f"cannot open the lock {path} ({error.strerror})") from error
     try:
+        _check_ours(descriptor, path)
         _take(descriptor, path)
         yield
     finally:
         # The file stays: whoever removed it could remove the next holder's.
         os.close(descriptor)
+
+
+def _check_ours(descriptor: int, path: Path) -> None:
+    """The file is emptied later, which a file of other content would not outlive."""
+    found = os.pread(descriptor, _PID_BYTES + 1, 0)
+    if not re.fullmatch(rb"[\x00\s]*\d*\s*", found):
+        raise ServiceError(f"{path} holds something else than a lock; choose another --lock")
 
 
 def _take(descriptor: int, path: Path) -> None:

@@ -2,10 +2,11 @@
 
 import difflib
 import json
+import os
 import re
 import sys
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,12 +71,19 @@ def load_settings(file: Path | None, overrides: Tables | None = None) -> Setting
     """
     values: dict[str, dict[str, object]] = {}
     if file is not None:
-        for option, value in _find_options(_read_toml(file), f"{file}: "):
-            checked = _convert(option, value, f"{file}: {option.path}")
+        text, tables = _read_toml(file)
+
+        def where(section: str, name: str = "") -> str:
+            number = _find_line(text, section, name)
+            return f"{file}, line {number}: " if number else f"{file}: "
+
+        for option, value in _find_options(tables, where):
+            place = where(option.section, option.name) + option.path
+            checked = _convert(option, value, place)
             values.setdefault(option.section, {})[option.name] = _locate(
                 option, checked, file.parent
             )
-    for option, value in _find_options(overrides or {}, ""):
+    for option, value in _find_options(overrides or {}, lambda *_: ""):
         checked = _convert(option, value, option.flag, text=True)
         values.setdefault(option.section, {})[option.name] = checked
     sections: dict[str, Any] = {**list_sections()}
@@ -118,38 +126,79 @@ def _encode(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
+    """Text and content of a file."""
     try:
         with file.open("rb") as opened:
             data = opened.read(_LIMIT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise OptionsError(
+            f"{file} cannot be read, since there is none; `edgetl-run config > {file}` makes one"
+        ) from error
     except OSError as error:
         raise OptionsError(f"{file} cannot be read ({error.strerror or error})") from error
     if len(data) > _LIMIT_BYTES:
         raise OptionsError(f"{file} is larger than {_LIMIT_BYTES:,} bytes: is it a settings file?")
     try:
         # Editors on Windows begin a file with a byte order mark.
-        table: dict[str, Any] = tomllib.loads(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise OptionsError(f"{file}, line {line} is not UTF-8; save the file as UTF-8") from error
+    try:
+        return text, tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise OptionsError(f"{file} is no TOML: {error}") from error
-    return table
+        raise OptionsError(f"{file} is no TOML: {error}{_advise(text, str(error))}") from error
 
 
-def _find_options(tables: Tables, where: str) -> list[tuple[Option, object]]:
+def _advise(text: str, error: str) -> str:
+    """What people who write TOML for the first time do, if that is in the line of an error."""
+    found = re.search(r"at line (\d+)", error)
+    line = text.split("\n")[int(found[1]) - 1] if found else ""
+    if re.search(r"=\s*\".*\\", line):
+        return "; text with a \\ needs single quotes, such as 'C:\\parts.bundle'"
+    if re.search(r"=\s*(True|False)\b", line):
+        return "; write true or false, in small letters"
+    if re.search(r"=\s*[^\s\"'\[{\d.+-]", line):
+        return '; text needs quotes, such as "/dev/video0"'
+    return ""
+
+
+def _find_line(text: str, section: str, name: str) -> int | None:
+    """The line of a table, or of a name in it; None where it is written in an unusual way."""
+    table = ""
+    here = rf"\s*{re.escape(name)}\s*=" if name else None
+    above = rf"\s*{re.escape(section)}\s*(=|\.\s*{re.escape(name)}\b)"
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line):
+            table = header[1]
+            if table == section and not name:
+                return number
+            continue
+        wanted = here if table == section else None if table else above
+        if wanted and re.match(wanted, line):
+            return number
+    return None
+
+
+def _find_options(tables: Tables, where: Callable[..., str]) -> list[tuple[Option, object]]:
     known = list_options()
     found: list[tuple[Option, object]] = []
     for section, fields in tables.items():
         if section not in list_sections():
             raise OptionsError(
-                f"{where}[{_plain(section)}] is unknown; {_suggest_section(section)}"
+                f"{where(section)}[{_plain(section)}] is unknown; {_suggest_section(section)}"
             )
         if not isinstance(fields, Mapping):
             raise OptionsError(
-                f"{where}{section}: expected a table [{section}], found {show(fields)}"
+                f"{where(section)}{section}: expected a table [{section}], found {show(fields)}"
             )
         for name, value in fields.items():
             path = f"{section}.{name}"
             if path not in known:
-                raise OptionsError(f"{where}{_plain(path)} is unknown; {_suggest(section, name)}")
+                raise OptionsError(
+                    f"{where(section, name)}{_plain(path)} is unknown; {_suggest(section, name)}"
+                )
             found.append((known[path], value))
     return found
 
@@ -162,11 +211,14 @@ def _convert(option: Option, value: object, where: str, *, text: bool = False) -
 
 
 def _locate(option: Option, value: object, folder: Path) -> object:
-    is_path = option.is_path or (option.path == "source.address" and _is_file(str(value)))
-    return str(folder / value) if is_path and isinstance(value, str) else value
+    is_path = option.is_path or (option.path == "source.address" and names_file(str(value)))
+    if not is_path or not isinstance(value, str):
+        return value
+    return str(folder / os.path.expanduser(value))
 
 
-def _is_file(address: str) -> bool:
+def names_file(address: str) -> bool:
+    """Whether a source's address can only be the path of a file, a folder or a device."""
     return not re.fullmatch(r"\d+|.*://.*|-|picamera(:\d)?|pattern", address, re.DOTALL)
 
 

@@ -100,6 +100,8 @@ class Option(msgspec.Struct, frozen=True):
             _check_text(converted)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
             found = "something else" if self.is_secret else show(value)
+            if isinstance(value, str) and holds_control(value):
+                found += ", which holds a control character"
             raise OptionsError(f"expected {self.allowed}, found {found}") from error
         return converted
 

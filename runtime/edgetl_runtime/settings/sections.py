@@ -68,7 +68,8 @@ class ModelSettings(_Section, frozen=True):
         bundle: The folder or .zip that `edgetl export` wrote.
         engine: The engine that runs the model; by default the bundle's first variant decides.
         variant: Name of the model file, such as `litert-int8`; by default the first.
-        threads: Threads of the engine; by default the processors at hand, at most 4.
+        threads: Threads of the engine; by default the processors at hand (affinity and CPU quota
+            count), at most 4.
     """
 
     bundle: Location = ""

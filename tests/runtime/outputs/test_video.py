@@ -173,8 +173,25 @@ def test_what_a_kill_left_is_kept_or_removed_by_the_next_video(
     assert all(length > 100 for length in lengths.values())
 
 
+def test_no_link_is_followed_and_nobody_can_guess_the_name_of_a_video_under_way(
+    tmp_path, make_answer, noise
+):
+    victim, folder = tmp_path / "victim", tmp_path / "shared"
+    victim.write_bytes(b"precious")
+    folder.mkdir()
+    (folder / f".new.{os.getpid()}.avi").symlink_to(victim)
+    videos = [Video(folder / "new.avi", 1, lambda: 25.0) for _ in range(2)]
+    for video in videos:
+        video.write(make_answer(picture=noise()))
+    assert len({name for name in os.listdir(folder) if name.startswith(".new.")}) == 3
+    for video in videos:
+        video.close()
+    assert victim.read_bytes() == b"precious"
+    assert {"new.avi", "new-2.avi"} <= set(os.listdir(folder))
+
+
 def test_a_video_that_another_process_writes_is_left_alone(tmp_path, make_answer, noise):
-    other = tmp_path / ".new.4711.avi"
+    other = tmp_path / ".new.0123456789abcdef.avi"
     other.write_bytes(b"RIFF")
     with other.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -182,6 +199,16 @@ def test_a_video_that_another_process_writes_is_left_alone(tmp_path, make_answer
         video.write(make_answer(picture=noise()))
         video.close()
         assert other.exists()
+
+
+def test_files_of_other_names_are_left_alone(tmp_path, make_answer, noise):
+    names = [".new.notes.avi", ".new.b.0123456789abcdef.avi", "new.0123456789abcdef.avi"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+    video.write(make_answer(picture=noise()))
+    video.close()
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "new.avi"])
 
 
 def test_a_folder_without_the_right_to_write_is_an_error(read_only_folder, make_answer, frame_of):

@@ -85,3 +85,21 @@ def test_a_full_disk_does_not_keep_the_lock_from_holding(full_disk):
         hold_lock(lock),
     ):
         pass
+
+
+def test_a_file_of_other_content_is_no_lock_and_stays(tmp_path):
+    (tmp_path / "notes.txt").write_text("12 things to do")
+    with (
+        pytest.raises(ServiceError, match="holds something else than a lock"),
+        hold_lock(tmp_path / "notes.txt"),
+    ):
+        pass
+    assert (tmp_path / "notes.txt").read_text() == "12 things to do"
+
+
+def test_a_lock_follows_no_link(tmp_path):
+    (tmp_path / "victim").touch()
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(ServiceError, match="cannot open the lock"), hold_lock(tmp_path / "lock"):
+        pass
+    assert (tmp_path / "victim").read_bytes() == b""

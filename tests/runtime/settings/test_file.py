@@ -1,3 +1,4 @@
+import os
 import re
 import sys
 from contextlib import suppress
@@ -61,7 +62,7 @@ def test_the_command_line_wins_over_the_file(write):
 def test_text_counts_as_a_number_on_the_command_line_only(refusal):
     assert load_settings(None, {"source": {"fps": "12.5"}}).source.fps == 12.5
     assert refusal('[source]\nfps = "12.5"') == (
-        "FILE: source.fps: expected a number above 0 to 1,000, found '12.5'"
+        "FILE, line 2: source.fps: expected a number above 0 to 1,000, found '12.5'"
     )
 
 
@@ -94,7 +95,62 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
     ],
 )
 def test_an_error_names_file_path_value_and_what_is_allowed(text, message, refusal):
-    assert re.match("FILE:? ?" + message, refusal(text))
+    assert re.match(r"FILE(, line \d+)?:? ?" + message, refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# x\n\n[serve]\n\nport = 'x'\n", 5),
+        ("[serve]\r\nhost = 'a'\r\nport = 'x'\r\n", 3),
+        ("\ufeff[source]\nfps = 1\n[pace]\nevery = 'x'", 4),
+        ("source.fps = 3\nserve.port = 'x'", 2),
+        ("serve = {port = 'x'}", 1),
+        ("[pace]\nport = 1\n[serve]\nport = 'x'", 2),
+        ("[serve]\nhost = 'a'\nprot = 1", 3),
+        ("\n[srve]\nport = 1", 2),
+        ("\n\nserve = 3", 3),
+    ],
+)
+def test_an_error_names_the_line(text, line, refusal):
+    assert refusal(text).startswith(f"FILE, line {line}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("[source]\naddress = /dev/video0", 'text needs quotes, such as "/dev/video0"'),
+        ('[model]\nbundle = "C:\\Users\\x"', "needs single quotes"),
+        ("[source]\nloop = True", "write true or false, in small letters"),
+    ],
+)
+def test_what_beginners_write_gets_a_remedy(text, remedy, refusal):
+    said = refusal(text)
+    assert "at line 2" in said
+    assert said.endswith(remedy) or remedy in said
+
+
+@pytest.mark.parametrize(
+    ("data", "line"), [(b"\xff\xfe[\x00s\x00", 1), (b"# a\n# caf\xe9\n", 2), (b"\n\n\x80", 3)]
+)
+def test_a_file_in_another_encoding_is_told_so(write, data, line):
+    with pytest.raises(OptionsError, match=f"line {line} is not UTF-8; save the file as UTF-8"):
+        load_settings(write(data))
+
+
+def test_a_file_that_is_not_there_can_be_made(tmp_path):
+    with pytest.raises(OptionsError, match=r"`edgetl-run config > .*x.toml` makes one"):
+        load_settings(tmp_path / "x.toml")
+
+
+def test_a_control_character_is_named_as_one(refusal):
+    assert refusal('[output]\njsonl = "a\\u0001b"').endswith("which holds a control character")
+
+
+def test_a_home_is_meant_by_its_usual_sign(write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/pi")
+    found = load_settings(write('[output]\njsonl = "~/a.jsonl"\n[source]\naddress = "~/a.avi"'))
+    assert (found.output.jsonl, found.source.address) == ("/home/pi/a.jsonl", "/home/pi/a.avi")
 
 
 def test_an_error_stays_short_whatever_was_found(refusal):
@@ -209,7 +265,7 @@ def test_settings_written_to_a_file_come_back_equal(write, case):
     again = load_settings(file)
     ours, theirs = (getattr(getattr(s, option.section), option.name) for s in (found, again))
     if option.is_path or option.path == "source.address":
-        assert theirs in (ours, str(file.parent / ours))
+        assert theirs in (ours, str(file.parent / os.path.expanduser(ours)))
     else:
         assert theirs == ours
 
