@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from edgetl_runtime.errors import OptionsError, OutputError
@@ -62,7 +63,8 @@ def _open_terminal(options: OutputSettings, on_gone: Gone | None) -> Iterator[Ou
 def _open_files(options: OutputSettings) -> Iterator[Output]:
     from edgetl_runtime.outputs.logs import CsvRows, JsonLines
 
-    for name, kind in (("jsonl", JsonLines), ("csv", CsvRows)):
+    rows = partial(CsvRows, mark=options.csv_mark)
+    for name, kind in (("jsonl", JsonLines), ("csv", rows)):
         if path := getattr(options, name):
             yield kind(
                 _check_file(name, path),
