@@ -3,6 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
+from edgetl_runtime.commands.printing import print_file
 from edgetl_runtime.commands.settings import take_settings
 
 _SECTIONS = (
@@ -22,5 +23,5 @@ def print_config(options: argparse.Namespace) -> int:
     from edgetl_runtime.settings.file import describe_settings, load_settings
     from edgetl_runtime.settings.flags import collect_overrides
 
-    print(describe_settings(load_settings(options.config, collect_overrides(options))), end="")
+    print_file(describe_settings(load_settings(options.config, collect_overrides(options))))
     return 0

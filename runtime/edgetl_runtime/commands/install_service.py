@@ -3,7 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
-from edgetl_runtime.commands.printing import warn
+from edgetl_runtime.commands.printing import print_file, warn
 from edgetl_runtime.commands.settings import read_settings, take_settings
 
 _SECTIONS = (
@@ -37,7 +37,7 @@ def install_service(options: argparse.Namespace) -> int:
     installation = plan_installation(options.name, settings, user=options.user)
     if options.dry_run:
         for path, text in installation.files:
-            print(f"# {path}\n{text}")
+            print_file(f"# {path}\n{text}\n")
         return 0
     if installation.hidden:
         hidden = ", ".join(installation.hidden)

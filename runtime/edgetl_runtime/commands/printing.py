@@ -18,6 +18,13 @@ def warn(sentence: str) -> None:
     print(f"edgetl-run: {make_printable(sentence)}", file=sys.stderr, flush=True)
 
 
+def print_file(text: str) -> None:
+    """Prints what is to be kept as a file, in UTF-8 whatever the locale."""
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(encoding="utf-8", errors="backslashreplace")
+    print(text, end="", flush=True)
+
+
 def show_path(path: object) -> str:
     """A path as text that can be encoded, whatever bytes its name has."""
     return os.fsencode(str(path)).decode("utf-8", "backslashreplace")
