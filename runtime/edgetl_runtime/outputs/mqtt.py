@@ -29,6 +29,8 @@ _SLOWEST_RECONNECT_S = 30
 # Between events, the score is worth a message now and then.
 _STATE_EVERY_S = 10.0
 _FAREWELL_S = 1.0
+# A broker that takes longer to confirm is in trouble. Less than an output has to close.
+_CONFIRMED_S, _LOOK_AGAIN_S = 1.0, 0.01
 # Given to the network; the worker's own queue keeps what comes after.
 _MOST_UNSENT = 100
 
@@ -61,7 +63,7 @@ class Mqtt(PlainOutput):
     """
 
     name = "mqtt"
-    lossless = False
+    lossless = True
 
     def __init__(self, broker: Broker, topic: str, top: int, *, discovery: bool) -> None:
         """Connects in the background, and again whenever the connection is lost.
@@ -162,7 +164,12 @@ class Mqtt(PlainOutput):
     def _publish(self, name: str, payload: bytes, *, retain: bool = False) -> None:
         from paho.mqtt.enums import MQTTErrorCode
 
+        until_s = time.monotonic() + _CONFIRMED_S
         sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
+        # A file is read faster than a broker confirms: this thread may wait, and it then waits, too.
+        while sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE and time.monotonic() < until_s:
+            time.sleep(_LOOK_AGAIN_S)
+            sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
         if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             raise UndeliveredError(f"{self._where}: the broker does not confirm what it gets")
 
