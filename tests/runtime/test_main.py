@@ -308,6 +308,13 @@ def test_answers_for_a_closed_standard_output_are_no_success_of_the_terminal(
     )
 
 
+def test_a_camera_without_a_standard_output_has_nothing_to_complain_of(tiny, edgetl_run):
+    arguments = ("--source", "pattern", "--max-frames", 10)
+    done = edgetl_run("camera", tiny, *arguments, preexec_fn=close_stdout)
+    assert done.returncode == 0
+    assert "terminal" not in done.stderr
+
+
 @pytest.fixture
 def foreign(tiny, write_sealed, monkeypatch):
     """A bundle whose label Latin-1 holds a part of only, and such a terminal."""

@@ -166,7 +166,7 @@ class Mqtt(PlainOutput):
 
         until_s = time.monotonic() + _CONFIRMED_S
         sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
-        # A file is read faster than a broker confirms: this thread may wait, and it then waits, too.
+        # A file is read faster than a broker confirms; it waits for this thread, which may wait.
         while sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE and time.monotonic() < until_s:
             time.sleep(_LOOK_AGAIN_S)
             sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)

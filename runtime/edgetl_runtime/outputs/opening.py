@@ -39,7 +39,7 @@ def open_outputs(
     opened: list[Output] = []
     try:
         opened += _open_files(settings.output)
-        opened += _open_terminal(settings.output, on_gone)
+        opened += _open_terminal(settings.output, live, on_gone)
         opened += _open_pictures(settings, live, find_fps)
         opened += _open_collect(settings, find_digest)
         opened += _open_others(settings.output)
@@ -52,11 +52,16 @@ def open_outputs(
     return opened
 
 
-def _open_terminal(options: OutputSettings, on_gone: Gone | None) -> Iterator[Output]:
+def _open_terminal(
+    options: OutputSettings, live: bool, on_gone: Gone | None
+) -> Iterator[Output]:
     kind = options.terminal or "line"
     if kind != "none":
-        from edgetl_runtime.outputs.terminal import Terminal
+        from edgetl_runtime.outputs.terminal import Terminal, is_closed
 
+        # Whoever starts a camera without a standard output wants none; of a file it is missed.
+        if live and is_closed():
+            return
         yield Terminal(kind, options.top, on_gone=on_gone)
 
 

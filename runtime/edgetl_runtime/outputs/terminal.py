@@ -1,5 +1,6 @@
 """The terminal: a line for each answer or event, or JSON for machines."""
 
+import fcntl
 import os
 import sys
 from collections.abc import Callable
@@ -80,6 +81,15 @@ class Terminal(PlainOutput):
         # JSON is UTF-8 everywhere; what a person reads is in the encoding of the terminal.
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         return f"{line}\n".encode(encoding, "backslashreplace")
+
+
+def is_closed(descriptor: int = STDOUT) -> bool:
+    """Whether nothing can be written there, since whoever started the program closed it."""
+    try:
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    except OSError:
+        return True
+    return mode & os.O_ACCMODE == os.O_RDONLY
 
 
 def show_answer(answer: Answer, top: int) -> str:
