@@ -52,9 +52,7 @@ def open_outputs(
     return opened
 
 
-def _open_terminal(
-    options: OutputSettings, live: bool, on_gone: Gone | None
-) -> Iterator[Output]:
+def _open_terminal(options: OutputSettings, live: bool, on_gone: Gone | None) -> Iterator[Output]:
     kind = options.terminal or "line"
     if kind != "none":
         from edgetl_runtime.outputs.terminal import Terminal, is_closed
