@@ -252,6 +252,18 @@ def test_between_events_the_state_is_published_now_and_then(broker, read, start)
     assert worker.status().written <= 2
 
 
+def test_a_file_waits_until_the_broker_has_each_of_its_events(broker, read):
+    reader = read(broker.port)
+    output = Mqtt(Broker("127.0.0.1", broker.port, False, None), "home", 2, discovery=False)
+    worker = OutputWorker(output, live=False)
+    wait_until(lambda: reader.available() == b"online", "online")
+    for index in range(500):
+        worker.publish(make_answer(index, event=True))
+    worker.close(60)
+    assert (worker.status().written, worker.status().dropped) == (500, 0)
+    wait_until(lambda: len(reader.events) == 500, "the last event")
+
+
 def test_closing_says_goodbye(broker, read, start):
     reader = read(broker.port)
     worker = start(broker.port)

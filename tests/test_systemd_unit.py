@@ -188,6 +188,9 @@ def test_settings_that_somebody_changed_are_not_replaced(tmp_path):
     with pytest.raises(ServiceError, match="says something else"):
         install(other)
     assert first.settings_file.read_text() == first.settings_text
+    other.settings_file.write_bytes("# für die Tür\n".encode("iso8859-1"))
+    with pytest.raises(ServiceError, match="says something else"):
+        install(other)
     install(other, overwrite=True)
     assert first.settings_file.read_text() == other.settings_text
 

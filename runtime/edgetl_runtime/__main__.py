@@ -15,6 +15,7 @@ from edgetl_runtime.commands.printing import warn
 from edgetl_runtime.commands.results import RESULTS, Results
 from edgetl_runtime.commands.settings import add_settings
 from edgetl_runtime.errors import EdgetlError, LockedError
+from edgetl_runtime.printable import show_reason
 
 if TYPE_CHECKING:
     import argparse
@@ -57,7 +58,7 @@ def _tell(error: OSError) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # A reader that has gone, as `| head` does, needs no message.
     if not isinstance(error, BrokenPipeError):
-        warn(f"cannot write the results: {error.strerror}")
+        warn(f"cannot write the results: {show_reason(error)}")
 
 
 def _prepare_streams() -> None:
@@ -67,8 +68,9 @@ def _prepare_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it stays open
+            # What is written to a closed standard output is lost, and must not look printed.
+            os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - it stays open
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - it stays open
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

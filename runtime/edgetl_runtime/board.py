@@ -126,7 +126,8 @@ def _read_throttled() -> int | None:
         run = subprocess.run(
             [tool, "get_throttled"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=_TOOL_TIMEOUT_S,
         )

@@ -1,5 +1,6 @@
 """Text from elsewhere, made fit for a terminal or a log."""
 
+import errno
 import unicodedata
 
 LIMIT = 2000
@@ -25,6 +26,13 @@ def holds_control(text: str) -> bool:
     Such text can end a line, a header or a field of whatever it is written into.
     """
     return any(unicodedata.category(character) in _CONTROL for character in text)
+
+
+def show_reason(error: OSError) -> str:
+    """Why standard output could not be written, in words that a person knows."""
+    return (
+        "standard output is closed" if error.errno == errno.EBADF else str(error.strerror or error)
+    )
 
 
 def _escape(character: str) -> str:

@@ -1,5 +1,6 @@
 import functools
 import json
+import os
 import resource
 import shutil
 import signal
@@ -365,6 +366,63 @@ def test_of_a_file_no_answer_is_rotated_away(tiny, make_video, tmp_path, edgetl_
     assert done.returncode == 0, done.stderr
     assert out.stat().st_size > 2e6
     assert len(out.read_text().splitlines()) == 4000
+
+
+def close_stdout():
+    os.close(1)
+
+
+@pytest.mark.parametrize("command", ["verify", "classify"])
+def test_results_for_a_closed_standard_output_end_with_1(command, tiny, frame, edgetl_run):
+    arguments = [frame] if command == "classify" else []
+    done = edgetl_run(command, tiny, *arguments, "--json", preexec_fn=close_stdout)
+    assert done.returncode == 1
+    assert "cannot write the results: standard output is closed" in done.stderr
+
+
+def test_answers_for_a_closed_standard_output_are_no_success_of_the_terminal(
+    tiny, make_video, edgetl_run
+):
+    arguments = ("--source", make_video(10), "--json")
+    done = edgetl_run("camera", tiny, *arguments, preexec_fn=close_stdout)
+    assert (
+        "output terminal failed: cannot write the results: standard output is closed" in done.stderr
+    )
+
+
+def test_a_camera_without_a_standard_output_has_nothing_to_complain_of(tiny, edgetl_run):
+    arguments = ("--source", "pattern", "--max-frames", 10)
+    done = edgetl_run("camera", tiny, *arguments, preexec_fn=close_stdout)
+    assert done.returncode == 0
+    assert "terminal" not in done.stderr
+
+
+@pytest.fixture
+def foreign(tiny, write_sealed, monkeypatch):
+    """A bundle whose label Latin-1 holds a part of only, and such a terminal."""
+    manifest = (tiny / "bundle.json").read_bytes()
+    monkeypatch.setenv("PYTHONIOENCODING", "iso8859-1")
+    return write_sealed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
+
+
+def test_a_line_is_in_the_encoding_of_the_terminal(foreign, make_video, tmp_path, edgetl_run):
+    arguments = ("camera", foreign, "--source", make_video(10), "--top", 3)
+    with (tmp_path / "out").open("wb") as out:
+        assert edgetl_run(*arguments, stdout=out).returncode == 0
+    assert "Äpfel \\u87ba" in (tmp_path / "out").read_bytes().decode("iso8859-1")
+    with (tmp_path / "out").open("wb") as out:
+        assert edgetl_run(*arguments, "--json", stdout=out).returncode == 0
+    assert "Äpfel 螺" in (tmp_path / "out").read_bytes().decode("utf-8")
+
+
+def test_a_settings_file_can_be_read_again_whatever_the_locale(tmp_path, edgetl_run, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "iso8859-1")
+    path = tmp_path / "edgetl.toml"
+    for arguments in (("--jsonl", "/x/Äpfel 螺"), ("--config", path)):
+        with (tmp_path / "out").open("wb") as out:
+            assert edgetl_run("config", *arguments, stdout=out).returncode == 0
+        os.replace(tmp_path / "out", path)
+        assert 'jsonl = "/x/Äpfel 螺"' in path.read_bytes().decode("utf-8")
 
 
 def test_what_the_system_refuses_is_no_trouble_of_the_results(tiny, edgetl_run):

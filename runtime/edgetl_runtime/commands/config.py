@@ -3,6 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
+from edgetl_runtime.commands.printing import print_file
 from edgetl_runtime.commands.settings import take_settings, warn_of_readers
 
 _SECTIONS = (
@@ -23,6 +24,6 @@ def print_config(options: argparse.Namespace) -> int:
     from edgetl_runtime.settings.flags import collect_overrides
 
     settings = load_settings(options.config, collect_overrides(options))
-    print(describe_settings(settings), end="")
+    print_file(describe_settings(settings))
     warn_of_readers(1, settings)
     return 0

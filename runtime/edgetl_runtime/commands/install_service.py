@@ -3,7 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
-from edgetl_runtime.commands.printing import warn
+from edgetl_runtime.commands.printing import print_file, warn
 from edgetl_runtime.commands.settings import read_settings, take_settings
 
 _SECTIONS = (
@@ -43,7 +43,7 @@ def install_service(options: argparse.Namespace) -> int:
         warn(obstacle)
     if options.dry_run:
         for path, text in installation.files:
-            print(f"# {path}\n{text}")
+            print_file(f"# {path}\n{text}\n")
         return 0
     if obstacles:
         raise ServiceError("nothing was installed, since the service could not run; see above")

@@ -10,9 +10,14 @@ def print_json(record: object) -> None:
     """Prints one line of JSON, in UTF-8 whatever the locale."""
     import msgspec
 
+    print_file(msgspec.json.encode(record).decode() + "\n")
+
+
+def print_file(text: str) -> None:
+    """Prints what may be kept as a file, in UTF-8 whatever the locale."""
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
         reconfigure(encoding="utf-8", errors="backslashreplace")
-    print(msgspec.json.encode(record).decode(), flush=True)
+    print(text, end="", flush=True)
 
 
 def warn(sentence: str) -> None:

@@ -1,5 +1,6 @@
 """Files of answers: JSON lines and CSV."""
 
+import codecs
 import csv
 import io
 from pathlib import Path
@@ -65,10 +66,21 @@ class CsvRows(_Log):
 
     name = "csv"
 
-    def __init__(self, path: Path, top: int, quota_bytes: int, *, only_events: bool) -> None:
-        """Args: path: To append to. quota_bytes: Size at which it is set aside."""
+    def __init__(
+        self, path: Path, top: int, quota_bytes: int, *, only_events: bool, mark: bool = False
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            path: To append to.
+            top: Labels to list.
+            quota_bytes: Size at which it is set aside.
+            only_events: No other answers.
+            mark: Begin with a byte order mark, by which Excel tells UTF-8.
+        """
         self._top = top
-        file = RotatingFile(path, quota_bytes, header=_encode_row(list_columns(top)))
+        header = (codecs.BOM_UTF8 if mark else b"") + _encode_row(list_columns(top))
+        file = RotatingFile(path, quota_bytes, header=header)
         super().__init__(file, top, only_events=only_events)
 
     def _encode(self, record: Record) -> bytes:

@@ -39,6 +39,8 @@ _FIRST_ANSWER_S = 1.5
 # As long as this paho itself waits for an answer.
 _SILENT_S = 4.5
 _TAKEN_LOSSES, _TAKEN_WITHIN_S = 3, 60.0
+# A broker that takes longer to confirm is in trouble. Less than an output has to close.
+_CONFIRMED_S, _LOOK_AGAIN_S = 1.0, 0.01
 # Given to the network; the worker's own queue keeps what comes after.
 _MOST_UNSENT = 100
 _IDENTITY = Identity("mqtt")
@@ -74,7 +76,7 @@ class Mqtt(PlainOutput):
     """
 
     name = "mqtt"
-    lossless = False
+    lossless = True
 
     def __init__(
         self,
@@ -228,7 +230,12 @@ class Mqtt(PlainOutput):
     def _publish(self, name: str, payload: bytes, *, retain: bool = False) -> None:
         from paho.mqtt.enums import MQTTErrorCode
 
+        until_s = time.monotonic() + _CONFIRMED_S
         sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
+        # A file is read faster than a broker confirms; it waits for this thread, which may wait.
+        while sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE and time.monotonic() < until_s:
+            time.sleep(_LOOK_AGAIN_S)
+            sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
         if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             raise UndeliveredError(f"{self._where}: the broker does not confirm what it gets")
 

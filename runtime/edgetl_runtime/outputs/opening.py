@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from edgetl_runtime.errors import OptionsError, OutputError
@@ -40,7 +41,7 @@ def open_outputs(
     opened: list[Output] = []
     try:
         opened += _open_files(settings.output, live)
-        opened += _open_terminal(settings.output, on_gone)
+        opened += _open_terminal(settings.output, live, on_gone)
         opened += _open_pictures(settings, live, find_fps)
         opened += _open_collect(settings, find_digest)
         opened += _open_others(settings.output)
@@ -53,11 +54,14 @@ def open_outputs(
     return opened
 
 
-def _open_terminal(options: OutputSettings, on_gone: Gone | None) -> Iterator[Output]:
+def _open_terminal(options: OutputSettings, live: bool, on_gone: Gone | None) -> Iterator[Output]:
     kind = options.terminal or "line"
     if kind != "none":
-        from edgetl_runtime.outputs.terminal import Terminal
+        from edgetl_runtime.outputs.terminal import Terminal, is_closed
 
+        # Whoever starts a camera without a standard output wants none; of a file it is missed.
+        if live and is_closed():
+            return
         yield Terminal(kind, options.top, on_gone=on_gone)
 
 
@@ -66,7 +70,8 @@ def _open_files(options: OutputSettings, live: bool) -> Iterator[Output]:
 
     # A camera runs for months. Of a file everything is kept, since it has an end.
     quota_bytes = options.file_quota_mb * 10**6 if live else sys.maxsize
-    for name, kind in (("jsonl", JsonLines), ("csv", CsvRows)):
+    rows = partial(CsvRows, mark=options.csv_mark)
+    for name, kind in (("jsonl", JsonLines), ("csv", rows)):
         if path := getattr(options, name):
             yield kind(
                 _check_file(name, path),

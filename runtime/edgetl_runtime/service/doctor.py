@@ -355,7 +355,12 @@ def _run(command: list[str]) -> tuple[int, str]:
     """Exit code, and what a program printed; for a bad end, what ended it."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_CHILD_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return 1, f"no answer within {_CHILD_TIMEOUT_S:.0f} s"

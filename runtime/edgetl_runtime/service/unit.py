@@ -249,7 +249,8 @@ def install(installation: Installation, *, overwrite: bool = False) -> None:
 
 def _check_settings(installation: Installation, *, overwrite: bool) -> None:
     file = installation.settings_file
-    if overwrite or not file.exists() or file.read_text() == installation.settings_text:
+    text = installation.settings_text.encode()
+    if overwrite or not file.exists() or file.read_bytes() == text:
         return
     raise ServiceError(
         f"{file} exists and says something else; change it there, choose another --name, or add "

@@ -191,6 +191,8 @@ class OutputSettings(_Section, frozen=True):
         command: Shell command that runs on each event, told through EDGETL_* variables.
         callback: `module:function` of Python that is called with each answer.
         only_events: jsonl and csv get events only.
+        csv_mark: Begin the csv with a byte order mark, without which Excel misreads letters such
+            as ä.
     """
 
     terminal: Literal["line", "event", "json", "none"] | None = None
@@ -214,6 +216,7 @@ class OutputSettings(_Section, frozen=True):
     command: str | None = None
     callback: str | None = None
     only_events: bool = False
+    csv_mark: bool = False
 
 
 class CollectSettings(_Section, frozen=True):

@@ -1,5 +1,6 @@
 """From settings to outputs, and the terminal."""
 
+import codecs
 import contextlib
 import json
 import os
@@ -55,6 +56,15 @@ def test_every_option_gives_an_output_of_its_own(open_all, tmp_path):
     assert os.listdir(tmp_path) == []
     for output in outputs:
         output.close()
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_csv_has_a_mark_if_it_is_asked_for(open_all, tmp_path, make_answer, mark):
+    path = tmp_path / "a.csv"
+    (output,) = open_all(terminal="none", csv=str(path), csv_mark=mark)
+    output.write(make_answer())
+    output.close()
+    assert path.read_bytes().startswith(codecs.BOM_UTF8) is mark
 
 
 def test_nothing_asked_for_is_nothing(open_all):
