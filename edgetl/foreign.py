@@ -184,7 +184,9 @@ def _describe(
 
     some = _draw(parts["train"], len(labels))
     ending = choose_ending(
-        foreign.look(load(some, "reading training photos")), quantized=foreign.is_coarse
+        foreign.look(load(some, "reading training photos")),
+        foreign.end,
+        quantized=foreign.is_coarse,
     )
 
     def score(photos: tuple[Labelled, ...]) -> Part:

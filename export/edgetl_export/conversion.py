@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from edgetl_export.native import divert_stderr
+from edgetl_export.quoting import quote_error
 from edgetl_runtime.errors import ExportError
 
 
@@ -48,5 +49,6 @@ def convert_to_tflite(converter: Any) -> bytes:
             warnings.simplefilter("ignore")
             return bytes(converter.convert())
     except (ConverterError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"TensorFlow cannot convert this model to LiteRT: {reason}") from error
+        raise ExportError(
+            f"TensorFlow cannot convert this model to LiteRT ({quote_error(error)})"
+        ) from error

@@ -15,6 +15,7 @@ from edgetl_export.native import divert_stderr
 from edgetl_export.observation import Extremes, Ranges, collect_extremes
 from edgetl_export.ordering import put_in_order
 from edgetl_export.progress import Track, silent
+from edgetl_export.quoting import quote_error
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
@@ -56,8 +57,9 @@ def convert(model: bytes) -> bytes:
                     str(source), opset=OPSET, inputs_as_nchw=[name]
                 )
         except (ValueError, KeyError, NotImplementedError, AssertionError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ExportError(f"this model cannot be converted to ONNX: {reason}") from error
+            raise ExportError(
+                f"this model cannot be converted to ONNX ({quote_error(error)})"
+            ) from error
     proto.ir_version = IR_VERSION
     _rename_ends(proto)
     put_in_order(proto)

@@ -1,5 +1,6 @@
-"""A .keras file or a SavedModel, which become a .tflite; both can run code, so both need trust."""
+"""A .keras or .h5 file or a SavedModel, which become a .tflite; all can run code and need trust."""
 
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,10 +10,12 @@ import numpy as np
 
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.foreign.ending import Ending
+from edgetl_export.foreign.kinds import Kind
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Source, choose_size
 from edgetl_export.foreign.tflite import TfliteModel
 from edgetl_export.native import divert_stderr
+from edgetl_export.quoting import quote_error
 from edgetl_export.trained import Form
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
@@ -47,6 +50,7 @@ class TensorflowModel:
         self._single = shape[0] is not None
         self._converted = TfliteModel(_convert(call, self.size), scaling)
         self.outputs = self._converted.outputs
+        self.end = self._converted.end
         self.form = Form("litert", self._converted.form.precision)
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
@@ -63,8 +67,8 @@ class TensorflowModel:
         return self._converted.finish(ending)
 
 
-def open_keras(file: Path, scaling: Scaling, size_px: int | None) -> TensorflowModel:
-    """Opens a .keras file that is trusted; code of others inside (Lambda layers) is refused still.
+def open_keras(file: Path, kind: Kind, scaling: Scaling, size_px: int | None) -> TensorflowModel:
+    """Opens a .keras or .h5 file that is trusted; code of others inside (Lambda) is refused still.
 
     Raises:
         ExportError: If it is damaged, has layers that are not Keras' own, or more ends than two.
@@ -72,8 +76,11 @@ def open_keras(file: Path, scaling: Scaling, size_px: int | None) -> TensorflowM
     import keras
 
     try:
-        with divert_stderr():
-            model = keras.models.load_model(file, compile=False)
+        # Keras goes by the name: a link gives it the right one.
+        with tempfile.TemporaryDirectory() as folder, divert_stderr():
+            named = Path(folder) / f"model.{kind}"
+            named.symlink_to(file.resolve())
+            model = keras.models.load_model(named, _of_keras_2(), compile=False)
     except (
         ValueError,
         TypeError,
@@ -85,10 +92,9 @@ def open_keras(file: Path, scaling: Scaling, size_px: int | None) -> TensorflowM
         OSError,
         zipfile.BadZipFile,
     ) as error:
-        reason = " ".join(str(error).split())[:300]
         raise ExportError(
-            f"Keras cannot open {file}: {reason}. If it has layers of its own, export it with "
-            "model.export(FOLDER) where it was trained, and give that folder"
+            f"Keras cannot open {file} ({quote_error(error)}). If it has layers of its own, export "
+            "it with model.export(FOLDER) where it was trained, and give that folder"
         ) from error
     if not model.built or len(model.inputs or []) != 1 or len(model.outputs) != 1:
         raise ExportError(
@@ -96,6 +102,19 @@ def open_keras(file: Path, scaling: Scaling, size_px: int | None) -> TensorflowM
             "and save it again"
         )
     return TensorflowModel(model, tuple(model.inputs[0].shape), scaling, size_px)
+
+
+def _of_keras_2() -> dict[str, Any]:
+    """Layers that Keras 2 wrote down with options that Keras 3 does not know."""
+    import keras
+
+    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            # It is as many as there are channels, whatever was written down.
+            options.pop("groups", None)
+            super().__init__(*arguments, **options)
+
+    return {"DepthwiseConv2D": DepthwiseConv2D}
 
 
 def open_saved_model(folder: Path, scaling: Scaling, size_px: int | None) -> TensorflowModel:
@@ -110,8 +129,7 @@ def open_saved_model(folder: Path, scaling: Scaling, size_px: int | None) -> Ten
         with divert_stderr():
             loaded = tf.saved_model.load(str(folder))
     except (tf.errors.OpError, ValueError, OSError, LookupError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"TensorFlow cannot open {folder}: {reason}") from error
+        raise ExportError(f"TensorFlow cannot open {folder} ({quote_error(error)})") from error
     signature = loaded.signatures.get(_SIGNATURE)
     if signature is None:
         found = ", ".join(loaded.signatures) or "none"
@@ -152,9 +170,8 @@ def _convert(call: Call, size: tuple[int, int]) -> bytes:
         with divert_stderr():
             frozen = freeze(call, (1, *size, 3))
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise ExportError(
-            f"the model does not take pictures of {size[1]}x{size[0]} px: {reason}"
+            f"the model does not take pictures of {size[1]}x{size[0]} px ({quote_error(error)})"
         ) from error
     return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
 

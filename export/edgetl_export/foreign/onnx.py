@@ -11,10 +11,12 @@ from onnx import TensorProto, compose, helper, inliner, numpy_helper, shape_infe
 
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.external import load_external
+from edgetl_export.foreign.outputs import choose_scores, find_end
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Source, choose_size
 from edgetl_export.native import divert_stderr
 from edgetl_export.onnx import IR_VERSION, OPSET, describe
+from edgetl_export.quoting import quote_error
 from edgetl_export.scoring import run_described
 from edgetl_export.trained import Form
 from edgetl_runtime.bundle import Precision
@@ -25,7 +27,8 @@ from edgetl_runtime.preprocessing import Frame
 _LIMIT_BYTES = 2**31 - 1
 # Steps for each channel need it.
 _LEAST_OPSET = 13
-_DOMAINS = ("", "ai.onnx", "com.microsoft")
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+_HALF = TensorProto.FLOAT16
 _PREFIX = "model/"
 _INPUT, _OUTPUT = "image", "scores"
 
@@ -52,6 +55,8 @@ class OnnxModel:
     def _open(
         self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: int | None
     ) -> None:
+        _sort(proto)
+        self.labels = choose_scores(proto)
         _check_operators(proto)
         load_external(proto, folder)
         proto = _modernize(proto)
@@ -59,6 +64,7 @@ class OnnxModel:
         last, self.size = _read_input(entry, size_px)
         _fix_input(proto, entry, last, self.size)
         self.form = Form("onnx", _find_precision(proto))
+        self.end = find_end(proto)
         self._proto = _wrap(proto, entry.name, scaling, last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
@@ -86,7 +92,7 @@ class OnnxModel:
         try:
             onnx.checker.check_model(self._proto, full_check=True)
         except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
-            raise ExportError(f"the .onnx is not valid: {_shorten(error)}") from error
+            raise ExportError(f"the .onnx is not valid: {quote_error(error)}") from error
         return bytes(self._proto.SerializeToString(deterministic=True))
 
 
@@ -106,6 +112,18 @@ def _read(file: Path) -> onnx.ModelProto:
     if not proto.graph.node:
         raise ExportError(f"{file} is no .onnx, or a damaged one: it has no operators")
     return proto
+
+
+def _sort(proto: onnx.ModelProto) -> None:
+    """Operators in the order of their work; the converter to 16 bits appends some at the end."""
+    from onnxruntime.transformers.onnx_model import OnnxModel as Model
+
+    done = {one.name for one in (*proto.graph.input, *proto.graph.initializer)} | {""}
+    for node in proto.graph.node:
+        if not set(node.input) <= done:
+            Model(proto).topological_sort()
+            return
+        done |= set(node.output)
 
 
 def _check_operators(proto: onnx.ModelProto) -> None:
@@ -139,7 +157,7 @@ def _modernize(proto: onnx.ModelProto) -> onnx.ModelProto:
         except (RuntimeError, onnx.version_converter.ConvertError) as error:
             raise ExportError(
                 f"the .onnx has opset {versions[0]}, which cannot be brought to {OPSET} "
-                f"({_shorten(error)}); export it again with opset {OPSET}"
+                f"({quote_error(error)}); export it again with opset {OPSET}"
             ) from error
     proto.ir_version = max(proto.ir_version, IR_VERSION)
     return proto
@@ -163,7 +181,7 @@ def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
 def _read_input(entry: onnx.ValueInfoProto, size_px: int | None) -> tuple[bool, tuple[int, int]]:
     """True if channels are last, and (height, width)."""
     tensor = entry.type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT:
+    if tensor.elem_type not in (TensorProto.FLOAT, _HALF):
         name = TensorProto.DataType.Name(tensor.elem_type).lower()
         raise ExportError(f"the .onnx takes {name}, expected float32; export it again with that")
     lengths = [one.dim_value or None for one in tensor.shape.dim]
@@ -230,6 +248,9 @@ def _wrap(
         front.add("Add", np.array(scaling.offset, np.float32).reshape(1, 3, 1, 1))
     if last:
         front.add("Transpose", perm=[0, 2, 3, 1])
+    if graph.input[0].type.tensor_type.elem_type == _HALF:
+        front.add("Cast", to=_HALF)
+        graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
     nodes = front.join() or [helper.make_node("Identity", [_INPUT], [entry], "entry")]
     for position, node in enumerate(nodes):
         graph.node.insert(position, node)
@@ -303,6 +324,9 @@ def _shape_output(proto: onnx.ModelProto) -> int:
     outputs = max(found, default=0)
     if not found or int(np.prod(found)) != outputs or outputs < 1:
         raise ExportError(f"the .onnx puts out {found}, expected scores of one picture, (1, n)")
+    if scores.type.tensor_type.elem_type == _HALF:
+        _append(proto, "Cast", to=TensorProto.FLOAT)
+        scores.type.tensor_type.elem_type = TensorProto.FLOAT
     if scores.type.tensor_type.elem_type != TensorProto.FLOAT:
         raise ExportError("the .onnx puts out no float32; export it again with float32 scores")
     if len(found) != 2:
@@ -330,14 +354,10 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
         (entry,) = session.get_inputs()
         (scores,) = session.run(None, {_INPUT: np.zeros(entry.shape, np.float32)})
     except error_types(onnxruntime) as error:
-        raise ExportError(f"ONNX Runtime cannot run this .onnx: {_shorten(error)}") from error
+        raise ExportError(f"ONNX Runtime cannot run this .onnx: {quote_error(error)}") from error
     return tuple(np.shape(scores))
 
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
     kind = value.type.tensor_type.elem_type
     value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shape))
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from edgetl_export.foreign.ending import Ending
+from edgetl_export.foreign.ending import End, Ending
 from edgetl_export.trained import Form
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
@@ -34,12 +34,14 @@ class Foreign(Protocol):
         outputs: Number of its outputs.
         form: Of the file that `finish` returns.
         is_coarse: True if the outputs have 8 bits.
+        end: What its graph ends in.
     """
 
     size: tuple[int, int]
     outputs: int
     form: Form
     is_coarse: bool
+    end: End
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """What it puts out for pictures, float32 (pictures, outputs)."""

@@ -44,6 +44,16 @@ class Surgery:
         picture = self._add_tensor("picture", self.picture.shape, _FLOAT32)
         self._put_first(picture, [], "QUANTIZE", "Quantize")
 
+    def take_channels_last(self) -> None:
+        """Makes an input (1, 3, height, width) one of (1, height, width, 3)."""
+        _, channels, height, width = map(int, self.picture.shape)
+        order = self._add_constant("picture/order", np.array([0, 3, 1, 2], np.int32), _INT32)
+        picture = self._add_tensor(
+            "picture/last", (1, height, width, channels), int(self.picture.type)
+        )
+        self._graph.tensors[picture].quantization = self.picture.quantization
+        self._put_first(picture, [order], "TRANSPOSE", "Transpose")
+
     def take_unsigned(self) -> None:
         """Makes an int8 input uint8: the same numbers, counted from 0."""
         step, zero = self.picture.quantization.scale, self.picture.quantization.zeroPoint

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgetl_export import litert
 from edgetl_export.flatbuffer import read_tree
-from edgetl_export.foreign.ending import Ending
+from edgetl_export.foreign.ending import End, Ending
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Source, choose_size
 from edgetl_export.foreign.surgery import Surgery
@@ -43,15 +43,19 @@ class TfliteModel:
         self.size = _read_size(picture, size_px)
         self.outputs = _count_outputs(scores)
         self.form = Form("litert", _find_precision(tree, graph))
+        end = _find_end(tree, graph)
         # A free batch is 1: the shape says so beside its signature.
         for tensor in graph.tensors:
             tensor.shapeSignature = None
         self._surgery = Surgery(tree)
+        if _has_channels_first(_shape(picture)):
+            self._surgery.take_channels_last()
         _put_in_front(self._surgery, scaling)
         _put_out_floats(self._surgery, self.outputs)
         self._data = self._surgery.encode()
         self._tensors = litert.describe(self._data, any_step=True)
         self.is_coarse = scores.type != _FLOAT32
+        self.end = end
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """See `Foreign.look`.
@@ -111,17 +115,24 @@ def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
             "the .tflite takes neither float32 nor quantized 8-bit pictures; convert it again "
             "with a float32 input"
         )
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+    first = _has_channels_first(shape)
+    if len(shape) != 4 or shape[0] != 1 or not (first or shape[3] == 3):
         raise ExportError(
-            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3)"
+            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3) or "
+            "(1, 3, height, width)"
         )
     signature = picture.shapeSignature
-    if signature is not None and min(signature[1:3], default=0) < 0:
+    if signature is not None and min(signature[1:], default=0) < 0:
         raise ExportError(
             "the .tflite takes pictures of any size, which its layers do not know; convert it "
             "again with a fixed height and width"
         )
-    return choose_size((shape[1], shape[2]), size_px)
+    height, width = shape[2:] if first else shape[1:3]
+    return choose_size((height, width), size_px)
+
+
+def _has_channels_first(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 4 and shape[1] == 3 and shape[3] != 3
 
 
 def _count_outputs(scores: Any) -> int:
@@ -132,6 +143,36 @@ def _count_outputs(scores: Any) -> int:
     if scores.type not in (_FLOAT32, _UINT8, _INT8, _INT16):
         raise ExportError("the .tflite puts out no float32 scores; convert it again with those")
     return outputs
+
+
+def _find_end(tree: Any, graph: Any) -> End:
+    """What kind of operator writes the scores, below those that only carry them on."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator as Kind
+
+    carries = {Kind.RESHAPE, Kind.SQUEEZE, Kind.EXPAND_DIMS, Kind.CAST, Kind.TRANSPOSE}
+    carries |= {Kind.DEQUANTIZE, Kind.QUANTIZE}
+    ends: dict[int, End] = {
+        Kind.SOFTMAX: "softmax",
+        Kind.LOG_SOFTMAX: "log_softmax",
+        Kind.LOGISTIC: "sigmoid",
+        Kind.FULLY_CONNECTED: "linear",
+        Kind.CONV_2D: "linear",
+        Kind.BATCH_MATMUL: "linear",
+    }
+    writers = {int(one.outputs[0]): one for one in graph.operators if len(_list(one.outputs)) == 1}
+    tensor = int(graph.outputs[0])
+    for _ in graph.operators:
+        writer = writers.get(tensor)
+        if writer is None:
+            break
+        code = tree.operatorCodes[writer.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind not in carries:
+            # An activation inside the operator, such as a ReLU, is no end of a classifier.
+            plain = not getattr(writer.builtinOptions, "fusedActivationFunction", 0)
+            return ends.get(kind, "other") if plain else "other"
+        tensor = int(writer.inputs[0])
+    return "other"
 
 
 def _find_precision(tree: Any, graph: Any) -> Precision:
