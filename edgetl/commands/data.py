@@ -245,7 +245,7 @@ def _find_free_page(out: Path) -> Path:
 def _print_import(report: "ImportReport", page: Path) -> None:
     from collections import Counter
 
-    from edgetl.dataset.listing import UNKNOWN, UNSORTED
+    from edgetl.dataset.labels import UNKNOWN, UNSORTED
 
     counts = Counter(one.suggested for one in report.imported)
     if counts:

@@ -44,7 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
 
 def verify_file(path: Path) -> Verdict:
     """Decodes a file fully and says what is wrong with it, if anything."""
-    if is_hidden(path):
+    if is_hidden(path.name):
         return Verdict("", HIDDEN)
     try:
         if not path.is_file():

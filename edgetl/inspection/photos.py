@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgetl.dataset.listing import UNKNOWN
+from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest
 from edgetl.dataset.scanning import Photo, Scanned
 from edgetl.dataset.walking import HIDDEN

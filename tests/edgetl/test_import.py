@@ -140,7 +140,7 @@ def test_a_damaged_picture_and_a_link_are_refused(collected, tmp_path):
 
 @pytest.mark.parametrize(
     "label",
-    ["../owned", "/tmp/owned", "a/b", "", ".", "..", "a\n", "_unknown_", "train", "x" * 300],
+    ["../owned", "/tmp/owned", "a/b", "", ".", "..", "a\n", "_unknown_", "_Unsorted_", "x" * 300],
 )
 def test_a_label_that_is_no_folder_is_not_believed(collect, tmp_path, label):
     path = collect(draw_part("gear", 700, 96))
