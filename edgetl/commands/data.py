@@ -148,6 +148,11 @@ def check(
     options["size_px"] = options.pop("size")
     report = check_data(data, CheckOptions(**options), track=track)  # type: ignore[arg-type]
     write_page(report, out)
+    for one in report.passed_over[:_ROWS_A_KIND]:
+        click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
+    if len(report.passed_over) > _ROWS_A_KIND:
+        more = len(report.passed_over) - _ROWS_A_KIND
+        click.echo(f"edgetl: {more} more left out; --json lists all", err=True)
     for text in report.left_out:
         click.echo(f"edgetl: not looked for: {text}", err=True)
     if as_json:
@@ -167,7 +172,7 @@ def _print_check(report: "DataReport", out: Path) -> None:
         issues = report.of_kind(kind)
         if issues:
             doubts = f" ({count_sure(issues)})" if issues[0].sure != "certain" else ""
-            summary.append(f"{len(issues)} {SECTIONS[kind].short}{doubts}")
+            summary.append(f"{SECTIONS[kind].count(len(issues))}{doubts}")
         for issue in issues[:_ROWS_A_KIND]:
             photo = issue.paths[0] if issue.paths else issue.label or ""
             others = f" (+{len(issue.paths) - 1})" if len(issue.paths) > 1 else ""
@@ -177,8 +182,10 @@ def _print_check(report: "DataReport", out: Path) -> None:
     if rows:
         print_table(("finding", "sure", "photo or class", "what"), rows)
     other = f", {report.unknown} of other things" if report.unknown else ""
-    found = ", ".join(summary) or "fine"
-    click.echo(f"{report.photos} photos{other}, {report.skipped} left out: {found}")
+    found = ", ".join(summary) or "nothing found"
+    classes = "class" if len(report.classes) == 1 else "classes"
+    photos = f"{report.photos} photos of {len(report.classes)} {classes}"
+    click.echo(f"{photos}{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")
 

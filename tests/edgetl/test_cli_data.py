@@ -65,6 +65,6 @@ def test_check_says_how_many_photos_are_of_other_things(photos_copy: Path, tmp_p
     page = tmp_path / "page.html"
     done = check(photos_copy, "--weights", "none", "--out", page)
     assert done.returncode == 0, done.stderr
-    assert "32 photos, 16 of other things, 0 left out" in done.stdout
+    assert "32 photos of 2 classes, 16 of other things, 0 left out" in done.stdout
     done = check(photos_copy, "--weights", "none", "--out", page, "--overwrite", "--json")
     assert json.loads(done.stdout)["report"]["unknown"] == 16
