@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.console import FOLDER, check_page, load_tensorflow, print_json, print_table, track
+from edgetl.console import FOLDER, check_page, print_json, print_table, track
 
 if TYPE_CHECKING:
     from edgetl.dataset.importing import ImportReport
@@ -60,9 +60,11 @@ def preview(
     Example: edgetl data preview photos --augment camera
     """
     from edgetl.augmentation import describe, parse_augmentation
+    from edgetl.dataset.place import check_outside
     from edgetl.inspection.preview import check_target, draw_preview, write_preview
 
     augmentation = parse_augmentation(augment)
+    check_outside(data, out)
     check_target(out, overwrite=overwrite)
     sheet = draw_preview(data, augmentation, track=track, **options)
     write_preview(sheet, out, overwrite=overwrite)
@@ -141,8 +143,6 @@ def check(
     from edgetl.inspection.page import check_target, write_page
 
     check_target(data, out, overwrite=overwrite)
-    if options["weights"] != "none":
-        load_tensorflow()
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")

@@ -16,7 +16,7 @@ from edgetl.commands.flags import (
     spell_flag,
     spell_in,
 )
-from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, track
+from edgetl.console import FOLDER, print_json, print_metrics, track
 from edgetl_runtime.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def _train(
             f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
         )
     options = choose_options(config, flags)
-    load_tensorflow()
     from edgetl.training.train import train as run_training
 
     return run_training(
@@ -114,7 +113,6 @@ def _resume(
         raise _misuse(
             f"{contradicting[0]} contradicts --resume RUN, which goes on as it began; leave it out"
         )
-    load_tensorflow()
     from edgetl.training.train import resume as resume_training
 
     def choose(before: "Options") -> "Options":

@@ -13,6 +13,7 @@ from edgetl.inspection.labels import find_feature_issues
 from edgetl.inspection.photos import Issue, Kind, Sure, inspect
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import find_weights
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError, WeightsError
@@ -164,6 +165,7 @@ def _extract(
     weights = find_weights(options.weights, backbone, size_px)
     if weights.path is None:
         raise WeightsError("switched off by --weights none; give --weights imagenet or a file")
+    load_tensorflow(track)
     extractor = Extractor(backbone, weights, Preprocessing(size_px, size_px))
     wanted = [Wanted(manifest.file(one), one.sha256) for one in manifest.examples]
     return np.asarray(extractor.extract(wanted, track=track).rows, np.float32)

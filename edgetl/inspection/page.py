@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import MIN_AGREEMENT
+from edgetl.dataset.place import check_outside
 from edgetl.inspection.check import KINDS, SURE, DataReport
 from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
 from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
@@ -143,11 +144,7 @@ def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix.lower() not in SUFFIXES:
         raise StorageError(f"--out {out} is no page; give a name that ends in .html")
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise StorageError(
-            f"--out {out} lies among the photos, which are never changed; choose a place outside "
-            f"{data}"
-        )
+    check_outside(data, out)
     if out.is_dir():
         raise StorageError(f"{out} is a folder; choose another --out")
     if os.path.lexists(out) and not overwrite:

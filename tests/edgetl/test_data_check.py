@@ -113,7 +113,8 @@ def test_classes_that_training_would_refuse_are_findings_not_errors(photos_copy:
         path.unlink()
     (photos_copy / "nothing").mkdir()
     report = check_data(photos_copy, PLAIN)
-    words = {(issue.label, issue.what) for issue in (*report.of_kind("few_photos"), *report.of_kind("imbalance"))}
+    issues = (*report.of_kind("few_photos"), *report.of_kind("imbalance"))
+    words = {(issue.label, issue.what) for issue in issues}
     assert ("bolt", "it has 2 usable photos") in words
     assert ("bolt", "it has 2 usable photos, gear has 16") in words
     assert ("nothing", "it has 0 usable photos") in words
