@@ -164,15 +164,16 @@ def _explain_interruption(out: Path | None) -> None:
 
 
 def _record(run: "Run") -> dict[str, object]:
-    from edgetl.reporting.findings import estimate_top1
+    from edgetl.reporting.findings import count_scenes, estimate_top1
 
+    scenes = count_scenes(run.manifest, [one.path for one in run.manifest.part("val")])
     return {
         "run": str(run.path),
         "backbone": run.spec.backbone,
         "cut": run.spec.cut,
         "blocks": run.spec.blocks,
         "val_top1": run.metrics.top1,
-        "val_top1_interval": estimate_top1(run.metrics),
+        "val_top1_interval": estimate_top1(run.metrics, scenes),
         "test_top1": _measure_test(run),
         "seconds": run.file.seconds,
         "cached": run.file.cached,

@@ -263,7 +263,7 @@ def _check_classes(scanned: Scanned) -> None:
             why = f" (skipped {name}: {bad.verdict.reason})" if bad else ""
             raise DatasetError(
                 f"class {label} has {counts[label]} usable photos, at least {MIN_PHOTOS_A_CLASS} "
-                f"are needed{why}; add photos, or move the folder away if it is no class"
+                f"are needed{why}; add photos, or take the class out (move its folder away)"
             )
 
 

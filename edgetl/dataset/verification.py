@@ -49,7 +49,9 @@ def verify_file(path: Path) -> Verdict:
     try:
         if not path.is_file():
             missing = not path.exists() and not path.is_symlink()
-            return Verdict("", "no such file" if missing else "not a plain file")
+            broken = path.is_symlink() and not path.exists()
+            why = "no such file" if missing else "a broken link" if broken else "not a plain file"
+            return Verdict("", why)
         if path.stat().st_size > MAX_FILE_BYTES:
             return Verdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
         data = path.read_bytes()

@@ -62,6 +62,7 @@ def make_stage(name: str = "head", **changes: Any) -> StageHistory:
         "val_accuracy": 0.8 - 0.5 / (1 + epochs),
         "learning_rate": np.full(10, 1e-3),
     } | changes.pop("curves", {})
+    curves = {"val_calibrated_loss": curves["val_loss"]} | curves
     lists = {name: np.asarray(values).tolist() for name, values in curves.items()}
     return StageHistory(name, lists, **({"best_epoch": 10, "seconds": 2.5} | changes))
 
