@@ -76,6 +76,8 @@ def list_folder(root: Path) -> Listing:
     doubts: list[Doubt] = []
     parts = find_parts(root, walk)
     holders = list(dict.fromkeys([root, *(folder for _, folder in parts)]))
+    for holder in holders:
+        _refuse_unsorted(holder)
     for split, folder in parts:
         classes = _list_classes(folder, walk)
         doubts += _doubt_classes(folder, classes, walk)
@@ -112,13 +114,12 @@ def _check_root(root: Path) -> None:
         raise DatasetError(f"{root} is no folder; expected {EXPECTED}")
     if what := name_ours(root):
         raise DatasetError(f"{root} is {what}, no folder of photos; expected {EXPECTED}")
-    _refuse_unsorted(root)
 
 
-def _refuse_unsorted(root: Path) -> None:
+def _refuse_unsorted(holder: Path) -> None:
     """Photos that nobody has sorted would be a class of their own."""
-    folder = root / UNSORTED
-    waiting = len(Walk(root).files(folder)) if folder.is_dir() else 0
+    folder = holder / UNSORTED
+    waiting = len(Walk(holder).files(folder)) if folder.is_dir() else 0
     if waiting:
         raise DatasetError(
             f"{folder} holds {waiting} photos that nobody has sorted: move each to the folder of "

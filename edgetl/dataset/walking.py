@@ -41,6 +41,7 @@ class Walk:
         self._root = os.path.realpath(root)
         self._left_out: dict[Path, str] = {}
         self._read: set[str] = set()
+        self._found: dict[Path, tuple[list[Path], list[Path]]] = {}
 
     @property
     def left_out(self) -> list[tuple[Path, str]]:
@@ -100,7 +101,12 @@ class Walk:
         return not any(is_hidden(name) for name in real.relative_to(self._root).parts)
 
     def _look(self, folder: Path) -> tuple[list[Path], list[Path]]:
-        """Sub-folders and files that may be used, both sorted."""
+        """Sub-folders and files that may be used, both sorted; the disk is asked once."""
+        if folder not in self._found:
+            self._found[folder] = self._list(folder)
+        return self._found[folder]
+
+    def _list(self, folder: Path) -> tuple[list[Path], list[Path]]:
         folders: list[Path] = []
         files: list[Path] = []
         try:

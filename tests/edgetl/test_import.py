@@ -252,3 +252,13 @@ def test_nothing_to_import_is_one_line(tmp_path, kind):
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_known_photos_that_are_not_there_are_named(collected, photos, tmp_path):
+    shutil.copy(photos / "gear/00.jpg", tmp_path / "here.jpg")
+    rows = ["here.jpg,gear", *(f"gone/{n}.jpg,gear" for n in range(6))]
+    (tmp_path / "known.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    words = r"6 of 7 photos are not there: gone/0.jpg, gone/1.jpg, .* and 2 more"
+    with pytest.raises(DatasetError, match=words):
+        import_collected(collected, tmp_path / "out", known=tmp_path / "known.csv")
+    assert not (tmp_path / "out").exists()

@@ -485,3 +485,41 @@ def test_all_and_none_are_said_of_all_and_none_only(
 )
 def test_durations_are_said_in_fitting_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_many_shots_of_one_thing_promise_no_more_than_one(manifest: DatasetManifest) -> None:
+    right = make_predictions(manifest)
+    alone = find(manifest, predictions=right)
+    val = manifest.part("val")
+    examples = tuple(
+        msgspec.structs.replace(one, group=f"scene {n % 6}") if one.split == "val" else one
+        for n, one in enumerate(manifest.examples)
+    )
+    bursts = msgspec.structs.replace(manifest, examples=examples)
+    words = f"No mistake on {len(val)} validation photos"
+    # Wilson's lower ends of all right of so many.
+    assert f"expect at least {100 * len(val) / (len(val) + 3.8415):.0f}%" in alone[words].detail
+    found = starting(find(bursts, predictions=right), f"{words} of 6 different things")
+    assert found.detail == "On new photos of the same kind, expect at least 61%."
+    page = render_report(make_input(bursts, predictions=right))
+    assert f"{len(val)} of {len(val)} photos of 6 different things" in Text(page).text
+
+
+@pytest.mark.parametrize(
+    ("monitor", "shown", "chosen"),
+    [
+        ("calibrated", "0.017", "at the temperature that suits the scores best"),
+        ("loss", "0.080", "the least validation loss;"),
+        ("accuracy", "0.017", "the highest validation accuracy"),
+    ],
+)
+def test_the_loss_that_chose_is_the_one_that_is_shown(
+    manifest: DatasetManifest, monitor: str, shown: str, chosen: str
+) -> None:
+    curves = {"val_loss": [0.08] * 10, "val_calibrated_loss": [0.017] * 10}
+    stages = tuple(make_stage(name, curves=curves, monitor=monitor) for name in ("head", "blocks"))
+    page = Text(render_report(make_input(manifest, histories=stages))).text
+    (hidden,) = {"0.017", "0.080"} - {shown}
+    assert shown in page.split()
+    assert hidden not in page.split()
+    assert chosen in page
