@@ -220,7 +220,9 @@ def _note_futile(run: "Run") -> None:
 
 
 def _note_skipped(run: "Run") -> None:
-    skipped = run.manifest.skipped
+    # What is left out for its name must not hide what is broken.
+    unusable = set(run.manifest.unusable)
+    skipped = sorted(run.manifest.skipped, key=lambda one: one not in unusable)
     for one in skipped[:5]:
         click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
     if len(skipped) > 5:

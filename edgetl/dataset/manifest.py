@@ -11,6 +11,7 @@ from edgetl.dataset.listing import EXPECTED
 from edgetl.dataset.parts import Split as Split
 from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
 from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
+from edgetl.dataset.walking import is_expected
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 
@@ -94,6 +95,11 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Photos of other things do not count: what is trained does not depend on them.
         """
         return hashlib.sha256(msgspec.json.encode((self.labels, self.examples))).hexdigest()
+
+    @property
+    def unusable(self) -> tuple[Skipped, ...]:
+        """Those of `skipped` that were meant to be used: no hidden files, no runs of ours."""
+        return tuple(one for one in self.skipped if not is_expected(one.reason))
 
     def part(self, *splits: Split) -> tuple[Example, ...]:
         """The examples of the given parts, in order."""

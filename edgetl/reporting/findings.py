@@ -355,7 +355,7 @@ def _judge_leaks(manifest: DatasetManifest) -> Iterator[Finding]:
 
 
 def _judge_skipped(manifest: DatasetManifest) -> Iterator[Finding]:
-    skipped = len(manifest.skipped)
+    skipped = len(manifest.unusable)
     share = skipped / max(skipped + len(manifest.examples), 1)
     if share >= _LEAST_POINTS:
         yield Finding(

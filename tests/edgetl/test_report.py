@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgetl.dataset.manifest import DatasetManifest, Skipped, scan
+from edgetl.dataset.walking import HIDDEN
 from edgetl.history import StageHistory
 from edgetl.metrics import measure, measure_reliability
 from edgetl.predictions import Predictions
@@ -387,6 +388,9 @@ def test_unused_files_are_told_where_they_are_many(manifest: DatasetManifest) ->
     skipped = tuple(Skipped(f"gear/{n}.txt", "not a picture") for n in range(10))
     many = find(msgspec.structs.replace(manifest, skipped=skipped))
     assert many["10 files of the data folder could not be used"].kind == "warning"
+    hidden = tuple(Skipped(f"gear/.{n}", HIDDEN) for n in range(10))
+    told = find(msgspec.structs.replace(manifest, skipped=hidden))
+    assert not any("could not be used" in one for one in told)
 
 
 def test_confused_pairs_come_with_their_reverse() -> None:
