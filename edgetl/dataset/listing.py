@@ -158,6 +158,12 @@ def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Do
             f"If {show_names(shared)} are the classes, turn the folders round: CLASS/.../photo.jpg",
         )
         return
+    parts = {one.name: part for one in classes if (part := name_split(one.name))}
+    if len(set(parts.values())) > 1:
+        yield Doubt(
+            f"{show_names(parts)} of {folder.name} are taken for classes",
+            "If they are parts of the data, put the photos into {train,val,test}/CLASS/.",
+        )
     for one in classes:
         inside = [inner.name for inner in walk.folders(one)]
         unusual = len(inside) > 1 and (len(classes) == 1 or name_split(one.name))

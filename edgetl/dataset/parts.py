@@ -93,6 +93,12 @@ def _refuse_a_part_among_parts(
     """`train` beside a folder of the same classes is no class."""
     for part in named:
         inside = {one.name for one in walk.folders(part)}
+        if len(beside := inside & {one.name for one in folders}) >= _SHARED:
+            raise DatasetError(
+                f"{part.name} of {root} holds folders of the same names as those beside it "
+                f"({_list(sorted(beside))}), so it looks like a part of the data; put the others "
+                "into a folder train"
+            )
         for other in folders:
             shared = inside & {one.name for one in walk.folders(other)}
             if other != part and len(shared) >= _SHARED:
@@ -106,7 +112,9 @@ def _refuse_a_part_among_parts(
 def _refuse_parts_of_classes(root: Path, classes: list[Path], walk: Walk) -> None:
     """`CLASS/train/...` would put the photos of all parts into one heap."""
     parts = [{name_split(folder.name) for folder in walk.folders(one)} for one in classes]
-    if not parts or not all(one >= {"train"} and len(one - {None}) > 1 for one in parts):
+    several = all("train" in one and len(one - {None}) > 1 for one in parts)
+    nothing_else = all(one and None not in one for one in parts)
+    if not parts or not (several or nothing_else):
         return
     if len(classes) == 1:
         raise DatasetError(
@@ -114,8 +122,8 @@ def _refuse_parts_of_classes(root: Path, classes: list[Path], walk: Walk) -> Non
             f"{classes[0]}"
         )
     raise DatasetError(
-        f"{root} holds folders ({_name(classes)}) which hold train and other parts each; turn it "
-        "round: {train,val,test}/CLASS/photo.jpg"
+        f"{root} holds folders ({_name(classes)}) which hold parts of the data each, such as "
+        "train; turn it round: {train,val,test}/CLASS/photo.jpg"
     )
 
 

@@ -150,6 +150,8 @@ def test_a_class_folder_may_be_a_link(fill, tmp_path):
     [
         (("train/a/1.jpg", "train/b/2.jpg", "more/a/3.jpg", "more/b/4.jpg"), "both hold a, b"),
         (("images/train/a/1.jpg", "images/test/a/2.jpg"), r"give .*data/images"),
+        (("set1/train/a/1.jpg", "set2/train/a/2.jpg"), "turn it round"),
+        (("a/1.jpg", "b/2.jpg", "val/a/3.jpg", "val/b/4.jpg"), "same names as those beside it"),
         (("train/a.1.jpg", "test1/2.jpg"), "hold no class folders"),
         (("train/a/1.jpg", "test/2.jpg"), "without a label are of no use"),
         (("Cat/1.jpg", "cat/2.jpg"), "data/Cat and .*data/cat look like one class in two spell"),
@@ -172,6 +174,7 @@ def test_layouts_that_would_be_trained_wrongly_are_refused(fill, names, message)
             r"\(day1, day2\) all hold folders of the same names \(a, b\)",
         ),
         (("images/a/1.jpg", "images/b/2.jpg"), "images is taken for a class"),
+        (("a/1.jpg", "test/2.jpg", "train/3.jpg"), "test, train of data are taken for classes"),
         (("train/a/1.jpg", "train/b/2.jpg", "more/3.jpg"), None),
     ],
 )
