@@ -164,9 +164,9 @@ def _explain_interruption(out: Path | None) -> None:
 
 
 def _record(run: "Run") -> dict[str, object]:
-    from edgetl.reporting.findings import count_scenes, estimate_top1
+    from edgetl.reporting.findings import estimate_top1
 
-    scenes = count_scenes(run.manifest, [one.path for one in run.manifest.part("val")])
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
     return {
         "run": str(run.path),
         "backbone": run.spec.backbone,
@@ -190,9 +190,13 @@ def _measure_test(run: "Run") -> float | None:
 
 
 def _report(run: "Run") -> None:
+    from edgetl.reporting.findings import count_photos
+
     print_metrics(run.metrics)
     test = _measure_test(run)
-    figures = [f"validation top-1 {run.metrics.top1:.1%} on {run.metrics.examples} photos"]
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
+    photos = count_photos(run.metrics.examples, scenes, "photo")
+    figures = [f"validation top-1 {run.metrics.top1:.1%} on {photos}"]
     if test is not None:
         figures.append(f"test top-1 {test:.1%}")
     figures.append(f"trained: {run.spec.describe_cut()}")

@@ -119,7 +119,7 @@ def _list_known(data: Path) -> list[Path]:
     listing = list_data(data)
     paths = [one.path for one in (*listing.files, *listing.unknown)]
     # Photos that are not found would come in again as new ones.
-    if missing := [path for path in paths if not path.is_file()]:
+    if data.is_file() and (missing := [path for path in paths if not path.is_file()]):
         names = show_names(str(path.relative_to(listing.root)) for path in missing)
         raise DatasetError(
             f"--known {data}: {len(missing)} of {len(paths)} photos are not there: {names}; paths "

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -116,6 +117,11 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         learned = {example.group for example in self.part("train")}
         return tuple(one for one in self.part("val", "test") if one.group in learned)
+
+    def count_scenes(self, paths: Iterable[str]) -> int:
+        """How many different things photos show: near-duplicates, such as a burst, count once."""
+        groups = {one.path: one.group for one in self.examples}
+        return len({groups.get(path, path) for path in paths})
 
     def file(self, example: Example) -> Path:
         """Where an example's photo lies."""

@@ -139,7 +139,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         seconds=run.file.seconds["total"],
         photos=len(run.manifest.part("train")),
         examples=metrics.examples,
-        scenes=len({one.group for one in run.manifest.part("val")}),
+        scenes=run.manifest.count_scenes(by_path),
         judged=tuple(judged),
         right=right,
     )

@@ -4,7 +4,7 @@ Every claim about shares rests on 95 % intervals: what may be chance is called s
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -55,7 +55,7 @@ def find_notable(
         manifest: The photos.
         predictions: Of the validation photos.
     """
-    scenes = count_scenes(manifest, predictions.paths)
+    scenes = manifest.count_scenes(predictions.paths)
     found = [
         *_judge_top1(metrics, scenes),
         *_judge_test(metrics, test, scenes, manifest),
@@ -77,19 +77,13 @@ def count_hits(metrics: Metrics) -> int:
     return sum(metrics.confusion[n][n] for n in range(len(metrics.confusion)))
 
 
-def count_scenes(manifest: DatasetManifest, paths: Iterable[str]) -> int:
-    """How many different things photos show: near-duplicates, such as a burst, count once."""
-    groups = {one.path: one.group for one in manifest.examples}
-    return len({groups.get(path, path) for path in paths})
-
-
 def count_class_scenes(manifest: DatasetManifest, predictions: Predictions) -> dict[str, int]:
-    """The same for the photos of each class."""
+    """How many different things the photos of each class show."""
     paths: dict[int, list[str]] = defaultdict(list)
     for path, index in zip(predictions.paths, predictions.truth, strict=True):
         paths[index].append(path)
     return {
-        label: count_scenes(manifest, paths[index]) for index, label in enumerate(manifest.labels)
+        label: manifest.count_scenes(paths[index]) for index, label in enumerate(manifest.labels)
     }
 
 
@@ -137,7 +131,7 @@ def _judge_test(
 ) -> Iterator[Finding]:
     if test is None or not test.examples:
         return
-    tested = count_scenes(manifest, [one.path for one in manifest.part("test")])
+    tested = manifest.count_scenes(one.path for one in manifest.part("test"))
     ours, theirs = estimate_top1(metrics, scenes), estimate_top1(test, tested)
     figures = (
         f"{percent(test.top1)} of {counted(test.examples, 'test photo')} (95% interval "

@@ -25,7 +25,6 @@ from edgetl.reporting.findings import (
     count_class_scenes,
     count_hits,
     count_photos,
-    count_scenes,
     estimate_top1,
     find_confused_pairs,
     find_notable,
@@ -223,7 +222,7 @@ def _make_tiles(report: ReportInput, test: Metrics | None, reliability: Reliabil
 def _tell_top1(
     name: str, metrics: Metrics, manifest: DatasetManifest, predictions: Predictions
 ) -> _Tile:
-    scenes = count_scenes(manifest, predictions.paths)
+    scenes = manifest.count_scenes(predictions.paths)
     interval = estimate_top1(metrics, scenes)
     note = (
         f"{percent(interval.lower)} to {percent(interval.upper)} with 95% confidence: "
