@@ -117,9 +117,7 @@ class Walk:
                 else:
                     (folders if is_folder else files).append(entry)
         except OSError as error:
-            raise DatasetError(
-                f"{error.filename or folder} is unreadable ({error.strerror}); check its rights"
-            ) from error
+            raise _unreadable(folder, error) from error
         return folders, files
 
     def _leave(self, path: Path, reason: str) -> None:
@@ -137,14 +135,24 @@ def is_expected(reason: str) -> bool:
 
 
 def name_ours(folder: Path) -> str:
-    """What a folder that edgetl wrote is, such as a run; empty for any other."""
-    for marker, what in _OURS.items():
-        if (folder / marker).is_file():
-            return what
-    if folder.name.endswith(_UNFINISHED) and (folder / "lock").is_file():
+    """What a folder that edgetl wrote is, such as a run; empty for any other.
+
+    Raises:
+        DatasetError: If it is unreadable.
+    """
+    try:
+        names = set(os.listdir(folder))
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if marker := next((name for name in _OURS if name in names), None):
+        return _OURS[marker]
+    if folder.name.endswith(_UNFINISHED) and "lock" in names:
         return _OURS["unfinished.json"]
-    collected = any(_COLLECTED_RECORD.fullmatch(name) for name in os.listdir(folder))
-    return _COLLECTED if collected else ""
+    return _COLLECTED if any(map(_COLLECTED_RECORD.fullmatch, names)) else ""
+
+
+def _unreadable(folder: Path, error: OSError) -> DatasetError:
+    return DatasetError(f"{folder} is unreadable ({error.strerror}); check its rights")
 
 
 def _why_not(path: Path, *, is_folder: bool) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,27 @@ def test_broken_links_and_links_to_files_are_listed(fill):
     os.symlink("1.jpg", root / "a" / "again.jpg")
     os.symlink("gone.jpg", root / "a" / "gone.jpg")
     assert show(root)["a"] == ["a/1.jpg", "a/again.jpg", "a/gone.jpg"]
+
+
+@pytest.fixture
+def nobody():
+    """To root nothing is closed: another user looks, where root runs the tests."""
+    before = os.geteuid()
+    if not before:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+@pytest.mark.parametrize("closed", ["", "a", "a/sub"])
+@pytest.mark.parametrize("rights", [0o000, 0o600])
+def test_a_folder_without_rights_is_named(nobody, closed, rights):
+    with tempfile.TemporaryDirectory() as root:
+        for name in ("a/1.jpg", "a/sub/2.jpg", "b/3.jpg"):
+            Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+            Path(root, name).touch()
+        Path(root, closed).chmod(rights)
+        with pytest.raises(DatasetError) as refused:
+            list_folder(Path(root))
+        Path(root, closed).chmod(0o700)
+    assert str(refused.value).startswith(f"{Path(root, closed)} is unreadable (Permission denied)")
