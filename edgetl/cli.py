@@ -24,7 +24,6 @@ from edgetl.commands.train import train
 from edgetl.console import (
     FOLDER,
     find_command,
-    load_tensorflow,
     print_json,
     print_metrics,
     print_table,
@@ -105,7 +104,6 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
     Example: edgetl evaluate parts.bundle photos/test
     """
-    load_tensorflow()
     from edgetl.evaluate import evaluate as run_evaluation
 
     result = run_evaluation(model, data, variant=variant, unseen=unseen, track=track)
@@ -177,7 +175,6 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
     from edgetl_runtime.storage import check_replaceable
 
     check_replaceable(out, marker=DEMO_MARKER, overwrite=overwrite)
-    load_tensorflow()
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize
 
     result = run_demo(out, seed=seed, overwrite=overwrite, track=track)

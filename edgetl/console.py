@@ -1,7 +1,6 @@
 """What the commands share: pages, tables, JSON, progress bars, and the wait for TensorFlow."""
 
 import json
-import logging
 import os
 import shutil
 import sys
@@ -90,17 +89,9 @@ def print_json(record: object) -> None:
 
 def load_tensorflow() -> None:
     """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
-    from rich.console import Console
+    from edgetl.networks.framework import load_tensorflow as load
 
-    from edgetl_export.native import divert_stderr
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        console.print("[dim]loading TensorFlow[/dim]", end="\r")
-    with divert_stderr():
-        import tensorflow  # noqa: F401
-    for name in ("tensorflow", "absl"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    load(track)
 
 
 def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:

@@ -94,7 +94,9 @@ def _part(manifest: DatasetManifest, predictions: Predictions) -> Part:
     root = Path(manifest.root)
     photos = zip(predictions.paths, predictions.truth, strict=True)
     return Part(
-        tuple(Labelled(root / path, index) for path, index in photos), predictions.probabilities
+        tuple(Labelled(root / path, index) for path, index in photos),
+        predictions.probabilities,
+        manifest.count_scenes(predictions.paths),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgetl.dataset.labels import find_twin
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
 from edgetl.run import describe_versions
@@ -149,8 +150,10 @@ def _scan(options: ForeignOptions, labels: Sequence[str], track: Track) -> Datas
     present = list_data(options.data).labels
     for label in present:
         if label not in labels:
-            near = difflib.get_close_matches(label, labels, n=1)
-            hint = f", which has {near[0]}" if near else ""
+            near = find_twin(label, labels) or next(
+                iter(difflib.get_close_matches(label, labels, n=1)), None
+            )
+            hint = f", which has {near}" if near else ""
             raise DatasetError(
                 f"{options.data} has the class {label}, which is not in {options.labels}{hint}; "
                 "rename or remove the folder"

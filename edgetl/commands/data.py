@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.console import FOLDER, check_page, load_tensorflow, print_json, print_table, track
+from edgetl.console import FOLDER, check_page, print_json, print_table, track
 
 if TYPE_CHECKING:
     from edgetl.dataset.importing import ImportReport
@@ -60,9 +60,11 @@ def preview(
     Example: edgetl data preview photos --augment camera
     """
     from edgetl.augmentation import describe, parse_augmentation
+    from edgetl.dataset.place import check_outside
     from edgetl.inspection.preview import check_target, draw_preview, write_preview
 
     augmentation = parse_augmentation(augment)
+    check_outside(data, out)
     check_target(out, overwrite=overwrite)
     sheet = draw_preview(data, augmentation, track=track, **options)
     write_preview(sheet, out, overwrite=overwrite)
@@ -141,13 +143,16 @@ def check(
     from edgetl.inspection.page import check_target, write_page
 
     check_target(data, out, overwrite=overwrite)
-    if options["weights"] != "none":
-        load_tensorflow()
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")
     report = check_data(data, CheckOptions(**options), track=track)  # type: ignore[arg-type]
     write_page(report, out)
+    for one in report.passed_over[:_ROWS_A_KIND]:
+        click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
+    if len(report.passed_over) > _ROWS_A_KIND:
+        more = len(report.passed_over) - _ROWS_A_KIND
+        click.echo(f"edgetl: {more} more left out; --json lists all", err=True)
     for text in report.left_out:
         click.echo(f"edgetl: not looked for: {text}", err=True)
     if as_json:
@@ -167,7 +172,7 @@ def _print_check(report: "DataReport", out: Path) -> None:
         issues = report.of_kind(kind)
         if issues:
             doubts = f" ({count_sure(issues)})" if issues[0].sure != "certain" else ""
-            summary.append(f"{len(issues)} {SECTIONS[kind].short}{doubts}")
+            summary.append(f"{SECTIONS[kind].count(len(issues))}{doubts}")
         for issue in issues[:_ROWS_A_KIND]:
             photo = issue.paths[0] if issue.paths else issue.label or ""
             others = f" (+{len(issue.paths) - 1})" if len(issue.paths) > 1 else ""
@@ -177,8 +182,10 @@ def _print_check(report: "DataReport", out: Path) -> None:
     if rows:
         print_table(("finding", "sure", "photo or class", "what"), rows)
     other = f", {report.unknown} of other things" if report.unknown else ""
-    found = ", ".join(summary) or "fine"
-    click.echo(f"{report.photos} photos{other}, {report.skipped} left out: {found}")
+    found = ", ".join(summary) or "nothing found"
+    classes = "class" if len(report.classes) == 1 else "classes"
+    photos = f"{report.photos} photos of {len(report.classes)} {classes}"
+    click.echo(f"{photos}{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")
 
@@ -245,7 +252,7 @@ def _find_free_page(out: Path) -> Path:
 def _print_import(report: "ImportReport", page: Path) -> None:
     from collections import Counter
 
-    from edgetl.dataset.listing import UNKNOWN, UNSORTED
+    from edgetl.dataset.labels import UNKNOWN, UNSORTED
 
     counts = Counter(one.suggested for one in report.imported)
     if counts:

@@ -16,7 +16,7 @@ from edgetl.commands.flags import (
     spell_flag,
     spell_in,
 )
-from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, track
+from edgetl.console import FOLDER, print_json, print_metrics, track
 from edgetl_runtime.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def _train(
             f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
         )
     options = choose_options(config, flags)
-    load_tensorflow()
     from edgetl.training.train import train as run_training
 
     return run_training(
@@ -114,7 +113,6 @@ def _resume(
         raise _misuse(
             f"{contradicting[0]} contradicts --resume RUN, which goes on as it began; leave it out"
         )
-    load_tensorflow()
     from edgetl.training.train import resume as resume_training
 
     def choose(before: "Options") -> "Options":
@@ -168,13 +166,14 @@ def _explain_interruption(out: Path | None) -> None:
 def _record(run: "Run") -> dict[str, object]:
     from edgetl.reporting.findings import estimate_top1
 
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
     return {
         "run": str(run.path),
         "backbone": run.spec.backbone,
         "cut": run.spec.cut,
         "blocks": run.spec.blocks,
         "val_top1": run.metrics.top1,
-        "val_top1_interval": estimate_top1(run.metrics),
+        "val_top1_interval": estimate_top1(run.metrics, scenes),
         "test_top1": _measure_test(run),
         "seconds": run.file.seconds,
         "cached": run.file.cached,
@@ -191,9 +190,13 @@ def _measure_test(run: "Run") -> float | None:
 
 
 def _report(run: "Run") -> None:
+    from edgetl.reporting.findings import count_photos
+
     print_metrics(run.metrics)
     test = _measure_test(run)
-    figures = [f"validation top-1 {run.metrics.top1:.1%} on {run.metrics.examples} photos"]
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
+    photos = count_photos(run.metrics.examples, scenes, "photo")
+    figures = [f"validation top-1 {run.metrics.top1:.1%} on {photos}"]
     if test is not None:
         figures.append(f"test top-1 {test:.1%}")
     figures.append(f"trained: {run.spec.describe_cut()}")
@@ -221,7 +224,9 @@ def _note_futile(run: "Run") -> None:
 
 
 def _note_skipped(run: "Run") -> None:
-    skipped = run.manifest.skipped
+    # What is left out for its name must not hide what is broken.
+    unusable = set(run.manifest.unusable)
+    skipped = sorted(run.manifest.skipped, key=lambda one: one not in unusable)
     for one in skipped[:5]:
         click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
     if len(skipped) > 5:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import find_links
-from edgetl.dataset.listing import SPLIT_NAMES, UNKNOWN, UNSORTED
+from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
@@ -23,8 +23,6 @@ from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
 
 NO_RECORD = "it has no record"
 _RECORD_LIMIT_BYTES = 64 * 1024
-_LABEL_LIMIT_BYTES = 200
-_FORBIDDEN = set('/\\:*?"<>|')
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 # The most telling ones are kept where frames are near-duplicates.
 _TELLING = ("rejected", "unsure", "sampled")
@@ -55,7 +53,7 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
     @property
     def suggested(self) -> str:
         """The folder that it belongs into as far as the device can tell."""
-        return (self.frame and self.frame.answer.frame_label) or UNSORTED
+        return normalize((self.frame and self.frame.answer.frame_label) or UNSORTED)
 
     @property
     def kind(self) -> str:
@@ -215,22 +213,10 @@ def _find_doubt(frame: CollectedFrame) -> str:
     if not _TIME.fullmatch(frame.answer.time):
         return "its record has no time"
     label = frame.answer.frame_label
-    return "" if label is None or _may_be_folder(label) else f"its label {label!r} is no folder"
-
-
-def _may_be_folder(label: str) -> bool:
-    """Whether a label can be the name of a class's folder, here and on any system."""
-    special = {UNKNOWN, UNSORTED, *SPLIT_NAMES}
-    return (
-        bool(label)
-        and label == label.strip()
-        and not label.startswith(".")
-        and not label.endswith(".")
-        and label.isprintable()
-        and not set(label) & _FORBIDDEN
-        and label.lower() not in special
-        and len(label.encode("utf-8", "replace")) <= _LABEL_LIMIT_BYTES
-    )
+    if label is None:
+        return ""
+    obstacle = "is no class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
+    return f"its label {label!r} {obstacle}" if obstacle else ""
 
 
 def _rank(kind: str) -> int:

@@ -1,39 +1,24 @@
-"""Which files a data set names: a folder of classes, or a table of paths and labels."""
+"""Which files a folder of classes names."""
 
 import os
-import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from edgetl.dataset.walking import Walk
+from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
+from edgetl.dataset.parts import (
+    Split,
+    class_folders,
+    find_parts,
+    find_shared_folders,
+    name_split,
+)
+from edgetl.dataset.walking import LOOSE, Walk, name_ours
 from edgetl_runtime.errors import DatasetError
 
-Split = Literal["train", "val", "test"]
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validate": "val",
-    "validation": "val",
-    "dev": "val",
-    "development": "val",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-    "evaluation": "test",
-    "holdout": "test",
-}
-# `training_set`, `test-images`, `seg_train`: words that say nothing of the part.
-_FILLERS = re.compile(r"\d+|set|data|dataset|images?|imgs?|photos?|pictures?|split|seg|the")
-_WORD = re.compile(r"[^\W_\d]+|\d+")
-# Photos of other things than the classes: they choose and measure the reject threshold.
-UNKNOWN = "_unknown_"
-# Where `edgetl data import` puts photos that a person has yet to sort.
-UNSORTED = "_unsorted_"
 EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl of path,label"
+_SHOWN = 4
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -42,6 +27,13 @@ class Listed(msgspec.Struct, frozen=True):
     path: Path
     label: str
     split: Split | None = None
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """What may be meant otherwise: one sentence on it, and one on what to do."""
+
+    what: str
+    advice: str
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -54,6 +46,7 @@ class Listing(msgspec.Struct, frozen=True):
         unknown: Files of `_unknown_`, which is no class, in the same order.
         repeated: Paths that a table names again, and why that row is not used.
         left_out: Hidden files and folders, runs and bundles of ours, and why they are not read.
+        doubts: About the folders.
     """
 
     root: Path
@@ -62,6 +55,7 @@ class Listing(msgspec.Struct, frozen=True):
     unknown: list[Listed] = []
     repeated: list[tuple[Path, str]] = []
     left_out: list[tuple[Path, str]] = []
+    doubts: list[Doubt] = []
 
 
 def list_folder(root: Path) -> Listing:
@@ -71,111 +65,111 @@ def list_folder(root: Path) -> Listing:
     one called `_unsorted_` must be empty. Hidden folders, runs and bundles of edgetl are left out.
 
     Raises:
-        DatasetError: If a folder is unreadable, there are no class folders, or it is not plain
-            which folders are classes and which are splits.
+        DatasetError: If a folder is unreadable, there are no class folders, it is not plain
+            which folders are classes and which are splits, or a label has two spellings.
     """
     root = Path(os.path.abspath(root)).resolve()
-    if not root.is_dir():
-        raise DatasetError(f"{root} is no folder; expected {EXPECTED}")
-    walk = Walk()
-    _refuse_unsorted(root)
-    labels: set[str] = set()
+    _check_root(root)
+    walk = Walk(root)
+    labels: dict[str, Path] = {}
     files: list[Listed] = []
-    parts = split_folders(root, walk)
+    doubts: list[Doubt] = []
+    parts = find_parts(root, walk)
+    holders = list(dict.fromkeys([root, *(folder for _, folder in parts)]))
+    for holder in holders:
+        _refuse_unsorted(holder)
     for split, folder in parts:
-        for entry in _class_folders(folder, walk):
+        classes = _list_classes(folder, walk)
+        doubts += _doubt_classes(folder, classes, walk)
+        for entry in classes:
             label = check_label(entry.name, str(entry))
             found = walk.files(entry)
             # A folder with nothing in it but what is left out, such as `runs`, is no class.
             if found or not _holds(entry, walk):
-                labels.add(label)
+                _check_spelling(label, entry, labels)
+                labels.setdefault(label, entry)
             files += [Listed(path, label, split) for path in found]
     unknown = [
         Listed(path, UNKNOWN)
-        for holder in dict.fromkeys([root, *(folder for _, folder in parts)])
+        for holder in holders
         if (folder := holder / UNKNOWN).is_dir()
         for path in walk.files(folder)
     ]
-    return Listing(root, tuple(sorted(labels)), files, unknown, left_out=walk.left_out)
+    for holder in holders:
+        walk.leave_files(holder, LOOSE)
+    return Listing(
+        root, tuple(sorted(labels)), files, unknown, left_out=walk.left_out, doubts=doubts
+    )
+
+
+def show_names(names: Iterable[str]) -> str:
+    """The first few, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more
+
+
+def _check_root(root: Path) -> None:
+    if not root.is_dir():
+        raise DatasetError(f"{root} is no folder; expected {EXPECTED}")
+    if what := name_ours(root):
+        raise DatasetError(f"{root} is {what}, no folder of photos; expected {EXPECTED}")
+
+
+def _refuse_unsorted(holder: Path) -> None:
+    """Photos that nobody has sorted would be a class of their own."""
+    folder = holder / UNSORTED
+    waiting = len(Walk(holder).files(folder)) if folder.is_dir() else 0
+    if waiting:
+        raise DatasetError(
+            f"{folder} holds {waiting} photos that nobody has sorted: move each to the folder of "
+            f"its class, to {UNKNOWN} if it is none, or delete it"
+        )
+
+
+def _list_classes(folder: Path, walk: Walk) -> list[Path]:
+    if classes := class_folders(folder, walk):
+        return classes
+    raise DatasetError(
+        f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg (photos without a "
+        "label are of no use here: move them away)"
+    )
+
+
+def _check_spelling(label: str, folder: Path, labels: dict[str, Path]) -> None:
+    if twin := find_twin(label, labels):
+        raise DatasetError(
+            f"{labels[twin]} and {folder} look like one class in two spellings, {twin} and "
+            f"{label}; give both the same name, or names that differ in more than that"
+        )
 
 
 def _holds(folder: Path, walk: Walk) -> bool:
     return any(path.is_relative_to(folder) for path, _ in walk.left_out)
 
 
-def check_label(label: str, where: str) -> str:
-    """Refuses what no list of labels can hold: line breaks and other control characters.
-
-    Raises:
-        DatasetError: Naming the place.
-    """
-    if not label.isprintable():
-        raise DatasetError(
-            f"{where}: the label {label!r} has a line break or another unprintable character; "
-            "rename it"
+def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Doubt]:
+    """Class folders that look like something else."""
+    names = show_names(one.name for one in classes)
+    if shared := find_shared_folders(classes, walk):
+        yield Doubt(
+            f"the class folders of {folder.name} ({names}) all hold folders of the same names "
+            f"({show_names(shared)})",
+            f"If {show_names(shared)} are the classes, turn the folders round: CLASS/.../photo.jpg",
         )
-    return label
-
-
-def name_split(name: str) -> Split | None:
-    """The part that a folder's name says, such as `train` of `Training_Set`; None: it says none."""
-    words = [word.lower() for word in _WORD.findall(name)]
-    words = [re.sub(r"(?<=.)(set|data)$", "", word) for word in words]
-    telling = [word for word in words if not _FILLERS.fullmatch(word)]
-    return SPLIT_NAMES.get(telling[0]) if len(telling) == 1 else None
-
-
-def split_folders(root: Path, walk: Walk) -> list[tuple[Split | None, Path]]:
-    """The folders that hold class folders, with the part that each names.
-
-    Raises:
-        DatasetError: If some are named like parts of the data, and others are not.
-    """
-    folders = _without_unknown(walk.folders(root))
-    named = {folder: part for folder in folders if (part := name_split(folder.name))}
-    # A class may be called `train`, such as beside `bus`.
-    if len(set(named.values())) < 2 and set(named) != set(folders):
-        _refuse_parts_of_classes(root, folders, walk)
-        return [(None, root)]
-    if not named or not any(walk.folders(folder) for folder in named):
-        return [(None, root)]
-    others = [folder.name for folder in folders if folder not in named and walk.files(folder)]
-    if others or "train" not in named.values():
-        parts = ", ".join(sorted(folder.name for folder in named))
-        problem = f"and {', '.join(others)}" if others else "but none for training"
-        raise DatasetError(
-            f"{root} holds {parts}, which look like parts of the data, {problem}; rename the "
-            "folders to train, val and test, or move the others away"
+        return
+    parts = {one.name: part for one in classes if (part := name_split(one.name))}
+    if len(set(parts.values())) > 1:
+        yield Doubt(
+            f"{show_names(parts)} of {folder.name} are taken for classes",
+            "If they are parts of the data, put the photos into {train,val,test}/CLASS/.",
         )
-    return [(part, folder) for folder, part in named.items()]
-
-
-def _refuse_parts_of_classes(root: Path, classes: list[Path], walk: Walk) -> None:
-    """`CLASS/train/...` would put the photos of all parts into one heap."""
-    parts = [{name_split(folder.name) for folder in walk.folders(one)} for one in classes]
-    if parts and all(one >= {"train"} and len(one - {None}) > 1 for one in parts):
-        raise DatasetError(
-            f"{root} holds class folders which hold train and other parts each; turn it round: "
-            "{train,val,test}/CLASS/photo.jpg"
-        )
-
-
-def _class_folders(folder: Path, walk: Walk) -> list[Path]:
-    if classes := _without_unknown(walk.folders(folder)):
-        return classes
-    raise DatasetError(f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg")
-
-
-def _without_unknown(folders: list[Path]) -> list[Path]:
-    return [folder for folder in folders if folder.name not in (UNKNOWN, UNSORTED)]
-
-
-def _refuse_unsorted(root: Path) -> None:
-    """Photos that nobody has sorted would be a class of their own."""
-    folder = root / UNSORTED
-    waiting = len(Walk().files(folder)) if folder.is_dir() else 0
-    if waiting:
-        raise DatasetError(
-            f"{folder} holds {waiting} photos that nobody has sorted: move each to the folder of "
-            f"its class, to {UNKNOWN} if it is none, or delete it"
-        )
+    for one in classes:
+        inside = [inner.name for inner in walk.folders(one)]
+        unusual = len(inside) > 1 and (len(classes) == 1 or name_split(one.name))
+        if unusual and not walk.holds_files(one):
+            yield Doubt(
+                f"{one.name} is taken for a class, and holds nothing but folders "
+                f"({show_names(inside)})",
+                f"If those are the classes, give {one}, or move the folders beside it away.",
+            )

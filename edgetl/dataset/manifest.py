@@ -1,21 +1,29 @@
 """The data set: which photos, which labels, which part; nothing of it is ever written to."""
 
 import hashlib
+import logging
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from edgetl.dataset.listing import EXPECTED
-from edgetl.dataset.listing import Split as Split
+from edgetl.dataset.parts import Split as Split
 from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
 from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
+from edgetl.dataset.walking import is_expected
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 
 # 2: an example has a group. 3: photos of other things are listed.
 FORMAT_VERSION = 3
 MIN_PHOTOS_A_CLASS = 3
+NO_TRAINING = (
+    "its folders, or its table, name parts of the data, and none of them is for training; name one "
+    "train"
+)
+_log = logging.getLogger(__name__)
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +97,11 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return hashlib.sha256(msgspec.json.encode((self.labels, self.examples))).hexdigest()
 
+    @property
+    def unusable(self) -> tuple[Skipped, ...]:
+        """Those of `skipped` that were meant to be used: no hidden files, no runs of ours."""
+        return tuple(one for one in self.skipped if not is_expected(one.reason))
+
     def part(self, *splits: Split) -> tuple[Example, ...]:
         """The examples of the given parts, in order."""
         return tuple(example for example in self.examples if example.split in splits)
@@ -104,6 +117,11 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         learned = {example.group for example in self.part("train")}
         return tuple(one for one in self.part("val", "test") if one.group in learned)
+
+    def count_scenes(self, paths: Iterable[str]) -> int:
+        """How many different things photos show: near-duplicates, such as a burst, count once."""
+        groups = {one.path: one.group for one in self.examples}
+        return len({groups.get(path, path) for path in paths})
 
     def file(self, example: Example) -> Path:
         """Where an example's photo lies."""
@@ -144,9 +162,10 @@ def scan(
     """
     check_fractions(val_fraction, test_fraction)
     scanned = scan_photos(data, track=track)
+    _tell_doubts(scanned)
     _check_classes(scanned)
     manifest = split_photos(scanned, val_fraction, test_fraction, seed)
-    _check_parts(manifest)
+    _check_parts(manifest, scanned)
     return manifest
 
 
@@ -160,6 +179,7 @@ def scan_to_score(data: Path, *, track: Track = silent) -> DatasetManifest:
         DatasetError: If it is unreadable or a class is empty.
     """
     scanned = scan_photos(data, track=track)
+    _tell_doubts(scanned)
     _check_not_empty(scanned)
     return _write_down(scanned, [photo.split or "test" for photo in scanned.usable], 0)
 
@@ -219,12 +239,18 @@ def _list_unknown(scanned: Scanned, seed: int) -> tuple[Unknown, ...]:
     return tuple(sorted(listed, key=lambda one: one.path))
 
 
+def _tell_doubts(scanned: Scanned) -> None:
+    for doubt in scanned.doubts:
+        _log.warning("%s. %s", doubt.what, doubt.advice)
+
+
 def _check_not_empty(scanned: Scanned) -> None:
     filled = {photo.label for photo in _all(scanned)}
     for label in scanned.labels:
         if label not in filled:
             raise DatasetError(
-                f"class {label} is empty: put photos into {scanned.root / label} or remove it"
+                f"class {label} is empty: put photos into its folder in {scanned.root}, or remove "
+                "the empty folder if it is no class"
             )
 
 
@@ -234,6 +260,8 @@ def _all(scanned: Scanned) -> list[Photo]:
 
 def _check_classes(scanned: Scanned) -> None:
     _check_not_empty(scanned)
+    if lacks_training(scanned):
+        raise DatasetError(f"{scanned.root}: {NO_TRAINING}")
     if len(scanned.labels) < 2:
         raise DatasetError(
             f"{scanned.root} has the one class {scanned.labels[0]}; a classifier needs at least "
@@ -247,16 +275,38 @@ def _check_classes(scanned: Scanned) -> None:
             why = f" (skipped {name}: {bad.verdict.reason})" if bad else ""
             raise DatasetError(
                 f"class {label} has {counts[label]} usable photos, at least {MIN_PHOTOS_A_CLASS} "
-                f"are needed{why}; add photos or remove the class"
+                f"are needed{why}; add photos, or take the class out (move its folder away)"
             )
 
 
-def _check_parts(manifest: DatasetManifest) -> None:
+def lacks_training(scanned: Scanned) -> bool:
+    """Whether all photos are in parts that nothing is learned from."""
+    return not {photo.split for photo in _all(scanned)} & {None, "train"}
+
+
+def _check_parts(manifest: DatasetManifest, scanned: Scanned) -> None:
     for split in ("train", "val"):
         present = {example.label for example in manifest.part(split)}
         missing = [label for label in manifest.labels if label not in present]
         if missing:
             raise DatasetError(
-                f"class {missing[0]} has no photo in the {split} part (photos with the same bytes "
-                "stay together); add different photos"
+                f"class {missing[0]} has no photo in the {split} part: "
+                f"{_explain_gap(missing[0], split, scanned)}"
             )
+
+
+def _explain_gap(label: str, split: Split, scanned: Scanned) -> str:
+    own = [photo for photo in scanned.usable if photo.label == label]
+    fixed = {photo.split for photo in own}
+    if not any(photo.split == "val" for photo in scanned.usable):
+        fixed.discard("train")
+    if any(photo.label == label and photo.split == split for photo in scanned.leaks):
+        return "all that are there have the same bytes as photos in train; put in others"
+    if fixed and None not in fixed:
+        where = " and ".join(sorted(part for part in fixed if part))
+        return f"its photos are in {where} only; move some to {split}, or take the class out"
+    contents = len({photo.verdict.sha256 for photo in own})
+    return (
+        f"its {len(own)} photos are {contents} different ones, and photos with the same bytes stay "
+        "together, those of another class included; add different photos"
+    )

@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import Link, find_links, group
-from edgetl.dataset.listing import UNKNOWN, Listed, Listing, Split
+from edgetl.dataset.labels import UNKNOWN
+from edgetl.dataset.listing import Doubt, Listed, Listing
+from edgetl.dataset.parts import Split
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
@@ -39,6 +41,7 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
         misplaced: Whole photos of `_unknown_` whose very bytes are in a class, too.
         repeated: Paths that a table names again, and why that row is not used.
         left_out: What is no photo by its name or place, and why it was not read.
+        doubts: About the folders.
         groups: SHA-256 -> name of the near-duplicate group, its smallest SHA-256.
         hashes: SHA-256 of each content, sorted; what `links` counts in.
         links: Near-duplicates among the contents, strongest first.
@@ -53,6 +56,7 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
     misplaced: list[Photo]
     repeated: list[tuple[str, str]]
     left_out: list[tuple[str, str]]
+    doubts: list[Doubt]
     groups: dict[str, str]
     hashes: list[str]
     links: list[Link]
@@ -87,6 +91,7 @@ def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
         misplaced=[photo for photo in unknown if photo.verdict.sha256 in gists],
         repeated=[(_relative(path, listing.root), why) for path, why in listing.repeated],
         left_out=[(_relative(path, listing.root), why) for path, why in listing.left_out],
+        doubts=listing.doubts,
         groups=dict(zip(hashes, names, strict=True)),
         hashes=hashes,
         links=links,

@@ -44,12 +44,14 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
 
 def verify_file(path: Path) -> Verdict:
     """Decodes a file fully and says what is wrong with it, if anything."""
-    if is_hidden(path):
+    if is_hidden(path.name):
         return Verdict("", HIDDEN)
     try:
         if not path.is_file():
             missing = not path.exists() and not path.is_symlink()
-            return Verdict("", "no such file" if missing else "not a plain file")
+            broken = path.is_symlink() and not path.exists()
+            why = "no such file" if missing else "a broken link" if broken else "not a plain file"
+            return Verdict("", why)
         if path.stat().st_size > MAX_FILE_BYTES:
             return Verdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
         data = path.read_bytes()

@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgetl.dataset.manifest import DatasetManifest, check_fractions, split_photos
+from edgetl.dataset.manifest import DatasetManifest, Skipped, check_fractions, split_photos
 from edgetl.dataset.scanning import Scanned, scan_photos
 from edgetl.inspection.labels import find_feature_issues
 from edgetl.inspection.photos import Issue, Kind, Sure, inspect
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import find_weights
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError, WeightsError
@@ -20,6 +21,7 @@ from edgetl_runtime.preprocessing import Preprocessing
 
 # The worst for a model first.
 KINDS: tuple[Kind, ...] = (
+    "layout",
     "contradiction",
     "leak",
     "wrong_label",
@@ -27,6 +29,7 @@ KINDS: tuple[Kind, ...] = (
     "outlier",
     "near_duplicate",
     "exact_duplicate",
+    "few_photos",
     "imbalance",
     "odd_size",
 )
@@ -80,6 +83,7 @@ class DataReport(msgspec.Struct, frozen=True):
         classes: Sorted by label.
         issues: The worst kind first; see `inspection.Issue`.
         left_out: What was not looked for, with reason and remedy.
+        passed_over: What is no photo by its name or place, such as hidden folders, and why.
         backbone: Whose features were compared; None without.
         size_px: Side of the model's input.
         seconds: All of it.
@@ -93,6 +97,7 @@ class DataReport(msgspec.Struct, frozen=True):
     classes: tuple[ClassCount, ...]
     issues: tuple[Issue, ...]
     left_out: tuple[str, ...]
+    passed_over: tuple[Skipped, ...]
     backbone: str | None
     size_px: int
     seconds: float
@@ -140,6 +145,7 @@ def check_data(
         classes=_count_classes(manifest),
         issues=tuple(sorted(issues, key=_rank)),
         left_out=tuple(left_out),
+        passed_over=tuple(Skipped(path, why) for path, why in scanned.left_out),
         backbone=None if features is None else backbone.name,
         size_px=size_px,
         seconds=round(time.monotonic() - start, 2),
@@ -159,6 +165,7 @@ def _extract(
     weights = find_weights(options.weights, backbone, size_px)
     if weights.path is None:
         raise WeightsError("switched off by --weights none; give --weights imagenet or a file")
+    load_tensorflow(track)
     extractor = Extractor(backbone, weights, Preprocessing(size_px, size_px))
     wanted = [Wanted(manifest.file(one), one.sha256) for one in manifest.examples]
     return np.asarray(extractor.extract(wanted, track=track).rows, np.float32)

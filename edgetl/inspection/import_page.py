@@ -4,7 +4,7 @@ from itertools import groupby
 from pathlib import Path
 
 from edgetl.dataset.importing import Imported, ImportReport
-from edgetl.dataset.listing import UNKNOWN, UNSORTED
+from edgetl.dataset.labels import UNKNOWN, UNSORTED
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import counted

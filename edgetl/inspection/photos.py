@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgetl.dataset.listing import UNKNOWN
-from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest
+from edgetl.dataset.labels import UNKNOWN
+from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest, lacks_training
 from edgetl.dataset.scanning import Photo, Scanned
 from edgetl.dataset.walking import HIDDEN
 from edgetl.reporting.wording import counted
@@ -20,6 +20,8 @@ Kind = Literal[
     "wrong_label",
     "exact_duplicate",
     "near_duplicate",
+    "layout",
+    "few_photos",
     "imbalance",
     "outlier",
     "odd_size",
@@ -72,6 +74,8 @@ def inspect(scanned: Scanned, manifest: DatasetManifest, size_px: int) -> list[I
         *_find_misplaced(scanned),
         *_find_copies(scanned),
         *_find_leaks(scanned, manifest),
+        *_find_odd_layout(scanned),
+        *_find_few_photos(scanned),
         *_find_imbalance(scanned),
         *_find_odd_sizes(scanned.usable, size_px),
     ]
@@ -223,29 +227,44 @@ def _find_leaks(scanned: Scanned, manifest: DatasetManifest) -> Iterator[Issue]:
         )
 
 
-def _find_imbalance(scanned: Scanned) -> Iterator[Issue]:
-    counts = Counter(photo.label for photo in scanned.usable)
-    largest = max(scanned.labels, key=lambda label: counts[label])
+def _find_odd_layout(scanned: Scanned) -> Iterator[Issue]:
+    for doubt in scanned.doubts:
+        yield Issue("layout", (), doubt.what, "possible", doubt.advice)
+    if lacks_training(scanned):
+        yield Issue("layout", (), "no part is for training", "certain", "Name one part train.")
     if len(scanned.labels) < 2:
-        yield _class_issue(largest, "it is the only class", "Add at least one other class.")
+        advice = "Add at least one other class."
+        yield _class_issue("layout", scanned.labels[0], "it is the only class", advice)
+
+
+def _find_few_photos(scanned: Scanned) -> Iterator[Issue]:
+    counts = Counter(photo.label for photo in scanned.usable)
     for label in scanned.labels:
         found = counted(counts[label], "usable photo")
         if counts[label] < MIN_PHOTOS_A_CLASS:
             advice = f"Add photos: training needs at least {MIN_PHOTOS_A_CLASS}."
-            yield _class_issue(label, f"it has {found}", advice)
+            yield _class_issue("few_photos", label, f"it has {found}", advice)
         elif counts[label] < FEW_PHOTOS:
             advice = f"Add photos: {FEW_PHOTOS} a class are a beginning, 100 are good."
-            yield _class_issue(label, f"it has only {found}", advice)
+            yield _class_issue("few_photos", label, f"it has only {found}", advice)
+
+
+def _find_imbalance(scanned: Scanned) -> Iterator[Issue]:
+    counts = Counter(photo.label for photo in scanned.usable)
+    largest = max(scanned.labels, key=lambda label: counts[label])
+    for label in scanned.labels:
         if 0 < counts[label] * IMBALANCE <= counts[largest]:
             yield _class_issue(
+                "imbalance",
                 label,
-                f"it has {found}, {largest} has {counts[largest]:,}",
+                f"it has {counted(counts[label], 'usable photo')}, {largest} has "
+                f"{counts[largest]:,}",
                 f"Add photos of {label}, or let each count more (balanced class weights).",
             )
 
 
-def _class_issue(label: str, what: str, advice: str) -> Issue:
-    return Issue("imbalance", (), what, "certain", advice, label=label)
+def _class_issue(kind: Kind, label: str, what: str, advice: str) -> Issue:
+    return Issue(kind, (), what, "certain", advice, label=label)
 
 
 def _find_odd_sizes(photos: Sequence[Photo], size_px: int) -> Iterator[Issue]:

@@ -15,6 +15,7 @@ import msgspec
 
 from edgetl.networks.backbones import Backbone, build
 from edgetl.networks.cache import cache_folder
+from edgetl.networks.framework import load_tensorflow
 from edgetl_runtime.errors import WeightsError
 from edgetl_runtime.storage import write_file
 
@@ -113,6 +114,7 @@ def _find_stored(backbone: Backbone, size_px: int) -> Path | None:
 
 def _download(backbone: Backbone, size_px: int) -> Path:
     """Lets Keras find or download the weights, and keeps them as a file of our naming."""
+    load_tensorflow()
     try:
         with _quiet_download():
             model = build(backbone, size_px, weights="imagenet")

@@ -30,6 +30,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
         seconds: Duration of the training, s.
         photos: Number of photos used for training.
         examples: Number of validation photos.
+        scenes: Number of different things that they show; near-duplicates count once.
         judged: (hash, label) of each validation photo, sorted.
         right: Was it named right, in the order of `judged`; None without predictions.
     """
@@ -45,13 +46,15 @@ class ComparedRun(msgspec.Struct, frozen=True):
     seconds: float
     photos: int
     examples: int
+    scenes: int
     judged: tuple[tuple[str, str], ...]
     right: tuple[bool, ...] | None
 
     @property
     def interval(self) -> Interval:
         """95 % interval of top-1."""
-        return estimate_share(round(self.top1 * self.examples), self.examples)
+        hits = round(self.top1 * self.examples)
+        return estimate_share(hits, self.examples, scenes=self.scenes)
 
 
 class PairTest(msgspec.Struct, frozen=True):
@@ -136,6 +139,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         seconds=run.file.seconds["total"],
         photos=len(run.manifest.part("train")),
         examples=metrics.examples,
+        scenes=run.manifest.count_scenes(by_path),
         judged=tuple(judged),
         right=right,
     )

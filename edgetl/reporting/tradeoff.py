@@ -231,7 +231,8 @@ def _judge_slow(found: Tradeoff) -> Iterator[Finding]:
 
 
 def _judge_photos(found: Tradeoff) -> Iterator[Finding]:
-    interval = estimate_share(round(found.top1 * found.examples), found.examples)
+    hits = round(found.top1 * found.examples)
+    interval = estimate_share(hits, found.examples, scenes=found.scenes)
     if interval.upper - interval.lower < 2 * _VAGUE:
         return
     yield Finding(
@@ -268,7 +269,8 @@ def _note(outcome: Outcome, place: int) -> str:
 
 
 def _estimate(found: Tradeoff, one: Measured) -> Interval:
-    return estimate_share(round(one.top1 * found.examples), found.examples)
+    hits = round(one.top1 * found.examples)
+    return estimate_share(hits, found.examples, scenes=found.scenes)
 
 
 def _draw_tradeoff(found: Tradeoff, axis: Axis) -> str:

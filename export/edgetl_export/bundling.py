@@ -115,12 +115,13 @@ def export_bundle(
     check_target(out, overwrite=overwrite)
     trained.form.check(settings.recipes)
     created_utc = _stated_date()
-    writer, judge = FileWriter(trained, track), Judge(trained, settings.gate, track)
+    finisher = Finisher(trained, settings.acceptance, track)
+    writer = FileWriter(trained, track)
+    judge = Judge(trained, settings.gate, track, weigh=finisher.weigh)
     attempts = _attempt_all(settings, writer, judge)
     chosen, left_out = _choose(settings, attempts)
     if not chosen or (left_out and settings.strict):
         raise _refuse(out, settings, attempts, left_out)
-    finisher = Finisher(trained, settings.acceptance, track)
     finished = {name: finisher.finish(one) for name, one in chosen.items()}
     golden = choose_golden(trained.validation, trained.preprocessing)
     photos = writer.photos(Plan(settings.recipes[0]).photos)

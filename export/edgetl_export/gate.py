@@ -29,11 +29,11 @@ class Gate(msgspec.Struct, frozen=True):
     max_class_drop: Points = 5.0
     max_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
 
-    def refuse_size(self, size_bytes: int) -> str:
-        """One sentence if a file is too large, else nothing."""
+    def refuse_size(self, size_bytes: int, what: str = "") -> str:
+        """One sentence if a file is too large, else nothing; `what` says what was weighed."""
         if self.max_bytes is None or size_bytes <= self.max_bytes:
             return ""
-        return f"{size_bytes:,} bytes, allowed are {self.max_bytes:,}"
+        return f"{size_bytes:,} bytes{what}, allowed are {self.max_bytes:,}"
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -67,10 +67,13 @@ class Part(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         photos: The photos.
         scores: What the trained model says of them, float32 (photos, classes).
+        scenes: How many different things they show, where shots of one thing count once; None:
+            as many as photos.
     """
 
     photos: tuple[Labelled, ...]
     scores: Scores
+    scenes: int | None = None
 
     @property
     def truth(self) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ def in_turn(count: int = 60) -> list[str]:
 
 def test_a_clean_set_has_few_photos_a_class_and_no_other_fault(photos: Path) -> None:
     report = check_data(photos, PLAIN)
-    assert {issue.kind for issue in report.issues} == {"imbalance"}
+    assert {issue.kind for issue in report.issues} == {"few_photos"}
     assert {issue.label for issue in report.issues} == {"bolt", "gear", "washer"}
     assert [(one.label, one.photos) for one in report.classes] == [
         ("bolt", 16),
@@ -113,7 +113,8 @@ def test_classes_that_training_would_refuse_are_findings_not_errors(photos_copy:
         path.unlink()
     (photos_copy / "nothing").mkdir()
     report = check_data(photos_copy, PLAIN)
-    words = {(issue.label, issue.what) for issue in report.of_kind("imbalance")}
+    issues = (*report.of_kind("few_photos"), *report.of_kind("imbalance"))
+    words = {(issue.label, issue.what) for issue in issues}
     assert ("bolt", "it has 2 usable photos") in words
     assert ("bolt", "it has 2 usable photos, gear has 16") in words
     assert ("nothing", "it has 0 usable photos") in words
@@ -122,7 +123,7 @@ def test_classes_that_training_would_refuse_are_findings_not_errors(photos_copy:
 def test_a_single_class_is_a_finding(photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos / "bolt", tmp_path / "bolt")
     report = check_data(tmp_path, PLAIN)
-    assert report.of_kind("imbalance")[0].what == "it is the only class"
+    assert report.of_kind("layout")[0].what == "it is the only class"
 
 
 def test_odd_sizes_are_found(photos_copy: Path) -> None:

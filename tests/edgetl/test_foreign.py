@@ -187,6 +187,8 @@ def test_labels_may_be_numbered_and_come_from_windows(tmp_path: Path) -> None:
     for text in ("﻿a\r\nb b\r\n", "0 a\n1 b b\n\n", "0: a\n1: b b"):
         file.write_bytes(text.encode())
         assert read_labels(file) == ("a", "b b")
+    file.write_text("A\u0308pfel\nb", "utf-8")
+    assert read_labels(file) == ("\u00c4pfel", "b")
     file.write_text("0\n1\n2")
     assert read_labels(file) == ("0", "1", "2")
     file.write_text("3 musketeers\n101 dalmatians")

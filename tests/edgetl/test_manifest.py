@@ -497,3 +497,45 @@ def test_a_manifest_with_other_things_survives_json(tmp_path: Path) -> None:
     put(fill(tmp_path), "_unknown_", 1, 2, 3)
     manifest = scan(tmp_path)
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest
+
+
+def test_a_class_that_lies_in_one_part_only_is_told_so(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 4)
+    put(tmp_path / "train", "washer", 30, 31, 32)
+    for label in ("nut", "bolt"):
+        put(tmp_path / "val", label, 10)
+    with pytest.raises(
+        DatasetError, match=r"class washer has no photo in the val part: .* train on"
+    ):
+        scan(tmp_path)
+
+
+def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 4)
+    put(tmp_path / "val", "nut", 10)
+    (tmp_path / "val/bolt").mkdir()
+    shutil.copy(tmp_path / "train/bolt/000.png", tmp_path / "val/bolt")
+    with pytest.raises(DatasetError, match=r"class bolt .* val part: .* same bytes as photos in"):
+        scan(tmp_path)
+
+
+def test_parts_without_one_for_training_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "dev", 4)
+    fill(tmp_path / "eval", 4)
+    with pytest.raises(DatasetError, match="none of them is for training"):
+        scan(tmp_path)
+    assert len(scan_to_score(tmp_path).part("val")) > 0
+
+
+def test_a_doubt_about_folders_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path / "monday", 4)
+    fill(tmp_path / "tuesday", 4)
+    scan(tmp_path)
+    assert "all hold folders of the same names (bolt, nut)" in caplog.text
+
+
+def test_a_run_in_the_making_is_no_reason_to_delete_it(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "runs/a").mkdir(parents=True)
+    (tmp_path / "runs/a/run.json").write_text("{}")
+    assert scan(tmp_path).labels == ("bolt", "nut")

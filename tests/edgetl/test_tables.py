@@ -188,3 +188,25 @@ def test_the_label_unknown_is_no_class(folder: Path, split: str) -> None:
 
 def test_a_table_of_other_things_only_is_refused(folder: Path) -> None:
     refuse(folder, "path,label\npics/1.png,_unknown_\n", "lists no photos of a class")
+
+
+@pytest.mark.parametrize(
+    ("label", "match"),
+    [
+        *(("n/a", "line 3: the label 'n/a' has a slash"), ("..", "line 3: .* hidden or system")),
+        *(("Nut", "line 3: Nut looks like nut of line 2"), ("_unsorted_", "line 3: _unsorted_ is")),
+        *(("n" * 256, "line 3: .* longer than 255 bytes"), ("lost+found", "line 3: .*system")),
+    ],
+)
+def test_a_label_that_no_folder_can_have_is_refused_by_its_line(
+    folder: Path, label: str, match: str
+) -> None:
+    refuse(folder, f"path,label\npics/0.png,nut\npics/1.png,{label}\n", match)
+
+
+def test_a_label_and_a_path_may_be_composed_or_decomposed(folder: Path) -> None:
+    (folder / "pics/0.png").rename(folder / "pics/A\u0308.png")
+    text = "path,label\npics/\u00c4.png,\u00c4\npics/1.png,A\u0308\npics/2.png,b\n"
+    manifest = scan_to_score(write(folder, text))
+    assert manifest.labels == ("b", "\u00c4")
+    assert len(manifest.examples) == 3

@@ -1,6 +1,7 @@
 """Labels from a text file, one a line, in the order of the model's outputs."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def _read_lines(file: Path) -> list[str]:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ExportError(f"{file}, line {line} is not UTF-8; save the file as UTF-8") from error
+    # Composed, as the labels of photos are: an ä may be one character or two.
+    text = unicodedata.normalize("NFC", text)
     lines = [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
