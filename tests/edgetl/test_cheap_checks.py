@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "twice.txt").write_text("bolt\nbolt\n")
     for name in ("m.onnx", "m.keras", "m.txt"):
         (tmp_path / name).write_bytes(b"never opened")
+    (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\nnever opened")
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "saved_model.pb").touch()
     return tmp_path
@@ -75,7 +76,8 @@ def test_the_poison_works(edgetl: Run) -> None:
         ({"--model": "gone.onnx"}, "gone.onnx does not exist; expected a .tflite"),
         ({"--model": "m.txt"}, "m.txt is of no known kind"),
         ({"--model": "empty"}, "empty is no SavedModel"),
-        ({"--model": "m.keras"}, "add --trust"),
+        ({"--model": "m.keras"}, "m.keras does not hold what its name says"),
+        ({"--model": "m.h5"}, "add --trust"),
         ({"--model": "saved"}, "add --trust"),
         ({"--labels": "gone.txt"}, "gone.txt cannot be read"),
         ({"--labels": "photos"}, "photos cannot be read"),
