@@ -63,8 +63,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     state = tmp_path_factory.mktemp("state")
     command = [sys.executable, "-m", "edgetl_runtime", "serve", str(TINY), "--source", "pattern"]
     options = ["--port", "0", "--terminal", "none", "--state-dir", str(state)]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    try:
         told = next(line for line in process.stderr if "the page is at" in line)
         port = int(re.search(r"127\.0\.0\.1:(\d+)/", told)[1])
         while ask(f"http://127.0.0.1:{port}/healthz")[0] != 200:
@@ -73,6 +74,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert "page failed" not in process.stderr.read()
+    finally:
+        process.kill()
+        with process:
+            pass
 
 
 @pytest.fixture
