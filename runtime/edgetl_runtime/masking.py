@@ -12,6 +12,8 @@ HIDDEN: Final = "***"
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}\S+")
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})(?:.*@)?([^?#]*)(?:([?#])(.*))?", re.DOTALL)
+# Where a text was cut at a space in the password: no host ends like this.
+_NO_PORT = re.compile(r"^[^\[].*:.*[^0-9]|^[^\[].*:.*:")
 # Letters and digits by the dozen are a key, such as in `/4kQz81LmW0xTb7aP`.
 _KEY = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{12,}")
 
@@ -29,6 +31,8 @@ def mask(address: str) -> str:
         return address
     scheme, place, mark, query = match.groups()
     host, *path = place.split("/")
+    if _NO_PORT.search(host):
+        host = HIDDEN
     user = f"{HIDDEN}@" if "@" in address else ""
     shown = "/".join([host, *map(_mask_segment, path)])
     return f"{scheme}{user}{shown}" + (mark + _mask_query(query) if mark else "")

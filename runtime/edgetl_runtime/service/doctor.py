@@ -19,6 +19,7 @@ import msgspec
 
 from edgetl_runtime.board import describe_board, read_health
 from edgetl_runtime.interpreters import run_code
+from edgetl_runtime.printable import make_printable
 from edgetl_runtime.settings.sections import Settings
 
 Verdict = Literal["ok", "warning", "failed", "skipped"]
@@ -94,9 +95,9 @@ def format_checks(checks: list[Check]) -> str:
     """One line for each check, and below it what to do."""
     lines = []
     for check in checks:
-        lines.append(f"{MARKS[check.verdict]} {check.name}: {check.found}")
+        lines.append(f"{MARKS[check.verdict]} {check.name}: {make_printable(check.found)}")
         if check.remedy:
-            lines.append(f"    -> {check.remedy}")
+            lines.append(f"    -> {make_printable(check.remedy)}")
     return "\n".join(lines)
 
 

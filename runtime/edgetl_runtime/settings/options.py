@@ -13,6 +13,7 @@ import msgspec
 import msgspec.inspect as kinds
 
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.masking import mask
 from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.sections import Settings
 
@@ -96,7 +97,7 @@ class Option(msgspec.Struct, frozen=True):
             converted = msgspec.convert(value, self.type, strict=not text)
             _check_text(converted)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            found = "something else" if self.is_secret else show(value)
+            found = "something else" if self.is_secret else show(_mask(value))
             raise OptionsError(f"expected {self.allowed}, found {found}") from error
         return converted
 
@@ -130,6 +131,10 @@ def show(value: object) -> str:
     """A value as an error shows it: on one line, and not for ever."""
     text = ascii(value) if _is_odd(value) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _mask(value: object) -> object:
+    return mask(value) if isinstance(value, str) else value
 
 
 def _is_odd(value: object) -> bool:

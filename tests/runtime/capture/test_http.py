@@ -244,10 +244,21 @@ def test_a_password_in_the_address_is_used_and_never_shown(server, opened):
     with Camera(address) as camera:
         assert camera.take(5.0) is not None
         assert "s3cret" not in camera.source
-        assert "me:***@127.0.0.1" in camera.source
+        assert "//***@127.0.0.1" in camera.source
     with pytest.raises(CameraError, match="401") as caught:
         Camera(address.replace("s3cret", "wr0ng"))
     assert "wr0ng" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "password", ["a/b", "a?b", "a#b", "a@b", "p@ss/w?r#d", "1/2:3", "%", "a%2Fb"]
+)
+def test_a_password_is_used_as_its_owner_wrote_it(server, password):
+    plain = password.replace("%2F", "/")
+    server.password = "Basic " + base64.b64encode(f"me:{plain}".encode()).decode()
+    with Camera(server.url.replace("//", f"//me:{password}@")) as camera:
+        assert camera.take(5.0) is not None
+        assert camera.source == server.url.replace("//", "//***@")
 
 
 def test_another_kind_of_video_over_http_is_left_to_ffmpeg(server, make_video):

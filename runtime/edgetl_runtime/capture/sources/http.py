@@ -10,9 +10,9 @@ import socket
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes, DatedParts
+from edgetl_runtime.capture.credentials import split_credentials
 from edgetl_runtime.capture.jpeg import JpegDecoder
 from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
@@ -127,12 +127,10 @@ class _SecureOpener(urllib.request.HTTPSHandler):
 
 def _request(address: str, timeout_s: float) -> _Response:
     """Asks for an address, which may hold user and password, as network cameras' do."""
-    parts = urlsplit(address)
-    url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    url, name, password = split_credentials(address)
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if parts.username is not None:
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        passwords.add_password(None, url, user, password)
+    if name is not None:
+        passwords.add_password(None, url, name, password)
     opener = urllib.request.build_opener(
         _Opener(),
         _SecureOpener(),
