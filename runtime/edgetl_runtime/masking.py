@@ -8,6 +8,8 @@ URL would need, so that no parser of URLs can be trusted to find them.
 import re
 from typing import Final
 
+from edgetl_runtime.credentials import split_credentials
+
 HIDDEN: Final = "***"
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}\S+")
@@ -30,6 +32,9 @@ def mask(address: str) -> str:
     if (match := _PARTS.fullmatch(address)) is None or address.lower().startswith("file:"):
         return address
     scheme, place, mark, query = match.groups()
+    if re.search("[?#].*@", address, re.DOTALL) and "@" in split_credentials(address).url:
+        # A password, or the value of a query: what follows the last @ may be a part of it, too.
+        return scheme + HIDDEN
     host, *path = place.split("/")
     if _NO_PORT.search(host):
         host = HIDDEN

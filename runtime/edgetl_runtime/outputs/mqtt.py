@@ -197,7 +197,8 @@ def parse_broker(address: str) -> Broker:
         parts = urlsplit(address)
         port = parts.port
     except ValueError as error:
-        raise OptionsError(f"mqtt: {error}; expected mqtt://host:1883") from error
+        # What it says quotes the address.
+        raise OptionsError(f"mqtt: expected mqtt://host:1883, got {mask(address)}") from error
     if parts.password is not None:
         raise OptionsError(
             f"mqtt: no password in the address, others could read it; put it into the environment "

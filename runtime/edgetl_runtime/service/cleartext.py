@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from edgetl_runtime.capture.credentials import find_host, split_credentials
+from edgetl_runtime.credentials import find_host, split_credentials
 from edgetl_runtime.settings.sections import Settings
 
 _MQTT_PASSWORD: Final = "EDGETL_MQTT_PASSWORD"

@@ -19,6 +19,7 @@ import msgspec
 
 from edgetl_runtime.board import describe_board, read_health
 from edgetl_runtime.interpreters import run_code
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.printable import make_printable
 from edgetl_runtime.settings.sections import Settings
 
@@ -88,7 +89,12 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         lambda: check_port(settings),
         lambda: check_watchdog(root),
     ]
-    return [check for look in looks for check in look()]
+    return [_mask(check) for look in looks for check in look()]
+
+
+def _mask(check: Check) -> Check:
+    found, remedy = mask_text(check.found), mask_text(check.remedy)
+    return msgspec.structs.replace(check, found=found, remedy=remedy)
 
 
 def format_checks(checks: list[Check]) -> str:

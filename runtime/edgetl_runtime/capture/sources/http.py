@@ -12,11 +12,11 @@ import urllib.request
 from typing import Any
 
 from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes, DatedParts
-from edgetl_runtime.capture.credentials import split_credentials
 from edgetl_runtime.capture.jpeg import JpegDecoder
 from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
+from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
 
 _MOTION_JPEG = "multipart/x-mixed-replace"

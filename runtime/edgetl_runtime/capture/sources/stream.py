@@ -4,9 +4,9 @@ import time
 
 import cv2
 
-from edgetl_runtime.capture.credentials import split_credentials
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
 
 _FPS_LIMIT = 1000.0

@@ -1,6 +1,6 @@
 import pytest
 
-from edgetl_runtime.capture.credentials import find_host, split_credentials
+from edgetl_runtime.credentials import find_host, split_credentials
 
 
 @pytest.mark.parametrize(
