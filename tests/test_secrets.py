@@ -235,7 +235,7 @@ def test_neither_password_nor_token_is_in_anything_that_is_put_out(tmp_path):
         ["camera", str(TINY), "--source", "http://me:a hunter2\n@127.0.0.1:9/v"],
         ["camera", str(TINY), "--source", "rtsp://me:hunter2 hunter3@127.0.0.1:9/v"],
         ["camera", str(TINY), "--source", "pattern", "--post", f"http://me:{PASSWORD}@a/x"],
-        ["camera", str(TINY), "--source", "pattern", "--post", f"https://a/x?key={PASSWORD} hunter7"],
+        ["camera", str(TINY), "--source", "0", "--post", f"https://a/x?key={PASSWORD} hunter7"],
         ["camera", str(TINY), "--source", "pattern", "--mqtt", f"mqtt://me:{PASSWORD}@a"],
         ["camera", f"http://me:{PASSWORD}@a/parts.zip", "--source", "pattern"],
         ["classify", str(TINY), f"http://me:{PASSWORD}@127.0.0.1:9/v.jpg"],

@@ -98,7 +98,8 @@ class Option(msgspec.Struct, frozen=True):
             _check_text(converted)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
             found = "something else" if self.is_secret else show(_mask(value))
-            raise OptionsError(f"expected {self.allowed}, found {found}") from error
+            plain = " without control characters" if _has_control(value) else ""
+            raise OptionsError(f"expected {self.allowed}{plain}, found {found}") from error
         return converted
 
     def _notes(self) -> Iterator[kinds.Metadata]:
@@ -141,11 +142,15 @@ def _is_odd(value: object) -> bool:
     return isinstance(value, str) and not value.isprintable()
 
 
+def _has_control(value: object) -> bool:
+    return isinstance(value, str) and holds_control(value)
+
+
 def _check_text(value: object) -> None:
     """Refuses control characters: text goes on into unit files, headers, topics and terminals."""
     if isinstance(value, str):
         value.encode()
-        if holds_control(value):
+        if _has_control(value):
             raise msgspec.ValidationError("text holds a control character")
 
 
