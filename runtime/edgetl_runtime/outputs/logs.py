@@ -8,7 +8,7 @@ from edgetl_runtime.answer import Answer
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.records import Record, Recorder, encode_line
 from edgetl_runtime.outputs.rotation import RotatingFile
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.printable import keep_on_line
 
 _EVENT = ("event_number", "event_label", "event_previous", "event_score", "event_time")
 # Also in their full width, which spreadsheets in some languages take, too.
@@ -105,7 +105,7 @@ def _make_cell(value: object) -> object:
         return str(value).lower()
     if not isinstance(value, str):
         return value
-    text = make_printable(value)
+    text = keep_on_line(value)
     return f"'{text}" if len(text) > 1 and text.lstrip()[:1] in _FORMULA else text
 
 

@@ -80,7 +80,10 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
             "serve.token: expected 16 or more letters, digits and signs of ASCII, without spaces",
         ),
         ("[collect]\nwhat = ['odd']", "collect.what: expected a list, each one of: .*unsure"),
-        ('[output]\ncommand = "a\\u0000b"', "output.command: expected text, found"),
+        (
+            '[output]\ncommand = "a\\u0000b"',
+            "output.command: expected text without control characters, found",
+        ),
         ("[output]\njsonl = ''", "output.jsonl: expected the path of a file or folder, found ''"),
         ("source = 5", r"source: expected a table \[source\], found 5"),
         ("[[source]]\nfps = 5", r"source: expected a table \[source\], found"),
