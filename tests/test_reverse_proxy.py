@@ -83,7 +83,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def proxy(served: Served, tmp_path: Path) -> Iterator[Callable[..., int]]:
     """Starts nginx in front of the page; gives its port."""
-    if shutil.which("nginx") is None:
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
         pytest.skip("no nginx on the PATH; on Debian: apt-get install nginx-light")
     started: list[subprocess.Popen[bytes]] = []
 
@@ -96,7 +97,7 @@ def proxy(served: Served, tmp_path: Path) -> Iterator[Callable[..., int]]:
         server = server.replace("127.0.0.1:8080", f"127.0.0.1:{served.port}")
         text = FRAME.replace("FOLDER", str(tmp_path)).replace("SERVER", server)
         (tmp_path / "nginx.conf").write_text(text)
-        command = ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr"]
+        command = [program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr"]
         started.append(subprocess.Popen(command, stderr=subprocess.PIPE))
         wait_for_port(port, started[-1])
         return port

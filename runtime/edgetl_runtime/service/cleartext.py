@@ -4,13 +4,11 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from edgetl_runtime.credentials import find_host, split_credentials
+from edgetl_runtime.outputs import mqtt, post
 from edgetl_runtime.settings.sections import Settings
 
-_MQTT_PASSWORD: Final = "EDGETL_MQTT_PASSWORD"
-_POST_TOKEN: Final = "EDGETL_POST_TOKEN"
 # Names that cameras and web hooks give to what opens them.
 _SECRET = re.compile(r"(pass|pwd|psw|token|secret|auth|key)\w*=[^&;]", re.IGNORECASE)
 _ANYONE = "crosses the network in clear text, where others can read it"
@@ -25,19 +23,19 @@ def find_exposed(settings: Settings, environment: Mapping[str, str] = os.environ
         settings: Of source and outputs.
         environment: Where passwords are.
     """
-    source, post, mqtt = settings.source.address, settings.output.post, settings.output.mqtt
+    source, receiver, broker = settings.source.address, settings.output.post, settings.output.mqtt
     if _leaves(source, "http") and _holds_secret(source):
         yield (
             f"the camera's password {_ANYONE}; use https:// if the camera offers it, or a network "
             "of its own"
         )
-    if post and _leaves(post, "http"):
-        what = "the token of --post" if environment.get(_POST_TOKEN) else ""
-        what = what or ("what the address of --post holds" if _holds_secret(post) else "")
+    if receiver and _leaves(receiver, "http"):
+        what = "the token of --post" if environment.get(post.TOKEN) else ""
+        what = what or ("what the address of --post holds" if _holds_secret(receiver) else "")
         if what:
             yield f"{what} {_ANYONE}; give an address that begins with https://"
-    has_password = environment.get(_MQTT_PASSWORD) and "@" in (mqtt or "")
-    if mqtt and _leaves(mqtt, "mqtt") and has_password:
+    has_password = environment.get(mqtt.PASSWORD) and "@" in (broker or "")
+    if broker and _leaves(broker, "mqtt") and has_password:
         yield f"the broker's password {_ANYONE}; give an address that begins with mqtts://"
 
 

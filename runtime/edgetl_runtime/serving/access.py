@@ -48,8 +48,9 @@ _HEADERS = {
     "x-frame-options": "DENY",
 }
 _NO_TOKEN = (
-    "a token is needed: `edgetl-run serve` said where it is when it started. Add ?token=TOKEN to "
-    "the address, or send the header Authorization: Bearer TOKEN"
+    "a token is needed: `edgetl-run serve` said where it is when it started; of a service it is in "
+    "the file page-token in its state folder. Add ?token=TOKEN to the address, or send the header "
+    "Authorization: Bearer TOKEN"
 )
 _NO_TOKEN_PAGE = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>A token is needed</title>

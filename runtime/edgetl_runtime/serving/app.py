@@ -63,11 +63,14 @@ def build_app(
         Route("/events", addresses.answers),
         Route("/snapshot.jpg", addresses.snapshot),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={HTTPException: _explain},
     )
+    # That would lead to an address made of the Host header, without a proxy's path.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Addresses:

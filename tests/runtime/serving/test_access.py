@@ -238,9 +238,10 @@ def test_health_tells_strangers_the_state_and_no_more(guarded, page, headers):
         assert one.ask_json("/healthz", headers=headers) == told | {"reason": ""}
 
 
-def test_a_path_that_a_proxy_left_in_the_address_is_named_with_what_to_do(guarded):
-    response = guarded.ask("/camera/")
-    assert response.status == 404
+@pytest.mark.parametrize("path", ["/camera/", "/camera/api/state", "/api/state/", "/healthz/"])
+def test_a_path_that_a_proxy_left_in_the_address_is_named_with_what_to_do(guarded, path):
+    response = guarded.ask(path)
+    assert (response.status, response.getheader("location")) == (404, None)
     assert "proxy_pass http://127.0.0.1:8080/;" in json.loads(response.data)["error"]
 
 

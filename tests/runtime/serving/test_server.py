@@ -1,6 +1,10 @@
 """The server starts with an address or a reason, and ends in time whatever its clients do."""
 
+import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -206,3 +210,23 @@ def test_a_folder_that_cannot_be_written_does_not_end_the_page(start, tmp_path):
     assert "cannot be made (File exists)" in server.token_hint
     bare, _, token = address.partition("?token=")
     open_with(bare, token)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_serve_shows_a_kept_token_to_a_person_and_not_to_a_log(tiny, tmp_path, seen):
+    reading, writing = os.openpty() if seen else os.pipe()
+    command = [sys.executable, "-m", "edgetl_runtime", "serve", str(tiny), "--source", "pattern"]
+    command += ["--port", "0", "--state-dir", str(tmp_path), "--max-frames", "3"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writing) as process:
+        os.close(writing)
+        told = b""
+        # The end of a terminal is an error.
+        with contextlib.suppress(OSError):
+            while data := os.read(reading, 65536):
+                told += data
+        os.close(reading)
+    assert process.returncode == 0, told
+    assert b"the page is at http://127.0.0.1:" in told
+    token = (tmp_path / "page-token").read_bytes().strip()
+    assert (b"?token=" + token in told) is seen
+    assert (str(tmp_path / "page-token").encode() in told) is not seen
