@@ -68,6 +68,12 @@ def find_host(address: str) -> str:
     return re.sub(r":[0-9]*\Z", "", place).strip("[]").lower()
 
 
+def names_host(address: str) -> bool:
+    """Whether a URL names a host, and a port that can be one, if any."""
+    rest = split_credentials(address).url.partition("://")[2]
+    return _is_place(rest[: _find_end(rest)])
+
+
 def _find_end(rest: str) -> int:
     found = _END.search(rest)
     return found.start() if found else len(rest)

@@ -1,6 +1,6 @@
 import pytest
 
-from edgetl_runtime.credentials import find_host, split_credentials
+from edgetl_runtime.credentials import find_host, names_host, split_credentials
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,18 @@ def test_a_password_never_goes_to_a_host_that_stands_in_the_query():
 def test_a_name_alone_is_a_name():
     assert split_credentials("http://me@camera/") == ("http://camera/", "me", "")
     assert split_credentials("http://me@camera/").escaped == "http://me@camera/"
+
+
+@pytest.mark.parametrize(
+    "place", ["camera", "camera:80", "[::1]:80", "[fe80::1%eth0]", "me:a/b@camera"]
+)
+def test_a_host_is_named(place):
+    assert names_host(f"rtsp://{place}")
+    assert names_host(f"rtsp://{place}/v?a=b")
+
+
+@pytest.mark.parametrize(
+    "place", ["", "[::1", "::1]", "a b", "camera:99999", "camera:x", "me@", "/v"]
+)
+def test_no_host_is_named(place):
+    assert not names_host(f"http://{place}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edgetl_runtime.capture.source import Options
+from edgetl_runtime.credentials import names_host
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import PICTURE_SUFFIXES
 from edgetl_runtime.masking import mask
@@ -108,6 +109,12 @@ def _plan(module: str, source: str, options: Options, **fields: object) -> Sourc
 
 def _plan_url(address: str, options: Options) -> SourcePlan:
     scheme = address.partition("://")[0].lower()
+    # FFmpeg knows others, some of which need no host.
+    if scheme in ("http", "https", "rtsp", "rtsps") and not names_host(address):
+        raise CameraError(
+            f"cannot open {mask(address)}: expected {scheme}://host/path, with a port after the host "
+            "and user:password@ before it where needed"
+        )
     module = "http" if scheme in ("http", "https") else "stream"
     return _plan(module, mask(address), options, freezes=True)
 
