@@ -112,8 +112,8 @@ def _plan_url(address: str, options: Options) -> SourcePlan:
     # FFmpeg knows others, some of which need no host.
     if scheme in ("http", "https", "rtsp", "rtsps") and not names_host(address):
         raise CameraError(
-            f"cannot open {mask(address)}: expected {scheme}://host/path, with a port after the host "
-            "and user:password@ before it where needed"
+            f"cannot open {mask(address)}: expected {scheme}://host/path, with a port after the "
+            "host and user:password@ before it where needed"
         )
     module = "http" if scheme in ("http", "https") else "stream"
     return _plan(module, mask(address), options, freezes=True)
