@@ -46,6 +46,7 @@ def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
     _prepare_environment()
     from edgetl_runtime.errors import EdgetlError, GateError
+    from edgetl_runtime.printable import make_printable
 
     try:
         code = cli(prog_name="edgetl", standalone_mode=False)
@@ -53,13 +54,14 @@ def main() -> None:
         _complain(error)
         sys.exit(error.exit_code)
     except EdgetlError as error:
-        click.echo(f"edgetl: {error}", err=True)
+        click.echo(f"edgetl: {make_printable(str(error))}", err=True)
         sys.exit(EXIT_GATE if isinstance(error, GateError) else 1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
         sys.exit(130)
     except OSError as error:
-        click.echo(f"edgetl: {error}; is the disk full? Nothing that was there is lost", err=True)
+        told = make_printable(str(error))
+        click.echo(f"edgetl: {told}; is the disk full? Nothing that was there is lost", err=True)
         sys.exit(1)
     sys.exit(code or 0)
 

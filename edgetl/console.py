@@ -72,9 +72,11 @@ def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
+    from edgetl_runtime.printable import make_printable
+
     table = Table(*header, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*(make_printable(cell).replace("[", r"\[") for cell in row))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 

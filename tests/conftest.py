@@ -39,6 +39,8 @@ BROWSER_FLAGS = (
     "--no-first-run",
     "--hide-scrollbars",
     "--remote-debugging-pipe",
+    # A name that is not localhost, without asking anybody.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 # Chromium reads its commands from descriptor 3 and writes to 4.
 BROWSER_SHIM = """

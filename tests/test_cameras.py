@@ -30,8 +30,9 @@ IMPATIENT = SourceSettings(open_timeout_s=8, read_timeout_s=1.0, frozen_after_s=
 RTSP_SERVER = """
 import sys, gi
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
 Gst.init(None)
 server = GstRtspServer.RTSPServer(address="127.0.0.1", service=sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory(shared=True)
@@ -40,6 +41,19 @@ factory.set_launch(
     "! video/x-raw,format=I420,width=320,height=240,framerate=30/1 "
     "! jpegenc ! rtpjpegpay name=pay0 )"
 )
+if len(sys.argv) > 2:
+    access, permissions = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPPermissions()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    access.set_supported_methods(getattr(GstRtsp.RTSPAuthMethod, sys.argv[2]))
+    if sys.argv[2] == "BASIC":
+        access.add_basic(GstRtspServer.RTSPAuth.make_basic("me", sys.argv[3]), token)
+    else:
+        access.add_digest("me", sys.argv[3], token)
+    server.set_auth(access)
+    for name in ("access", "construct"):
+        permissions.add_permission_for_role("viewer", f"media.factory.{name}", True)
+    factory.set_permissions(permissions)
 server.get_mount_points().add_factory("/camera", factory)
 server.attach(None)
 print("ready", flush=True)
@@ -313,11 +327,22 @@ needs_rtsp = pytest.mark.skipif(
 )
 
 
-def serve_rtsp(start, port):
-    command = ("/usr/bin/python3", "-I", "-c", RTSP_SERVER, str(port))
+def serve_rtsp(start, port, *access):
+    command = ("/usr/bin/python3", "-I", "-c", RTSP_SERVER, str(port), *access)
     server = start(*command, stdout=subprocess.PIPE)
     assert server.stdout.readline() == b"ready\n"
     return server
+
+
+@needs_rtsp
+@pytest.mark.parametrize("method", ["BASIC", "DIGEST"])
+@pytest.mark.parametrize("password", ["a/b#c", "p@ss/w?r#d", "1/2%"])
+def test_an_rtsp_password_is_used_as_its_owner_wrote_it(start, opened, method, password):
+    port = free_port()
+    serve_rtsp(start, port, method, password)
+    camera = opened(f"rtsp://me:{password}@127.0.0.1:{port}/camera")
+    assert take_until(camera, lambda status: status.delivered > 1)
+    assert camera.source == f"rtsp://***@127.0.0.1:{port}/camera"
 
 
 @needs_rtsp

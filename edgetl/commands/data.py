@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, check_page, print_json, print_table, track
+from edgetl_runtime.printable import make_printable
 
 if TYPE_CHECKING:
     from edgetl.dataset.importing import ImportReport
@@ -70,7 +71,7 @@ def preview(
     write_preview(sheet, out, overwrite=overwrite)
     text = describe(augmentation)
     for one in sheet.skipped:
-        click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: skipped {one.path}: {one.reason}"), err=True)
     if as_json:
         print_json(
             {
@@ -232,9 +233,9 @@ def import_photos(
     report = import_collected(collected, out, known=known, keep_similar=keep_similar, track=track)
     write_page(report, page)
     for one in report.refused:
-        click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)
     for one in report.doubted:
-        click.echo(f"edgetl: not believed {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: not believed {one.path}: {one.reason}"), err=True)
     if as_json:
         print_json({"page": str(page), "report": report})
     else:

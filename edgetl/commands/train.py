@@ -18,6 +18,7 @@ from edgetl.commands.flags import (
 )
 from edgetl.console import FOLDER, print_json, print_metrics, track
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.printable import make_printable
 
 if TYPE_CHECKING:
     from edgetl.options import Options
@@ -228,6 +229,6 @@ def _note_skipped(run: "Run") -> None:
     unusable = set(run.manifest.unusable)
     skipped = sorted(run.manifest.skipped, key=lambda one: one not in unusable)
     for one in skipped[:5]:
-        click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: skipped {one.path}: {one.reason}"), err=True)
     if len(skipped) > 5:
         click.echo(f"edgetl: {len(skipped) - 5} more skipped; see manifest.json", err=True)

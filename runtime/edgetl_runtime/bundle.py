@@ -15,6 +15,7 @@ import msgspec
 from edgetl_runtime.containers import is_safe, open_container
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.printable import holds_control
 from edgetl_runtime.storage import put_back
 from edgetl_runtime.tensors import TensorSpec, picture_size
 
@@ -378,6 +379,12 @@ def _check(path: Path, manifest: BundleManifest) -> None:
     labels = manifest.labels
     if len(labels) < 2 or len(set(labels)) != len(labels) or not all(map(str.strip, labels)):
         raise BundleError(f"{path}: labels must be two or more, different and not empty")
+    if odd := [label for label in labels if holds_control(label)]:
+        # They would end lines, rows and topics of whatever the label is written into.
+        raise BundleError(
+            f"{path}: the label {odd[0]!a} holds a control character; name the class otherwise and "
+            + _EXPORT_AGAIN
+        )
     if not manifest.variants:
         raise BundleError(f"{path} lists no model; {_EXPORT_AGAIN}")
     for stored in manifest.files:

@@ -8,10 +8,14 @@ URL would need, so that no parser of URLs can be trusted to find them.
 import re
 from typing import Final
 
+from edgetl_runtime.credentials import split_credentials
+
 HIDDEN: Final = "***"
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}\S+")
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})(?:.*@)?([^?#]*)(?:([?#])(.*))?", re.DOTALL)
+# Where a text was cut at a space in the password: no host ends like this.
+_NO_PORT = re.compile(r"^[^\[].*:.*[^0-9]|^[^\[].*:.*:")
 # Letters and digits by the dozen are a key, such as in `/4kQz81LmW0xTb7aP`.
 _KEY = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{12,}")
 
@@ -28,7 +32,12 @@ def mask(address: str) -> str:
     if (match := _PARTS.fullmatch(address)) is None or address.lower().startswith("file:"):
         return address
     scheme, place, mark, query = match.groups()
+    if re.search("[?#].*@", address, re.DOTALL) and "@" in split_credentials(address).url:
+        # A password, or the value of a query: what follows the last @ may be a part of it, too.
+        return scheme + HIDDEN
     host, *path = place.split("/")
+    if _NO_PORT.search(host):
+        host = HIDDEN
     user = f"{HIDDEN}@" if "@" in address else ""
     shown = "/".join([host, *map(_mask_segment, path)])
     return f"{scheme}{user}{shown}" + (mark + _mask_query(query) if mark else "")

@@ -25,7 +25,19 @@ def holds_control(text: str) -> bool:
 
     Such text can end a line, a header or a field of whatever it is written into.
     """
-    return any(unicodedata.category(character) in _CONTROL for character in text)
+    return any(map(_is_control, text))
+
+
+def keep_on_line(text: str) -> str:
+    """Text in which only control characters and line ends are escaped, for files that are data.
+
+    What joins letters (Persian, emoji) stays, other than in `make_printable`.
+    """
+    return "".join(_escape(one) if _is_control(one) else one for one in text)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in _CONTROL
 
 
 def show_reason(error: OSError) -> str:

@@ -390,3 +390,10 @@ def test_photos_of_other_things_are_mentioned_and_never_named(
     assert code == 0
     assert set(json.loads(printed)["classes"]) == {"bolt", "gear"}
     assert f"16 photos in {photos_copy}/_unknown_ have no class" in complaint
+
+
+def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path: Path) -> None:
+    odd = tmp_path / "\x1b]0;owned\x07.bundle"
+    _, told = refuse("inspect", odd)
+    assert "\\x1b]0;owned" in told
+    assert "\x1b" not in told

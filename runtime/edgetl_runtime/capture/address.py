@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edgetl_runtime.capture.source import Options
+from edgetl_runtime.credentials import names_host
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import PICTURE_SUFFIXES
 from edgetl_runtime.masking import mask
@@ -114,6 +115,12 @@ def _plan_url(address: str, options: Options) -> SourcePlan:
     from edgetl_runtime.tls import Identity
 
     scheme = address.partition("://")[0].lower()
+    # FFmpeg knows others, some of which need no host.
+    if scheme in ("http", "https", "rtsp", "rtsps") and not names_host(address):
+        raise CameraError(
+            f"cannot open {mask(address)}: expected {scheme}://host/path, with a port after the "
+            "host and user:password@ before it where needed"
+        )
     module = "http" if scheme in ("http", "https") else "stream"
     # Here, where somebody is told at once that a file cannot be used.
     identity = Identity("source", **options["identity"])

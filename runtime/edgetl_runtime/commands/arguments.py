@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.printable import make_printable
 
 Subparsers = argparse._SubParsersAction
@@ -23,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends with 2."""
-        said = make_printable(message)
+        said = make_printable(mask_text(message))
         self.exit(2, f"{self.prog}: {said}\ntry: {self.prog} --help\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.printable import make_printable
 
 
@@ -21,8 +22,18 @@ def print_file(text: str) -> None:
 
 
 def warn(sentence: str) -> None:
-    """Tells a person one sentence."""
+    """Tells a person one sentence, in which addresses are masked, whoever wrote it."""
+    tell(mask_text(sentence))
+
+
+def tell(sentence: str) -> None:
+    """Tells a person one sentence as it is, but for control characters."""
     print(f"edgetl-run: {make_printable(sentence)}", file=sys.stderr, flush=True)
+
+
+def say(line: str) -> None:
+    """Prints a line of a result for people."""
+    print(make_printable(line), flush=True)
 
 
 def show_path(path: object) -> str:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.commands.exits import EXIT_ERROR
-from edgetl_runtime.commands.printing import warn
+from edgetl_runtime.commands.printing import tell, warn
 
 if TYPE_CHECKING:
     from edgetl_runtime.serving.server import PageServer
@@ -24,13 +24,13 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
     from edgetl_runtime.service.running import Service
 
     with Service(settings, warn) as service:
+        _tell_exposed(settings)
         from edgetl_runtime.outputs.opening import open_outputs
         from edgetl_runtime.pipeline.opening import open_camera
         from edgetl_runtime.pipeline.pipeline import Pipeline
         from edgetl_runtime.service.telling import StateTeller
 
         classifier = service.open_classifier()
-        required = settings.source.required or page is None
         gone: list[bool] = []
 
         def stop() -> None:
@@ -42,7 +42,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             settings,
             classifier.bundle,
             keep_trying=True,
-            required=required,
+            required=settings.source.required or page is None,
         )
         outputs = open_outputs(
             settings,
@@ -67,7 +67,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         teller = StateTeller(pipeline.status, warn)
         try:
             if page:
-                warn(f"the page is at {page.start(pipeline)}{page.token_hint}")
+                tell(f"the page is at {page.start(pipeline)}{page.token_hint}")
             answered = service.run(pipeline)
         finally:
             if page:
@@ -83,3 +83,10 @@ def _tell_losses(losses: list[str]) -> int:
     for loss in losses:
         warn(loss)
     return EXIT_ERROR if losses else 0
+
+
+def _tell_exposed(settings: "Settings") -> None:
+    from edgetl_runtime.service.cleartext import find_exposed
+
+    for sentence in find_exposed(settings):
+        warn(sentence)

@@ -1,6 +1,7 @@
 """`edgetl-run serve`: name what a camera sees, and show it on a page."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
@@ -27,4 +28,7 @@ def serve(options: argparse.Namespace) -> int:
     settings = read_settings(options, terminal="event")
     state = settings.service.state_dir
     token_file = Path(state) / "page-token" if state else None
-    return run_camera(settings, PageServer(settings.serve, token_file))
+    # A service's standard error is a log.
+    is_seen = sys.stderr.isatty()
+    page = PageServer(settings.serve, token_file, shows_kept_token=is_seen)
+    return run_camera(settings, page)

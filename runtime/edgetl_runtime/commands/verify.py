@@ -4,7 +4,7 @@ import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
-from edgetl_runtime.commands.printing import print_json, show_path, warn
+from edgetl_runtime.commands.printing import print_json, say, show_path, warn
 from edgetl_runtime.errors import BundleError
 
 
@@ -27,7 +27,7 @@ def verify_bundle(options: argparse.Namespace) -> int:
     if options.json:
         print_json(result)
     else:
-        print(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}, {len(result.checked)} checks")
+        say(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}, {len(result.checked)} checks")
     for line in result.failures:
         warn(line)
     for line in result.skipped:

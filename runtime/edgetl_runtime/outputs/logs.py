@@ -9,8 +9,11 @@ from edgetl_runtime.answer import Answer
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.records import Record, Recorder, encode_line
 from edgetl_runtime.outputs.rotation import RotatingFile
+from edgetl_runtime.printable import keep_on_line
 
 _EVENT = ("event_number", "event_label", "event_previous", "event_score", "event_time")
+# Also in their full width, which spreadsheets in some languages take, too.
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _OWN = ("top", "event")
 
 
@@ -104,9 +107,21 @@ def _plain_columns() -> list[str]:
     return [name for name in Record.__struct_fields__ if name not in _OWN]
 
 
+def _make_cell(value: object) -> object:
+    """A value that ends no line, and that no spreadsheet takes for a formula.
+
+    Labels and names of files are other people's words; `=HYPERLINK(...)` would be run by whoever
+    opens the file. An apostrophe in front makes it text.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return value
+    text = keep_on_line(value)
+    return f"'{text}" if len(text) > 1 and text.lstrip()[:1] in _FORMULA else text
+
+
 def _encode_row(values: list[object] | list[str]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(
-        [str(value).lower() if isinstance(value, bool) else value for value in values]
-    )
+    csv.writer(text, lineterminator="\n").writerow([_make_cell(value) for value in values])
     return text.getvalue().encode("utf-8", "backslashreplace")

@@ -20,6 +20,8 @@ from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.homeassistant import announce
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.records import Recorder, encode_line
+from edgetl_runtime.printable import holds_control
+from edgetl_runtime.settings.options import show
 from edgetl_runtime.tls import Identity, explain, probe
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ _TAKEN_LOSSES, _TAKEN_WITHIN_S = 3, 60.0
 _CONFIRMED_S, _LOOK_AGAIN_S = 1.0, 0.01
 # Given to the network; the worker's own queue keeps what comes after.
 _MOST_UNSENT = 100
+# MQTT allows 65,535 bytes for the whole.
+_MOST_TOPIC = 1000
 _IDENTITY = Identity("mqtt")
 
 
@@ -270,7 +274,8 @@ def parse_broker(address: str) -> Broker:
         parts = urlsplit(address)
         port = parts.port
     except ValueError as error:
-        raise OptionsError(f"mqtt: {error}; expected mqtt://host:1883") from error
+        # What it says quotes the address.
+        raise OptionsError(f"mqtt: expected mqtt://host:1883, got {mask(address)}") from error
     if parts.password is not None:
         raise OptionsError(
             f"mqtt: no password in the address, others could read it; put it into the environment "
@@ -282,6 +287,8 @@ def parse_broker(address: str) -> Broker:
             "topic has an option of its own"
         )
     user = unquote(parts.username) if parts.username else None
+    if user is not None and holds_control(user):
+        raise OptionsError(f"mqtt: the name of a user holds no control characters, got {user!a}")
     return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user)
 
 
@@ -291,9 +298,11 @@ def check_topic(topic: str) -> str:
     Raises:
         OptionsError: With the topic.
     """
-    if not topic.strip("/") or set(topic) & set("+#\0") or topic != topic.strip("/"):
+    odd = set(topic) & set("+#") or holds_control(topic) or topic.startswith("$")
+    if odd or not topic.strip("/") or topic != topic.strip("/") or len(topic) > _MOST_TOPIC:
         raise OptionsError(
-            f"mqtt_topic: expected words with slashes between them and no + or #, got {topic!r}"
+            "mqtt_topic: expected words with slashes between them, no + or #, no $ at the start, "
+            f"no control characters and at most {_MOST_TOPIC} characters, got {show(topic)}"
         )
     return topic
 

@@ -44,6 +44,7 @@ class Post(EventOutput):
         encrypted = self._url.scheme == "https"
         identity.check_use(encrypted=encrypted, address="https://")
         self._context = identity.make_context() if encrypted else None
+        check_token(os.environ.get(TOKEN, ""))
         self._path = self._url.path or "/"
         self._path += f"?{self._url.query}" if self._url.query else ""
         self._recorder = Recorder(top)
@@ -107,6 +108,19 @@ def parse_url(url: str) -> SplitResult:
             f"the environment variable {TOKEN}"
         )
     return parts
+
+
+def check_token(token: str) -> None:
+    """Refuses a token that no header can hold, before the first event would show it.
+
+    Raises:
+        OptionsError: Without the token.
+    """
+    if not (token.isascii() and token.isprintable()):
+        raise OptionsError(
+            f"post: the environment variable {TOKEN} holds a line break or another character that "
+            "no header can hold; expected letters, digits and signs of ASCII"
+        )
 
 
 def _make_headers() -> dict[str, str]:

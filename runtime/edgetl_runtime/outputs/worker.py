@@ -11,7 +11,9 @@ import msgspec
 
 from edgetl_runtime.answer import Answer
 from edgetl_runtime.errors import EdgetlError, UndeliveredError
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.outputs.output import Output, OutputStatus
+from edgetl_runtime.printable import make_printable
 
 QUEUED = 64
 # Answers carry pictures of up to 6 MB: 64 of them would be more than a small board has.
@@ -189,7 +191,7 @@ class OutputWorker:
     def _note_failure(self, answer: Answer, error: EdgetlError) -> None:
         with self._changed:
             self._failures += 1
-            self._error = self._worst = str(error)
+            self._error = self._worst = mask_text(str(error))
             if self._closing:
                 # There is no later: what waits would fail, too.
                 self._close_at_s = 0.0
@@ -211,14 +213,14 @@ class OutputWorker:
             self.output.close()
         except EdgetlError as error:
             with self._changed:
-                self._error = self._worst = str(error)
+                self._error = self._worst = mask_text(str(error))
             self._warn(f"output {self.output.name} failed: {error}")
 
     @staticmethod
     def _warn(text: str) -> None:
         # Nobody may be there to read it, which is no reason to end.
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"edgetl-run: {text}\n")
+            sys.stderr.write(f"edgetl-run: {make_printable(mask_text(text))}\n")
             sys.stderr.flush()
 
 

@@ -20,6 +20,8 @@ import msgspec
 from edgetl_runtime.allotment import count_processors, default_threads, read_memory_limit
 from edgetl_runtime.board import describe_board, read_health
 from edgetl_runtime.interpreters import run_code
+from edgetl_runtime.masking import mask_text
+from edgetl_runtime.printable import make_printable
 from edgetl_runtime.settings.sections import Settings
 
 Verdict = Literal["ok", "warning", "failed", "skipped"]
@@ -89,16 +91,21 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         lambda: check_port(settings),
         lambda: check_watchdog(root),
     ]
-    return [check for look in looks for check in look()]
+    return [_mask(check) for look in looks for check in look()]
+
+
+def _mask(check: Check) -> Check:
+    found, remedy = mask_text(check.found), mask_text(check.remedy)
+    return msgspec.structs.replace(check, found=found, remedy=remedy)
 
 
 def format_checks(checks: list[Check]) -> str:
     """One line for each check, and below it what to do."""
     lines = []
     for check in checks:
-        lines.append(f"{MARKS[check.verdict]} {check.name}: {check.found}")
+        lines.append(f"{MARKS[check.verdict]} {check.name}: {make_printable(check.found)}")
         if check.remedy:
-            lines.append(f"    -> {check.remedy}")
+            lines.append(f"    -> {make_printable(check.remedy)}")
     return "\n".join(lines)
 
 

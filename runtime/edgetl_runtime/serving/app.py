@@ -35,6 +35,10 @@ _SNAPSHOT_S = 3.0
 # Each holds a picture in memory and competes with the camera for the engine.
 _MAX_UPLOADS = 2
 _HEALTHY = ("ok", "degraded")
+_NO_ADDRESS = (
+    "no such address; a proxy that serves the page below a path of its own must take that path off "
+    "(nginx: location /camera/ { proxy_pass http://127.0.0.1:8080/; })"
+)
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
@@ -59,11 +63,14 @@ def build_app(
         Route("/events", addresses.answers),
         Route("/snapshot.jpg", addresses.snapshot),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={HTTPException: _explain},
     )
+    # That would lead to an address made of the Host header, without a proxy's path.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Addresses:
@@ -169,7 +176,8 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
 
 async def _explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    told = _NO_ADDRESS if error.status_code == 404 else error.detail
+    return JSONResponse({"error": told}, error.status_code, error.headers)
 
 
 def _json(told: object) -> Response:

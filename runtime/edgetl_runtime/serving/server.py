@@ -9,11 +9,13 @@ import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from edgetl_runtime.errors import ServiceError
+from edgetl_runtime.errors import ServiceError, StorageError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.serving.classifying import Classifying
 from edgetl_runtime.serving.feed import PageFeed
+from edgetl_runtime.serving.token import keep_token, make_token
 from edgetl_runtime.settings.sections import ServeSettings
 
 if TYPE_CHECKING:
@@ -41,15 +43,23 @@ class PageServer:
         token_hint: Once started, what to add to the address; empty if it is whole.
     """
 
-    def __init__(self, settings: ServeSettings, token_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        token_file: Path | None = None,
+        *,
+        shows_kept_token: bool = False,
+    ) -> None:
         """Opens nothing yet.
 
         Args:
             settings: Where to listen, and limits.
             token_file: Where a token is kept that is made here; None: it lives as long as this.
+            shows_kept_token: The address goes to a person, and to no log.
         """
         self._settings = settings
         self._token_file = token_file
+        self._shows_kept_token = shows_kept_token
         self.token_hint = ""
         self._feed = PageFeed(settings.page_fps)
         self._server: uvicorn.Server | None = None
@@ -67,31 +77,23 @@ class PageServer:
             classifying: The pipeline; asked from other threads.
 
         Returns:
-            The address to open. A token is part of it if it was made here and is kept nowhere
-            else: what somebody set or can read in a file is not shown, since logs are.
+            The address to open. A token is part of it if it was made here, and a person reads it
+            or it is kept nowhere else: what somebody set is not shown, and no log gets what can
+            be read in a file.
 
         Raises:
             ServiceError: If the extra is missing, the port is in use or the address is not ours.
-            StorageError: If a token cannot be kept.
         """
         try:
             import uvicorn
 
-            from edgetl_runtime.serving import access, app, connections, token
+            from edgetl_runtime.serving import access, app, connections
         except ImportError as error:
             raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
         listener = _listen(self._settings)
         address, port = listener.getsockname()[:2]
-        asked, shown = self._settings.token, None
-        if asked is not None:
-            self.token_hint = "; add ?token= and the token that you set"
-        if asked is None and not access.is_loopback(address):
-            if self._token_file is not None:
-                asked = token.keep_token(self._token_file)
-                self.token_hint = f"; add ?token= and what is in {self._token_file}"
-            else:
-                asked = shown = token.make_token()
-        rules = access.Access(asked, f"edgetl_{port}")
+        token, shown = self._choose_token()
+        rules = access.Access(token, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
         built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
         self._server = uvicorn.Server(
@@ -110,7 +112,7 @@ class PageServer:
             )
         )
         self._run(self._server, listener)
-        return _url(address, port, shown)
+        return _url(address, port, token if shown else None)
 
     def close(self) -> None:
         """Ends all connections and the thread, within two seconds; a second call does nothing."""
@@ -118,6 +120,23 @@ class PageServer:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(_CLOSE_S)
+
+    def _choose_token(self) -> tuple[str, bool]:
+        """The token, and whether the address shows it."""
+        if self._settings.token is not None:
+            self.token_hint = "; add ?token= and the token that you set"
+            return self._settings.token, False
+        if self._token_file is None:
+            return make_token(), True
+        try:
+            kept = keep_token(self._token_file)
+        except StorageError as error:
+            # A disk that cannot be written is no reason to show no page.
+            self.token_hint = f" (at the next start the token is another one, since {error})"
+            return make_token(), True
+        if not self._shows_kept_token:
+            self.token_hint = f"; add ?token= and what is in {self._token_file}"
+        return kept, self._shows_kept_token
 
     def _run(self, server: "uvicorn.Server", listener: socket.socket) -> None:
         _log_failures_in_one_line()
@@ -176,7 +195,7 @@ def _explain(error: OSError) -> str:
 def _url(address: str, port: int, token: str | None) -> str:
     host = _own_address() if address in ("0.0.0.0", "::") else address
     host = f"[{host}]" if ":" in host else host
-    query = f"?token={token}" if token else ""
+    query = f"?token={quote(token, safe='')}" if token else ""
     return f"http://{host}:{port}/{query}"
 
 

@@ -4,6 +4,7 @@ import re
 import secrets
 from pathlib import Path
 
+from edgetl_runtime.errors import StorageError
 from edgetl_runtime.storage import write_file
 
 _MADE = re.compile(r"[\w-]{43}")
@@ -26,6 +27,9 @@ def keep_token(file: Path) -> str:
         kept = ""
     if not _MADE.fullmatch(kept):
         kept = make_token()
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{file.parent} cannot be made ({error.strerror})") from error
         write_file(file, f"{kept}\n".encode(), mode=0o600)
     return kept

@@ -13,6 +13,7 @@ import msgspec
 import msgspec.inspect as kinds
 
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.masking import mask
 from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.sections import Settings
 
@@ -99,10 +100,9 @@ class Option(msgspec.Struct, frozen=True):
             converted = msgspec.convert(value, self.type, strict=not text)
             _check_text(converted)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            found = "something else" if self.is_secret else show(value)
-            if isinstance(value, str) and holds_control(value):
-                found += ", which holds a control character"
-            raise OptionsError(f"expected {self.allowed}, found {found}") from error
+            found = "something else" if self.is_secret else show(_mask(value))
+            plain = " without control characters" if _has_control(value) else ""
+            raise OptionsError(f"expected {self.allowed}{plain}, found {found}") from error
         return converted
 
     def _notes(self) -> Iterator[kinds.Metadata]:
@@ -137,15 +137,23 @@ def show(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def _mask(value: object) -> object:
+    return mask(value) if isinstance(value, str) else value
+
+
 def _is_odd(value: object) -> bool:
     return isinstance(value, str) and not value.isprintable()
+
+
+def _has_control(value: object) -> bool:
+    return isinstance(value, str) and holds_control(value)
 
 
 def _check_text(value: object) -> None:
     """Refuses control characters: text goes on into unit files, headers, topics and terminals."""
     if isinstance(value, str):
         value.encode()
-        if holds_control(value):
+        if _has_control(value):
             raise msgspec.ValidationError("text holds a control character")
 
 

@@ -241,10 +241,10 @@ class ServeSettings(_Section, frozen=True):
     """`[serve]`: the page.
 
     Attributes:
-        host: Address to listen on; any other than loopback demands a token.
+        host: Address to listen on; by default only this machine can reach it.
         port: 0 takes a free one.
-        token: That a page or program must show, on loopback, too; by default made where one is
-            needed, and kept in the state folder or, without one, shown once.
+        token: That whoever opens the page, and each program, must show; by default made at the
+            first start and kept in the state folder or, without one, made at each start.
         page_fps: Pictures a second of the live picture.
         max_picture_mb: Largest picture that `/api/classify` takes.
     """

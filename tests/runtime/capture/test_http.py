@@ -252,6 +252,17 @@ def test_a_password_in_the_address_is_used_and_never_shown(server, opened):
     assert "wr0ng" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "password", ["a/b", "a?b", "a#b", "a@b", "p@ss/w?r#d", "1/2:3", "%", "a%2Fb"]
+)
+def test_a_password_is_used_as_its_owner_wrote_it(server, password):
+    plain = password.replace("%2F", "/")
+    server.password = "Basic " + base64.b64encode(f"me:{plain}".encode()).decode()
+    with Camera(server.url.replace("//", f"//me:{password}@")) as camera:
+        assert camera.take(5.0) is not None
+        assert camera.source == server.url.replace("//", "//***@")
+
+
 def test_another_kind_of_video_over_http_is_left_to_ffmpeg(server, make_video):
     data = make_video(30, name="video.avi").read_bytes()
     server.content_type = "video/x-msvideo"

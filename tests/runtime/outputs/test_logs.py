@@ -78,7 +78,7 @@ def test_csv_has_one_header_and_a_cell_for_each_column(tmp_path, make_answer):
     assert (first["frame"], first["label"], first["stale"]) == ("3", "gear", "false")
     assert (first["top2_label"], first["top2_score"]) == ("spring", "0.1875")
     assert first["event_number"] == ""
-    assert second["label"] == 'a "b",\nc'
+    assert second["label"] == 'a "b",\\nc'
     assert (second["event_number"], second["event_previous"]) == ("1", "gear")
 
 

@@ -92,7 +92,7 @@ class Page:
         self.url = self.server.start(board)
         self.host, _, port = self.url.split("/")[2].rpartition(":")
         self.port = int(port)
-        self.token = self.url.partition("?token=")[2]
+        self.token = settings.token or self.url.partition("?token=")[2]
         self.answered = 0
 
     def answer(self, **changes: object) -> Answer:
@@ -119,10 +119,16 @@ class Page:
         method: str = "GET",
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        anonymous: bool = False,
     ) -> http.client.HTTPResponse:
-        """One request on a connection of its own; the answer is read whole."""
+        """One request on a connection of its own; the answer is read whole.
+
+        Without the token if `anonymous`.
+        """
+        shown = {} if anonymous else {"Authorization": f"Bearer {self.token}"}
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
-            connection.request(method, path, body, headers or {})
+            connection.request(method, path, body, shown | (headers or {}))
             response = connection.getresponse()
             response.data = response.read()
             return response
@@ -142,8 +148,12 @@ class Page:
 
     def stream(self, path: str, receive_bytes: int | None = None) -> socket.socket:
         """A raw connection that asked for a stream."""
-        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-        return self.connect(request, receive_bytes)
+        return self.connect(self.head("GET", path) + b"\r\n", receive_bytes)
+
+    def head(self, method: str, path: str) -> bytes:
+        """The first lines of a request that shows the token; more headers may follow."""
+        shown = f"Host: localhost\r\nAuthorization: Bearer {self.token}\r\n"
+        return f"{method} {path} HTTP/1.1\r\n{shown}".encode()
 
 
 def count_page_threads() -> int:

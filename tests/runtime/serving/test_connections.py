@@ -70,7 +70,7 @@ def test_a_stream_may_last_longer_than_a_head(page):
 
 
 def test_a_body_that_nobody_asked_for_is_cut_off(page):
-    head = b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+    head = page.head("POST", "/nothing") + b"Content-Length: 1000000000\r\n\r\n"
     start_s = time.monotonic()
     with page.connect(head) as connection, pytest.raises(OSError, match=r"reset|pipe"):
         while time.monotonic() - start_s < 20:
@@ -80,7 +80,7 @@ def test_a_body_that_nobody_asked_for_is_cut_off(page):
 
 
 def test_a_client_that_asks_and_asks_and_never_reads_is_cut_off(page, wait_until):
-    ask = b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ask = page.head("GET", "/page.js") + b"\r\n"
     with page.connect(ask * 500, receive_bytes=1024) as connection:
         state = page.server._server.server_state
         wait_until(lambda: state.connections)

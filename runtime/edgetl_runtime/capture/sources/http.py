@@ -11,13 +11,13 @@ import ssl
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes, DatedParts
 from edgetl_runtime.capture.jpeg import JpegDecoder
 from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
+from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.tls import Identity, explain
 
@@ -142,13 +142,11 @@ class _SecureOpener(urllib.request.HTTPSHandler):
 
 def _request(address: str, timeout_s: float, identity: Identity) -> _Response:
     """Asks for an address, which may hold user and password, as network cameras' do."""
-    parts = urlsplit(address)
-    context = identity.make_context() if parts.scheme == "https" else None
-    url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    url, name, password = split_credentials(address)
+    context = identity.make_context() if url.lower().startswith("https:") else None
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if parts.username is not None:
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        passwords.add_password(None, url, user, password)
+    if name is not None:
+        passwords.add_password(None, url, name, password)
     opener = urllib.request.build_opener(
         _Opener(),
         _SecureOpener(context),

@@ -6,6 +6,7 @@ import cv2
 
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
 
 _FPS_LIMIT = 1000.0
@@ -36,7 +37,9 @@ class Stream:
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms),
         ]
-        self._capture.open(self._address, cv2.CAP_FFMPEG, timeouts)
+        # FFmpeg takes the escapes out again.
+        address = split_credentials(self._address).escaped
+        self._capture.open(address, cv2.CAP_FFMPEG, timeouts)
         if not self._capture.isOpened():
             raise CameraError("it does not answer, refuses, or sends no video")
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
