@@ -17,7 +17,7 @@ from edgetl_export.foreign import open_model
 from edgetl_export.foreign.ending import choose_ending
 from edgetl_export.foreign.labels import check_count, read_labels
 from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.foreign.source import Foreign
+from edgetl_export.foreign.source import Foreign, Size
 from edgetl_export.packing import check_target
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
@@ -42,10 +42,12 @@ class ForeignOptions(msgspec.Struct, frozen=True):
         model: A .tflite, .onnx or .keras file, or the folder of a SavedModel.
         labels: Text file, one label a line, in the order of the model's outputs.
         data: Labelled photos, as for training: `train` calibrates, `val` judges.
-        scaling: Name of what the model expects of a pixel; see `edgetl_export.foreign.scaling`.
+        scaling: What the model expects of a pixel; see
+            `edgetl_export.foreign.scaling.find_scaling`.
         fit: What happens to a photo of another aspect ratio than the input.
-        size_px: Side of the input where the model leaves it free.
+        size_px: Side of the input, or (width, height), where the model leaves it free.
         trust: Open .keras and SavedModel, which can run code.
+        allow_doubt: Export though the photos, or the file itself, speak against labels or scaling.
     """
 
     model: Path
@@ -53,8 +55,9 @@ class ForeignOptions(msgspec.Struct, frozen=True):
     data: Path
     scaling: str
     fit: Fit = "stretch"
-    size_px: int | None = None
+    size_px: Size | None = None
     trust: bool = False
+    allow_doubt: bool = False
 
 
 def export_foreign(

@@ -13,13 +13,31 @@ if TYPE_CHECKING:
     from edgetl_export.bundling import Exported
     from edgetl_export.recipes import Recipe
     from edgetl_export.repair import Repair
+    from edgetl_export.foreign.source import Size
     from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
+_MOST_PX = 4096
 
 
-# The commands' own list, since the one of `edgetl_export` is slow to import: a test compares them.
-_SCALINGS = ("0..255", "0..1", "-1..1", "imagenet")
+class _SizeType(click.ParamType):
+    """Side of a square, or (width, height), px; each 1..4096."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        width, cross, height = str(value).lower().partition("x")
+        sides = [width, height] if cross else [width]
+        if not all(one.isdecimal() and 1 <= int(one) <= _MOST_PX for one in sides):
+            self.fail(
+                f"expected a side such as 224, or WIDTHxHEIGHT such as 160x120, each 1..{_MOST_PX}"
+                f" px; got {value}",
+                param,
+                ctx,
+            )
+        return (int(width), int(height)) if cross else int(width)
 
 
 def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
@@ -108,9 +126,11 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 )
 @click.option(
     "--scaling",
-    type=click.Choice(_SCALINGS),
+    metavar="NAME",
     help="Of --model, what it expects of a pixel: 0..255 as it is; 0..1: level / 255; -1..1: "
-    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it.",
+    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it; caffe: "
+    'level - mean, blue first; "mean=0.5,0.4,0.3 std=0.25,0.25,0.2" of levels 0..1, or of 0..255 '
+    'where one is above 1. "bgr NAME" if it takes blue first.',
 )
 @click.option(
     "--fit",
@@ -120,11 +140,17 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 @click.option(
     "--size",
     "size_px",
-    type=click.IntRange(1, 4096),
+    type=_SizeType(),
     metavar="PX",
-    help="Of --model: side of its input, where it leaves that free.",
+    help="Of --model: side of its input, or WIDTHxHEIGHT, where it leaves that free.",
 )
 @click.option("--trust", is_flag=True, help="Open a --model that can run code: .keras, SavedModel.")
+@click.option(
+    "--allow-doubt",
+    is_flag=True,
+    help="Of --model: write the bundle though the photos, or the file itself, speak against "
+    "--labels or --scaling.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(
     run: Path | None,
@@ -136,8 +162,9 @@ def export(
     data: Path | None,
     scaling: str | None,
     fit: "Fit | None",
-    size_px: int | None,
+    size_px: "Size | None",
     trust: bool,
+    allow_doubt: bool,
     max_drop: float,
     max_class_drop: float,
     max_bytes: int | None,
@@ -167,7 +194,10 @@ def export(
 
     recipes = read_recipes(names)
     given = {"--labels": labels, "--data": data, "--scaling": scaling}
-    _check_combination(run, model, given, {"--fit": fit, "--size": size_px, "--trust": trust})
+    possible = {"--fit": fit, "--size": size_px, "--trust": trust, "--allow-doubt": allow_doubt}
+    _check_combination(run, model, given, possible)
+    if scaling:
+        _check_scaling(scaling)
     load_tensorflow()
     from edgetl_export.bundling import Settings
     from edgetl_export.finishing import Acceptance
@@ -189,7 +219,12 @@ def export(
     if model and labels and data and scaling:
         from edgetl.foreign import ForeignOptions, export_foreign
 
-        options = ForeignOptions(model, labels, data, scaling, fit or "stretch", size_px, trust)
+        options = ForeignOptions(
+            *(model, labels, data, scaling, fit or "stretch"),
+            size_px=size_px,
+            trust=trust,
+            allow_doubt=allow_doubt,
+        )
         exported = export_foreign(
             options, out, settings, about, names=names, overwrite=overwrite, track=track
         )
@@ -224,6 +259,16 @@ def _check_combination(
         raise click.UsageError(
             f"--model needs {', '.join(missing)}, too; see: edgetl export --help"
         )
+
+
+def _check_scaling(text: str) -> None:
+    from edgetl_export.foreign.scaling import find_scaling
+    from edgetl_runtime.errors import OptionsError
+
+    try:
+        find_scaling(text)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 @click.command()

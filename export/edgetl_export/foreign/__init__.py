@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Foreign
+from edgetl_export.foreign.source import Foreign, Size
 from edgetl_runtime.errors import ExportError
 
 EXPECTED = "a .tflite, .onnx or .keras file or the folder of a SavedModel"
@@ -11,14 +11,14 @@ _SAVED_MODEL = "saved_model.pb"
 
 
 def open_model(
-    path: Path, scaling: Scaling, *, size_px: int | None = None, trust: bool = False
+    path: Path, scaling: Scaling, *, size_px: Size | None = None, trust: bool = False
 ) -> Foreign:
     """Opens a model that edgetl did not train.
 
     Args:
         path: File or folder; its name tells what it is.
         scaling: What the model expects of a pixel.
-        size_px: Side of the input where the model leaves that free.
+        size_px: Side of the input, or (width, height), where the model leaves that free.
         trust: Open what can run code: .keras and SavedModel.
 
     Raises:

@@ -9,7 +9,8 @@ from edgetl_export import litert
 from edgetl_export.flatbuffer import read_tree
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.source import Size, Source, choose_size
+from edgetl_export.foreign.statements import read_statements
 from edgetl_export.foreign.surgery import Surgery
 from edgetl_export.graph import find_graph
 from edgetl_export.scoring import run_described
@@ -28,7 +29,7 @@ _CUSTOM = 32
 class TfliteModel:
     """See `source.Foreign`."""
 
-    def __init__(self, data: bytes, scaling: Scaling, size_px: int | None = None) -> None:
+    def __init__(self, data: bytes, scaling: Scaling, size_px: Size | None = None) -> None:
         """Checks a .tflite and puts the scaling in front of it.
 
         Raises:
@@ -47,7 +48,10 @@ class TfliteModel:
         for tensor in graph.tensors:
             tensor.shapeSignature = None
         self._surgery = Surgery(tree)
-        _put_in_front(self._surgery, scaling)
+        self.scaling = scaling.fit_to(_shape(picture)[3])
+        self.statements = read_statements(tree, picture)
+        self._file, self._size_px = data, size_px
+        _put_in_front(self._surgery, self.scaling)
         _put_out_floats(self._surgery, self.outputs)
         self._data = self._surgery.encode()
         self._tensors = litert.describe(self._data, any_step=True)
@@ -60,6 +64,10 @@ class TfliteModel:
             EngineError: If LiteRT fails.
         """
         return run_described("litert", self._data, self._tensors, pictures)
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look_with`."""
+        return TfliteModel(self._file, scaling, self._size_px).look(pictures)
 
     def finish(self, ending: Ending) -> Source:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
@@ -94,6 +102,8 @@ def _put_out_floats(surgery: Surgery, outputs: int) -> None:
 
 def _fits(picture: Any, scaling: Scaling) -> bool:
     """True if the quantized levels 0..255 stand for what the scaling makes of them."""
+    if scaling.order != "rgb":
+        return False
     step, zero = float(picture.quantization.scale[0]), int(picture.quantization.zeroPoint[0])
     shift = 128 if picture.type == _INT8 else 0
     ends = np.array([step * (level - shift - zero) for level in (0, 255)])
@@ -102,7 +112,7 @@ def _fits(picture: Any, scaling: Scaling) -> bool:
     return bool(np.abs(ends[:, np.newaxis] - wanted).max() <= 1.01 * step)
 
 
-def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
+def _read_size(picture: Any, size_px: Size | None) -> tuple[int, int]:
     shape = _shape(picture)
     if picture.type != _FLOAT32 and not (
         picture.type in (_UINT8, _INT8) and _is_quantized(picture)
@@ -111,9 +121,10 @@ def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
             "the .tflite takes neither float32 nor quantized 8-bit pictures; convert it again "
             "with a float32 input"
         )
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+    if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
         raise ExportError(
-            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3)"
+            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3), or a "
+            "grey one, (1, height, width, 1)"
         )
     signature = picture.shapeSignature
     if signature is not None and min(signature[1:3], default=0) < 0:
