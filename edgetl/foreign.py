@@ -3,26 +3,29 @@
 import difflib
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
 from edgetl.run import describe_versions
 from edgetl_export.bundling import Exported, Settings, export_bundle
 from edgetl_export.calibration import choose_photos, load_inputs
+from edgetl_export.examination import Examination
 from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import choose_ending
+from edgetl_export.foreign.ending import Ending, choose_ending
 from edgetl_export.foreign.labels import check_count, read_labels
+from edgetl_export.foreign.plausibility import examine
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Foreign, Size
 from edgetl_export.packing import check_target
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
 from edgetl_export.trained import About, Form, Labelled, Part, Trained, UnknownPhotos
-from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.errors import DatasetError, ExportError, GateError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
 
@@ -30,6 +33,8 @@ _NOBODY = About()
 _SEED = 0
 # So many photos tell logits from probabilities.
 _LOOKED_AT = 16
+# So many tell what labels and scaling mean.
+_EXAMINED = 240
 _SOME = 5
 _BLOCK = 2**20
 _log = logging.getLogger(__name__)
@@ -83,8 +88,10 @@ def export_foreign(
 
     Raises:
         DatasetError: If the photos cannot be used, or have a class that the labels lack.
-        ExportError: If model or labels cannot be used, or a recipe cannot be made of the model.
-        GateError: If a file is worse than the model by more than is allowed.
+        ExportError: If model or labels cannot be used, the model's file says that it takes other
+            pixels, or a recipe cannot be made of the model.
+        GateError: If a file is worse than the model by more than is allowed, or the photos speak
+            against labels or scaling.
         OptionsError: If a name is unknown.
         StorageError: If `out` exists or cannot be written.
     """
@@ -94,6 +101,7 @@ def export_foreign(
         options.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
     )
     check_count(options.labels, labels, foreign.outputs)
+    _check_statements(options, foreign)
     recipes = choose_recipes(names, foreign.form)
     manifest = _scan(options, labels, track)
     trained = _describe(options, foreign, labels, manifest, track)
@@ -161,10 +169,12 @@ def _describe(
     def load(photos: Sequence[Path], words: str) -> list[Frame]:
         return load_inputs(photos, preprocessing, words, track=track)
 
-    some = _draw(parts["train"], len(labels))
+    some = _draw(parts["train"], len(labels), _LOOKED_AT)
     ending = choose_ending(
         foreign.look(load(some, "reading training photos")), quantized=foreign.is_coarse
     )
+
+    examination = _examine(options, foreign, labels, parts, ending, load)
 
     def score(photos: tuple[Labelled, ...]) -> Part:
         files = [photo.file for photo in photos]
@@ -188,8 +198,53 @@ def _describe(
         model_sha256=_digest(options.model),
         versions=describe_versions(),
         form=source.form,
+        examination=examination,
         unknown=UnknownPhotos(manifest.unknown_files("choose"), manifest.unknown_files("measure")),
     )
+
+
+def _check_statements(options: ForeignOptions, foreign: Foreign) -> None:
+    """Compares the scaling with what the file itself says of its input."""
+    for statement in foreign.statements:
+        sentence = statement.contradict(foreign.scaling)
+        if sentence and not options.allow_doubt:
+            raise ExportError(
+                f"{options.model}: {sentence}. If {options.scaling} is right all the same, add "
+                "--allow-doubt"
+            )
+        if sentence:
+            _log.warning("%s: %s; not heeded, as --allow-doubt says", options.model, sentence)
+
+
+def _examine(
+    options: ForeignOptions,
+    foreign: Foreign,
+    labels: tuple[str, ...],
+    parts: Mapping[Split, Sequence[Labelled]],
+    ending: Ending,
+    load: Callable[[Sequence[Path], str], list[Frame]],
+) -> Examination:
+    """Compares the model with guessing, other orders of labels and other scalings."""
+    photos = [*parts["val"], *parts["train"]]
+    index = {photo.file: photo.index for photo in photos}
+    chosen = _draw(photos, len(labels), _EXAMINED)
+    frames = load(chosen, "reading photos to examine")
+    found = examine(
+        ending.apply(foreign.look(frames)),
+        np.array([index[one] for one in chosen], np.int64),
+        labels,
+        foreign.scaling,
+        lambda scaling, part: ending.apply(foreign.look_with(scaling, frames[part])),
+    )
+    refused = [one.sentence for one in found.doubts if one.refuses]
+    if refused and not options.allow_doubt:
+        raise GateError(
+            f"no bundle was written, since {options.model} makes no sense so: "
+            f"{'; '.join(refused)}. If labels and scaling are right all the same, add --allow-doubt"
+        )
+    for one in found.doubts:
+        _log.warning("%s: %s", options.model, one.sentence)
+    return found
 
 
 def _tell(model: Path, ending: str, form: Form) -> None:
@@ -211,11 +266,11 @@ def _labelled(
     )
 
 
-def _draw(training: Sequence[Labelled], classes: int) -> list[Path]:
+def _draw(photos: Sequence[Labelled], classes: int, most: int) -> list[Path]:
     by_class: list[list[Path]] = [[] for _ in range(classes)]
-    for photo in training:
+    for photo in photos:
         by_class[photo.index].append(photo.file)
-    return choose_photos(by_class, _SEED, _LOOKED_AT)
+    return choose_photos(by_class, _SEED, most)
 
 
 def _digest(model: Path) -> str:

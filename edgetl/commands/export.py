@@ -11,23 +11,23 @@ from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, tra
 
 if TYPE_CHECKING:
     from edgetl_export.bundling import Exported
+    from edgetl_export.foreign.source import Size
     from edgetl_export.recipes import Recipe
     from edgetl_export.repair import Repair
-    from edgetl_export.foreign.source import Size
     from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
 _MOST_PX = 4096
 
 
-class _SizeType(click.ParamType):
+class _SizeType(click.ParamType["Size"]):
     """Side of a square, or (width, height), px; each 1..4096."""
 
     name = "size"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
+    ) -> "Size":
         width, cross, height = str(value).lower().partition("x")
         sides = [width, height] if cross else [width]
         if not all(one.isdecimal() and 1 <= int(one) <= _MOST_PX for one in sides):
@@ -330,6 +330,7 @@ def _record(exported: "Exported") -> dict[str, object]:
         ],
         "left_out": msgspec.to_builtins(bundle.manifest.provenance.left_out),
         "attempts": describe_attempts(exported.attempts),
+        "examination": msgspec.to_builtins(exported.examination),
     }
 
 
@@ -355,3 +356,5 @@ def _print_attempts(exported: "Exported") -> None:
                 f"{variant.name}: {sentence}; agreement {variant.metrics.agreement:.1%}", err=True
             )
     print_scores(exported.bundle.manifest)
+    if exported.examination is not None and not exported.examination.doubts:
+        click.echo(exported.examination.summary)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.cli import main
 from edgetl.foreign import ForeignOptions, export_foreign
 from edgetl_export.foreign.labels import read_labels
 from edgetl_runtime.bundle import Bundle
@@ -22,7 +21,6 @@ from edgetl_runtime.golden import verify
 from edgetl_runtime.pictures import read_picture
 
 FLOAT = ("litert-int8", "litert-float32", "onnx-int8", "onnx-float32")
-Said = tuple[int, str, str]
 
 
 def fingerprint(root: Path) -> dict[str, str]:
@@ -35,22 +33,6 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 def describe(folder: Path, name: str, photos: Path, **more: Any) -> ForeignOptions:
     return ForeignOptions(folder / name, folder / "labels.txt", photos, "-1..1", trust=True, **more)
-
-
-@pytest.fixture
-def edgetl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """The command in this process: exit code, stdout and stderr, native code's included."""
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["edgetl", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capfd.readouterr()
-        code = stopped.value.code
-        return (code if isinstance(code, int) else 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from edgetl_export.foreign.ending import (
     SOFTMAX,
     choose_ending,
 )
-from edgetl_export.foreign.scaling import SCALINGS, find_scaling
+from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Source
 from edgetl_export.litert import describe as describe_tflite
 from edgetl_export.onnx import describe as describe_onnx
@@ -36,10 +36,12 @@ FORMULAS = {
     "-1..1": lambda x: x / 127.5 - 1.0,
     "imagenet": lambda x: (x / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225],
     "caffe": lambda x: x[..., ::-1] - [103.939, 116.779, 123.68],
-    "bgr imagenet": lambda x: (x[..., ::-1] / 255.0 - [0.406, 0.456, 0.485])
-    / [0.225, 0.224, 0.229],
-    "mean=0.5,0.4,0.3 std=0.25,0.25,0.2": lambda x: (x / 255.0 - [0.5, 0.4, 0.3])
-    / [0.25, 0.25, 0.2],
+    "bgr imagenet": lambda x: (
+        (x[..., ::-1] / 255.0 - [0.406, 0.456, 0.485]) / [0.225, 0.224, 0.229]
+    ),
+    "mean=0.5,0.4,0.3 std=0.25,0.25,0.2": lambda x: (
+        (x / 255.0 - [0.5, 0.4, 0.3]) / [0.25, 0.25, 0.2]
+    ),
     "bgr mean=[100, 110, 120] std=58": lambda x: (x[..., ::-1] - [100, 110, 120]) / 58,
 }
 PLAIN = find_scaling("0..255")

@@ -13,7 +13,7 @@ from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.external import load_external
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Size, Source, choose_size
-from edgetl_export.foreign.statements import read_properties
+from edgetl_export.foreign.statements import read_graph
 from edgetl_export.native import divert_stderr
 from edgetl_export.onnx import IR_VERSION, OPSET, describe
 from edgetl_export.scoring import run_described
@@ -63,7 +63,7 @@ class OnnxModel:
         _forget_shapes(proto)
         self.form = Form("onnx", _find_precision(proto))
         self.scaling = scaling.fit_to(channels)
-        self.statements = read_properties({one.key: one.value for one in proto.metadata_props})
+        self.statements = read_graph(proto, entry.name)
         self._proto = _wrap(proto, entry.name, self.scaling, last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()

@@ -44,10 +44,15 @@ class Scaling(msgspec.Struct, frozen=True):
         return self.order == "rgb" and set(self.factor) == {1} and not any(self.offset)
 
     @property
+    def is_uniform(self) -> bool:
+        """True if red, green and blue are treated alike, and in this order."""
+        return self.order == "rgb" and len(set(self.factor)) == len(set(self.offset)) == 1
+
+    @property
     def matrix(self) -> NDArray[np.float32]:
         """What each channel of the model takes of red, green and blue, (channels, 3)."""
         colours = {"rgb": np.eye(3), "bgr": np.eye(3)[::-1], "grey": np.array([_LUMA])}
-        mixed = colours[self.order] * np.array(self.factor)[:, np.newaxis]
+        mixed: NDArray[np.float64] = colours[self.order] * np.array(self.factor)[:, np.newaxis]
         return mixed.astype(np.float32)
 
     @property
@@ -90,7 +95,7 @@ class Scaling(msgspec.Struct, frozen=True):
         """
         if channels != 1 or self.order == "grey":
             return self
-        if self.order == "bgr" or len(set(self.factor)) > 1 or len(set(self.offset)) > 1:
+        if not self.is_uniform:
             raise ExportError(
                 f"the model takes grey pictures, one channel, but --scaling {self.name} tells red, "
                 "green and blue apart; give 0..255, 0..1, -1..1 or one number each, such as "
@@ -109,8 +114,8 @@ _BGR = "bgr "
 _OWN = re.compile(r"(mean|std)=(.*)")
 _OWN_NUMBERS = re.compile(r"(?<==)[^\s=]+,[^\s=]+")
 _EXPECTED = (
-    "numbers of your own are given as --scaling \"mean=0.5,0.4,0.3 std=0.25,0.25,0.2\", for "
-    "(level / 255 - mean) / std, or of levels 0..255, such as \"mean=127.5 std=127.5\"; put bgr "
+    'numbers of your own are given as --scaling "mean=0.5,0.4,0.3 std=0.25,0.25,0.2", for '
+    '(level / 255 - mean) / std, or of levels 0..255, such as "mean=127.5 std=127.5"; put bgr '
     "before any of them if the model takes blue first"
 )
 
