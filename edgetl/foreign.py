@@ -1,6 +1,5 @@
 """A model trained elsewhere and a data folder become a bundle."""
 
-import difflib
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.examination import Examination
 from edgetl_export.foreign import open_model
 from edgetl_export.foreign.ending import Ending, choose_ending
-from edgetl_export.foreign.labels import check_count, read_labels
+from edgetl_export.foreign.labels import check_count, find_repeated, read_labels, suggest_label
 from edgetl_export.foreign.plausibility import examine
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Foreign, Size
@@ -45,7 +44,8 @@ class ForeignOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         model: A .tflite, .onnx or .keras file, or the folder of a SavedModel.
-        labels: Text file, one label a line, in the order of the model's outputs.
+        labels: Text file, one label a line, in the order of the model's outputs; or JSON, see
+            `edgetl_export.foreign.labels.read_labels`.
         data: Labelled photos, as for training: `train` calibrates, `val` judges.
         scaling: What the model expects of a pixel; see
             `edgetl_export.foreign.scaling.find_scaling`.
@@ -101,6 +101,7 @@ def export_foreign(
         options.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
     )
     check_count(options.labels, labels, foreign.outputs)
+    _tell_repeated(options.labels, labels)
     _check_statements(options, foreign)
     recipes = choose_recipes(names, foreign.form)
     manifest = _scan(options, labels, track)
@@ -136,8 +137,7 @@ def _scan(options: ForeignOptions, labels: Sequence[str], track: Track) -> Datas
     present = list_data(options.data).labels
     for label in present:
         if label not in labels:
-            near = difflib.get_close_matches(label, labels, n=1)
-            hint = f", which has {near[0]}" if near else ""
+            hint = suggest_label(label, labels)
             raise DatasetError(
                 f"{options.data} has the class {label}, which is not in {options.labels}{hint}; "
                 "rename or remove the folder"
@@ -245,6 +245,15 @@ def _examine(
     for one in found.doubts:
         _log.warning("%s: %s", options.model, one.sentence)
     return found
+
+
+def _tell_repeated(file: Path, labels: Sequence[str]) -> None:
+    for name, called in find_repeated(labels).items():
+        _log.warning(
+            "%s has the label %s %d times; they are called %s, by the numbers of their outputs, "
+            "and folders of photos must be called so",
+            *(file, name, len(called), " and ".join(called)),
+        )
 
 
 def _tell(model: Path, ending: str, form: Form) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from edgetl.foreign import ForeignOptions, export_foreign
-from edgetl_export.foreign.labels import read_labels
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import ExportError
@@ -164,21 +163,12 @@ def test_few_calibration_photos_are_a_warning_once(
     assert caplog.text.count("training photos to calibrate with, fewer than 20") == 1
 
 
-def test_labels_may_be_numbered_and_come_from_windows(tmp_path: Path) -> None:
-    file = tmp_path / "labels.txt"
-    for text in ("﻿a\r\nb b\r\n", "0 a\n1 b b\n\n", "0: a\n1: b b"):
-        file.write_bytes(text.encode())
-        assert read_labels(file) == ("a", "b b")
-    file.write_text("0\n1\n2")
-    assert read_labels(file) == ("0", "1", "2")
-    file.write_text("3 musketeers\n101 dalmatians")
-    assert read_labels(file) == ("3 musketeers", "101 dalmatians")
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"washer\nbolt\nwasher\n", "line 3: the label washer is in line 1, too"),
+        (b"washer\nbolt\nwasher\n", "has the class gear, which is not in"),
+        (b"washer\ngear\ngear\n", "has the class bolt, which is not in"),
+        (b"gear\nbolt\ngear\nwasher\n", "has 4 labels"),
         (b"washer\n\nbolt\ngear\n", "line 2 is empty"),
         (b"washer\nb\xf6lt\ngear\n", "line 2 is not UTF-8"),
         (b"washer\nbolt\n", "has 2 labels (line 2: bolt), the model has 3 outputs"),

@@ -3,6 +3,8 @@
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgetl.foreign import ForeignOptions, export_foreign
-from edgetl_runtime.errors import ExportError, GateError
+from edgetl_runtime.errors import DatasetError, ExportError, GateError
 
 FLOAT32 = ["litert-float32"]
 ONNX32 = ["onnx-float32"]
@@ -186,3 +188,24 @@ def test_a_few_photos_of_some_of_the_classes_are_enough_for_an_honest_model(
     exported = export_foreign(options, tmp_path / "b", names=FLOAT32)
     assert exported.examination is not None
     assert not exported.examination.doubts
+
+
+def test_a_label_that_is_there_twice_goes_all_the_way_to_the_device(
+    foreign_folder: Path, photos_copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "labels.txt").write_text("part\nbolt\npart\n")
+    arguments: dict[str, Any] = {"labels": tmp_path / "labels.txt"}
+    (photos_copy / "washer").rename(photos_copy / "part (0)")
+    (photos_copy / "gear").rename(photos_copy / "part")
+    options = describe(foreign_folder, "float.tflite", photos_copy, **arguments)
+    with pytest.raises(DatasetError, match=r"which has it 2 times, as part \(0\) and part \(2\)"):
+        export_foreign(options, tmp_path / "b", names=FLOAT32)
+    (photos_copy / "part").rename(photos_copy / "part (2)")
+    with caplog.at_level(logging.WARNING):
+        export_foreign(options, tmp_path / "b", names=FLOAT32)
+    assert "has the label part 2 times; they are called part (0) and part (2)" in caplog.text
+    command = [sys.executable, "-m", "edgetl_runtime", "classify", tmp_path / "b", "--json"]
+    photo = photos_copy / "part (2)" / "03.jpg"
+    done = subprocess.run([*command, photo], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["label"] == "part (2)"
