@@ -23,6 +23,8 @@ Look = Callable[[Scaling, slice], Scores]
 _SIGNIFICANCE = 0.005
 # What gains less is no reason to refuse a bundle: 5 points.
 _LEAST_GAIN = 0.05
+# What leaves no more than this of the errors is plain, and no whim of odd photos.
+_MUCH = 0.5
 # Fewer photos say nothing of guessing and of scores.
 _ENOUGH_PHOTOS = 20
 # So many photos choose which other scalings are looked at on all of them.
@@ -38,6 +40,7 @@ class _Compared(msgspec.Struct, frozen=True, eq=False):
     alternative: Alternative
     remedy: str
     is_better: bool
+    is_much_better: bool
 
 
 def examine(
@@ -59,7 +62,9 @@ def examine(
     compared.sort(key=lambda one: (one.is_better, one.alternative.top1), reverse=True)
     guessing = _guess(named, truth)
     if compared and compared[0].is_better:
-        doubts = [_doubt(compared[0])]
+        # Where some labels have no photos, chance and odd photos favour many other orders.
+        is_lost = guessing.above > _UNSURE and len(np.unique(truth)) == len(labels)
+        doubts = [_doubt(compared[0], refuses=is_lost or compared[0].is_much_better)]
     else:
         doubts = [*_doubt_guesses(scores, truth, labels, guessing)]
     return Examination(
@@ -91,14 +96,15 @@ def _compare_orders(named: Indices, truth: Indices, labels: Sequence[str]) -> It
     for order in known:
         meaning = f"the labels {order.words}"
         remedy = f"put the lines of --labels so: {_show_moved(order, labels)}"
-        yield _compare(meaning, remedy, right, order.read(named) == truth, len(known))
+        moved = np.isin(truth, find_moved(order))
+        yield _compare(meaning, remedy, right, order.read(named) == truth, len(known), moved)
     fitted = fit_order(named, truth, len(labels))
-    if moved := find_moved(fitted):
-        meaning = f"{len(moved)} labels in other places"
+    if places := find_moved(fitted):
+        meaning = f"{len(places)} labels in other places"
         remedy = f"put the lines of --labels so: {_show_moved(fitted, labels)}"
         # What was fitted to photos is judged by others.
         after = _fit_across(named, truth, lambda *one: fit_order(one[0], one[1], len(labels)))
-        yield _compare(meaning, remedy, right, after, 1)
+        yield _compare(meaning, remedy, right, after, 1, np.isin(truth, places))
 
 
 def _fit_across(
@@ -132,7 +138,8 @@ def _compare_scalings(
         name = f'"{one.name}"' if " " in one.name else one.name
         after = found == truth[: len(found)]
         option = f"--scaling {name}"
-        yield _compare(option, f"give {option}", right[: len(found)], after, len(others))
+        every = np.ones(len(found), np.bool_)
+        yield _compare(option, f"give {option}", right[: len(found)], after, len(others), every)
 
 
 def _compare(
@@ -141,24 +148,36 @@ def _compare(
     right: NDArray[np.bool_],
     after: NDArray[np.bool_],
     tests: int,
+    touched: NDArray[np.bool_],
 ) -> _Compared:
-    """Judges by the photos that only one of the two names right: McNemar's test, exact."""
+    """Judges by the photos that only one of the two names right: McNemar's test, exact.
+
+    Args:
+        meaning: For people.
+        remedy: What to do.
+        right: Whether each photo is named right as it is.
+        after: Whether it would be.
+        tests: How many such tests are made.
+        touched: Photos of which something else would be expected.
+    """
     won, lost = int((after & ~right).sum()), int((right & ~after).sum())
     chance = binomtest(won, won + lost, 0.5, "greater").pvalue if won + lost else 1.0
     gain = float(after.mean() - right.mean())
+    wrong, left = int((touched & ~right).sum()), int((touched & ~after).sum())
     return _Compared(
         Alternative(meaning, len(after), float(after.mean()), float(right.mean())),
         remedy,
-        gain >= _LEAST_GAIN and chance * tests < _SIGNIFICANCE,
+        is_better=gain >= _LEAST_GAIN and chance * tests < _SIGNIFICANCE,
+        is_much_better=left <= _MUCH * wrong,
     )
 
 
-def _doubt(found: _Compared) -> Doubt:
+def _doubt(found: _Compared, *, refuses: bool) -> Doubt:
     one = found.alternative
     return Doubt(
         f"top-1 is {one.top1_as_given:.1%} of {one.photos} photos; with {one.meaning} it would be "
         f"{one.top1:.1%}: {found.remedy}",
-        refuses=True,
+        refuses,
     )
 
 
