@@ -223,10 +223,12 @@ def _doubt_guesses(
     guesses = (
         f"guessing would give {guessing.share:.1%} ({guessing.low:.1%} to {guessing.high:.1%})"
     )
-    if lost := _find_strangers(named, truth, labels):
+    strangers = _find_strangers(named, truth)
+    if _are_all(strangers, truth):
         yield Doubt(
-            f"{found}, though photos of one class get one label: {lost}; put the lines of --labels "
-            "in the order of the model's outputs",
+            f"{found}, though photos of one class get one label: "
+            f"{_show_strangers(strangers, labels)}; put the lines of --labels in the order of the "
+            "model's outputs",
             refuses=True,
         )
     elif guessing.below < _SIGNIFICANCE:
@@ -243,6 +245,12 @@ def _doubt_guesses(
         yield Doubt(
             f"{found}, but a higher score is no sign of a right label; look at --labels and "
             "--scaling",
+            refuses=False,
+        )
+    elif many := [one for one in strangers if one.photos >= _ENOUGH_PHOTOS / 2]:
+        yield Doubt(
+            f"photos of one class get one other label: {_show_strangers(many, labels)}; look at "
+            "--labels, and at what the folder holds",
             refuses=False,
         )
 
@@ -267,22 +275,46 @@ def _doubt_chance(named: Indices, truth: Indices, labels: Sequence[str], found: 
     return Doubt(f"{found}; look at --labels, --scaling and --fit", refuses=False)
 
 
-def _find_strangers(named: Indices, truth: Indices, labels: Sequence[str]) -> str:
-    """Words for classes whose photos mostly get one label each, another one; else nothing."""
-    if (named == truth).mean() > _FEW_RIGHT:
-        return ""
-    found: dict[int, tuple[int, int, int]] = {}
-    for one in np.unique(truth):
-        counts = np.bincount(named[truth == one], minlength=len(labels))
-        found[int(counts.argmax())] = (int(one), int(counts.max()), int(counts.sum()))
-    classes = len(np.unique(truth))
-    hits = sum(most for _, most, _ in found.values())
-    if classes < _LEAST_CLASSES or len(found) < classes or hits < _MOSTLY * len(truth):
-        return ""
+class _Stranger(msgspec.Struct, frozen=True):
+    """A class whose photos get one label, another one.
+
+    Attributes:
+        index: Of its label.
+        output: Index of the label that they get.
+        hits: How many get it.
+        photos: Of how many.
+    """
+
+    index: int
+    output: int
+    hits: int
+    photos: int
+
+
+def _find_strangers(named: Indices, truth: Indices) -> list[_Stranger]:
+    found = []
+    for one in np.unique(truth).tolist():
+        counts = np.bincount(named[truth == one])
+        output, photos = int(counts.argmax()), int(counts.sum())
+        right = counts[one] if one < len(counts) else 0
+        if right <= _FEW_RIGHT * photos and counts[output] >= _MOSTLY * photos:
+            found.append(_Stranger(one, output, int(counts[output]), photos))
+    return found
+
+
+def _are_all(strangers: Sequence[_Stranger], truth: Indices) -> bool:
+    """True if no class is left, and each gets a label of its own: another order, that is."""
+    return (
+        len(truth) >= _ENOUGH_PHOTOS
+        and _LEAST_CLASSES <= len(strangers) == len(np.unique(truth))
+        and len({one.output for one in strangers}) == len(strangers)
+    )
+
+
+def _show_strangers(strangers: Sequence[_Stranger], labels: Sequence[str]) -> str:
     shown = [
-        f"{labels[one]} gets {labels[output]} ({most} of {photos})"
-        for output, (one, most, photos) in list(found.items())[:_SHOWN]
-        if most > 1
+        f"{labels[one.index]} gets {labels[one.output]} ({one.hits} of {one.photos})"
+        for one in strangers[:_SHOWN]
     ]
     return ", ".join(shown)
 
