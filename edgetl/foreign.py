@@ -1,29 +1,38 @@
 """A model trained elsewhere and a data folder become a bundle."""
 
-import difflib
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from edgetl.dataset.labels import find_twin
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
 from edgetl.run import describe_versions
 from edgetl_export.calibration import choose_photos, load_inputs
+from edgetl_export.examination import Examination
 from edgetl_export.foreign import find_kind, open_model
-from edgetl_export.foreign.ending import choose_ending
-from edgetl_export.foreign.labels import check_count, read_labels
+from edgetl_export.foreign.ending import Ending, choose_ending
+from edgetl_export.foreign.labels import (
+    OwnLabels,
+    check_count,
+    find_repeated,
+    parse_labels,
+    read_labels,
+    suggest_label,
+)
+from edgetl_export.foreign.plausibility import examine
 from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.foreign.source import Foreign
+from edgetl_export.foreign.source import Foreign, Size
 from edgetl_export.packing import check_target
 from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
 from edgetl_export.trained import About, Form, Labelled, Part, Trained, UnknownPhotos
-from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.errors import DatasetError, ExportError, GateError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
 
@@ -34,6 +43,8 @@ _NOBODY = About()
 _SEED = 0
 # So many photos tell logits from probabilities.
 _LOOKED_AT = 16
+# So many tell what labels and scaling mean.
+_EXAMINED = 240
 _SOME = 5
 _BLOCK = 2**20
 _log = logging.getLogger(__name__)
@@ -43,22 +54,26 @@ class ForeignOptions(msgspec.Struct, frozen=True):
     """A model that edgetl did not train, and what has to be known of it.
 
     Attributes:
-        model: A .tflite, .onnx or .keras file, or the folder of a SavedModel.
-        labels: Text file, one label a line, in the order of the model's outputs.
+        model: A .tflite, .onnx, .keras or .h5 file, or the folder of a SavedModel.
+        labels: Text file, one label a line, in the order of the model's outputs; or JSON, see
+            `edgetl_export.foreign.labels.read_labels`. None: those that the model's file holds.
         data: Labelled photos, as for training: `train` calibrates, `val` judges.
-        scaling: Name of what the model expects of a pixel; see `edgetl_export.foreign.scaling`.
+        scaling: What the model expects of a pixel; see
+            `edgetl_export.foreign.scaling.find_scaling`.
         fit: What happens to a photo of another aspect ratio than the input.
-        size_px: Side of the input where the model leaves it free.
+        size_px: Side of the input, or (width, height), where the model leaves it free.
         trust: Open .keras and SavedModel, which can run code.
+        allow_doubt: Export though the photos, or the file itself, speak against labels or scaling.
     """
 
     model: Path
-    labels: Path
+    labels: Path | None
     data: Path
     scaling: str
     fit: Fit = "stretch"
-    size_px: int | None = None
+    size_px: Size | None = None
     trust: bool = False
+    allow_doubt: bool = False
 
 
 def export_foreign(
@@ -84,21 +99,26 @@ def export_foreign(
 
     Raises:
         DatasetError: If the photos cannot be used, or have a class that the labels lack.
-        ExportError: If model or labels cannot be used, or a recipe cannot be made of the model.
-        GateError: If a file is worse than the model by more than is allowed.
+        ExportError: If model or labels cannot be used, the model's file says that it takes other
+            pixels, or a recipe cannot be made of the model.
+        GateError: If a file is worse than the model by more than is allowed, or the photos speak
+            against labels or scaling.
         OptionsError: If a name is unknown.
         StorageError: If `out` exists or cannot be written.
     """
-    labels = check_foreign(options, out, overwrite=overwrite)
+    given = check_foreign(options, out, overwrite=overwrite)
     # Only now, since it imports converters, which takes seconds.
     from edgetl_export.bundling import Settings, export_bundle
 
     foreign = open_model(
         options.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
     )
-    check_count(options.labels, labels, foreign.outputs)
+    labels, source = _choose_labels(options, given, foreign)
+    check_count(source, labels, foreign.outputs)
+    _tell_repeated(source, labels)
+    _check_statements(options, foreign)
     recipes = choose_recipes(names, foreign.form)
-    manifest = _scan(options, labels, track)
+    manifest = _scan(options, labels, source, track)
     trained = _describe(options, foreign, labels, manifest, track)
     trained = msgspec.structs.replace(trained, about=about)
     settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
@@ -109,7 +129,7 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tup
     """Refuses what can be refused without opening the model: quick, and without TensorFlow.
 
     Returns:
-        The labels.
+        The labels that were given; none if the model's file is to have them.
 
     Raises:
         DatasetError: If there are no photos.
@@ -119,9 +139,47 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tup
     """
     check_target(out, overwrite=overwrite)
     find_kind(options.model, trust=options.trust)
-    labels = read_labels(options.labels)
+    labels = read_labels(options.labels) if options.labels else ()
     list_data(options.data)
     return labels
+
+
+def _choose_labels(
+    options: ForeignOptions, given: tuple[str, ...], foreign: Foreign
+) -> tuple[tuple[str, ...], str]:
+    """The labels, and where they are from."""
+    own = foreign.own_labels
+    if own is None:
+        if options.labels is None:
+            raise ExportError(
+                f"{options.model} holds no labels; give them, one a line in the order of its "
+                "outputs: --labels FILE"
+            )
+        return given, str(options.labels)
+    source = f"{options.model}, its {own.place}"
+    if options.labels is None:
+        _log.warning("labels: those of %s", source)
+        return parse_labels(source, own.text), source
+    _check_order(options, given, source, own)
+    return given, str(options.labels)
+
+
+def _check_order(
+    options: ForeignOptions, given: tuple[str, ...], source: str, own: OwnLabels
+) -> None:
+    try:
+        theirs = parse_labels(source, own.text)
+    except ExportError:
+        return  # What cannot be read contradicts nothing.
+    if sorted(theirs) != sorted(given) or theirs == given:
+        return
+    sentence = f"{source} has the same labels as {options.labels} in another order"
+    if not options.allow_doubt:
+        raise ExportError(
+            f"{sentence}; leave --labels out, or, if {options.labels} is right all the same, add "
+            "--allow-doubt"
+        )
+    _log.warning("%s; not heeded, as --allow-doubt says", sentence)
 
 
 def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
@@ -146,16 +204,16 @@ def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
     return chosen
 
 
-def _scan(options: ForeignOptions, labels: Sequence[str], track: Track) -> DatasetManifest:
+def _scan(
+    options: ForeignOptions, labels: Sequence[str], source: str, track: Track
+) -> DatasetManifest:
     present = list_data(options.data).labels
     for label in present:
         if label not in labels:
-            near = find_twin(label, labels) or next(
-                iter(difflib.get_close_matches(label, labels, n=1)), None
-            )
-            hint = f", which has {near}" if near else ""
+            twin = find_twin(label, labels)
+            hint = f", which has {twin}" if twin else suggest_label(label, labels)
             raise DatasetError(
-                f"{options.data} has the class {label}, which is not in {options.labels}{hint}; "
+                f"{options.data} has the class {label}, which is not in {source}{hint}; "
                 "rename or remove the folder"
             )
     without = [label for label in labels if label not in present]
@@ -185,12 +243,14 @@ def _describe(
     def load(photos: Sequence[Path], words: str) -> list[Frame]:
         return load_inputs(photos, preprocessing, words, track=track)
 
-    some = _draw(parts["train"], len(labels))
+    some = _draw(parts["train"], len(labels), _LOOKED_AT)
     ending = choose_ending(
         foreign.look(load(some, "reading training photos")),
         foreign.end,
         quantized=foreign.is_coarse,
     )
+
+    examination = _examine(options, foreign, labels, parts, ending, load)
 
     def score(photos: tuple[Labelled, ...]) -> Part:
         files = [photo.file for photo in photos]
@@ -214,8 +274,62 @@ def _describe(
         model_sha256=_digest(options.model),
         versions=describe_versions(),
         form=source.form,
+        examination=examination,
         unknown=UnknownPhotos(manifest.unknown_files("choose"), manifest.unknown_files("measure")),
     )
+
+
+def _check_statements(options: ForeignOptions, foreign: Foreign) -> None:
+    """Compares the scaling with what the file itself says of its input."""
+    for statement in foreign.statements:
+        sentence = statement.contradict(foreign.scaling)
+        if sentence and not options.allow_doubt:
+            raise ExportError(
+                f"{options.model}: {sentence}. If {options.scaling} is right all the same, add "
+                "--allow-doubt"
+            )
+        if sentence:
+            _log.warning("%s: %s; not heeded, as --allow-doubt says", options.model, sentence)
+
+
+def _examine(
+    options: ForeignOptions,
+    foreign: Foreign,
+    labels: tuple[str, ...],
+    parts: Mapping[Split, Sequence[Labelled]],
+    ending: Ending,
+    load: Callable[[Sequence[Path], str], list[Frame]],
+) -> Examination:
+    """Compares the model with guessing, other orders of labels and other scalings."""
+    photos = [*parts["val"], *parts["train"]]
+    index = {photo.file: photo.index for photo in photos}
+    chosen = _draw(photos, len(labels), _EXAMINED)
+    frames = load(chosen, "reading photos to examine")
+    found = examine(
+        ending.apply(foreign.look(frames)),
+        np.array([index[one] for one in chosen], np.int64),
+        labels,
+        foreign.scaling,
+        lambda scaling, part: ending.apply(foreign.look_with(scaling, frames[part])),
+    )
+    refused = [one.sentence for one in found.doubts if one.refuses]
+    if refused and not options.allow_doubt:
+        raise GateError(
+            f"no bundle was written, since {options.model} makes no sense so: "
+            f"{'; '.join(refused)}. If labels and scaling are right all the same, add --allow-doubt"
+        )
+    for one in found.doubts:
+        _log.warning("%s: %s", options.model, one.sentence)
+    return found
+
+
+def _tell_repeated(file: str, labels: Sequence[str]) -> None:
+    for name, called in find_repeated(labels).items():
+        _log.warning(
+            "%s has the label %s %d times; they are called %s, by the numbers of their outputs, "
+            "and folders of photos must be called so",
+            *(file, name, len(called), " and ".join(called)),
+        )
 
 
 def _tell(model: Path, ending: str, form: Form) -> None:
@@ -237,11 +351,11 @@ def _labelled(
     )
 
 
-def _draw(training: Sequence[Labelled], classes: int) -> list[Path]:
+def _draw(photos: Sequence[Labelled], classes: int, most: int) -> list[Path]:
     by_class: list[list[Path]] = [[] for _ in range(classes)]
-    for photo in training:
+    for photo in photos:
         by_class[photo.index].append(photo.file)
-    return choose_photos(by_class, _SEED, _LOOKED_AT)
+    return choose_photos(by_class, _SEED, most)
 
 
 def _digest(model: Path) -> str:

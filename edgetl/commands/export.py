@@ -10,17 +10,36 @@ from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
+    from edgetl.foreign import ForeignOptions
     from edgetl.run import Run
     from edgetl_export.bundling import Exported
+    from edgetl_export.foreign.source import Size
     from edgetl_export.recipes import Recipe
     from edgetl_export.repair import Repair
     from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
+_MOST_PX = 4096
 
 
-# The commands' own list, since the one of `edgetl_export` is slow to import: a test compares them.
-_SCALINGS = ("0..255", "0..1", "-1..1", "imagenet")
+class _SizeType(click.ParamType["Size"]):
+    """Side of a square, or (width, height), px; each 1..4096."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Size":
+        width, cross, height = str(value).lower().partition("x")
+        sides = [width, height] if cross else [width]
+        if not all(one.isdecimal() and 1 <= int(one) <= _MOST_PX for one in sides):
+            self.fail(
+                f"expected a side such as 224, or WIDTHxHEIGHT such as 160x120, each 1..{_MOST_PX}"
+                f" px; got {value}",
+                param,
+                ctx,
+            )
+        return (int(width), int(height)) if cross else int(width)
 
 
 def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
@@ -103,15 +122,21 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
     help="Instead of RUN: a model trained elsewhere, a .tflite, .onnx or .keras file or the folder "
     "of a SavedModel.",
 )
-@click.option("--labels", type=FOLDER, help="Of --model: text file, one label a line.")
+@click.option(
+    "--labels",
+    type=FOLDER,
+    help="Of --model: text file, one label a line; needless where the model holds its labels.",
+)
 @click.option(
     "--data", type=FOLDER, help="Of --model: labelled photos, to calibrate with and to measure by."
 )
 @click.option(
     "--scaling",
-    type=click.Choice(_SCALINGS),
+    metavar="NAME",
     help="Of --model, what it expects of a pixel: 0..255 as it is; 0..1: level / 255; -1..1: "
-    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it.",
+    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it; caffe: "
+    'level - mean, blue first; "mean=0.5,0.4,0.3 std=0.25,0.25,0.2" of levels 0..1, or of 0..255 '
+    'where one is above 1. "bgr NAME" if it takes blue first.',
 )
 @click.option(
     "--fit",
@@ -121,11 +146,17 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 @click.option(
     "--size",
     "size_px",
-    type=click.IntRange(1, 4096),
+    type=_SizeType(),
     metavar="PX",
-    help="Of --model: side of its input, where it leaves that free.",
+    help="Of --model: side of its input, or WIDTHxHEIGHT, where it leaves that free.",
 )
 @click.option("--trust", is_flag=True, help="Open a --model that can run code: .keras, SavedModel.")
+@click.option(
+    "--allow-doubt",
+    is_flag=True,
+    help="Of --model: write the bundle though the photos, or the file itself, speak against "
+    "--labels or --scaling.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(
     run: Path | None,
@@ -137,8 +168,9 @@ def export(
     data: Path | None,
     scaling: str | None,
     fit: "Fit | None",
-    size_px: int | None,
+    size_px: "Size | None",
     trust: bool,
+    allow_doubt: bool,
     max_drop: float,
     max_class_drop: float,
     max_bytes: int | None,
@@ -165,16 +197,22 @@ def export(
     Example: edgetl export runs/parts --out parts.bundle
     """
     recipes = read_recipes(names)
-    given = {"--labels": labels, "--data": data, "--scaling": scaling}
-    if strict and allow_drop:
-        raise click.UsageError("--strict and --allow-drop contradict one another; leave one out")
-    _check_combination(run, model, given, {"--fit": fit, "--size": size_px, "--trust": trust})
+    _check_strictness(strict=strict, allow_drop=allow_drop)
+    given = {"--data": data, "--scaling": scaling}
+    possible = {"--labels": labels, "--fit": fit, "--size": size_px, "--trust": trust}
+    _check_combination(run, model, given, possible | {"--allow-doubt": allow_doubt})
     # Whatever can be refused at once is, before imports that take seconds.
-    if model and labels and data and scaling:
-        from edgetl.foreign import ForeignOptions, check_foreign
+    options, opened = None, None
+    if model and data and scaling:
+        from edgetl.foreign import ForeignOptions
 
-        options = ForeignOptions(model, labels, data, scaling, fit or "stretch", size_px, trust)
-        check_foreign(options, out, overwrite=overwrite)
+        options = ForeignOptions(
+            *(model, labels, data, scaling, fit or "stretch"),
+            size_px=size_px,
+            trust=trust,
+            allow_doubt=allow_doubt,
+        )
+        _check_foreign(options, out, overwrite=overwrite)
     elif run:
         opened = _open_run(run, out, overwrite=overwrite)
     load_tensorflow()
@@ -196,13 +234,13 @@ def export(
         ),
     )
     about = About(name, model_version, author, license_, description)
-    if model and labels and data and scaling:
+    if options:
         from edgetl.foreign import export_foreign
 
         exported = export_foreign(
             options, out, settings, about, names=names, overwrite=overwrite, track=track
         )
-    elif run:
+    elif opened:
         from edgetl.export import export as run_export
 
         exported = run_export(opened, out, settings, about, overwrite=overwrite, track=track)
@@ -224,6 +262,11 @@ def _open_run(run: Path, out: Path, *, overwrite: bool) -> "Run":
     return opened
 
 
+def _check_strictness(*, strict: bool, allow_drop: bool) -> None:
+    if strict and allow_drop:
+        raise click.UsageError("--strict and --allow-drop contradict one another; leave one out")
+
+
 def _check_combination(
     run: Path | None,
     model: Path | None,
@@ -243,6 +286,18 @@ def _check_combination(
         raise click.UsageError(
             f"--model needs {', '.join(missing)}, too; see: edgetl export --help"
         )
+
+
+def _check_foreign(options: "ForeignOptions", out: Path, *, overwrite: bool) -> None:
+    from edgetl.foreign import check_foreign
+    from edgetl_export.foreign.scaling import find_scaling
+    from edgetl_runtime.errors import OptionsError
+
+    try:
+        find_scaling(options.scaling)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
+    check_foreign(options, out, overwrite=overwrite)
 
 
 @click.command()
@@ -304,6 +359,7 @@ def _record(exported: "Exported") -> dict[str, object]:
         ],
         "left_out": msgspec.to_builtins(bundle.manifest.provenance.left_out),
         "attempts": describe_attempts(exported.attempts),
+        "examination": msgspec.to_builtins(exported.examination),
     }
 
 
@@ -329,3 +385,5 @@ def _print_attempts(exported: "Exported") -> None:
                 f"{variant.name}: {sentence}; agreement {variant.metrics.agreement:.1%}", err=True
             )
     print_scores(exported.bundle.manifest)
+    if exported.examination is not None and not exported.examination.doubts:
+        click.echo(exported.examination.summary)

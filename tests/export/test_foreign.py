@@ -19,7 +19,7 @@ from edgetl_export.foreign.ending import (
     SOFTMAX,
     choose_ending,
 )
-from edgetl_export.foreign.scaling import SCALINGS, find_scaling
+from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Source
 from edgetl_export.litert import describe as describe_tflite
 from edgetl_export.onnx import describe as describe_onnx
@@ -35,6 +35,14 @@ FORMULAS = {
     "0..1": lambda x: x / 255.0,
     "-1..1": lambda x: x / 127.5 - 1.0,
     "imagenet": lambda x: (x / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225],
+    "caffe": lambda x: x[..., ::-1] - [103.939, 116.779, 123.68],
+    "bgr imagenet": lambda x: (
+        (x[..., ::-1] / 255.0 - [0.406, 0.456, 0.485]) / [0.225, 0.224, 0.229]
+    ),
+    "mean=0.5,0.4,0.3 std=0.25,0.25,0.2": lambda x: (
+        (x / 255.0 - [0.5, 0.4, 0.3]) / [0.25, 0.25, 0.2]
+    ),
+    "bgr mean=[100, 110, 120] std=58": lambda x: (x[..., ::-1] - [100, 110, 120]) / 58,
 }
 PLAIN = find_scaling("0..255")
 
@@ -68,7 +76,7 @@ def own(foreign_folder: Path) -> Any:
     return lambda scaled: np.asarray(model(np.asarray(scaled, np.float32), training=False))
 
 
-@pytest.mark.parametrize("scaling", [one.name for one in SCALINGS])
+@pytest.mark.parametrize("scaling", FORMULAS)
 @pytest.mark.parametrize("name", ["model.keras", "saved", "float.tflite", "model.onnx"])
 def test_levels_give_what_the_model_gives_on_its_own_preprocessing(
     foreign_folder: Path, drawn: list[np.ndarray], own: Any, name: str, scaling: str
@@ -105,7 +113,7 @@ def invoke(model: bytes, picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["float32.tflite", "uint8.tflite", "int8.tflite"])
-@pytest.mark.parametrize("scaling", ["-1..1", "imagenet"])
+@pytest.mark.parametrize("scaling", ["-1..1", "imagenet", "bgr mean=[100, 110, 120] std=58"])
 def test_a_quantized_tflite_is_wrapped_as_it_is(
     foreign_folder: Path, drawn: list[np.ndarray], name: str, scaling: str
 ) -> None:
@@ -288,7 +296,8 @@ def new_opset() -> onnx.ModelProto:
         (new_opset, "opset 99, this edgetl reads up to"),
         (lambda: make_onnx(shape=(8, 3, 32, 32)), "8 pictures at once"),
         (lambda: make_onnx(shape=(1, 3, "h", "w")), "choose the one it was trained on: --size PX"),
-        (lambda: make_onnx(shape=(1, 1, 32, 32)), "expected an RGB picture"),
+        (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB picture"),
+        (lambda: make_onnx(shape=(-1, 3, -1, 32)), "32 px wide and of any height; choose"),
         (lambda: make_onnx(kind=TensorProto.UINT8), "takes uint8, expected float32"),
         (onnx.ModelProto, "is empty"),
         (lambda: onnx.ModelProto(ir_version=8), "it has no operators"),
@@ -361,9 +370,9 @@ def free_size(tree: Any) -> None:
     graph.tensors[graph.inputs[0]].shapeSignature = [-1, -1, -1, 3]
 
 
-def make_grey(tree: Any) -> None:
+def make_two_channels(tree: Any) -> None:
     graph = tree.subgraphs[0]
-    graph.tensors[graph.inputs[0]].shape = [1, 32, 32, 1]
+    graph.tensors[graph.inputs[0]].shape = [1, 32, 32, 2]
 
 
 @pytest.mark.parametrize(
@@ -374,7 +383,7 @@ def make_grey(tree: Any) -> None:
         (point_outside, "names tensors or operators that it lacks"),
         (cut_weights, "is damaged: the constant .* bytes, expected"),
         (free_size, "pictures of any size"),
-        (make_grey, r"takes \(1, 32, 32, 1\), expected one RGB picture"),
+        (make_two_channels, r"takes \(1, 32, 32, 2\), expected one RGB picture"),
     ],
 )
 def test_a_tflite_that_cannot_run_is_refused(

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from edgetl_export.calibration import load_inputs
 from edgetl_export.foreign import open_model
 from edgetl_export.foreign.ending import NOTHING, PAIR, PAIR_OF_LOGITS, SOFTMAX, choose_ending
+from edgetl_export.foreign.labels import parse_labels
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Source
 from edgetl_export.litert import describe as describe_tflite
@@ -245,7 +246,8 @@ def test_a_dictionary_of_azure_custom_vision_is_the_scores_inside_it(
     )
     onnx.save(proto, tmp_path / "azure.onnx")
     foreign = open_model(tmp_path / "azure.onnx", SCALING)
-    assert foreign.labels == tuple(labels)
+    assert foreign.own_labels is not None
+    assert parse_labels("it", foreign.own_labels.text) == tuple(labels)
     ending, source = take(tmp_path / "azure.onnx", drawn)
     assert ending == NOTHING
     np.testing.assert_allclose(run(source, drawn), expected, atol=1e-4)

@@ -4,19 +4,19 @@ from pathlib import Path
 
 from edgetl_export.foreign.kinds import find_kind as find_kind
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Foreign
+from edgetl_export.foreign.source import Foreign, Size
 from edgetl_runtime.errors import ExportError
 
 
 def open_model(
-    path: Path, scaling: Scaling, *, size_px: int | None = None, trust: bool = False
+    path: Path, scaling: Scaling, *, size_px: Size | None = None, trust: bool = False
 ) -> Foreign:
     """Opens a model that edgetl did not train.
 
     Args:
         path: File or folder; its content tells what it is.
         scaling: What the model expects of a pixel.
-        size_px: Side of the input where the model leaves that free.
+        size_px: Side of the input, or (width, height), where the model leaves that free.
         trust: Open what can run code: .keras, .h5 and SavedModel.
 
     Raises:

@@ -11,8 +11,10 @@ import numpy as np
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.kinds import Kind
+from edgetl_export.foreign.labels import OwnLabels
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.source import Size, Source, choose_size
+from edgetl_export.foreign.statements import Statement
 from edgetl_export.foreign.tflite import TfliteModel
 from edgetl_export.native import divert_stderr
 from edgetl_export.quoting import quote_error
@@ -30,9 +32,11 @@ class TensorflowModel:
     """See `source.Foreign`; what it puts out is computed by TensorFlow itself, not by a copy."""
 
     is_coarse = False
+    own_labels: OwnLabels | None = None
+    statements: tuple[Statement, ...] = ()
 
     def __init__(
-        self, call: Call, shape: Sequence[int | None], scaling: Scaling, size_px: int | None
+        self, call: Call, shape: Sequence[int | None], scaling: Scaling, size_px: Size | None
     ) -> None:
         """Converts a function of one picture.
 
@@ -45,19 +49,25 @@ class TensorflowModel:
         Raises:
             ExportError: If it takes no RGB picture, or TensorFlow cannot convert it.
         """
-        self._call, self._scaling = call, scaling
+        self._call = call
         self.size = _read_size(shape, size_px)
+        channels = shape[3] or 0
+        self.scaling = scaling.fit_to(channels)
         self._single = shape[0] is not None
-        self._converted = TfliteModel(_convert(call, self.size), scaling)
+        self._converted = TfliteModel(_convert(call, (*self.size, channels)), scaling)
         self.outputs = self._converted.outputs
         self.end = self._converted.end
         self.form = Form("litert", self._converted.form.precision)
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """See `Foreign.look`."""
+        return self.look_with(self.scaling, pictures)
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look_with`."""
         batch = 1 if self._single else _BATCH
         found = [
-            np.asarray(self._call(self._scaling.apply(pictures[n : n + batch]), training=False))
+            np.asarray(self._call(scaling.apply(pictures[n : n + batch]), training=False))
             for n in range(0, len(pictures), batch)
         ]
         return np.concatenate(found).reshape(len(pictures), -1).astype(np.float32)
@@ -67,7 +77,7 @@ class TensorflowModel:
         return self._converted.finish(ending)
 
 
-def open_keras(file: Path, kind: Kind, scaling: Scaling, size_px: int | None) -> TensorflowModel:
+def open_keras(file: Path, kind: Kind, scaling: Scaling, size_px: Size | None) -> TensorflowModel:
     """Opens a .keras or .h5 file that is trusted; code of others inside (Lambda) is refused still.
 
     Raises:
@@ -117,7 +127,7 @@ def _of_keras_2() -> dict[str, Any]:
     return {"DepthwiseConv2D": DepthwiseConv2D}
 
 
-def open_saved_model(folder: Path, scaling: Scaling, size_px: int | None) -> TensorflowModel:
+def open_saved_model(folder: Path, scaling: Scaling, size_px: Size | None) -> TensorflowModel:
     """Opens a trusted SavedModel with one signature of one input and one output.
 
     Raises:
@@ -163,23 +173,26 @@ class _Signature:
         return self._signature(**{self._entry: tf.convert_to_tensor(image)})[self._exit]
 
 
-def _convert(call: Call, size: tuple[int, int]) -> bytes:
+def _convert(call: Call, shape: tuple[int, int, int]) -> bytes:
     import tensorflow as tf
 
     try:
         with divert_stderr():
-            frozen = freeze(call, (1, *size, 3))
+            frozen = freeze(call, (1, *shape))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ExportError(
-            f"the model does not take pictures of {size[1]}x{size[0]} px ({quote_error(error)})"
+            f"the model does not take pictures of {shape[1]}x{shape[0]} px ({quote_error(error)})"
         ) from error
     return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
 
 
-def _read_size(shape: Sequence[int | None], size_px: int | None) -> tuple[int, int]:
+def _read_size(shape: Sequence[int | None], size_px: Size | None) -> tuple[int, int]:
     shown = "(" + ", ".join("?" if one is None else str(one) for one in shape) + ")"
-    if len(shape) != 4 or shape[3] != 3:
-        raise ExportError(f"the model takes {shown}, expected RGB pictures, (1, height, width, 3)")
+    if len(shape) != 4 or shape[3] not in (1, 3):
+        raise ExportError(
+            f"the model takes {shown}, expected RGB pictures, (1, height, width, 3), or grey ones, "
+            "(1, height, width, 1)"
+        )
     if shape[0] not in (None, 1):
         raise ExportError(
             f"the model takes {shape[0]} pictures at once, {shown}; save it with a free batch"

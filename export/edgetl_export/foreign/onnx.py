@@ -13,7 +13,8 @@ from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.external import load_external
 from edgetl_export.foreign.outputs import choose_scores, find_end
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.source import Size, Source, choose_size
+from edgetl_export.foreign.statements import read_graph
 from edgetl_export.native import divert_stderr
 from edgetl_export.onnx import IR_VERSION, OPSET, describe
 from edgetl_export.quoting import quote_error
@@ -38,7 +39,7 @@ class OnnxModel:
 
     is_coarse = False
 
-    def __init__(self, file: Path, scaling: Scaling, size_px: int | None = None) -> None:
+    def __init__(self, file: Path, scaling: Scaling, size_px: Size | None = None) -> None:
         """Checks an .onnx and puts the scaling in front of it.
 
         Raises:
@@ -46,6 +47,7 @@ class OnnxModel:
                 Runtime lacks, has data outside its folder, or takes or puts out something else
                 than one picture and one list of scores.
         """
+        self._file, self._size_px = file, size_px
         try:
             self._open(_read(file), file.parent, scaling, size_px)
         except UnicodeDecodeError as error:
@@ -53,19 +55,22 @@ class OnnxModel:
             raise ExportError(f"{file} is damaged: a name in it is no text ({error})") from error
 
     def _open(
-        self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: int | None
+        self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: Size | None
     ) -> None:
         _sort(proto)
-        self.labels = choose_scores(proto)
+        self.own_labels = choose_scores(proto)
         _check_operators(proto)
         load_external(proto, folder)
         proto = _modernize(proto)
         entry = _find_input(proto)
-        last, self.size = _read_input(entry, size_px)
-        _fix_input(proto, entry, last, self.size)
+        channels, last, self.size = _read_input(entry, size_px)
+        _fix_input(entry, channels, last, self.size)
+        _forget_shapes(proto)
         self.form = Form("onnx", _find_precision(proto))
         self.end = find_end(proto)
-        self._proto = _wrap(proto, entry.name, scaling, last, self.size)
+        self.scaling = scaling.fit_to(channels)
+        self.statements = read_graph(proto, entry.name)
+        self._proto = _wrap(proto, entry.name, self.scaling, last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
 
@@ -76,6 +81,10 @@ class OnnxModel:
             EngineError: If ONNX Runtime fails.
         """
         return run_described("onnx", self._data, describe(self._data), pictures)
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look_with`."""
+        return OnnxModel(self._file, scaling, self._size_px).look(pictures)
 
     def finish(self, ending: Ending) -> Source:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
@@ -178,37 +187,43 @@ def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     return inputs[0]
 
 
-def _read_input(entry: onnx.ValueInfoProto, size_px: int | None) -> tuple[bool, tuple[int, int]]:
-    """True if channels are last, and (height, width)."""
+def _read_input(
+    entry: onnx.ValueInfoProto, size_px: Size | None
+) -> tuple[int, bool, tuple[int, int]]:
+    """Number of channels, True if they are last, and (height, width)."""
     tensor = entry.type.tensor_type
     if tensor.elem_type not in (TensorProto.FLOAT, _HALF):
         name = TensorProto.DataType.Name(tensor.elem_type).lower()
         raise ExportError(f"the .onnx takes {name}, expected float32; export it again with that")
-    lengths = [one.dim_value or None for one in tensor.shape.dim]
+    # Some exporters write -1 for what is free.
+    lengths = [one.dim_value if one.dim_value > 0 else None for one in tensor.shape.dim]
     shown = "(" + ", ".join("?" if one is None else str(one) for one in lengths) + ")"
-    if len(lengths) != 4 or 3 not in (lengths[1], lengths[3]):
+    # Of a grey picture one pixel high or wide nothing is known but that it is none.
+    channels = next((n for n in (3, 1) if len(lengths) == 4 and n in (lengths[1], lengths[3])), 0)
+    if not channels:
         raise ExportError(
             f"the .onnx takes {shown}, expected an RGB picture: (1, 3, height, width) or "
-            "(1, height, width, 3)"
+            "(1, height, width, 3), or a grey one, with 1 in place of 3"
         )
     if lengths[0] not in (None, 1):
         raise ExportError(
             f"the .onnx takes {lengths[0]} pictures at once, {shown}; export it again with a "
             "batch of 1, or a free one"
         )
-    last = lengths[1] != 3
+    last = lengths[1] != channels
     height, width = (lengths[1], lengths[2]) if last else (lengths[2], lengths[3])
-    return last, choose_size((height, width), size_px)
+    return channels, last, choose_size((height, width), size_px)
 
 
 def _fix_input(
-    proto: onnx.ModelProto,
-    entry: onnx.ValueInfoProto,
-    last: bool,
-    size: tuple[int, int],
+    entry: onnx.ValueInfoProto, channels: int, last: bool, size: tuple[int, int]
 ) -> None:
-    """Batch 1 and a fixed size; all shapes behind are found again."""
-    _set_shape(entry, (1, *size, 3) if last else (1, 3, *size))
+    """Batch 1 and a fixed size."""
+    _set_shape(entry, (1, *size, channels) if last else (1, channels, *size))
+
+
+def _forget_shapes(proto: onnx.ModelProto) -> None:
+    """All shapes behind the input are found again."""
     del proto.graph.value_info[:]
     proto.graph.output[0].type.tensor_type.ClearField("shape")
 
@@ -242,10 +257,12 @@ def _wrap(
     graph = wrapped.graph
     entry, exit_ = graph.input[0].name, graph.output[0].name
     front = _Front(entry)
-    if not scaling.is_plain:
+    if scaling.order != "rgb":
+        front.add("Conv", scaling.matrix[:, :, np.newaxis, np.newaxis])
+    elif not scaling.is_plain:
         front.add("Mul", np.array(scaling.factor, np.float32).reshape(1, 3, 1, 1))
     if any(scaling.offset):
-        front.add("Add", np.array(scaling.offset, np.float32).reshape(1, 3, 1, 1))
+        front.add("Add", np.array(scaling.offset, np.float32).reshape(1, -1, 1, 1))
     if last:
         front.add("Transpose", perm=[0, 2, 3, 1])
     if graph.input[0].type.tensor_type.elem_type == _HALF:

@@ -6,6 +6,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgetl_export.foreign.ending import End
+from edgetl_export.foreign.labels import OwnLabels
 from edgetl_runtime.errors import ExportError
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
@@ -25,24 +26,24 @@ _ENDS: dict[str, End] = {
 }
 
 
-def choose_scores(proto: onnx.ModelProto) -> tuple[str, ...]:
+def choose_scores(proto: onnx.ModelProto) -> OwnLabels | None:
     """Leaves one output, the scores, and the operators that they need; changes the model in place.
 
     A dictionary of scores becomes the scores that it is made of. A label beside the scores, which
     is no list of floats, is left out.
 
     Returns:
-        The labels that a dictionary has, in the order of the scores; none where there is none.
+        The labels that a dictionary has, or the properties of the file, in the order of scores.
 
     Raises:
         ExportError: If several outputs could be the scores.
     """
     graph = proto.graph
     dictionaries = {node.output[0]: node for node in graph.node if node.op_type == _DICTIONARY}
-    labels: tuple[str, ...] = ()
+    labels = _read_properties(proto)
     for output in graph.output:
         if (dictionary := dictionaries.get(output.name)) is not None:
-            labels = _read_labels(dictionary)
+            labels = _read_labels(dictionary) or labels
             scores = helper.make_tensor_value_info(dictionary.input[0], TensorProto.FLOAT, None)
             output.CopyFrom(scores)
     candidates = [one for one in graph.output if one.type.tensor_type.elem_type in _FLOATS]
@@ -78,11 +79,21 @@ def find_end(proto: onnx.ModelProto) -> End:
     return "other"
 
 
-def _read_labels(dictionary: onnx.NodeProto) -> tuple[str, ...]:
+def _read_labels(dictionary: onnx.NodeProto) -> OwnLabels | None:
     for attribute in dictionary.attribute:
         if attribute.name == "classlabels_strings":
-            return tuple(one.decode("utf-8", "replace") for one in attribute.strings)
-    return ()
+            lines = [one.decode("utf-8", "replace") for one in attribute.strings]
+            return OwnLabels(f"output {dictionary.output[0]}", "\n".join(lines))
+    return None
+
+
+def _read_properties(proto: onnx.ModelProto) -> OwnLabels | None:
+    """As Ultralytics writes them (`names`), edgetl (`labels`) and others."""
+    properties = {one.key.lower(): one.value for one in proto.metadata_props}
+    for key in ("names", "labels", "classes", "class_names"):
+        if properties.get(key, "").strip():
+            return OwnLabels(f"property {key}", properties[key])
+    return None
 
 
 def _is_softmax(division: onnx.NodeProto, writers: Mapping[str, onnx.NodeProto]) -> bool:

@@ -8,8 +8,10 @@ import numpy as np
 from edgetl_export import litert
 from edgetl_export.flatbuffer import read_tree
 from edgetl_export.foreign.ending import End, Ending
+from edgetl_export.foreign.labels import read_appended
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.source import Size, Source, choose_size
+from edgetl_export.foreign.statements import read_statements
 from edgetl_export.foreign.surgery import Surgery
 from edgetl_export.graph import find_graph
 from edgetl_export.scoring import run_described
@@ -28,7 +30,7 @@ _CUSTOM = 32
 class TfliteModel:
     """See `source.Foreign`."""
 
-    def __init__(self, data: bytes, scaling: Scaling, size_px: int | None = None) -> None:
+    def __init__(self, data: bytes, scaling: Scaling, size_px: Size | None = None) -> None:
         """Checks a .tflite and puts the scaling in front of it.
 
         Raises:
@@ -50,12 +52,16 @@ class TfliteModel:
         self._surgery = Surgery(tree)
         if _has_channels_first(_shape(picture)):
             self._surgery.take_channels_last()
-        _put_in_front(self._surgery, scaling)
+        self.scaling = scaling.fit_to(int(self._surgery.picture.shape[3]))
+        self.statements = read_statements(tree, picture)
+        self._file, self._size_px = data, size_px
+        _put_in_front(self._surgery, self.scaling)
         _put_out_floats(self._surgery, self.outputs)
         self._data = self._surgery.encode()
         self._tensors = litert.describe(self._data, any_step=True)
         self.is_coarse = scores.type != _FLOAT32
         self.end = end
+        self.own_labels = read_appended(data, self.outputs)
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """See `Foreign.look`.
@@ -64,6 +70,10 @@ class TfliteModel:
             EngineError: If LiteRT fails.
         """
         return run_described("litert", self._data, self._tensors, pictures)
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look_with`."""
+        return TfliteModel(self._file, scaling, self._size_px).look(pictures)
 
     def finish(self, ending: Ending) -> Source:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
@@ -98,6 +108,8 @@ def _put_out_floats(surgery: Surgery, outputs: int) -> None:
 
 def _fits(picture: Any, scaling: Scaling) -> bool:
     """True if the quantized levels 0..255 stand for what the scaling makes of them."""
+    if scaling.order != "rgb":
+        return False
     step, zero = float(picture.quantization.scale[0]), int(picture.quantization.zeroPoint[0])
     shift = 128 if picture.type == _INT8 else 0
     ends = np.array([step * (level - shift - zero) for level in (0, 255)])
@@ -106,7 +118,7 @@ def _fits(picture: Any, scaling: Scaling) -> bool:
     return bool(np.abs(ends[:, np.newaxis] - wanted).max() <= 1.01 * step)
 
 
-def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
+def _read_size(picture: Any, size_px: Size | None) -> tuple[int, int]:
     shape = _shape(picture)
     if picture.type != _FLOAT32 and not (
         picture.type in (_UINT8, _INT8) and _is_quantized(picture)
@@ -116,10 +128,10 @@ def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
             "with a float32 input"
         )
     first = _has_channels_first(shape)
-    if len(shape) != 4 or shape[0] != 1 or not (first or shape[3] == 3):
+    if len(shape) != 4 or shape[0] != 1 or not (first or shape[3] in (1, 3)):
         raise ExportError(
             f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3) or "
-            "(1, 3, height, width)"
+            "(1, 3, height, width), or a grey one, with 1 in place of 3"
         )
     signature = picture.shapeSignature
     if signature is not None and min(signature[1:], default=0) < 0:
@@ -132,7 +144,7 @@ def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
 
 
 def _has_channels_first(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 and shape[1] == 3 and shape[3] != 3
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
 
 
 def _count_outputs(scores: Any) -> int:
