@@ -138,6 +138,13 @@ def test_another_scaling_that_is_plainly_better_is_named_with_its_flag() -> None
     assert {one.photos for one in found.alternatives if "bgr" in one.meaning} <= {48, 240}
 
 
+def test_two_scalings_that_are_as_good_are_both_named() -> None:
+    # The same answers, since the draw is the same.
+    found = look_at(mix(range(4), 100), LETTERS[:4], 0.0, others={"-1..1": 0.9, "imagenet": 0.9})
+    assert "as likely: --scaling" in found.doubts[0].sentence
+    assert all(one in found.doubts[0].sentence for one in ("-1..1", "imagenet"))
+
+
 def test_another_scaling_that_is_somewhat_better_is_told_but_not_refused() -> None:
     # Odd photos can favour a neighbour of the right one: of 0.45 of errors 0.26 are left.
     found = look_at(mix(range(4), 240), LETTERS[:4], 0.4, others={"imagenet": 0.65})

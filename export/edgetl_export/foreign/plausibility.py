@@ -24,7 +24,9 @@ _SIGNIFICANCE = 0.005
 # What gains less is no reason to refuse a bundle: 5 points.
 _LEAST_GAIN = 0.05
 # What leaves no more than this of the errors is plain, and no whim of odd photos.
-_MUCH = 0.5
+_MUCH = 0.4
+# Alternatives that differ by less cannot be told apart: 2 points.
+_NEAR = 0.02
 # Fewer photos say nothing of guessing and of scores.
 _ENOUGH_PHOTOS = 20
 # So many photos choose which other scalings are looked at on all of them.
@@ -64,7 +66,7 @@ def examine(
     if compared and compared[0].is_better:
         # Where some labels have no photos, chance and odd photos favour many other orders.
         is_lost = guessing.above > _UNSURE and len(np.unique(truth)) == len(labels)
-        doubts = [_doubt(compared[0], refuses=is_lost or compared[0].is_much_better)]
+        doubts = [_doubt(compared, refuses=is_lost or compared[0].is_much_better)]
     else:
         doubts = [*_doubt_guesses(scores, truth, labels, guessing)]
     return Examination(
@@ -172,11 +174,16 @@ def _compare(
     )
 
 
-def _doubt(found: _Compared, *, refuses: bool) -> Doubt:
-    one = found.alternative
+def _doubt(compared: Sequence[_Compared], *, refuses: bool) -> Doubt:
+    one = compared[0].alternative
+    near = [
+        f"{other.alternative.meaning} ({other.alternative.top1:.1%})"
+        for other in compared[1:]
+        if other.is_better and one.top1 - other.alternative.top1 < _NEAR
+    ]
     return Doubt(
         f"top-1 is {one.top1_as_given:.1%} of {one.photos} photos; with {one.meaning} it would be "
-        f"{one.top1:.1%}: {found.remedy}",
+        f"{one.top1:.1%}: {compared[0].remedy}{'; as likely: ' * bool(near)}{', '.join(near)}",
         refuses,
     )
 
