@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
             cv2.imwrite(str(tmp_path / "photos" / label / f"{number}.png"), picture)
     (tmp_path / "empty").mkdir()
     (tmp_path / "labels.txt").write_text("bolt\ngear\n")
-    (tmp_path / "twice.txt").write_text("bolt\nbolt\n")
+    (tmp_path / "blank.txt").write_text("bolt\n\ngear\n")
     for name in ("m.onnx", "m.keras", "m.txt"):
         (tmp_path / name).write_bytes(b"never opened")
     (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\nnever opened")
@@ -81,10 +81,10 @@ def test_the_poison_works(edgetl: Run) -> None:
         ({"--model": "saved"}, "add --trust"),
         ({"--labels": "gone.txt"}, "gone.txt cannot be read"),
         ({"--labels": "photos"}, "photos cannot be read"),
-        ({"--labels": "twice.txt"}, "twice.txt, line 2"),
+        ({"--labels": "blank.txt"}, "blank.txt, line 2 is empty"),
         ({"--data": "gone"}, "gone is no folder"),
         ({"--data": "empty"}, "empty"),
-        ({"--scaling": "caffe"}, "'caffe' is not one of"),
+        ({"--scaling": "caffeine"}, "caffeine"),
         ({"--fit": "squeeze"}, "'squeeze' is not one of"),
         ({"--recipe": "int9"}, "did you mean int8?"),
         ({"--out": "photos"}, "photos exists and holds something else"),
