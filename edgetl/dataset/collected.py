@@ -18,7 +18,8 @@ from edgetl.dataset.listing import SPLIT_NAMES, UNKNOWN, UNSORTED
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.frames import PICTURE_SUFFIXES
+from edgetl_runtime.filetypes import identify
+from edgetl_runtime.folders import is_hidden
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
 
 NO_RECORD = "it has no record"
@@ -174,7 +175,7 @@ def _list_pictures(folder: Path) -> list[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    return path.is_file() and not is_hidden(path.name) and identify(path).kind == "picture"
 
 
 def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:

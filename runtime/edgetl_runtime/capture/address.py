@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from edgetl_runtime.capture.source import Options
-from edgetl_runtime.errors import CameraError
-from edgetl_runtime.frames import PICTURE_SUFFIXES
+from edgetl_runtime.errors import CameraError, FrameError
+from edgetl_runtime.filetypes import identify
 from edgetl_runtime.masking import mask
+from edgetl_runtime.obstacles import find_obstacle
 from edgetl_runtime.settings.sections import SourceSettings
 
 _SOURCES = "edgetl_runtime.capture.sources."
@@ -114,10 +115,21 @@ def _plan_url(address: str, options: Options) -> SourcePlan:
 
 def _plan_file(address: str, options: Options, settings: SourceSettings) -> SourcePlan:
     path = Path(address)
-    if not address or not path.exists():
-        raise CameraError(f"cannot open {mask(address) or 'an empty address'}; {_EXPECTED}")
-    if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
+    shown = mask(address)
+    if not address:
+        raise CameraError(f"cannot open an empty address; {_EXPECTED}")
+    if obstacle := find_obstacle(path):
+        # What looks like no path may be meant as a camera.
+        expected = "" if len(path.parts) > 1 or path.suffix else f"; {_EXPECTED}"
+        raise CameraError(f"cannot open {shown}: {obstacle}{expected}")
+    try:
+        known = None if path.is_dir() else identify(path)
+    except FrameError as error:
+        raise CameraError(f"cannot open {shown}: {error}") from error
+    if known is None or known.kind == "picture":
         return _plan("pictures", address, options, live=False, reopens=False)
+    if known.kind == "other":
+        raise CameraError(f"cannot open {shown}: not a picture, not a video, but {known}")
     return _plan("video", address, options, live=settings.realtime, reopens=False)
 
 

@@ -215,7 +215,14 @@ class Camera:
         self._granted = Granted(granted.size_px or (frame.width, frame.height), granted.fps)
         self._watch_stillness()
         pixels = np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3)
-        return CapturedFrame(pixels, self.source, frame.number, frame.captured_ns / 1e9)
+        return CapturedFrame(
+            pixels,
+            self.source,
+            frame.number,
+            frame.captured_ns / 1e9,
+            frame.position_s,
+            frame.file,
+        )
 
     def _watch_stillness(self) -> None:
         assert self._process is not None
@@ -236,7 +243,8 @@ class Camera:
             self._stop()
             self._state = "ended"
             if not self._past.delivered:
-                raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
+                why = " ".join(self._past.notes) or "is it cut or damaged?"
+                raise CameraError(f"{self.source} holds no frame; {why}")
         elif process.failure is not None:
             self._lose(process.failure)
         elif time.monotonic() >= self._deadline_s():
@@ -267,11 +275,16 @@ class Camera:
             return self._past
         delivered, dropped = self._process.counters()
         bad = Counter(self._past.bad) + Counter(self._process.bad)
-        return _Counters(self._past.delivered + delivered, self._past.dropped + dropped, bad)
+        return _Counters(
+            self._past.delivered + delivered,
+            self._past.dropped + dropped,
+            bad,
+            tuple(dict.fromkeys(self._past.notes + self._process.notes)),
+        )
 
     def _describe(self) -> FeedStatus:
         counters = self._count()
-        size_px, fps = self._granted or (None, None)
+        size_px, fps, _ = self._granted or Granted()
         return FeedStatus(
             state=self._state,
             reason=self._reason,
@@ -280,6 +293,7 @@ class Camera:
             delivered=counters.delivered,
             dropped=counters.dropped,
             bad=dict(counters.bad),
+            notes=counters.notes,
             reconnects=max(0, self._openings - 1),
         )
 
@@ -288,3 +302,4 @@ class _Counters(NamedTuple):
     delivered: int = 0
     dropped: int = 0
     bad: Mapping[str, int] = MappingProxyType({})
+    notes: tuple[str, ...] = ()

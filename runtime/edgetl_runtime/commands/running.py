@@ -74,5 +74,5 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
                 page.close()
         if gone:
             return EXIT_ERROR
-        warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
+        teller.sum_up(answered, feed.status())
         return 0

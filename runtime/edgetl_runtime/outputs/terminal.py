@@ -8,7 +8,13 @@ from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line, show_label, show_prediction
+from edgetl_runtime.outputs.records import (
+    Recorder,
+    encode_line,
+    show_label,
+    show_place,
+    show_prediction,
+)
 
 TerminalFormat = Literal["line", "event", "json"]
 STDOUT = 1
@@ -85,8 +91,7 @@ def show_answer(answer: Answer, top: int) -> str:
     stable = "too old" if answer.stale else f"stable {show_label(answer.label)}"
     named = show_prediction(prediction, top)
     return (
-        f"{answer.source}#{answer.index}  {named}  "
-        f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
+        f"{show_place(answer)}  {named}  {took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
     )
 
 
@@ -94,5 +99,5 @@ def show_event(event: Event, answer: Answer) -> str:
     """One line about a change: `2026-11-23T19:08:42.123Z  washer -> gear 93%  0#211`."""
     return (
         f"{format_time(event.time_s)}  {show_label(event.previous)} -> {show_label(event.label)}"
-        f"{f' {event.score:.0%}' if event.label else ''}  {answer.source}#{answer.index}"
+        f"{f' {event.score:.0%}' if event.label else ''}  {show_place(answer)}"
     )

@@ -7,6 +7,7 @@ import cv2
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.videos import open_capture
 
 _FPS_LIMIT = 1000.0
 _FPS_ASSUMED = 25.0
@@ -36,7 +37,7 @@ class Stream:
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms),
         ]
-        self._capture.open(self._address, cv2.CAP_FFMPEG, timeouts)
+        self._capture = open_capture(self._address, *timeouts)
         if not self._capture.isOpened():
             raise CameraError("it does not answer, refuses, or sends no video")
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
