@@ -132,6 +132,8 @@ def identify(path: Path) -> FileType:
     """
     if obstacle := find_obstacle(path):
         raise FrameError(obstacle)
+    if path.is_dir():
+        raise FrameError("a folder, where a file is expected")
     try:
         with path.open("rb") as file:
             return judge(file)
