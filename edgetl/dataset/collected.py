@@ -18,7 +18,6 @@ from edgetl.dataset.listing import SPLIT_NAMES, UNKNOWN, UNSORTED
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.filetypes import identify
 from edgetl_runtime.folders import is_hidden
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
 
@@ -175,7 +174,8 @@ def _list_pictures(folder: Path) -> list[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.is_file() and not is_hidden(path.name) and identify(path).kind == "picture"
+    """Whether it may be one; what else it is, is said when it is looked at."""
+    return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
 def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:

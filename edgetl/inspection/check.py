@@ -29,6 +29,7 @@ KINDS: tuple[Kind, ...] = (
     "exact_duplicate",
     "imbalance",
     "odd_size",
+    "animation",
 )
 SURE: tuple[Sure, ...] = ("certain", "likely", "possible")
 _FEATURES = "wrong labels, outliers and the same thing photographed twice"

@@ -87,6 +87,11 @@ SECTIONS: dict[Kind, Section] = {
         f"{MAX_ASPECT:.0f} times as long as wide, or far from the usual size.",
         "odd sizes",
     ),
+    "animation": Section(
+        "Files of several pictures",
+        "Animations and pages: training sees the first picture of each.",
+        "of several pictures",
+    ),
 }
 
 

@@ -39,10 +39,10 @@ class Answer(msgspec.Struct, frozen=True, eq=False):
         low_information: The frame is nearly of one colour: covered, black or saturated.
         event: The change that this answer brought, or None.
         time_s: Seconds since 1970 on the wall clock.
-        position_s: Where in a video the frame is, seconds from its first one; None elsewhere.
-        file: The file that the frame is from; None of a camera, stream or pipe.
         picture: uint8 (height, width, 3) BGR, the view as classified, or None if no output
             wanted it. Shared: whoever draws on it copies it first.
+        position_s: Where in a video the frame is, seconds from its first one; None elsewhere.
+        file: The file that the frame is from; None of a camera, stream or pipe.
     """
 
     source: str
@@ -56,6 +56,6 @@ class Answer(msgspec.Struct, frozen=True, eq=False):
     low_information: bool
     event: Event | None
     time_s: float
+    picture: Frame | None = None
     position_s: float | None = None
     file: str | None = None
-    picture: Frame | None = None

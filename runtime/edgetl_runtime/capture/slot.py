@@ -153,9 +153,7 @@ class Slots:
         pixels = self._view(newest, 3 * height * width)
         position_s = None if math.isnan(place) else place
         file = name.rstrip(b"\0").decode("utf-8", "backslashreplace") or None
-        return SlotFrame(
-            number, captured_ns, published_ns, height, width, pixels, position_s, file
-        )
+        return SlotFrame(number, captured_ns, published_ns, height, width, pixels, position_s, file)
 
     def counters(self) -> tuple[int, int]:
         """How many frames were delivered, and how many of them dropped."""

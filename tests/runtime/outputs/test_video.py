@@ -63,7 +63,7 @@ def test_a_camera_gives_a_video_that_lasts_as_long_as_what_it_shows(
 
 
 def test_a_film_of_uneven_rate_gives_a_video_that_lasts_as_long(tmp_path, make_answer, frame_of):
-    """Five seconds at 30 a second, five at 5, told as the mean rate; a still picture of a minute."""
+    """Five seconds at 30 a second, five at 5, told as the mean rate; then a minute at rest."""
     times = [n / 30 for n in range(150)] + [5 + n / 5 for n in range(25)] + [70]
     video = Video(tmp_path / "new.avi", 3, lambda: 17.5)
     for index, seconds in enumerate(times):
