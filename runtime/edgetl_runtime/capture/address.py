@@ -33,7 +33,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
         options: For the source; plain values, since they travel as JSON.
         live: Only the newest frame counts; False: each frame waits until it is taken.
         reopens: It can be opened again after it was lost.
-        patient: Its silence is no reason to start it again.
+        patient: Its silence is no reason to start it again, and neither is a long opening.
         freezes: Equal frames are a fault.
         python: The command of the interpreter that runs the capture process.
         device: /dev/videoN, of which a stable id may be known.
@@ -127,7 +127,8 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
     except FrameError as error:
         raise CameraError(f"cannot open {shown}: {error}") from error
     if known is None or known.kind == "picture":
-        return _plan("pictures", address, options, live=False, reopens=False)
+        # A folder of many pictures is listed for as long as that takes.
+        return _plan("pictures", address, options, live=False, reopens=False, patient=True)
     if known.kind == "other":
         raise CameraError(f"cannot open {shown}: not a picture, not a video, but {known}")
     return _plan("video", address, options, live=settings.realtime, reopens=False)

@@ -146,7 +146,7 @@ class Camera:
 
     def _wait_until_open(self) -> None:
         while self._openings == 0 and self._process is not None and not self._process.ended:
-            self._process.hear(self._deadline_s() - time.monotonic())
+            self._process.hear(self._next_look_s() - time.monotonic())
             self._follow(self._process)
             if self._openings == 0:
                 self._judge(self._process)
@@ -156,7 +156,7 @@ class Camera:
             self._start_when_due(give_up_s)
             return None
         frame = self._process.take()
-        wait_s = 0.0 if frame else min(give_up_s, self._deadline_s()) - time.monotonic()
+        wait_s = 0.0 if frame else min(give_up_s, self._next_look_s()) - time.monotonic()
         self._process.hear(wait_s)
         frame = frame or self._process.take()
         self._follow(self._process)
@@ -197,6 +197,11 @@ class Camera:
         settings = self._settings
         timeout_s = settings.read_timeout_s if self._process.opened else settings.open_timeout_s
         return self._process.heard_s + timeout_s
+
+    def _next_look_s(self) -> float:
+        """When to wake without news; what may be silent for ever is not looked at all the time."""
+        deadline_s, now_s = self._deadline_s(), time.monotonic()
+        return now_s + _PAUSE_S if self._plan.patient and deadline_s <= now_s else deadline_s
 
     def _follow(self, process: CaptureProcess) -> None:
         """Takes over what the process told."""
@@ -249,6 +254,8 @@ class Camera:
             self._lose(process.failure)
         elif time.monotonic() >= self._deadline_s():
             settings = self._settings
+            if not process.opened and self._plan.patient:
+                return
             if not process.opened:
                 self._lose(f"it was not open after {settings.open_timeout_s:g} s")
             elif self._plan.patient:

@@ -153,6 +153,13 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
         Camera(str(tmp_path))
 
 
+def test_a_folder_is_listed_for_as_long_as_that_takes(tmp_path):
+    write_picture(tmp_path / "a.png", 7)
+    # A process alone takes longer to start.
+    with Camera(str(tmp_path), SourceSettings(open_timeout_s=0.01)) as camera:
+        assert len(list(camera)) == 1
+
+
 def test_a_looped_folder_begins_again(tmp_path):
     for level in (1, 2, 3):
         write_picture(tmp_path / f"{level}.png", level)
