@@ -1,7 +1,7 @@
 """Frames, and those of picture files, folders and videos."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -38,10 +38,16 @@ class CapturedFrame(msgspec.Struct, frozen=True, eq=False):
         return time.monotonic() - self.captured_s
 
 
-def read_frames(path: Path) -> Iterator[CapturedFrame]:
+def read_frames(
+    path: Path, note: Callable[[str], None] = lambda sentence: None
+) -> Iterator[CapturedFrame]:
     """Yields the picture of a picture file, or every frame of a video.
 
     Which of the two it is, its content says. What is of no known kind is tried as a video.
+
+    Args:
+        path: Of the file.
+        note: Gets a sentence on each lack of a video that is read all the same.
 
     Raises:
         FrameError: If the file cannot be read, or is neither.
@@ -57,10 +63,10 @@ def read_frames(path: Path) -> Iterator[CapturedFrame]:
     elif known.kind == "other":
         raise FrameError(f"{path}: not a picture, not a video, but {known}")
     else:
-        yield from _read_video(path)
+        yield from _read_video(path, note)
 
 
-def _read_video(path: Path) -> Iterator[CapturedFrame]:
+def _read_video(path: Path, note: Callable[[str], None]) -> Iterator[CapturedFrame]:
     try:
         video = VideoFile(path)
     except CameraError as error:
@@ -69,7 +75,9 @@ def _read_video(path: Path) -> Iterator[CapturedFrame]:
         while video.grab():
             captured_s = time.monotonic()
             ok, image = video.capture.retrieve()
-            if ok:
+            if not ok:
+                note(f"{path}: the frame at {video.position_s:.2f} s cannot be decoded")
+            else:
                 yield CapturedFrame(
                     image,  # type: ignore[arg-type]
                     str(path),
@@ -82,3 +90,5 @@ def _read_video(path: Path) -> Iterator[CapturedFrame]:
         video.close()
     if video.index < 0:
         raise CameraError(f"{path} holds no frame; is the video cut or damaged?")
+    if lack := video.find_lack():
+        note(f"{path} {lack}")

@@ -10,6 +10,8 @@ DEFAULT_FPS = 25.0
 _FPS_LIMIT = 1000.0
 # Two frames are no further apart than this, whatever a container says: some tell nonsense.
 _LONGEST_STEP_S = 3600.0
+# Of the frames that a file promises; the last few may be missing in a good one.
+_WHOLE = 0.9
 # A decoder in hardware may give other pixels, or none; OpenCV plans to take one by itself.
 _ASKED = (cv2.CAP_PROP_HW_ACCELERATION, int(cv2.VIDEO_ACCELERATION_NONE))
 
@@ -62,6 +64,17 @@ class VideoFile:
         else:
             self._advance(told_s - self._first_s)
         return True
+
+    def find_lack(self) -> str:
+        """After the last frame: what is missing, as far as the file says; empty if nothing is.
+
+        Some containers count frames by duration and rate, so that both must fall short.
+        """
+        read, read_s = self.index + 1, self.position_s + self.step_s
+        few, short = _WHOLE * self._frames, _WHOLE * self._frames / self.fps
+        if read >= few or read_s >= short:
+            return ""
+        return f"ends after {read} of {self._frames:.0f} frames; is it cut or damaged?"
 
     def close(self) -> None:
         """Closes the file."""

@@ -96,6 +96,17 @@ def test_an_animation_is_its_first_picture_and_that_is_said(command, tiny, tmp_p
     assert f"{path} holds several pictures; only the first one is used" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["classify", "camera"])
+def test_a_video_that_ends_early_is_answered_and_told(command, tiny, make_video, edgetl_run):
+    path = make_video(60)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    source = ("--source", path) if command == "camera" else (path,)
+    done = edgetl_run(command, tiny, *source, "--json")
+    answered = len(parse(done))
+    assert 10 < answered < 50
+    assert f"{path} ends after {answered} of 60 frames; is it cut or damaged?" in done.stderr
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3])
 @pytest.mark.parametrize("smoothing", ["average", "majority"])
 def test_the_shortest_video_has_a_label_and_an_event(

@@ -42,7 +42,7 @@ def classify(options: argparse.Namespace) -> int:
             continue
         for file in files:
             try:
-                answered += _answer(classifier, read_frames(file), options)
+                answered += _answer(classifier, read_frames(file, warn), options)
             except (FrameError, CameraError) as error:
                 # One bad file among many must not lose the answers to the others.
                 warn(str(error))

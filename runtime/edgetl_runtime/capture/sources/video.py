@@ -21,6 +21,7 @@ class Video:
         self._realtime = realtime
         self._loop = loop
         self._start_s = 0.0
+        self._told_lack = False
 
     def open(self) -> Granted:
         """Opens the file."""
@@ -35,6 +36,9 @@ class Video:
             if not self._realtime or self._wait_for_turn():
                 return self._retrieve(canvas, skipped)
             skipped += 1
+        if (lack := self._file.find_lack()) and not self._told_lack:
+            self._told_lack = True
+            raise BadFrame("cut short", f"{self._path} {lack}")
         return None
 
     def close(self) -> None:
