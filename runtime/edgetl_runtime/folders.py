@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,8 @@ from edgetl_runtime.errors import FrameError
 from edgetl_runtime.filetypes import FileType, identify
 from edgetl_runtime.obstacles import find_obstacle
 
+# A path that was an address holds one stroke only.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _NUMBER = re.compile(r"([0-9]+)")
 # Names in small letters; those that begin with . or @ (Synology's @eaDir) are meant, too.
 _SYSTEM = {
@@ -49,10 +51,10 @@ def read_folder(folder: Path) -> Contents:
     """Looks at each file of a folder and its sub-folders; links to folders are followed once.
 
     Raises:
-        FrameError: If the folder itself cannot be read.
+        FrameError: If the folder itself cannot be read; says why, without its name.
     """
     if obstacle := find_obstacle(folder):
-        raise FrameError(f"{folder}: {obstacle}")
+        raise FrameError(obstacle)
     contents = Contents([], [], [])
     for path in _walk(folder, contents):
         try:
@@ -67,6 +69,32 @@ def read_folder(folder: Path) -> Contents:
         else:
             contents.others.append((str(path.relative_to(folder)), str(known)))
     return contents
+
+
+def list_inputs(path: Path, note: Callable[[str], None]) -> list[Path]:
+    """The pictures and videos of a folder, in natural order, or the file itself.
+
+    Args:
+        path: A folder or file.
+        note: Gets a sentence on what is not used.
+
+    Raises:
+        FrameError: If it cannot be read, or holds neither; says why, without its name.
+    """
+    if not path.is_dir():
+        if _ADDRESS.match(str(path)):
+            raise FrameError("an address, not a file; `edgetl-run camera --source` takes it")
+        used = [Entry(path, identify(path))]
+    else:
+        contents = read_folder(path)
+        if contents.others:
+            note(f"of {path}, {count_and_name('file', contents.others)}")
+        used = contents.pictures + contents.videos
+        if not used:
+            raise FrameError("it holds no picture and no video")
+    if several := [entry for entry in used if entry.type.several]:
+        note(tell_several(str(several[0].path), len(several) - 1))
+    return sorted((entry.path for entry in used), key=order_naturally)
 
 
 def order_naturally(path: Path) -> list[list[tuple[int, int, str]]]:

@@ -62,7 +62,10 @@ def decode_picture(data: bytes) -> Frame:
 
 def _explain(known: FileType) -> str:
     if known.kind == "picture":
-        return f"{known.name} that is damaged, or that OpenCV {cv2.__version__} cannot read"
+        return (
+            f"{known.name} that is damaged, or that OpenCV {cv2.__version__} cannot read; save it "
+            "again, as JPEG or PNG"
+        )
     if known.kind == "unknown":
         return "not a picture, or a damaged one"
     return f"not a picture, but {known}"

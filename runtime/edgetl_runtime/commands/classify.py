@@ -29,15 +29,16 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def classify(options: argparse.Namespace) -> int:
     """Runs the command."""
+    from edgetl_runtime.folders import list_inputs
     from edgetl_runtime.frames import read_frames
 
     classifier = open_classifier(options.bundle, options.engine, options.variant, options.threads)
     bad = answered = 0
     for source in options.sources:
         try:
-            files = _list_files(source)
+            files = list_inputs(source, warn)
         except FrameError as error:
-            warn(str(error))
+            warn(f"{source}: {error}")
             bad += 1
             continue
         for file in files:
@@ -48,31 +49,6 @@ def classify(options: argparse.Namespace) -> int:
                 warn(str(error))
                 bad += not source.is_dir()
     return EXIT_ERROR if bad or not answered else 0
-
-
-def _list_files(source: Path) -> list[Path]:
-    """The pictures and videos of a folder, or the file itself; tells what is not used."""
-    from edgetl_runtime.folders import Entry, count_and_name, order_naturally, read_folder
-    from edgetl_runtime.folders import tell_several as tell
-
-    if not source.is_dir():
-        from edgetl_runtime.filetypes import identify
-
-        try:
-            known = identify(source)
-        except FrameError as error:
-            raise FrameError(f"{source}: {error}") from error
-        used = [Entry(source, known)]
-    else:
-        contents = read_folder(source)
-        if contents.others:
-            warn(f"of {source}, {count_and_name('file', contents.others)}")
-        used = contents.pictures + contents.videos
-        if not used:
-            raise FrameError(f"{source} holds no picture and no video")
-    if several := [entry for entry in used if entry.type.several]:
-        warn(tell(str(several[0].path), len(several) - 1))
-    return sorted((entry.path for entry in used), key=order_naturally)
 
 
 def _answer(

@@ -39,9 +39,10 @@ class Pictures:
             raise CameraError(str(error)) from error
         unused = _list_unused(self._path, contents)
         if not contents.pictures:
-            raise CameraError(f"{self._path} holds no picture{f'; {unused[0]}' if unused else ''}")
+            raise CameraError("; ".join(["it holds no picture", *unused]))
         self._pictures = contents.pictures
-        return Granted(notes=(*unused, *self._note_first()))
+        notes = [f"of {self._path}, {sentence}" for sentence in unused]
+        return Granted(notes=(*notes, *self._note_first()))
 
     def read(self, canvas: Canvas) -> Shot | None:
         """Decodes the next file."""
@@ -71,10 +72,10 @@ class Pictures:
         return (tell_several(str(several[0].path), len(several) - 1),)
 
 
-def _list_unused(folder: Path, contents: Contents) -> tuple[str, ...]:
+def _list_unused(folder: Path, contents: Contents) -> list[str]:
     videos = [
         (str(one.path.relative_to(folder)), f"{one.type}; give it by itself")
         for one in contents.videos
     ]
     unused = videos + contents.others
-    return (f"of {folder}, {count_and_name('file', unused)}",) if unused else ()
+    return [count_and_name("file", unused)] if unused else []
