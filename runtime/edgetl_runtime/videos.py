@@ -98,6 +98,11 @@ def open_capture(address: str, *parameters: int) -> cv2.VideoCapture:
     Raises:
         CameraError: If OpenCV fails; one that it cannot read is returned unopened.
     """
+    try:
+        address.encode()
+    except UnicodeEncodeError as error:
+        # OpenCV would crash.
+        raise CameraError("its name is not UTF-8; rename it") from error
     capture = cv2.VideoCapture()
     try:
         capture.open(address, cv2.CAP_FFMPEG, [*_ASKED, *parameters])

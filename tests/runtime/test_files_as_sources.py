@@ -201,6 +201,18 @@ def test_a_file_that_this_user_may_not_read_is_told_from_a_damaged_one(tiny, run
     assert done.stdout.count("with rights r--------") == 2
 
 
+def test_a_video_whose_name_is_no_utf8_is_refused_and_the_others_answered(
+    tiny, make_video, tmp_path, edgetl_run
+):
+    (tmp_path / "films").mkdir()
+    shutil.copy(make_video(1), tmp_path / "films" / "a.avi")
+    video = os.fsencode(make_video(2))
+    os.rename(video, os.path.join(os.fsencode(tmp_path / "films"), b"caf\xe9.avi"))
+    done = edgetl_run("classify", tiny, tmp_path / "films", "--json")
+    assert len(parse(done)) == 1
+    assert "its name is not UTF-8; rename it" in done.stderr
+
+
 def test_a_name_that_is_no_utf8_is_answered_and_escaped(tiny, tmp_path, edgetl_run):
     folder = tmp_path / "odd"
     folder.mkdir()
