@@ -61,7 +61,7 @@ def verify_file(path: Path) -> Verdict:
     sha256 = hashlib.sha256(data).hexdigest()
     known = judge_data(data)
     if known.kind in ("video", "other"):
-        return Verdict(sha256, f"not a picture, but {known}" if data else known.name)
+        return Verdict(sha256, known.refuse())
     try:
         grey, orientation = _decode_grey(data)
     except FrameError as error:

@@ -45,6 +45,11 @@ class FileType(msgspec.Struct, frozen=True):
         """`a HEIC picture; convert it to JPEG`."""
         return f"{self.name}; {self.remedy}" if self.remedy else self.name
 
+    def refuse(self, expected: str = "a picture") -> str:
+        """Why it is not what was expected: `not a picture, but a text file`."""
+        says_all = "picture" in self.name or self is EMPTY
+        return str(self) if says_all else f"not {expected}, but {self}"
+
 
 EMPTY = FileType("other", "an empty file")
 UNKNOWN = FileType("unknown", "a file of no known kind")

@@ -61,7 +61,7 @@ def read_frames(
     if known.kind == "picture":
         yield CapturedFrame(read_picture(path), str(path), 0, captured_s, file=str(path))
     elif known.kind == "other":
-        raise FrameError(f"{path}: not a picture, not a video, but {known}")
+        raise FrameError(f"{path}: {known.refuse('a picture or video')}")
     else:
         yield from _read_video(path, note)
 

@@ -68,7 +68,7 @@ def _explain(known: FileType) -> str:
         )
     if known.kind == "unknown":
         return "not a picture, or a damaged one"
-    return f"not a picture, but {known}"
+    return known.refuse()
 
 
 def _imdecode(data: bytes, flags: int) -> Frame | None:

@@ -162,8 +162,8 @@ def measure_duration_s(path):
     [
         ("none.mp4", "there is no such file"),
         ("empty.mp4", "an empty file"),
-        ("text.mp4", "not a picture, not a video, but a text file"),
-        ("page.jpg", "not a picture, not a video, but a web page"),
+        ("text.mp4", "not a picture or video, but a text file"),
+        ("page.jpg", "not a picture or video, but a web page"),
         ("no/film.mp4", "there is no folder"),
         ("dangling.mp4", "a link to gone.mp4, which is not there"),
         ("bare", "holds no picture"),

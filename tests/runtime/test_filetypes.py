@@ -112,7 +112,7 @@ def test_a_file_is_named_as_what_it_is(data, kind, name):
 
 
 def test_heic_is_named_with_what_converts_it():
-    with pytest.raises(FrameError, match=r"a HEIC picture.*heif-convert.*Most Compatible"):
+    with pytest.raises(FrameError, match=r"^a HEIC picture.*heif-convert.*Most Compatible"):
         decode_picture(box(b"heic", b"mif1"))
 
 

@@ -130,7 +130,7 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
         # A folder of many pictures is listed for as long as that takes.
         return _plan("pictures", address, options, live=False, reopens=False, patient=True)
     if known.kind == "other":
-        raise CameraError(f"cannot open {shown}: not a picture, not a video, but {known}")
+        raise CameraError(f"cannot open {shown}: {known.refuse('a picture or video')}")
     return _plan("video", address, options, live=settings.realtime, reopens=False)
 
 
