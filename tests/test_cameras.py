@@ -190,6 +190,47 @@ def test_a_missing_usb_camera_is_named_with_the_remedy(usb, opened):
         opened("78", keep_trying=False)
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("gone", f"there is no {DEVICE}, but .*; is it plugged in"),
+        ("closed", rf"this user \(\w+\) may not open {DEVICE}"),
+        ("busy", f"another program uses it; .*fuser -v {DEVICE}"),
+        ("metadata", f"{DEVICE} belongs to a camera or decoder, but delivers no pictures"),
+    ],
+)
+def test_a_usb_camera_that_does_not_open_says_why(state, said, usb, opened):
+    usb.becomes(state)
+    with pytest.raises(CameraError, match=said):
+        opened(DEVICE, keep_trying=False)
+
+
+def test_a_device_that_is_no_camera_is_named(opened):
+    with pytest.raises(CameraError, match="/dev/null is no camera"):
+        opened("/dev/null", keep_trying=False)
+
+
+def test_a_device_of_a_group_names_the_group_to_join():
+    code = """
+import grp, os, pwd, tempfile
+from edgetl_runtime.capture.devices import explain_failure
+with tempfile.NamedTemporaryFile() as node:
+    os.chmod(node.name, 0o660)
+    os.chown(node.name, 0, grp.getgrnam("video").gr_gid)
+    pwd.getpwuid(65534)
+    os.setgroups([])
+    os.seteuid(65534)
+    print(explain_failure(node.name))
+    os.seteuid(0)
+"""
+    if os.geteuid():
+        pytest.skip("only root can be another user")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True
+    )
+    assert "which is for the group video: `sudo usermod -aG video nobody`" in done.stdout
+
+
 def test_an_unplugged_usb_camera_is_found_again(usb, opened):
     camera = opened("77")
     take_until(camera, lambda status: status.delivered > 5)

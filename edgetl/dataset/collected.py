@@ -18,7 +18,7 @@ from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.frames import PICTURE_SUFFIXES
+from edgetl_runtime.folders import is_hidden
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
 
 NO_RECORD = "it has no record"
@@ -172,7 +172,8 @@ def _list_pictures(folder: Path) -> list[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    """Whether it may be one; what else it is, is said when it is looked at."""
+    return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
 def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:

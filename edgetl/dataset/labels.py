@@ -8,8 +8,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from edgetl.dataset.walking import is_hidden
 from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.folders import is_hidden
 
 # Photos of other things than the classes: they choose and measure the reject threshold.
 UNKNOWN = "_unknown_"

@@ -11,8 +11,10 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from edgetl.dataset.orientation import read_orientation, turn_upright
-from edgetl.dataset.walking import HIDDEN, is_hidden
+from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.errors import FrameError
+from edgetl_runtime.filetypes import judge_data
+from edgetl_runtime.folders import is_hidden
 from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -33,6 +35,7 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
         height_px: Of the upright picture; 0 without one.
         gist: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
             which near-duplicates are found; None without a picture.
+        several: The file holds more pictures than this first one, as an animation does.
     """
 
     sha256: str
@@ -40,6 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
     width_px: int = 0
     height_px: int = 0
     gist: Gist | None = None
+    several: bool = False
 
 
 def verify_file(path: Path) -> Verdict:
@@ -58,13 +62,16 @@ def verify_file(path: Path) -> Verdict:
     except OSError as error:
         return Verdict("", f"unreadable ({error.strerror})")
     sha256 = hashlib.sha256(data).hexdigest()
+    known = judge_data(data)
+    if known.kind in ("video", "other"):
+        return Verdict(sha256, known.refuse())
     try:
         grey, orientation = _decode_grey(data)
     except FrameError as error:
         return Verdict(sha256, str(error))
     height, width = grey.shape if orientation < 5 else grey.shape[::-1]
     gist = np.ascontiguousarray(turn_upright(_average(grey), orientation))
-    return Verdict(sha256, None, width, height, gist)
+    return Verdict(sha256, None, width, height, gist, known.several)
 
 
 def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:

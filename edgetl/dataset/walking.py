@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.folders import is_hidden
 
 # A file that only a folder of ours holds, and what that folder is.
 _OURS = {
@@ -17,12 +18,6 @@ _UNFINISHED = ".unfinished"
 # Written by `edgetl-run --collect`, such as 000000042_rejected_gear.json.
 _COLLECTED_RECORD = re.compile(r"\d{9}_[\w-]*\.json", re.ASCII)
 _COLLECTED = "a folder that edgetl-run collected; edgetl data import sorts it"
-# Names in small letters; those that begin with . or @ (Synology's @eaDir) are meant, too.
-_SYSTEM = {
-    *("__macosx", "#recycle", "$recycle.bin", "lost+found", "system volume information"),
-    *("#snapshot", "~snapshot", "found.000", "network trash folder", "temporary items"),
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "__pycache__"),
-}
 HIDDEN = "a hidden or system file"
 HIDDEN_FOLDER = "a hidden or system folder"
 LOOSE = "it lies in no class folder"
@@ -122,11 +117,6 @@ class Walk:
 
     def _leave(self, path: Path, reason: str) -> None:
         self._left_out.setdefault(path, reason)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a name says that a system keeps something there, rather than a person."""
-    return name.startswith((".", "@")) or name.lower() in _SYSTEM
 
 
 def is_expected(reason: str) -> bool:

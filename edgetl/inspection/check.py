@@ -32,6 +32,7 @@ KINDS: tuple[Kind, ...] = (
     "few_photos",
     "imbalance",
     "odd_size",
+    "animation",
 )
 SURE: tuple[Sure, ...] = ("certain", "likely", "possible")
 _FEATURES = "wrong labels, outliers and the same thing photographed twice"

@@ -133,6 +133,12 @@ SECTIONS: dict[Kind, Section] = {
         "photo of odd size",
         "photos of odd size",
     ),
+    "animation": Section(
+        "Files of several pictures",
+        "Animations and pages: training sees the first picture of each.",
+        "file of several pictures",
+        "files of several pictures",
+    ),
 }
 
 

@@ -25,6 +25,7 @@ Kind = Literal[
     "imbalance",
     "outlier",
     "odd_size",
+    "animation",
 ]
 Sure = Literal["certain", "likely", "possible"]
 
@@ -78,6 +79,7 @@ def inspect(scanned: Scanned, manifest: DatasetManifest, size_px: int) -> list[I
         *_find_few_photos(scanned),
         *_find_imbalance(scanned),
         *_find_odd_sizes(scanned.usable, size_px),
+        *_find_animations(scanned.usable),
     ]
 
 
@@ -291,6 +293,19 @@ def _judge_size(photo: Photo, size_px: int, usual: float) -> tuple[str, str] | N
         times = f"{ratio:.1f}" if ratio > 1 else f"1/{1 / ratio:.1f}"
         return f"{times} of the usual side ({usual:.0f} px)", "Check that it belongs here."
     return None
+
+
+def _find_animations(photos: Sequence[Photo]) -> Iterator[Issue]:
+    for photo in photos:
+        if photo.verdict.several:
+            yield Issue(
+                "animation",
+                (photo.path,),
+                "it holds several pictures, of which the first one counts",
+                "certain",
+                "Save the pictures that matter as files of their own.",
+                label=photo.label,
+            )
 
 
 def _side(photo: Photo) -> float:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.errors import FrameError
+from edgetl_runtime.filetypes import FileType, judge_data
 from edgetl_runtime.preprocessing import Frame
 
 JPEG_MAGIC = b"\xff\xd8"
@@ -51,12 +52,23 @@ def decode_picture(data: bytes) -> Frame:
         raise FrameError("a truncated JPEG: its end marker is missing")
     picture = _imdecode(data, cv2.IMREAD_COLOR)
     if picture is None or picture.size == 0:
-        raise FrameError("not a picture, or a damaged one")
+        raise FrameError(_explain(judge_data(data)))
     if picture.dtype != np.uint8:
         raise FrameError(f"a picture with {picture.dtype} levels; save it with 8 bits a channel")
     if data.startswith(JPEG_MAGIC):
         return picture
     return _on_white(picture, _imdecode(data, cv2.IMREAD_UNCHANGED))
+
+
+def _explain(known: FileType) -> str:
+    if known.kind == "picture":
+        return (
+            f"{known.name} that is damaged, or that OpenCV {cv2.__version__} cannot read; save it "
+            "again, as JPEG or PNG"
+        )
+    if known.kind == "unknown":
+        return "not a picture, or a damaged one"
+    return known.refuse()
 
 
 def _imdecode(data: bytes, flags: int) -> Frame | None:

@@ -138,6 +138,25 @@ def test_odd_sizes_are_found(photos_copy: Path) -> None:
     assert sizes["bolt/huge.png"].startswith("900 x 900 px: 9.4 of the usual side")
 
 
+def test_an_animation_is_found_and_a_video_or_heic_is_no_photo(photos_copy: Path) -> None:
+    folder = photos_copy / "bolt"
+    data = cv2.imencode(".png", read_picture(folder / "00.jpg"))[1].tobytes()
+    # An `acTL` of two frames before the pixels.
+    (folder / "moving.png").write_bytes(
+        data[:33] + b"\0\0\0\x08acTL\0\0\0\2\0\0\0\0\xf3\x8d\x93\x70" + data[33:]
+    )
+    jpeg = cv2.imencode(".jpg", read_picture(folder / "01.jpg"))[1].tobytes()
+    (folder / "film.jpg").write_bytes(jpeg + jpeg)
+    (folder / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90))
+    (folder / "photo").write_bytes(cv2.imencode(".webp", read_picture(folder / "02.jpg"))[1])
+    report = check_data(photos_copy, PLAIN)
+    assert found(report, "animation") == [("bolt/moving.png",)]
+    reasons = {issue.paths[0]: issue.what for issue in report.of_kind("unreadable")}
+    assert set(reasons) == {"bolt/film.jpg", "bolt/IMG_1.HEIC"}
+    assert "a Motion JPEG video" in reasons["bolt/film.jpg"]
+    assert re.search("a HEIC picture, .*heif-convert", reasons["bolt/IMG_1.HEIC"])
+
+
 def test_without_weights_the_report_says_what_was_left_out(photos: Path) -> None:
     report = check_data(photos, PLAIN)
     assert report.backbone is None

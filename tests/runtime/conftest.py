@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -128,6 +129,61 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         for number in range(frames):
             writer.write(np.full((48, 64, 3), 10 + 3 * number % 240, np.uint8))
         writer.release()
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_turned_video(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a video as a phone held upright does: lying, with a matrix that says how to turn it.
+
+    64x48 px as stored, the left half dark and the right half bright.
+    """
+
+    def make(name: str = "phone.mp4") -> Path:
+        path = tmp_path / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[:, 32:] = 200
+        for _ in range(5):
+            writer.write(picture)
+        writer.release()
+        data = bytearray(path.read_bytes())
+        # ISO/IEC 14496-12, 8.3.2: the matrix is the last but the size; this turns clockwise.
+        matrix = data.index(b"tkhd") + 44
+        turned = (0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+        data[matrix : matrix + 36] = struct.pack(">9i", *turned)
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_uneven_video(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a video whose frames are 1/30 s apart at first, and then 1/5 s."""
+
+    def make(fast: int, slow: int, name: str = "uneven.mp4") -> Path:
+        path = tmp_path / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48))
+        for number in range(fast + slow):
+            writer.write(np.full((48, 64, 3), 10 + 3 * number % 240, np.uint8))
+        writer.release()
+        data = bytearray(path.read_bytes())
+        # ISO/IEC 14496-12, 8.6.1.2: runs of frames and how long each of them is.
+        times = data.index(b"stts") + 8
+        count, frames, step = struct.unpack(">3i", data[times : times + 12])
+        assert (count, frames) == (1, fast + slow)
+        data[times : times + 12] = struct.pack(">5i", 2, fast, step, slow, 6 * step)
+        for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
+            start = data.index(box) - 4
+            size = int.from_bytes(data[start : start + 4], "big") + 8
+            data[start : start + 4] = size.to_bytes(4, "big")
+        # An edit list would cut what is longer now.
+        edits = data.index(b"edts")
+        data[edits : edits + 4] = b"free"
+        path.write_bytes(data)
         return path
 
     return make

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 PREDICTION_KEYS = {
-    *("source", "frame", "label", "score", "top", "preprocess_ms", "invoke_ms", "age_ms")
+    *("source", "frame", "position_s", "label", "score", "top"),
+    *("preprocess_ms", "invoke_ms", "age_ms"),
 }
 PERCENTILES = {"p50", "p90", "p99"}
 
@@ -122,8 +123,8 @@ def test_a_broken_picture_in_a_folder_is_reported_and_the_others_are_classified(
     done = edgetl_run("classify", tiny, folder, "--json")
     assert done.returncode == 0
     assert [record["source"][-5:] for record in parse(done)] == ["0.png", "2.png", "3.png", "4.png"]
-    assert f"{folder / '1.png'}: not a picture" in done.stderr
-    assert f"cannot open {folder / '2.mp4'}" in done.stderr
+    unused = "2 files are not used: 1.png (a web page), 2.mp4 (a text file)"
+    assert f"edgetl-run: of {folder}, {unused}" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["missing.png", "broken.png", "empty"])

@@ -10,9 +10,10 @@ import msgspec
 
 from edgetl_runtime.capture.source import Options
 from edgetl_runtime.credentials import names_host
-from edgetl_runtime.errors import CameraError
-from edgetl_runtime.frames import PICTURE_SUFFIXES
+from edgetl_runtime.errors import CameraError, FrameError
+from edgetl_runtime.filetypes import identify
 from edgetl_runtime.masking import mask
+from edgetl_runtime.obstacles import find_obstacle
 from edgetl_runtime.settings.sections import SourceSettings
 
 _SOURCES = "edgetl_runtime.capture.sources."
@@ -34,7 +35,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
         live: Only the newest frame counts; False: each frame waits until it is taken.
         reopens: It can be opened again after it was lost.
         finite: A file or folder that is read once.
-        patient: Its silence is no reason to start it again.
+        patient: Its silence is no reason to start it again, and neither is a long opening.
         freezes: Equal frames are a fault.
         python: The command of the interpreter that runs the capture process.
         device: /dev/videoN, of which a stable id may be known.
@@ -132,12 +133,28 @@ def _plan_url(address: str, options: Options) -> SourcePlan:
 
 def _plan_file(address: str, options: Options, settings: SourceSettings) -> SourcePlan:
     path = Path(address)
-    if not address or not path.exists():
-        raise CameraError(f"cannot open {mask(address) or 'an empty address'}; {_EXPECTED}")
-    if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
+    shown = mask(address)
+    if not address:
+        raise CameraError(f"cannot open an empty address; {_EXPECTED}")
+    if obstacle := find_obstacle(path):
+        # What looks like no path may be meant as a camera.
+        expected = "" if len(path.parts) > 1 or path.suffix else f"; {_EXPECTED}"
+        raise CameraError(f"cannot open {shown}: {obstacle}{expected}")
+    try:
+        known = None if path.is_dir() else identify(path)
+    except FrameError as error:
+        raise CameraError(f"cannot open {shown}: {error}") from error
+    if known is None or known.kind == "picture":
+        # A folder of many pictures is listed for as long as that takes.
         return _plan(
-            "pictures", address, options, live=False, reopens=False, finite=not settings.loop
+            *("pictures", address, options),
+            live=False,
+            reopens=False,
+            patient=True,
+            finite=not settings.loop,
         )
+    if known.kind == "other":
+        raise CameraError(f"cannot open {shown}: {known.refuse('a picture or video')}")
     return _plan(
         "video", address, options, live=settings.realtime, reopens=False, finite=not settings.loop
     )

@@ -152,7 +152,7 @@ class Camera:
 
     def _wait_until_open(self) -> None:
         while self._openings == 0 and self._process is not None and not self._process.ended:
-            self._process.hear(self._deadline_s() - time.monotonic())
+            self._process.hear(self._next_look_s() - time.monotonic())
             self._follow(self._process)
             if self._openings == 0:
                 self._judge(self._process)
@@ -162,7 +162,7 @@ class Camera:
             self._start_when_due(give_up_s)
             return None
         frame = self._process.take()
-        wait_s = 0.0 if frame else min(give_up_s, self._deadline_s()) - time.monotonic()
+        wait_s = 0.0 if frame else min(give_up_s, self._next_look_s()) - time.monotonic()
         self._process.hear(wait_s)
         frame = frame or self._process.take()
         self._follow(self._process)
@@ -204,6 +204,11 @@ class Camera:
         timeout_s = settings.read_timeout_s if self._process.opened else settings.open_timeout_s
         return self._process.heard_s + timeout_s
 
+    def _next_look_s(self) -> float:
+        """When to wake without news; what may be silent for ever is not looked at all the time."""
+        deadline_s, now_s = self._deadline_s(), time.monotonic()
+        return now_s + _PAUSE_S if self._plan.patient and deadline_s <= now_s else deadline_s
+
     def _follow(self, process: CaptureProcess) -> None:
         """Takes over what the process told."""
         if process.opened and not self._opened_s:
@@ -221,7 +226,14 @@ class Camera:
         self._granted = Granted(granted.size_px or (frame.width, frame.height), granted.fps)
         self._watch_stillness()
         pixels = np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3)
-        return CapturedFrame(pixels, self.source, frame.number, frame.captured_ns / 1e9)
+        return CapturedFrame(
+            pixels,
+            self.source,
+            frame.number,
+            frame.captured_ns / 1e9,
+            frame.position_s,
+            frame.file,
+        )
 
     def _watch_stillness(self) -> None:
         assert self._process is not None
@@ -242,11 +254,14 @@ class Camera:
             self._stop()
             self._state = "ended"
             if not self._past.delivered:
-                raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
+                why = " ".join(self._past.notes) or "is it cut or damaged?"
+                raise CameraError(f"{self.source} holds no frame; {why}")
         elif process.failure is not None:
             self._lose(process.failure)
         elif time.monotonic() >= self._deadline_s():
             settings = self._settings
+            if not process.opened and self._plan.patient:
+                return
             if not process.opened:
                 self._lose(f"it was not open after {settings.open_timeout_s:g} s")
             elif self._plan.patient:
@@ -273,11 +288,16 @@ class Camera:
             return self._past
         delivered, dropped = self._process.counters()
         bad = Counter(self._past.bad) + Counter(self._process.bad)
-        return _Counters(self._past.delivered + delivered, self._past.dropped + dropped, bad)
+        return _Counters(
+            self._past.delivered + delivered,
+            self._past.dropped + dropped,
+            bad,
+            tuple(dict.fromkeys(self._past.notes + self._process.notes)),
+        )
 
     def _describe(self) -> FeedStatus:
         counters = self._count()
-        size_px, fps = self._granted or (None, None)
+        size_px, fps, _ = self._granted or Granted()
         return FeedStatus(
             state=self._state,
             reason=self._reason,
@@ -286,6 +306,7 @@ class Camera:
             delivered=counters.delivered,
             dropped=counters.dropped,
             bad=dict(counters.bad),
+            notes=counters.notes,
             reconnects=max(0, self._openings - 1),
         )
 
@@ -294,3 +315,4 @@ class _Counters(NamedTuple):
     delivered: int = 0
     dropped: int = 0
     bad: Mapping[str, int] = MappingProxyType({})
+    notes: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ from edgetl_runtime.capture.stillness import Stillness
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.masking import mask_text
 
+MAX_NOTES = 3
+"""So many inputs that are no frames are named; all are counted."""
 BAD_IN_A_ROW = 10
 """So many bad frames one after another, and the source is opened again."""
 _GRACE_S = 1.0
@@ -40,6 +42,7 @@ class Parent:
         self._control = os.fdopen(control_fd, "rb", buffering=0)
         self._taken = threading.Semaphore(1)
         self._bad: dict[str, int] = {}
+        self._notes = 0
         os.set_blocking(news_fd, False)
         self.options: Options = json.loads(self._control.readline())
         threading.Thread(target=self._listen, daemon=True).start()
@@ -55,11 +58,18 @@ class Parent:
         """Says that there is a new frame; a full pipe says so already."""
         self._try("")
 
-    def tell_bad(self, reason: str) -> None:
-        """Counts a bad frame, and says so as soon as there is room."""
+    def tell_bad(self, reason: str, note: str = "") -> None:
+        """Counts a bad frame, and says so as soon as there is room; the first ones are named."""
         self._bad[reason] = self._bad.get(reason, 0) + 1
+        if note and self._notes < MAX_NOTES:
+            self._notes += 1
+            self.tell_note(note)
         if self._try(json.dumps({"bad": self._bad})):
             self._bad = {}
+
+    def tell_note(self, note: str) -> None:
+        """Sends a sentence for people, which may quote a file's name of any bytes."""
+        self.tell(note=note[:_MAX_REASON].encode("utf-8", "backslashreplace").decode())
 
     def wait_taken(self) -> None:
         """Waits until the frame before was taken."""
@@ -97,8 +107,10 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
     module = importlib.import_module(parent.options["module"])
     source: Source = module.make(parent.options)
     try:
-        granted = source.open()
-        parent.tell(opened=Granted(*granted)._asdict())
+        granted = Granted(*source.open())
+        for note in granted.notes:
+            parent.tell_note(note)
+        parent.tell(opened=granted._replace(notes=())._asdict())
         _capture(source, slots, parent)
     except CameraError as error:
         _tell_failure(parent, str(error))
@@ -119,7 +131,7 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
         try:
             shot = source.read(slots.canvas)
         except BadFrame as bad:
-            parent.tell_bad(bad.reason)
+            parent.tell_bad(bad.reason, bad.note)
             number += 1
             bad_in_a_row += 1
             if options["live"] and bad_in_a_row == BAD_IN_A_ROW:
@@ -133,7 +145,7 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
         if not options["live"]:
             parent.wait_taken()
         number += shot.skipped
-        slots.publish(number, shot.captured_ns, shot.skipped)
+        slots.publish(number, shot.captured_ns, shot.skipped, shot.position_s, shot.file)
         parent.tell_frame()
         number += 1
 

@@ -22,6 +22,8 @@ class FeedStatus(msgspec.Struct, frozen=True):
         dropped: Frames that were captured and replaced by newer ones before anyone took them.
         bad: Frames that were no frames, by reason, such as `truncated`.
         reconnects: How often the camera was opened again.
+        notes: Sentences for people on what of the source is not used, such as a broken picture of
+            a folder; the first few are named.
     """
 
     state: FeedState
@@ -32,6 +34,7 @@ class FeedStatus(msgspec.Struct, frozen=True):
     dropped: int = 0
     bad: dict[str, int] = {}
     reconnects: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class FrameFeed(Protocol):

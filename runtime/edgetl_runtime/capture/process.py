@@ -33,6 +33,7 @@ class CaptureProcess:
         ended: The source is through.
         failure: Why it delivers nothing any more, or None.
         bad: Frames that were no frames, by reason.
+        notes: Sentences for people on what of the source is not used.
         still: Fingerprint of the frame that it froze at, or None.
         heard_s: When it last showed that it lives: started, opened, or delivered.
     """
@@ -47,6 +48,7 @@ class CaptureProcess:
         self.ended = False
         self.failure: str | None = None
         self.bad: dict[str, int] = {}
+        self.notes: tuple[str, ...] = ()
         self.still: Any = options["frozen_fingerprint"]
         self.heard_s = time.monotonic()
         self._plan = plan
@@ -128,6 +130,8 @@ class CaptureProcess:
                 for reason, count in counts.items():
                     self.bad[reason] = self.bad.get(reason, 0) + count
                 self.heard_s = time.monotonic()
+            case {"note": note}:
+                self.notes += (note,)
             case {"still": fingerprint}:
                 self.still = fingerprint
             case {"failed": reason}:

@@ -29,20 +29,21 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def classify(options: argparse.Namespace) -> int:
     """Runs the command."""
-    from edgetl_runtime.frames import find_files, read_frames
+    from edgetl_runtime.folders import list_inputs
+    from edgetl_runtime.frames import read_frames
 
     classifier = open_classifier(options.bundle, options.engine, options.variant, options.threads)
     bad = answered = 0
     for source in options.sources:
         try:
-            files = find_files(source)
+            files = list_inputs(source, warn)
         except FrameError as error:
-            warn(str(error))
+            warn(f"{source}: {error}")
             bad += 1
             continue
         for file in files:
             try:
-                answered += _answer(classifier, read_frames(file), options)
+                answered += _answer(classifier, read_frames(file, warn), options)
             except (FrameError, CameraError) as error:
                 # One bad file among many must not lose the answers to the others.
                 warn(str(error))
@@ -68,6 +69,7 @@ def _record(frame: "CapturedFrame", prediction: "Prediction", top: int) -> dict[
     return {
         "source": show_path(frame.source),
         "frame": frame.index,
+        "position_s": frame.position_s,
         "label": prediction.label,
         "score": prediction.score,
         "top": [{"label": label, "score": score} for label, score in prediction.top(top)],
@@ -82,8 +84,9 @@ def _print(frame: "CapturedFrame", prediction: "Prediction", top: int) -> None:
 
     took_ms = prediction.preprocess_ms + prediction.invoke_ms
     source = make_printable(frame.source)
+    at = "" if frame.position_s is None else f" ({frame.position_s:.2f} s)"
     print(
-        f"{source}#{frame.index}  {show_prediction(prediction, top)}  "
+        f"{source}#{frame.index}{at}  {show_prediction(prediction, top)}  "
         f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms",
         flush=True,
     )

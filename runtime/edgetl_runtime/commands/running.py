@@ -74,7 +74,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
                 page.close()
         if gone:
             return EXIT_ERROR
-        warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
+        teller.sum_up(answered, feed.status())
         # A camera goes on whatever is lost; a file is read once, for what is written of it.
         return _tell_losses(pipeline.describe_losses()) if feed.finite else 0
 

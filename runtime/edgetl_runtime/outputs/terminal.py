@@ -10,8 +10,14 @@ from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line, show_label, show_prediction
-from edgetl_runtime.printable import make_printable, show_reason
+from edgetl_runtime.outputs.records import (
+    Recorder,
+    encode_line,
+    show_label,
+    show_place,
+    show_prediction,
+)
+from edgetl_runtime.printable import show_reason
 
 TerminalFormat = Literal["line", "event", "json"]
 STDOUT = 1
@@ -99,8 +105,7 @@ def show_answer(answer: Answer, top: int) -> str:
     stable = "too old" if answer.stale else f"stable {show_label(answer.label)}"
     named = show_prediction(prediction, top)
     return (
-        f"{_show_frame(answer)}  {named}  "
-        f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
+        f"{show_place(answer)}  {named}  {took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
     )
 
 
@@ -108,10 +113,5 @@ def show_event(event: Event, answer: Answer) -> str:
     """One line about a change: `2026-11-23T19:08:42.123Z  washer -> gear 93%  0#211`."""
     return (
         f"{format_time(event.time_s)}  {show_label(event.previous)} -> {show_label(event.label)}"
-        f"{f' {event.score:.0%}' if event.label else ''}  {_show_frame(answer)}"
+        f"{f' {event.score:.0%}' if event.label else ''}  {show_place(answer)}"
     )
-
-
-def _show_frame(answer: Answer) -> str:
-    """`film.mp4#12`; the name of a file may hold anything."""
-    return f"{make_printable(answer.source)}#{answer.index}"

@@ -25,6 +25,7 @@ _SLOWEST_FPS, _FASTEST_FPS = 0.2, 120.0
 _FRAMES_TO_LEARN = 12
 # What is longer than this was an outage: a cut, no still picture for hours.
 _LONGEST_GAP_S = 2.0
+_MUCH_FASTER = 1.05
 # OpenCV's writer does not say when the disk is full.
 _LEAST_FREE_BYTES = 32 * 2**20
 _LOOK_EVERY = 25
@@ -33,9 +34,10 @@ _LOOK_EVERY = 25
 class Video(PlainOutput):
     """Writes a video aside and renames it when it is closed, since until then it is no video.
 
-    The frames of a file follow one another at its own rate. A camera's are placed by their time
-    of capture: the rate is learned from the first ones, and where the camera was slower or faster
-    later, frames are repeated or left out, so that the video lasts as long as what it shows.
+    The pictures of a folder follow one another. A video's frames are placed by where they are in
+    it, a camera's by their time of capture: the rate is learned from the first ones, and where
+    they came slower or faster later, frames are repeated or left out, so that the video lasts as
+    long as what it shows.
     """
 
     name = "video"
@@ -47,8 +49,7 @@ class Video(PlainOutput):
         Args:
             path: `.avi` (MJPG) or `.mp4` (MPEG-4). An existing file stays; a number is added.
             top: Labels with bars.
-            find_fps: Frames a second of answers to a file, once it is open; None: a camera, whose
-                frames are placed by time.
+            find_fps: Frames a second of answers to a file, once it is open; None: a camera.
         """
         self.path = path
         self._aside = path
@@ -60,6 +61,7 @@ class Video(PlainOutput):
         self._fps = _USUAL_FPS
         self._begin_s = self._last_s = 0.0
         self._frames = 0
+        self._is_film = False
 
     def wants_picture(self) -> bool:
         """Always."""
@@ -78,14 +80,16 @@ class Video(PlainOutput):
         if answer.picture is None:
             return
         drawn = draw_answer(answer.picture, answer, self._top)
-        captured_s = answer.prediction.captured_s
+        at_s = answer.prediction.captured_s
+        if answer.position_s is not None:
+            at_s, self._is_film = answer.position_s, True
         if self._writer is None:
-            self._waiting.append((captured_s, drawn))
-            if self._find_fps is None and len(self._waiting) < _FRAMES_TO_LEARN:
+            self._waiting.append((at_s, drawn))
+            if self._is_placed and len(self._waiting) < _FRAMES_TO_LEARN:
                 return
             self._begin()
         else:
-            self._add(captured_s, drawn)
+            self._add(at_s, drawn)
 
     def close(self) -> None:
         """Finishes the video and puts it into place.
@@ -110,15 +114,20 @@ class Video(PlainOutput):
             kept = "is cut short" if readable else "could not be written"
             raise OutputError(f"{self.path} {kept}; is the disk full?")
 
+    @property
+    def _is_placed(self) -> bool:
+        """Whether frames are placed by time."""
+        return self._is_film or self._find_fps is None
+
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
-        self._fps = self._choose_fps([captured_s for captured_s, _ in waiting])
+        self._fps = self._choose_fps([at_s for at_s, _ in waiting])
         height, width = waiting[0][1].shape[:2]
         self._size = (width, height)
         self._begin_s = self._last_s = waiting[0][0]
         self._writer = self._open()
-        for captured_s, frame in waiting:
-            self._add(captured_s, frame)
+        for at_s, frame in waiting:
+            self._add(at_s, frame)
 
     def _open(self) -> cv2.VideoWriter:
         try:
@@ -155,30 +164,35 @@ class Video(PlainOutput):
             self._held = None
             self._aside.unlink(missing_ok=True)
 
-    def _choose_fps(self, captured: list[float]) -> float:
-        if self._find_fps is not None:
-            return self._find_fps() or _USUAL_FPS
-        step_s = float(np.median(np.diff(captured))) if len(captured) > 1 else 1 / _USUAL_FPS
-        return min(_FASTEST_FPS, max(_SLOWEST_FPS, 1 / max(step_s, 1e-3)))
+    def _choose_fps(self, times: list[float]) -> float:
+        told = self._find_fps() if self._find_fps else None
+        if len(times) < 2 or not self._is_placed:
+            return told or _USUAL_FPS
+        step_s = float(np.median(np.diff(times)))
+        learned = min(_FASTEST_FPS, max(_SLOWEST_FPS, 1 / max(step_s, 1e-3)))
+        # What a file of a variable rate tells is the mean, at which its fast parts lose frames.
+        return told if told and learned < _MUCH_FASTER * told else learned
 
-    def _add(self, captured_s: float, frame: Frame) -> None:
+    def _add(self, at_s: float, frame: Frame) -> None:
         if self._writer is None:
             return
         self._check_disk()
         fitted = _fit(frame, self._size)
-        for _ in range(1 if self._find_fps else self._count(captured_s)):
+        for _ in range(self._count(at_s) if self._is_placed else 1):
             self._writer.write(fitted)
             self._frames += 1
 
-    def _count(self, captured_s: float) -> int:
+    def _count(self, at_s: float) -> int:
         """How often a frame is written, so that the next one comes at its time."""
         step_s = 1 / self._fps
-        gap_s = captured_s - self._last_s
-        if gap_s > max(_LONGEST_GAP_S, 3 * step_s):
+        gap_s = at_s - self._last_s
+        is_outage = not self._is_film and gap_s > max(_LONGEST_GAP_S, 3 * step_s)
+        # Where a film begins again, it goes on after its last frame.
+        if is_outage or gap_s < 0:
             self._begin_s += gap_s - step_s
-        self._last_s = captured_s
+        self._last_s = at_s
         # Half a frame of grace, so that a camera's jitter neither repeats nor leaves out any.
-        due = int((captured_s - self._begin_s) * self._fps + 0.5) + 1
+        due = int((at_s - self._begin_s) * self._fps + 0.5) + 1
         return max(0, due - self._frames)
 
     def _check_disk(self) -> None:

@@ -287,13 +287,18 @@ class Pipeline:
             low_information=prepared.low_information,
             event=self._note_change(label, smoothed.score),
             time_s=time.time(),
+            position_s=prepared.position_s,
+            file=prepared.file,
             picture=prepared.picture,
         )
 
     def _smooth(self, prepared: Prepared, prediction: Prediction) -> Smoothed:
+        if prepared.position_s is not None:
+            # A video is read faster than it plays: its frames are as far apart as when it was
+            # taken.
+            return self._smoother.update(prediction, prepared.position_s, is_video=True)
         if self._feed.live:
             return self._smoother.update(prediction, prepared.captured_s)
-        # A video is read faster than it plays: its frames are as far apart as when it was taken.
         fps = self._feed.status().fps
         if fps:
             return self._smoother.update(prediction, prepared.index / fps)

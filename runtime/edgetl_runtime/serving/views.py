@@ -36,6 +36,8 @@ class AnswerView(msgspec.Struct, frozen=True):
     preprocess_ms: float
     invoke_ms: float
     age_ms: float
+    position_s: float | None
+    file: str | None
 
 
 class PredictionView(msgspec.Struct, frozen=True):
@@ -73,6 +75,8 @@ def view_answer(answer: Answer) -> AnswerView:
         preprocess_ms=one.preprocess_ms,
         invoke_ms=one.invoke_ms,
         age_ms=one.age_ms,
+        position_s=answer.position_s,
+        file=answer.file,
     )
 
 

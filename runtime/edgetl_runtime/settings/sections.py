@@ -153,7 +153,8 @@ class SmoothingSettings(_Section, frozen=True):
         method: `average` of scores, `majority` of labels, or `none`.
         half_life_s: Of the exponential average: after so long a score has lost half its weight.
         frames: The majority is counted over so many frames.
-        hold: A new label must lead for so many frames in a row before it becomes the stable one.
+        hold: A new label must lead for so many frames in a row before it becomes the stable one; a
+            video's first one comes at once.
     """
 
     method: Literal["none", "average", "majority"] = "average"

@@ -32,9 +32,12 @@ def test_an_address_names_its_source(address, module, live, freezes):
     assert (plan.live, plan.freezes) == (live, freezes)
 
 
-@pytest.mark.parametrize(("name", "module"), [("a.jpg", "pictures"), ("a.avi", "video")])
-def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, module, tmp_path):
-    (tmp_path / name).touch()
+@pytest.mark.parametrize(
+    ("name", "data", "module"),
+    [("a.avi", b"\xff\xd8\xff\xe0", "pictures"), ("a.jpg", b"RIFF\0\0\0\0AVI ", "video")],
+)
+def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, data, module, tmp_path):
+    (tmp_path / name).write_bytes(data)
     assert plan_source(str(tmp_path / name), SourceSettings()).module.endswith(module)
     assert not plan_source(str(tmp_path / name), SourceSettings()).live
     playing = plan_source(str(tmp_path / name), SourceSettings(realtime=True))

@@ -98,6 +98,9 @@ class Picamera2:
 """
 
 
+CUT_PNG = cv2.imencode(".png", np.full((48, 64, 3), 9, np.uint8))[1].tobytes()[:60]
+
+
 def write_picture(path, level, size=(48, 64)):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((*size, 3), level, np.uint8))
@@ -123,18 +126,24 @@ def test_the_pictures_of_a_folder_come_in_order_whatever_their_sizes(tmp_path):
 
 def test_a_damaged_picture_among_good_ones_is_counted(tmp_path):
     for number in range(12):
-        (tmp_path / f"bad{number}.jpg").write_bytes(b"<html>")
+        (tmp_path / f"bad{number}.jpg").write_bytes(CUT_PNG)
     write_picture(tmp_path / "good.png", 7)
     with Camera(str(tmp_path)) as camera:
         (frame,) = camera
     assert frame.index == 12
     assert camera.status().bad == {"unreadable": 12}
+    # The first are named, all are counted.
+    notes = camera.status().notes
+    assert [f"bad{n}.jpg: a PNG picture that is damaged" in notes[n] for n in range(3)] == 3 * [
+        True
+    ]
+    assert len(notes) == 3
 
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_a_damaged_picture_alone_is_an_error(loop, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"<html>")
-    with pytest.raises(CameraError, match="holds no frame"):
+    (tmp_path / "bad.jpg").write_bytes(CUT_PNG)
+    with pytest.raises(CameraError, match=r"holds no frame; not used: .*bad\.jpg: a PNG picture"):
         list(Camera(str(tmp_path / "bad.jpg"), SourceSettings(loop=loop)))
 
 
@@ -142,6 +151,13 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(CameraError, match="no picture"):
         Camera(str(tmp_path))
+
+
+def test_a_folder_is_listed_for_as_long_as_that_takes(tmp_path):
+    write_picture(tmp_path / "a.png", 7)
+    # A process alone takes longer to start.
+    with Camera(str(tmp_path), SourceSettings(open_timeout_s=0.01)) as camera:
+        assert len(list(camera)) == 1
 
 
 def test_a_looped_folder_begins_again(tmp_path):

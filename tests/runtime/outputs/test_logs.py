@@ -51,6 +51,8 @@ def test_a_line_says_all_about_an_answer(jsonl, tmp_path, make_answer):
         "stale": False,
         "low_information": False,
         "event": None,
+        "file": None,
+        "position_s": None,
     }
     assert changed["sequence"] == 2
     assert changed["stale"] is True

@@ -160,7 +160,9 @@ def test_a_command_is_told_through_its_environment(tmp_path, event, monkeypatch)
     Command(f"env | grep EDGETL_ | sort > {tmp_path}/told").write(event)
     assert (tmp_path / "told").read_text().splitlines() == [
         "EDGETL_EVENT=7",
+        "EDGETL_FILE=",
         "EDGETL_LABEL=gear",
+        "EDGETL_POSITION_S=",
         "EDGETL_PREVIOUS=washer",
         "EDGETL_SCORE=0.7500",
         "EDGETL_SOURCE=camera",

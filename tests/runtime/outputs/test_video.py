@@ -63,6 +63,36 @@ def test_a_camera_gives_a_video_that_lasts_as_long_as_what_it_shows(
     assert len(frames) / fps == pytest.approx(3 + 3 + 1, abs=0.35)
 
 
+def test_a_film_of_uneven_rate_gives_a_video_that_lasts_as_long(tmp_path, make_answer, frame_of):
+    """Five seconds at 30 a second, five at 5, told as the mean rate; then a minute at rest."""
+    times = [n / 30 for n in range(150)] + [5 + n / 5 for n in range(25)] + [70]
+    video = Video(tmp_path / "new.avi", 3, lambda: 17.5)
+    for index, seconds in enumerate(times):
+        video.write(make_answer(index, position_s=seconds, file="f", picture=frame_of(100)))
+    video.close()
+    frames, fps = read_video(tmp_path / "new.avi")
+    assert fps == pytest.approx(30, rel=0.01)
+    assert len(frames) / fps == pytest.approx(70, abs=0.1)
+
+
+def test_a_looped_film_goes_on_in_the_video(tmp_path, make_answer, frame_of):
+    video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+    for index in range(60):
+        at_s = index % 20 / 25
+        video.write(make_answer(index, position_s=at_s, file="f", picture=frame_of(4 * index)))
+    video.close()
+    frames, fps = read_video(tmp_path / "new.avi")
+    assert (len(frames), fps) == (60, 25)
+
+
+def test_the_overlay_tells_where_in_a_film_a_frame_is(make_answer, frame_of):
+    picture = frame_of(128, 320, 240)
+    drawn = [
+        draw_answer(picture, make_answer(position_s=at_s, picture=picture)) for at_s in (1.0, 2.0)
+    ]
+    assert (drawn[0][:40, 160:] != drawn[1][:40, 160:]).any()
+
+
 def test_a_video_of_few_frames_is_written_when_closed(tmp_path, make_answer, frame_of):
     video = Video(tmp_path / "new.avi", 3, None)
     video.write(make_answer(picture=frame_of(50)))

@@ -8,6 +8,7 @@ from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.videos import open_capture
 
 _FPS_LIMIT = 1000.0
 _FPS_ASSUMED = 25.0
@@ -39,7 +40,7 @@ class Stream:
         ]
         # FFmpeg takes the escapes out again.
         address = split_credentials(self._address).escaped
-        self._capture.open(address, cv2.CAP_FFMPEG, timeouts)
+        self._capture = open_capture(address, *timeouts)
         if not self._capture.isOpened():
             raise CameraError("it does not answer, refuses, or sends no video")
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))

@@ -1,0 +1,113 @@
+"""A video file: its frames, upright, and where in the video each of them is."""
+
+from pathlib import Path
+
+import cv2
+
+from edgetl_runtime.errors import CameraError
+
+DEFAULT_FPS = 25.0
+_FPS_LIMIT = 1000.0
+# Two frames are no further apart than this, whatever a container says: some tell nonsense.
+_LONGEST_STEP_S = 3600.0
+# Of the frames that a file promises; the last few may be missing in a good one.
+_WHOLE = 0.9
+# A decoder in hardware may give other pixels, or none; OpenCV plans to take one by itself.
+_ASKED = (cv2.CAP_PROP_HW_ACCELERATION, int(cv2.VIDEO_ACCELERATION_NONE))
+
+
+class VideoFile:
+    """A video that is read once, frame by frame.
+
+    Attributes:
+        capture: OpenCV's; after `grab`, for `retrieve`.
+        fps: Frames a second as the file says; 25 where it says nothing.
+        size_px: (width, height) of an upright frame.
+        index: Number of the grabbed frame, from 0; -1 before the first.
+        position_s: Of the grabbed frame, seconds from the first one's.
+        step_s: From the frame before to the grabbed one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Opens the file with OpenCV's FFmpeg, which is in every wheel of OpenCV.
+
+        Raises:
+            CameraError: If it is no video, or a damaged one.
+        """
+        self.capture = open_capture(str(path))
+        if not self.capture.isOpened():
+            raise CameraError("it is no video that OpenCV's FFmpeg can read, or a damaged one")
+        fps = self.capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= _FPS_LIMIT else DEFAULT_FPS
+        width = self.capture.get(cv2.CAP_PROP_FRAME_WIDTH)
+        height = self.capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        self.size_px = (int(width), int(height))
+        self.index = -1
+        self.position_s = 0.0
+        self.step_s = 1 / self.fps
+        self._first_s = 0.0
+        self._frames = self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the grabbed frame is the last one, as far as the file says."""
+        return 0 < self._frames <= self.index + 1
+
+    def grab(self) -> bool:
+        """Goes to the next frame; False if there is none."""
+        if not self.capture.grab():
+            return False
+        self.index += 1
+        told_s = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self.index == 0:
+            self._first_s = told_s
+        else:
+            self._advance(told_s - self._first_s)
+        return True
+
+    def find_lack(self) -> str:
+        """After the last frame: what is missing, as far as the file says; empty if nothing is.
+
+        Some containers count frames by duration and rate, so that both must fall short.
+        """
+        read, read_s = self.index + 1, self.position_s + self.step_s
+        few, short = _WHOLE * self._frames, _WHOLE * self._frames / self.fps
+        if read >= few or read_s >= short:
+            return ""
+        return f"ends after {read} of {self._frames:.0f} frames; is it cut or damaged?"
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.capture.release()
+
+    def _advance(self, told_s: float) -> None:
+        """The container's time counts; a bare stream has none, and damaged ones jump."""
+        believable = self.position_s < told_s <= self.position_s + _LONGEST_STEP_S
+        position_s = told_s if believable else self.position_s + 1 / self.fps
+        self.step_s = position_s - self.position_s
+        self.position_s = position_s
+
+
+def open_capture(address: str, *parameters: int) -> cv2.VideoCapture:
+    """Opens a file or stream with FFmpeg; what a version decides by itself is decided here.
+
+    Args:
+        address: A path or URL.
+        parameters: Further properties, each before its value.
+
+    Raises:
+        CameraError: If OpenCV fails; one that it cannot read is returned unopened.
+    """
+    try:
+        address.encode()
+    except UnicodeEncodeError as error:
+        # OpenCV would crash.
+        raise CameraError("its name is not UTF-8; rename it") from error
+    capture = cv2.VideoCapture()
+    try:
+        capture.open(address, cv2.CAP_FFMPEG, [*_ASKED, *parameters])
+    except cv2.error as error:
+        raise CameraError(f"OpenCV cannot open it: {error.err}") from error
+    # A phone's upright video lies on its side in OpenCV 4.11 unless asked for; others turn it.
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    return capture

@@ -1,0 +1,80 @@
+"""A video's frames are upright, and each is where the container says."""
+
+import cv2
+import numpy as np
+import pytest
+
+from edgetl_runtime.capture.camera import Camera
+from edgetl_runtime.frames import read_frames
+from edgetl_runtime.settings.sections import SourceSettings
+from edgetl_runtime.videos import VideoFile
+
+
+def read_positions(path):
+    video = VideoFile(path)
+    positions = []
+    while video.grab():
+        positions.append(video.position_s)
+    return positions
+
+
+def is_upright(picture):
+    """Whether the dark half of what `make_turned_video` wrote is above the bright one."""
+    return picture.shape == (64, 48, 3) and picture[:30].mean() < 20 and picture[34:].mean() > 180
+
+
+def test_a_phones_upright_video_is_upright(make_turned_video):
+    video = VideoFile(make_turned_video())
+    assert video.size_px == (48, 64)
+    frames = list(read_frames(make_turned_video()))
+    assert len(frames) == 5
+    assert all(is_upright(frame.image) for frame in frames)
+
+
+def test_a_phones_upright_video_is_upright_for_the_camera_pipeline(make_turned_video):
+    with Camera(str(make_turned_video())) as camera:
+        frames = list(camera)
+    assert camera.status().size_px == (48, 64)
+    assert len(frames) == 5
+    assert all(is_upright(frame.image) for frame in frames)
+
+
+def test_frames_are_where_the_container_says_whatever_their_rate(make_uneven_video):
+    positions = read_positions(make_uneven_video(15, 5))
+    expected = [n / 30 for n in range(15)] + [0.5 + n / 5 for n in range(5)]
+    assert positions == pytest.approx(expected, abs=0.002)
+
+
+def test_a_stream_without_times_goes_by_its_rate(tmp_path):
+    data = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    (tmp_path / "bare.mjpeg").write_bytes(20 * data)
+    assert read_positions(tmp_path / "bare.mjpeg") == pytest.approx(
+        [n / 25 for n in range(20)], abs=0.02
+    )
+
+
+def test_a_camera_tells_where_in_the_video_and_in_which_file_a_frame_is(make_uneven_video):
+    path = make_uneven_video(6, 3)
+    with Camera(str(path)) as camera:
+        frames = list(camera)
+    expected = [n / 30 for n in range(6)] + [0.2 + n / 5 for n in range(3)]
+    assert [frame.position_s for frame in frames] == pytest.approx(expected, abs=0.002)
+    assert {frame.file for frame in frames} == {str(path)}
+
+
+def test_a_video_of_uneven_rate_plays_as_long_as_it_is(make_uneven_video):
+    path = make_uneven_video(15, 6)
+    with Camera(str(path), SourceSettings(realtime=True)) as camera:
+        frames = list(camera)
+    # The last frame comes 0.5 s + 5 * 0.2 s after the first; by its number it would be 0.67 s.
+    first, last = frames[0], frames[-1]
+    assert last.position_s == pytest.approx(1.5, abs=0.002)
+    assert last.captured_s - first.captured_s >= 1.5 - first.position_s - 0.25
+
+
+def test_a_looped_video_begins_at_its_start_again(make_video):
+    with Camera(str(make_video(3)), SourceSettings(loop=True)) as camera:
+        frames = [frame for frame, _ in zip(camera, range(7), strict=False)]
+    positions = [frame.position_s for frame in frames]
+    assert positions == pytest.approx([0, 0.04, 0.08, 0, 0.04, 0.08, 0], abs=0.001)
+    assert [frame.index for frame in frames] == list(range(7))
