@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from onnx.numpy_helper import to_array
 
 from edgetl_export.foreign.scaling import SCALINGS, Order, Scaling
-from edgetl_export.metadata.tflite import METADATA_NAME
 
 # Two ranges that share less than this of both together are not the same said roughly: 0..1 and
 # -1..1 share a half, and calibration photos without bright spots take away a tenth or two.
@@ -78,6 +76,8 @@ def read_graph(proto: Any, entry: str) -> tuple[Statement, ...]:
         proto: The model.
         entry: Name of its input.
     """
+    from onnx.numpy_helper import to_array
+
     said = read_properties({one.key: one.value for one in proto.metadata_props})
     constants = {one.name: one for one in proto.graph.initializer}
     names = {entry}
@@ -138,6 +138,8 @@ _NORMALIZATION = 1
 
 def _read_normalization(tree: Any) -> Statement | None:
     """Mean and deviation in the metadata of a .tflite, whose readers compute (level - m) / d."""
+    from edgetl_export.metadata.tflite import METADATA_NAME
+
     for entry in tree.metadata or []:
         if entry.name == METADATA_NAME.encode():
             try:
