@@ -25,7 +25,6 @@ from edgetl_export.foreign.labels import (
     read_labels,
     suggest_label,
 )
-from edgetl_export.foreign.plausibility import examine
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Foreign, Size
 from edgetl_export.packing import check_target
@@ -301,6 +300,9 @@ def _examine(
     load: Callable[[Sequence[Path], str], list[Frame]],
 ) -> Examination:
     """Compares the model with guessing, other orders of labels and other scalings."""
+    # Only now: it imports statistics, and much is refused before.
+    from edgetl_export.foreign.plausibility import examine
+
     photos = [*parts["val"], *parts["train"]]
     index = {photo.file: photo.index for photo in photos}
     chosen = _draw(photos, len(labels), _EXAMINED)

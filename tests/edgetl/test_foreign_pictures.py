@@ -41,6 +41,22 @@ def train(inputs: np.ndarray, truth: np.ndarray) -> Any:
     return model
 
 
+def _quantize(model: Any, inputs: np.ndarray, target: Path) -> None:
+    import tensorflow as tf
+
+    from edgetl_export.conversion import convert_to_tflite
+    from edgetl_export.native import divert_stderr
+
+    with divert_stderr():
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [one[np.newaxis]] for one in inputs.astype(np.float32)
+    )
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    target.write_bytes(convert_to_tflite(converter))
+
+
 # What `--scaling` says -> what the model was trained on.
 MODELS = {
     "mean=0.45 std=0.2": lambda x: ((x @ LUMA)[..., np.newaxis] / 255 - 0.45) / 0.2,
@@ -58,6 +74,7 @@ def model(
     folder = tmp_path_factory.mktemp("oblong")
     (folder / "labels.txt").write_text("\n".join(LABELS))
     trained.save(folder / "model.keras")
+    _quantize(trained, MODELS[request.param](levels), folder / "int8.tflite")
     return request.param, trained, folder
 
 
@@ -86,6 +103,20 @@ def test_a_model_of_other_pictures_runs_on_the_device_in_every_recipe(
         named = [classify(read_picture(file)).scores.argmax() for file in files]
         assert np.mean(named == expected.argmax(axis=1)) > 0.9, variant.name
         assert np.mean(named == truth) > 0.9, variant.name
+
+
+def test_a_quantized_file_of_other_pictures_ships_with_its_scaling_in_front(
+    model: tuple[str, Any, Path], photos: Path, tmp_path: Path
+) -> None:
+    scaling, _, folder = model
+    options = ForeignOptions(folder / "int8.tflite", folder / "labels.txt", photos, scaling)
+    export_foreign(options, tmp_path / "b")
+    bundle = Bundle.open(tmp_path / "b")
+    (variant,) = bundle.manifest.variants
+    assert (variant.name, variant.metrics.top1 > 0.9) == ("litert-int8", True)
+    assert verify(bundle).ok
+    photo = photos / "gear" / "03.jpg"
+    assert Classifier.open(bundle)(read_picture(photo)).label == "gear"
 
 
 def test_float_scores_are_those_of_the_model_on_its_own_preprocessing(
