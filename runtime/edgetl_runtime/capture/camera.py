@@ -266,8 +266,12 @@ class Camera:
         if self._process is None:
             return self._past
         delivered, dropped = self._process.counters()
-        bad = Counter(self._past.bad) + Counter(self._process.bad)
-        return _Counters(self._past.delivered + delivered, self._past.dropped + dropped, bad)
+        return _Counters(
+            self._past.delivered + delivered,
+            self._past.dropped + dropped,
+            Counter(self._past.bad) + self._process.counts["bad"],
+            Counter(self._past.odd) + self._process.counts["odd"],
+        )
 
     def _describe(self) -> FeedStatus:
         counters = self._count()
@@ -281,6 +285,7 @@ class Camera:
             dropped=counters.dropped,
             bad=dict(counters.bad),
             reconnects=max(0, self._openings - 1),
+            odd=dict(counters.odd),
         )
 
 
@@ -288,3 +293,4 @@ class _Counters(NamedTuple):
     delivered: int = 0
     dropped: int = 0
     bad: Mapping[str, int] = MappingProxyType({})
+    odd: Mapping[str, int] = MappingProxyType({})

@@ -39,7 +39,7 @@ class Parent:
         self._news_fd = news_fd
         self._control = os.fdopen(control_fd, "rb", buffering=0)
         self._taken = threading.Semaphore(1)
-        self._bad: dict[str, int] = {}
+        self._counts: dict[str, dict[str, int]] = {}
         os.set_blocking(news_fd, False)
         self.options: Options = json.loads(self._control.readline())
         threading.Thread(target=self._listen, daemon=True).start()
@@ -55,11 +55,12 @@ class Parent:
         """Says that there is a new frame; a full pipe says so already."""
         self._try("")
 
-    def tell_bad(self, reason: str) -> None:
-        """Counts a bad frame, and says so as soon as there is room."""
-        self._bad[reason] = self._bad.get(reason, 0) + 1
-        if self._try(json.dumps({"bad": self._bad})):
-            self._bad = {}
+    def tell_one_more(self, kind: str, reason: str) -> None:
+        """Counts a frame that is `bad` or `odd`, and says so as soon as there is room."""
+        counts = self._counts.setdefault(kind, {})
+        counts[reason] = counts.get(reason, 0) + 1
+        if self._try(json.dumps(self._counts)):
+            self._counts = {}
 
     def wait_taken(self) -> None:
         """Waits until the frame before was taken."""
@@ -119,7 +120,7 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
         try:
             shot = source.read(slots.canvas)
         except BadFrame as bad:
-            parent.tell_bad(bad.reason)
+            parent.tell_one_more("bad", bad.reason)
             number += 1
             bad_in_a_row += 1
             if options["live"] and bad_in_a_row == BAD_IN_A_ROW:
@@ -129,6 +130,8 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
             parent.tell(ended=True)
             return
         bad_in_a_row = 0
+        if shot.odd:
+            parent.tell_one_more("odd", shot.odd)
         _watch(stillness, shot, slots, parent)
         if not options["live"]:
             parent.wait_taken()

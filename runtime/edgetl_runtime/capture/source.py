@@ -46,11 +46,13 @@ class Shot(NamedTuple):
         captured_ns: On the clock of `time.monotonic_ns`.
         raw: The bytes that it was decoded from, if there were any.
         skipped: Frames before it that were given up as too late.
+        odd: What was amiss with it although it is a frame, such as `extra bytes`; else empty.
     """
 
     captured_ns: int
     raw: bytes | memoryview | None = None
     skipped: int = 0
+    odd: str = ""
 
 
 class Source(Protocol):

@@ -72,8 +72,7 @@ class HttpStream:
             raise CameraError(f"the connection broke ({_reason(error)})") from error
         if shot is None or shot.raw is None:
             raise CameraError("the stream ended")
-        self._decoder.decode(shot.raw, canvas)
-        return shot
+        return shot._replace(odd=self._decoder.decode(shot.raw, canvas))
 
     def close(self) -> None:
         """Ends the connection."""

@@ -46,7 +46,7 @@ class JpegPipe:
         """Waits for whole JPEGs; of several that are there, only the last is decoded."""
         newest = self._parts.read(self._read, self._arrivals.waiting)
         if newest is not None and newest.raw is not None:
-            self._decoder.decode(newest.raw, canvas)
+            return newest._replace(odd=self._decoder.decode(newest.raw, canvas))
         return newest
 
     def close(self) -> None:
