@@ -258,9 +258,12 @@ class Camera:
         self._retry_s = time.monotonic() + self._backoff.next_s()
 
     def _what_failed(self) -> str:
+        name = "standard input" if self.source == "-" else self.source
         if not self._openings:
-            return f"cannot open {self.source}"
-        return f"{self.source} stopped delivering after {self._past.delivered} frames"
+            return f"cannot open {name}"
+        if not self._past.delivered:
+            return f"{name} delivered no frame"
+        return f"{name} stopped delivering after {self._past.delivered} frames"
 
     def _count(self) -> "_Counters":
         if self._process is None:
