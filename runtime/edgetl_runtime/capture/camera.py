@@ -24,6 +24,8 @@ _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9
 _STEADY_S = 10.0
 _PAUSE_S = 1.0
+# Cameras that lock an account after five or seven wrong passwords forget them within this time.
+_REFUSED_S = 1800.0
 
 
 class Camera:
@@ -238,7 +240,7 @@ class Camera:
             if not self._past.delivered:
                 raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
         elif process.failure is not None:
-            self._lose(process.failure)
+            self._lose(process.failure, _REFUSED_S if process.refused else 0.0)
         elif time.monotonic() >= self._deadline_s():
             settings = self._settings
             if not process.opened:
@@ -248,14 +250,17 @@ class Camera:
             else:
                 self._lose(f"it delivered no frame for {settings.read_timeout_s:g} s")
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, pause_s: float = 0.0) -> None:
+        """Gives the camera up for now; it is opened again after `pause_s` at the earliest."""
         self._stop()
         self._reason = reason
         if not self._keep_trying:
             self._state = "ended"
             raise CameraError(f"{self._what_failed()}: {reason}")
         self._state = "lost"
-        self._retry_s = time.monotonic() + self._backoff.next_s()
+        if pause_s:
+            self._reason += f"; it is tried again in {pause_s / 60:.0f} min, lest it be locked"
+        self._retry_s = time.monotonic() + max(pause_s, self._backoff.next_s())
 
     def _what_failed(self) -> str:
         name = "standard input" if self.source == "-" else self.source

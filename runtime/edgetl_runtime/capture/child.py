@@ -19,7 +19,7 @@ import time
 from edgetl_runtime.capture.slot import Slots
 from edgetl_runtime.capture.source import BadFrame, Granted, Options, Shot, Source
 from edgetl_runtime.capture.stillness import Stillness
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime.errors import CameraError, RefusedError
 from edgetl_runtime.masking import mask_text
 
 BAD_IN_A_ROW = 10
@@ -55,8 +55,15 @@ class Parent:
         """Says that there is a new frame; a full pipe says so already."""
         self._try("")
 
-    def tell_one_more(self, kind: str, reason: str) -> None:
-        """Counts a frame that is `bad` or `odd`, and says so as soon as there is room."""
+    def tell_bad(self, reason: str) -> None:
+        """Counts a bad frame, and says so as soon as there is room."""
+        self._tell_one_more("bad", reason)
+
+    def tell_odd(self, what: str) -> None:
+        """Counts a frame with something amiss, and says so as soon as there is room."""
+        self._tell_one_more("odd", what)
+
+    def _tell_one_more(self, kind: str, reason: str) -> None:
         counts = self._counts.setdefault(kind, {})
         counts[reason] = counts.get(reason, 0) + 1
         if self._try(json.dumps(self._counts)):
@@ -102,13 +109,14 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
         parent.tell(opened=Granted(*granted)._asdict())
         _capture(source, slots, parent)
     except CameraError as error:
-        _tell_failure(parent, str(error))
+        _tell_failure(parent, str(error), refused=isinstance(error, RefusedError))
     source.close()
 
 
-def _tell_failure(parent: Parent, reason: str) -> None:
+def _tell_failure(parent: Parent, reason: str, *, refused: bool = False) -> None:
     """What libraries say quotes the address as it was opened."""
-    parent.tell(failed=mask_text(reason, str(parent.options["address"]))[:_MAX_REASON])
+    reason = mask_text(reason, str(parent.options["address"]))[:_MAX_REASON]
+    parent.tell(failed=reason, refused=refused)
 
 
 def _capture(source: Source, slots: Slots, parent: Parent) -> None:
@@ -120,18 +128,19 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
         try:
             shot = source.read(slots.canvas)
         except BadFrame as bad:
-            parent.tell_one_more("bad", bad.reason)
+            parent.tell_bad(bad.reason)
             number += 1
             bad_in_a_row += 1
             if options["live"] and bad_in_a_row == BAD_IN_A_ROW:
-                raise CameraError(f"{bad_in_a_row} bad frames in a row, the last {bad}") from bad
+                last = bad.note or bad.reason
+                raise CameraError(f"{bad_in_a_row} bad frames in a row, the last {last}") from bad
             continue
         if shot is None:
             parent.tell(ended=True)
             return
         bad_in_a_row = 0
         if shot.odd:
-            parent.tell_one_more("odd", shot.odd)
+            parent.tell_odd(shot.odd)
         _watch(stillness, shot, slots, parent)
         if not options["live"]:
             parent.wait_taken()

@@ -75,7 +75,7 @@ def describe(head: bytes) -> str:
     if known.kind == "unknown":
         return ""
     if known.name == "a text file":
-        return f'what comes is text: "{_quote(head)}"'
+        return f'what comes is text: "{quote_line(head)}"'
     rpicam = _FOR_RPICAM if "H.264" in known.name else ""
     remedy = _REMEDIES.get(known.kind, known.remedy)
     return f"what comes is {known.name}{'; ' if remedy else ''}{remedy}{rpicam}"
@@ -86,8 +86,8 @@ def is_plain(head: bytes) -> bool:
     return _PLAIN.match(head) is not None
 
 
-def _quote(head: bytes) -> str:
-    """The first line that says something."""
+def quote_line(head: bytes) -> str:
+    """The first line that says something, such as the error that a program or server told."""
     lines = head.decode("utf-8", "replace").splitlines()
     first = next((line.strip() for line in lines if line.strip()), "")
     shown = "".join(one for one in first if one.isprintable())

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.capture.source import BadFrame, Canvas
+from edgetl_runtime.filetypes import judge_data
 from edgetl_runtime.jpegs import JpegError, JpegLayout, decode_strictly, follow_markers, mend
 from edgetl_runtime.preprocessing import Frame
 
@@ -55,12 +56,20 @@ def check_jpeg(data: bytes | memoryview) -> JpegLayout:
     try:
         layout = follow_markers(data)
     except JpegError as error:
-        raise BadFrame(error.reason) from error
+        raise BadFrame(error.reason, _describe_other(data)) from error
     if layout.kind not in _KINDS:
         raise BadFrame("of an unusual kind")
     if layout.width * layout.height > MAX_JPEG_PIXELS:
         raise BadFrame("too large")
     return layout
+
+
+def _describe_other(data: bytes) -> str:
+    """`no JPEG but a web page`, where that much is known."""
+    known = judge_data(data)
+    if data.startswith(_SOI) or known.kind == "unknown":
+        return ""
+    return f"no JPEG but {known.name}"
 
 
 class JpegDecoder:

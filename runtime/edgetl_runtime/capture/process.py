@@ -33,6 +33,7 @@ class CaptureProcess:
         opened: What the source granted, or None before it is open.
         ended: The source is through.
         failure: Why it delivers nothing any more, or None.
+        refused: It fails since name or password are refused.
         counts: Frames that were `bad` (no frames) or `odd`, by reason.
         still: Fingerprint of the frame that it froze at, or None.
         heard_s: When it last showed that it lives: started, opened, or delivered.
@@ -47,6 +48,7 @@ class CaptureProcess:
         self.opened: Granted | None = None
         self.ended = False
         self.failure: str | None = None
+        self.refused = False
         self.counts: dict[str, Counter[str]] = {"bad": Counter(), "odd": Counter()}
         self.still: Any = options["frozen_fingerprint"]
         self.heard_s = time.monotonic()
@@ -131,8 +133,8 @@ class CaptureProcess:
                 self.heard_s = time.monotonic()
             case {"still": fingerprint}:
                 self.still = fingerprint
-            case {"failed": reason}:
-                self.failure = reason
+            case {"failed": reason, "refused": refused}:
+                self.failure, self.refused = reason, refused
             case {"ended": True}:
                 self.ended = True
 

@@ -19,12 +19,14 @@ class BadFrame(FrameError):
 
     Attributes:
         reason: One or two words, out of a small set, such as `truncated`.
+        note: A sentence for people, which names the input; empty where there is nothing to name.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, note: str = "") -> None:
         """Keeps the reason, which is also the message."""
         super().__init__(reason)
         self.reason = reason
+        self.note = note
 
 
 class Granted(NamedTuple):
