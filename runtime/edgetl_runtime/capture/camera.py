@@ -1,6 +1,7 @@
 """A camera that can be left alone: whatever happens to it is a state, not a crash."""
 
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9
 _STEADY_S = 10.0
 _PAUSE_S = 1.0
+_GLANCE_S = 0.1
 # Cameras that lock an account after five or seven wrong passwords forget them within this time.
 _REFUSED_S = 1800.0
 
@@ -46,6 +48,7 @@ class Camera:
         input_px: tuple[int, int] | None = None,
         keep_trying: bool = False,
         required: bool = False,
+        stop: threading.Event | None = None,
         _plan: SourcePlan | None = None,
         _backoff: Backoff | None = None,
     ) -> None:
@@ -59,6 +62,7 @@ class Camera:
             keep_trying: A camera that is absent or gets lost is waited for, instead of raising
                 an error. The constructor then returns before the camera is open.
             required: With `keep_trying`: it must be there at the start.
+            stop: Once it is set, a source that is not open yet is given up at once.
             _plan: Another source; for tests.
             _backoff: Another pace of reopening; for tests.
 
@@ -72,6 +76,7 @@ class Camera:
         # What cannot be opened again is lost for good.
         self._keep_trying = keep_trying and self._plan.reopens and not required
         self._backoff = _backoff or Backoff()
+        self._given_up = stop or threading.Event()
         self._stable_id = self._plan.device and find_stable_id(self._plan.device)
         self._process: CaptureProcess | None = None
         self._state: FeedState = "opening"
@@ -148,8 +153,12 @@ class Camera:
 
     def _wait_until_open(self) -> None:
         while self._openings == 0 and self._process is not None and not self._process.ended:
-            self._process.hear(self._deadline_s() - time.monotonic())
+            self._process.hear(min(_GLANCE_S, self._deadline_s() - time.monotonic()))
             self._follow(self._process)
+            if self._given_up.is_set():
+                # What hangs while it opens holds nothing that it could give back.
+                self._stop()
+                raise CameraError(f"{self.source} was not open yet when it was given up")
             if self._openings == 0:
                 self._judge(self._process)
 
