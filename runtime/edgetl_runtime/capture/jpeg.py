@@ -31,6 +31,10 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 # Inside the coded picture 0xFF is followed by 0x00 or a restart marker.
 _START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
 _PADDING = b"\x00\r\n"
+# Between the pictures of a network camera's answer that somebody else fetched (`curl`).
+_PART_BEGUN = re.compile(rb"[\0\r\n]*--")
+_PART_HEAD = re.compile(rb"[\0\r\n]*(--[^\r\n]*\r?\n)([\w-]+:[^\r\n]*\r?\n)*\s*")
+_PART_HEAD_BYTES = 8192
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -133,8 +137,8 @@ class JpegSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """Takes what came, and returns what is complete.
 
-        What lies between two pictures is returned as well, unless it is padding: it is for
-        `check_jpeg` to say that it is none.
+        What lies between two pictures is returned as well, unless it is padding or the head of a
+        part: it is for `check_jpeg` to say that it is none.
         """
         self._buffer += data
         pieces = []
@@ -142,7 +146,7 @@ class JpegSplitter:
             piece = bytes(self._buffer[:end])
             del self._buffer[:end]
             self._searched = 0
-            if piece.strip(_PADDING):
+            if piece.strip(_PADDING) and not _PART_HEAD.fullmatch(piece):
                 pieces.append(piece)
         return pieces
 
@@ -152,6 +156,8 @@ class JpegSplitter:
             return len(buffer)
         if not buffer.startswith(_START):
             start = buffer.find(_START)
+            if start < 0 and _PART_BEGUN.match(buffer) and len(buffer) < _PART_HEAD_BYTES:
+                return 0
             # The last two bytes may be the beginning of a start.
             return start if start >= 0 else max(0, len(buffer) - len(_START) + 1)
         self._searched = self._searched or _skip_header(buffer)

@@ -167,7 +167,8 @@ def _pipe(undo: ExitStack) -> tuple[int, int]:
 def _start(plan: SourcePlan, descriptors: tuple[int, ...]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [*plan.python, str(_BOOTSTRAP), *map(str, descriptors)],
-        stdin=None if plan.module.endswith(".pipe") else subprocess.DEVNULL,
+        # By its number: what replaced a closed one would not be inherited otherwise.
+        stdin=0 if plan.module.endswith(".pipe") else subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=_QUIET | os.environ,

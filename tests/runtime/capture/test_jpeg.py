@@ -287,6 +287,15 @@ def test_rubbish_between_jpegs_is_handed_on_and_padding_is_not():
     assert pieces == [b"rubbish", JPEG, JPEG]
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 50, 10**6])
+def test_the_parts_of_a_fetched_stream_are_its_jpegs(chunk):
+    head = b"\r\n--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(JPEG)
+    stream, splitter, pieces = (head + JPEG) * 3 + head, JpegSplitter(), []
+    for at in range(0, len(stream), chunk):
+        pieces += splitter.feed(stream[at : at + chunk])
+    assert pieces == [JPEG] * 3
+
+
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=20))
 def test_no_bytes_at_all_break_the_splitter(chunks):

@@ -251,6 +251,14 @@ def test_a_pipe_of_something_else_than_raw_frames_is_named(name, form, take_pipe
     assert f"raw {form} frames are expected" in message
 
 
+def test_a_closed_standard_input_is_nothing():
+    code = f"import os, sys; os.close(0); os.open(os.devnull, 0); {TAKE_ALL}".replace("; \n", "\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "{}"], capture_output=True, timeout=HANG_S, check=True
+    )
+    assert "nothing came" in done.stdout.decode()
+
+
 def test_jpegs_for_raw_frames_are_named(take_piped):
     (message,) = take_piped(jpeg_of(7) * 20, format="bgr24", size="16x12")
     assert "JPEG" in message
@@ -315,7 +323,7 @@ def test_padded_rows_of_raw_frames_are_taken_with_their_length(form, stride, tak
 @pytest.mark.parametrize(("form", "stride"), PADDED)
 def test_padded_rows_of_raw_frames_are_noticed(form, stride, take_piped):
     data = b"".join(as_raw(photo_of(seed), form, stride) for seed in range(6))
-    *_, message = take_piped(data, format=form, size="200x120")
+    (message,) = take_piped(data, format=form, size="200x120")
     assert f"its rows look {stride} bytes long" in message
     assert f"--stride {stride}" in message
 
@@ -332,7 +340,7 @@ def test_rows_of_the_told_length_raise_no_suspicion(form, take_piped):
 
 def test_a_wrong_width_of_raw_frames_is_noticed(take_piped):
     data = b"".join(as_raw(photo_of(seed, 320, 240), "gray8", 320) for seed in range(6))
-    *_, message = take_piped(data, format="gray8", size="200x120")
+    (message,) = take_piped(data, format="gray8", size="200x120")
     assert "look 320 bytes long" in message
     assert "the right --size" in message
 

@@ -126,7 +126,8 @@ class RawPipe:
         if filled < len(room):
             raise BadFrame("truncated")
         self._frames += 1
-        self._check_rows(np.frombuffer(room, np.uint8)[: height * self._row])
+        if not self._has_likely_rows(np.frombuffer(room, np.uint8)[: height * self._row]):
+            raise BadFrame("of rows of another length")
         if not straight:
             self._convert(np.frombuffer(target, np.uint8).reshape(height, width, 3))
         return Shot(captured_ns)
@@ -165,19 +166,20 @@ class RawPipe:
                 f"it ended after {len(head)} bytes, within the first frame: {self._describe()}"
             )
 
-    def _check_rows(self, pixels: Frame) -> None:
-        """Looks at the first frames that show something; three that say the same are believed."""
+    def _has_likely_rows(self, pixels: Frame) -> bool:
+        """Looks at the first frames; three in a row that say the same are believed."""
         if not self._looks:
-            return
+            return True
         self._looks -= 1
         found = find_row_bytes(pixels, self._row, self._pixel_bytes)
         self._suspicions = [*self._suspicions, found] if found else []
         if len(self._suspicions) >= _AGREEING and len(set(self._suspicions)) == 1:
             raise CameraError(
                 f"its rows look {found} bytes long, not {self._row}: {self._describe()}; give "
-                f"--stride {found} if rows are padded, as rpicam-vid does, or the right --size. "
-                f"(--stride {self._row} takes them as they are.)"
+                f"--stride {found} if rows are padded, as rpicam-vid does, or the right --size "
+                f"(--stride {self._row} takes them as they are)"
             )
+        return not found
 
     def _describe(self) -> str:
         width, height = self._size_px or (0, 0)
