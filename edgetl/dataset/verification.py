@@ -15,7 +15,8 @@ from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.filetypes import judge_data
 from edgetl_runtime.folders import is_hidden
-from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
+from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
+from edgetl_runtime.pictures import decode_picture
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 200_000_000
@@ -93,14 +94,19 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
         FrameError: If the JPEG is damaged or too large.
     """
     try:
-        height, width, color, _ = simplejpeg.decode_jpeg_header(data)
+        layout = follow_markers(data)
+        height, width = layout.height, layout.width
         if height * width > MAX_PIXELS:
             raise FrameError(f"{width}x{height} px, more than {MAX_PIXELS // 10**6} megapixels")
-        if color not in _PLAIN_JPEG:
+        # Bytes too many, as many cameras write them, are no fault.
+        if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in _PLAIN_JPEG:
             return None
         # Grey is enough: strict decoding reads all of the compressed data, and is three times
         # faster without colour conversion.
-        decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True)
+        decoded = np.empty((height, width, 1), np.uint8)
+        decode_strictly(data, layout, decoded, "GRAY", fastdct=True)
+    except JpegError as error:
+        raise FrameError(f"a {error.reason} JPEG") from error
     except ValueError as error:
         raise FrameError(f"a damaged JPEG ({error})") from error
     return decoded[:, :, 0]

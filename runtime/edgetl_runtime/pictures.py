@@ -7,10 +7,9 @@ import numpy as np
 
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.filetypes import FileType, judge_data
+from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, follow_markers, mend
 from edgetl_runtime.preprocessing import Frame
 
-JPEG_MAGIC = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
 WHITE = 255
 _BAND_PIXELS = 1 << 18
 
@@ -48,8 +47,8 @@ def decode_picture(data: bytes) -> Frame:
     """
     if not data:
         raise FrameError("an empty file")
-    if data.startswith(JPEG_MAGIC) and _JPEG_END not in data:
-        raise FrameError("a truncated JPEG: its end marker is missing")
+    if data.startswith(JPEG_MAGIC):
+        data = _check_jpeg(data)
     picture = _imdecode(data, cv2.IMREAD_COLOR)
     if picture is None or picture.size == 0:
         raise FrameError(_explain(judge_data(data)))
@@ -69,6 +68,17 @@ def _explain(known: FileType) -> str:
     if known.kind == "unknown":
         return "not a picture, or a damaged one"
     return known.refuse()
+
+
+def _check_jpeg(data: bytes) -> bytes:
+    """A whole JPEG, as OpenCV takes it: whether it notices a cut one depends on its version."""
+    try:
+        return mend(data, follow_markers(data))
+    except JpegError as error:
+        if error.reason == "truncated":
+            raise FrameError("a truncated JPEG: its end marker is missing") from error
+        # Other damage is for OpenCV to judge.
+        return data
 
 
 def _imdecode(data: bytes, flags: int) -> Frame | None:

@@ -235,13 +235,14 @@ def start_edgetl_run(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen
     """Starts `edgetl-run` and leaves it running; the test ends it, or else the fixture does."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: object) -> "subprocess.Popen[str]":
+    def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, "-m", "edgetl_runtime", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
+            **options,
             # A shell that runs the tests in the background has told its children to ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )

@@ -72,6 +72,7 @@ def plan_source(
         "size_px": parse_size(settings.size),
         "fps": settings.fps,
         "format": settings.format,
+        "stride": settings.stride,
         "realtime": settings.realtime,
         "loop": settings.loop,
         "input_px": input_px,

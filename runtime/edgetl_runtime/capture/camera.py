@@ -1,6 +1,7 @@
 """A camera that can be left alone: whatever happens to it is a state, not a crash."""
 
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,9 @@ _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9
 _STEADY_S = 10.0
 _PAUSE_S = 1.0
+_GLANCE_S = 0.1
+# Cameras that lock an account after five or seven wrong passwords forget them within this time.
+_REFUSED_S = 1800.0
 
 
 class Camera:
@@ -49,6 +53,7 @@ class Camera:
         input_px: tuple[int, int] | None = None,
         keep_trying: bool = False,
         required: bool = False,
+        stop: threading.Event | None = None,
         _plan: SourcePlan | None = None,
         _backoff: Backoff | None = None,
     ) -> None:
@@ -62,6 +67,7 @@ class Camera:
             keep_trying: A camera that is absent or gets lost is waited for, instead of raising
                 an error. The constructor then returns before the camera is open.
             required: With `keep_trying`: it must be there at the start.
+            stop: Once it is set, a source that is not open yet is given up at once.
             _plan: Another source; for tests.
             _backoff: Another pace of reopening; for tests.
 
@@ -76,6 +82,7 @@ class Camera:
         # What cannot be opened again is lost for good.
         self._keep_trying = keep_trying and self._plan.reopens and not required
         self._backoff = _backoff or Backoff()
+        self._given_up = stop or threading.Event()
         self._stable_id = self._plan.device and find_stable_id(self._plan.device)
         self._process: CaptureProcess | None = None
         self._state: FeedState = "opening"
@@ -152,8 +159,12 @@ class Camera:
 
     def _wait_until_open(self) -> None:
         while self._openings == 0 and self._process is not None and not self._process.ended:
-            self._process.hear(self._next_look_s() - time.monotonic())
+            self._process.hear(min(_GLANCE_S, self._next_look_s() - time.monotonic()))
             self._follow(self._process)
+            if self._given_up.is_set():
+                # What hangs while it opens holds nothing that it could give back.
+                self._stop()
+                raise CameraError(f"{self.source} was not open yet when it was given up")
             if self._openings == 0:
                 self._judge(self._process)
 
@@ -257,7 +268,7 @@ class Camera:
                 why = " ".join(self._past.notes) or "is it cut or damaged?"
                 raise CameraError(f"{self.source} holds no frame; {why}")
         elif process.failure is not None:
-            self._lose(process.failure)
+            self._lose(process.failure, _REFUSED_S if process.refused else 0.0)
         elif time.monotonic() >= self._deadline_s():
             settings = self._settings
             if not process.opened and self._plan.patient:
@@ -269,29 +280,35 @@ class Camera:
             else:
                 self._lose(f"it delivered no frame for {settings.read_timeout_s:g} s")
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, pause_s: float = 0.0) -> None:
+        """Gives the camera up for now; it is opened again after `pause_s` at the earliest."""
         self._stop()
         self._reason = reason
         if not self._keep_trying:
             self._state = "ended"
             raise CameraError(f"{self._what_failed()}: {reason}")
         self._state = "lost"
-        self._retry_s = time.monotonic() + self._backoff.next_s()
+        if pause_s:
+            self._reason += f"; it is tried again in {pause_s / 60:.0f} min, lest it be locked"
+        self._retry_s = time.monotonic() + max(pause_s, self._backoff.next_s())
 
     def _what_failed(self) -> str:
+        name = "standard input" if self.source == "-" else self.source
         if not self._openings:
-            return f"cannot open {self.source}"
-        return f"{self.source} stopped delivering after {self._past.delivered} frames"
+            return f"cannot open {name}"
+        if not self._past.delivered:
+            return f"{name} delivered no frame"
+        return f"{name} stopped delivering after {self._past.delivered} frames"
 
     def _count(self) -> "_Counters":
         if self._process is None:
             return self._past
         delivered, dropped = self._process.counters()
-        bad = Counter(self._past.bad) + Counter(self._process.bad)
         return _Counters(
             self._past.delivered + delivered,
             self._past.dropped + dropped,
-            bad,
+            Counter(self._past.bad) + self._process.counts["bad"],
+            Counter(self._past.odd) + self._process.counts["odd"],
             tuple(dict.fromkeys(self._past.notes + self._process.notes)),
         )
 
@@ -308,6 +325,7 @@ class Camera:
             bad=dict(counters.bad),
             notes=counters.notes,
             reconnects=max(0, self._openings - 1),
+            odd=dict(counters.odd),
         )
 
 
@@ -315,4 +333,5 @@ class _Counters(NamedTuple):
     delivered: int = 0
     dropped: int = 0
     bad: Mapping[str, int] = MappingProxyType({})
+    odd: Mapping[str, int] = MappingProxyType({})
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ import time
 from edgetl_runtime.capture.slot import Slots
 from edgetl_runtime.capture.source import BadFrame, Granted, Options, Shot, Source
 from edgetl_runtime.capture.stillness import Stillness
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime.errors import CameraError, RefusedError
 from edgetl_runtime.masking import mask_text
 
 MAX_NOTES = 3
@@ -41,8 +41,8 @@ class Parent:
         self._news_fd = news_fd
         self._control = os.fdopen(control_fd, "rb", buffering=0)
         self._taken = threading.Semaphore(1)
-        self._bad: dict[str, int] = {}
         self._notes = 0
+        self._counts: dict[str, dict[str, int]] = {}
         os.set_blocking(news_fd, False)
         self.options: Options = json.loads(self._control.readline())
         threading.Thread(target=self._listen, daemon=True).start()
@@ -60,12 +60,20 @@ class Parent:
 
     def tell_bad(self, reason: str, note: str = "") -> None:
         """Counts a bad frame, and says so as soon as there is room; the first ones are named."""
-        self._bad[reason] = self._bad.get(reason, 0) + 1
         if note and self._notes < MAX_NOTES:
             self._notes += 1
             self.tell_note(note)
-        if self._try(json.dumps({"bad": self._bad})):
-            self._bad = {}
+        self._tell_one_more("bad", reason)
+
+    def tell_odd(self, what: str) -> None:
+        """Counts a frame with something amiss, and says so as soon as there is room."""
+        self._tell_one_more("odd", what)
+
+    def _tell_one_more(self, kind: str, reason: str) -> None:
+        counts = self._counts.setdefault(kind, {})
+        counts[reason] = counts.get(reason, 0) + 1
+        if self._try(json.dumps(self._counts)):
+            self._counts = {}
 
     def tell_note(self, note: str) -> None:
         """Sends a sentence for people, which may quote a file's name of any bytes."""
@@ -113,13 +121,14 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
         parent.tell(opened=granted._replace(notes=())._asdict())
         _capture(source, slots, parent)
     except CameraError as error:
-        _tell_failure(parent, str(error))
+        _tell_failure(parent, str(error), refused=isinstance(error, RefusedError))
     source.close()
 
 
-def _tell_failure(parent: Parent, reason: str) -> None:
+def _tell_failure(parent: Parent, reason: str, *, refused: bool = False) -> None:
     """What libraries say quotes the address as it was opened."""
-    parent.tell(failed=mask_text(reason, str(parent.options["address"]))[:_MAX_REASON])
+    reason = mask_text(reason, str(parent.options["address"]))[:_MAX_REASON]
+    parent.tell(failed=reason, refused=refused)
 
 
 def _capture(source: Source, slots: Slots, parent: Parent) -> None:
@@ -135,12 +144,15 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
             number += 1
             bad_in_a_row += 1
             if options["live"] and bad_in_a_row == BAD_IN_A_ROW:
-                raise CameraError(f"{bad_in_a_row} bad frames in a row, the last {bad}") from bad
+                last = bad.note or bad.reason
+                raise CameraError(f"{bad_in_a_row} bad frames in a row, the last {last}") from bad
             continue
         if shot is None:
             parent.tell(ended=True)
             return
         bad_in_a_row = 0
+        if shot.odd:
+            parent.tell_odd(shot.odd)
         _watch(stillness, shot, slots, parent)
         if not options["live"]:
             parent.wait_taken()

@@ -24,6 +24,8 @@ class FeedStatus(msgspec.Struct, frozen=True):
         reconnects: How often the camera was opened again.
         notes: Sentences for people on what of the source is not used, such as a broken picture of
             a folder; the first few are named.
+        odd: Frames that were taken although something was amiss, by what, such as `extra bytes`
+            in a JPEG, of which simplejpeg tells.
     """
 
     state: FeedState
@@ -35,6 +37,7 @@ class FeedStatus(msgspec.Struct, frozen=True):
     bad: dict[str, int] = {}
     reconnects: int = 0
     notes: tuple[str, ...] = ()
+    odd: dict[str, int] = {}
 
 
 class FrameFeed(Protocol):

@@ -2,7 +2,8 @@
 
 OpenCV decodes damaged data silently, to a picture with grey or shifted blocks. So the structure
 is checked first, and simplejpeg, where the extra `jpeg` is installed, refuses data in which bytes
-are missing. A JPEG has no checksum: of single flipped bits six in seven pass for a picture.
+are missing. Bytes too many, which many webcams send, pass and are counted. A JPEG has no checksum:
+nearly all single flipped bits pass for a picture.
 """
 
 import importlib.util
@@ -12,22 +13,28 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.capture.source import BadFrame, Canvas
+from edgetl_runtime.filetypes import judge_data
+from edgetl_runtime.jpegs import JpegError, JpegLayout, decode_strictly, follow_markers, mend
 from edgetl_runtime.preprocessing import Frame
 
 MAX_BYTES = 32 * 1024 * 1024
 # More than any camera module has; a header that claims more would cost a small board its memory.
 MAX_JPEG_PIXELS = 64_000_000
+EXTRA_BYTES = "extra bytes"
 _SOI = b"\xff\xd8"
 _START = b"\xff\xd8\xff"
-_EOI = b"\xff\xd9"
 _SOS = 0xDA
 # Baseline, extended and progressive with Huffman codes; libjpeg-turbo reads no other kind but
 # arithmetic coding (0xC9, 0xCA), which no camera sends.
-_FRAME_HEADERS = (0xC0, 0xC1, 0xC2)
-_OTHER_FRAME_HEADERS = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+_KINDS = (0xC0, 0xC1, 0xC2)
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
 # Inside the coded picture 0xFF is followed by 0x00 or a restart marker.
 _START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
 _PADDING = b"\x00\r\n"
+# Between the pictures of a network camera's answer that somebody else fetched (`curl`).
+_PART_BEGUN = re.compile(rb"[\0\r\n]*--")
+_PART_HEAD = re.compile(rb"[\0\r\n]*(--[^\r\n]*\r?\n)([\w-]+:[^\r\n]*\r?\n)*\s*")
+_PART_HEAD_BYTES = 8192
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -36,28 +43,37 @@ _REDUCED = {
 }
 
 
-def check_jpeg(data: bytes | memoryview) -> tuple[int, int]:
+def check_jpeg(data: bytes | memoryview) -> JpegLayout:
     """Checks the structure of a JPEG without decoding it.
 
     Returns:
-        Its (width, height).
+        Where its parts are.
 
     Raises:
-        BadFrame: `empty`, `not_jpeg`, `truncated`, `damaged` or `too_large`.
+        BadFrame: `empty`, `no JPEG`, `truncated`, `damaged` or `too large`.
     """
     data = bytes(data)
     if not data:
         raise BadFrame("empty")
     if len(data) > MAX_BYTES:
-        raise BadFrame("too_large")
-    if not data.startswith(_SOI):
-        raise BadFrame("not_jpeg")
-    width, height, coded_at = _read_header(data)
-    if data.rfind(_EOI, coded_at) < 0:
-        raise BadFrame("truncated")
-    if width * height > MAX_JPEG_PIXELS:
-        raise BadFrame("too_large")
-    return width, height
+        raise BadFrame("too large")
+    try:
+        layout = follow_markers(data)
+    except JpegError as error:
+        raise BadFrame(error.reason, _describe_other(data)) from error
+    if layout.kind not in _KINDS:
+        raise BadFrame("of an unusual kind")
+    if layout.width * layout.height > MAX_JPEG_PIXELS:
+        raise BadFrame("too large")
+    return layout
+
+
+def _describe_other(data: bytes) -> str:
+    """`no JPEG but a web page`, where that much is known."""
+    known = judge_data(data)
+    if data.startswith(_SOI) or known.kind == "unknown":
+        return ""
+    return f"no JPEG but {known.name}"
 
 
 class JpegDecoder:
@@ -75,20 +91,26 @@ class JpegDecoder:
         self._input_px = input_px
         self._strict = importlib.util.find_spec("simplejpeg") is not None
 
-    def decode(self, data: bytes | memoryview, canvas: Canvas) -> None:
+    def decode(self, data: bytes | memoryview, canvas: Canvas) -> str:
         """Decodes one picture to B, G, R; the EXIF orientation is ignored.
+
+        Returns:
+            `extra bytes` if some were too many, else nothing.
 
         Raises:
             BadFrame: If the data is no whole JPEG.
         """
-        width, height = check_jpeg(data)
-        divisor = choose_divisor(width, height, self._input_px)
-        width, height = -(-width // divisor), -(-height // divisor)
+        layout = check_jpeg(data)
+        divisor = choose_divisor(layout.width, layout.height, self._input_px)
+        width, height = -(-layout.width // divisor), -(-layout.height // divisor)
         pixels = np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)
-        if self._strict:
-            _decode_strictly(data, pixels)
-        else:
-            _decode_leniently(data, pixels, divisor)
+        if not self._strict:
+            _decode_leniently(mend(bytes(data), layout), pixels, divisor)
+            return EXTRA_BYTES if layout.spare else ""
+        try:
+            return EXTRA_BYTES if decode_strictly(bytes(data), layout, pixels, "BGR") else ""
+        except JpegError as error:
+            raise BadFrame(error.reason) from error
 
 
 def choose_divisor(width: int, height: int, input_px: tuple[int, int] | None) -> int:
@@ -115,8 +137,8 @@ class JpegSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """Takes what came, and returns what is complete.
 
-        What lies between two pictures is returned as well, unless it is padding: it is for
-        `check_jpeg` to say that it is none.
+        What lies between two pictures is returned as well, unless it is padding or the head of a
+        part: it is for `check_jpeg` to say that it is none.
         """
         self._buffer += data
         pieces = []
@@ -124,7 +146,7 @@ class JpegSplitter:
             piece = bytes(self._buffer[:end])
             del self._buffer[:end]
             self._searched = 0
-            if piece.strip(_PADDING):
+            if piece.strip(_PADDING) and not _PART_HEAD.fullmatch(piece):
                 pieces.append(piece)
         return pieces
 
@@ -134,6 +156,8 @@ class JpegSplitter:
             return len(buffer)
         if not buffer.startswith(_START):
             start = buffer.find(_START)
+            if start < 0 and _PART_BEGUN.match(buffer) and len(buffer) < _PART_HEAD_BYTES:
+                return 0
             # The last two bytes may be the beginning of a start.
             return start if start >= 0 else max(0, len(buffer) - len(_START) + 1)
         self._searched = self._searched or _skip_header(buffer)
@@ -146,55 +170,22 @@ class JpegSplitter:
         return found.start() if found.group() == _SOI else found.end()
 
 
-def _read_header(data: bytes) -> tuple[int, int, int]:
-    """(width, height, where the coded picture begins)."""
-    size: tuple[int, int] | None = None
-    at = len(_SOI)
-    while at + 4 <= len(data):
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at] != 0xFF or length < 2:
-            raise BadFrame("damaged")
-        if marker in _OTHER_FRAME_HEADERS:
-            raise BadFrame("not_jpeg")
-        if marker in _FRAME_HEADERS and length >= 8:
-            height, width = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (5, 7))
-            size = width, height
-        at += 2 + length
-        if marker == _SOS:
-            if size is None or 0 in size:
-                raise BadFrame("damaged")
-            return *size, at
-    raise BadFrame("truncated")
-
-
 def _skip_header(buffer: bytearray) -> int:
     """Where the coded picture begins, or 0 if that has not come yet."""
     at = len(_SOI)
-    while at + 4 <= len(buffer):
-        marker, length = buffer[at + 1], int.from_bytes(buffer[at + 2 : at + 4], "big")
-        if buffer[at] != 0xFF or length < 2:
-            return at
-        at += 2 + length
+    while found := _MARKER.search(buffer, at):
+        marker, at = found[1][0], found.end()
+        if marker in b"\xd8\xd9":
+            return found.start()
+        if len(buffer) < at + 2:
+            return 0
+        at += int.from_bytes(buffer[at : at + 2], "big")
         if marker == _SOS:
             return at if at <= len(buffer) else 0
     return 0
 
 
-def _decode_strictly(data: bytes | memoryview, pixels: Frame) -> None:
-    import simplejpeg
-
-    height, width = pixels.shape[:2]
-    try:
-        picture = simplejpeg.decode_jpeg(
-            data, "BGR", min_height=height, min_width=width, buffer=pixels, strict=True
-        )
-    except ValueError as error:
-        raise BadFrame("damaged") from error
-    if picture.shape != pixels.shape:
-        raise BadFrame("damaged")
-
-
-def _decode_leniently(data: bytes | memoryview, pixels: Frame, divisor: int) -> None:
+def _decode_leniently(data: bytes, pixels: Frame, divisor: int) -> None:
     flags = _REDUCED[divisor] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -14,8 +14,12 @@ class PartSplitter:
     """
 
     def __init__(self, boundary: bytes) -> None:
-        """Starts with nothing; `boundary` is what a part's first line begins with."""
+        """Starts with nothing; `boundary` is what a part's first line should begin with.
+
+        Some servers leave out its dashes, or name another one than they send.
+        """
         self._boundary = boundary
+        self._is_sure = False
         self._buffer = bytearray()
         self._at_boundary = False
         self._in_data = False
@@ -45,7 +49,7 @@ class PartSplitter:
         """Skips to the data of a part; False if that has not come yet."""
         while line := self._cut_line():
             if not self._at_boundary:
-                self._at_boundary = line.startswith(self._boundary)
+                self._at_boundary = self._is_boundary(line)
                 self._length = None
             elif not line.strip():
                 self._at_boundary, self._in_data, self._searched = False, True, 0
@@ -53,6 +57,16 @@ class PartSplitter:
             else:
                 self._read_field(line)
         return False
+
+    def _is_boundary(self, line: bytes) -> bool:
+        name = line.rstrip()
+        bare = self._boundary.lstrip(b"-")
+        if not self._is_sure and name and (name.startswith(b"--") or name == bare):
+            self._is_sure = True
+            # The longer one: `--` alone would be found within a picture.
+            if not bare or not name.startswith(self._boundary):
+                self._boundary = name
+        return line.startswith(self._boundary)
 
     def _read_field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")

@@ -93,7 +93,7 @@ class Slots:
             BadFrame: If the frame is empty or larger than a slot.
         """
         if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
-            raise BadFrame("too_large" if height > 0 and width > 0 else "empty")
+            raise BadFrame("too large" if height > 0 and width > 0 else "empty")
         with self._locked(None):
             newest, held, _, _ = _ROLES.unpack_from(self._header)
         free = next(slot for slot in range(_SLOTS) if slot not in (newest, held))

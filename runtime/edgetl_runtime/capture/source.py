@@ -52,6 +52,7 @@ class Shot(NamedTuple):
         skipped: Frames before it that were given up as too late.
         position_s: Where in a video it is, seconds from its first frame; None elsewhere.
         file: The file that it is from; None of a camera, stream or pipe.
+        odd: What was amiss with it although it is a frame, such as `extra bytes`; else empty.
     """
 
     captured_ns: int
@@ -59,6 +60,7 @@ class Shot(NamedTuple):
     skipped: int = 0
     position_s: float | None = None
     file: str | None = None
+    odd: str = ""
 
 
 class Source(Protocol):

@@ -37,12 +37,15 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             gone.append(True)
             service.stop()
 
-        feed = open_camera(
-            settings.source.address,
-            settings,
-            classifier.bundle,
-            keep_trying=True,
-            required=settings.source.required or page is None,
+        feed = service.open_feed(
+            lambda stop: open_camera(
+                settings.source.address,
+                settings,
+                classifier.bundle,
+                keep_trying=True,
+                required=settings.source.required or page is None,
+                stop=stop,
+            )
         )
         outputs = open_outputs(
             settings,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from edgetl_runtime.errors import (
     BundleError,
+    CameraError,
     EngineError,
     OptionsError,
     ServiceError,
@@ -35,6 +36,7 @@ from edgetl_runtime.settings.sections import Settings
 if TYPE_CHECKING:
     from edgetl_runtime.answer import Answer
     from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.service.models import ModelStore
@@ -127,6 +129,24 @@ class Service:
         if self._stop.is_set():
             raise SystemExit(0)
         return classifier
+
+    def open_feed(self, open_camera: "Callable[[threading.Event], Camera]") -> "Camera":
+        """The source of frames.
+
+        Args:
+            open_camera: Gives up as soon as the event is set.
+
+        Raises:
+            CameraError: If the source is not there.
+            SystemExit: If a signal came meanwhile: there is nothing to take down yet.
+        """
+        try:
+            return open_camera(self._stop)
+        except CameraError:
+            # What was stopped while it opened is no failure.
+            if not self._stop.is_set():
+                raise
+            raise SystemExit(0) from None
 
     def run(self, pipeline: "Pipeline") -> int:
         """Runs the pipeline until its source ends or a signal comes.

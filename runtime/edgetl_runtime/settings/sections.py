@@ -88,6 +88,7 @@ class SourceSettings(_Section, frozen=True):
         size: Size to ask a camera for; of raw frames and of the test pattern, their size.
         fps: Frames a second to ask a camera for, and of the test pattern.
         format: Format of frames on standard input; raw ones need a size.
+        stride: Bytes from one row of a raw frame to the next, where rows are padded.
         realtime: Play a video at its own speed and skip frames when late, as a camera would.
         loop: Begin a video or folder again when it ends.
         required: Exit when the camera is absent at the start, instead of waiting for it; `camera`
@@ -105,6 +106,7 @@ class SourceSettings(_Section, frozen=True):
     size: Size | None = None
     fps: Rate | None = None
     format: Literal["mjpeg", "bgr24", "rgb24", "gray8", "yuv420p"] = "mjpeg"
+    stride: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     realtime: bool = False
     loop: bool = False
     required: bool = False

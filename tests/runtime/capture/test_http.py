@@ -185,8 +185,8 @@ def test_an_absent_server_is_an_error_or_waited_for(serve, opened, impatient, at
         (lambda jpeg: jpeg[: len(jpeg) // 2], "truncated"),
         (lambda jpeg: jpeg[:30], "truncated"),
         (lambda jpeg: b"", "empty"),
-        (lambda jpeg: HTML, "not_jpeg"),
-        (lambda jpeg: bytes(len(jpeg)), "not_jpeg"),
+        (lambda jpeg: HTML, "no JPEG"),
+        (lambda jpeg: bytes(len(jpeg)), "no JPEG"),
         (lambda jpeg: jpeg[:2] + bytes(50) + jpeg[52:], "damaged"),
     ],
     ids=["cut", "cut in header", "empty", "HTML", "zeroed", "zeroed header"],
@@ -201,6 +201,21 @@ def test_a_bad_jpeg_costs_one_frame_and_is_counted(spoil, reason, server, take_u
         status = camera.status()
     assert set(status.bad) == {reason}
     assert status.delivered >= 9
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("part", [with_length, without_length])
+def test_jpegs_with_bytes_too_many_are_taken_and_counted(part, server, take_until):
+    pytest.importorskip("simplejpeg")
+    server.parts = lambda: (
+        part(jpeg[:-2] + b"some bytes too many" + jpeg[-2:])
+        for jpeg in map(jpeg_of, itertools.cycle(range(200)))
+    )
+    with Camera(server.url) as camera:
+        take_until(camera, lambda status: status.delivered >= 20)
+        status = camera.status()
+    assert status.bad == {}
+    assert status.odd["extra bytes"] >= 19
     assert server.connections == 1
 
 

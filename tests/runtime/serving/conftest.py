@@ -51,7 +51,9 @@ STATUS = Status(
     age_ms=Percentiles(7.0, 8.0, 9.0),
     last_answer_age_s=0.1,
     low_information=False,
-    feed=FeedStatus("delivering", "", (320, 240), 30.0, 1300, 66, {"truncated": 7}, 8),
+    feed=FeedStatus(
+        *("delivering", "", (320, 240), 30.0, 1300, 66, {"truncated": 7}, 8, {"extra bytes": 12})
+    ),
     outputs=(OutputStatus("mqtt", 9, 10, 11, "the broker is away"),),
     board=Health(51.5, False),
     drift=DriftReport(0, 0, {}, None, None, None, None, None, None, None, (), ()),

@@ -108,6 +108,7 @@ def test_metrics_are_the_status_in_base_units(page, accept):
         ("edgetl_source_frames_total",): 1300,
         ("edgetl_source_dropped_total",): 66,
         ("edgetl_source_bad_total", "truncated"): 7,
+        ("edgetl_source_odd_total", "extra bytes"): 12,
         ("edgetl_source_reconnects_total",): 8,
         ("edgetl_output_written_total", "mqtt"): 9,
         ("edgetl_output_dropped_total", "mqtt"): 10,

@@ -5,6 +5,7 @@ import time
 import cv2
 
 from edgetl_runtime.capture.retrieval import retrieve_into
+from edgetl_runtime.capture.rtsp import explain_failure
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
@@ -42,7 +43,7 @@ class Stream:
         address = split_credentials(self._address).escaped
         self._capture = open_capture(address, *timeouts)
         if not self._capture.isOpened():
-            raise CameraError("it does not answer, refuses, or sends no video")
+            raise self._explain()
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -60,6 +61,11 @@ class Stream:
         if not retrieve_into(self._capture, canvas, self._size_px):
             raise BadFrame("undecodable")
         return Shot(captured_ns, skipped=skipped)
+
+    def _explain(self) -> CameraError:
+        if self._address.lower().startswith("rtsp:"):
+            return explain_failure(self._address, self._timeout_ms / 1000)
+        return CameraError("it does not answer, refuses, or sends no video")
 
     def _grab(self) -> None:
         if not self._capture.grab():

@@ -67,8 +67,7 @@ class UsbCamera:
         if not ok or data is None:
             raise BadFrame("empty")
         jpeg = np.ascontiguousarray(data).tobytes()
-        self._decoder.decode(jpeg, canvas)
-        return Shot(captured_ns, jpeg)
+        return Shot(captured_ns, jpeg, odd=self._decoder.decode(jpeg, canvas))
 
     def close(self) -> None:
         """Lets go of the camera."""

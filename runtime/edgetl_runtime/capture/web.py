@@ -1,0 +1,134 @@
+"""Asks a web server for a stream: once, with one try at its password, on one connection.
+
+Many cameras serve a single client, and lock an account after a few wrong passwords.
+"""
+
+import http.client
+import io
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any, cast
+
+from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes
+from edgetl_runtime.capture.login import Login
+from edgetl_runtime.credentials import split_credentials
+from edgetl_runtime.errors import CameraError
+from edgetl_runtime.tls import Identity, explain
+
+# No smaller than a record of TLS, which else would keep the rest where no poll sees it.
+CHUNK_BYTES = 64 * 1024
+_ADVICE = {
+    400: "does it want https:// in place of http://?",
+    403: "this user may not see it, or too many wrong passwords have locked the account",
+    404: "the server is there, but not this path; the camera's manual names the one of its stream",
+    405: "this address is for something else; the camera's manual names the one of its stream",
+    429: "it was asked too often",
+    500: "the trouble is the camera's own; switch it off and on",
+    503: "it is busy: some cameras serve one client only, so close other viewers",
+}
+
+
+class WebResponse(http.client.HTTPResponse):
+    """An answer that tells how long its data waited."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        """Reads nothing yet."""
+        super().__init__(sock, *arguments, **options)
+        self._bytes = ArrivingBytes(self.fp.detach(), sock.gettimeout())
+        self.fp = io.BufferedReader(self._bytes, CHUNK_BYTES)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Of its socket."""
+        return self._bytes.arrivals
+
+    def has_more(self) -> bool:
+        """Whether something can be read without waiting."""
+        if self.fp is None:
+            return False
+        self._bytes.blocking = False
+        try:
+            # The line end after a chunk is read with the next chunk's length, which is to come.
+            return self.fp.peek(1) not in (b"", b"\r\n")
+        finally:
+            self._bytes.blocking = True
+
+
+class WebAddress:
+    """An address that can be asked, again and again if need be.
+
+    Attributes:
+        address: As it was given.
+        url: Without name and password.
+    """
+
+    def __init__(self, address: str, timeout_s: float, identity: Identity) -> None:
+        """Asks nothing yet.
+
+        Args:
+            address: May hold name and password, as network cameras' do.
+            timeout_s: Of each wait for the server.
+            identity: Whom an encrypted connection trusts.
+        """
+        self.address = address
+        self.url, user, password = split_credentials(address)
+        self._timeout_s = timeout_s
+        context = identity.make_context() if self.url.lower().startswith("https:") else None
+        self._login = Login(self.url, user, password)
+        self._opener = urllib.request.build_opener(
+            _PlainHandler(), _SecureHandler(context), self._login
+        )
+
+    def ask(self) -> WebResponse:
+        """Asks, and follows where the server leads.
+
+        Raises:
+            RefusedError: If it refuses name or password.
+            CameraError: If it does not answer, or says no; with what to do.
+        """
+        self._login.tries = 0
+        try:
+            return cast(WebResponse, self._opener.open(self.url, timeout=self._timeout_s))
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refuse(error) from error
+        except http.client.RemoteDisconnected as error:
+            raise CameraError("it hangs up without an answer; does it want https://?") from error
+        except http.client.BadStatusLine as error:
+            raise CameraError("what answers there speaks no HTTP; is the port right?") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise CameraError(explain(error, "source")) from error
+
+    def _refuse(self, error: urllib.error.HTTPError) -> CameraError:
+        told = f"{error.code} {str(error.reason).partition(chr(10))[0]}".strip()
+        if error.code == 401:
+            return self._login.explain(told)
+        if 300 <= error.code < 400:
+            place = error.headers.get("Location", "")
+            return CameraError(f"the server leads on to {place or 'nowhere'}, and no further")
+        advice = _ADVICE.get(error.code) or _ADVICE.get(error.code // 100 * 100, "")
+        return CameraError(f"the server says {told}{advice and '; '}{advice}")
+
+
+class _PlainConnection(http.client.HTTPConnection):
+    response_class = WebResponse
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = WebResponse
+
+
+class _PlainHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_PlainConnection, req)
+
+
+class _SecureHandler(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._trusted = context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req, context=self._trusted)
