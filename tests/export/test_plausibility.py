@@ -96,6 +96,13 @@ def test_two_of_ten_labels_exchanged_are_named() -> None:
     assert "line 4 ring, line 8 nut" in found.doubts[0].sentence
 
 
+def test_two_labels_of_a_weak_model_exchanged_are_refused() -> None:
+    order = [0, 3, 2, 1]
+    found = look_at(mix(range(4), 240), LETTERS[:4], 0.5, order=order)
+    assert "line 2 nut, line 4 bolt" in found.doubts[0].sentence
+    assert found.doubts[0].refuses
+
+
 def test_an_order_that_no_habit_makes_is_found() -> None:
     order = np.random.default_rng(4).permutation(10)
     found = look_at(mix(range(10), 120), LETTERS[:10], 0.8, order=order)
