@@ -6,6 +6,7 @@ from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.printing import warn
 
 if TYPE_CHECKING:
+    from edgetl_runtime.capture.feed import FeedStatus
     from edgetl_runtime.serving.server import PageServer
     from edgetl_runtime.settings.sections import Settings
 
@@ -77,5 +78,14 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
                 page.close()
         if gone:
             return EXIT_ERROR
-        warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
+        warn(_sum_up(answered, feed.status()))
         return 0
+
+
+def _sum_up(answered: int, status: "FeedStatus") -> str:
+    """What became of the frames, such as `9 answers, 0 older frames dropped, 1 bad (truncated)`."""
+    parts = [f"{answered} answers", f"{status.dropped} older frames dropped"]
+    if status.bad:
+        parts.append(f"{sum(status.bad.values())} bad ({', '.join(sorted(status.bad))})")
+    parts += [f"{count} with {what}" for what, count in sorted(status.odd.items())]
+    return ", ".join(parts)
