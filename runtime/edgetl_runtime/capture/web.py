@@ -88,9 +88,9 @@ class WebAddress:
             RefusedError: If it refuses name or password.
             CameraError: If it does not answer, or says no; with what to do.
         """
-        self._login.tries = 0
         try:
-            return cast(WebResponse, self._opener.open(self.url, timeout=self._timeout_s))
+            request = self._login.prepare(urllib.request.Request(self.url))
+            return cast(WebResponse, self._opener.open(request, timeout=self._timeout_s))
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refuse(error) from error

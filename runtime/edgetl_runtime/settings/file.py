@@ -28,6 +28,7 @@ _EXAMPLES: Final = {
     "model.threads": 2,
     "source.size": "1280x720",
     "source.fps": 30.0,
+    "source.stride": 1344,
     "view.region": "0.25,0,0.5,1",
     "pace.max_fps": 5.0,
     "pace.max_frames": 1000,
