@@ -23,9 +23,9 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8), _EOI))
 _RESERVED = frozenset(range(0x02, 0xC0))
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
-# In coded data 0xFF is followed by 0x00, or a restart marker.
-_SCAN_END = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-_RESTART = re.compile(rb"\xff+([\xd0-\xd7])")
+# In coded data 0xFF is followed by 0x00, or a restart marker. (A literal first byte is found fast.)
+_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 # What libjpeg says of a picture that is whole; of others it says "premature end of ...", "bad
 # Huffman code", "found marker ... instead of RST", "inconsistent progression sequence".
 _HARMLESS = re.compile("extraneous bytes before marker|JFIF revision|Adobe color|SOS parameters")
@@ -84,7 +84,7 @@ def follow_markers(data: bytes) -> JpegLayout:
     if not (height and width):
         raise JpegError("damaged")
     promised = _count_restarts(frame.body, int.from_bytes(interval[:2], "big"))
-    lacking = len(scans) == 1 and len(_RESTART.findall(data, *scans[0])) < promised
+    lacking = promised > 0 and len(scans) == 1 and len(_RESTART.findall(data, *scans[0])) < promised
     spare = tuple(segment.gap for segment in segments if segment.gap[0] < segment.gap[1])
     return JpegLayout(width, height, frame.marker, spare, lacking)
 

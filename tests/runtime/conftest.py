@@ -216,6 +216,7 @@ def edgetl_run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             [sys.executable, "-m", "edgetl_runtime", *map(str, arguments)],
             stdout=options.pop("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE,
+            stdin=options.pop("stdin", None),
             text=True,
             cwd=options.pop("cwd", tmp_path),
             preexec_fn=options.pop("preexec_fn", None),

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 
+import cv2
+import numpy as np
 import pytest
 
 PREDICTION_KEYS = {
@@ -461,3 +463,14 @@ sys.exit(main(["--help"]))
 """
     done = run_python(code)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_the_camera_sums_up_what_became_of_the_frames(tiny, edgetl_run, tmp_path):
+    pytest.importorskip("simplejpeg")
+    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 99, np.uint8))[1].tobytes()
+    odd = jpeg[:-2] + bytes(40) + jpeg[-2:]
+    (tmp_path / "jpegs").write_bytes(odd)
+    with (tmp_path / "jpegs").open("rb") as file:
+        done = edgetl_run("camera", tiny, "--source", "-", stdin=file)
+    assert done.returncode == 0, done.stderr
+    assert "1 answers, 0 older frames dropped, 1 with extra bytes" in done.stderr

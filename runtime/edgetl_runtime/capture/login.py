@@ -51,6 +51,14 @@ class Login(urllib.request.BaseHandler):
         self._user = user
         self._password = password
         self._unknown = ""
+        self._known: str | None = None
+
+    def prepare(self, request: urllib.request.Request) -> urllib.request.Request:
+        """A request that says at once what was asked for before, as far as that is allowed."""
+        self.tries = int(self._known is not None)
+        if self._known is not None:
+            request.add_unredirected_header("Authorization", self._known)
+        return request
 
     def http_error_401(
         self,
@@ -116,7 +124,8 @@ class Login(urllib.request.BaseHandler):
             answer = _Digest(passwords).get_authorization(request, fields)
             return answer and f"Digest {answer}"
         if "basic" in challenges:
-            return _encode_basic(self._user or "", self._password)
+            self._known = _encode_basic(self._user or "", self._password)
+            return self._known
         self._unknown = ", ".join(filter(None, challenges)) or "none is named"
         return None
 

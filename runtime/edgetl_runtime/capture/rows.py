@@ -24,7 +24,7 @@ _NEAREST_PX = 8
 
 
 def find_row_bytes(pixels: NDArray[np.uint8], told: int, pixel_bytes: int) -> int | None:
-    """The length that the rows of a frame look to have, if it is plainly not the told one.
+    """The length that the rows of a frame look to have.
 
     Args:
         pixels: uint8 (any shape), as they came.
@@ -32,7 +32,8 @@ def find_row_bytes(pixels: NDArray[np.uint8], told: int, pixel_bytes: int) -> in
         pixel_bytes: Of a pixel.
 
     Returns:
-        Bytes; None where the told length is right or nothing can be seen.
+        Bytes; another length than the told one only where that is plainly wrong. None where nothing
+        can be seen.
     """
     flat = pixels.reshape(-1)
     difference = _measure(flat, told)
@@ -44,7 +45,7 @@ def find_row_bytes(pixels: NDArray[np.uint8], told: int, pixel_bytes: int) -> in
     known = [one for one in others if abs(one - told) >= _NEAREST_PX * pixel_bytes]
     found = [(_measure(flat, one), one) for one in known if 4 * one <= flat.size]
     least, best = min(found, default=(difference, told))
-    return best if difference > _RATIO * least else None
+    return best if difference > _RATIO * least else told
 
 
 def _measure(flat: NDArray[np.uint8], length: int) -> float:

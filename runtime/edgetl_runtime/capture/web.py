@@ -88,18 +88,14 @@ class WebAddress:
             RefusedError: If it refuses name or password.
             CameraError: If it does not answer, or says no; with what to do.
         """
-        self._login.tries = 0
         try:
-            return cast(WebResponse, self._opener.open(self.url, timeout=self._timeout_s))
+            request = self._login.prepare(urllib.request.Request(self.url))
+            return cast(WebResponse, self._opener.open(request, timeout=self._timeout_s))
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refuse(error) from error
-        except http.client.RemoteDisconnected as error:
-            raise CameraError("it hangs up without an answer; does it want https://?") from error
-        except http.client.BadStatusLine as error:
-            raise CameraError("what answers there speaks no HTTP; is the port right?") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CameraError(explain(error, "source")) from error
+            raise CameraError(_explain(error, self.url)) from error
 
     def _refuse(self, error: urllib.error.HTTPError) -> CameraError:
         told = f"{error.code} {str(error.reason).partition(chr(10))[0]}".strip()
@@ -110,6 +106,16 @@ class WebAddress:
             return CameraError(f"the server leads on to {place or 'nowhere'}, and no further")
         advice = _ADVICE.get(error.code) or _ADVICE.get(error.code // 100 * 100, "")
         return CameraError(f"the server says {told}{advice and '; '}{advice}")
+
+
+def _explain(error: Exception, url: str) -> str:
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ConnectionResetError | BrokenPipeError):
+        remedy = "" if url.lower().startswith("https:") else "; does it want https://?"
+        return f"it hangs up without an answer{remedy}"
+    if isinstance(reason, http.client.BadStatusLine):
+        return "what answers there speaks no HTTP; is the port right?"
+    return explain(error, "source")
 
 
 class _PlainConnection(http.client.HTTPConnection):

@@ -46,8 +46,10 @@ class StateTeller:
         """Tells at the end how many frames were answered, and how many were not."""
         self._tell_notes(feed)
         bad = ", ".join(f"{count} {reason}" for reason, count in feed.bad.items())
-        not_used = f", not used: {bad}" if bad else ""
-        self._warn(f"{answered} answers, {feed.dropped} older frames dropped{not_used}")
+        parts = [f"{answered} answers", f"{feed.dropped} older frames dropped"]
+        parts += [f"{count} with {what}" for what, count in sorted(feed.odd.items())]
+        parts += [f"not used: {bad}"] if bad else []
+        self._warn(", ".join(parts))
 
     def _tell_notes(self, feed: FeedStatus) -> None:
         """Tells once of each part of a source that is not used."""

@@ -32,6 +32,7 @@ _EXAMPLES: Final = {
     "source.ca": "ca.pem",
     "source.cert": "board.pem",
     "source.key": "board.key",
+    "source.stride": 1344,
     "view.region": "0.25,0,0.5,1",
     "pace.max_fps": 5.0,
     "pace.max_frames": 1000,

@@ -196,6 +196,19 @@ def test_a_snapshot_is_asked_for_again_and_again(server):
     assert server.turned_away == 0
 
 
+@pytest.mark.parametrize("challenge", ['Digest realm="camera", nonce="abc"', "Basic realm=camera"])
+def test_a_snapshot_with_a_password_is_asked_for_again_and_again(challenge, server):
+    server.reply = lambda number, head: [
+        answer(jpeg_of(number % 200)) if find_authorization(head) else demand(challenge)
+    ]
+    address = server.url.replace("//", "//me:secret@")
+    with Camera(address, SourceSettings(fps=20)) as camera:
+        assert len(list(itertools.islice(camera, 5))) == 5
+    # Digest wants a new answer to each challenge; a server of Basic challenges but once.
+    refused = [head for head in server.heads if not find_authorization(head)]
+    assert (len(refused) == 1) == challenge.startswith("Basic")
+
+
 def test_jpegs_one_after_another_in_one_answer_are_a_stream(server):
     server.reply = lambda *_: [
         OK + b"Content-Type: image/jpeg\r\n\r\n",

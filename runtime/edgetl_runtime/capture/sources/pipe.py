@@ -84,7 +84,7 @@ class RawPipe:
         self._size_px = size_px
         self._stride = stride
         self._looks = 0 if stride else _LOOKS
-        self._suspicions: list[int] = []
+        self._found: list[int] = []
         self._frames = 0
         self._arrivals = Arrivals(_STANDARD_INPUT)
 
@@ -172,14 +172,19 @@ class RawPipe:
             return True
         self._looks -= 1
         found = find_row_bytes(pixels, self._row, self._pixel_bytes)
-        self._suspicions = [*self._suspicions, found] if found else []
-        if len(self._suspicions) >= _AGREEING and len(set(self._suspicions)) == 1:
+        if found is None:
+            return True
+        self._found = [*self._found, found][-_AGREEING:]
+        if self._found == [found] * _AGREEING:
+            self._looks = 0
+            if found == self._row:
+                return True
             raise CameraError(
                 f"its rows look {found} bytes long, not {self._row}: {self._describe()}; give "
                 f"--stride {found} if rows are padded, as rpicam-vid does, or the right --size "
                 f"(--stride {self._row} takes them as they are)"
             )
-        return not found
+        return found == self._row
 
     def _describe(self) -> str:
         width, height = self._size_px or (0, 0)
