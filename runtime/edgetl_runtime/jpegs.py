@@ -84,9 +84,7 @@ def follow_markers(data: bytes) -> JpegLayout:
     if not (height and width):
         raise JpegError("damaged")
     promised = _count_restarts(frame.body, int.from_bytes(interval[:2], "big"))
-    lacking = (
-        promised > 0 and len(scans) == 1 and len(_RESTART.findall(data, *scans[0])) < promised
-    )
+    lacking = promised > 0 and len(scans) == 1 and len(_RESTART.findall(data, *scans[0])) < promised
     spare = tuple(segment.gap for segment in segments if segment.gap[0] < segment.gap[1])
     return JpegLayout(width, height, frame.marker, spare, lacking)
 

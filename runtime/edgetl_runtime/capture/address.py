@@ -5,10 +5,12 @@ import os
 import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from edgetl_runtime.capture.source import Options
+from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import PICTURE_SUFFIXES
 from edgetl_runtime.masking import mask
@@ -108,6 +110,11 @@ def _plan(module: str, source: str, options: Options, **fields: object) -> Sourc
 
 
 def _plan_url(address: str, options: Options) -> SourcePlan:
+    try:
+        # A host or a port that is none will never answer.
+        _ = urlsplit(split_credentials(address).url).port
+    except ValueError as error:
+        raise CameraError(f"cannot open {mask(address)}: {error}") from error
     scheme = address.partition("://")[0].lower()
     module = "http" if scheme in ("http", "https") else "stream"
     return _plan(module, mask(address), options, freezes=True)
