@@ -153,7 +153,8 @@ class Camera:
 
     def close(self) -> None:
         """Releases the source within two seconds; a second call does nothing."""
-        self._stop(_CLOSE_TIMEOUT_S)
+        # Standard input, which may be silent for ever, has nothing to give back.
+        self._stop(0.0 if self._plan.patient else _CLOSE_TIMEOUT_S)
         self._state, self._reason = "ended", "closed"
         self._status = self._describe()
 

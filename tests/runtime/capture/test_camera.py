@@ -152,7 +152,8 @@ def test_closing_a_long_video_does_not_wait_for_its_end(make_video):
 
 
 @pytest.mark.parametrize(
-    "source", ["missing.mp4", "", "²", "99999999999999999999", "-1", "http://[::1"]
+    "source",
+    ["missing.mp4", "", "²", "99999999999999999999", "-1", "http://[::1", "rtsp://cam:99999/s"],
 )
 def test_a_wrong_address_is_refused_at_once(source):
     with pytest.raises(CameraError, match=r"cannot open "):
