@@ -31,7 +31,7 @@ _OTHER_ADDRESS = "give the address of its stream or snapshot, which the camera's
 
 def make(options: Options) -> Source:
     """The stream at `address`."""
-    identity = Identity("source", **options.get("identity", {}))
+    identity = Identity("source", **options["identity"])
     address = WebAddress(options["address"], options["timeout_s"], identity)
     pause_s = 1 / options["fps"] if options["fps"] else _SNAPSHOT_S
     # A pause must not pass for silence.
