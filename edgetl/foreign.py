@@ -16,12 +16,12 @@ from edgetl.run import describe_versions
 from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.examination import Examination
 from edgetl_export.foreign import find_kind, open_model
+from edgetl_export.foreign.archive import unpacked
+from edgetl_export.foreign.embedded import Embedded, find_beside, find_embedded
 from edgetl_export.foreign.ending import Ending, choose_ending
 from edgetl_export.foreign.labels import (
-    OwnLabels,
     check_count,
     find_repeated,
-    parse_labels,
     read_labels,
     suggest_label,
 )
@@ -105,20 +105,21 @@ def export_foreign(
         OptionsError: If a name is unknown.
         StorageError: If `out` exists or cannot be written.
     """
-    given = check_foreign(options, out, overwrite=overwrite)
-    # Only now, since it imports converters, which takes seconds.
-    from edgetl_export.bundling import Settings, export_bundle
+    with unpacked(options.model) as model:
+        found = _check(options, model, out, overwrite=overwrite)
+        # Only now, since it imports converters, which takes seconds.
+        from edgetl_export.bundling import Settings, export_bundle
 
-    foreign = open_model(
-        options.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
-    )
-    labels, source = _choose_labels(options, given, foreign)
-    check_count(source, labels, foreign.outputs)
-    _tell_repeated(source, labels)
-    _check_statements(options, foreign)
-    recipes = choose_recipes(names, foreign.form)
-    manifest = _scan(options, labels, source, track)
-    trained = _describe(options, foreign, labels, manifest, track)
+        foreign = open_model(
+            model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
+        )
+        check_count(found.source, found.labels, foreign.outputs)
+        _tell_labels(options, found, model)
+        _tell_repeated(found.source, found.labels)
+        _check_statements(options, foreign)
+        recipes = choose_recipes(names, foreign.form)
+        manifest = _scan(options, found.labels, found.source, track)
+        trained = _describe(options, foreign, found.labels, manifest, track)
     trained = msgspec.structs.replace(trained, about=about)
     settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
     return export_bundle(trained, out, settings, overwrite=overwrite, track=track)
@@ -128,51 +129,58 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tup
     """Refuses what can be refused without opening the model: quick, and without TensorFlow.
 
     Returns:
-        The labels that were given; none if the model's file is to have them.
+        The labels.
 
     Raises:
         DatasetError: If there are no photos.
-        ExportError: If the model is missing, of no known kind or not trusted, or the labels
-            cannot be used.
+        ExportError: If the model is missing, of no known kind or not trusted, or there are no
+            labels, or they cannot be used.
         StorageError: If `out` exists or cannot be written.
     """
+    with unpacked(options.model) as model:
+        return _check(options, model, out, overwrite=overwrite).labels
+
+
+def _check(options: ForeignOptions, model: Path, out: Path, *, overwrite: bool) -> Embedded:
     check_target(out, overwrite=overwrite)
-    find_kind(options.model, trust=options.trust)
-    labels = read_labels(options.labels) if options.labels else ()
+    kind = find_kind(model, trust=options.trust)
+    if options.labels is not None:
+        labels = Embedded(read_labels(options.labels), str(options.labels))
+    elif (found := find_embedded(model, kind, options.model)) is not None:
+        labels = found
+    else:
+        beside = find_beside(options.model)
+        hint = f"; beside it lies one: --labels {beside}" if beside else ": --labels FILE"
+        raise ExportError(
+            f"{options.model} brings no labels along; give them as a text file, one label a line, "
+            f"in the order of its outputs{hint}"
+        )
     list_data(options.data)
     return labels
 
 
-def _choose_labels(
-    options: ForeignOptions, given: tuple[str, ...], foreign: Foreign
-) -> tuple[tuple[str, ...], str]:
-    """The labels, and where they are from."""
-    own = foreign.own_labels
-    if own is None:
-        if options.labels is None:
-            raise ExportError(
-                f"{options.model} holds no labels; give them, one a line in the order of its "
-                "outputs: --labels FILE"
-            )
-        return given, str(options.labels)
-    source = f"{options.model}, its {own.place}"
+def _tell_labels(options: ForeignOptions, labels: Embedded, model: Path) -> None:
+    """Says where labels came from that nobody gave; compares those given with the model's own."""
     if options.labels is None:
-        _log.warning("labels: those of %s", source)
-        return parse_labels(source, own.text), source
-    _check_order(options, given, source, own)
-    return given, str(options.labels)
-
-
-def _check_order(
-    options: ForeignOptions, given: tuple[str, ...], source: str, own: OwnLabels
-) -> None:
+        shown = ", ".join(labels.labels[:_SOME])
+        more = ", ..." if len(labels.labels) > _SOME else ""
+        _log.warning(
+            "%d labels are taken from %s: %s%s", len(labels.labels), labels.source, shown, more
+        )
+        return
+    kind = find_kind(model, trust=options.trust)
     try:
-        theirs = parse_labels(source, own.text)
+        own = find_embedded(model, kind, options.model)
     except ExportError:
         return  # What cannot be read contradicts nothing.
-    if sorted(theirs) != sorted(given) or theirs == given:
+    if own is not None:
+        _check_order(options, labels.labels, own)
+
+
+def _check_order(options: ForeignOptions, given: Sequence[str], own: Embedded) -> None:
+    if sorted(own.labels) != sorted(given) or own.labels == given:
         return
-    sentence = f"{source} has the same labels as {options.labels} in another order"
+    sentence = f"{own.source} has the same labels as {options.labels} in another order"
     if not options.allow_doubt:
         raise ExportError(
             f"{sentence}; leave --labels out, or, if {options.labels} is right all the same, add "
@@ -258,7 +266,7 @@ def _describe(
 
     validation, test = score(parts["val"]), score(parts["test"]) if parts["test"] else None
     source = foreign.finish(ending)
-    _tell(options.model, ending.words, source.form)
+    _tell(options.model, (foreign.words, ending.words), source.form)
     return Trained(
         graph=source.data,
         labels=labels,
@@ -334,9 +342,9 @@ def _tell_repeated(file: str, labels: Sequence[str]) -> None:
         )
 
 
-def _tell(model: Path, ending: str, form: Form) -> None:
-    if ending:
-        _log.warning("%s: %s", model, ending)
+def _tell(model: Path, done: Sequence[str], form: Form) -> None:
+    for words in filter(None, done):
+        _log.warning("%s: %s", model, words)
     if form.precision != "float32":
         _log.warning(
             "%s is %s already and ships as it is; no float32 model is there to compare it with, so "

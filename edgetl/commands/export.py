@@ -125,7 +125,7 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 @click.option(
     "--labels",
     type=FOLDER,
-    help="Of --model: text file, one label a line; needless where the model holds its labels.",
+    help="Of --model: text file, one label a line; needless where the model brings its own.",
 )
 @click.option(
     "--data", type=FOLDER, help="Of --model: labelled photos, to calibrate with and to measure by."
@@ -189,10 +189,10 @@ def export(
 ) -> None:
     """Convert a trained RUN to LiteRT and ONNX files, measure them, and repair what got worse.
 
-    Instead of RUN, --model takes a classifier that was trained elsewhere, with --labels, --data
-    and --scaling. A file that stays worse than allowed is left out, with a warning; exit code 3
-    and no bundle if --recipe named it, with --strict, or if none is left. The best attempts are
-    then kept in OUT.rejected.
+    Instead of RUN, --model takes a classifier that was trained elsewhere, with --data, --scaling
+    and, where it brings none along, --labels. A file that stays worse than allowed is left out,
+    with a warning; exit code 3 and no bundle if --recipe named it, with --strict, or if none is
+    left. The best attempts are then kept in OUT.rejected.
 
     Example: edgetl export runs/parts --out parts.bundle
     """

@@ -4,8 +4,8 @@ import warnings
 from typing import Any
 
 from edgetl_export.native import divert_stderr
-from edgetl_export.quoting import quote_error
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.quoting import quote_error
 
 
 def freeze(model: Any, shape: tuple[int, ...]) -> Any:

@@ -10,9 +10,9 @@ import numpy as np
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.flatbuffer import read_tree, write_tree
 from edgetl_export.native import divert_stderr
-from edgetl_export.quoting import quote_error
 from edgetl_runtime.bundle import Precision
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.quoting import quote_error
 from edgetl_runtime.tensors import TensorSpec
 
 _UINT8 = 3

@@ -15,9 +15,9 @@ from edgetl_export.native import divert_stderr
 from edgetl_export.observation import Extremes, Ranges, collect_extremes
 from edgetl_export.ordering import put_in_order
 from edgetl_export.progress import Track, silent
-from edgetl_export.quoting import quote_error
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.quoting import quote_error
 from edgetl_runtime.tensors import TensorSpec
 
 # Opset 17 and IR 8 load in ONNX Runtime since 1.14 and in its web build.

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "labels.txt").write_text("bolt\ngear\n")
     (tmp_path / "blank.txt").write_text("bolt\n\ngear\n")
     for name in ("m.onnx", "m.keras", "m.txt"):
-        (tmp_path / name).write_bytes(b"never opened")
+        (tmp_path / name).write_bytes(b"\x01never opened")
     (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\nnever opened")
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "saved_model.pb").touch()
@@ -73,6 +73,7 @@ def test_the_poison_works(edgetl: Run) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"--model": "labels.txt"}, "labels.txt is a text, not a model"),
         ({"--model": "gone.onnx"}, "gone.onnx does not exist; expected a .tflite"),
         ({"--model": "m.txt"}, "m.txt is of no known kind"),
         ({"--model": "empty"}, "empty is no SavedModel"),

@@ -41,7 +41,7 @@ def test_an_unknown_recipe_is_a_usage_error_before_anything_is_read(tmp_path: Pa
         (("run", "--model", "a.onnx"), "give either RUN, or --model FILE"),
         (("run", "--labels", "labels.txt"), "--labels is for --model; a RUN knows it"),
         (("run", "--trust"), "--trust is for --model"),
-        (("--model", "a.onnx"), "--model needs --labels, --data, --scaling, too"),
+        (("--model", "a.onnx"), "--model needs --data, --scaling, too"),
         (("--model", "a.onnx", "--labels", "l", "--data", "d"), "--model needs --scaling, too"),
         (
             ("--model", "a.onnx", "--labels", "l", "--data", "d", "--scaling", "torch"),

@@ -212,7 +212,7 @@ def test_bad_labels_are_one_line_and_touch_nothing(
         ("model.onnx", ("--recipe", "mixed"), "litert-mixed cannot be made of an .onnx here"),
         ("int8.tflite", ("--recipe", "float32"), "ships as it is; ask for litert-int8 only"),
         ("float.tflite", ("--size", 64), "takes 32x32 px and nothing else"),
-        ("labels.txt", (), "is of no known kind"),
+        ("labels.txt", (), "is a text, not a model"),
         ("gone.onnx", (), "does not exist"),
     ],
 )
@@ -302,7 +302,7 @@ def labelled_folder(foreign_folder: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [("named.onnx", "property names"), ("named.tflite", "file labels.txt")]
+    ("name", "place"), [("named.onnx", "the property names of"), ("named.tflite", "labels.txt in")]
 )
 def test_labels_that_lie_in_the_model_need_no_file(
     labelled_folder: Path,
@@ -317,7 +317,7 @@ def test_labels_that_lie_in_the_model_need_no_file(
     exported = export_foreign(options, tmp_path / "b", names=[recipe])
     assert exported.bundle.manifest.labels == ("washer", "bolt", "gear")
     assert exported.bundle.manifest.variants[0].metrics.top1 > 0.8
-    assert f"labels: those of {labelled_folder / name}, its {place}" in caplog.text
+    assert f"3 labels are taken from {place} {labelled_folder / name}: washer" in caplog.text
 
 
 def test_labels_in_another_order_than_the_models_own_are_refused(
@@ -334,5 +334,5 @@ def test_a_model_without_labels_asks_for_them(
     foreign_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
     options = ForeignOptions(foreign_folder / "float.tflite", None, photos, "-1..1")
-    with pytest.raises(ExportError, match=r"holds no labels; give them, .* --labels FILE"):
+    with pytest.raises(ExportError, match=r"brings no labels along; .*labels"):
         export_foreign(options, tmp_path / "b")

@@ -266,6 +266,8 @@ def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> No
 def two_inputs() -> onnx.ModelProto:
     model = make_onnx()
     model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, (1,)))
+    model.graph.node.append(helper.make_node("Mul", ["logits", "mask"], ["masked"]))
+    model.graph.output[0].name = "masked"
     return model
 
 
@@ -298,7 +300,7 @@ def new_opset() -> onnx.ModelProto:
         (lambda: make_onnx(shape=(1, 3, "h", "w")), "choose the one it was trained on: --size PX"),
         (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB picture"),
         (lambda: make_onnx(shape=(-1, 3, -1, 32)), "32 px wide and of any height; choose"),
-        (lambda: make_onnx(kind=TensorProto.UINT8), "takes uint8, expected float32"),
+        (lambda: make_onnx(kind=TensorProto.INT8), "takes int8, expected float32"),
         (onnx.ModelProto, "is empty"),
         (lambda: onnx.ModelProto(ir_version=8), "it has no operators"),
     ],
@@ -417,7 +419,7 @@ def test_code_in_a_keras_file_does_not_run_even_with_trust(tmp_path: Path) -> No
     image = keras.Input((32, 32, 3))
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x * 2)(image))
     keras.Model(image, mean).save(tmp_path / "code.keras")
-    with pytest.raises(ExportError, match=r"Keras cannot open .*export it with model.export"):
+    with pytest.raises(ExportError, match=r"has a Lambda layer.*export it with model.export"):
         open_model(tmp_path / "code.keras", PLAIN, trust=True)
 
 
@@ -451,7 +453,7 @@ def test_another_size_than_the_models_is_refused(foreign_folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gone.tflite", "notes.txt", "folder"])
 def test_what_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.txt").write_bytes(b"\x01hello")
     (tmp_path / "folder").mkdir()
     with pytest.raises(ExportError, match=r"expected a \.tflite, \.onnx, \.keras or \.h5 file"):
         open_model(tmp_path / name, PLAIN)

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +18,10 @@ from onnx import TensorProto, helper
 from edgetl_export.calibration import load_inputs
 from edgetl_export.foreign import open_model
 from edgetl_export.foreign.ending import NOTHING, PAIR, PAIR_OF_LOGITS, SOFTMAX, choose_ending
-from edgetl_export.foreign.labels import parse_labels
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Source
 from edgetl_export.litert import describe as describe_tflite
 from edgetl_export.onnx import describe as describe_onnx
-from edgetl_export.quoting import quote_error
 from edgetl_export.trained import Form
 from edgetl_runtime.engine import open_engine
 from edgetl_runtime.errors import ExportError
@@ -246,8 +246,7 @@ def test_a_dictionary_of_azure_custom_vision_is_the_scores_inside_it(
     )
     onnx.save(proto, tmp_path / "azure.onnx")
     foreign = open_model(tmp_path / "azure.onnx", SCALING)
-    assert foreign.own_labels is not None
-    assert parse_labels("it", foreign.own_labels.text) == tuple(labels)
+    assert foreign.words == ""
     ending, source = take(tmp_path / "azure.onnx", drawn)
     assert ending == NOTHING
     np.testing.assert_allclose(run(source, drawn), expected, atol=1e-4)
@@ -262,9 +261,15 @@ def test_a_label_beside_the_scores_is_left_out_and_two_lists_are_refused(
     onnx.save(proto, tmp_path / "m.onnx")
     np.testing.assert_allclose(run(take(tmp_path / "m.onnx", drawn)[1], drawn), expected, atol=1e-5)
     double = helper.make_node("Add", ["last", name], ["double"])
-    proto = append(float_onnx, double, **{"double": TensorProto.FLOAT, name: TensorProto.FLOAT})
+    heads = [
+        helper.make_node("Softmax", [source], [target], axis=1)
+        for source, target in ((name, "one"), ("double", "two"))
+    ]
+    proto = append(float_onnx, double, *heads, two=TensorProto.FLOAT, one=TensorProto.FLOAT)
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"has 2 outputs \(double, .*export the classifier alone"):
+    with pytest.raises(
+        ExportError, match=r"has 2 outputs \(two, one\).*export the classifier alone"
+    ):
         open_model(tmp_path / "m.onnx", SCALING)
 
 
@@ -386,14 +391,41 @@ def zip_of(*names: str) -> bytes:
         (
             "converted.zip",
             zip_of("model_unquant.tflite", "labels.txt"),
-            "a zip with a .tflite; unpack",
+            "is a zip with model_unquant.tflite; unpack it",
         ),
-        ("converted_keras.zip", zip_of("keras_model.h5", "labels.txt"), "a model of Keras; unpack"),
+        (
+            "converted_keras.zip",
+            zip_of("keras_model.h5", "labels.txt"),
+            "is a zip with keras_model.h5",
+        ),
         ("impulse.zip", zip_of("readme.md"), "a zip without a model that is known"),
+        ("ei.zip", zip_of("edge-impulse-sdk/a.cpp", "tflite-model/b.cpp"), "of Edge Impulse"),
+        ("arduino.zip", zip_of("X/src/edge-impulse-sdk/a.cpp"), "from the project's dashboard"),
+        ("web.zip", zip_of("model.json", "weights.bin", "metadata.json"), "TensorFlow.js; export"),
+        ("run.zip", zip_of("runs/a/run.json", "runs/a/weights.npz"), "is a run of edgetl"),
+        ("outer.zip", zip_of("inner.zip"), "holds another zip; unpack it"),
+        ("azure.zip", zip_of("model.pb", "labels.txt"), "choose ONNX or TensorFlow Lite"),
+        ("weights.npz", zip_of("0.npy"), "arrays without their network"),
+        ("a.onnx", b"\xef\xbb\xbf<!DOCTYPE html>", "is a web page or XML"),
+        ("net.xml", b'<?xml version="1.0"?>\n<net name="a">', "if it is of OpenVINO, give"),
+        ("a.tflite", b"404: Not Found\n", "is a text, not a model; it begins with '404: Not"),
+        ("a.onnx", b'{"error": "Repository not found"}', "did the download end on an error"),
+        ("labels.txt", "Äpfel\nBirnen\n".encode(), "is a text, not a model"),
+        ("long.txt", "ä".encode() * 300, "is a text, not a model"),
+        ("model.json", b'{"format": "layers-model", "modelTopology": {}}', "TensorFlow.js"),
+        ("a.onnx", b"\xff\xd8\xff\xe0\x00\x10JFIF", "is a picture, not a model"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c\x00", "is packed; unpack it"),
+        ("a.tar", b"net.onnx".ljust(257, b"\0") + b"ustar\x00", "is packed; unpack it"),
+        ("a.ort", b"\x20\0\0\0ORTM\0\0", "(.ort); give the .onnx"),
+        ("a.pte", b"\x20\0\0\0ET12\0\0", "is of ExecuTorch; export it to .onnx"),
+        ("a.onnx", b"\x40\0\0\0\0\0\0\0{", "weights without their network (safetensors)"),
+        ("net.rknn", b"RKNN\x00\x00\x00\x00", "compiled for one chip"),
+        ("net.eim", b"\x7fELF\x02\x01\x01\x00", "if it is an .eim"),
+        ("saved_model.pb", b"\x08\x01\x12\x05", "is one file of a SavedModel; give its folder"),
         ("b.zip", zip_of("bundle.json", "litert-int8.tflite"), "is a bundle of edgetl already"),
         ("cut.keras", zip_of("config.json", "model.weights.h5")[:40], "is damaged"),
-        ("a.tflite", b"rubbish" * 20, "does not hold what its name says"),
-        ("a.txt", b"hello", "is of no known kind"),
+        ("a.tflite", b"\x01rubbish" * 20, "does not hold what its name says"),
+        ("a.dat", b"\x01hello", "is of no known kind"),
     ],
 )
 def test_what_is_no_model_is_called_by_its_name(
@@ -406,29 +438,62 @@ def test_what_is_no_model_is_called_by_its_name(
     assert str(caught.value).startswith(str(tmp_path / name))
 
 
-def test_a_model_for_tensorflow_js_is_called_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "model.json").write_text("{}")
-    with pytest.raises(ExportError, match=r"is a model for TensorFlow\.js"):
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["model.json", "weights.bin"], "is a model for TensorFlow.js; export"),
+        (["keras_model.h5", "labels.txt"], "it has keras_model.h5; give one of these"),
+        (["model.savedmodel/saved_model.pb", "labels.txt"], "it has model.savedmodel; give one"),
+        (["bundle.json", "litert-int8.tflite"], "is a bundle of edgetl already"),
+        (["run.json", "weights.npz"], "is a run of edgetl; export it without --model"),
+        (["config.json", "model.safetensors"], "holds weights without their network"),
+        (["photos/a.jpg"], "is no SavedModel (no saved_model.pb); expected a .tflite"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_called_by_what_it_holds(
+    tmp_path: Path, names: list[str], words: str
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ExportError) as caught:
         open_model(tmp_path, SCALING)
+    assert words in str(caught.value)
 
 
-def test_a_tflite_is_one_whatever_its_name(
+def test_a_pipe_is_no_model_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(ExportError, match="is a pipe or a device, no file"):
+        open_model(tmp_path / "pipe.onnx", SCALING)
+
+
+def test_a_tflite_or_an_onnx_is_one_whatever_its_name(
     foreign_folder: Path, drawn: list[np.ndarray], tmp_path: Path
 ) -> None:
     os.symlink(foreign_folder / "float.tflite", tmp_path / "model.bin")
     assert open_model(tmp_path / "model.bin", SCALING).look(drawn).shape == (len(drawn), 3)
+    os.symlink(foreign_folder / "model.onnx", tmp_path / "renamed.tflite")
+    assert open_model(tmp_path / "renamed.tflite", SCALING).look(drawn).shape == (len(drawn), 3)
 
 
-@pytest.mark.parametrize(
-    ("text", "quoted"),
-    [
-        ("First it is. Then it\nis more.", "First it is. Then it is more"),
-        (f"First it is. Then {'it ' * 80}.", "First it is"),
-        ("[ONNXRuntimeError] : 10 : INVALID_GRAPH : It is none.", "It is none"),
-        ("model.keras has 3.11 of\n  it", "model.keras has 3.11 of it"),
-        ("", "ValueError"),
-        ("word " * 100, "word " * 39 + "word ..."),
-    ],
-)
-def test_what_another_library_says_is_one_whole_part_of_a_sentence(text: str, quoted: str) -> None:
-    assert quote_error(ValueError(text)) == quoted
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_model_that_may_not_be_read_is_called_so(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o700)
+    (folder / "m.onnx").write_bytes(b"\x08\x08\x12")
+    # In a process of its own, since nobody becomes root again.
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from edgetl_export.foreign.archive import unpacked\n"
+        "from edgetl_export.foreign.kinds import find_kind\n"
+        "from edgetl_runtime.errors import ExportError\n"
+        "os.setuid(65534)\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    try:\n"
+        "        with unpacked(path) as model: find_kind(model, trust=True)\n"
+        "    except ExportError as error: print(error)\n"
+    )
+    paths = [str(folder), str(folder / "m.onnx")]
+    command = [sys.executable, "-c", code, *paths]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == [f"{path} cannot be read (Permission denied)" for path in paths]

@@ -12,6 +12,8 @@ from edgetl_runtime.prediction import Scores
 # Sums of float32 softmaxes are closer to 1; those of 8 bits are off by a step for each output.
 _TOLERANCE = 1e-3
 _STEP = 1 / 256
+# Sums of percents, or of 255 levels, differ by less than this share of them.
+_ALIKE = 0.02
 
 
 End = Literal["softmax", "log_softmax", "sigmoid", "linear", "other"]
@@ -83,6 +85,17 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
     inside = _are_shares(raw)
     if inside and end == "other" and np.abs(raw.sum(axis=1) - 1).max() <= tolerance:
         return NOTHING
+    whole = float(raw.sum(axis=1).mean())
+    if (
+        end == "other"
+        and not inside
+        and raw.min() >= 0
+        and np.ptp(raw.sum(axis=1)) < _ALIKE * whole
+    ):
+        raise ExportError(
+            f"the model's outputs are shares of {whole:.0f}, not of 1; export it without what "
+            "multiplies them"
+        )
     if inside:
         raise ExportError(
             f"the model's {outputs} outputs are shares that do not sum to 1, as if several labels "

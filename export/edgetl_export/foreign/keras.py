@@ -1,27 +1,25 @@
 """A .keras or .h5 file or a SavedModel, which become a .tflite; all can run code and need trust."""
 
-import tempfile
-import zipfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.foreign.ending import Ending
-from edgetl_export.foreign.kinds import Kind
-from edgetl_export.foreign.labels import OwnLabels
+from edgetl_export.foreign.keras_files import load
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Size, Source, choose_size
 from edgetl_export.foreign.statements import Statement
 from edgetl_export.foreign.tflite import TfliteModel
 from edgetl_export.native import divert_stderr
-from edgetl_export.quoting import quote_error
 from edgetl_export.trained import Form
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.quoting import quote_error
 
 _BATCH = 32
 _SIGNATURE = "serving_default"
@@ -32,8 +30,8 @@ class TensorflowModel:
     """See `source.Foreign`; what it puts out is computed by TensorFlow itself, not by a copy."""
 
     is_coarse = False
-    own_labels: OwnLabels | None = None
     statements: tuple[Statement, ...] = ()
+    words = ""
 
     def __init__(
         self, call: Call, shape: Sequence[int | None], scaling: Scaling, size_px: Size | None
@@ -77,54 +75,37 @@ class TensorflowModel:
         return self._converted.finish(ending)
 
 
-def open_keras(file: Path, kind: Kind, scaling: Scaling, size_px: Size | None) -> TensorflowModel:
+def open_keras(
+    file: Path, kind: Literal["keras", "h5"], scaling: Scaling, size_px: Size | None
+) -> TensorflowModel:
     """Opens a .keras or .h5 file that is trusted; code of others inside (Lambda) is refused still.
 
     Raises:
         ExportError: If it is damaged, has layers that are not Keras' own, or more ends than two.
     """
-    import keras
-
-    try:
-        # Keras goes by the name: a link gives it the right one.
-        with tempfile.TemporaryDirectory() as folder, divert_stderr():
-            named = Path(folder) / f"model.{kind}"
-            named.symlink_to(file.resolve())
-            model = keras.models.load_model(named, _of_keras_2(), compile=False)
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        ImportError,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-        zipfile.BadZipFile,
-    ) as error:
+    model = load(file, kind)
+    if not model.built or len(model.inputs or []) != 1:
         raise ExportError(
-            f"Keras cannot open {file} ({quote_error(error)}). If it has layers of its own, export "
-            "it with model.export(FOLDER) where it was trained, and give that folder"
-        ) from error
-    if not model.built or len(model.inputs or []) != 1 or len(model.outputs) != 1:
-        raise ExportError(
-            f"{file} is no Keras model with one input and one output; build it with an Input, "
-            "and save it again"
+            f"{file} is no Keras model with one input; build it with an Input, and save it again"
         )
-    return TensorflowModel(model, tuple(model.inputs[0].shape), scaling, size_px)
+    if len(model.outputs) != 1:
+        raise ExportError(
+            f"{file} has {len(model.outputs)} outputs, expected 1; save it with the scores alone: "
+            "keras.Model(model.input, model.outputs[0]).save('scores.keras')"
+        )
+    return TensorflowModel(_Call(model), tuple(model.inputs[0].shape), scaling, size_px)
 
 
-def _of_keras_2() -> dict[str, Any]:
-    """Layers that Keras 2 wrote down with options that Keras 3 does not know."""
-    import keras
+class _Call:
+    """A model of Keras, which warns of pictures in another structure than it was saved with."""
 
-    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            # It is as many as there are channels, whatever was written down.
-            options.pop("groups", None)
-            super().__init__(*arguments, **options)
+    def __init__(self, model: Any) -> None:
+        self._model = model
 
-    return {"DepthwiseConv2D": DepthwiseConv2D}
+    def __call__(self, image: Any, *, training: bool) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The structure of `inputs`")
+            return self._model(image, training=training)
 
 
 def open_saved_model(folder: Path, scaling: Scaling, size_px: Size | None) -> TensorflowModel:
@@ -150,7 +131,8 @@ def open_saved_model(folder: Path, scaling: Scaling, size_px: Size | None) -> Te
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
         raise ExportError(
-            f"{folder} has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 1"
+            f"{folder} has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 1; "
+            "export the classifier alone"
         )
     ((name, spec),) = inputs.items()
     (exit_,) = outputs

@@ -1,16 +1,24 @@
 """Kinds: what a file is that somebody gives as a model, judged by its content."""
 
+import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+from edgetl_export.foreign.archive import find_models
 from edgetl_runtime.errors import ExportError
 
 Kind = Literal["tflite", "onnx", "keras", "h5", "saved_model"]
 
-EXPECTED: Final = "a .tflite, .onnx, .keras or .h5 file or the folder of a SavedModel"
+EXPECTED: Final = (
+    "a .tflite, .onnx, .keras or .h5 file, the folder of a SavedModel, or a zip with one of these"
+)
 _SAVED_MODEL: Final = "saved_model.pb"
 _LOOKED_AT: Final = 512
+# What begins like the protobuf of an .onnx: its version, then the maker, the graph or the opset.
+_ONNX: Final = re.compile(rb"\x08[\x03-\x20][\x12\x1a\x22\x28\x32\x3a\x42]")
+_PRINTABLE: Final = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _TO_ONNX: Final = "export it to .onnx where it was trained (torch.onnx.export), and give that"
 _CODE: Final = {
@@ -20,32 +28,72 @@ _CODE: Final = {
         "a SavedModel is a program, which can read and write files of yours when it runs"
     ),
 }
+_DOWNLOADED: Final = "did the download end on an error or log-in page?"
+_PICTURE: Final = "is a picture, not a model; photos are given with --data"
+_UNPACK: Final = "is packed; unpack it, and give the model inside"
+_OPENVINO: Final = "is of OpenVINO; give the .onnx, .keras or .tflite that it was made from"
+_CORE_ML: Final = "is of Core ML; give the model that it was made from"
+_TENSORFLOW_JS: Final = (
+    "is a model for TensorFlow.js; export it as TensorFlow Lite where it was trained, and give "
+    "the .tflite"
+)
+_EDGE_IMPULSE: Final = (
+    "is a program of Edge Impulse with the model compiled into it; download TensorFlow Lite "
+    "(float32 or int8) from the project's dashboard, and give that .tflite"
+)
+_COMPILED: Final = "is compiled for one chip; give the .onnx or .tflite that it was made from"
 # What begins like this is no model that can be taken; how it goes on as a sentence.
 _BEGINNINGS: Final = (
     (b"version https://git-lfs", "is a pointer of Git LFS, not the file; fetch it: git lfs pull"),
     (b"\x1f\x8b", "is packed with gzip; unpack it first: tar -xzf or gunzip"),
+    *((magic, _UNPACK) for magic in (b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")),
     (b"\x80", f"is a pickle, such as PyTorch writes; {_TO_ONNX}"),
-    (b"<", "is a web page or XML, not a model; did the download end on a log-in page?"),
+    (b"<?xml", f"is XML, not a model; if it is of OpenVINO, {_OPENVINO.partition('; ')[2]}"),
+    (b"<net", _OPENVINO),
+    (b"<", f"is a web page or XML, not a model; {_DOWNLOADED}"),
+    *((magic, _PICTURE) for magic in (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")),
+    (b"%PDF", "is a PDF, not a model"),
+    (b"RKNN", _COMPILED),
+    (b"\x7fELF", f"is a program, not a model; if it is an .eim, it {_EDGE_IMPULSE}"),
+    (b"GGUF", "is a language model (GGUF), no classifier of pictures"),
 )
+# Marks of other formats behind the first four bytes.
+_MARKS: Final = {
+    b"ORTM": "is in ONNX Runtime's own format (.ort); give the .onnx that it was made from",
+    b"ET12": f"is of ExecuTorch; {_TO_ONNX}",
+}
 # Of files whose content tells little.
 _SUFFIXES: Final = {
     ".pt": f"is of PyTorch; {_TO_ONNX}",
     ".pth": f"is of PyTorch; {_TO_ONNX}",
     ".safetensors": f"holds weights without their network; {_TO_ONNX}",
-    ".mlmodel": "is of Core ML; take the model that it was made from",
+    ".bin": f"holds weights without their network; {_TO_ONNX}",
+    **dict.fromkeys((".mlmodel", ".mlpackage"), _CORE_ML),
+    **dict.fromkeys((".engine", ".plan", ".trt", ".hef", ".kmodel", ".dlc"), _COMPILED),
     ".pb": (
         "is a graph of TensorFlow alone; save the model as a SavedModel where it was trained, "
-        "model.export(FOLDER), and give that folder"
+        "model.export(FOLDER), and give that folder; where a service exports it, choose ONNX or "
+        "TensorFlow Lite"
     ),
 }
-# A name in a zip that says what the zip is.
+_BUNDLE: Final = "is a bundle of edgetl already; see what is in it: edgetl inspect"
+_OURS: Final = {"bundle.json", "run.json"}
+_RUN: Final = "is a run of edgetl; export it without --model: edgetl export RUN --out BUNDLE"
+# A name in a zip or a folder that says what it is.
 _CONTENTS: Final = (
-    ("bundle.json", "is a bundle of edgetl already; see what is in it: edgetl inspect"),
+    ("bundle.json", _BUNDLE),
+    ("run.json", _RUN),
     ("data.pkl", f"is of PyTorch; {_TO_ONNX}"),
-    (_SAVED_MODEL, "is a zip of a SavedModel; unpack it, and give the folder"),
-    (".tflite", "is a zip with a .tflite; unpack it, and give that"),
-    (".h5", "is a zip with a model of Keras; unpack it, and give the .h5"),
-    (".onnx", "is a zip with an .onnx; unpack it, and give that"),
+    ("edge-impulse-sdk/", _EDGE_IMPULSE),
+    ("model.json", _TENSORFLOW_JS),
+    (".mlmodel", _CORE_ML),
+    ("com.apple.CoreML/", _CORE_ML),
+    (".safetensors", f"holds weights without their network; {_TO_ONNX}"),
+    (".npy", f"holds arrays without their network; {_TO_ONNX}"),
+    (".pb", _SUFFIXES[".pb"]),
+    (".pth", f"is of PyTorch; {_TO_ONNX}"),
+    (".pt", f"is of PyTorch; {_TO_ONNX}"),
+    (".zip", "holds another zip; unpack it, and give what is inside"),
 )
 
 
@@ -59,9 +107,12 @@ def find_kind(path: Path, *, trust: bool) -> Kind:
     Raises:
         ExportError: If it is missing, of no known kind, or not trusted.
     """
-    if not path.exists():
-        raise ExportError(f"{path} does not exist; expected {EXPECTED}")
-    kind = _look_at_folder(path) if path.is_dir() else _look_at_file(path)
+    try:
+        if not path.exists():
+            raise ExportError(f"{path} does not exist; expected {EXPECTED}")
+        kind = _look_at_folder(path) if path.is_dir() else _look_at_file(path)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read ({error.strerror})") from error
     if kind in _CODE and not trust:
         raise ExportError(f"{path} is not opened: {_CODE[kind]}. If you trust it, add --trust")
     return kind
@@ -70,15 +121,24 @@ def find_kind(path: Path, *, trust: bool) -> Kind:
 def _look_at_folder(path: Path) -> Kind:
     if (path / _SAVED_MODEL).is_file():
         return "saved_model"
-    if (path / "model.json").is_file():
-        raise ExportError(
-            f"{path} is a model for TensorFlow.js; export it as TensorFlow Lite where it was "
-            "trained, and give the .tflite"
-        )
-    raise ExportError(f"{path} is no SavedModel (no {_SAVED_MODEL}); expected {EXPECTED}")
+    inside = sorted(one.name + "/" * one.is_dir() for one in path.iterdir())
+    deeper = (str(one.relative_to(path)) for one in path.glob(f"*/{_SAVED_MODEL}"))
+    models = find_models([*inside, *sorted(deeper)])
+    words = _SUFFIXES.get(path.suffix.lower(), "")
+    if not models or _OURS & set(inside):
+        words = words or _judge_names(inside)
+    if words:
+        raise ExportError(f"{path} {words}")
+    hint = (
+        f"it has {', '.join(models[:3])}; give one of these" if models else f"expected {EXPECTED}"
+    )
+    raise ExportError(f"{path} is no SavedModel (no {_SAVED_MODEL}); {hint}")
 
 
 def _look_at_file(path: Path) -> Kind:
+    if not path.is_file():
+        # Reading a pipe could wait for ever.
+        raise ExportError(f"{path} is a pipe or a device, no file; expected {EXPECTED}")
     start = _read_start(path)
     if start.startswith(_HDF5):
         return "h5"
@@ -90,11 +150,8 @@ def _look_at_file(path: Path) -> Kind:
 
 
 def _read_start(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            start = file.read(_LOOKED_AT)
-    except OSError as error:
-        raise ExportError(f"{path} cannot be read ({error.strerror})") from error
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT)
     if not start:
         raise ExportError(f"{path} is empty; copy or download it again")
     return start
@@ -102,11 +159,13 @@ def _read_start(path: Path) -> bytes:
 
 def _judge_rest(path: Path, start: bytes) -> Kind:
     suffix = path.suffix.lower()
-    known = next((words for magic, words in _BEGINNINGS if start.lstrip().startswith(magic)), "")
-    if words := known or _SUFFIXES.get(suffix, ""):
+    if path.name == _SAVED_MODEL:
+        raise ExportError(f"{path} is one file of a SavedModel; give its folder: {path.parent}")
+    words = _judge_start(start) or _SUFFIXES.get(suffix, "") or _judge_text(start)
+    if words:
         raise ExportError(f"{path} {words}")
     # An .onnx has no mark of its own; its reader says whether it is one.
-    if suffix == ".onnx":
+    if suffix == ".onnx" or _ONNX.match(start):
         return "onnx"
     if suffix in (".tflite", ".keras", ".h5"):
         raise ExportError(
@@ -115,17 +174,61 @@ def _judge_rest(path: Path, start: bytes) -> Kind:
     raise ExportError(f"{path} is of no known kind; expected {EXPECTED}")
 
 
+def _judge_start(start: bytes) -> str:
+    if (words := _MARKS.get(start[4:8])) is not None:
+        return words
+    # A length of a table in JSON, and the JSON.
+    if start[8:9] == b"{" and not any(start[4:8]):
+        return f"holds weights without their network (safetensors); {_TO_ONNX}"
+    if start[257:262] == b"ustar":
+        return _UNPACK
+    bare = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((words for magic, words in _BEGINNINGS if bare.startswith(magic)), "")
+
+
+def _judge_text(start: bytes) -> str:
+    """What a text file is; empty if it is none."""
+    try:
+        text = start.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The last character may be cut.
+        if error.start < len(start) - 3:
+            return ""
+        text = start[: error.start].decode("utf-8-sig")
+    if not _PRINTABLE.fullmatch(text):
+        return ""
+    if "modelTopology" in text or "weightsManifest" in text or "tfjs" in text.lower():
+        return _TENSORFLOW_JS
+    first = text.strip().partition("\n")[0].strip()[:40]
+    return f"is a text, not a model; it begins with {first!r}; {_DOWNLOADED}"
+
+
+def _judge_names(names: Sequence[str]) -> str:
+    """What holds these names; empty if none of them says it."""
+    for sign, words in _CONTENTS:
+        for name in names:
+            rooted = f"/{name}"
+            if (
+                (sign.startswith(".") and name.lower().endswith(sign))
+                or rooted.endswith(f"/{sign}")
+                or (sign.endswith("/") and f"/{sign}" in rooted)
+            ):
+                return words
+    return ""
+
+
 def _look_into_zip(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, ValueError) as error:
         raise ExportError(
             f"{path} is a zip, such as a .keras file, that is damaged; copy or download it again"
         ) from error
     if "config.json" in names and "model.weights.h5" in names:
         return "keras"
-    for ending, words in _CONTENTS:
-        if any(name.endswith(ending) for name in names):
-            raise ExportError(f"{path} {words}")
-    raise ExportError(f"{path} is a zip without a model that is known; expected {EXPECTED}")
+    models = find_models(names)
+    if models and not _OURS & set(names):
+        raise ExportError(f"{path} is a zip with {models[0]}; unpack it, and give that")
+    words = _judge_names(names) or f"is a zip without a model that is known; expected {EXPECTED}"
+    raise ExportError(f"{path} {words}")

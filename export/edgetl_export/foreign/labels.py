@@ -1,16 +1,11 @@
 """Labels from a file, in the order of the model's outputs."""
 
 import difflib
-import io
 import re
 import unicodedata
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-import msgspec
 
 from edgetl_export.foreign.label_records import read_record
 from edgetl_runtime.errors import ExportError
@@ -23,18 +18,6 @@ _SYNSET = re.compile(r"n\d{8}\s+(\S.*)")
 _REPEATED = re.compile(r"(.*) \((\d+)\)")
 _BACKGROUND = ("background", "__background__", "_background_", "dummy", "???", "none", "unknown")
 _HEADING = ("label", "labels", "class", "classes", "name", "names", "category", "categories")
-
-
-class OwnLabels(msgspec.Struct, frozen=True):
-    """Labels that a model's file holds itself.
-
-    Attributes:
-        place: Where in the file, after "its".
-        text: As `read_labels` would find it in a file.
-    """
-
-    place: str
-    text: str
 
 
 def read_labels(file: Path) -> tuple[str, ...]:
@@ -77,27 +60,6 @@ def parse_labels(file: str, text: str) -> tuple[str, ...]:
     if len(labels) < 2:
         raise ExportError(f"{file} has {len(labels)} labels; a classifier has at least two")
     return _tell_apart(file, labels)
-
-
-def read_appended(model: bytes, outputs: int) -> OwnLabels | None:
-    """The labels that lie in a zip behind a .tflite, as its standard metadata has them.
-
-    Args:
-        model: The file.
-        outputs: Of the model; a text of as many lines is taken.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(model)) as file:
-            texts = [one for one in file.infolist() if one.filename.lower().endswith(".txt")]
-            for one in texts:
-                if one.file_size <= _LIMIT_BYTES:
-                    text = file.read(one).decode("utf-8-sig", "replace")
-                    if len(_split(text)) == max(2, outputs):
-                        return OwnLabels(f"file {one.filename}", text)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
-        # Most files have nothing behind them; damaged metadata says nothing.
-        return None
-    return None
 
 
 def check_count(file: str, labels: Sequence[str], outputs: int) -> None:

@@ -11,25 +11,27 @@ from onnx import TensorProto, compose, helper, inliner, numpy_helper, shape_infe
 
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.external import load_external
-from edgetl_export.foreign.outputs import choose_scores, find_end
+from edgetl_export.foreign.outputs import choose_scores, find_end, float_scores, read_by
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Size, Source, choose_size
-from edgetl_export.foreign.statements import read_graph
+from edgetl_export.foreign.statements import Statement, read_graph
 from edgetl_export.native import divert_stderr
 from edgetl_export.onnx import IR_VERSION, OPSET, describe
-from edgetl_export.quoting import quote_error
 from edgetl_export.scoring import run_described
 from edgetl_export.trained import Form
 from edgetl_runtime.bundle import Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.quoting import quote_error
 
 _LIMIT_BYTES = 2**31 - 1
 # Steps for each channel need it.
 _LEAST_OPSET = 13
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-_HALF = TensorProto.FLOAT16
+# What others take is cast to.
+_INPUTS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.UINT8)
+_OTHER_FLOATS = (TensorProto.FLOAT16, TensorProto.DOUBLE)
 _PREFIX = "model/"
 _INPUT, _OUTPUT = "image", "scores"
 
@@ -58,18 +60,20 @@ class OnnxModel:
         self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: Size | None
     ) -> None:
         _sort(proto)
-        self.own_labels = choose_scores(proto)
+        self.words = choose_scores(proto)
+        float_scores(proto)
         _check_operators(proto)
         load_external(proto, folder)
         proto = _modernize(proto)
         entry = _find_input(proto)
+        said = _check_kind(entry)
         channels, last, self.size = _read_input(entry, size_px)
         _fix_input(entry, channels, last, self.size)
         _forget_shapes(proto)
         self.form = Form("onnx", _find_precision(proto))
         self.end = find_end(proto)
         self.scaling = scaling.fit_to(channels)
-        self.statements = read_graph(proto, entry.name)
+        self.statements = said + read_graph(proto, entry.name)
         self._proto = _wrap(proto, entry.name, self.scaling, last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
@@ -117,7 +121,9 @@ def _read(file: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ExportError(f"{file} cannot be read ({error.strerror})") from error
     except DecodeError as error:
-        raise ExportError(f"{file} is no .onnx, or a damaged one: {error}") from error
+        raise ExportError(
+            f"{file} is no .onnx, or a damaged one; copy or download it again"
+        ) from error
     if not proto.graph.node:
         raise ExportError(f"{file} is no .onnx, or a damaged one: it has no operators")
     return proto
@@ -176,7 +182,10 @@ def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     graph = proto.graph
     constants = {one.name for one in graph.initializer}
     # Old files list their constants among the inputs.
-    inputs: list[onnx.ValueInfoProto] = [one for one in graph.input if one.name not in constants]
+    read = {name for node in graph.node for name in read_by(node)}
+    inputs: list[onnx.ValueInfoProto] = [
+        one for one in graph.input if one.name not in constants and one.name in read
+    ]
     for kind, ends in (("input", inputs), ("output", list(graph.output))):
         if len(ends) != 1:
             names = ", ".join(one.name for one in ends)
@@ -187,14 +196,20 @@ def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     return inputs[0]
 
 
+def _check_kind(entry: onnx.ValueInfoProto) -> tuple[Statement, ...]:
+    """Refuses an input that is neither floats nor plain levels; the latter say their range."""
+    kind = entry.type.tensor_type.elem_type
+    name = TensorProto.DataType.Name(kind).lower()
+    if kind not in _INPUTS:
+        raise ExportError(f"the .onnx takes {name}, expected float32; export it again with that")
+    return (Statement("its input of uint8", (0.0, 255.0)),) if kind == TensorProto.UINT8 else ()
+
+
 def _read_input(
     entry: onnx.ValueInfoProto, size_px: Size | None
 ) -> tuple[int, bool, tuple[int, int]]:
     """Number of channels, True if they are last, and (height, width)."""
     tensor = entry.type.tensor_type
-    if tensor.elem_type not in (TensorProto.FLOAT, _HALF):
-        name = TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise ExportError(f"the .onnx takes {name}, expected float32; export it again with that")
     # Some exporters write -1 for what is free.
     lengths = [one.dim_value if one.dim_value > 0 else None for one in tensor.shape.dim]
     shown = "(" + ", ".join("?" if one is None else str(one) for one in lengths) + ")"
@@ -265,8 +280,9 @@ def _wrap(
         front.add("Add", np.array(scaling.offset, np.float32).reshape(1, -1, 1, 1))
     if last:
         front.add("Transpose", perm=[0, 2, 3, 1])
-    if graph.input[0].type.tensor_type.elem_type == _HALF:
-        front.add("Cast", to=_HALF)
+    kind = graph.input[0].type.tensor_type.elem_type
+    if kind != TensorProto.FLOAT:
+        front.add("Cast", to=kind)
         graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
     nodes = front.join() or [helper.make_node("Identity", [_INPUT], [entry], "entry")]
     for position, node in enumerate(nodes):
@@ -341,7 +357,7 @@ def _shape_output(proto: onnx.ModelProto) -> int:
     outputs = max(found, default=0)
     if not found or int(np.prod(found)) != outputs or outputs < 1:
         raise ExportError(f"the .onnx puts out {found}, expected scores of one picture, (1, n)")
-    if scores.type.tensor_type.elem_type == _HALF:
+    if scores.type.tensor_type.elem_type in _OTHER_FLOATS:
         _append(proto, "Cast", to=TensorProto.FLOAT)
         scores.type.tensor_type.elem_type = TensorProto.FLOAT
     if scores.type.tensor_type.elem_type != TensorProto.FLOAT:
@@ -356,10 +372,11 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
     """What comes out for one picture, by running it: inference stops at computed shapes."""
     import onnxruntime
 
-    from edgetl_runtime.onnx import error_types
+    from edgetl_runtime.onnx import EXACT, error_types
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry(*EXACT)
     try:
         session = onnxruntime.InferenceSession(
             proto.SerializeToString(),
@@ -371,7 +388,13 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
         (entry,) = session.get_inputs()
         (scores,) = session.run(None, {_INPUT: np.zeros(entry.shape, np.float32)})
     except error_types(onnxruntime) as error:
-        raise ExportError(f"ONNX Runtime cannot run this .onnx: {quote_error(error)}") from error
+        hint = ""
+        # A name that is no text is bytes.
+        if any(str(node.op_type).startswith("QLinear") for node in proto.graph.node):
+            hint = "; quantize it again in the format QDQ, or with uint8 activations"
+        raise ExportError(
+            f"ONNX Runtime cannot run this .onnx ({quote_error(error)}){hint}"
+        ) from error
     return tuple(np.shape(scores))
 
 

@@ -6,7 +6,6 @@ from typing import Protocol
 import msgspec
 
 from edgetl_export.foreign.ending import End, Ending
-from edgetl_export.foreign.labels import OwnLabels
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.statements import Statement
 from edgetl_export.trained import Form
@@ -40,7 +39,7 @@ class Foreign(Protocol):
         form: Of the file that `finish` returns.
         is_coarse: True if the outputs have 8 bits.
         end: What its graph ends in.
-        own_labels: That its file holds, or None.
+        words: What was left out of it, for people; empty: nothing.
         scaling: What stands in front of it.
         statements: What the file itself says of the pictures that it takes.
     """
@@ -50,7 +49,7 @@ class Foreign(Protocol):
     form: Form
     is_coarse: bool
     end: End
-    own_labels: OwnLabels | None
+    words: str
     scaling: Scaling
     statements: tuple[Statement, ...]
 

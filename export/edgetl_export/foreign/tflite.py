@@ -7,12 +7,12 @@ import numpy as np
 
 from edgetl_export import litert
 from edgetl_export.flatbuffer import read_tree
-from edgetl_export.foreign.ending import End, Ending
-from edgetl_export.foreign.labels import read_appended
+from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Size, Source, choose_size
 from edgetl_export.foreign.statements import read_statements
 from edgetl_export.foreign.surgery import Surgery
+from edgetl_export.foreign.tflite_outputs import Writers
 from edgetl_export.graph import find_graph
 from edgetl_export.scoring import run_described
 from edgetl_export.trained import Form
@@ -38,14 +38,18 @@ class TfliteModel:
                 something else than one picture and one list of scores.
         """
         tree = read_tree(data)
-        graph = find_graph(tree)
+        _check_graphs(tree)
+        graph = tree.subgraphs[0]
         _check_references(tree, graph)
         _check_operators(tree)
+        writers = Writers(tree, graph)
+        self.words = writers.choose_scores()
+        find_graph(tree)
         picture, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
         self.size = _read_size(picture, size_px)
         self.outputs = _count_outputs(scores)
         self.form = Form("litert", _find_precision(tree, graph))
-        end = _find_end(tree, graph)
+        self.end = writers.find_end()
         # A free batch is 1: the shape says so beside its signature.
         for tensor in graph.tensors:
             tensor.shapeSignature = None
@@ -60,8 +64,6 @@ class TfliteModel:
         self._data = self._surgery.encode()
         self._tensors = litert.describe(self._data, any_step=True)
         self.is_coarse = scores.type != _FLOAT32
-        self.end = end
-        self.own_labels = read_appended(data, self.outputs)
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """See `Foreign.look`.
@@ -157,36 +159,6 @@ def _count_outputs(scores: Any) -> int:
     return outputs
 
 
-def _find_end(tree: Any, graph: Any) -> End:
-    """What kind of operator writes the scores, below those that only carry them on."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator as Kind
-
-    carries = {Kind.RESHAPE, Kind.SQUEEZE, Kind.EXPAND_DIMS, Kind.CAST, Kind.TRANSPOSE}
-    carries |= {Kind.DEQUANTIZE, Kind.QUANTIZE}
-    ends: dict[int, End] = {
-        Kind.SOFTMAX: "softmax",
-        Kind.LOG_SOFTMAX: "log_softmax",
-        Kind.LOGISTIC: "sigmoid",
-        Kind.FULLY_CONNECTED: "linear",
-        Kind.CONV_2D: "linear",
-        Kind.BATCH_MATMUL: "linear",
-    }
-    writers = {int(one.outputs[0]): one for one in graph.operators if len(_list(one.outputs)) == 1}
-    tensor = int(graph.outputs[0])
-    for _ in graph.operators:
-        writer = writers.get(tensor)
-        if writer is None:
-            break
-        code = tree.operatorCodes[writer.opcodeIndex]
-        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-        if kind not in carries:
-            # An activation inside the operator, such as a ReLU, is no end of a classifier.
-            plain = not getattr(writer.builtinOptions, "fusedActivationFunction", 0)
-            return ends.get(kind, "other") if plain else "other"
-        tensor = int(writer.inputs[0])
-    return "other"
-
-
 def _find_precision(tree: Any, graph: Any) -> Precision:
     """What was done to a model that quantizers have seen."""
     moving = {one.type for one in graph.tensors if _is_quantized(one) and not _data(tree, one)}
@@ -226,11 +198,24 @@ def _check_references(tree: Any, graph: Any) -> None:
             )
 
 
+def _check_graphs(tree: Any) -> None:
+    if len(tree.subgraphs) != 1:
+        raise ExportError(
+            f"the .tflite has {len(tree.subgraphs)} graphs, expected 1, as conditions, loops and "
+            "some converters make them; convert it again without them, or give an .onnx"
+        )
+
+
 def _check_operators(tree: Any) -> None:
     for code in tree.operatorCodes:
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
         if kind == _CUSTOM:
             name = (code.customCode or b"?").decode(errors="replace")
+            if name.startswith("edgetpu"):
+                raise ExportError(
+                    "the .tflite is compiled for Coral's Edge TPU; give the one that it was "
+                    "compiled from"
+                )
             why = "of TensorFlow itself" if name.startswith("Flex") else "of somebody's own making"
             raise ExportError(
                 f"the .tflite has the operator {name}, {why}, which no device here has; convert "

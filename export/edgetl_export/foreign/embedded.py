@@ -1,0 +1,190 @@
+"""Labels that a model brings along, in its file or beside it in a zip."""
+
+import ast
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from edgetl_export.foreign.kinds import Kind
+from edgetl_export.foreign.labels import parse_labels
+from edgetl_runtime.errors import ExportError
+
+_LIMIT_BYTES: Final = 2**20
+_LARGEST_BYTES: Final = 2**31 - 1
+# Properties of an .onnx: of Ultralytics, of Hugging Face, and what people choose themselves.
+_KEYS: Final = ("names", "id2label", "labels", "classes", "class_names", "label_names")
+# Of OpenVINO's Model API, which splits it at blanks.
+_AT_BLANKS: Final = "model_info labels"
+# Where Ultralytics puts its dictionary in a .tflite.
+_RECORDS: Final = ("metadata.json", "temp_meta.txt")
+_OR: Final = "; or give labels of your own: --labels FILE"
+_LABELLING: Final = ("label", "class", "names")
+
+
+class Embedded(msgspec.Struct, frozen=True):
+    """Labels and where they were.
+
+    Attributes:
+        labels: In the order of the outputs.
+        source: Such as `labels.txt in net.tflite`.
+    """
+
+    labels: tuple[str, ...]
+    source: str
+
+
+def find_embedded(model: Path, kind: Kind, shown: Path) -> Embedded | None:
+    """Labels that a model brings along.
+
+    Args:
+        model: File or folder.
+        kind: What it is.
+        shown: What was given as the model: a zip that `model` was unpacked from, or the same.
+
+    Returns:
+        None if there are none.
+
+    Raises:
+        ExportError: If what is there is no good list of labels, or the model is damaged.
+    """
+    found: Embedded | None = None
+    if kind == "tflite":
+        found = _look_behind(model, shown)
+    elif kind == "onnx":
+        found = _look_at_graph(model, shown)
+    elif kind == "saved_model":
+        found = _look_into(model, shown) or _look_into(model / "assets", shown)
+    if found is None and shown != model:
+        found = _look_into(model.parent, shown)
+    return found
+
+
+def find_beside(model: Path) -> Path | None:
+    """A file beside a model that is called like a list of labels."""
+    return next(iter(_list_labelling(model.parent)), None)
+
+
+def _look_behind(model: Path, shown: Path) -> Embedded | None:
+    """The files of a .tflite's metadata, which follow it as a zip."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            small = [one for one in archive.infolist() if one.file_size <= _LIMIT_BYTES]
+            texts = {one.filename: archive.read(one) for one in small}
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError):
+        return None
+    for name in _RECORDS:
+        names = _parse(texts.get(name, b"").decode("utf-8", "replace"))
+        if isinstance(names, Mapping) and (found := _order(names.get("names"))):
+            return _check(found, f"the names of {name} in {shown}")
+    lists = [name for name in texts if name.endswith(".txt") and name not in _RECORDS]
+    if not lists:
+        return None
+    # Translations have longer names.
+    name = min(lists, key=lambda one: (not _is_labelling(one), len(one), one))
+    return _read(f"{name} in {shown}", texts[name])
+
+
+def _look_at_graph(model: Path, shown: Path) -> Embedded | None:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if model.stat().st_size > _LARGEST_BYTES:
+        # Who opens it refuses it.
+        return None
+    try:
+        proto = onnx.load_model(model, load_external_data=False)
+        said = ((one.key, one.value) for one in proto.metadata_props)
+        # Text that is none is bytes.
+        properties = {key: value for key, value in said if isinstance(value, str)}
+        inside = _read_nodes(proto)
+    except (DecodeError, OSError, UnicodeDecodeError) as error:
+        raise ExportError(
+            f"{shown} is no .onnx, or a damaged one; copy or download it again"
+        ) from error
+    for key in _KEYS:
+        text = properties.get(key, "")
+        if found := _order(_parse(text)) or _split(text):
+            return _check(found, f"the property {key} of {shown}")
+    if inside:
+        return _check(inside, f"the graph of {shown}")
+    parts = properties.get(_AT_BLANKS, "").split()
+    return _check(parts, f"the property {_AT_BLANKS} of {shown}") if parts else None
+
+
+def _read_nodes(proto: Any) -> list[str]:
+    """Of scikit-learn's and Azure's converters: the keys of a dictionary, or a list to pick of."""
+    texts = {one.name: one.string_data for one in proto.graph.initializer if one.string_data}
+    for node in proto.graph.node:
+        keys = [one.strings for one in node.attribute if one.name == "classlabels_strings"]
+        if node.op_type == "ArrayFeatureExtractor":
+            keys = [texts[one] for one in node.input[:1] if one in texts]
+        if keys and keys[0]:
+            return [one.decode("utf-8", "replace") for one in keys[0]]
+    return []
+
+
+def _look_into(folder: Path, shown: Path) -> Embedded | None:
+    files = _list_labelling(folder)
+    return _read(f"{files[0].name} in {shown}", files[0].read_bytes()) if files else None
+
+
+def _list_labelling(folder: Path) -> list[Path]:
+    """Texts in a folder that are called like labels, the shortest name first."""
+    if not folder.is_dir():
+        return []
+    texts = [one for one in folder.iterdir() if one.suffix.lower() == ".txt" and one.is_file()]
+    called = [one for one in texts if _is_labelling(one.name)]
+    return sorted(called, key=lambda one: (len(one.name), one.name))
+
+
+def _is_labelling(name: str) -> bool:
+    return any(word in name.lower() for word in _LABELLING)
+
+
+def _parse(text: str) -> Any:
+    """A list or a dictionary in JSON or in Python's notation; None if it is neither."""
+    if len(text) > _LIMIT_BYTES or not text.lstrip().startswith(("{", "[", "(")):
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+
+
+def _order(found: Any) -> list[str]:
+    """Labels of a list, or of a dictionary by number; empty if there are none."""
+    if isinstance(found, Mapping):
+        numbered = {str(key): value for key, value in found.items()}
+        found = [numbered.get(str(number)) for number in range(len(numbered))]
+    if isinstance(found, list | tuple) and all(isinstance(one, str) for one in found):
+        return list(found)
+    return []
+
+
+def _split(text: str) -> list[str]:
+    lines = text.splitlines() if "\n" in text.strip() else text.split(",")
+    labels = [one.strip() for one in lines]
+    return labels if len(labels) > 1 and all(labels) and not text.startswith(("{", "[")) else []
+
+
+def _check(labels: list[str], source: str) -> Embedded:
+    """Holds labels to the same rules as a file of labels."""
+    for label in labels:
+        if label.splitlines() != [label]:
+            raise ExportError(f"{source}: the label {label!r} is not one line of text{_OR}")
+    return _read(source, "\n".join(labels).encode())
+
+
+def _read(source: str, data: bytes) -> Embedded:
+    try:
+        return Embedded(parse_labels(source, data.decode("utf-8-sig")), source)
+    except UnicodeDecodeError as error:
+        raise ExportError(f"{source} is not UTF-8{_OR}") from error
+    except ExportError as error:
+        raise ExportError(f"{error}{_OR}") from error

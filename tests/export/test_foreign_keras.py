@@ -1,0 +1,164 @@
+"""Files of Keras, of whichever version: opened by what can read them, or told why not."""
+
+import importlib.util
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from edgetl_export.foreign import open_model
+from edgetl_export.foreign.scaling import find_scaling
+from edgetl_runtime.errors import ExportError
+
+SCALING = find_scaling("-1..1")
+HAS_KERAS_2 = importlib.util.find_spec("tf_keras") is not None
+PICTURES = list(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8))
+
+
+def refuse(path: Path) -> str:
+    with pytest.raises(ExportError) as caught:
+        open_model(path, SCALING, trust=True)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{path} ")
+    return str(caught.value)
+
+
+def make(*layers: Any) -> Any:
+    image = keras.Input((32, 32, 3))
+    now = image
+    for layer in (*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)):
+        now = layer(now)
+    return keras.Model(image, now)
+
+
+def rewrite(model: Any, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Saves a .keras and changes its text of the network, and what it says of its version."""
+    model.save(target.with_name("plain.keras"))
+    with (
+        zipfile.ZipFile(target.with_name("plain.keras")) as plain,
+        zipfile.ZipFile(target, "w") as changed,
+    ):
+        parts = {name: plain.read(name) for name in plain.namelist()}
+        texts = {name: json.loads(parts[f"{name}.json"]) for name in ("config", "metadata")}
+        change(texts)
+        parts |= {f"{name}.json": json.dumps(text).encode() for name, text in texts.items()}
+        for name, data in parts.items():
+            changed.writestr(name, data)
+    return target
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_weights_alone_are_told_from_a_model(tmp_path: Path) -> None:
+    make(keras.layers.Conv2D(2, 3)).save_weights(tmp_path / "a.weights.h5")
+    assert "weights or other numbers alone; save the whole" in refuse(tmp_path / "a.weights.h5")
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["keras_version"] = b"2.11.0"
+        file.create_group("conv")
+    assert "model.save('model.keras')" in refuse(tmp_path / "old.h5")
+    make().save(tmp_path / "m.h5")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "m.h5").read_bytes()[:3000])
+    assert "is damaged, or a part of it is missing" in refuse(tmp_path / "cut.h5")
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_code_in_a_model_is_never_run(tmp_path: Path, name: str) -> None:
+    witness = tmp_path / "witness"
+    layer = keras.layers.Lambda(
+        lambda image, path=str(witness): (open(path, "w").close(), image)[1],
+        output_shape=(32, 32, 3),
+    )
+    make(layer).save(tmp_path / name)
+    witness.unlink(missing_ok=True)
+    assert "has a Lambda layer, which is code of whoever made it" in refuse(tmp_path / name)
+    assert not witness.exists()
+
+
+def test_a_layer_of_somebodys_own_is_named(tmp_path: Path) -> None:
+    class Doubled(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, image: Any) -> Any:
+            return image * 2
+
+    for name in ("m.keras", "m.h5"):
+        make(Doubled()).save(tmp_path / name)
+        said = refuse(tmp_path / name)
+        assert f"has Doubled, which is no layer of Keras {keras.__version__}; export it" in said
+
+
+def test_what_a_newer_keras_wrote_is_said_with_both_versions(tmp_path: Path) -> None:
+    def change(texts: dict[str, Any]) -> None:
+        texts["config"]["config"]["layers"][1]["config"]["sparkle"] = True
+        texts["metadata"]["keras_version"] = "9.1.0"
+
+    path = rewrite(make(keras.layers.Conv2D(2, 3)), tmp_path / "new.keras", change)
+    assert f"was made by Keras 9.1.0, which is newer than Keras {keras.__version__}" in refuse(path)
+
+
+def test_the_cause_is_quoted_and_not_what_keras_says_first(tmp_path: Path) -> None:
+    def change(texts: dict[str, Any]) -> None:
+        texts["config"]["config"]["layers"][1]["config"]["sparkle"] = True
+
+    path = rewrite(make(keras.layers.Conv2D(2, 3)), tmp_path / "odd.keras", change)
+    said = refuse(path)
+    assert "Unrecognized keyword arguments passed to Conv2D: {'sparkle': True}" in said
+    assert "Functional" not in said
+
+
+def test_of_two_outputs_the_line_that_leaves_one_is_told(tmp_path: Path) -> None:
+    model = make()
+    keras.Model(model.input, [model.output, model.layers[-2].output]).save(tmp_path / "m.keras")
+    assert "has 2 outputs, expected 1; save it with the scores alone" in refuse(
+        tmp_path / "m.keras"
+    )
+
+
+@pytest.mark.skipif(HAS_KERAS_2, reason="tf_keras is installed")
+def test_what_only_keras_2_can_read_names_its_reader(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    def change(texts: dict[str, Any]) -> None:
+        # As `preprocess_input` in a model became a layer of Keras 2.
+        texts["config"]["config"]["layers"][1]["class_name"] = "TFOpLambda"
+        texts["metadata"]["keras_version"] = "2.15.0"
+
+    path = rewrite(make(keras.layers.Conv2D(2, 3)), tmp_path / "old.keras", change)
+    fitting = ".".join(tf.__version__.split(".")[:2])
+    said = refuse(path)
+    assert "was made by Keras 2.15.0" in said
+    assert said.endswith(f"run this again: pip install 'tf_keras=={fitting}.*'")
+
+
+@pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["keras_model.h5", "old.keras"])
+def test_what_keras_2_wrote_is_read_by_keras_2(tmp_path: Path, name: str) -> None:
+    import tf_keras
+
+    layers = tf_keras.layers
+    image = tf_keras.Input((32, 32, 3))
+    scaled = tf_keras.applications.mobilenet_v2.preprocess_input(image)
+    maps = layers.DepthwiseConv2D(3)(layers.Conv2D(4, 3, strides=2)(scaled))
+    inner = tf_keras.Sequential(
+        [tf_keras.Model(image, maps), layers.BatchNormalization(), layers.GlobalMaxPooling2D()]
+    )
+    model = tf_keras.Sequential([inner, layers.Dense(3, "softmax")])
+    expected = model(np.stack(PICTURES).astype(np.float32)).numpy()
+    model.save(tmp_path / name)
+    foreign = open_model(tmp_path / name, find_scaling("0..255"), trust=True)
+    assert foreign.end == "softmax"
+    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_code_in_a_model_of_keras_2_is_never_run(tmp_path: Path) -> None:
+    import tf_keras
+
+    image = tf_keras.Input((32, 32, 3))
+    tf_keras.Model(image, tf_keras.layers.Lambda(lambda one: one)(image)).save(tmp_path / "m.h5")
+    assert "has a Lambda layer" in refuse(tmp_path / "m.h5")
