@@ -352,6 +352,13 @@ def test_a_wrong_password_is_said_so_and_not_shown(locked_broker, start, monkeyp
     assert "wr0ng" not in worker.status().error
 
 
+def test_a_password_that_is_no_text_is_refused(broker, start, monkeypatch):
+    monkeypatch.setenv("EDGETL_MQTT_PASSWORD", "s3cret\udcff")
+    with pytest.raises(OptionsError, match="EDGETL_MQTT_PASSWORD is not UTF-8") as caught:
+        start(broker.port, user="camera")
+    assert "s3cret" not in str(caught.value)
+
+
 def test_home_assistant_finds_label_score_and_availability(broker, read, start):
     reader = read(broker.port)
     start(broker.port)

@@ -22,6 +22,8 @@ from edgetl_runtime.tensors import TensorSpec, picture_size
 FORMAT_VERSION = 3
 MANIFEST = "bundle.json"
 SEAL = "bundle.json.sha256"
+# As long as the name of a folder can be.
+MOST_LABEL_BYTES = 255
 LABELS = "labels.txt"
 CARD = "MODEL_CARD.md"
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
@@ -384,6 +386,12 @@ def _check(path: Path, manifest: BundleManifest) -> None:
         raise BundleError(
             f"{path}: the label {odd[0]!a} holds a control character; name the class otherwise and "
             + _EXPORT_AGAIN
+        )
+    if long := [label for label in labels if len(label.encode()) > MOST_LABEL_BYTES]:
+        # Each answer carries some of them, to every output.
+        raise BundleError(
+            f"{path}: the label {long[0][:20]}... has {len(long[0].encode()):,} bytes, at most "
+            f"{MOST_LABEL_BYTES} are allowed; name the class otherwise and {_EXPORT_AGAIN}"
         )
     if not manifest.variants:
         raise BundleError(f"{path} lists no model; {_EXPORT_AGAIN}")

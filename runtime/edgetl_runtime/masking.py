@@ -12,7 +12,11 @@ from edgetl_runtime.credentials import split_credentials
 
 HIDDEN: Final = "***"
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}\S+")
+# A sentence goes on, or ends, behind an address.
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2}\S*?)([:;,.?!]*)(?=\s|\Z)")
+# Name and password without `rtsp://` before them, or with what somebody took for it.
+_BARE = re.compile(r"(?<![\w*/:\\])(?:\w+:\\+|//)?[^\s:/@*\"']+:(?!/)[^\s@*]+@(?=[\w\[])")
+_USER = re.compile(r"[\w.-]+")
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})(?:.*@)?([^?#]*)(?:([?#])(.*))?", re.DOTALL)
 # Where a text was cut at a space in the password: no host ends like this.
 _NO_PORT = re.compile(r"^[^\[].*:.*[^0-9]|^[^\[].*:.*:")
@@ -38,9 +42,16 @@ def mask(address: str) -> str:
     host, *path = place.split("/")
     if _NO_PORT.search(host):
         host = HIDDEN
-    user = f"{HIDDEN}@" if "@" in address else ""
+    user = _mask_user(address[len(scheme) :])
     shown = "/".join([host, *map(_mask_segment, path)])
     return f"{scheme}{user}{shown}" + (mark + _mask_query(query) if mark else "")
+
+
+def _mask_user(rest: str) -> str:
+    """What stands before the last @; a plain name without a password is no secret."""
+    before, at, _ = rest.rpartition("@")
+    plain = _USER.fullmatch(before) and not _KEY.search(before)
+    return f"{before if plain else HIDDEN}@" if at else ""
 
 
 def mask_text(text: str, *addresses: str) -> str:
@@ -52,7 +63,8 @@ def mask_text(text: str, *addresses: str) -> str:
     """
     for address in addresses:
         text = text.replace(address, mask(address))
-    return _ADDRESS.sub(lambda match: mask(match[0]), text)
+    text = _ADDRESS.sub(lambda match: mask(match[1]) + match[2], text)
+    return _BARE.sub(f"{HIDDEN}@", text)
 
 
 def _mask_segment(segment: str) -> str:

@@ -57,3 +57,32 @@ def test_addresses_are_masked_wherever_a_text_quotes_them():
     assert mask_text(text, "rtsp://a:b c@cam/s") == (
         "cannot open 'rtsp://***@cam/s' nor http://cam/v?pwd=*** nor rtsp://***@cam/s"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cannot open ad:s3cret@127.0.0.1:21001/x", "cannot open ***@127.0.0.1:21001/x"),
+        ("cannot open //ad:s3cret@h/x", "cannot open ***@h/x"),
+        ("cannot open http:\\\\ad:s3cret@h: no", "cannot open ***@h: no"),
+        (
+            "http://h/s?password=x: the server says 404",
+            "http://h/s?password=***: the server says 404",
+        ),
+        ("rtsp://me:p?w@cam/x, then", "rtsp://***@cam/x, then"),
+    ],
+)
+def test_passwords_without_a_scheme_and_before_punctuation_are_masked(text, shown):
+    assert mask_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mqtt: expected mqtt://user@host:1883 or mqtts://host, got http://x",
+        "does it want https://?",
+        "at 12:30 write to a@b.de",
+    ],
+)
+def test_what_we_say_ourselves_stays_readable(text):
+    assert mask_text(text) == text

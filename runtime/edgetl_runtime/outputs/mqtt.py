@@ -166,7 +166,7 @@ class Mqtt(PlainOutput):
             ) from error
         client = Client(CallbackAPIVersion.VERSION2, f"edgetl-{_digest(self._topic)}")
         if self._broker.user is not None:
-            client.username_pw_set(self._broker.user, os.environ.get(PASSWORD))
+            client.username_pw_set(self._broker.user, _read_password())
         if self._context is not None:
             client.tls_set_context(self._context)
         client.will_set(f"{self._topic}/availability", OFFLINE, _QOS, retain=True)
@@ -290,6 +290,17 @@ def parse_broker(address: str) -> Broker:
     if user is not None and holds_control(user):
         raise OptionsError(f"mqtt: the name of a user holds no control characters, got {user!a}")
     return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user)
+
+
+def _read_password() -> str | None:
+    password = os.environ.get(PASSWORD)
+    try:
+        (password or "").encode()
+    except UnicodeEncodeError as error:
+        raise OptionsError(
+            f"mqtt: the environment variable {PASSWORD} is not UTF-8; set it anew"
+        ) from error
+    return password
 
 
 def check_topic(topic: str) -> str:

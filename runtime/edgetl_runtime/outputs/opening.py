@@ -1,5 +1,6 @@
 """Builds the outputs that the settings ask for."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -38,6 +39,7 @@ def open_outputs(
     Raises:
         OptionsError: Naming the option, if one cannot be met on any day.
     """
+    _check_apart(settings.output)
     opened: list[Output] = []
     try:
         opened += _open_files(settings.output, live)
@@ -141,6 +143,16 @@ def _open_network(options: OutputSettings) -> Iterator[Output]:
             discovery=options.mqtt_discovery,
             identity=files,
         )
+
+
+def _check_apart(options: OutputSettings) -> None:
+    """Two outputs in one file would destroy one another; a device such as /dev/null takes any."""
+    found: dict[str, str] = {}
+    for name in ("jsonl", "csv", "video"):
+        if (path := getattr(options, name)) and not Path(path).is_char_device():
+            other = found.setdefault(os.path.realpath(os.path.expanduser(path)), name)
+            if other != name:
+                raise OptionsError(f"{name}: {path} is the file of {other}, too; give each its own")
 
 
 def _check_file(option: str, text: str) -> Path:

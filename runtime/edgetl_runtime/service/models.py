@@ -73,8 +73,8 @@ class ModelStore:
         try:
             if self._models.is_symlink():
                 raise StorageError(
-                    f"{self._models} is a link; models are deleted in it, so it must be a folder of "
-                    "its own: remove the link, or choose another --state-dir"
+                    f"{self._models} is a link, and models are deleted in it; remove the link, or "
+                    "choose another --state-dir"
                 )
             self._models.mkdir(parents=True, exist_ok=True)
             self._record = read_record(folder) or ModelRecord()

@@ -23,6 +23,12 @@ def open_all():
     return open_all
 
 
+def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(OptionsError, match=r"csv: .* is the file of jsonl, too; give each its own"):
+        open_all(jsonl=str(tmp_path / "a"), csv=str(tmp_path / "link"), terminal="none")
+
+
 @pytest.fixture
 def pipe():
     reader, writer = os.pipe()

@@ -246,7 +246,7 @@ def test_a_link_in_place_of_the_models_is_refused_and_not_emptied(tmp_path):
     (tmp_path / "precious" / ("0" * 64)).write_text("mine")
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "models").symlink_to(tmp_path / "precious")
-    with pytest.raises(StorageError, match="models is a link; .* choose another --state-dir"):
+    with pytest.raises(StorageError, match=r"models is a link, .* choose another --state-dir"):
         ModelStore(tmp_path / "state", try_out=passes)
     assert (tmp_path / "precious" / ("0" * 64)).read_text() == "mine"
 
