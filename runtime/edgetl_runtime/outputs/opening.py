@@ -1,5 +1,6 @@
 """Builds the outputs that the settings ask for."""
 
+import codecs
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from edgetl_runtime.settings.sections import OutputSettings, Settings
 from edgetl_runtime.tls import Identity
 
 Gone = Callable[[], None]
+# Of each file of answers, whatever version wrote it.
+_BEGINNINGS = {"jsonl": (b'{"boot_id"',), "csv": (b"boot_id,", codecs.BOM_UTF8 + b"boot_id,")}
 FindFps = Callable[[], float | None]
 
 
@@ -76,7 +79,7 @@ def _open_files(options: OutputSettings, live: bool) -> Iterator[Output]:
     for name, kind in (("jsonl", JsonLines), ("csv", rows)):
         if path := getattr(options, name):
             yield kind(
-                _check_file(name, path),
+                _check_ours(name, _check_file(name, path)),
                 options.top,
                 quota_bytes,
                 only_events=options.only_events,
@@ -160,6 +163,29 @@ def _check_file(option: str, text: str) -> Path:
     if not path.name or path.is_dir():
         raise OptionsError(f"{option}: {text} is a folder; give the name of a file")
     return path
+
+
+def _check_ours(option: str, path: Path) -> Path:
+    """Refuses to append to a file of somebody else, or to set ours aside over one."""
+    for one in (path, path.with_name(f"{path.name}.1")):
+        try:
+            start = b"" if not one.is_file() else _read_start(one)
+        except OSError:
+            continue  # Whoever writes to it says so.
+        # A power cut leaves zeros, or the beginning of a line.
+        start = start.strip(b"\0\n")
+        known = _BEGINNINGS[option]
+        if not start.startswith(known) and not any(one.startswith(start) for one in known):
+            raise OptionsError(
+                f"{option}: {one} holds something else than answers of edgetl-run; give another "
+                "name, or move it"
+            )
+    return path
+
+
+def _read_start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(64)
 
 
 def _check_folder(option: str, text: str) -> Path:

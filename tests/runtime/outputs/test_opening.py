@@ -29,6 +29,31 @@ def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
         open_all(jsonl=str(tmp_path / "a"), csv=str(tmp_path / "link"), terminal="none")
 
 
+@pytest.mark.parametrize("option", ["jsonl", "csv"])
+@pytest.mark.parametrize("name", ["mine", "mine.1"])
+def test_a_file_of_somebody_else_is_not_written_to(open_all, tmp_path, option, name):
+    (tmp_path / name).write_text("precious\n")
+    with pytest.raises(OptionsError, match=rf"{option}: .*{name} holds something else"):
+        open_all(**{option: str(tmp_path / "mine")}, terminal="none")
+    assert (tmp_path / name).read_text() == "precious\n"
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 100, b'{"boo', b'\0\n{"boot_id":"'])
+def test_what_a_power_cut_left_is_ours(open_all, tmp_path, left):
+    (tmp_path / "mine").write_bytes(left)
+    assert open_all(jsonl=str(tmp_path / "mine"), terminal="none")
+
+
+@pytest.mark.parametrize("option", ["jsonl", "csv"])
+def test_answers_of_an_earlier_run_are_gone_on_with(open_all, make_answer, tmp_path, option):
+    path = tmp_path / "mine"
+    for _ in range(2):
+        (output,) = open_all(**{option: str(path)}, terminal="none")
+        output.write(make_answer())
+        output.close()
+    assert len(path.read_text().splitlines()) == (2 if option == "jsonl" else 3)
+
+
 @pytest.fixture
 def pipe():
     reader, writer = os.pipe()
