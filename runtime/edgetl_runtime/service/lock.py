@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from edgetl_runtime.errors import LockedError, ServiceError
 from edgetl_runtime.settings.sections import ServiceSettings
 
 _LOCK = "lock"
+# Without waiting, where somebody laid a named pipe.
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PID_BYTES = 32
 
 
@@ -35,7 +38,7 @@ def hold_lock(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        descriptor = os.open(path, _FLAGS, 0o644)
     except OSError as error:
         raise ServiceError(f"cannot open the lock {path} ({error.strerror})") from error
     try:
@@ -49,6 +52,8 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 def _check_ours(descriptor: int, path: Path) -> None:
     """The file is emptied later, which a file of other content would not outlive."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise ServiceError(f"{path} is no plain file; remove it, or choose another --lock")
     found = os.pread(descriptor, _PID_BYTES + 1, 0)
     if not re.fullmatch(rb"[\x00\s]*\d*\s*", found):
         raise ServiceError(f"{path} holds something else than a lock; choose another --lock")

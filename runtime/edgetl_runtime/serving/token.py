@@ -1,7 +1,9 @@
 """The page's token, where nobody set one: made once, and kept where only its owner reads it."""
 
+import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from edgetl_runtime.errors import StorageError
@@ -21,10 +23,7 @@ def keep_token(file: Path) -> str:
     Raises:
         StorageError: If it cannot be written.
     """
-    try:
-        kept = file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        kept = ""
+    kept = _read(file)
     if not _MADE.fullmatch(kept):
         kept = make_token()
         try:
@@ -33,3 +32,14 @@ def keep_token(file: Path) -> str:
             raise StorageError(f"{file.parent} cannot be made ({error.strerror})") from error
         write_file(file, f"{kept}\n".encode(), mode=0o600)
     return kept
+
+
+def _read(file: Path) -> str:
+    """What is in the file; nothing where another user may have laid it there, or it is no file."""
+    try:
+        found = file.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (os.geteuid(), 0):
+            return ""
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

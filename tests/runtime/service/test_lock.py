@@ -97,6 +97,15 @@ def test_a_file_of_other_content_is_no_lock_and_stays(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "12 things to do"
 
 
+def test_a_named_pipe_is_no_lock(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    with (
+        pytest.raises(ServiceError, match=r"lock is no plain file; remove it"),
+        hold_lock(tmp_path / "lock"),
+    ):
+        pass
+
+
 def test_a_lock_follows_no_link(tmp_path):
     (tmp_path / "victim").touch()
     (tmp_path / "lock").symlink_to(tmp_path / "victim")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from edgetl_runtime.errors import ServiceError
 from edgetl_runtime.serving.server import PageServer
+from edgetl_runtime.serving.token import keep_token
 from edgetl_runtime.settings.sections import ServeSettings
 
 NO_EXTRA = """
@@ -195,6 +197,20 @@ def test_a_person_is_shown_the_token_that_is_kept(start, tmp_path):
     server, address = start(ServeSettings(port=0), file, shows_kept_token=True)
     assert address.endswith(f"/?token={file.read_text().strip()}")
     assert server.token_hint == ""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_token_that_somebody_laid_there_is_replaced(tmp_path, kind):
+    file = tmp_path / "page-token"
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        (tmp_path / "known").write_text("x" * 43)
+        file.symlink_to(tmp_path / "known")
+    token = keep_token(file)
+    assert token != "x" * 43
+    assert file.read_text().strip() == token
+    assert stat.S_ISREG(file.lstat().st_mode)
 
 
 def test_a_file_without_a_token_is_written_anew(start, tmp_path):
