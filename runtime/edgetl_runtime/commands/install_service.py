@@ -3,6 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
+from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.printing import print_file, warn
 from edgetl_runtime.commands.settings import read_settings, take_settings
 
@@ -44,7 +45,7 @@ def install_service(options: argparse.Namespace) -> int:
     if options.dry_run:
         for path, text in installation.files:
             print_file(f"# {path}\n{text}\n")
-        return 0
+        return EXIT_ERROR if obstacles else 0
     if obstacles:
         raise ServiceError("nothing was installed, since the service could not run; see above")
     install(installation, overwrite=options.overwrite)

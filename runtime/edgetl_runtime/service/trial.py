@@ -100,8 +100,13 @@ def try_bundle(
         output: list[bytes] = [b"", b""]
         talking = threading.Thread(target=_talk, args=(child, order, output), daemon=True)
         talking.start()
-        stopped = _wait(child, talking, time.monotonic() + timeout_s, stop or threading.Event())
-        talking.join()
+        try:
+            stopped = _wait(child, talking, time.monotonic() + timeout_s, stop or threading.Event())
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            talking.join()
     if stopped == "stopped":
         return Trial("unable", "the trial was stopped")
     if stopped == "late":
@@ -205,7 +210,9 @@ def _make_expendable() -> None:
 
 
 def _talk(child: "subprocess.Popen[bytes]", order: TrialOrder, output: list[bytes]) -> None:
-    output[:] = child.communicate(msgspec.json.encode(order))
+    # After Ctrl-C nobody waits for the answer, and the pipes may be closed meanwhile.
+    with contextlib.suppress(OSError, ValueError):
+        output[:] = child.communicate(msgspec.json.encode(order))
 
 
 def _wait(
