@@ -103,7 +103,7 @@ def test_hidden_files_are_named_so(tmp_path: Path, name: str) -> None:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photo.jpg")
-    assert verify_file(tmp_path / "photo.jpg").reason == "a broken link"
+    assert verify_file(tmp_path / "photo.jpg").reason == "not a plain file"
 
 
 def test_a_dangling_link_is_refused(tmp_path: Path) -> None:

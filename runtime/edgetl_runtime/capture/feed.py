@@ -36,8 +36,8 @@ class FeedStatus(msgspec.Struct, frozen=True):
     dropped: int = 0
     bad: dict[str, int] = {}
     reconnects: int = 0
-    notes: tuple[str, ...] = ()
     odd: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
 
 
 class FrameFeed(Protocol):
