@@ -159,6 +159,10 @@ def _check_apart(options: OutputSettings) -> None:
 
 
 def _check_file(option: str, text: str) -> Path:
+    if text == "-":
+        raise OptionsError(
+            f"{option}: - is no file; on standard output, answers are JSON lines with --json"
+        )
     path = Path(text).expanduser()
     if not path.name or path.is_dir():
         raise OptionsError(f"{option}: {text} is a folder; give the name of a file")

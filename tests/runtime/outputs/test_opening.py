@@ -23,6 +23,12 @@ def open_all():
     return open_all
 
 
+@pytest.mark.parametrize("option", ["jsonl", "csv", "video"])
+def test_a_dash_is_no_file(open_all, option):
+    with pytest.raises(OptionsError, match=f"{option}: - is no file; .* with --json"):
+        open_all(**{option: "-"}, terminal="none")
+
+
 def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     with pytest.raises(OptionsError, match=r"csv: .* is the file of jsonl, too; give each its own"):
