@@ -1,6 +1,5 @@
 """Labels that a model brings along, in its file or beside it in a zip."""
 
-import ast
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from edgetl_export.foreign.kinds import Kind
+from edgetl_export.foreign.label_records import parse_notation
 from edgetl_export.foreign.labels import parse_labels
 from edgetl_runtime.errors import ExportError
 
@@ -145,16 +145,7 @@ def _is_labelling(name: str) -> bool:
 
 
 def _parse(text: str) -> Any:
-    """A list or a dictionary in JSON or in Python's notation; None if it is neither."""
-    if len(text) > _LIMIT_BYTES or not text.lstrip().startswith(("{", "[", "(")):
-        return None
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        try:
-            return ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return None
+    return None if len(text) > _LIMIT_BYTES else parse_notation(text)
 
 
 def _order(found: Any) -> list[str]:

@@ -24,7 +24,7 @@ def read_record(file: str, text: str) -> list[str] | None:
     Raises:
         ExportError: If it is one, but of something else than labels.
     """
-    found = _parse(text)
+    found = parse_notation(text)
     if found is None and file.lower().endswith(".json"):
         raise ExportError(f"{file} is no JSON; {_EXPECTED}")
     if found is None:
@@ -39,8 +39,8 @@ def read_record(file: str, text: str) -> list[str] | None:
     return labels
 
 
-def _parse(text: str) -> Any:
-    """A list or a dictionary; None if it is neither."""
+def parse_notation(text: str) -> Any:
+    """A list or a dictionary in JSON or in Python's notation; None if it is neither."""
     if not text.lstrip().startswith(("{", "[", "(")):
         return None
     try:

@@ -15,12 +15,18 @@ _EVENT = ("event_number", "event_label", "event_previous", "event_score", "event
 # Also in their full width, which spreadsheets in some languages take, too.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _OWN = ("top", "event")
+_FIRST = Record.__struct_fields__[0]
 
 
 class _Log(PlainOutput):
-    """Appends a line for each answer, or for each event."""
+    """Appends a line for each answer, or for each event.
+
+    Attributes:
+        beginnings: One of these begins each file that is ours, whatever version wrote it.
+    """
 
     lossless = True
+    beginnings: tuple[bytes, ...]
 
     def __init__(self, file: RotatingFile, top: int, *, only_events: bool) -> None:
         self._file = file
@@ -55,6 +61,7 @@ class JsonLines(_Log):
     """A line of JSON for each answer; see `records.Record`."""
 
     name = "jsonl"
+    beginnings = (f'{{"{_FIRST}"'.encode(),)
 
     def __init__(self, path: Path, top: int, quota_bytes: int, *, only_events: bool) -> None:
         """Args: path: To append to. quota_bytes: Size at which it is set aside."""
@@ -68,6 +75,7 @@ class CsvRows(_Log):
     """A row for each answer; the columns are those of `records.Record`, top and event flat."""
 
     name = "csv"
+    beginnings = (f"{_FIRST},".encode(), codecs.BOM_UTF8 + f"{_FIRST},".encode())
 
     def __init__(
         self, path: Path, top: int, quota_bytes: int, *, only_events: bool, mark: bool = False

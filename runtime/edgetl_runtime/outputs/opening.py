@@ -1,6 +1,5 @@
 """Builds the outputs that the settings ask for."""
 
-import codecs
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +13,6 @@ from edgetl_runtime.settings.sections import OutputSettings, Settings
 from edgetl_runtime.tls import Identity
 
 Gone = Callable[[], None]
-# Of each file of answers, whatever version wrote it.
-_BEGINNINGS = {"jsonl": (b'{"boot_id"',), "csv": (b"boot_id,", codecs.BOM_UTF8 + b"boot_id,")}
 FindFps = Callable[[], float | None]
 
 
@@ -76,10 +73,10 @@ def _open_files(options: OutputSettings, live: bool) -> Iterator[Output]:
     # A camera runs for months. Of a file everything is kept, since it has an end.
     quota_bytes = options.file_quota_mb * 10**6 if live else sys.maxsize
     rows = partial(CsvRows, mark=options.csv_mark)
-    for name, kind in (("jsonl", JsonLines), ("csv", rows)):
-        if path := getattr(options, name):
-            yield kind(
-                _check_ours(name, _check_file(name, path)),
+    for log, make in ((JsonLines, JsonLines), (CsvRows, rows)):
+        if path := getattr(options, log.name):
+            yield make(
+                _check_ours(log.name, _check_file(log.name, path), log.beginnings),
                 options.top,
                 quota_bytes,
                 only_events=options.only_events,
@@ -169,7 +166,7 @@ def _check_file(option: str, text: str) -> Path:
     return path
 
 
-def _check_ours(option: str, path: Path) -> Path:
+def _check_ours(option: str, path: Path, known: tuple[bytes, ...]) -> Path:
     """Refuses to append to a file of somebody else, or to set ours aside over one."""
     for one in (path, path.with_name(f"{path.name}.1")):
         try:
@@ -178,7 +175,6 @@ def _check_ours(option: str, path: Path) -> Path:
             continue  # Whoever writes to it says so.
         # A power cut leaves zeros, or the beginning of a line.
         start = start.strip(b"\0\n")
-        known = _BEGINNINGS[option]
         if not start.startswith(known) and not any(one.startswith(start) for one in known):
             raise OptionsError(
                 f"{option}: {one} holds something else than answers of edgetl-run; give another "
