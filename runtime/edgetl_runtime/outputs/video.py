@@ -132,7 +132,7 @@ class Video(PlainOutput):
     def _open(self) -> cv2.VideoWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            keep_abandoned(self.path)
+            _keep_abandoned(self.path)
             self._make_aside()
         except OSError as error:
             self._let_go()
@@ -206,19 +206,15 @@ class Video(PlainOutput):
             )
 
 
-def keep_abandoned(path: Path) -> list[Path]:
+def _keep_abandoned(path: Path) -> None:
     """Puts into place, or removes where nothing can be read, what a kill left beside a video.
 
     Args:
         path: The video that is to be written now.
 
-    Returns:
-        The videos that were saved.
-
     Raises:
         OSError: If the folder cannot be read or written.
     """
-    saved = []
     ours = re.compile(re.escape(_prefix(path)) + "[0-9a-f]{16}" + re.escape(path.suffix))
     for left in sorted(path.parent.iterdir()):
         if not ours.fullmatch(left.name) or left.is_symlink():
@@ -229,10 +225,9 @@ def keep_abandoned(path: Path) -> list[Path]:
             except BlockingIOError:
                 continue  # Another process is at work on it.
             if _look_into(left)[1]:
-                saved.append(_keep(left, path))
+                _keep(left, path)
             else:
                 left.unlink(missing_ok=True)
-    return saved
 
 
 def _prefix(path: Path) -> str:
