@@ -52,6 +52,7 @@ class FileType(msgspec.Struct, frozen=True):
 
 
 EMPTY = FileType("other", "an empty file")
+TEXT = FileType("other", "a text file")
 UNKNOWN = FileType("unknown", "a file of no known kind")
 _HEIC = FileType(
     "other",
@@ -102,6 +103,10 @@ _SIGNATURES: tuple[tuple[int, bytes, FileType], ...] = (
     (0, b"Rar!", FileType("other", "a RAR archive", "unpack it")),
     (0, b"7z\xbc\xaf\x27\x1c", FileType("other", "a 7z archive", "unpack it")),
     (0, b"\x1f\x8b", FileType("other", "a gzip archive", "unpack it")),
+    (0, b"BZh", FileType("other", "a bzip2 archive", "unpack it")),
+    (0, b"\xfd7zXZ\0", FileType("other", "an XZ archive", "unpack it")),
+    (0, b"(\xb5/\xfd", FileType("other", "a Zstandard archive", "unpack it")),
+    (257, b"ustar", FileType("other", "a tar archive", "unpack it")),
     (0, b"SQLite format 3\0", FileType("other", "a database")),
     (0, b"\x7fELF", FileType("other", "a program")),
     (0, b"\xd0\xcf\x11\xe0", FileType("other", "an Office document or a thumbnail database")),
@@ -239,7 +244,7 @@ def _judge_text(head: bytes) -> FileType:
     except UnicodeDecodeError:
         return UNKNOWN
     plain = all(one.isprintable() or one.isspace() for one in text)
-    return FileType("other", "a text file") if plain and "\0" not in text else UNKNOWN
+    return TEXT if plain and "\0" not in text else UNKNOWN
 
 
 def _judge_tiff(file: BinaryIO, order: Literal["little", "big"]) -> FileType:

@@ -1,5 +1,6 @@
 """Kinds: what a file is that somebody gives as a model, judged by its content."""
 
+import codecs
 import re
 import zipfile
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Final, Literal
 
 from edgetl_export.foreign.archive import find_models
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.filetypes import TEXT, UNKNOWN, judge_data
 
 Kind = Literal["tflite", "onnx", "keras", "h5", "saved_model"]
 
@@ -15,10 +17,9 @@ EXPECTED: Final = (
     "a .tflite, .onnx, .keras or .h5 file, the folder of a SavedModel, or a zip with one of these"
 )
 _SAVED_MODEL: Final = "saved_model.pb"
-_LOOKED_AT: Final = 512
+_LOOKED_AT: Final = 4096
 # What begins like the protobuf of an .onnx: its version, then the maker, the graph or the opset.
 _ONNX: Final = re.compile(rb"\x08[\x03-\x20][\x12\x1a\x22\x28\x32\x3a\x42]")
-_PRINTABLE: Final = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _TO_ONNX: Final = "export it to .onnx where it was trained (torch.onnx.export), and give that"
 _CODE: Final = {
@@ -29,8 +30,6 @@ _CODE: Final = {
     ),
 }
 _DOWNLOADED: Final = "did the download end on an error or log-in page?"
-_PICTURE: Final = "is a picture, not a model; photos are given with --data"
-_UNPACK: Final = "is packed; unpack it, and give the model inside"
 _OPENVINO: Final = "is of OpenVINO; give the .onnx, .keras or .tflite that it was made from"
 _CORE_ML: Final = "is of Core ML; give the model that it was made from"
 _TENSORFLOW_JS: Final = (
@@ -42,21 +41,23 @@ _EDGE_IMPULSE: Final = (
     "(float32 or int8) from the project's dashboard, and give that .tflite"
 )
 _COMPILED: Final = "is compiled for one chip; give the .onnx or .tflite that it was made from"
-# What begins like this is no model that can be taken; how it goes on as a sentence.
+# Of models that cannot be taken: what begins like this, and how it goes on as a sentence.
 _BEGINNINGS: Final = (
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file; fetch it: git lfs pull"),
-    (b"\x1f\x8b", "is packed with gzip; unpack it first: tar -xzf or gunzip"),
-    *((magic, _UNPACK) for magic in (b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")),
     (b"\x80", f"is a pickle, such as PyTorch writes; {_TO_ONNX}"),
     (b"<?xml", f"is XML, not a model; if it is of OpenVINO, {_OPENVINO.partition('; ')[2]}"),
     (b"<net", _OPENVINO),
-    (b"<", f"is a web page or XML, not a model; {_DOWNLOADED}"),
-    *((magic, _PICTURE) for magic in (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")),
-    (b"%PDF", "is a PDF, not a model"),
     (b"RKNN", _COMPILED),
     (b"\x7fELF", f"is a program, not a model; if it is an .eim, it {_EDGE_IMPULSE}"),
     (b"GGUF", "is a language model (GGUF), no classifier of pictures"),
 )
+# What to do about a file that is no model, by a noun in the name of what it is.
+_REMEDIES: Final = {
+    "picture": "photos are given with --data",
+    "drawing": "photos are given with --data",
+    "archive": "unpack it, and give the model inside",
+    "Git LFS": "fetch it: git lfs pull",
+    "web page": _DOWNLOADED,
+}
 # Marks of other formats behind the first four bytes.
 _MARKS: Final = {
     b"ORTM": "is in ONNX Runtime's own format (.ort); give the .onnx that it was made from",
@@ -154,14 +155,15 @@ def _read_start(path: Path) -> bytes:
         start = file.read(_LOOKED_AT)
     if not start:
         raise ExportError(f"{path} is empty; copy or download it again")
-    return start
+    return start.removeprefix(codecs.BOM_UTF8)
 
 
 def _judge_rest(path: Path, start: bytes) -> Kind:
     suffix = path.suffix.lower()
     if path.name == _SAVED_MODEL:
         raise ExportError(f"{path} is one file of a SavedModel; give its folder: {path.parent}")
-    words = _judge_start(start) or _SUFFIXES.get(suffix, "") or _judge_text(start)
+    words = _judge_start(start) or _judge_type(start) or _SUFFIXES.get(suffix, "")
+    words = words or _judge_text(start)
     if words:
         raise ExportError(f"{path} {words}")
     # An .onnx has no mark of its own; its reader says whether it is one.
@@ -180,23 +182,26 @@ def _judge_start(start: bytes) -> str:
     # A length of a table in JSON, and the JSON.
     if start[8:9] == b"{" and not any(start[4:8]):
         return f"holds weights without their network (safetensors); {_TO_ONNX}"
-    if start[257:262] == b"ustar":
-        return _UNPACK
-    bare = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    bare = start.lstrip()
     return next((words for magic, words in _BEGINNINGS if bare.startswith(magic)), "")
+
+
+def _judge_type(start: bytes) -> str:
+    """What a file is that is known to be no model; empty if it could be one, or is a text."""
+    known = UNKNOWN if _ONNX.match(start) else judge_data(start)
+    if known in (UNKNOWN, TEXT):
+        return ""
+    remedy = next((words for noun, words in _REMEDIES.items() if noun in known.name), "")
+    # Behind a comma stands what OpenCV cannot read.
+    return f"is {known.name.partition(',')[0]}, not a model{'; ' * bool(remedy)}{remedy}"
 
 
 def _judge_text(start: bytes) -> str:
     """What a text file is; empty if it is none."""
-    try:
-        text = start.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The last character may be cut.
-        if error.start < len(start) - 3:
-            return ""
-        text = start[: error.start].decode("utf-8-sig")
-    if not _PRINTABLE.fullmatch(text):
+    if judge_data(start) != TEXT:
         return ""
+    # The last character may be cut.
+    text = start.decode("utf-8", "ignore")
     if "modelTopology" in text or "weightsManifest" in text or "tfjs" in text.lower():
         return _TENSORFLOW_JS
     first = text.strip().partition("\n")[0].strip()[:40]
