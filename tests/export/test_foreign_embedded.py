@@ -71,7 +71,7 @@ def test_names_that_ultralytics_puts_into_a_tflite_are_found(
     if name.endswith(".json"):
         text = '{"task": "classify", "names": {"0": "washer", "1": "bolt", "2": "gear"}}'
     path = add_files(float_tflite, tmp_path / "m.tflite", **{name.replace(".", "__"): text})
-    assert find(path) == Embedded(LABELS, f"the names of {name} in {path}")
+    assert find(path) == Embedded(LABELS, f"the labels of {name} in {path}")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,9 @@ def test_names_that_ultralytics_puts_into_a_tflite_are_found(
         ("names", "['washer', 'bolt', 'gear']"),
         ("id2label", '{"0": "washer", "1": "bolt", "2": "gear"}'),
         ("labels", '["washer", "bolt", "gear"]'),
+        ("labels", '{"washer": 0, "gear": 2, "bolt": 1}'),
+        ("labels", '{"id2label": {"0": "washer", "1": "bolt", "2": "gear"}}'),
+        ("label_names", '{"0": ["n1", "washer"], "1": ["n2", "bolt"], "2": ["n3", "gear"]}'),
         ("classes", "washer,bolt, gear"),
         ("class_names", "washer\nbolt\ngear\n"),
         ("model_info labels", "washer bolt gear"),
@@ -149,6 +152,19 @@ def test_labels_that_cannot_be_used_are_refused_with_their_place(
     path = add_files(float_tflite, tmp_path / "m.tflite", labels__txt="bolt\n\ngear\n")
     with pytest.raises(ExportError, match=r"labels\.txt in .*m\.tflite, line 2 is empty"):
         find(path)
+
+
+def test_numbers_that_are_no_outputs_are_told_and_no_hindrance_to_better_ones(
+    proto: onnx.ModelProto, tmp_path: Path
+) -> None:
+    path, half = tmp_path / "m.onnx", "{1: 'washer', 2: 'bolt', 3: 'gear'}"
+    helper.set_model_props(proto, {"names": half})
+    onnx.save(proto, path)
+    with pytest.raises(ExportError, match=r"names of .*: its numbers are not 0, 1, 2.*--labels FILE"):
+        find(path)
+    helper.set_model_props(proto, {"names": half, "classes": "washer,bolt,gear"})
+    onnx.save(proto, path)
+    assert find(path) == Embedded(LABELS, f"the property classes of {path}")
 
 
 @pytest.mark.parametrize("name", ["model_unquant.tflite", "model.onnx", "model.keras"])

@@ -1,22 +1,21 @@
 """Labels that a model brings along, in its file or beside it in a zip."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from edgetl_export.foreign.kinds import Kind
-from edgetl_export.foreign.label_records import parse_notation
+from edgetl_export.foreign.label_records import KEYS, find_labels, order_labels, parse_notation, read_record
 from edgetl_export.foreign.labels import parse_labels
 from edgetl_runtime.errors import ExportError
 
 _LIMIT_BYTES: Final = 2**20
 _LARGEST_BYTES: Final = 2**31 - 1
-# Properties of an .onnx: of Ultralytics, of Hugging Face, and what people choose themselves.
-_KEYS: Final = ("names", "id2label", "labels", "classes", "class_names", "label_names")
-# Of OpenVINO's Model API, which splits it at blanks.
+# A property of OpenVINO's Model API, which splits it at blanks.
 _AT_BLANKS: Final = "model_info labels"
 # Where Ultralytics puts its dictionary in a .tflite.
 _RECORDS: Final = ("metadata.json", "temp_meta.txt")
@@ -76,9 +75,12 @@ def _look_behind(model: Path, shown: Path) -> Embedded | None:
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError):
         return None
     for name in _RECORDS:
-        names = _parse(texts.get(name, b"").decode("utf-8", "replace"))
-        if isinstance(names, Mapping) and (found := _order(names.get("names"))):
-            return _check(found, f"the names of {name} in {shown}")
+        record = parse_notation(texts.get(name, b"").decode("utf-8", "replace"))
+        source = f"the labels of {name} in {shown}"
+        if found := find_labels(record):
+            with _own_labels_as_remedy():
+                labels = order_labels(source, found)
+            return _check(labels, source)
     lists = [name for name in texts if name.endswith(".txt") and name not in _RECORDS]
     if not lists:
         return None
@@ -104,14 +106,33 @@ def _look_at_graph(model: Path, shown: Path) -> Embedded | None:
         raise ExportError(
             f"{shown} is no .onnx, or a damaged one; copy or download it again"
         ) from error
-    for key in _KEYS:
-        text = properties.get(key, "")
-        if found := _order(_parse(text)) or _split(text):
-            return _check(found, f"the property {key} of {shown}")
-    if inside:
-        return _check(inside, f"the graph of {shown}")
+    said, refused = _read_properties(properties, shown)
+    if said is None and inside:
+        said = _check(inside, f"the graph of {shown}")
+    if said is None and refused is not None:
+        raise refused
+    return said
+
+
+def _read_properties(
+    properties: Mapping[str, str], shown: Path
+) -> tuple[Embedded | None, ExportError | None]:
+    """Labels of the first property that has some; and what is wrong with one that has others."""
+    refused: ExportError | None = None
+    for key in KEYS:
+        source = f"the property {key} of {shown}"
+        try:
+            with _own_labels_as_remedy():
+                labels = _parse(source, properties.get(key, ""))
+        except ExportError as error:
+            refused = refused or error
+            continue
+        if labels:
+            return _check(labels, source), None
     parts = properties.get(_AT_BLANKS, "").split()
-    return _check(parts, f"the property {_AT_BLANKS} of {shown}") if parts else None
+    if parts:
+        return _check(parts, f"the property {_AT_BLANKS} of {shown}"), None
+    return None, refused
 
 
 def _read_nodes(proto: Any) -> list[str]:
@@ -144,18 +165,12 @@ def _is_labelling(name: str) -> bool:
     return any(word in name.lower() for word in _LABELLING)
 
 
-def _parse(text: str) -> Any:
-    return None if len(text) > _LIMIT_BYTES else parse_notation(text)
-
-
-def _order(found: Any) -> list[str]:
-    """Labels of a list, or of a dictionary by number; empty if there are none."""
-    if isinstance(found, Mapping):
-        numbered = {str(key): value for key, value in found.items()}
-        found = [numbered.get(str(number)) for number in range(len(numbered))]
-    if isinstance(found, list | tuple) and all(isinstance(one, str) for one in found):
-        return list(found)
-    return []
+def _parse(source: str, text: str) -> list[str]:
+    """Labels in whatever notation; empty if there are none."""
+    if len(text) > _LIMIT_BYTES:
+        return []
+    record = read_record(source, text)
+    return _split(text) if record is None else record
 
 
 def _split(text: str) -> list[str]:
@@ -174,8 +189,16 @@ def _check(labels: list[str], source: str) -> Embedded:
 
 def _read(source: str, data: bytes) -> Embedded:
     try:
-        return Embedded(parse_labels(source, data.decode("utf-8-sig")), source)
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExportError(f"{source} is not UTF-8{_OR}") from error
+    with _own_labels_as_remedy():
+        return Embedded(parse_labels(source, text), source)
+
+
+@contextmanager
+def _own_labels_as_remedy() -> Iterator[None]:
+    try:
+        yield
     except ExportError as error:
         raise ExportError(f"{error}{_OR}") from error

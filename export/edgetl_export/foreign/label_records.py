@@ -8,8 +8,8 @@ import msgspec
 
 from edgetl_runtime.errors import ExportError
 
-# Hugging Face's config.json, Ultralytics' and others' keys.
-_KEYS = ("id2label", "names", "labels", "classes", "class_names")
+# Ultralytics' and Hugging Face's keys, and what people choose themselves.
+KEYS = ("names", "id2label", "labels", "classes", "class_names", "label_names")
 _EXPECTED = (
     'expected one label a line, or a list of labels, or {"0": "label", ...}, or {"label": 0, ...}'
 )
@@ -19,7 +19,11 @@ def read_record(file: str, text: str) -> list[str] | None:
     """Labels in the order of their numbers; None if the text is no list and no dictionary.
 
     Takes `["a", "b"]`, `{"0": "a"}`, Keras' `{"a": 0}` and `{"0": ["n01440764", "a"]}`, and all of
-    these under a key such as `id2label`.
+    these under one of `KEYS`.
+
+    Args:
+        file: Where the text comes from, for errors.
+        text: As it stands there.
 
     Raises:
         ExportError: If it is one, but of something else than labels.
@@ -29,10 +33,24 @@ def read_record(file: str, text: str) -> list[str] | None:
         raise ExportError(f"{file} is no JSON; {_EXPECTED}")
     if found is None:
         return None
-    if isinstance(found, Mapping):
-        inner = next((found[key] for key in _KEYS if isinstance(found.get(key), dict | list)), None)
-        found = _order(file, found if inner is None else inner)
-    labels = [_read_label(one) for one in found]
+    inner = find_labels(found)
+    return order_labels(file, found if inner is None else inner)
+
+
+def find_labels(record: Any) -> Any:
+    """What a dictionary has under one of `KEYS`; None if that is no list and no dictionary."""
+    if not isinstance(record, Mapping):
+        return None
+    return next((record[key] for key in KEYS if isinstance(record.get(key), dict | list)), None)
+
+
+def order_labels(file: str, found: Any) -> list[str]:
+    """Labels of a list or a dictionary in the order of their numbers.
+
+    Raises:
+        ExportError: If it is one of something else than labels; it begins with `file`.
+    """
+    labels = [_read_label(one) for one in _order(file, found)]
     if not all(labels):
         number = labels.index("")
         raise ExportError(f"{file}: the label of output {number} is no text; {_EXPECTED}")
