@@ -36,6 +36,7 @@ def file(tmp_path: Path) -> Path:
         '{"0": ["n01440764", "a"], "1": ["n01443537", "b b"]}',
         '{"model_type": "vit", "id2label": {"0": "a", "1": "b b"}, "flag": true}',
         "{0: 'a',\n 1: 'b b'}",
+        '{"label_names": ["a", "b b"]}',
         "['a', 'b b']",
     ],
 )
@@ -77,6 +78,20 @@ def test_a_label_that_is_there_twice_gets_the_number_of_its_output(file: Path) -
     assert suggest_label("zebra", labels) == ""
 
 
+def test_a_label_is_as_long_as_a_bundle_takes_it(file: Path) -> None:
+    file.write_text(f"{'a' * 255}\nb\n")
+    assert read_labels(file) == ("a" * 255, "b")
+    # The number that tells it from its namesake counts.
+    file.write_text(f"{'a' * 252}\n" * 2)
+    with pytest.raises(ExportError, match=r"line 1: the label a{20}\.\.\. has 256 bytes, .* 255"):
+        read_labels(file)
+
+
+def test_labels_in_json_are_composed_as_those_of_photos_are(tmp_path: Path) -> None:
+    (tmp_path / "l.json").write_text(r'["A\u0308pfel", "Birnen"]')
+    assert read_labels(tmp_path / "l.json") == ("\u00c4pfel", "Birnen")
+
+
 def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(file: Path) -> None:
     file.write_text("size (0)\nsize (1)\nother (7)\n")
     assert read_labels(file) == ("size (0)", "size (1)", "other (7)")
@@ -92,6 +107,7 @@ def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(file: 
         ("l.txt", "a\nb\x07\n", "line 2: the label .* unprintable"),
         ("l.txt", "0: a\n1:\n", "the number 1 has no label"),
         ("l.txt", "a", "has 1 labels"),
+        ("l.txt", f"a\n{'ä' * 128}\n", "line 2: the label ääääääääääääääääääää... has 256 bytes"),
         ("l.json", "a\nb", "is no JSON"),
         ("l.json", "[1, 2]", "the label of output 0 is no text"),
         ("l.json", '{"0": "a", "2": "b"}', "its numbers are not 0, 1, 2"),

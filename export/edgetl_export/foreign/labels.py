@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgetl_export.foreign.label_records import read_record
+from edgetl_runtime.bundle import MOST_LABEL_BYTES
 from edgetl_runtime.errors import ExportError
 
 _LIMIT_BYTES = 2**24
@@ -44,13 +45,13 @@ def parse_labels(file: str, text: str) -> tuple[str, ...]:
     Raises:
         ExportError: As `read_labels`.
     """
-    # Composed, as the labels of photos are: an ä may be one character or two.
-    text = unicodedata.normalize("NFC", text)
     record = read_record(file, text)
     lines = _split(text) if record is None else [one.strip() for one in record]
     for number, line in enumerate(lines, 1):
         if not line:
             raise ExportError(f"{file}, line {number} is empty; expected one label a line")
+    # Composed, as the labels of photos are: an ä may be one character or two.
+    lines = [unicodedata.normalize("NFC", line) for line in lines]
     labels = _drop_synsets(_drop_numbers(file, lines))
     for number, label in enumerate(labels, 1):
         if not label.isprintable():
@@ -59,7 +60,14 @@ def parse_labels(file: str, text: str) -> tuple[str, ...]:
             )
     if len(labels) < 2:
         raise ExportError(f"{file} has {len(labels)} labels; a classifier has at least two")
-    return _tell_apart(file, labels)
+    told = _tell_apart(file, labels)
+    for number, label in enumerate(told, 1):
+        if (count := len(label.encode())) > MOST_LABEL_BYTES:
+            raise ExportError(
+                f"{file}, line {number}: the label {label[:20]}... has {count} bytes, at most "
+                f"{MOST_LABEL_BYTES} are allowed; shorten it"
+            )
+    return told
 
 
 def check_count(file: str, labels: Sequence[str], outputs: int) -> None:
