@@ -193,6 +193,14 @@ def test_deviation_does_not_see_how_sure_a_frame_is_beyond_a_thousandth():
     assert measure_deviation(sure, sure[::-1]) > 1
 
 
+def test_scores_that_are_all_alike_can_be_compared():
+    alike = np.full((2, 3), 1 / 3, np.float32)
+    assert measure_deviation(alike, alike) == 0
+    step = alike + np.float32([1 / 256, 0, 0])
+    assert 0 < measure_deviation(alike, step) < TOLERANCE["int8"]
+    assert measure_deviation(alike, np.float32([[0.8, 0.1, 0.1]] * 2)) > 1
+
+
 def test_the_bundle_carries_the_stated_tolerances(bundle):
     for variant in bundle.manifest.variants:
         assert variant.golden_tolerance == TOLERANCE[variant.precision]
