@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 
 from edgetl.dataset.labels import find_twin
+from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
 from edgetl.run import describe_versions
@@ -19,6 +21,7 @@ from edgetl_export.foreign import find_kind, open_model
 from edgetl_export.foreign.archive import unpacked
 from edgetl_export.foreign.embedded import Embedded, find_beside, find_embedded
 from edgetl_export.foreign.ending import Ending, choose_ending
+from edgetl_export.foreign.kinds import Kind
 from edgetl_export.foreign.labels import (
     check_count,
     find_repeated,
@@ -75,6 +78,24 @@ class ForeignOptions(msgspec.Struct, frozen=True):
     allow_doubt: bool = False
 
 
+class Checked(msgspec.Struct, frozen=True):
+    """What was seen of a model trained elsewhere before it is opened.
+
+    Attributes:
+        options: As they were given.
+        model: The model itself, which may have come out of a zip.
+        kind: What it is.
+        labels: In the order of its outputs.
+        listing: The photos.
+    """
+
+    options: ForeignOptions
+    model: Path
+    kind: Kind
+    labels: Embedded
+    listing: Listing
+
+
 def export_foreign(
     options: ForeignOptions,
     out: Path,
@@ -105,31 +126,48 @@ def export_foreign(
         OptionsError: If a name is unknown.
         StorageError: If `out` exists or cannot be written.
     """
-    with unpacked(options.model) as model:
-        found = _check(options, model, out, overwrite=overwrite)
-        # Only now, since it imports converters, which takes seconds.
-        from edgetl_export.bundling import Settings, export_bundle
-
-        foreign = open_model(
-            model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
+    with check_foreign(options, out, overwrite=overwrite) as checked:
+        return export_checked(
+            checked, out, settings, about, names=names, overwrite=overwrite, track=track
         )
-        check_count(found.source, found.labels, foreign.outputs)
-        _tell_labels(options, found, model)
-        _tell_repeated(found.source, found.labels)
-        _check_statements(options, foreign)
-        recipes = choose_recipes(names, foreign.form)
-        manifest = _scan(options, found.labels, found.source, track)
-        trained = _describe(options, foreign, found.labels, manifest, track)
+
+
+def export_checked(
+    checked: Checked,
+    out: Path,
+    settings: "Settings | None" = None,
+    about: About = _NOBODY,
+    *,
+    names: Sequence[str] = (),
+    overwrite: bool = False,
+    track: Track = silent,
+) -> "Exported":
+    """As `export_foreign`, of what `check_foreign` has seen already."""
+    # Only now, since it imports converters, which takes seconds.
+    from edgetl_export.bundling import Settings, export_bundle
+
+    options, found = checked.options, checked.labels
+    foreign = open_model(
+        checked.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
+    )
+    check_count(found.source, found.labels, foreign.outputs)
+    _tell_labels(checked)
+    _tell_repeated(found.source, found.labels)
+    _check_statements(options, foreign)
+    recipes = choose_recipes(names, foreign.form)
+    manifest = _scan(checked, track)
+    trained = _describe(options, foreign, found.labels, manifest, track)
     trained = msgspec.structs.replace(trained, about=about)
     settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
     return export_bundle(trained, out, settings, overwrite=overwrite, track=track)
 
 
-def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tuple[str, ...]:
+@contextmanager
+def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> Iterator[Checked]:
     """Refuses what can be refused without opening the model: quick, and without TensorFlow.
 
-    Returns:
-        The labels.
+    Yields:
+        What was seen; a model out of a zip lies there as long as this is open.
 
     Raises:
         DatasetError: If there are no photos.
@@ -138,29 +176,28 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> tup
         StorageError: If `out` exists or cannot be written.
     """
     with unpacked(options.model) as model:
-        return _check(options, model, out, overwrite=overwrite).labels
+        check_target(out, overwrite=overwrite)
+        kind = find_kind(model, trust=options.trust)
+        labels = _find_labels(options, model, kind)
+        yield Checked(options, model, kind, labels, list_data(options.data))
 
 
-def _check(options: ForeignOptions, model: Path, out: Path, *, overwrite: bool) -> Embedded:
-    check_target(out, overwrite=overwrite)
-    kind = find_kind(model, trust=options.trust)
+def _find_labels(options: ForeignOptions, model: Path, kind: Kind) -> Embedded:
     if options.labels is not None:
-        labels = Embedded(read_labels(options.labels), str(options.labels))
-    elif (found := find_embedded(model, kind, options.model)) is not None:
-        labels = found
-    else:
-        beside = find_beside(options.model)
-        hint = f"; beside it lies one: --labels {beside}" if beside else ": --labels FILE"
-        raise ExportError(
-            f"{options.model} brings no labels along; give them as a text file, one label a line, "
-            f"in the order of its outputs{hint}"
-        )
-    list_data(options.data)
-    return labels
+        return Embedded(read_labels(options.labels), str(options.labels))
+    if (found := find_embedded(model, kind, options.model)) is not None:
+        return found
+    beside = find_beside(options.model)
+    hint = f"; beside it lies one: --labels {beside}" if beside else ": --labels FILE"
+    raise ExportError(
+        f"{options.model} brings no labels along; give them as a text file, one label a line, "
+        f"in the order of its outputs{hint}"
+    )
 
 
-def _tell_labels(options: ForeignOptions, labels: Embedded, model: Path) -> None:
+def _tell_labels(checked: Checked) -> None:
     """Says where labels came from that nobody gave; compares those given with the model's own."""
+    options, labels = checked.options, checked.labels
     if options.labels is None:
         shown = ", ".join(labels.labels[:_SOME])
         more = ", ..." if len(labels.labels) > _SOME else ""
@@ -168,9 +205,8 @@ def _tell_labels(options: ForeignOptions, labels: Embedded, model: Path) -> None
             "%d labels are taken from %s: %s%s", len(labels.labels), labels.source, shown, more
         )
         return
-    kind = find_kind(model, trust=options.trust)
     try:
-        own = find_embedded(model, kind, options.model)
+        own = find_embedded(checked.model, checked.kind, options.model)
     except ExportError:
         return  # What cannot be read contradicts nothing.
     if own is not None:
@@ -211,10 +247,9 @@ def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
     return chosen
 
 
-def _scan(
-    options: ForeignOptions, labels: Sequence[str], source: str, track: Track
-) -> DatasetManifest:
-    present = list_data(options.data).labels
+def _scan(checked: Checked, track: Track) -> DatasetManifest:
+    options, labels, source = checked.options, checked.labels.labels, checked.labels.source
+    present = checked.listing.labels
     for label in present:
         if label not in labels:
             twin = find_twin(label, labels)
@@ -231,7 +266,7 @@ def _scan(
             "recognised: %s%s",
             *(len(without), len(labels), options.data, ", ".join(without[:_SOME]), more),
         )
-    return scan(options.data, seed=_SEED, track=track)
+    return scan(checked.listing, seed=_SEED, track=track)
 
 
 def _describe(

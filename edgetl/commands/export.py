@@ -1,6 +1,7 @@
 """`edgetl export` and `edgetl recipes`."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
-    from edgetl.foreign import ForeignOptions
+    from edgetl.foreign import Checked, ForeignOptions
     from edgetl.run import Run
     from edgetl_export.bundling import Exported
     from edgetl_export.foreign.source import Size
@@ -202,53 +203,50 @@ def export(
     possible = {"--labels": labels, "--fit": fit, "--size": size_px, "--trust": trust}
     _check_combination(run, model, given, possible | {"--allow-doubt": allow_doubt})
     # Whatever can be refused at once is, before imports that take seconds.
-    options, opened = None, None
-    if model and data and scaling:
-        from edgetl.foreign import ForeignOptions
+    with ExitStack() as stack:
+        checked, opened = None, None
+        if model and data and scaling:
+            from edgetl.foreign import ForeignOptions
 
-        options = ForeignOptions(
-            *(model, labels, data, scaling, fit or "stretch"),
-            size_px=size_px,
-            trust=trust,
-            allow_doubt=allow_doubt,
+            options = ForeignOptions(
+                *(model, labels, data, scaling, fit or "stretch"),
+                size_px=size_px,
+                trust=trust,
+                allow_doubt=allow_doubt,
+            )
+            checked = stack.enter_context(_check_foreign(options, out, overwrite=overwrite))
+        elif run:
+            opened = _open_run(run, out, overwrite=overwrite)
+        load_tensorflow()
+        from edgetl_export.bundling import Settings
+        from edgetl_export.finishing import Acceptance
+        from edgetl_export.gate import Gate
+        from edgetl_export.trained import About
+
+        settings = Settings(
+            recipes=recipes,
+            gate=Gate(max_drop, max_class_drop, max_bytes),
+            repair=repair,
+            # What somebody asks for by name is not left out.
+            strict=strict or bool(names),
+            allow_drop=allow_drop,
+            acceptance=Acceptance(
+                false_accepts / 100,
+                None if max_false_rejects is None else max_false_rejects / 100,
+            ),
         )
-        _check_foreign(options, out, overwrite=overwrite)
-    elif run:
-        opened = _open_run(run, out, overwrite=overwrite)
-    load_tensorflow()
-    from edgetl_export.bundling import Settings
-    from edgetl_export.finishing import Acceptance
-    from edgetl_export.gate import Gate
-    from edgetl_export.trained import About
+        about = About(name, model_version, author, license_, description)
+        if checked:
+            from edgetl.foreign import export_checked
 
-    settings = Settings(
-        recipes=recipes,
-        gate=Gate(max_drop, max_class_drop, max_bytes),
-        repair=repair,
-        # What somebody asks for by name is not left out.
-        strict=strict or bool(names),
-        allow_drop=allow_drop,
-        acceptance=Acceptance(
-            false_accepts / 100,
-            None if max_false_rejects is None else max_false_rejects / 100,
-        ),
-    )
-    about = About(name, model_version, author, license_, description)
-    if options:
-        from edgetl.foreign import export_foreign
+            exported = export_checked(
+                checked, out, settings, about, names=names, overwrite=overwrite, track=track
+            )
+        elif opened:
+            from edgetl.export import export as run_export
 
-        exported = export_foreign(
-            options, out, settings, about, names=names, overwrite=overwrite, track=track
-        )
-    elif opened:
-        from edgetl.export import export as run_export
-
-        exported = run_export(opened, out, settings, about, overwrite=overwrite, track=track)
-    if as_json:
-        print_json(_record(exported))
-        return
-    _print_attempts(exported)
-    click.echo(f"next: edgetl-run classify {out} PHOTO")
+            exported = run_export(opened, out, settings, about, overwrite=overwrite, track=track)
+    _print(exported, out, as_json=as_json)
 
 
 def _open_run(run: Path, out: Path, *, overwrite: bool) -> "Run":
@@ -288,7 +286,9 @@ def _check_combination(
         )
 
 
-def _check_foreign(options: "ForeignOptions", out: Path, *, overwrite: bool) -> None:
+def _check_foreign(
+    options: "ForeignOptions", out: Path, *, overwrite: bool
+) -> AbstractContextManager["Checked"]:
     from edgetl.foreign import check_foreign
     from edgetl_export.foreign.scaling import find_scaling
     from edgetl_runtime.errors import OptionsError
@@ -297,7 +297,7 @@ def _check_foreign(options: "ForeignOptions", out: Path, *, overwrite: bool) -> 
         find_scaling(options.scaling)
     except OptionsError as error:
         raise click.UsageError(str(error)) from error
-    check_foreign(options, out, overwrite=overwrite)
+    return check_foreign(options, out, overwrite=overwrite)
 
 
 @click.command()
@@ -361,6 +361,14 @@ def _record(exported: "Exported") -> dict[str, object]:
         "attempts": describe_attempts(exported.attempts),
         "examination": msgspec.to_builtins(exported.examination),
     }
+
+
+def _print(exported: "Exported", out: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_record(exported))
+        return
+    _print_attempts(exported)
+    click.echo(f"next: edgetl-run classify {out} PHOTO")
 
 
 def _print_attempts(exported: "Exported") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.dataset.listing import EXPECTED
+from edgetl.dataset.listing import EXPECTED, Listing
 from edgetl.dataset.parts import Split as Split
 from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
 from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
@@ -133,7 +133,7 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def scan(
-    data: Path,
+    data: Path | Listing,
     *,
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
@@ -151,7 +151,8 @@ def scan(
     Args:
         data: A folder, `CLASS/photo.jpg` or `{train,val,test}/CLASS/photo.jpg` (sub-folders of
             a class are read, too), or a CSV or JSONL file of path, label and split; see `tables`.
-            A folder or label `_unknown_` is no class but holds photos of other things.
+            A folder or label `_unknown_` is no class but holds photos of other things. Or what
+            `list_data` found there.
         val_fraction: Share for validation, where the data does not say, above 0 and below 1.
         test_fraction: Share for testing, from 0.
         seed: Another seed gives other parts.

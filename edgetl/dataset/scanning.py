@@ -62,13 +62,17 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
     links: list[Link]
 
 
-def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
+def scan_photos(data: Path | Listing, *, track: Track = silent) -> Scanned:
     """Lists a data folder or table, decodes every photo and finds near-duplicates.
+
+    Args:
+        data: Folder, table, or what `list_data` found there.
+        track: Shows progress.
 
     Raises:
         DatasetError: If `data` cannot be read, or has no class at all.
     """
-    listing = list_data(data)
+    listing = data if isinstance(data, Listing) else list_data(data)
     photos = _verify(listing, track)
     whole = [photo for photo in photos if photo.verdict.reason is None]
     readable = [photo for photo in whole if photo.label != UNKNOWN]

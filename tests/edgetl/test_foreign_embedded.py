@@ -5,6 +5,7 @@ import logging
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -64,12 +65,41 @@ def test_labels_that_nobody_gives_are_asked_for_at_once(
     foreign_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "b"
-    with pytest.raises(ExportError) as caught:
-        check_foreign(describe(foreign_folder / "model.onnx", photos), out, overwrite=False)
+    with (
+        pytest.raises(ExportError) as caught,
+        check_foreign(describe(foreign_folder / "model.onnx", photos), out, overwrite=False),
+    ):
+        pass
     assert str(caught.value).endswith(f"beside it lies one: --labels {foreign_folder}/labels.txt")
     shutil.copy(foreign_folder / "float.tflite", tmp_path / "m.tflite")
-    with pytest.raises(ExportError, match=r"brings no labels along; .*: --labels FILE"):
-        check_foreign(describe(tmp_path / "m.tflite", photos), out, overwrite=False)
+    with (
+        pytest.raises(ExportError, match=r"brings no labels along; .*: --labels FILE"),
+        check_foreign(describe(tmp_path / "m.tflite", photos), out, overwrite=False),
+    ):
+        pass
+
+
+def test_a_zip_is_unpacked_once_and_the_photos_are_listed_once(
+    packed: Path, photos_copy: Path, tmp_path: Path, edgetl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "photos.csv"
+    rows = [f"{one},{one.parent.name}" for one in sorted(photos_copy.rglob("*.jpg"))]
+    table.write_text("path,label\n" + "\n".join(rows) + "\n")
+    read, unpack, seen = Path.read_bytes, zipfile.ZipFile.extractall, list[str]()
+
+    def read_bytes(path: Path) -> bytes:
+        seen.extend(["listed"] if path == table else [])
+        return read(path)
+
+    def extract(*arguments: Any) -> None:
+        seen.append("unpacked")
+        unpack(*arguments)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", extract)
+    words = ("--model", packed, "--data", table, "--scaling", "-1..1", "--recipe", "litert-float32")
+    code, _, said = edgetl("export", *words, "--out", tmp_path / "b")
+    assert (code, seen) == (0, ["unpacked", "listed"]), said
 
 
 def test_labels_in_another_order_than_those_inside_are_refused_with_their_place(

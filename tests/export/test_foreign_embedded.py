@@ -160,7 +160,7 @@ def test_numbers_that_are_no_outputs_are_told_and_no_hindrance_to_better_ones(
     path, half = tmp_path / "m.onnx", "{1: 'washer', 2: 'bolt', 3: 'gear'}"
     helper.set_model_props(proto, {"names": half})
     onnx.save(proto, path)
-    with pytest.raises(ExportError, match=r"names of .*: its numbers are not 0, 1, 2.*--labels FILE"):
+    with pytest.raises(ExportError, match=r"names of .*: its numbers are not 0.*--labels FILE"):
         find(path)
     helper.set_model_props(proto, {"names": half, "classes": "washer,bolt,gear"})
     onnx.save(proto, path)

@@ -9,7 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from edgetl_export.foreign.kinds import Kind
-from edgetl_export.foreign.label_records import KEYS, find_labels, order_labels, parse_notation, read_record
+from edgetl_export.foreign.label_records import (
+    KEYS,
+    find_labels,
+    order_labels,
+    parse_notation,
+    read_record,
+)
 from edgetl_export.foreign.labels import parse_labels
 from edgetl_runtime.errors import ExportError
 
@@ -106,12 +112,12 @@ def _look_at_graph(model: Path, shown: Path) -> Embedded | None:
         raise ExportError(
             f"{shown} is no .onnx, or a damaged one; copy or download it again"
         ) from error
-    said, refused = _read_properties(properties, shown)
-    if said is None and inside:
-        said = _check(inside, f"the graph of {shown}")
-    if said is None and refused is not None:
+    found, refused = _read_properties(properties, shown)
+    if found is None and inside:
+        found = _check(inside, f"the graph of {shown}")
+    if found is None and refused is not None:
         raise refused
-    return said
+    return found
 
 
 def _read_properties(
