@@ -17,7 +17,7 @@ from edgetl.dataset.tables import list_data
 from edgetl.run import describe_versions
 from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.examination import Examination
-from edgetl_export.foreign import find_kind, open_model
+from edgetl_export.foreign import find_kind, naming, open_model
 from edgetl_export.foreign.archive import unpacked
 from edgetl_export.foreign.embedded import Embedded, find_beside, find_embedded
 from edgetl_export.foreign.ending import Ending, choose_ending
@@ -156,7 +156,8 @@ def export_checked(
     _check_statements(options, foreign)
     recipes = choose_recipes(names, foreign.form)
     manifest = _scan(checked, track)
-    trained = _describe(options, foreign, found.labels, manifest, track)
+    with naming(checked.model):
+        trained = _describe(options, foreign, found.labels, manifest, track)
     trained = msgspec.structs.replace(trained, about=about)
     settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
     return export_bundle(trained, out, settings, overwrite=overwrite, track=track)

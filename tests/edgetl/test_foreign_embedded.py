@@ -79,6 +79,22 @@ def test_labels_that_nobody_gives_are_asked_for_at_once(
         pass
 
 
+def test_what_a_model_puts_out_in_vain_is_told_with_its_place_in_the_zip(
+    foreign_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    proto = onnx.load(foreign_folder / "model.onnx")
+    shares = helper.make_node("Sigmoid", [proto.graph.output[0].name], ["shares"])
+    proto.graph.node.append(shares)
+    proto.graph.output[0].name = "shares"
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
+        archive.writestr("m.onnx", proto.SerializeToString())
+        archive.writestr("labels.txt", "\n".join(LABELS))
+    with pytest.raises(ExportError) as caught:
+        export_foreign(describe(tmp_path / "m.zip", photos), tmp_path / "b")
+    said = f"{tmp_path}/m.zip/m.onnx: the model's 3 outputs are shares that do not sum to 1"
+    assert str(caught.value).startswith(said)
+
+
 def test_a_zip_is_unpacked_once_and_the_photos_are_listed_once(
     packed: Path, photos_copy: Path, tmp_path: Path, edgetl: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -434,6 +434,23 @@ def test_what_is_no_model_is_called_by_its_name(
     assert str(caught.value).startswith(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ["float.tflite", "uint8.tflite", "model.onnx", "model.keras"])
+def test_whatever_is_wrong_with_a_model_its_file_is_named(
+    foreign_folder: Path, tmp_path: Path, name: str
+) -> None:
+    data = (foreign_folder / name).read_bytes()
+    path = tmp_path / name
+    for end in (len(data) * n // 12 for n in range(1, 12)):
+        path.write_bytes(data[:end])
+        with pytest.raises(ExportError) as caught:
+            open_model(path, SCALING, trust=True)
+        assert str(caught.value).startswith(str(path))
+    path.write_bytes(data)
+    with pytest.raises(ExportError) as caught:
+        open_model(path, SCALING, size_px=99, trust=True)
+    assert str(caught.value).startswith(f"{path}: the model takes 32x32 px and nothing else")
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [

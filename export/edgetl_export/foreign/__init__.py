@@ -1,11 +1,13 @@
 """Models trained elsewhere: read, checked, and wrapped so that plain RGB levels go in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgetl_export.foreign.kinds import find_kind as find_kind
 from edgetl_export.foreign.scaling import Scaling
 from edgetl_export.foreign.source import Foreign, Size
-from edgetl_runtime.errors import ExportError
+from edgetl_runtime.errors import EngineError, ExportError
 
 
 def open_model(
@@ -20,8 +22,29 @@ def open_model(
         trust: Open what can run code: .keras, .h5 and SavedModel.
 
     Raises:
-        ExportError: If it is missing, damaged, not trusted, or no classifier of pictures.
+        ExportError: If it is missing, damaged, not trusted, or no classifier of pictures; it names
+            the file.
     """
+    with naming(path):
+        return _open(path, scaling, size_px, trust=trust)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the name of a model before an error that does not have it.
+
+    Args:
+        path: Of the model.
+    """
+    try:
+        yield
+    except (ExportError, EngineError) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _open(path: Path, scaling: Scaling, size_px: Size | None, *, trust: bool) -> Foreign:
     kind = find_kind(path, trust=trust)
     if kind == "tflite":
         from edgetl_export.foreign.tflite import TfliteModel

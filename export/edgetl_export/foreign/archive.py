@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from edgetl_runtime.errors import ExportError
+from edgetl_runtime.errors import EdgetlError, ExportError
 
 _LIMIT_BYTES: Final = 2**31 - 1
 _LIMIT_FILES: Final = 10_000
@@ -55,7 +55,7 @@ def unpacked(path: Path) -> Iterator[Path]:
         _extract(path, Path(folder))
         try:
             yield Path(folder) / inside
-        except ExportError as error:
+        except EdgetlError as error:
             raise type(error)(str(error).replace(folder, str(path))) from error
 
 
