@@ -137,6 +137,73 @@ def test_a_grey_onnx_with_free_sides_takes_an_oblong_size(
     np.testing.assert_allclose(foreign.look(pictures), means @ weights, atol=1e-4)
 
 
+def convolve(
+    target: Path, shape: tuple[Any, ...], channels: int, *, last: bool = False, group: int = 1
+) -> np.ndarray:
+    """An .onnx that means over (filters of 1x1) pictures; returns the weights."""
+    random = np.random.default_rng(5)
+    weights = random.normal(size=(3 * group, channels // group, 1, 1)).astype(np.float32)
+    turn = [helper.make_node("Transpose", ["half"], ["turned"], perm=[0, 3, 1, 2])] * last
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["picture", "two"], ["half"]),
+            *turn,
+            helper.make_node("Conv", ["turned" if last else "half", "k"], ["maps"], group=group),
+            helper.make_node("GlobalAveragePool", ["maps"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["logits"]),
+        ],
+        "net",
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weights, "k"), numpy_helper.from_array(np.float32(2), "two")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, target)
+    return weights[:, :, 0, 0]
+
+
+FREE = ("batch_size", "num_channels", "height", "width")
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "last"),
+    [
+        (FREE, 3, False),
+        (FREE, 3, True),
+        (FREE, 1, False),
+        ((-1, -1, -1, -1), 3, False),
+        ((1, None, HEIGHT, WIDTH), 3, False),
+        ((1, HEIGHT, WIDTH, None), 3, True),
+        ((1, HEIGHT, WIDTH, None), 1, True),
+    ],
+)
+def test_an_onnx_all_of_whose_sides_are_free_takes_the_chosen_size(
+    tmp_path: Path, pictures: list[np.ndarray], shape: Any, channels: int, last: bool
+) -> None:
+    """As Hugging Face's exporter writes it."""
+    weights = convolve(tmp_path / "net.onnx", shape, channels, last=last)
+    plain = find_scaling("0..1")
+    if shape == FREE:
+        with pytest.raises(
+            ExportError, match=r"net\.onnx: .* pictures of any size;.*: --size PX, or"
+        ):
+            open_model(tmp_path / "net.onnx", plain)
+    foreign = open_model(tmp_path / "net.onnx", plain, size_px=(WIDTH, HEIGHT))
+    assert foreign.size == (HEIGHT, WIDTH)
+    means = np.stack(pictures).mean(axis=(1, 2)) / 255
+    means = means if channels == 3 else means @ LUMA[:, np.newaxis]
+    np.testing.assert_allclose(foreign.look(pictures), 2 * means @ weights.T, atol=1e-4)
+
+
+def test_a_picture_of_four_channels_is_refused_though_its_sides_are_free(tmp_path: Path) -> None:
+    convolve(tmp_path / "net.onnx", FREE, 4, group=2)
+    with pytest.raises(
+        ExportError, match=r"takes \(\?, \?, \?, \?\) of 4 channels, expected an RGB"
+    ):
+        open_model(tmp_path / "net.onnx", find_scaling("0..1"), size_px=32)
+
+
 def test_an_oblong_model_says_its_size_with_the_width_first(grey_folder: Path) -> None:
     scaling = find_scaling("0..1")
     file = grey_folder / "grey.tflite"

@@ -11,9 +11,10 @@ from onnx import TensorProto, compose, helper, inliner, numpy_helper, shape_infe
 
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.external import load_external
+from edgetl_export.foreign.layout import read_layout
 from edgetl_export.foreign.outputs import choose_scores, find_end, float_scores, read_by
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Size, Source, choose_size
+from edgetl_export.foreign.source import Size, Source
 from edgetl_export.foreign.statements import Statement, read_graph
 from edgetl_export.native import divert_stderr
 from edgetl_export.onnx import IR_VERSION, OPSET, describe
@@ -67,7 +68,7 @@ class OnnxModel:
         proto = _modernize(proto)
         entry = _find_input(proto)
         said = _check_kind(entry)
-        channels, last, self.size = _read_input(entry, size_px)
+        channels, last, self.size = read_layout(proto, entry, size_px)
         _fix_input(entry, channels, last, self.size)
         _forget_shapes(proto)
         self.form = Form("onnx", _find_precision(proto))
@@ -203,31 +204,6 @@ def _check_kind(entry: onnx.ValueInfoProto) -> tuple[Statement, ...]:
     if kind not in _INPUTS:
         raise ExportError(f"the .onnx takes {name}, expected float32; export it again with that")
     return (Statement("its input of uint8", (0.0, 255.0)),) if kind == TensorProto.UINT8 else ()
-
-
-def _read_input(
-    entry: onnx.ValueInfoProto, size_px: Size | None
-) -> tuple[int, bool, tuple[int, int]]:
-    """Number of channels, True if they are last, and (height, width)."""
-    tensor = entry.type.tensor_type
-    # Some exporters write -1 for what is free.
-    lengths = [one.dim_value if one.dim_value > 0 else None for one in tensor.shape.dim]
-    shown = "(" + ", ".join("?" if one is None else str(one) for one in lengths) + ")"
-    # Of a grey picture one pixel high or wide nothing is known but that it is none.
-    channels = next((n for n in (3, 1) if len(lengths) == 4 and n in (lengths[1], lengths[3])), 0)
-    if not channels:
-        raise ExportError(
-            f"the .onnx takes {shown}, expected an RGB picture: (1, 3, height, width) or "
-            "(1, height, width, 3), or a grey one, with 1 in place of 3"
-        )
-    if lengths[0] not in (None, 1):
-        raise ExportError(
-            f"the .onnx takes {lengths[0]} pictures at once, {shown}; export it again with a "
-            "batch of 1, or a free one"
-        )
-    last = lengths[1] != channels
-    height, width = (lengths[1], lengths[2]) if last else (lengths[2], lengths[3])
-    return channels, last, choose_size((height, width), size_px)
 
 
 def _fix_input(
