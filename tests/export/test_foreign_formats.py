@@ -93,18 +93,11 @@ def test_a_static_onnx_with_float_ends_ships_as_it_is(
     float_onnx: onnx.ModelProto,
     drawn: list[np.ndarray],
     expected: np.ndarray,
+    calibrating: Callable[..., Any],
     tmp_path: Path,
     ends: str,
 ) -> None:
-    from onnxruntime.quantization import CalibrationDataReader, quantize_static
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self, name: str) -> None:
-            scaled = (one[np.newaxis] / np.float32(127.5) - 1 for one in drawn)
-            self._rows = ({name: one.astype(np.float32)} for one in scaled)
-
-        def get_next(self) -> Any:
-            return next(self._rows, None)
+    from onnxruntime.quantization import quantize_static
 
     softmax = helper.make_node("Softmax", ["last"], ["shares"], axis=1)
     proto = (
@@ -112,7 +105,7 @@ def test_a_static_onnx_with_float_ends_ships_as_it_is(
     )
     source_file, target = tmp_path / "a.onnx", tmp_path / "b.onnx"
     onnx.save(proto, source_file)
-    quantize_static(source_file, target, Reader(proto.graph.input[0].name))
+    quantize_static(source_file, target, calibrating(proto.graph.input[0].name, drawn))
     ending, source = take(target, drawn)
     assert source.form == Form("onnx", "int8")
     assert ending == (NOTHING if ends == "softmax" else SOFTMAX)

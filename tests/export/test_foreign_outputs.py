@@ -158,23 +158,20 @@ def test_percents_are_not_taken_for_logits(take: Callable[..., Any], proto: Any)
 
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_logits_of_a_quantized_onnx_are_known_as_such(
-    foreign_folder: Path, drawn: list[np.ndarray], tmp_path: Path, kind: str
+    foreign_folder: Path,
+    drawn: list[np.ndarray],
+    calibrating: Callable[..., Any],
+    tmp_path: Path,
+    kind: str,
 ) -> None:
-    from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self, name: str) -> None:
-            scaled = (one[np.newaxis] / np.float32(127.5) - 1 for one in drawn)
-            self._rows = ({name: one.astype(np.float32)} for one in scaled)
-
-        def get_next(self) -> Any:
-            return next(self._rows, None)
+    from onnxruntime.quantization import quantize_dynamic, quantize_static
 
     source, target = foreign_folder / "model.onnx", tmp_path / "m.onnx"
     if kind == "dynamic":
         quantize_dynamic(source, target)
     else:
-        quantize_static(source, target, Reader(onnx.load(source).graph.input[0].name))
+        reader = calibrating(onnx.load(source).graph.input[0].name, drawn)
+        quantize_static(source, target, reader)
     foreign = open_model(target, SCALING)
     assert foreign.end == "linear"
     assert choose_ending(np.array([[0.4, 0.3, 0.3]], np.float32), foreign.end) == SOFTMAX

@@ -1,8 +1,8 @@
 """Why an RTSP camera cannot be opened, from a server that refuses in several ways."""
 
+import functools
 import re
 import socket
-import threading
 
 import pytest
 
@@ -22,20 +22,10 @@ class Server:
         tries: The fields `Authorization` that came.
     """
 
-    def __init__(self, status, fields=""):
+    def __init__(self, listen, status, fields=""):
         self.status, self.fields = status, fields
         self.tries = []
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.place = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
+        self.place = f"127.0.0.1:{listen(self._handle)}"
 
     def _handle(self, connection):
         with connection, connection.makefile("rwb") as file:
@@ -57,16 +47,8 @@ class Server:
 
 
 @pytest.fixture
-def serve():
-    servers = []
-
-    def start(*arguments):
-        servers.append(Server(*arguments))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.socket.close()
+def serve(listen):
+    return functools.partial(Server, listen)
 
 
 def fail(address):
@@ -89,10 +71,10 @@ def test_a_refusal_is_said_with_what_to_do(status, says, serve):
     assert says in fail(f"rtsp://{serve(status).place}/live")
 
 
-def test_a_server_that_is_not_there_is_named(serve):
-    server = serve("404 Not Found")
-    server.socket.close()
-    assert "nothing listens there" in fail(f"rtsp://{server.place}/live")
+def test_a_server_that_is_not_there_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    assert "nothing listens there" in fail(f"rtsp://127.0.0.1:{port}/live")
 
 
 @pytest.mark.parametrize("demand", [DIGEST, BASIC])

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import itertools
 import re
-import socket
 import threading
 import time
 
@@ -40,23 +39,13 @@ class Server:
         turned_away: How many came while one was served.
     """
 
-    def __init__(self):
+    def __init__(self, listen):
         self.reply = lambda number, head: [answer(PAGE, "text/html")]
         self.heads = []
         self.turned_away = 0
         self._busy = threading.Lock()
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
+        self.port = listen(self._handle)
         self.url = f"http://127.0.0.1:{self.port}/stream"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
     def _handle(self, connection):
         # A client may hang up and ask again faster than this thread notices.
@@ -79,15 +68,10 @@ class Server:
         finally:
             self._busy.release()
 
-    def close(self):
-        self.socket.close()
-
 
 @pytest.fixture
-def server():
-    one = Server()
-    yield one
-    one.close()
+def server(listen):
+    return Server(listen)
 
 
 def fail(server, url=None, **settings):
@@ -366,13 +350,12 @@ def test_a_log_in_of_an_unknown_kind_is_named(server):
     assert "a log-in of a kind not known here: negotiate, bearer" in message
 
 
-def test_a_password_goes_to_no_other_server(server):
-    other = Server()
+def test_a_password_goes_to_no_other_server(server, listen):
+    other = Server(listen)
     other.reply = lambda *_: [demand('Basic realm="camera"')]
     place = f"Location: http://localhost:{other.port}/".encode()
     server.reply = lambda *_: [answer(b"", "a/b", place, status=b"HTTP/1.1 302 Found")]
     message = fail(server, server.url.replace("//", "//me:secret@"))
-    other.close()
     assert "it leads to another server, which wants a password" in message
     assert not any("Authorization" in head for head in other.heads)
 
