@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from edgetl_export.foreign import open_model
+from edgetl_export.foreign.ending import NOTHING
 from edgetl_export.foreign.scaling import find_scaling
+from edgetl_export.litert import describe
+from edgetl_export.scoring import run_described
 from edgetl_runtime.errors import ExportError
 
 SCALING = find_scaling("-1..1")
@@ -162,3 +165,56 @@ def test_code_in_a_model_of_keras_2_is_never_run(tmp_path: Path) -> None:
     image = tf_keras.Input((32, 32, 3))
     tf_keras.Model(image, tf_keras.layers.Lambda(lambda one: one)(image)).save(tmp_path / "m.h5")
     assert "has a Lambda layer" in refuse(tmp_path / "m.h5")
+
+
+def serve(target: Path, kind: str, *, best: bool = False, scores: int = 1) -> Any:
+    """A SavedModel by hand, of levels 0..255 in numbers of some kind; returns the network."""
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(4)
+    network = make(keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3, strides=2))
+
+    def call(image: Any) -> dict[str, Any]:
+        shares = tf.nn.softmax(network(tf.cast(image, tf.float32)))
+        outputs = {f"scores{n}": shares for n in range(scores)}
+        return outputs | ({"best": tf.argmax(shares, axis=1)} if best else {})
+
+    module = tf.Module()
+    module.network = network
+    spec = tf.TensorSpec((None, 32, 32, 3), kind, name="image")
+    function = tf.function(call, input_signature=[spec])
+    tf.saved_model.save(module, str(target), signatures={"serving_default": function})
+    return network
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32", "float16", "float32"])
+def test_a_saved_model_takes_levels_in_numbers_of_any_kind(tmp_path: Path, kind: str) -> None:
+    network = serve(tmp_path / "m", kind, best=True)
+    foreign = open_model(tmp_path / "m", find_scaling("0..255"), trust=True)
+    expected = np.asarray(keras.ops.softmax(network(np.stack(PICTURES).astype(np.float32))))
+    close = 1e-2 if kind == "float16" else 1e-4
+    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=close)
+    source = foreign.finish(NOTHING)
+    tensors = describe(source.data, any_step=True)
+    ran = run_described("litert", source.data, tensors, PICTURES)
+    np.testing.assert_allclose(ran, expected, atol=close)
+    assert foreign.words == "its output scores0 is taken for the scores, best left out"
+    said = [one.contradict(SCALING) for one in foreign.statements]
+    assert bool(said) == (kind in ("uint8", "int32"))
+    assert all("give --scaling 0..255" in one for one in said)
+
+
+def test_a_saved_model_of_other_ends_is_refused_by_their_names(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    serve(tmp_path / "two", "float32", scores=2)
+    assert "has 2 outputs (scores0, scores1), expected 1 of scores" in refuse(tmp_path / "two")
+    module = tf.Module()
+    for name, spec in (("bytes", tf.TensorSpec((None,), tf.string)), ("any", tf.TensorSpec(None))):
+        function = tf.function(
+            lambda image: {"scores": tf.zeros((1, 3)) + tf.cast(tf.size(image), tf.float32)},
+            input_signature=[spec],
+        )
+        tf.saved_model.save(module, str(tmp_path / name), signatures={"serving_default": function})
+    assert "takes string, such as the bytes of a file" in refuse(tmp_path / "bytes")
+    assert "does not say which pictures it takes" in refuse(tmp_path / "any")

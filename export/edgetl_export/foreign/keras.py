@@ -1,7 +1,7 @@
 """A .keras or .h5 file or a SavedModel, which become a .tflite; all can run code and need trust."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,16 +129,50 @@ def open_saved_model(folder: Path, scaling: Scaling, size_px: Size | None) -> Te
             "model.export(FOLDER)"
         )
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-    if len(inputs) != 1 or len(outputs) != 1:
+    exit_, words = _choose_output(folder, outputs)
+    if len(inputs) != 1:
         raise ExportError(
-            f"{folder} has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 1; "
-            "export the classifier alone"
+            f"{folder} has {len(inputs)} inputs ({', '.join(inputs)}), expected 1; export the "
+            "classifier alone"
         )
     ((name, spec),) = inputs.items()
-    (exit_,) = outputs
-
     call = _Signature(loaded, signature, name, exit_)
-    return TensorflowModel(call, tuple(spec.shape.as_list()), scaling, size_px)
+    model = TensorflowModel(call, tuple(_read_shape(folder, spec)), scaling, size_px)
+    model.words = words
+    if spec.dtype.is_integer:
+        model.statements = (Statement(f"its input of {spec.dtype.name}", (0.0, 255.0)),)
+    return model
+
+
+def _read_shape(folder: Path, spec: Any) -> list[int | None]:
+    if not (spec.dtype.is_floating or spec.dtype.is_integer):
+        raise ExportError(
+            f"{folder} takes {spec.dtype.name}, such as the bytes of a file, expected the pixels "
+            "of a picture; export it with a signature that takes those"
+        )
+    if spec.shape.rank is None:
+        raise ExportError(
+            f"{folder} does not say which pictures it takes; export it with a signature of the "
+            "shape (None, height, width, 3)"
+        )
+    shape: list[int | None] = spec.shape.as_list()
+    return shape
+
+
+def _choose_output(folder: Path, outputs: Mapping[str, Any]) -> tuple[str, str]:
+    """Which output is the scores: the only one of floats; and what is left out, for people."""
+    floats = [name for name, spec in sorted(outputs.items()) if spec.dtype.is_floating]
+    if len(floats) != 1:
+        raise ExportError(
+            f"{folder} has {len(outputs)} outputs ({', '.join(sorted(outputs))}), expected 1 of scores; "
+            "export the classifier alone"
+        )
+    others = sorted(name for name in outputs if name != floats[0])
+    if not others:
+        return floats[0], ""
+    return floats[
+        0
+    ], f"its output {floats[0]} is taken for the scores, {', '.join(others)} left out"
 
 
 class _Signature:
@@ -148,11 +182,14 @@ class _Signature:
         # The variables live as long as the loaded object does.
         self._loaded = loaded
         self._signature, self._entry, self._exit = signature, entry, exit_
+        self._dtype = signature.structured_input_signature[1][entry].dtype
 
     def __call__(self, image: Any, *, training: bool) -> Any:
         import tensorflow as tf
 
-        return self._signature(**{self._entry: tf.convert_to_tensor(image)})[self._exit]
+        # Float levels are whole numbers: none is changed on the way to integers.
+        given = tf.cast(tf.convert_to_tensor(image), self._dtype)
+        return tf.cast(self._signature(**{self._entry: given})[self._exit], tf.float32)
 
 
 def _convert(call: Call, shape: tuple[int, int, int]) -> bytes:
