@@ -488,3 +488,13 @@ def test_a_form_offers_what_can_be_made_of_it() -> None:
 def test_an_unknown_scaling_is_an_error_with_the_names() -> None:
     with pytest.raises(OptionsError, match=r"expected one of 0\.\.255, 0\.\.1, -1\.\.1, imagenet"):
         find_scaling("torch")
+
+
+def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
+    foreign_folder: Path, tmp_path: Path
+) -> None:
+    proto = onnx.load(foreign_folder / "model.onnx")
+    proto.graph.node[-1].input[0] = "nobody"
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(ExportError, match=r"m\.onnx: .* damaged: its operator \w+ takes what no"):
+        open_model(tmp_path / "m.onnx", PLAIN)

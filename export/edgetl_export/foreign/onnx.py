@@ -137,7 +137,13 @@ def _sort(proto: onnx.ModelProto) -> None:
     done = {one.name for one in (*proto.graph.input, *proto.graph.initializer)} | {""}
     for node in proto.graph.node:
         if not set(node.input) <= done:
-            Model(proto).topological_sort()
+            try:
+                Model(proto).topological_sort()
+            except RuntimeError as error:
+                raise ExportError(
+                    f"the .onnx is damaged: its operator {node.op_type} takes what no other one "
+                    "puts out; copy or download it again"
+                ) from error
             return
         done |= set(node.output)
 
