@@ -408,6 +408,7 @@ def zip_of(*names: str) -> bytes:
         ("a.ort", b"\x20\0\0\0ORTM\0\0", "(.ort); give the .onnx"),
         ("a.pte", b"\x20\0\0\0ET12\0\0", "is of ExecuTorch; export it to .onnx"),
         ("a.onnx", b"\x40\0\0\0\0\0\0\0{", "weights without their network (safetensors)"),
+        ("a.onnx.data", b"\x01\x02\xf0" * 9, "weights of an .onnx; give the .onnx, and leave this"),
         ("net.rknn", b"RKNN\x00\x00\x00\x00", "compiled for one chip"),
         ("net.eim", b"\x7fELF\x02\x01\x01\x00", "if it is an .eim"),
         ("saved_model.pb", b"\x08\x01\x12\x05", "is one file of a SavedModel; give its folder"),

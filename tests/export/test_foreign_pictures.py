@@ -173,6 +173,8 @@ FREE = ("batch_size", "num_channels", "height", "width")
         (FREE, 3, True),
         (FREE, 1, False),
         ((-1, -1, -1, -1), 3, False),
+        (None, 3, False),
+        (None, 3, True),
         ((1, None, HEIGHT, WIDTH), 3, False),
         ((1, HEIGHT, WIDTH, None), 3, True),
         ((1, HEIGHT, WIDTH, None), 1, True),

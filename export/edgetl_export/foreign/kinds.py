@@ -69,6 +69,7 @@ _SUFFIXES: Final = {
     ".pth": f"is of PyTorch; {_TO_ONNX}",
     ".safetensors": f"holds weights without their network; {_TO_ONNX}",
     ".bin": f"holds weights without their network; {_TO_ONNX}",
+    ".data": "holds weights of an .onnx; give the .onnx, and leave this beside it",
     **dict.fromkeys((".mlmodel", ".mlpackage"), _CORE_ML),
     **dict.fromkeys((".engine", ".plan", ".trt", ".hef", ".kmodel", ".dlc"), _COMPILED),
     ".pb": (

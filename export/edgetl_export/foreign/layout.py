@@ -9,7 +9,6 @@ from onnx import helper
 from edgetl_export.foreign.source import Size, choose_size
 from edgetl_runtime.errors import ExportError
 
-Lengths = Sequence[int | None]
 _CHANNELS: Final = (3, 1)
 # What changes numbers and not their places.
 _CARRIES: Final = {
@@ -40,6 +39,9 @@ def read_layout(
     tensor = entry.type.tensor_type
     # Some exporters write -1 for what is free.
     lengths = [one.dim_value if one.dim_value > 0 else None for one in tensor.shape.dim]
+    if not tensor.HasField("shape"):
+        # Nothing is said: all may be free.
+        lengths = [None] * 4
     shown = "(" + ", ".join("?" if one is None else str(one) for one in lengths) + ")"
     channels, last = _find_channels(proto, entry.name, lengths) if len(lengths) == 4 else (0, False)
     if channels not in _CHANNELS:
@@ -57,7 +59,9 @@ def read_layout(
     return channels, last, choose_size((height, width), size_px)
 
 
-def _find_channels(proto: onnx.ModelProto, entry: str, lengths: Lengths) -> tuple[int, bool]:
+def _find_channels(
+    proto: onnx.ModelProto, entry: str, lengths: Sequence[int | None]
+) -> tuple[int, bool]:
     """Number of channels, 0 if there are none, and True if they are last."""
     # Of a grey picture one pixel high or wide nothing is known but that it is none.
     for channels in _CHANNELS:
