@@ -152,6 +152,18 @@ def test_two_scalings_that_are_as_good_are_both_named() -> None:
     assert all(one in found.doubts[0].sentence for one in ("-1..1", "imagenet"))
 
 
+def test_a_scaling_that_chance_alone_made_a_little_worse_is_named_as_well() -> None:
+    """As with `bgr 0..255` and `caffe`, 88 and 93 of 100: one of them is the right one."""
+    truth = mix(range(4), 100)
+    found = look_at(truth, LETTERS[:4], 0.0, others={"bgr 0..1": 0.85, "caffe": 0.9})
+    (doubt,) = found.doubts
+    assert "give --scaling caffe; as likely: --scaling \"bgr 0..1\" (" in doubt.sentence
+    best, other = found.alternatives[:2]
+    assert best.top1 - other.top1 > 0.02
+    found = look_at(truth, LETTERS[:4], 0.0, others={"bgr 0..1": 0.5, "caffe": 0.9})
+    assert "as likely" not in found.doubts[0].sentence
+
+
 def test_another_scaling_that_is_somewhat_better_is_told_but_not_refused() -> None:
     # Odd photos can favour a neighbour of the right one: of 0.45 of errors 0.26 are left.
     found = look_at(mix(range(4), 240), LETTERS[:4], 0.4, others={"imagenet": 0.65})

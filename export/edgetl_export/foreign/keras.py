@@ -164,8 +164,8 @@ def _choose_output(folder: Path, outputs: Mapping[str, Any]) -> tuple[str, str]:
     floats = [name for name, spec in sorted(outputs.items()) if spec.dtype.is_floating]
     if len(floats) != 1:
         raise ExportError(
-            f"{folder} has {len(outputs)} outputs ({', '.join(sorted(outputs))}), expected 1 of scores; "
-            "export the classifier alone"
+            f"{folder} has {len(outputs)} outputs ({', '.join(sorted(outputs))}), expected 1 of "
+            "scores; export the classifier alone"
         )
     others = sorted(name for name in outputs if name != floats[0])
     if not others:

@@ -28,8 +28,8 @@ _LEAST_GAIN = 0.05
 _MUCH = 0.4
 # Or so many times as many photos named right, where all labels that are moved have photos.
 _MANIFOLD = 3
-# Alternatives that differ by less cannot be told apart: 2 points.
-_NEAR = 0.02
+# Alternatives cannot be told apart that chance makes differ so much more often than this.
+_APART = 0.05
 # Fewer photos say nothing of guessing and of scores.
 _ENOUGH_PHOTOS = 20
 # So many photos choose which other scalings are looked at on all of them.
@@ -46,6 +46,8 @@ class _Compared(msgspec.Struct, frozen=True, eq=False):
     remedy: str
     is_better: bool
     is_much_better: bool
+    # Whether each photo would be named right.
+    after: Flags
 
 
 def examine(
@@ -190,6 +192,7 @@ def _compare(
         remedy,
         is_better=gain >= _LEAST_GAIN and chance * tests < _SIGNIFICANCE,
         is_much_better=left <= _MUCH * wrong,
+        after=after,
     )
 
 
@@ -198,13 +201,21 @@ def _doubt(compared: Sequence[_Compared], *, refuses: bool) -> Doubt:
     near = [
         f"{other.alternative.meaning} ({other.alternative.top1:.1%})"
         for other in compared[1:]
-        if other.is_better and one.top1 - other.alternative.top1 < _NEAR
+        if other.is_better and not _are_apart(compared[0].after, other.after)
     ]
     return Doubt(
         f"top-1 is {one.top1_as_given:.1%} of {one.photos} photos; with {one.meaning} it would be "
         f"{one.top1:.1%}: {compared[0].remedy}{'; as likely: ' * bool(near)}{', '.join(near)}",
         refuses,
     )
+
+
+def _are_apart(best: Flags, other: Flags) -> bool:
+    """True if chance alone hardly makes one so much better than the other on the same photos."""
+    photos = min(len(best), len(other))
+    won = int((best[:photos] & ~other[:photos]).sum())
+    lost = int((other[:photos] & ~best[:photos]).sum())
+    return won + lost > 0 and binomtest(won, won + lost).pvalue < _APART
 
 
 class _Guessing(msgspec.Struct, frozen=True):
