@@ -498,3 +498,25 @@ def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
     onnx.save(proto, tmp_path / "m.onnx")
     with pytest.raises(ExportError, match=r"m\.onnx: .* damaged: its operator \w+ takes what no"):
         open_model(tmp_path / "m.onnx", PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (3e28, "is 256 steps of what comes out, or more"),
+        (0.0, "are not above 0"),
+        (-1.0, "above 0"),
+    ],
+)
+def test_steps_that_end_the_process_are_refused_before_the_engine_sees_them(
+    foreign_folder: Path, tmp_path: Path, steps: float, words: str
+) -> None:
+    from edgetl_export.flatbuffer import read_tree, write_tree
+
+    tree = read_tree((foreign_folder / "uint8.tflite").read_bytes())
+    graph = tree.subgraphs[0]
+    weights = next(one.inputs[1] for one in graph.operators if len(one.inputs) == 3)
+    graph.tensors[weights].quantization.scale[0] = steps
+    (tmp_path / "m.tflite").write_bytes(write_tree(tree))
+    with pytest.raises(ExportError, match=rf"m\.tflite: the \.tflite is damaged.* {words}"):
+        open_model(tmp_path / "m.tflite", find_scaling("-1..1"))

@@ -157,7 +157,7 @@ def test_a_scaling_that_chance_alone_made_a_little_worse_is_named_as_well() -> N
     truth = mix(range(4), 100)
     found = look_at(truth, LETTERS[:4], 0.0, others={"bgr 0..1": 0.85, "caffe": 0.9})
     (doubt,) = found.doubts
-    assert "give --scaling caffe; as likely: --scaling \"bgr 0..1\" (" in doubt.sentence
+    assert 'give --scaling caffe; as likely: --scaling "bgr 0..1" (' in doubt.sentence
     best, other = found.alternatives[:2]
     assert best.top1 - other.top1 > 0.02
     found = look_at(truth, LETTERS[:4], 0.0, others={"bgr 0..1": 0.5, "caffe": 0.9})

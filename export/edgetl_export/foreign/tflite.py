@@ -25,6 +25,10 @@ from edgetl_runtime.preprocessing import Frame
 _FLOAT32, _FLOAT16, _UINT8, _INT16, _INT8 = 0, 1, 3, 7, 9
 _WIDTHS = {_FLOAT32: 4, _FLOAT16: 2, 2: 4, _UINT8: 1, 4: 8, _INT16: 2, _INT8: 1}
 _CUSTOM = 32
+# Of its `BuiltinOperator`: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED.
+_LAYERS = (3, 4, 9)
+# XNNPACK's limit for a step of the input times one of the weights, in steps of the output.
+_MOST_STEPS = 256
 
 
 class TfliteModel:
@@ -41,6 +45,7 @@ class TfliteModel:
         _check_graphs(tree)
         graph = tree.subgraphs[0]
         _check_references(tree, graph)
+        _check_steps(tree, graph)
         _check_operators(tree)
         writers = Writers(tree, graph)
         self.words = writers.choose_scores()
@@ -196,6 +201,27 @@ def _check_references(tree: Any, graph: Any) -> None:
                 f"the .tflite is damaged: the constant {_name(tensor)} has {data} bytes, expected "
                 f"{width * _count(tensor)}"
             )
+
+
+def _check_steps(tree: Any, graph: Any) -> None:
+    """Refuses steps at which XNNPACK ends the process, instead of saying what is wrong."""
+    for tensor in graph.tensors:
+        if _is_quantized(tensor) and not (np.array(tensor.quantization.scale) > 0).all():
+            raise ExportError(
+                f"the .tflite is damaged: the steps of {_name(tensor)} are not above 0"
+            )
+    for one in graph.operators:
+        code = tree.operatorCodes[one.opcodeIndex]
+        ends = [graph.tensors[n] for n in (*_list(one.inputs)[:2], *_list(one.outputs)[:1])]
+        if max(code.builtinCode, code.deprecatedBuiltinCode) not in _LAYERS:
+            continue
+        if all(map(_is_quantized, ends)):
+            picture, weights, result = (float(max(end.quantization.scale)) for end in ends)
+            if not picture * weights < _MOST_STEPS * result:
+                raise ExportError(
+                    f"the .tflite is damaged, or badly quantized: one step of {_name(ends[1])} is "
+                    f"{_MOST_STEPS} steps of what comes out, or more; convert it again"
+                )
 
 
 def _check_graphs(tree: Any) -> None:
