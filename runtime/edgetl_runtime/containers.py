@@ -32,7 +32,7 @@ _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _COPY_AGAIN: Final = "copy the bundle again"
 _ZIP_AGAIN: Final = "make it again with: edgetl export RUN --out NAME.zip"
 # What Python's zipfile raises on bytes that are no zip: it has no error of its own for half of it.
-_DAMAGE: Final = (
+DAMAGE: Final = (
     *(zipfile.BadZipFile, zlib.error, EOFError, struct.error),
     *(RuntimeError, ValueError, OverflowError),
 )
@@ -122,7 +122,7 @@ class Archive(msgspec.Struct, frozen=True):
                 with zipfile.ZipFile(file) as archive:
                     _check_members(self.path, archive.infolist())
                     yield archive
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise BundleError(f"{self.path} is damaged ({error}); {_COPY_AGAIN}") from error
 
 

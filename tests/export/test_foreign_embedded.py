@@ -222,6 +222,17 @@ def test_a_damaged_or_a_locked_zip_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "spoilt.zip").write_bytes(spoilt)
     with pytest.raises(ExportError, match=r"spoilt\.zip cannot be unpacked"):
         find(tmp_path / "spoilt.zip")
+    # The least version of an unpacker, which no one has.
+    newer = bytearray(data)
+    newer[newer.index(b"PK\x01\x02") + 6] = 99
+    (tmp_path / "newer.zip").write_bytes(newer)
+    with pytest.raises(ExportError, match=r"newer\.zip is a zip.* that is damaged"):
+        find(tmp_path / "newer.zip")
+    packed = bytearray(zip_files(tmp_path / "b.zip", a__tflite=bytes(range(256)) * 9).read_bytes())
+    packed[45:60] = b"\xff" * 15
+    (tmp_path / "packed.zip").write_bytes(packed)
+    with pytest.raises(ExportError, match=r"packed\.zip cannot be unpacked .*; copy or download"):
+        find(tmp_path / "packed.zip")
     # Bit 0 of the flags, which lie 8 bytes into an entry of the zip's list: encrypted.
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "locked.zip").write_bytes(data)

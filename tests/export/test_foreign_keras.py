@@ -167,6 +167,40 @@ def test_code_in_a_model_of_keras_2_is_never_run(tmp_path: Path) -> None:
     assert "has a Lambda layer" in refuse(tmp_path / "m.h5")
 
 
+@pytest.mark.parametrize(
+    ("part", "packing"),
+    [
+        ("model.weights.h5", zipfile.ZIP_STORED),
+        ("config.json", zipfile.ZIP_DEFLATED),
+        ("config.json", zipfile.ZIP_STORED),
+    ],
+)
+def test_a_damaged_part_of_a_keras_file_is_called_so(
+    tmp_path: Path, part: str, packing: int
+) -> None:
+    make(keras.layers.Conv2D(2, 3)).save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", packing) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+        middle = archive.getinfo(part).header_offset + archive.getinfo(part).compress_size // 2 + 90
+    data = bytearray((tmp_path / "a.keras").read_bytes())
+    data[middle : middle + 20] = b"\xff" * 20
+    (tmp_path / "a.keras").write_bytes(data)
+    said = refuse(tmp_path / "a.keras")
+    assert " is damaged" in said
+    assert said.endswith("copy or download it again")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_damaged_text_of_the_network_in_an_h5_is_called_so(tmp_path: Path) -> None:
+    make(keras.layers.Conv2D(2, 3)).save(tmp_path / "a.h5")
+    data = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").write_bytes(data.replace(b'"class_name"', b'"class_name?', 1))
+    assert "is damaged: its text of the network is" in refuse(tmp_path / "a.h5")
+
+
 def serve(target: Path, kind: str, *, best: bool = False, scores: int = 1) -> Any:
     """A SavedModel by hand, of levels 0..255 in numbers of some kind; returns the network."""
     import tensorflow as tf

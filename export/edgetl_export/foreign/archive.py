@@ -1,5 +1,6 @@
 """Archives: the zip that Teachable Machine, Azure and others put a model and its labels into."""
 
+import lzma
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -7,8 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from edgetl_runtime.containers import DAMAGE
 from edgetl_runtime.errors import EdgetlError, ExportError
 
+# What Python raises of a zip that is damaged, locked, packed in an unknown way, or not to be read.
+UNREADABLE: Final = (*DAMAGE, lzma.LZMAError, OSError)
 _LIMIT_BYTES: Final = 2**31 - 1
 _LIMIT_FILES: Final = 10_000
 _SUFFIXES: Final = (".tflite", ".lite", ".onnx", ".keras", ".h5", ".hdf5")
@@ -70,7 +74,7 @@ def _find_inside(path: Path) -> str | None:
                 return None
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except UNREADABLE:
         # Whoever looks at the kind of the file says what is wrong with it.
         return None
     if any(PurePosixPath(name).name in _OTHERS for name in names):
@@ -97,7 +101,7 @@ def _extract(path: Path, folder: Path) -> None:
         try:
             # It leaves out `..` and the root, makes no links, and stops at the size promised.
             archive.extractall(folder)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise ExportError(
                 f"{path} cannot be unpacked ({error}); copy or download it again"
             ) from error

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from edgetl_export.foreign.archive import UNREADABLE
 from edgetl_export.foreign.kinds import Kind
 from edgetl_export.foreign.label_records import (
     KEYS,
@@ -78,7 +79,7 @@ def _look_behind(model: Path, shown: Path) -> Embedded | None:
         with zipfile.ZipFile(model) as archive:
             small = [one for one in archive.infolist() if one.file_size <= _LIMIT_BYTES]
             texts = {one.filename: archive.read(one) for one in small}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError):
+    except UNREADABLE:
         return None
     for name in _RECORDS:
         record = parse_notation(texts.get(name, b"").decode("utf-8", "replace"))

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from edgetl_export.foreign.archive import UNREADABLE
 from edgetl_export.native import divert_stderr
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.quoting import quote_error
@@ -61,6 +62,12 @@ def load(file: Path, kind: Literal["keras", "h5"]) -> Any:
         ExportError: If it is damaged, holds weights alone, or has layers that are unknown here.
     """
     record = _read_h5(file) if kind == "h5" else _read_keras(file)
+    try:
+        json.loads(record.network)
+    except ValueError as error:
+        raise ExportError(
+            f"{file} is damaged: its text of the network is; copy or download it again"
+        ) from error
     if re.search(r'"class_name": ?"Lambda"', record.network):
         raise ExportError(
             f"{file} has a Lambda layer, which is code of whoever made it and is not run here; "
@@ -109,10 +116,13 @@ def _read_keras(file: Path) -> _Record:
         with zipfile.ZipFile(file) as archive:
             network = archive.read("config.json").decode("utf-8", "replace")
             about = json.loads(archive.read("metadata.json"))
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError, RuntimeError) as error:
+            spoilt = archive.testzip()
+    except (*UNREADABLE, KeyError) as error:
         raise ExportError(
             f"{file} is damaged, or a part of it is missing; copy or download it again"
         ) from error
+    if spoilt is not None:
+        raise ExportError(f"{file} is damaged: its {spoilt} is; copy or download it again")
     return _Record(str(about.get("keras_version", "")) if isinstance(about, dict) else "", network)
 
 

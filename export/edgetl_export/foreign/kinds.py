@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgetl_export.foreign.archive import find_models
+from edgetl_runtime.containers import DAMAGE
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.filetypes import TEXT, UNKNOWN, judge_data
 
@@ -227,7 +228,7 @@ def _look_into_zip(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
-    except (zipfile.BadZipFile, ValueError) as error:
+    except DAMAGE as error:
         raise ExportError(
             f"{path} is a zip, such as a .keras file, that is damaged; copy or download it again"
         ) from error
