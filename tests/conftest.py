@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -272,6 +272,26 @@ def _write_onnx(model: object, target: Path) -> None:
     signature = (tf.TensorSpec((None, 32, 32, 3), tf.float32, name="image"),)
     with divert_stderr():
         tf2onnx.convert.from_function(function, signature, opset=17, output_path=str(target))
+
+
+@pytest.fixture
+def calibrating() -> Callable[[str, Sequence[Any]], Any]:
+    """Makes ONNX Runtime's reader of calibration pictures, each scaled to -1..1.
+
+    It takes the name of the model's input, and uint8 (height, width, 3) RGB pictures.
+    """
+    import numpy as np
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self, name: str, pictures: Sequence[Any]) -> None:
+            scaled = (one[np.newaxis] / np.float32(127.5) - 1 for one in pictures)
+            self._rows = ({name: one.astype(np.float32)} for one in scaled)
+
+        def get_next(self) -> Any:
+            return next(self._rows, None)
+
+    return Reader
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,14 @@ def test_a_doubt_that_is_allowed_is_said_and_kept(
 
 @pytest.mark.parametrize("name", ["uint8.tflite", "int8.tflite", "float32.tflite", "qdq.onnx"])
 def test_a_scaling_that_the_files_own_quantization_contradicts_is_refused(
-    foreign_folder: Path, photos: Path, tmp_path: Path, name: str
+    foreign_folder: Path,
+    photos: Path,
+    calibrating: Callable[..., Any],
+    tmp_path: Path,
+    name: str,
 ) -> None:
     if name == "qdq.onnx":
-        _quantize(foreign_folder / "model.onnx", tmp_path / name, photos)
+        _quantize(foreign_folder / "model.onnx", tmp_path / name, photos, calibrating)
     folder = tmp_path if name == "qdq.onnx" else foreign_folder
     labels = foreign_folder / "labels.txt"
     options = describe(folder, name, photos, scaling="0..255", labels=labels)
@@ -107,24 +112,15 @@ def test_a_scaling_that_the_files_own_quantization_contradicts_is_refused(
     assert "add --allow-doubt" in words
 
 
-def _quantize(model: Path, target: Path, photos: Path) -> None:
+def _quantize(model: Path, target: Path, photos: Path, calibrating: Callable[..., Any]) -> None:
     """As ONNX Runtime's own tool does: int8 inside, float outside."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+    from onnxruntime.quantization import QuantFormat, quantize_static
 
     from edgetl_export.calibration import load_inputs
     from edgetl_runtime.preprocessing import Preprocessing
 
-    files = sorted(photos.rglob("*.jpg"))
-    inputs = np.stack(load_inputs(files, Preprocessing(32, 32), "reading")) / np.float32(127.5) - 1
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._rest = iter([{"image": one[np.newaxis]} for one in inputs])
-
-        def get_next(self) -> Any:
-            return next(self._rest, None)
-
-    quantize_static(model, target, Reader(), quant_format=QuantFormat.QDQ)
+    inputs = load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
+    quantize_static(model, target, calibrating("image", inputs), quant_format=QuantFormat.QDQ)
 
 
 def test_metadata_that_says_another_scaling_is_heeded(

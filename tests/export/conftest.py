@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,22 +83,3 @@ def exploding_run(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactor
     record["model_sha256"] = hashlib.sha256(weights).hexdigest()
     (folder / "run.json").write_text(json.dumps(record))
     return folder
-
-
-@pytest.fixture
-def calibrating() -> Callable[[str, Sequence[np.ndarray]], Any]:
-    """Makes ONNX Runtime's reader of calibration pictures, each scaled to -1..1.
-
-    It takes the name of the model's input, and uint8 (height, width, 3) RGB pictures.
-    """
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self, name: str, pictures: Sequence[np.ndarray]) -> None:
-            scaled = (one[np.newaxis] / np.float32(127.5) - 1 for one in pictures)
-            self._rows = ({name: one.astype(np.float32)} for one in scaled)
-
-        def get_next(self) -> Any:
-            return next(self._rows, None)
-
-    return Reader
