@@ -30,7 +30,7 @@ try:
         for frame in camera:
             print(json.dumps([frame.index, frame.image.shape, frame.image.mean((0, 1)).tolist()]))
     status = camera.status()
-    print(json.dumps([status.state, status.delivered, status.dropped, status.bad]))
+    print(json.dumps([status.state, status.delivered, status.dropped, status.bad, status.odd]))
 except CameraError as error:
     print(json.dumps(str(error)))
 """
@@ -192,9 +192,20 @@ def test_jpegs_come_through_a_pipe(take_piped):
     last, shape, level = frames[-1]
     assert (last, shape) == (9, [48, 64, 3])
     assert level == pytest.approx([90, 90, 90], abs=2)
-    state, delivered, dropped, bad = status
+    state, delivered, dropped, bad, _ = status
     assert (state, delivered, bad) == ("ended", 10, {})
     assert len(frames) + dropped == 10
+
+
+def test_a_photo_with_bytes_after_its_end_comes_through_a_pipe(take_piped):
+    notes = b"Image_UTC_Data1764200000000SEFHk" + bytes(300_000) + b"SEFT"
+    *frames, (state, delivered, _, bad, odd) = take_piped(jpeg_of(80) + notes)
+    assert [(index, shape) for index, shape, _ in frames] == [(0, [48, 64, 3])]
+    assert (state, delivered, bad, odd) == ("ended", 1, {}, {"extra bytes": 1})
+    *frames, (_, delivered, _, bad, odd) = take_piped((jpeg_of(80) + notes) * 3)
+    assert frames[-1][2] == pytest.approx([80, 80, 80], abs=2)
+    assert (delivered, bad) == (3, {})
+    assert 1 <= odd["extra bytes"] <= len(frames)
 
 
 def jpeg_of(level):
@@ -328,7 +339,7 @@ def test_padded_rows_of_raw_frames_are_taken_with_their_length(form, stride, tak
     pictures = [photo_of(seed) for seed in range(4)]
     data = b"".join(as_raw(picture, form, stride) for picture in pictures)
     *frames, status = take_piped(data, format=form, size="200x120", stride=stride)
-    assert status[1:] == [4, status[2], {}]
+    assert status[1:] == [4, status[2], {}, {}]
     last, shape, level = frames[-1]
     assert (last, shape) == (3, [120, 200, 3])
     mean = pictures[-1].mean((0, 1))

@@ -59,6 +59,7 @@ class HttpStream:
         self._decoder = decoder
         self._response: WebResponse | None = None
         self._head = b""
+        self._splitter = JpegSplitter()
         self._parts: DatedParts
         self._other: Stream | None = None
         self._pump: Pump | None = None
@@ -90,7 +91,8 @@ class HttpStream:
         if shot is None or shot.raw is None:
             raise CameraError("the stream ended")
         self._came += 1 + shot.skipped
-        return shot._replace(odd=self._decoder.decode(shot.raw, canvas))
+        skipped = self._splitter.take_oddity()
+        return shot._replace(odd=self._decoder.decode(shot.raw, canvas) or skipped)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -113,7 +115,8 @@ class HttpStream:
         self._head = _wait_for_head(response)
         if self._head.startswith(_JPEG):
             self._is_snapshot = True
-            self._parts = DatedParts(JpegSplitter(), response.arrivals)
+            self._splitter = JpegSplitter()
+            self._parts = DatedParts(self._splitter, response.arrivals)
             return
         self._choose_other(response, judge_data(self._head))
 

@@ -44,7 +44,8 @@ class JpegPipe:
         """Reads nothing yet."""
         self._decoder = JpegDecoder(input_px)
         self._arrivals = Arrivals(_STANDARD_INPUT)
-        self._parts = DatedParts(JpegSplitter(), self._arrivals)
+        self._splitter = JpegSplitter()
+        self._parts = DatedParts(self._splitter, self._arrivals)
         self._greeting = Greeting()
 
     def open(self) -> Granted:
@@ -56,7 +57,8 @@ class JpegPipe:
         """Waits for whole JPEGs; of several that are there, only the last is decoded."""
         newest = self._parts.read(self._read, self._arrivals.waiting)
         if newest is not None and newest.raw is not None:
-            return newest._replace(odd=self._decoder.decode(newest.raw, canvas))
+            skipped = self._splitter.take_oddity()
+            return newest._replace(odd=self._decoder.decode(newest.raw, canvas) or skipped)
         return newest
 
     def close(self) -> None:
