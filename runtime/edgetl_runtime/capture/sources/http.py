@@ -15,9 +15,11 @@ from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.pump import Pump
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
-from edgetl_runtime.capture.web import CHUNK_BYTES, WebAddress, WebResponse
+from edgetl_runtime.capture.web import CHUNK_BYTES, WebAddress, WebResponse, explain_break
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.filetypes import FileType, judge_data
+from edgetl_runtime.jpegs import JPEG_MAGIC
+from edgetl_runtime.masking import mask
 from edgetl_runtime.tls import Identity
 
 _JPEG = b"\xff\xd8\xff"
@@ -124,7 +126,7 @@ class HttpStream:
         try:
             return self._parts.read(self._read_some, self._has_more)
         except (OSError, http.client.HTTPException) as error:
-            raise CameraError(f"the connection broke ({_reason(error)})") from error
+            raise CameraError(f"the connection broke ({explain_break(error)})") from error
 
     def _read_some(self) -> bytes:
         if head := self._head:
@@ -146,6 +148,8 @@ class HttpStream:
             return
         if known.kind in ("other", "picture"):
             what = f'text ("{quote_line(head)}")' if known.name == "a text file" else known.name
+            if head.startswith(JPEG_MAGIC):
+                what = "what begins like a JPEG and is none"
             raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {_OTHER_ADDRESS}")
         self._pump = Pump(self._read_some)
         self._other = Stream(self._pump.address, self._timeout_s)
@@ -161,7 +165,8 @@ class HttpStream:
     def _describe_page(self, response: WebResponse) -> str:
         title = _TITLE.search(self._head)
         named = f' "{title[1].decode(errors="replace").strip()}"' if title else ""
-        led = "" if response.url == self._address.url else f"leads to {response.url} and "
+        moved = response.url != self._address.url
+        led = f"leads to {mask(response.url)} and " if moved else ""
         told = f"a web page{named}, no video ({_describe(response)})"
         return f"it {led}sends {told}; {_OTHER_ADDRESS}"
 
@@ -191,7 +196,3 @@ def _describe(response: WebResponse) -> str:
 def _needs_seeks(head: bytes) -> bool:
     """Whether the table of an MP4's frames may lie at its end."""
     return head[4:8] == b"ftyp" and head[int.from_bytes(head[:4], "big") :][4:8] != b"moov"
-
-
-def _reason(error: Exception) -> object:
-    return getattr(error, "reason", None) or error or type(error).__name__
