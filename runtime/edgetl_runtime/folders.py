@@ -83,7 +83,11 @@ def list_inputs(path: Path, note: Callable[[str], None]) -> list[Path]:
     """
     if not path.is_dir():
         if _ADDRESS.match(str(path)):
-            raise FrameError("an address, not a file; `edgetl-run camera --source` takes it")
+            raise FrameError("an address, not a file; `edgetl-run camera BUNDLE --source` takes it")
+        if str(path) == "-" and not path.exists():
+            raise FrameError(
+                "standard input, not a file; `edgetl-run camera BUNDLE --source -` reads it"
+            )
         used = [Entry(path, identify(path))]
     else:
         contents = read_folder(path)

@@ -83,5 +83,5 @@ def _suggest(path: Path) -> str:
 
 def _name_special(mode: int) -> str:
     if stat.S_ISFIFO(mode):
-        return "a named pipe (read it with `--source - < PIPE`)"
+        return "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it)"
     return "a socket" if stat.S_ISSOCK(mode) else "a device"

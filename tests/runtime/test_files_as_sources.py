@@ -220,3 +220,29 @@ def test_a_name_that_is_no_utf8_is_answered_and_escaped(tiny, tmp_path, edgetl_r
     shutil.copy(tiny / "golden" / "0.png", target)
     (record,) = parse(edgetl_run("camera", tiny, "--source", folder, "--json"))
     assert record["file"] == str(folder / r"caf\xe9.png")
+
+
+def test_what_classify_does_not_read_is_told_with_who_does(tiny, tmp_path, edgetl_run):
+    os.mkfifo(tmp_path / "pipe")
+    done = edgetl_run("classify", tiny, tmp_path / "pipe", "-", "https://me:s3cret@camera/live")
+    assert done.returncode == 1
+    assert "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it)" in done.stderr
+    assert "-: standard input, not a file; `edgetl-run camera BUNDLE --source -`" in done.stderr
+    assert "an address, not a file; `edgetl-run camera BUNDLE --source` takes it" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_a_name_that_is_no_utf8_is_spelled_in_one_way(tiny, tmp_path, edgetl_run):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(tiny / "golden" / "0.png", os.fsencode(folder) + b"/p\xff.png")
+    path = os.fsdecode(os.fsencode(folder) + b"/p\xff.png")
+    shown = f"{folder}/p\\xff.png"
+    for arguments in (("classify", tiny, path), ("camera", tiny, "--source", folder)):
+        (record,) = parse(edgetl_run(*arguments, "--json"))
+        assert record.get("file", record["source"]) == shown
+        assert edgetl_run(*arguments).stdout.startswith(shown)
+    refused = edgetl_run("camera", tiny, "--source", path)
+    assert "rename it, or give its folder" in refused.stderr
+    assert f"found '{shown}"[:80] in refused.stderr
+    assert "udcff" not in refused.stderr

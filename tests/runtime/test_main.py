@@ -258,6 +258,11 @@ def test_wrong_usage_ends_with_2(arguments, edgetl_run):
         (("serve", "--tokn=geheimes-zeichen"), "no flag --tokn; did you mean --token?"),
         (("bench", "x", "--engine", "litrt"), "found 'litrt'; did you mean litert?"),
         (("camera", "x", "--qqqqqq"), "there is no flag --qqqqqq\n"),
+        (("camera", "x", "film.mp4"), "arguments: film.mp4; did you mean --source film.mp4?\n"),
+        (
+            ("classify", "x", "a.png", "--csv", "a.csv"),
+            "there is no flag --csv here; `edgetl-run camera BUNDLE --source FILE --csv ...` has",
+        ),
         (("doctor", "x", "y\x1b[31m"), "unrecognized arguments: y\\x1b[31m\n"),
     ],
 )

@@ -24,7 +24,16 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     parser = add_command(commands, "classify", classify, summary)
     parser.add_argument("sources", nargs="+", type=Path, metavar="IMAGE|FOLDER|VIDEO")
     add_model_options(parser)
+    parser.set_defaults(find_elsewhere=_find_elsewhere)
     parser.add_argument("--top", type=positive, default=3, help="labels to list (default 3)")
+
+
+def _find_elsewhere(flag: str) -> str:
+    """Where a flag is that `classify` has not; empty if nowhere."""
+    from edgetl_runtime.settings.options import list_options
+
+    known = any(option.flag == flag for option in list_options().values())
+    return f" here; `edgetl-run camera BUNDLE --source FILE {flag} ...` has it" if known else ""
 
 
 def classify(options: argparse.Namespace) -> int:
