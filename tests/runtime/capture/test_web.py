@@ -480,3 +480,9 @@ def test_a_host_whose_name_cannot_be_one_is_told_in_words_for_people(host, serve
 def test_spaces_and_letters_of_a_path_are_escaped(server):
     fail(server, f"{server.url}/my caméra?a=b c")
     assert server.heads[0].startswith("GET /stream/my%20cam%C3%A9ra?a=b%20c HTTP/1.1")
+
+
+def test_a_playlist_of_which_nothing_can_be_read_is_told_with_what_to_do(server):
+    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngone.ts\n#EXT-X-ENDLIST\n"
+    server.reply = lambda *_: [answer(playlist, "application/vnd.apple.mpegurl")]
+    assert "it is a playlist (HLS) of pieces of video, and none of them can be read" in fail(server)

@@ -26,6 +26,10 @@ _JPEG = b"\xff\xd8\xff"
 # So much is waited for to tell what an answer is.
 _HEAD_BYTES = 1024
 _PLAYLIST = b"#EXTM3U"
+_NO_PIECES = (
+    "it is a playlist (HLS) of pieces of video, and none of them can be read; give the address of "
+    "the camera's own stream (RTSP or Motion JPEG), which is seconds younger, too"
+)
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 _SNAPSHOT_S = 1.0
 _OTHER_ADDRESS = "give the address of its stream or snapshot, which the camera's manual names"
@@ -78,6 +82,8 @@ class HttpStream:
             return self._other.open()
         except CameraError as error:
             assert self._response is not None
+            if self._head.startswith(_PLAYLIST):
+                raise CameraError(_NO_PIECES) from error
             told = _describe(self._response)
             raise CameraError(f"it answers ({told}), but sends no readable video") from error
 
