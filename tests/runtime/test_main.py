@@ -124,7 +124,8 @@ def test_a_broken_picture_in_a_folder_is_reported_and_the_others_are_classified(
     (folder / "2.mp4").write_bytes(b"no video")
     done = edgetl_run("classify", tiny, folder, "--json")
     assert done.returncode == 0
-    assert [record["source"][-5:] for record in parse(done)] == ["0.png", "2.png", "3.png", "4.png"]
+    answered = [record["source"][-5:] for record in parse(done) if "unused" not in record]
+    assert answered == ["0.png", "2.png", "3.png", "4.png"]
     unused = "2 files are not used: 1.png (a web page), 2.mp4 (a text file)"
     assert f"edgetl-run: of {folder}, {unused}" in done.stderr
 
