@@ -21,6 +21,7 @@ _SYSTEM = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "__pycache__"),
 }
 _NAMED = 3
+UNREADABLE, NO_PICTURE = "unreadable", "no picture"
 # Python refuses to read a number of thousands of digits.
 _DIGITS = 255
 
@@ -40,11 +41,22 @@ class Contents(msgspec.Struct, frozen=True):
         videos: In natural order.
         others: Relative paths of what is neither, or cannot be read, each with why. Hidden and
             system files are not looked at.
+        unreadable: Those of the others that cannot be read.
     """
 
     pictures: list[Entry]
     videos: list[Entry]
     others: list[tuple[str, str]]
+    unreadable: set[str] = set()
+
+    def add_unreadable(self, name: str, why: str) -> None:
+        """Notes what cannot be looked at, whatever it is."""
+        self.others.append((name, why))
+        self.unreadable.add(name)
+
+    def judge(self, name: str) -> str:
+        """Of one of the others: `unreadable` or `no picture`, as frames that are none are named."""
+        return UNREADABLE if name in self.unreadable else NO_PICTURE
 
 
 def read_folder(folder: Path) -> Contents:
@@ -60,7 +72,7 @@ def read_folder(folder: Path) -> Contents:
         try:
             known = identify(path)
         except FrameError as error:
-            contents.others.append((str(path.relative_to(folder)), str(error)))
+            contents.add_unreadable(str(path.relative_to(folder)), str(error))
             continue
         if known.kind == "picture":
             contents.pictures.append(Entry(path, known))
@@ -71,24 +83,35 @@ def read_folder(folder: Path) -> Contents:
     return contents
 
 
-def list_inputs(path: Path, note: Callable[[str], None]) -> list[Path]:
+def list_inputs(
+    path: Path,
+    note: Callable[[str], None],
+    leave: Callable[[Path, str, str], None] = lambda file, kind, why: None,
+) -> list[Path]:
     """The pictures and videos of a folder, in natural order, or the file itself.
 
     Args:
         path: A folder or file.
         note: Gets a sentence on what is not used.
+        leave: Gets each file that is not used, `unreadable` or `no picture`, and why.
 
     Raises:
         FrameError: If it cannot be read, or holds neither; says why, without its name.
     """
     if not path.is_dir():
         if _ADDRESS.match(str(path)):
-            raise FrameError("an address, not a file; `edgetl-run camera --source` takes it")
+            raise FrameError("an address, not a file; `edgetl-run camera BUNDLE --source` takes it")
+        if str(path) == "-" and not path.exists():
+            raise FrameError(
+                "standard input, not a file; `edgetl-run camera BUNDLE --source -` reads it"
+            )
         used = [Entry(path, identify(path))]
     else:
         contents = read_folder(path)
         if contents.others:
             note(f"of {path}, {count_and_name('file', contents.others)}")
+        for name, why in contents.others:
+            leave(path / name, contents.judge(name), why)
         used = contents.pictures + contents.videos
         if not used:
             raise FrameError("it holds no picture and no video")
@@ -146,7 +169,7 @@ def _walk(folder: Path, contents: Contents) -> Iterable[Path]:
             continue
         seen.add(real)
         if obstacle := find_obstacle(current):
-            contents.others.append((str(current.relative_to(folder)), obstacle))
+            contents.add_unreadable(str(current.relative_to(folder)), obstacle)
             continue
         entries = [one for one in current.iterdir() if not is_hidden(one.name)]
         waiting += [one for one in entries if os.path.isdir(one)]

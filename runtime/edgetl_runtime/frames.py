@@ -10,7 +10,7 @@ from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.filetypes import identify
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.videos import VideoFile
+from edgetl_runtime.videos import VideoFile, explain_codec
 
 
 class CapturedFrame(msgspec.Struct, frozen=True, eq=False):
@@ -71,6 +71,8 @@ def _read_video(path: Path, note: Callable[[str], None]) -> Iterator[CapturedFra
         video = VideoFile(path)
     except CameraError as error:
         raise CameraError(f"cannot open {path}: {error}") from error
+    if lacks := video.describe_lacks():
+        note(f"{path}: {lacks}")
     try:
         while video.grab():
             captured_s = time.monotonic()
@@ -86,9 +88,10 @@ def _read_video(path: Path, note: Callable[[str], None]) -> Iterator[CapturedFra
                     video.position_s,
                     str(path),
                 )
+        if video.index < 0:
+            why = explain_codec(video.capture) or "is the video cut or damaged?"
+            raise CameraError(f"{path} holds no frame; {why}")
     finally:
         video.close()
-    if video.index < 0:
-        raise CameraError(f"{path} holds no frame; is the video cut or damaged?")
     if lack := video.find_lack():
         note(f"{path} {lack}")

@@ -9,7 +9,7 @@ libjpeg follows them (ITU-T T.81, B.1.1; `next_marker` of jdmarker.c).
 import re
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8), _EOI))
 _RESERVED = frozenset(range(0x02, 0xC0))
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_HEADER_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)
+_MPF = re.compile(rb"\xff\xe2..MPF\0(?=II\*\0|MM\0\*)", re.DOTALL)
+_MPF_ENTRIES = 0xB002
+# The list comes after EXIF and others, each of 64 KiB at most.
+_HEADER_BYTES = 1 << 20
 # In coded data 0xFF is followed by 0x00, or a restart marker. (A literal first byte is found fast.)
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
@@ -57,6 +62,7 @@ class JpegLayout(NamedTuple):
         kind: Second byte of its frame marker, such as 0xC0 for baseline.
         spare: (start, end) of bytes between segments that belong to none.
         lacks_restarts: Whether fewer restart markers came than the header promises.
+        end: Where the picture ends; what comes after that is none of it.
     """
 
     width: int
@@ -64,6 +70,7 @@ class JpegLayout(NamedTuple):
     kind: int
     spare: tuple[tuple[int, int], ...]
     lacks_restarts: bool
+    end: int
 
 
 def follow_markers(data: bytes) -> JpegLayout:
@@ -86,7 +93,56 @@ def follow_markers(data: bytes) -> JpegLayout:
     promised = _count_restarts(frame.body, int.from_bytes(interval[:2], "big"))
     lacking = promised > 0 and len(scans) == 1 and len(_RESTART.findall(data, *scans[0])) < promised
     spare = tuple(segment.gap for segment in segments if segment.gap[0] < segment.gap[1])
-    return JpegLayout(width, height, frame.marker, spare, lacking)
+    return JpegLayout(width, height, frame.marker, spare, lacking, segments[-1].scan[1])
+
+
+def begins_picture(data: bytes | bytearray) -> bool | None:
+    """Whether a start marker is really one: segments follow up to the coded picture.
+
+    Args:
+        data: From the start marker on; what it is cut to may be little.
+
+    Returns:
+        None: more is needed to tell.
+    """
+    at, has_frame = len(JPEG_MAGIC), False
+    while found := _HEADER_MARKER.match(data, at):
+        marker, at = found[1][0], found.end()
+        if marker == _SOS:
+            return has_frame
+        if marker < min(_FRAMES) or marker in _ALONE or marker == _SOI:
+            return False
+        if len(data) < at + 2:
+            return None
+        has_frame |= marker in _FRAMES
+        at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    return None if data[at : at + 2] in (b"", b"\xff") else False
+
+
+def find_companions(data: bytes) -> frozenset[int]:
+    """Where further pictures of a photo begin, such as the brightness map of an HDR photo.
+
+    They are listed in the photo's header (CIPA DC-007, Multi-Picture Format, 5.2).
+
+    Returns:
+        Offsets behind the end of `data`, the photo itself, from there.
+    """
+    listed = _MPF.search(data, 0, _HEADER_BYTES)
+    if listed is None:
+        return frozenset()
+    base = listed.end()
+    order: Literal["little", "big"] = "little" if data[base : base + 2] == b"II" else "big"
+
+    def read(at: int, size: int = 4) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    directory = base + read(base + 4)
+    for entry in range(directory + 2, directory + 2 + 12 * min(read(directory, 2), 16), 12):
+        if read(entry, 2) == _MPF_ENTRIES:
+            first, count = base + read(entry + 8), min(read(entry + 4) // 16, 16)
+            starts = {base + read(first + 16 * one + 8) - len(data) for one in range(1, count)}
+            return frozenset(start for start in starts if start >= 0)
+    return frozenset()
 
 
 def decode_strictly(

@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+_PIPE = "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it)"
+
 
 def find_obstacle(path: Path) -> str:
     """What keeps this user from reading a file or folder; empty if nothing does.
@@ -16,7 +18,9 @@ def find_obstacle(path: Path) -> str:
     except (OSError, ValueError) as error:
         return _explain_absence(path, error)
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        return f"{_name_special(mode)}, not a file"
+        if stat.S_ISFIFO(mode):
+            return f"{_PIPE}, not a file"
+        return f"{name_special(mode)}, not a file"
     try:
         if stat.S_ISDIR(mode):
             os.scandir(path).close()
@@ -81,7 +85,8 @@ def _suggest(path: Path) -> str:
     return f" (did you mean {path.with_name(close[0])}?)" if close else ""
 
 
-def _name_special(mode: int) -> str:
+def name_special(mode: int) -> str:
+    """What is neither file nor folder, by its mode: `a device`."""
     if stat.S_ISFIFO(mode):
-        return "a named pipe (read it with `--source - < PIPE`)"
+        return "a named pipe"
     return "a socket" if stat.S_ISSOCK(mode) else "a device"

@@ -1,5 +1,7 @@
 """A video file: its frames, upright, and where in the video each of them is."""
 
+import os
+import re
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,18 @@ _FPS_LIMIT = 1000.0
 _LONGEST_STEP_S = 3600.0
 # Of the frames that a file promises; the last few may be missing in a good one.
 _WHOLE = 0.9
+# Streams without a container, as FFmpeg calls them, which hold no times.
+_BARE = ("h264", "hevc")
+# Codecs that OpenCV's wheels name, but often cannot decode.
+_UNCERTAIN_CODECS = {"AV01": "AV1", "vvc1": "H.266", "vvi1": "H.266"}
+_CONVERT = "convert it to H.264 (`ffmpeg -i IN -c:v libx264 OUT.mp4`)"
+# What sort a track is: in an MP4, in an AVI, in Matroska, and in Ogg.
+_SOUND = re.compile(
+    rb"hdlr.{8}soun|strh.{4}auds|\x86[\x80-\xff]A_[A-Z]|^OggS.{24,34}(\x01vorbis|OpusHead|\x7fFLAC)",
+    re.DOTALL,
+)
+_PICTURES = re.compile(rb"hdlr.{8}vide|strh.{4}vids|\x86[\x80-\xff]V_[A-Z]|\x80theora", re.DOTALL)
+_LOOKED_BYTES = 1 << 20
 # A decoder in hardware may give other pixels, or none; OpenCV plans to take one by itself.
 _ASKED = (cv2.CAP_PROP_HW_ACCELERATION, int(cv2.VIDEO_ACCELERATION_NONE))
 
@@ -36,7 +50,7 @@ class VideoFile:
         """
         self.capture = open_capture(str(path))
         if not self.capture.isOpened():
-            raise CameraError("it is no video that OpenCV's FFmpeg can read, or a damaged one")
+            raise CameraError(_explain_refusal(path))
         fps = self.capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= _FPS_LIMIT else DEFAULT_FPS
         width = self.capture.get(cv2.CAP_PROP_FRAME_WIDTH)
@@ -76,6 +90,12 @@ class VideoFile:
             return ""
         return f"ends after {read} of {self._frames:.0f} frames; is it cut or damaged?"
 
+    def describe_lacks(self) -> str:
+        """What the file does not tell and is assumed, as a clause; or nothing."""
+        if _read_codec(self.capture) not in _BARE or self._frames > 0:
+            return ""
+        return f"it holds no times, so that positions assume {self.fps:g} frames a second"
+
     def close(self) -> None:
         """Closes the file."""
         self.capture.release()
@@ -86,6 +106,29 @@ class VideoFile:
         position_s = told_s if believable else self.position_s + 1 / self.fps
         self.step_s = position_s - self.position_s
         self.position_s = position_s
+
+
+def explain_codec(capture: cv2.VideoCapture) -> str:
+    """Why not a single frame was decoded, if the codec may be why; else nothing."""
+    name = _UNCERTAIN_CODECS.get(_read_codec(capture))
+    return f"this OpenCV decodes no frame of its codec, {name}; {_CONVERT}" if name else ""
+
+
+def _read_codec(capture: cv2.VideoCapture) -> str:
+    """Four letters, such as `h264`; empty where OpenCV tells none."""
+    code = int(capture.get(cv2.CAP_PROP_FOURCC))
+    return code.to_bytes(4, "little").decode("latin-1") if code > 0 else ""
+
+
+def _explain_refusal(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        looked = file.read(_LOOKED_BYTES)
+        # The table of an MP4's tracks may lie at its end.
+        file.seek(max(file.tell(), os.fstat(file.fileno()).st_size - _LOOKED_BYTES))
+        looked += file.read(_LOOKED_BYTES)
+    if _SOUND.search(looked) and not _PICTURES.search(looked):
+        return "it holds sound only, no pictures"
+    return "it is no video that OpenCV's FFmpeg can read, or a damaged one"
 
 
 def open_capture(address: str, *parameters: int) -> cv2.VideoCapture:

@@ -26,8 +26,9 @@ for read in (Camera, lambda path: list(read_frames(pathlib.Path(path)))):
 
 
 def parse(done):
-    """The objects on stdout, one a line; anything else there fails."""
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    """The answers on stdout, one object a line; anything else there fails."""
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    return [record for record in records if "unused" not in record]
 
 
 @pytest.fixture
@@ -54,7 +55,8 @@ def test_a_folders_answers_come_in_natural_order_and_name_their_files(photos, ti
     assert "2 files are not used: IMG_1.HEIC (a HEIC picture" in done.stderr
     assert "heif-convert" in done.stderr
     assert f"not used: {photos / '3.png'}: a PNG picture that is damaged" in done.stderr
-    assert "4 answers, 0 older frames dropped, not used: 1 unreadable" in done.stderr
+    expected = "4 answers, 0 older frames dropped, not used: 1 unreadable, 2 no picture\n"
+    assert expected in done.stderr
 
 
 def test_a_line_for_people_names_the_picture(photos, tiny, edgetl_run):
@@ -72,6 +74,31 @@ def test_classify_names_what_it_does_not_use_of_a_folder(photos, tiny, edgetl_ru
     ]
     assert "2 files are not used: IMG_1.HEIC (a HEIC picture" in done.stderr
     assert "3.png: a PNG picture that is damaged" in done.stderr
+    assert "edgetl-run: 7 files: 4 answered, 1 unreadable, 2 no picture\n" in done.stderr
+
+
+def test_with_json_each_file_of_a_folder_that_gets_no_answer_is_named(photos, tiny, edgetl_run):
+    (photos / "gone.jpg").symlink_to("nowhere.jpg")
+    done = edgetl_run("classify", tiny, photos, "--json")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    unused = {Path(one["source"]).name: one for one in records if "unused" in one}
+    kinds = {name: one["unused"] for name, one in unused.items()}
+    assert kinds == {
+        "3.png": "unreadable",
+        "gone.jpg": "unreadable",
+        "IMG_1.HEIC": "no picture",
+        "notes.jpg": "no picture",
+    }
+    assert "a PNG picture that is damaged" in unused["3.png"]["reason"]
+    answered = next(one for one in records if one["label"])
+    assert set(unused["3.png"]) == set(answered) | {"unused", "reason"}
+    assert all(one["label"] is None and one["top"] == [] for one in unused.values())
+    assert "8 files: 4 answered, 2 unreadable, 2 no picture" in done.stderr
+
+
+def test_a_folder_read_again_and_again_counts_its_damaged_pictures_once(photos, tiny, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", photos, "--loop", "--max-frames", "13")
+    assert "13 answers, 0 older frames dropped, not used: 1 unreadable, 2 no picture" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["classify", "camera"])
@@ -220,3 +247,29 @@ def test_a_name_that_is_no_utf8_is_answered_and_escaped(tiny, tmp_path, edgetl_r
     shutil.copy(tiny / "golden" / "0.png", target)
     (record,) = parse(edgetl_run("camera", tiny, "--source", folder, "--json"))
     assert record["file"] == str(folder / r"caf\xe9.png")
+
+
+def test_what_classify_does_not_read_is_told_with_who_does(tiny, tmp_path, edgetl_run):
+    os.mkfifo(tmp_path / "pipe")
+    done = edgetl_run("classify", tiny, tmp_path / "pipe", "-", "https://me:s3cret@camera/live")
+    assert done.returncode == 1
+    assert "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it)" in done.stderr
+    assert "-: standard input, not a file; `edgetl-run camera BUNDLE --source -`" in done.stderr
+    assert "an address, not a file; `edgetl-run camera BUNDLE --source` takes it" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_a_name_that_is_no_utf8_is_spelled_in_one_way(tiny, tmp_path, edgetl_run):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(tiny / "golden" / "0.png", os.fsencode(folder) + b"/p\xff.png")
+    path = os.fsdecode(os.fsencode(folder) + b"/p\xff.png")
+    shown = f"{folder}/p\\xff.png"
+    for arguments in (("classify", tiny, path), ("camera", tiny, "--source", folder)):
+        (record,) = parse(edgetl_run(*arguments, "--json"))
+        assert record.get("file", record["source"]) == shown
+        assert edgetl_run(*arguments).stdout.startswith(shown)
+    refused = edgetl_run("camera", tiny, "--source", path)
+    assert "rename it, or give its folder" in refused.stderr
+    assert f"found '{shown}"[:80] in refused.stderr
+    assert "udcff" not in refused.stderr

@@ -81,7 +81,8 @@ def test_a_folder_tells_pictures_from_videos_and_names_the_rest(tmp_path, make_v
         "notes.jpg": "a text file",
         "empty.jpg": "an empty file",
         "gone.jpg": "a link to nowhere.jpg, which is not there",
-        "pipe.jpg": "a named pipe (read it with `--source - < PIPE`), not a file",
+        "pipe.jpg": "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it), "
+        "not a file",
     }
 
 

@@ -11,7 +11,7 @@ from edgetl_runtime.printable import LIMIT, keep_on_line, make_printable
         ("one\ntwo", "one\\ntwo"),
         ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
         ("gear\u202egnirps", "gear\\u202egnirps"),
-        ("\udcff.png", "\\udcff.png"),
+        ("\udcff.png", "\\xff.png"),
     ],
 )
 def test_what_moves_a_cursor_or_forges_a_line_is_escaped(text, expected):

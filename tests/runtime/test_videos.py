@@ -1,10 +1,13 @@
 """A video's frames are upright, and each is where the container says."""
 
+import base64
+
 import cv2
 import numpy as np
 import pytest
 
 from edgetl_runtime.capture.camera import Camera
+from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import read_frames
 from edgetl_runtime.settings.sections import SourceSettings
 from edgetl_runtime.videos import VideoFile
@@ -78,3 +81,55 @@ def test_a_looped_video_begins_at_its_start_again(make_video):
     positions = [frame.position_s for frame in frames]
     assert positions == pytest.approx([0, 0.04, 0.08, 0, 0.04, 0.08, 0], abs=0.001)
     assert [frame.index for frame in frames] == list(range(7))
+
+
+# Two grey frames of 64x64 px each, made by FFmpeg's libaom-av1 and libx264.
+AV1 = base64.b64decode(
+    "REtJRgAAIABBVjAxQABAABkAAAABAAAAAgAAAAAAAAAcAAAAAAAAAAAAAAASAAoKAAAAAq//m18gCDIMEACW"
+    "gAACAAAAAOyEFQAAAAEAAAAAAAAAEgAyETADwIAAAAbAAAACgAAgAJkQ"
+)
+H264 = base64.b64decode(
+    "AAAAAWdkAAqs2UQmwEQAAAMABAAAAwDIPEiWWAAAAAFo6+PLIsAAAAFliIQAL//+9q783FSpcOrL2ljcvcO9"
+    "aUHwD/GUBQAAAAFBmiFsQr/+OI3A"
+)
+
+
+def test_a_video_of_a_codec_that_opencv_lacks_is_told_with_what_to_do(tmp_path):
+    path = tmp_path / "film.ivf"
+    path.write_bytes(AV1)
+    if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).grab():
+        pytest.skip("this OpenCV decodes AV1")
+    says = r"its codec, AV1; convert it to H\.264 \(`ffmpeg -i IN -c:v libx264"
+    with pytest.raises(CameraError, match=says):
+        list(read_frames(path))
+    with Camera(str(path)) as camera, pytest.raises(CameraError, match=says):
+        list(camera)
+
+
+def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path):
+    film = make_turned_video().read_bytes()
+    sound = {
+        "sound.mp4": film.replace(b"vide", b"soun").replace(b"mp4v", b"mp4a"),
+        "sound.avi": b"RIFF\0\x10\0\0AVI LIST\xd4\0\0\0hdrlstrh8\0\0\0auds" + bytes(3000),
+        "sound.mkv": b"\x1aE\xdf\xa3\x80" + bytes(40) + b"\x86\x88A_VORBIS" + bytes(3000),
+        "sound.ogg": b"OggS\0\2" + bytes(20) + b"\1\x1e\1vorbis" + bytes(3000),
+    }
+    for name, data in sound.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(CameraError, match="it holds sound only, no pictures"):
+            list(read_frames(tmp_path / name))
+        with pytest.raises(CameraError, match="it holds sound only, no pictures"):
+            Camera(str(tmp_path / name))
+
+
+def test_of_a_bare_stream_it_is_said_that_its_rate_is_assumed(tmp_path, make_video):
+    path, notes = tmp_path / "film.h264", []
+    path.write_bytes(H264)
+    assert len(list(read_frames(path, notes.append))) == 2
+    expected = f"{path}: it holds no times, so that positions assume 25 frames a second"
+    assert notes == [expected]
+    with Camera(str(path)) as camera:
+        assert len(list(camera)) == 2
+    assert camera.status().notes == (expected,)
+    assert list(read_frames(make_video(3), notes.append))
+    assert notes == [expected]

@@ -1,5 +1,6 @@
 """What an address means: which source, how it is opened, and what may be expected of it."""
 
+import difflib
 import importlib.util
 import os
 import re
@@ -14,11 +15,26 @@ from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.filetypes import identify
 from edgetl_runtime.masking import mask
 from edgetl_runtime.obstacles import find_obstacle
+from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.sections import SourceSettings
 
 _SOURCES = "edgetl_runtime.capture.sources."
 _SYSTEM_PYTHON = "/usr/bin/python3"
 _STABLE_FOLDERS = (Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path"))
+# What FFmpeg knows; others of it are for files.
+_SCHEMES = (
+    *("file", "ftp", "http", "https", "mms", "mmsh", "mmst", "pipe", "rtmp", "rtmpe", "rtmps"),
+    *("rtmpt", "rtmpte", "rtmpts", "rtp", "rtsp", "rtsps", "sftp", "srt", "srtp", "tcp", "tls"),
+    *("udp", "udplite", "unix"),
+)
+_MEANT = ("http", "https", "rtsp", "rtsps", "rtmp")
+# A host with a port, or an IP address; and a scheme with another mark than `://`.
+_ADDRESS_LIKE = re.compile(
+    r"/{0,2}(?:[^\s/@]+@)?(?:(?:\[[0-9A-Fa-f:.]+\]|[\w-][\w.-]*):(?P<port>[0-9]{1,5})"
+    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?<=@)[\w-][\w.-]*)(?:[/?].*)?"
+)
+_RTSP_PORTS = ("554", "8554")
+_HALF_SCHEME = re.compile(r"(https?|rtsps?)(?::[/\\]{0,2}|;//|/{1,2})[\w\[]", re.IGNORECASE)
 _EXPECTED = (
     "expected a camera number, /dev/videoN, picamera, a URL, a video, a picture, a folder of "
     "pictures, - or pattern (`v4l2-ctl --list-devices` lists cameras)"
@@ -90,6 +106,8 @@ def plan_source(
         device = f"/dev/video{int(address)}" if address.isdecimal() else address
         return _plan("v4l2", address, options, freezes=True, device=device)
     if "://" in address:
+        # Copied from elsewhere, it often has a space around it.
+        address = options["address"] = address.strip()
         return _plan_url(address, options)
     return _plan_file(address, options, settings)
 
@@ -117,6 +135,10 @@ def _plan_url(address: str, options: Options) -> SourcePlan:
     from edgetl_runtime.tls import Identity
 
     scheme = address.partition("://")[0].lower()
+    if scheme not in _SCHEMES and (near := difflib.get_close_matches(scheme, _MEANT, n=1)):
+        raise CameraError(f"cannot open {mask(address)}: did you mean {near[0]}:// ?")
+    if holds_control(address):
+        raise CameraError(f"cannot open {mask(address)}: it holds a control character")
     # FFmpeg knows others, some of which need no host.
     if scheme in ("http", "https", "rtsp", "rtsps") and not names_host(address):
         raise CameraError(
@@ -138,8 +160,14 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
     if not address:
         raise CameraError(f"cannot open an empty address; {_EXPECTED}")
     if obstacle := find_obstacle(path):
+        if host := _ADDRESS_LIKE.fullmatch(address):
+            scheme = "rtsp" if host["port"] in _RTSP_PORTS else "http"
+            obstacle = f"no such file; of a network camera, put {scheme}:// in front"
+        elif typed := _HALF_SCHEME.match(address):
+            obstacle = f"did you mean {typed[1].lower()}:// at its beginning?"
         # What looks like no path may be meant as a camera.
-        expected = "" if len(path.parts) > 1 or path.suffix else f"; {_EXPECTED}"
+        meant = _ADDRESS_LIKE.fullmatch(address) or len(path.parts) > 1 or path.suffix
+        expected = "" if meant else f"; {_EXPECTED}"
         raise CameraError(f"cannot open {shown}: {obstacle}{expected}")
     try:
         known = None if path.is_dir() else identify(path)

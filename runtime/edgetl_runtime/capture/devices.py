@@ -33,9 +33,10 @@ def explain_failure(device: str) -> str:
 
 def _explain(device: str, error: OSError) -> str:
     if error.errno in _GONE:
-        found = ", ".join(sorted(glob.glob("/dev/video*"))[:8]) or "no camera at all"
+        others = ", ".join(sorted(glob.glob("/dev/video*"))[:8])
         return (
-            f"there is no {device}, but {found}; is it plugged in? "
+            f"there is no {device}, {f'but {others}' if others else 'nor any other camera'}; is it "
+            "plugged in? "
             "(`v4l2-ctl --list-devices` lists cameras)"
         )
     if error.errno == errno.EBUSY:

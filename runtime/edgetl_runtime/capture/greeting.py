@@ -11,9 +11,12 @@ _JPEG = b"\xff\xd8\xff"
 _LEAST_BYTES = 512
 _MOST_BYTES = 64 * 1024
 _QUOTED = 80
+# Of what a program tells; raw pixels of a dark or even picture are letters without an end.
+_LONGEST_LINE = 400
+_PLAIN_JPEG = re.compile(rb"\xff\xd8\xff[\xc0\xc2\xdb\xe0-\xef\xfe]")
 # Beginnings that no picture of raw pixels has by chance.
 _PLAIN = re.compile(
-    rb"\xff\xd8\xff[\xc0\xc2\xdb\xe0-\xef\xfe]|\x89PNG\r\n\x1a\n|RIFF....(?:AVI |WAVE)|....ftyp"
+    rb"\x89PNG\r\n\x1a\n|RIFF....(?:AVI |WAVE)|....ftyp"
     rb"|\x1aE\xdf\xa3|YUV4MPEG2|\0\0\0\x01[\x27\x67][\x42\x4d\x58\x64\x6e\x7a\xf4]"
     rb"|\0\0\0\x01\x40\x01\x0c|\0\0\0\x01\x09[\x10\x30\xf0]\0\0|(?i:<!doctype html|<html)",
     re.DOTALL,
@@ -75,6 +78,8 @@ def describe(head: bytes) -> str:
     if known.kind == "unknown":
         return ""
     if known.name == "a text file":
+        if not 0 < len(_find_line(head)) <= _LONGEST_LINE:
+            return ""
         return f'what comes is text: "{quote_line(head)}"'
     rpicam = _FOR_RPICAM if "H.264" in known.name else ""
     remedy = _REMEDIES.get(known.kind, known.remedy)
@@ -83,12 +88,21 @@ def describe(head: bytes) -> str:
 
 def is_plain(head: bytes) -> bool:
     """Whether the first bytes are those of a known format, and certainly no raw pixels."""
-    return _PLAIN.match(head) is not None
+    return is_jpeg(head) or _PLAIN.match(head) is not None
+
+
+def is_jpeg(head: bytes) -> bool:
+    """Whether the first bytes are those of a JPEG, and certainly no raw pixels."""
+    return _PLAIN_JPEG.match(head) is not None
+
+
+def _find_line(head: bytes) -> str:
+    lines = head.decode("utf-8", "replace").splitlines()
+    return next((line.strip() for line in lines if line.strip()), "")
 
 
 def quote_line(head: bytes) -> str:
     """The first line that says something, such as the error that a program or server told."""
-    lines = head.decode("utf-8", "replace").splitlines()
-    first = next((line.strip() for line in lines if line.strip()), "")
+    first = _find_line(head)
     shown = "".join(one for one in first if one.isprintable())
     return shown if len(shown) <= _QUOTED else f"{shown[:_QUOTED]}..."

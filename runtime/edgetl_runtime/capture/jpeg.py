@@ -14,14 +14,22 @@ import numpy as np
 
 from edgetl_runtime.capture.source import BadFrame, Canvas
 from edgetl_runtime.filetypes import judge_data
-from edgetl_runtime.jpegs import JpegError, JpegLayout, decode_strictly, follow_markers, mend
+from edgetl_runtime.jpegs import (
+    JpegError,
+    JpegLayout,
+    begins_picture,
+    decode_strictly,
+    find_companions,
+    follow_markers,
+    mend,
+)
 from edgetl_runtime.preprocessing import Frame
 
 MAX_BYTES = 32 * 1024 * 1024
 # More than any camera module has; a header that claims more would cost a small board its memory.
 MAX_JPEG_PIXELS = 64_000_000
 EXTRA_BYTES = "extra bytes"
-_SOI = b"\xff\xd8"
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _START = b"\xff\xd8\xff"
 _SOS = 0xDA
 # Baseline, extended and progressive with Huffman codes; libjpeg-turbo reads no other kind but
@@ -31,6 +39,9 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 # Inside the coded picture 0xFF is followed by 0x00 or a restart marker.
 _START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
 _PADDING = b"\x00\r\n"
+# The beginning of a start, or of a part's head, of which the rest is to come.
+_UNDECIDED = re.compile(rb"(?:\xff\xd8?|[\r\n]*-)\Z")
+_UNDECIDED_BYTES = 16
 # Between the pictures of a network camera's answer that somebody else fetched (`curl`).
 _PART_BEGUN = re.compile(rb"[\0\r\n]*--")
 _PART_HEAD = re.compile(rb"[\0\r\n]*(--[^\r\n]*\r?\n)([\w-]+:[^\r\n]*\r?\n)*\s*")
@@ -104,13 +115,15 @@ class JpegDecoder:
         divisor = choose_divisor(layout.width, layout.height, self._input_px)
         width, height = -(-layout.width // divisor), -(-layout.height // divisor)
         pixels = np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)
+        odd = bool(layout.spare or bytes(data[layout.end :]).strip(_PADDING))
         if not self._strict:
             _decode_leniently(mend(bytes(data), layout), pixels, divisor)
-            return EXTRA_BYTES if layout.spare else ""
+            return EXTRA_BYTES if odd else ""
         try:
-            return EXTRA_BYTES if decode_strictly(bytes(data), layout, pixels, "BGR") else ""
+            odd |= decode_strictly(bytes(data), layout, pixels, "BGR")
         except JpegError as error:
             raise BadFrame(error.reason) from error
+        return EXTRA_BYTES if odd else ""
 
 
 def choose_divisor(width: int, height: int, input_px: tuple[int, int] | None) -> int:
@@ -122,23 +135,37 @@ def choose_divisor(width: int, height: int, input_px: tuple[int, int] | None) ->
 
 
 class JpegSplitter:
-    """Cuts a stream of JPEGs, one right after another, into single ones."""
+    """Cuts a stream of JPEGs, one right after another, into single ones.
+
+    What follows the end of a whole JPEG belongs to it: phones append a film, notes of their own
+    (Samsung's end in SEFT), or smaller pictures. It is skipped.
+    """
 
     def __init__(self) -> None:
         """Starts with nothing."""
         self._buffer = bytearray()
         self._searched = 0
+        # Since the end of a whole picture; None: none came, or it was cut.
+        self._behind: int | None = None
+        self._companions: frozenset[int] = frozenset()
+        self._in_trailer = False
+        self._odd = False
 
     @property
     def begun(self) -> bool:
         """Whether some of the next picture came already."""
         return len(self._buffer) > 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Takes what came, and returns what is complete.
+    def take_oddity(self) -> str:
+        """`extra bytes` if some were skipped behind a picture since the last call, else nothing."""
+        odd, self._odd = self._odd, False
+        return EXTRA_BYTES if odd else ""
 
-        What lies between two pictures is returned as well, unless it is padding or the head of a
-        part: it is for `check_jpeg` to say that it is none.
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes what came, and returns the pictures that are complete.
+
+        What lies before the first one, or behind one that is cut, is returned as well, unless it
+        is padding or the head of a part: it is for `check_jpeg` to say that it is none.
         """
         self._buffer += data
         pieces = []
@@ -146,9 +173,32 @@ class JpegSplitter:
             piece = bytes(self._buffer[:end])
             del self._buffer[:end]
             self._searched = 0
-            if piece.strip(_PADDING) and not _PART_HEAD.fullmatch(piece):
+            if self._is_wanted(piece):
                 pieces.append(piece)
         return pieces
+
+    def _is_wanted(self, piece: bytes) -> bool:
+        if piece.startswith(_START):
+            if self._behind in self._companions:
+                self._skip(piece)
+                return False
+            self._in_trailer = False
+            self._behind = 0 if piece.endswith(_EOI) else None
+            self._companions = find_companions(piece)
+            return True
+        if not piece.strip(_PADDING) or _PART_HEAD.fullmatch(piece):
+            if self._behind is not None:
+                self._behind += len(piece)
+            return False
+        if self._behind is None:
+            return True
+        self._skip(piece)
+        return False
+
+    def _skip(self, trailer: bytes) -> None:
+        assert self._behind is not None
+        self._behind += len(trailer)
+        self._in_trailer = self._odd = True
 
     def _find_end(self) -> int:
         buffer = self._buffer
@@ -158,8 +208,12 @@ class JpegSplitter:
             start = buffer.find(_START)
             if start < 0 and _PART_BEGUN.match(buffer) and len(buffer) < _PART_HEAD_BYTES:
                 return 0
-            # The last two bytes may be the beginning of a start.
-            return start if start >= 0 else max(0, len(buffer) - len(_START) + 1)
+            return start if start >= 0 else len(buffer) - _count_undecided(buffer)
+        if self._in_trailer and not self._searched:
+            # In a film, the same three bytes come by chance.
+            begins = begins_picture(buffer)
+            if not begins:
+                return 0 if begins is None else len(_SOI)
         self._searched = self._searched or _skip_header(buffer)
         if not self._searched:
             return 0
@@ -168,6 +222,11 @@ class JpegSplitter:
             self._searched = max(self._searched, len(buffer) - 1)
             return 0
         return found.start() if found.group() == _SOI else found.end()
+
+
+def _count_undecided(buffer: bytearray) -> int:
+    found = _UNDECIDED.search(buffer[-_UNDECIDED_BYTES:])
+    return len(found.group()) if found else 0
 
 
 def _skip_header(buffer: bytearray) -> int:

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import io
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import cast
@@ -13,6 +14,10 @@ from urllib.parse import urlsplit
 from edgetl_runtime.errors import CameraError, RefusedError
 
 _CHALLENGE = re.compile(r"(?:^|,)\s*(?=(?:Basic|Digest|Bearer|NTLM|Negotiate)\b)", re.IGNORECASE)
+_TOKEN = (
+    "many cameras take their token in the address (`?token=...`), or a name and a password if "
+    "their settings allow it"
+)
 _HASHES = {"MD5": hashlib.md5, "SHA": hashlib.sha1, "SHA-256": hashlib.sha256}
 
 
@@ -22,6 +27,7 @@ class _Digest(urllib.request.HTTPDigestAuthHandler):
     def get_algorithm_impls(
         self, algorithm: str
     ) -> tuple[Callable[[str], str], Callable[[str, str], str]]:
+        algorithm = algorithm.upper()
         if algorithm not in _HASHES:
             raise ValueError(f"the digest {algorithm} is not known here")
 
@@ -51,6 +57,7 @@ class Login(urllib.request.BaseHandler):
         self._user = user
         self._password = password
         self._unknown = ""
+        self._is_elsewhere = False
         self._known: str | None = None
 
     def prepare(self, request: urllib.request.Request) -> urllib.request.Request:
@@ -69,9 +76,13 @@ class Login(urllib.request.BaseHandler):
         headers: http.client.HTTPMessage,
     ) -> http.client.HTTPResponse | None:
         """None: leave it at that."""
-        if self._user is None or self.tries or not self._is_ours(request):
+        demands = headers.get_all("WWW-Authenticate", [])
+        self._is_elsewhere = not self._is_ours(request)
+        if self._user is None:
+            self._unknown = _name_unknown(_read_challenges(demands))
+        if self._user is None or self.tries or self._is_elsewhere:
             return None
-        answer = self.answer(request, headers.get_all("WWW-Authenticate", []))
+        answer = self.answer(request, demands)
         if answer is None:
             return None
         # The server may serve one connection only.
@@ -86,7 +97,7 @@ class Login(urllib.request.BaseHandler):
             return RefusedError(f"it refuses this name or password ({told})")
         if self._unknown:
             return CameraError(f"it wants a log-in of a kind not known here: {self._unknown}")
-        if self._user is not None:
+        if self._is_elsewhere and self._user is not None:
             return CameraError(f"it leads to another server, which wants a password ({told})")
         return CameraError(
             f"it wants a name and a password ({told}): write NAME:PASSWORD@ before the host"
@@ -111,23 +122,55 @@ class Login(urllib.request.BaseHandler):
         Raises:
             ValueError: If it wants a digest that is not known here.
         """
-        challenges: dict[str, str] = {}
-        for part in (part for demand in demands for part in _CHALLENGE.split(demand)):
-            scheme, _, rest = part.strip().partition(" ")
-            challenges.setdefault(scheme.lower(), rest)
+        challenges = _read_challenges(demands)
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         passwords.add_password(None, request.full_url, self._user or "", self._password)
         if "digest" in challenges:
-            fields = urllib.request.parse_keqv_list(
-                [one for one in urllib.request.parse_http_list(challenges["digest"]) if "=" in one]
-            )
-            answer = _Digest(passwords).get_authorization(request, fields)
-            return answer and f"Digest {answer}"
+            if answer := self._answer_digest(request, passwords, challenges["digest"]):
+                return f"Digest {answer}"
+            # One that nobody can answer; another kind may be offered beside it.
+            challenges["a digest of another form"] = challenges.pop("digest")
         if "basic" in challenges:
             self._known = _encode_basic(self._user or "", self._password)
             return self._known
-        self._unknown = ", ".join(filter(None, challenges)) or "none is named"
+        self._unknown = _name_unknown(challenges) or "none is named"
         return None
+
+    def _answer_digest(
+        self,
+        request: urllib.request.Request,
+        passwords: urllib.request.HTTPPasswordMgr,
+        challenge: str,
+    ) -> str | None:
+        """None where the server leaves out what the answer needs, or names what nobody knows."""
+        told = [
+            one
+            for one in urllib.request.parse_http_list(challenge)
+            if one.partition("=")[2].strip()
+        ]
+        try:
+            return _Digest(passwords).get_authorization(
+                request, urllib.request.parse_keqv_list(told)
+            )
+        except urllib.error.URLError:
+            return None
+
+
+def _read_challenges(demands: list[str]) -> dict[str, str]:
+    """The fields of each kind of log-in, by its name in small letters."""
+    challenges: dict[str, str] = {}
+    for part in (part for demand in demands for part in _CHALLENGE.split(demand)):
+        scheme, _, rest = part.strip().partition(" ")
+        challenges.setdefault(scheme.lower(), rest)
+    return challenges
+
+
+def _name_unknown(challenges: dict[str, str]) -> str:
+    """The kinds that a server offers, and what to do; empty where one of them is known here."""
+    if {"basic", "digest"} & challenges.keys():
+        return ""
+    named = ", ".join(filter(None, challenges))
+    return f"{named}; {_TOKEN}" if "bearer" in challenges else named
 
 
 def _encode_basic(user: str, password: str) -> str:

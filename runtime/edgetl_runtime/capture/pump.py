@@ -5,6 +5,8 @@ import os
 import threading
 from collections.abc import Callable
 
+from edgetl_runtime.capture.web import explain_break
+
 
 class Pump:
     """A thread that copies into a pipe until either end is through.
@@ -34,6 +36,6 @@ class Pump:
                 while view:
                     view = view[os.write(self._writing, view) :]
         except (OSError, http.client.HTTPException) as error:
-            self.failure = str(error) or type(error).__name__
+            self.failure = explain_break(error)
         finally:
             os.close(self._writing)

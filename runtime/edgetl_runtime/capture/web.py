@@ -5,20 +5,25 @@ Many cameras serve a single client, and lock an account after a few wrong passwo
 
 import http.client
 import io
+import re
 import socket
 import ssl
+import string
 import urllib.error
 import urllib.request
-from typing import Any, cast
+from typing import IO, Any, cast
+from urllib.parse import quote
 
 from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes
 from edgetl_runtime.capture.login import Login
 from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.masking import mask
 from edgetl_runtime.tls import Identity, explain
 
 # No smaller than a record of TLS, which else would keep the rest where no poll sees it.
 CHUNK_BYTES = 64 * 1024
+_PLACE = re.compile(r"[^/]*//[^/?#]*")
 _ADVICE = {
     400: "does it want https:// in place of http://?",
     403: "this user may not see it, or too many wrong passwords have locked the account",
@@ -73,12 +78,13 @@ class WebAddress:
             identity: Whom an encrypted connection trusts.
         """
         self.address = address
-        self.url, user, password = split_credentials(address)
+        url, user, password = split_credentials(address)
+        self.url = _escape(url)
         self._timeout_s = timeout_s
         context = identity.make_context() if self.url.lower().startswith("https:") else None
         self._login = Login(self.url, user, password)
         self._opener = urllib.request.build_opener(
-            _PlainHandler(), _SecureHandler(context), self._login
+            _PlainHandler(), _SecureHandler(context), _Redirects(), self._login
         )
 
     def ask(self) -> WebResponse:
@@ -102,7 +108,7 @@ class WebAddress:
         if error.code == 401:
             return self._login.explain(told)
         if 300 <= error.code < 400:
-            place = error.headers.get("Location", "")
+            place = mask(error.headers.get("Location", ""))
             return CameraError(f"the server leads on to {place or 'nowhere'}, and no further")
         advice = _ADVICE.get(error.code) or _ADVICE.get(error.code // 100 * 100, "")
         return CameraError(f"the server says {told}{advice and '; '}{advice}")
@@ -115,7 +121,55 @@ def _explain(error: Exception, url: str) -> str:
         return f"it hangs up without an answer{remedy}"
     if isinstance(reason, http.client.BadStatusLine):
         return "what answers there speaks no HTTP; is the port right?"
+    if isinstance(reason, UnicodeError):
+        return "its host's name cannot be one; is it spelled right?"
+    if isinstance(reason, http.client.HTTPException):
+        return "what answers there breaks the rules of HTTP; is the port right?"
     return explain(error, "source")
+
+
+def explain_break(error: Exception) -> str:
+    """Why an answer that had begun came to no end, as a clause."""
+    reason = getattr(error, "reason", None) or error
+    match reason:
+        case http.client.IncompleteRead():
+            return "it ended before all had come"
+        case http.client.HTTPException():
+            return "what came breaks the rules of HTTP"
+        case TimeoutError():
+            return "nothing came for too long"
+        case OSError():
+            return reason.strerror or str(reason) or type(reason).__name__
+    return str(reason) or type(reason).__name__
+
+
+def _escape(url: str) -> str:
+    """With escapes for spaces and letters that a request cannot hold, which browsers add, too."""
+    place = _PLACE.match(url)
+    at = place.end() if place else 0
+    return url[:at] + quote(url[at:], safe=string.punctuation)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows without the name and password that a server writes into its addresses.
+
+    urllib would take them for a part of the host.
+    """
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not newurl.lower().startswith(("http:", "https:")):
+            # urllib would fetch a file from another kind of server.
+            return None
+        bare = _escape(split_credentials(newurl).url)
+        return super().redirect_request(req, fp, code, msg, headers, bare)
 
 
 class _PlainConnection(http.client.HTTPConnection):

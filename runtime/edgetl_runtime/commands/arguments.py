@@ -44,9 +44,13 @@ class Parser(argparse.ArgumentParser):
     def _refuse(self, others: Sequence[str]) -> NoReturn:
         flag = next((one for one in others if one.startswith("-") and len(one) > 1), None)
         if flag is None:
-            self.error(f"unrecognized arguments: {' '.join(others)}")
+            takes_source = "--source" in self._option_string_actions and len(others) == 1
+            meant = f"; did you mean --source {others[0]}?" if takes_source else ""
+            self.error(f"unrecognized arguments: {' '.join(others)}{meant}")
         name = flag.partition("=")[0]
-        self.error(f"there is no flag {name}{suggest(name, self._option_string_actions)}")
+        elsewhere = self.get_default("find_elsewhere")
+        hint = elsewhere and elsewhere(name)
+        self.error(f"there is no flag {name}{hint or suggest(name, self._option_string_actions)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

@@ -47,6 +47,9 @@ class StateTeller:
         self._tell_notes(feed)
         bad = ", ".join(f"{count} {reason}" for reason, count in feed.bad.items())
         parts = [f"{answered} answers", f"{feed.dropped} older frames dropped"]
+        if withheld := self._read().withheld:
+            # Too old, or of a camera that stands still; each has a line, but no label.
+            parts.insert(1, f"{withheld} without a label as no longer true")
         parts += [f"{count} with {what}" for what, count in sorted(feed.odd.items())]
         parts += [f"not used: {bad}"] if bad else []
         self._warn(", ".join(parts))

@@ -34,6 +34,8 @@ _FLAGS: Final = {
 }
 _ATTRIBUTE: Final = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 _SHOWN: Final = 80
+# How Python writes a byte of a name that is no UTF-8.
+_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -102,6 +104,8 @@ class Option(msgspec.Struct, frozen=True):
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
             found = "something else" if self.is_secret else show(_mask(value))
             plain = " without control characters" if _has_control(value) else ""
+            if isinstance(error, UnicodeEncodeError):
+                plain = " in UTF-8 (of a file with another name: rename it, or give its folder)"
             raise OptionsError(f"expected {self.allowed}{plain}, found {found}") from error
         return converted
 
@@ -133,7 +137,7 @@ def list_sections() -> dict[str, type[msgspec.Struct]]:
 
 def show(value: object) -> str:
     """A value as an error shows it: on one line, and not for ever."""
-    text = ascii(value) if _is_odd(value) else repr(value)
+    text = _BYTE.sub(r"\\x\1", ascii(value)) if _is_odd(value) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

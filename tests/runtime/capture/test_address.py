@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from edgetl_runtime.capture.address import find_stable_id, plan_source
 from edgetl_runtime.capture.backoff import Backoff
+from edgetl_runtime.capture.devices import explain_failure
 from edgetl_runtime.capture.stillness import MIN_EQUAL, Stillness
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.settings.sections import SourceSettings
@@ -122,3 +123,37 @@ def test_one_changed_pixel_anywhere_is_not_frozen():
         pixels[change] = 1 + change % 200
         stillness.see(None, memoryview(pixels), 30)
         assert not stillness.frozen
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("127.0.0.1:28080/mjpg", "put http:// in front"),
+        ("192.168.1.5", "put http:// in front"),
+        ("me:secret@camera.local:554/live", "put rtsp:// in front"),
+        ("me:secret@camera/live", "put http:// in front"),
+        ("htp://camera/x", "did you mean http:// ?"),
+        ("rstp://camera/x", "did you mean rtsp:// ?"),
+        ("http:/camera/x", "did you mean http:// at its beginning?"),
+        ("https//camera/x", "did you mean https:// at its beginning?"),
+        ("http://camera/\x01x", "it holds a control character"),
+    ],
+)
+def test_a_mistyped_address_is_told_with_the_right_one(address, says):
+    with pytest.raises(CameraError) as caught:
+        plan_source(address, SourceSettings())
+    assert says in str(caught.value)
+
+
+def test_a_space_around_an_address_is_none_of_it():
+    plan = plan_source(" http://camera/stream\n", SourceSettings())
+    assert plan.source == plan.options["address"] == "http://camera/stream"
+
+
+def test_a_missing_device_is_told_in_a_whole_sentence(monkeypatch):
+    monkeypatch.setattr("glob.glob", lambda _: [])
+    assert explain_failure("/dev/video98").startswith(
+        "there is no /dev/video98, nor any other camera; is it plugged in?"
+    )
+    monkeypatch.setattr("glob.glob", lambda _: ["/dev/video2"])
+    assert "there is no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")

@@ -219,6 +219,29 @@ def test_jpegs_with_bytes_too_many_are_taken_and_counted(part, server, take_unti
     assert server.connections == 1
 
 
+SEFT = b"\0\0\x01\x0a\x0e\0\0\0Image_UTC_Data17642SEFHk\0\0\0\x01\0\0\0" + bytes(3000) + b"SEFT"
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_snapshot_with_bytes_after_its_end_is_asked_for_again_and_again(
+    pieces, server, take_until
+):
+    server.content_type = "image/jpeg"
+
+    def send():
+        data = jpeg_of(server.connections) + SEFT
+        size = len(data) // pieces + 1
+        return (data[at : at + size] for at in range(0, len(data), size))
+
+    server.parts = send
+    with Camera(server.url, SourceSettings(fps=50)) as camera:
+        take_until(camera, lambda status: status.delivered >= 4)
+        status = camera.status()
+    assert status.bad == {}
+    assert status.odd["extra bytes"] >= 3
+    assert (status.state, status.reconnects) == ("delivering", 0)
+
+
 def test_a_stream_of_nothing_but_rubbish_is_opened_again(
     server, opened, impatient, at_once, take_until
 ):

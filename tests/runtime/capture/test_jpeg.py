@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import struct
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from edgetl_runtime.capture.jpeg import (
     choose_divisor,
 )
 from edgetl_runtime.capture.source import BadFrame
+from edgetl_runtime.jpegs import find_companions
 from edgetl_runtime.preprocessing import Preprocessing
 
 FRAMES = int(os.environ.get("EDGETL_FUZZ", "200"))
@@ -285,6 +287,78 @@ def test_after_a_cut_jpeg_the_next_is_found():
 def test_rubbish_between_jpegs_is_handed_on_and_padding_is_not():
     pieces = JpegSplitter().feed(b"rubbish" + JPEG + bytes(20) + JPEG)
     assert pieces == [b"rubbish", JPEG, JPEG]
+
+
+# As phones append them: Samsung's own notes, a film with a start marker by chance, zeros.
+TRAILERS = {
+    "SEFT": b"\0\0\x01\x0a\x0e\0\0\0Image_UTC_Data1764200000000SEFHk\0\0\0\x01\0\0\0SEFT",
+    "a film": b"\0\0\0\x18ftypmp42\0\0\0\0isommp42"
+    + bytes(range(256)) * 9
+    + b"\xff\xd8\xff\xe0\0\x10" * 3
+    + bytes(30),
+    "the start of a start": b"notes\xff\xd8\xff\xdb\0\x03\0\xff\xd9 and an end",
+}
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000, 10**6])
+@pytest.mark.parametrize("trailer", TRAILERS.values(), ids=TRAILERS)
+def test_what_a_phone_appends_to_its_photo_is_no_picture(trailer, chunk):
+    stream, splitter, pieces = (JPEG + trailer) * 3, JpegSplitter(), []
+    for at in range(0, len(stream), chunk):
+        pieces += splitter.feed(stream[at : at + chunk])
+    assert pieces == [JPEG] * 3
+    assert splitter.take_oddity() == "extra bytes"
+    assert splitter.take_oddity() == ""
+
+
+@pytest.mark.parametrize("trailer", TRAILERS.values(), ids=TRAILERS)
+def test_what_a_phone_appends_is_counted_as_bytes_too_many(trailer, strict):
+    room = {}
+
+    def canvas(height, width):
+        return memoryview(room.setdefault("pixels", bytearray(3 * height * width)))
+
+    decoder = JpegDecoder()
+    decoder._strict = strict
+    assert decoder.decode(JPEG + trailer, canvas) == "extra bytes"
+    assert decoder.decode(JPEG + b"\r\n\0\0", canvas) == ""
+
+
+def with_companion(order):
+    """A photo whose header lists a smaller picture behind it, as an HDR photo's does."""
+    signed, small = {"<": b"II*\0", ">": b"MM\0*"}[order], encode(photo(16, 16))
+
+    def build(offset):
+        entries = struct.pack(order + "IIIHH" * 2, 0, 0, 0, 0, 0, 0, len(small), offset, 0, 0)
+        body = struct.pack(order + "IHHHII", 8, 1, 0xB002, 7, 32, 26) + bytes(4) + entries
+        mpf = b"MPF\0" + signed + body
+        return JPEG[:2] + b"\xff\xe2" + (len(mpf) + 2).to_bytes(2, "big") + mpf + JPEG[2:]
+
+    # Offsets count from the list's own beginning.
+    return build(len(build(0)) - 10), small
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("chunk", [1, 1000, 10**6])
+def test_the_smaller_picture_that_belongs_to_a_photo_is_none_of_the_stream(order, chunk):
+    jpeg, small = with_companion(order)
+    stream, splitter, pieces = (jpeg + small) * 2 + JPEG + small, JpegSplitter(), []
+    for at in range(0, len(stream), chunk):
+        pieces += splitter.feed(stream[at : at + chunk])
+    assert pieces == [jpeg, jpeg, JPEG, small]
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None)
+def test_any_list_of_further_pictures_is_read_or_left(data):
+    for signature in (b"II*\0", b"MM\0*"):
+        assert all(one >= 0 for one in find_companions(b"\xff\xe2\0\0MPF\0" + signature + data))
+
+
+def test_padding_does_not_make_the_next_picture_old():
+    splitter = JpegSplitter()
+    splitter.feed(JPEG + b"\0\0\r\n")
+    assert not splitter.begun
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 50, 10**6])

@@ -30,7 +30,7 @@ try:
         for frame in camera:
             print(json.dumps([frame.index, frame.image.shape, frame.image.mean((0, 1)).tolist()]))
     status = camera.status()
-    print(json.dumps([status.state, status.delivered, status.dropped, status.bad]))
+    print(json.dumps([status.state, status.delivered, status.dropped, status.bad, status.odd]))
 except CameraError as error:
     print(json.dumps(str(error)))
 """
@@ -192,9 +192,20 @@ def test_jpegs_come_through_a_pipe(take_piped):
     last, shape, level = frames[-1]
     assert (last, shape) == (9, [48, 64, 3])
     assert level == pytest.approx([90, 90, 90], abs=2)
-    state, delivered, dropped, bad = status
+    state, delivered, dropped, bad, _ = status
     assert (state, delivered, bad) == ("ended", 10, {})
     assert len(frames) + dropped == 10
+
+
+def test_a_photo_with_bytes_after_its_end_comes_through_a_pipe(take_piped):
+    notes = b"Image_UTC_Data1764200000000SEFHk" + bytes(300_000) + b"SEFT"
+    *frames, (state, delivered, _, bad, odd) = take_piped(jpeg_of(80) + notes)
+    assert [(index, shape) for index, shape, _ in frames] == [(0, [48, 64, 3])]
+    assert (state, delivered, bad, odd) == ("ended", 1, {}, {"extra bytes": 1})
+    *frames, (_, delivered, _, bad, odd) = take_piped((jpeg_of(80) + notes) * 3)
+    assert frames[-1][2] == pytest.approx([80, 80, 80], abs=2)
+    assert (delivered, bad) == (3, {})
+    assert 1 <= odd["extra bytes"] <= len(frames)
 
 
 def jpeg_of(level):
@@ -219,6 +230,8 @@ STREAMS = {
     "web page": b"<!DOCTYPE html>\n<html><title>Log in</title></html>\n" * 40,
     'text: "ERROR: no cameras available"': b"\nERROR: no cameras available\n",
     "no known kind": bytes(range(7, 250)) * 400,
+    "raw frames with --format": b"2" * 60 * 1024,
+    "; JPEGs one after another are expected, or raw frames": b"\n" * 9216,
     "nothing came": b"",
 }
 
@@ -236,7 +249,7 @@ def test_what_is_no_stream_of_jpegs_is_named_with_the_remedy(name, chunk):
     with pytest.raises(CameraError, match=name) as caught:
         look()
     without = ("sound", "gzip", "web page", "no known kind", "nothing came")
-    expected = name not in without and "text" not in name
+    expected = name not in without and "text" not in name and "raw" not in name
     assert ("ffmpeg -i - -f mjpeg" in str(caught.value)) == expected
 
 
@@ -276,8 +289,23 @@ def test_a_closed_standard_input_is_nothing():
 
 
 def test_jpegs_for_raw_frames_are_named(take_piped):
-    (message,) = take_piped(jpeg_of(7) * 20, format="bgr24", size="16x12")
-    assert "JPEG" in message
+    for data in (jpeg_of(7) * 20, jpeg_of(7)):
+        (message,) = take_piped(data, format="yuv420p", size="64x48")
+        assert "JPEGs, not raw yuv420p frames; leave out --format and --size" in message
+
+
+def test_at_the_end_a_short_raw_frame_raises_the_question_of_size_and_format(
+    tiny, tmp_path, edgetl_run
+):
+    path = tmp_path / "raw"
+    path.write_bytes(photo_of(1, 64, 48).tobytes() * 3)
+    flags = ("--source", "-", "--format", "gray8", "--size", "64x60")
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as reading:
+        done = edgetl_run("camera", tiny, *flags, stdin=reading.stdout)
+    # Of 27,648 bytes, seven frames of 3,840 are 26,880.
+    assert done.returncode == 0
+    assert "the last frame is 3072 bytes short" in done.stderr
+    assert "one of 64x60 gray8 has 3840 bytes); are --size and --format right?" in done.stderr
 
 
 def test_a_pipe_that_ends_within_the_first_raw_frame_says_how_much_came(take_piped):
@@ -328,7 +356,7 @@ def test_padded_rows_of_raw_frames_are_taken_with_their_length(form, stride, tak
     pictures = [photo_of(seed) for seed in range(4)]
     data = b"".join(as_raw(picture, form, stride) for picture in pictures)
     *frames, status = take_piped(data, format=form, size="200x120", stride=stride)
-    assert status[1:] == [4, status[2], {}]
+    assert status[1:] == [4, status[2], {}, {}]
     last, shape, level = frames[-1]
     assert (last, shape) == (3, [120, 200, 3])
     mean = pictures[-1].mean((0, 1))

@@ -374,3 +374,98 @@ def test_a_password_follows_a_redirect_on_its_own_server(server):
     with Camera(server.url.replace("//", "//me:secret@")) as camera:
         assert next(iter(camera)).image.shape == (48, 64, 3)
     assert [head.split()[1] for head in server.heads] == ["/stream", "/live", "/live"]
+
+
+def test_a_token_that_is_wanted_is_told_with_what_to_do(server):
+    server.reply = lambda *_: [demand('Bearer realm="x"')]
+    for address in (server.url, server.url.replace("//", "//me:secret@")):
+        message = fail(server, address)
+        assert "a log-in of a kind not known here: bearer; many cameras take their token" in message
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'Digest realm="camera"',
+        'Digest nonce="abc"',
+        "Digest",
+        "Digest realm=, nonce=",
+        f"Digest {DIGEST.replace('auth', 'auth-int')}",
+    ],
+)
+def test_a_digest_that_nobody_can_answer_is_no_other_server(challenge, server):
+    server.reply = lambda *_: [demand(challenge)]
+    message = fail(server, server.url.replace("//", "//me:secret@"))
+    assert "a log-in of a kind not known here: a digest of another form" in message
+
+
+def test_a_digest_with_a_name_in_small_letters_is_answered(server):
+    kind = b"Content-Type: multipart/x-mixed-replace; boundary=edge"
+    asked = demand(f"Digest {DIGEST}, algorithm=md5")
+    server.reply = lambda _, head: (
+        multipart(kind) if is_digest_of(head, "secret", "md5") else [asked]
+    )
+    with Camera(server.url.replace("//", "//me:secret@")) as camera:
+        assert next(iter(camera)).image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "where", ["http://ad:s3cret@127.0.0.1:{}/live", "//ad:s3cret@127.0.0.1:{}/x"]
+)
+def test_a_redirect_with_a_password_is_followed_without_it_and_never_shown(where, server):
+    place = f"Location: {where.format(server.port)}".encode()
+    moved = answer(b"", "a/b", place, status=b"HTTP/1.1 302 Found")
+    server.reply = lambda number, _: [moved if number == 0 else answer(PAGE, "text/html")]
+    message = fail(server)
+    assert "s3cret" not in message
+    assert "sends a web page" in message
+    assert len(server.heads) == 2
+
+
+def test_a_redirect_to_what_is_no_server_of_pictures_shows_no_password(server):
+    place = b"Location: ftp://ad:s3cret@127.0.0.1/x"
+    server.reply = lambda *_: [answer(b"", "a/b", place, status=b"HTTP/1.1 302 Found")]
+    message = fail(server)
+    assert "the server leads on to ftp://***@127.0.0.1/x, and no further" in message
+
+
+def cut(data, fields=b""):
+    return OK + b"Content-Type: image/jpeg\r\n" + fields + b"\r\n" + data
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (cut(jpeg_of(1)[:99], b"Content-Length: 9999\r\n"), "the stream ended"),
+        (
+            cut(b"63\r\n" + jpeg_of(1)[:99] + b"\r\nzz\r\n", b"Transfer-Encoding: chunked\r\n"),
+            "it ended before all had come",
+        ),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", "breaks the rules of HTTP"),
+        (cut(b"\xff\xd8", b"Content-Length: 2\r\n"), "what begins like a JPEG and is none"),
+    ],
+    ids=["cut", "chunk", "headers", "start"],
+)
+def test_what_breaks_off_is_told_in_words_for_people(reply, says, server):
+    server.reply = lambda *_: [reply]
+    message = fail(server)
+    assert says in message
+    assert not re.search(r"IncompleteRead|Error|Exception|codec|got more than", message)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".local", "\u00fc" * 80])
+def test_a_host_whose_name_cannot_be_one_is_told_in_words_for_people(host, server):
+    message = fail(server, f"http://{host}/x")
+    assert "its host's name cannot be one" in message or "its name is unknown" in message
+    assert "codec" not in message
+
+
+def test_spaces_and_letters_of_a_path_are_escaped(server):
+    fail(server, f"{server.url}/my caméra?a=b c")
+    assert server.heads[0].startswith("GET /stream/my%20cam%C3%A9ra?a=b%20c HTTP/1.1")
+
+
+def test_a_playlist_of_which_nothing_can_be_read_is_told_with_what_to_do(server):
+    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngone.ts\n#EXT-X-ENDLIST\n"
+    server.reply = lambda *_: [answer(playlist, "application/vnd.apple.mpegurl")]
+    assert "it is a playlist (HLS) of pieces of video, and none of them can be read" in fail(server)

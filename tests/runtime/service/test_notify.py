@@ -30,7 +30,7 @@ def test_each_message_is_one_datagram(any_systemd):
     notifier.stopping()
     ready, *states, stopping = any_systemd.received()
     assert (ready, stopping) == ("READY=1", "STOPPING=1")
-    shown = "a\\x1b[2J\\udcff at rtsp://***@camera/s MAINPID=1"
+    shown = "a\\x1b[2J\\xff at rtsp://***@camera/s MAINPID=1"
     assert states == ["STATUS=two lines", f"STATUS={shown}"]
 
 

@@ -15,15 +15,21 @@ from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.pump import Pump
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
-from edgetl_runtime.capture.web import CHUNK_BYTES, WebAddress, WebResponse
+from edgetl_runtime.capture.web import CHUNK_BYTES, WebAddress, WebResponse, explain_break
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.filetypes import FileType, judge_data
+from edgetl_runtime.jpegs import JPEG_MAGIC
+from edgetl_runtime.masking import mask
 from edgetl_runtime.tls import Identity
 
 _JPEG = b"\xff\xd8\xff"
 # So much is waited for to tell what an answer is.
 _HEAD_BYTES = 1024
 _PLAYLIST = b"#EXTM3U"
+_NO_PIECES = (
+    "it is a playlist (HLS) of pieces of video, and none of them can be read; give the address of "
+    "the camera's own stream (RTSP or Motion JPEG), which is seconds younger, too"
+)
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 _SNAPSHOT_S = 1.0
 _OTHER_ADDRESS = "give the address of its stream or snapshot, which the camera's manual names"
@@ -59,6 +65,7 @@ class HttpStream:
         self._decoder = decoder
         self._response: WebResponse | None = None
         self._head = b""
+        self._splitter = JpegSplitter()
         self._parts: DatedParts
         self._other: Stream | None = None
         self._pump: Pump | None = None
@@ -75,6 +82,8 @@ class HttpStream:
             return self._other.open()
         except CameraError as error:
             assert self._response is not None
+            if self._head.startswith(_PLAYLIST):
+                raise CameraError(_NO_PIECES) from error
             told = _describe(self._response)
             raise CameraError(f"it answers ({told}), but sends no readable video") from error
 
@@ -90,7 +99,8 @@ class HttpStream:
         if shot is None or shot.raw is None:
             raise CameraError("the stream ended")
         self._came += 1 + shot.skipped
-        return shot._replace(odd=self._decoder.decode(shot.raw, canvas))
+        skipped = self._splitter.take_oddity()
+        return shot._replace(odd=self._decoder.decode(shot.raw, canvas) or skipped)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -113,7 +123,8 @@ class HttpStream:
         self._head = _wait_for_head(response)
         if self._head.startswith(_JPEG):
             self._is_snapshot = True
-            self._parts = DatedParts(JpegSplitter(), response.arrivals)
+            self._splitter = JpegSplitter()
+            self._parts = DatedParts(self._splitter, response.arrivals)
             return
         self._choose_other(response, judge_data(self._head))
 
@@ -121,7 +132,7 @@ class HttpStream:
         try:
             return self._parts.read(self._read_some, self._has_more)
         except (OSError, http.client.HTTPException) as error:
-            raise CameraError(f"the connection broke ({_reason(error)})") from error
+            raise CameraError(f"the connection broke ({explain_break(error)})") from error
 
     def _read_some(self) -> bytes:
         if head := self._head:
@@ -143,6 +154,8 @@ class HttpStream:
             return
         if known.kind in ("other", "picture"):
             what = f'text ("{quote_line(head)}")' if known.name == "a text file" else known.name
+            if head.startswith(JPEG_MAGIC):
+                what = "what begins like a JPEG and is none"
             raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {_OTHER_ADDRESS}")
         self._pump = Pump(self._read_some)
         self._other = Stream(self._pump.address, self._timeout_s)
@@ -158,7 +171,8 @@ class HttpStream:
     def _describe_page(self, response: WebResponse) -> str:
         title = _TITLE.search(self._head)
         named = f' "{title[1].decode(errors="replace").strip()}"' if title else ""
-        led = "" if response.url == self._address.url else f"leads to {response.url} and "
+        moved = response.url != self._address.url
+        led = f"leads to {mask(response.url)} and " if moved else ""
         told = f"a web page{named}, no video ({_describe(response)})"
         return f"it {led}sends {told}; {_OTHER_ADDRESS}"
 
@@ -188,7 +202,3 @@ def _describe(response: WebResponse) -> str:
 def _needs_seeks(head: bytes) -> bool:
     """Whether the table of an MP4's frames may lie at its end."""
     return head[4:8] == b"ftyp" and head[int.from_bytes(head[:4], "big") :][4:8] != b"moov"
-
-
-def _reason(error: Exception) -> object:
-    return getattr(error, "reason", None) or error or type(error).__name__

@@ -8,7 +8,15 @@ import numpy as np
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.filetypes import identify
-from edgetl_runtime.folders import Contents, Entry, count_and_name, read_folder, tell_several
+from edgetl_runtime.folders import (
+    NO_PICTURE,
+    UNREADABLE,
+    Contents,
+    Entry,
+    count_and_name,
+    read_folder,
+    tell_several,
+)
 from edgetl_runtime.pictures import read_picture
 
 
@@ -27,6 +35,8 @@ class Pictures:
         self._pictures: list[Entry] = []
         self._next = 0
         self._good = 0
+        self._bad: set[Path] = set()
+        self._others: list[str] = []
 
     def open(self) -> Granted:
         """Lists the files."""
@@ -41,12 +51,18 @@ class Pictures:
         if not contents.pictures:
             raise CameraError("; ".join(["it holds no picture", *unused]))
         self._pictures = contents.pictures
+        self._others = [NO_PICTURE for _ in contents.videos]
+        self._others += [contents.judge(name) for name, _ in contents.others]
         notes = [f"of {self._path}, {sentence}" for sentence in unused]
         return Granted(notes=(*notes, *self._note_first()))
 
     def read(self, canvas: Canvas) -> Shot | None:
         """Decodes the next file."""
         if self._next == len(self._pictures):
+            if self._others:
+                # Named when the folder was opened; counted once, however often it is read.
+                raise BadFrame(self._others.pop())
+            self._pictures = [one for one in self._pictures if one.path not in self._bad]
             # A folder without a single readable picture would begin again for ever.
             if not (self._loop and self._good):
                 return None
@@ -57,7 +73,8 @@ class Pictures:
         try:
             picture = read_picture(file)
         except FrameError as error:
-            raise BadFrame("unreadable", f"not used: {error}") from error
+            self._bad.add(file)
+            raise BadFrame(UNREADABLE, f"not used: {error}") from error
         self._good += 1
         np.frombuffer(canvas(*picture.shape[:2]), np.uint8)[:] = picture.reshape(-1)
         return Shot(captured_ns, file=str(file))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.capture.arrivals import Arrivals, DatedParts
-from edgetl_runtime.capture.greeting import ENOUGH_BYTES, Greeting, describe, is_plain
+from edgetl_runtime.capture.greeting import ENOUGH_BYTES, Greeting, describe, is_jpeg, is_plain
 from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.rows import find_row_bytes
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
@@ -19,6 +19,7 @@ from edgetl_runtime.preprocessing import Frame
 
 _STANDARD_INPUT = 0
 _CHUNK_BYTES = 1024 * 1024
+_LEAVE_OUT = "leave out --format and --size"
 _PIXEL_BYTES = {"bgr24": 3, "rgb24": 3}
 # So many frames are looked at, and so many in a row must look alike.
 _LOOKS = 100
@@ -44,7 +45,8 @@ class JpegPipe:
         """Reads nothing yet."""
         self._decoder = JpegDecoder(input_px)
         self._arrivals = Arrivals(_STANDARD_INPUT)
-        self._parts = DatedParts(JpegSplitter(), self._arrivals)
+        self._splitter = JpegSplitter()
+        self._parts = DatedParts(self._splitter, self._arrivals)
         self._greeting = Greeting()
 
     def open(self) -> Granted:
@@ -56,7 +58,8 @@ class JpegPipe:
         """Waits for whole JPEGs; of several that are there, only the last is decoded."""
         newest = self._parts.read(self._read, self._arrivals.waiting)
         if newest is not None and newest.raw is not None:
-            return newest._replace(odd=self._decoder.decode(newest.raw, canvas))
+            skipped = self._splitter.take_oddity()
+            return newest._replace(odd=self._decoder.decode(newest.raw, canvas) or skipped)
         return newest
 
     def close(self) -> None:
@@ -124,7 +127,8 @@ class RawPipe:
         if not self._frames:
             self._check_head(room[:filled])
         if filled < len(room):
-            raise BadFrame("truncated")
+            short = f"the last frame is {len(room) - filled} bytes short ({self._describe()})"
+            raise BadFrame("truncated", f"{short}; are --size and --format right?")
         self._frames += 1
         if not self._has_likely_rows(np.frombuffer(room, np.uint8)[: height * self._row]):
             raise BadFrame("of rows of another length")
@@ -159,6 +163,8 @@ class RawPipe:
     def _check_head(self, head: memoryview) -> None:
         beginning = bytes(head[:ENOUGH_BYTES])
         short = len(head) < self._raw.size
+        if is_jpeg(beginning):
+            raise CameraError(f"what comes are JPEGs, not raw {self._form} frames; {_LEAVE_OUT}")
         if is_plain(beginning) or (short and describe(beginning)):
             raise CameraError(f"{describe(beginning)}; raw {self._form} frames are expected")
         if short:

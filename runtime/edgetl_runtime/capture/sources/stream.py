@@ -9,7 +9,7 @@ from edgetl_runtime.capture.rtsp import explain_failure
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.videos import open_capture
+from edgetl_runtime.videos import explain_codec, open_capture
 
 _FPS_LIMIT = 1000.0
 _FPS_ASSUMED = 25.0
@@ -69,7 +69,8 @@ class Stream:
 
     def _grab(self) -> None:
         if not self._capture.grab():
-            raise CameraError("the stream ended, or nothing came for too long")
+            codec = "" if self._grabbed_ns else explain_codec(self._capture)
+            raise CameraError(codec or "the stream ended, or nothing came for too long")
         self._grabbed_ns = time.monotonic_ns()
 
     def _drain(self, gap_ns: int) -> int:

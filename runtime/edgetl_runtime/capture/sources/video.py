@@ -4,7 +4,8 @@ import time
 
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
-from edgetl_runtime.videos import VideoFile
+from edgetl_runtime.errors import CameraError
+from edgetl_runtime.videos import VideoFile, explain_codec
 
 
 def make(options: Options) -> Source:
@@ -27,7 +28,9 @@ class Video:
         """Opens the file."""
         self._file = VideoFile(self._path)
         self._start_s = time.monotonic()
-        return Granted(self._file.size_px, self._file.fps)
+        lacks = self._file.describe_lacks()
+        notes = (f"{self._path}: {lacks}",) if lacks else ()
+        return Granted(self._file.size_px, self._file.fps, notes)
 
     def read(self, canvas: Canvas) -> Shot | None:
         """Decodes the next frame; when playing late, skips those whose time has passed."""
@@ -36,6 +39,8 @@ class Video:
             if not self._realtime or self._wait_for_turn():
                 return self._retrieve(canvas, skipped)
             skipped += 1
+        if self._file.index < 0 and (why := explain_codec(self._file.capture)):
+            raise CameraError(why)
         if (lack := self._file.find_lack()) and not self._told_lack:
             self._told_lack = True
             raise BadFrame("cut short", f"{self._path} {lack}")
