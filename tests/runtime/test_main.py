@@ -196,8 +196,18 @@ def test_a_signal_ends_the_camera_before_the_video_does(number, tiny, make_video
     json.loads(process.stdout.readline())
     process.send_signal(number)
     _, errors = process.communicate(timeout=frames / fps / 2)
-    assert process.returncode == 0
+    # What was asked for is not whole.
+    assert process.returncode == 128 + number
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("flags", [("pattern",), ("video.avi", "--realtime", "--loop")])
+def test_a_signal_is_the_usual_end_of_what_has_none(flags, tiny, film, start_edgetl_run):
+    process = start_edgetl_run("camera", tiny, "--json", "--source", *flags)
+    json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_bench_prints_one_json_object(tiny, edgetl_run):
@@ -349,6 +359,44 @@ def test_a_file_whose_answers_were_lost_ends_with_1(option, flags, tiny, film, e
     assert done.returncode == 1
     assert f"output {option[2:]} lacks" in done.stderr
     assert out in done.stderr
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+@pytest.mark.parametrize("option", ["--jsonl", "--csv"])
+def test_a_pipe_that_nobody_reads_is_refused_for_a_file(option, tiny, film, pipe, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", film, option, pipe)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{pipe}: nobody reads this pipe; start its reader first" in done.stderr
+
+
+def test_a_pipe_with_a_reader_gets_every_answer(tiny, film, pipe, edgetl_run):
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe)
+        read = reader.communicate()[0]
+    assert done.returncode == 0, done.stderr
+    assert len(read.splitlines()) == 30
+
+
+def test_a_pipe_whose_reader_goes_ends_with_1(tiny, film, pipe, edgetl_run):
+    with subprocess.Popen(["head", "-n1", pipe], stdout=subprocess.DEVNULL):
+        done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe, "--realtime")
+    assert done.returncode == 1
+    assert "output jsonl lacks" in done.stderr
+
+
+def test_a_camera_waits_for_the_reader_of_a_pipe(tiny, pipe, start_edgetl_run):
+    source = ("--source", "pattern", "--fps", 20, "--terminal", "none")
+    process = start_edgetl_run("camera", tiny, *source, "--jsonl", pipe)
+    assert any("nobody reads this pipe" in line for line in process.stderr)
+    with pipe.open() as reader:
+        assert reader.readline().startswith('{"boot_id"')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
 
 
 def test_answers_that_standard_output_lost_end_with_1(tiny, film, edgetl_run):

@@ -79,7 +79,8 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             return EXIT_ERROR
         teller.sum_up(answered, feed.status())
         # A camera goes on whatever is lost; a file is read once, for what is written of it.
-        return _tell_losses(pipeline.describe_losses()) if feed.finite else 0
+        losses = _tell_losses(pipeline.describe_losses()) if feed.finite else 0
+        return service.interruption or losses
 
 
 def _tell_losses(losses: list[str]) -> int:

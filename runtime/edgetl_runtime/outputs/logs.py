@@ -45,6 +45,10 @@ class _Log(PlainOutput):
         """
         self._file.append(self._encode(self._recorder.describe(answer)))
 
+    def open_pipe(self) -> None:
+        """See `RotatingFile.open_pipe`."""
+        self._file.open_pipe()
+
     def close(self) -> None:
         """Flushes and closes the file.
 

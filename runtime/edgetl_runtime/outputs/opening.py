@@ -27,7 +27,8 @@ def open_outputs(
     """Builds every output; each is to be handed to an `OutputWorker`, which closes it.
 
     Files and folders are opened when the first answer comes: a disk that is full or away is a
-    failure of one output, and no reason not to start.
+    failure of one output, and no reason not to start. So is a pipe that nobody reads, but for a
+    job that would begin in vain.
 
     Args:
         settings: Its sections `output`, `collect` and `pace`.
@@ -38,6 +39,7 @@ def open_outputs(
 
     Raises:
         OptionsError: Naming the option, if one cannot be met on any day.
+        OutputError: If answers to a file are for a pipe that nobody reads.
     """
     _check_apart(settings.output)
     opened: list[Output] = []
@@ -48,7 +50,7 @@ def open_outputs(
         opened += _open_collect(settings, find_digest)
         opened += _open_others(settings.output)
         opened += _open_network(settings.output)
-    except OptionsError:
+    except (OptionsError, OutputError):
         for output in opened:
             with suppress(OutputError):
                 output.close()
@@ -75,12 +77,16 @@ def _open_files(options: OutputSettings, live: bool) -> Iterator[Output]:
     rows = partial(CsvRows, mark=options.csv_mark)
     for log, make in ((JsonLines, JsonLines), (CsvRows, rows)):
         if path := getattr(options, log.name):
-            yield make(
+            opened = make(
                 _check_ours(log.name, _check_file(log.name, path), log.beginnings),
                 options.top,
                 quota_bytes,
                 only_events=options.only_events,
             )
+            # A camera waits for a reader, as for a disk that is away.
+            if not live:
+                opened.open_pipe()
+            yield opened
 
 
 def _open_pictures(settings: Settings, live: bool, find_fps: FindFps | None) -> Iterator[Output]:

@@ -31,6 +31,7 @@ from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
+from edgetl_runtime.settings.file import reads_to_an_end
 from edgetl_runtime.settings.sections import Settings
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Service:
         self._warn = warn
         self._notifier = Notifier()
         self._held = ExitStack()
+        self._signals = SignalWatch(self.stop, self.reload, self._describe)
         self._stop = threading.Event()
         self._ending = threading.Lock()
         self._has_begun = False
@@ -78,7 +80,7 @@ class Service:
         with ExitStack() as held:
             for lock in find_locks(self._settings.service):
                 held.enter_context(hold_lock(lock))
-            held.enter_context(SignalWatch(self.stop, self.reload, self._describe))
+            held.enter_context(self._signals)
             self._held = held.pop_all()
         return self
 
@@ -94,6 +96,15 @@ class Service:
                 self._note_end()
         finally:
             self._held.close()
+
+    @property
+    def interruption(self) -> int:
+        """The exit code after a signal: 0 of a camera, which has no other end, and 0 without one.
+
+        Of a file that was not read to its end it is 130 for Ctrl-C, 143 for SIGTERM.
+        """
+        caught = self._signals.caught
+        return 128 + caught if caught and reads_to_an_end(self._settings.source) else 0
 
     @property
     def problem(self) -> str:
@@ -127,7 +138,7 @@ class Service:
             if not self._stop.is_set():
                 raise
         if self._stop.is_set():
-            raise SystemExit(0)
+            raise SystemExit(self.interruption)
         return classifier
 
     def open_feed(self, open_camera: "Callable[[threading.Event], Camera]") -> "Camera":
@@ -146,7 +157,7 @@ class Service:
             # What was stopped while it opened is no failure.
             if not self._stop.is_set():
                 raise
-            raise SystemExit(0) from None
+            raise SystemExit(self.interruption) from None
 
     def run(self, pipeline: "Pipeline") -> int:
         """Runs the pipeline until its source ends or a signal comes.

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.settings.options import Option, list_options, list_sections, show
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.settings.sections import Settings, SourceSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -221,6 +221,12 @@ def _locate(option: Option, value: object, folder: Path) -> object:
 def names_file(address: str) -> bool:
     """Whether a source's address can only be the path of a file, a folder or a device."""
     return not re.fullmatch(r"\d+|.*://.*|-|picamera(:\d)?|pattern", address, re.DOTALL)
+
+
+def reads_to_an_end(source: SourceSettings) -> bool:
+    """Whether frames come from a file or folder that is read once."""
+    device = source.address.startswith("/dev/")
+    return names_file(source.address) and not device and not source.loop
 
 
 def _suggest_section(name: str) -> str:
