@@ -29,7 +29,7 @@ EXTRAS = {
 FROM_THE_SYSTEM = {"picamera2", "gi"}
 # edgetl_runtime.litert takes whichever of the two is installed.
 IMPORTED_BY_NAME = {"ai-edge-litert", "tflite-runtime"}
-COMMANDS = {"build", "hatchling", "import-linter", "mypy", "ruff"}
+COMMANDS = {"build", "hatchling", "import-linter", "mypy", "pytest-xdist", "ruff"}
 INSTALLED = packages_distributions()
 
 
