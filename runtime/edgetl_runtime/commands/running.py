@@ -6,6 +6,8 @@ from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.printing import tell, warn
 
 if TYPE_CHECKING:
+    from edgetl_runtime.capture.feed import FrameFeed
+    from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.serving.server import PageServer
     from edgetl_runtime.settings.sections import Settings
 
@@ -78,12 +80,12 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         if gone:
             return EXIT_ERROR
         teller.sum_up(answered, feed.status())
-        # A camera goes on whatever is lost; a file is read once, for what is written of it.
-        losses = _tell_losses(pipeline.describe_losses()) if feed.finite else 0
-        return service.interruption or losses
+        return service.interruption or _tell_losses(pipeline, feed)
 
 
-def _tell_losses(losses: list[str]) -> int:
+def _tell_losses(pipeline: "Pipeline", feed: "FrameFeed") -> int:
+    # A camera goes on whatever is lost; a file is read once, for what is written of it.
+    losses = pipeline.describe_losses() if feed.finite else []
     for loss in losses:
         warn(loss)
     return EXIT_ERROR if losses else 0
