@@ -6,7 +6,7 @@ from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.printing import tell, warn
 
 if TYPE_CHECKING:
-    from edgetl_runtime.capture.feed import FrameFeed
+    from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.serving.server import PageServer
     from edgetl_runtime.settings.sections import Settings
@@ -83,7 +83,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         return service.interruption or _tell_losses(pipeline, feed)
 
 
-def _tell_losses(pipeline: "Pipeline", feed: "FrameFeed") -> int:
+def _tell_losses(pipeline: "Pipeline", feed: "Camera") -> int:
     # A camera goes on whatever is lost; a file is read once, for what is written of it.
     losses = pipeline.describe_losses() if feed.finite else []
     for loss in losses:
