@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ PREDICTION_KEYS = {
     *("source", "frame", "position_s", "label", "score", "top"),
     *("preprocess_ms", "invoke_ms", "age_ms"),
 }
+GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 PERCENTILES = {"p50", "p90", "p99"}
 
 
@@ -326,6 +328,14 @@ def test_results_that_cannot_be_written_end_with_1(command, tiny, frame, edgetl_
     assert "edgetl-run: cannot write the results" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("camera", "--help")])
+def test_help_that_cannot_be_written_ends_with_1(arguments, edgetl_run):
+    with open("/dev/full", "w") as full:
+        done = edgetl_run(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert "cannot write the results: No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("encoding", ["iso8859-1", "ascii"])
 def test_json_is_utf8_whatever_the_locale(
     encoding, tiny, write_sealed, frame, tmp_path, edgetl_run, monkeypatch
@@ -361,6 +371,16 @@ def pipe(tmp_path):
     return tmp_path / "pipe"
 
 
+@contextmanager
+def start_reader(*command):
+    """Waits for no writer that never comes."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            yield reader
+        finally:
+            reader.kill()
+
+
 @pytest.mark.parametrize("option", ["--jsonl", "--csv"])
 def test_a_pipe_that_nobody_reads_is_refused_for_a_file(option, tiny, film, pipe, edgetl_run):
     done = edgetl_run("camera", tiny, "--source", film, option, pipe)
@@ -369,15 +389,14 @@ def test_a_pipe_that_nobody_reads_is_refused_for_a_file(option, tiny, film, pipe
 
 
 def test_a_pipe_with_a_reader_gets_every_answer(tiny, film, pipe, edgetl_run):
-    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+    with start_reader("cat", pipe) as reader:
         done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe)
-        read = reader.communicate()[0]
-    assert done.returncode == 0, done.stderr
-    assert len(read.splitlines()) == 30
+        assert done.returncode == 0, done.stderr
+        assert len(reader.communicate()[0].splitlines()) == 30
 
 
 def test_a_pipe_whose_reader_goes_ends_with_1(tiny, film, pipe, edgetl_run):
-    with subprocess.Popen(["head", "-n1", pipe], stdout=subprocess.DEVNULL):
+    with start_reader("head", "-n1", pipe):
         done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe, "--realtime")
     assert done.returncode == 1
     assert "output jsonl lacks" in done.stderr
@@ -494,23 +513,57 @@ def test_a_folder_that_is_gone_is_named(tiny, tmp_path, edgetl_run):
     assert "the current folder does not exist any more" in done.stderr
 
 
-def test_ctrl_c_while_modules_are_imported_needs_no_traceback(run_python):
-    """The interrupt comes with the import of each of our modules behind `main`'s own."""
-    code = """
-import sys
-from edgetl_runtime.__main__ import main
+INTERRUPT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+name, how, *sys.argv = sys.argv[1:]
 
 class Interrupt:
-    def find_spec(self, name, path, target=None):
-        if name == "edgetl_runtime.commands.verify":
-            raise KeyboardInterrupt
+    def find_spec(self, found, path, target=None):
+        if found != name:
+            return
+        sys.meta_path.remove(self)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            if how == "raised":
+                raise
+            if how == "changed":
+                raise ImportError("numpy.core.multiarray failed to import")
+            Lost()
 
-assert not [name for name in sys.modules if name.startswith("edgetl_runtime.commands.v")]
+class Lost:
+    def __del__(self):
+        raise KeyboardInterrupt
+
 sys.meta_path.insert(0, Interrupt())
-sys.exit(main(["--help"]))
+from edgetl_runtime.__main__ import main
+sys.exit(main())
 """
-    done = run_python(code)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("how", ["raised", "changed", "lost"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("edgetl_runtime.commands.program", "argparse", "edgetl_runtime.folders", "cv2"),
+        *("edgetl_runtime.litert", "edgetl_runtime.onnx"),
+    ],
+)
+def test_ctrl_c_needs_no_traceback_whatever_an_import_makes_of_it(
+    module, how, tiny, golden, run_python
+):
+    """As a library may: it hands it on, takes it for a broken import, or drops it."""
+    engine = "onnx" if module.endswith("onnx") else "litert"
+    pictures = [golden] * 200
+    done = run_python(INTERRUPT, module, how, "-", "classify", tiny, *pictures, "--engine", engine)
+    assert done.returncode == 130
+    assert done.stderr.replace(GREETING, "") == ""
+
+
+@pytest.fixture
+def golden(tiny):
+    return tiny / "golden"
 
 
 def test_the_camera_sums_up_what_became_of_the_frames(tiny, edgetl_run, tmp_path):

@@ -79,8 +79,10 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             return EXIT_ERROR
         teller.sum_up(answered, feed.status())
         # A camera goes on whatever is lost; a file is read once, for what is written of it.
-        losses = _tell_losses(pipeline.describe_losses()) if feed.finite else 0
-        return service.interruption or losses
+        # The higher one is the signal's.
+        return max(
+            service.interruption, _tell_losses(pipeline.describe_losses() if feed.finite else [])
+        )
 
 
 def _tell_losses(losses: list[str]) -> int:
