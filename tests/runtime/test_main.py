@@ -66,12 +66,13 @@ def test_verify_ends_with_3_when_the_golden_frames_are_not_reproduced(forged, ed
     assert result["failures"][0] in done.stderr
 
 
-def test_verify_ends_with_1_when_a_bit_is_flipped(damaged, edgetl_run):
+def test_verify_ends_with_3_when_a_bit_is_flipped(damaged, edgetl_run):
     done = edgetl_run("verify", damaged, "--json")
     (result,) = parse(done)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert result["ok"] is False
     assert "litert-int8.tflite is damaged" in result["failures"][0]
+    assert edgetl_run("verify", damaged).stdout == f"{damaged}: FAILED\n"
 
 
 @pytest.mark.parametrize("command", ["classify", "camera", "serve", "bench"])
@@ -575,3 +576,18 @@ def test_the_camera_sums_up_what_became_of_the_frames(tiny, edgetl_run, tmp_path
         done = edgetl_run("camera", tiny, "--source", "-", stdin=file)
     assert done.returncode == 0, done.stderr
     assert "1 answers, 0 older frames dropped, 1 with extra bytes" in done.stderr
+
+
+@pytest.mark.parametrize("umask", [0, 0o002])
+def test_nobody_else_may_write_what_the_service_makes(umask, tiny, tmp_path, edgetl_run):
+    pytest.importorskip("uvicorn")
+    folder = tmp_path / "new" / "state"
+    state = ("--state-dir", folder, "--jsonl", folder / "answers" / "a.jsonl")
+    source = ("--source", "pattern", "--max-frames", 3)
+    arguments = ("serve", tiny, *source, *state, "--port", 0)
+    done = edgetl_run(*arguments, preexec_fn=lambda: os.umask(umask))
+    assert done.returncode == 0, done.stderr
+    made = [folder.parent, *folder.parent.rglob("*")]
+    assert len(made) > 5
+    for path in made:
+        assert path.stat().st_mode & 0o022 == 0, path

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _MAX_PIXELS = "200000000"
+_UMASK = 0o022
 
 
 def run(arguments: "Sequence[str]") -> int:
     """Runs one command and returns its exit code."""
     _prepare_streams()
     _prepare_opencv()
+    # Nobody but the owner writes to what we make, however a boot script left the umask.
+    os.umask(os.umask(_UMASK) | _UMASK)
     try:
         with redirect_stdout(Results(sys.stdout)):
             code = _obey(arguments)

@@ -46,7 +46,7 @@ class StateTeller:
         """Tells at the end how many frames were answered, and how many were not."""
         self._tell_notes(feed)
         bad = ", ".join(f"{count} {reason}" for reason, count in feed.bad.items())
-        parts = [f"{answered} answers", f"{feed.dropped} older frames dropped"]
+        parts = [_count(answered, "answer"), f"{_count(feed.dropped, 'older frame')} dropped"]
         parts += [f"{count} with {what}" for what, count in sorted(feed.odd.items())]
         parts += [f"not used: {bad}"] if bad else []
         self._warn(", ".join(parts))
@@ -57,3 +57,7 @@ class StateTeller:
             if note not in self._notes:
                 self._notes.add(note)
                 self._warn(note)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
