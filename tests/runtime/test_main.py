@@ -591,3 +591,18 @@ def test_nobody_else_may_write_what_the_service_makes(umask, tiny, tmp_path, edg
     assert len(made) > 5
     for path in made:
         assert path.stat().st_mode & 0o022 == 0, path
+
+
+def test_the_name_that_a_video_got_is_said(tiny, film, tmp_path, edgetl_run):
+    for name in ("out.avi", "out-2.avi"):
+        done = edgetl_run("camera", tiny, "--source", film, "--video", "out.avi")
+        assert done.returncode == 0, done.stderr
+        assert f"edgetl-run: the video is {name}\n" in done.stderr
+        assert (tmp_path / name).is_file()
+
+
+def test_the_doctor_names_a_folder_without_a_bundle_once(tmp_path, edgetl_run):
+    (tmp_path / "empty").mkdir()
+    done = edgetl_run("doctor", "empty", "--json")
+    (check,) = (one for one in parse(done)[0]["checks"] if one["name"] == "bundle")
+    assert check["found"].startswith("empty is no bundle")

@@ -53,6 +53,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             live=feed.live,
             find_fps=lambda: feed.status().fps,
             on_gone=stop,
+            note=warn,
         )
 
         def note_progress() -> None:
