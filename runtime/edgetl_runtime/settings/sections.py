@@ -175,12 +175,12 @@ class OutputSettings(_Section, frozen=True):
             `line` for `camera` and `event` for `serve`.
         top: Labels to list.
         jsonl: File that gets a line of JSON for each answer; one that is there is added to.
-        csv: File that gets a row for each answer; one that is there is added to or, where its columns
-            are others, set aside as FILE.1.
+        csv: File that gets a row for each answer; one that is there is added to or, where its
+            columns are others, set aside as FILE.1.
         file_quota_mb: Size at which jsonl and csv files of a camera are rotated; one older file
             is kept. Of `pictures`, the oldest go when the folder would exceed it.
-        video: New video with the answers drawn into it; where there is such a file, it gets a number,
-            and its name is said at the end.
+        video: New video with the answers drawn into it; where there is such a file, it gets a
+            number, and its name is said at the end.
         pictures: Folder that gets a picture with the answer drawn into it for each event.
         name: Of this camera among others, for MQTT, Home Assistant and its service; by default the
             host's, and `camera` for a service.
