@@ -30,7 +30,7 @@ demo: $(VENV)/installed            ## draw, train, export, verify, classify, ben
 # tests/runtime runs within, in a venv that holds the device's wheel only.
 test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder \
-		tests/test_device_wheel.py tests --ignore=tests/runtime
+		tests/test_device_wheel.py tests/edgetl tests/export $(wildcard tests/test_*.py)
 
 test-quick: $(VENV)/installed    ## the workstation's quick part
 	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)

@@ -46,6 +46,7 @@ def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
     _prepare_environment()
     from edgetl_runtime.errors import EdgetlError, GateError
+    from edgetl_runtime.interruption import EXIT_INTERRUPTED
     from edgetl_runtime.printable import make_printable
 
     try:
@@ -58,7 +59,7 @@ def main() -> None:
         sys.exit(EXIT_GATE if isinstance(error, GateError) else 1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
         told = make_printable(str(error))
         click.echo(f"edgetl: {told}; is the disk full? Nothing that was there is lost", err=True)

@@ -18,13 +18,12 @@ from edgetl.commands.flags import (
 )
 from edgetl.console import FOLDER, print_json, print_metrics, track
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.interruption import EXIT_INTERRUPTED
 from edgetl_runtime.printable import make_printable
 
 if TYPE_CHECKING:
     from edgetl.options import Options
     from edgetl.run import Run
-
-EXIT_INTERRUPTED = 130
 
 
 @click.command(cls=SectionedCommand)

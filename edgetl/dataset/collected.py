@@ -4,7 +4,6 @@ The folder comes from a board, perhaps by way of a stick that others had in thei
 may hold anything, and a picture may be none.
 """
 
-import os
 import re
 import stat
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
+from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.folders import is_hidden
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
@@ -178,7 +178,7 @@ def _is_picture(path: Path) -> bool:
 
 def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:
     """Decodes each file."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(paths, pool.map(verify_file, paths), strict=True)
         return list(track(pairs, description, len(paths)))
 

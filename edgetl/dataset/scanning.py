@@ -1,6 +1,5 @@
 """One look at every photo of a data set: is it whole, and which others are the same picture?"""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from edgetl.dataset.parts import Split
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
+from edgetl_runtime.allotment import count_processors
 
 IN_TRAIN = "the same picture is in train"
 IN_CLASS = "the same picture is in a class"
@@ -111,7 +111,7 @@ def _link(gists: dict[str, Gist | None], track: Track) -> tuple[list[str], list[
 
 def _verify(listing: Listing, track: Track) -> list[Photo]:
     files = [*listing.files, *listing.unknown]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         verdicts = pool.map(verify_file, [listed.path for listed in files])
         tracked = track(zip(files, verdicts, strict=True), "verifying photos", len(files))
         try:

@@ -143,7 +143,8 @@ def count_and_name(things: str, named: Iterable[tuple[str, str]]) -> str:
 
 def tell_several(name: str, more: int = 0) -> str:
     """Says that of an animation only the first picture counts."""
-    others = f", and so do {more} more" if more else ""
+    verb = "does" if more == 1 else "do"
+    others = f", and so {verb} {more} more" if more else ""
     return (
         f"{name} holds several pictures{others}; only the first one is used (convert an animation "
         "to a video to have all)"

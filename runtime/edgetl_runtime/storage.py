@@ -257,4 +257,4 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write {path}: {error}; what was there is intact")
+    return StorageError(f"cannot write {path}: {error.strerror or error}; what was there is intact")

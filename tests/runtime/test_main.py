@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ PREDICTION_KEYS = {
     *("source", "frame", "position_s", "label", "score", "top"),
     *("preprocess_ms", "invoke_ms", "age_ms"),
 }
+GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 PERCENTILES = {"p50", "p90", "p99"}
 
 
@@ -64,12 +66,13 @@ def test_verify_ends_with_3_when_the_golden_frames_are_not_reproduced(forged, ed
     assert result["failures"][0] in done.stderr
 
 
-def test_verify_ends_with_1_when_a_bit_is_flipped(damaged, edgetl_run):
+def test_verify_ends_with_3_when_a_bit_is_flipped(damaged, edgetl_run):
     done = edgetl_run("verify", damaged, "--json")
     (result,) = parse(done)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert result["ok"] is False
     assert "litert-int8.tflite is damaged" in result["failures"][0]
+    assert edgetl_run("verify", damaged).stdout == f"{damaged}: FAILED\n"
 
 
 @pytest.mark.parametrize("command", ["classify", "camera", "serve", "bench"])
@@ -332,6 +335,14 @@ def test_results_that_cannot_be_written_end_with_1(command, tiny, frame, edgetl_
     assert "edgetl-run: cannot write the results" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("camera", "--help")])
+def test_help_that_cannot_be_written_ends_with_1(arguments, edgetl_run):
+    with open("/dev/full", "w") as full:
+        done = edgetl_run(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert "cannot write the results: No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("encoding", ["iso8859-1", "ascii"])
 def test_json_is_utf8_whatever_the_locale(
     encoding, tiny, write_sealed, frame, tmp_path, edgetl_run, monkeypatch
@@ -367,6 +378,16 @@ def pipe(tmp_path):
     return tmp_path / "pipe"
 
 
+@contextmanager
+def start_reader(*command):
+    """Waits for no writer that never comes."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            yield reader
+        finally:
+            reader.kill()
+
+
 @pytest.mark.parametrize("option", ["--jsonl", "--csv"])
 def test_a_pipe_that_nobody_reads_is_refused_for_a_file(option, tiny, film, pipe, edgetl_run):
     done = edgetl_run("camera", tiny, "--source", film, option, pipe)
@@ -375,15 +396,14 @@ def test_a_pipe_that_nobody_reads_is_refused_for_a_file(option, tiny, film, pipe
 
 
 def test_a_pipe_with_a_reader_gets_every_answer(tiny, film, pipe, edgetl_run):
-    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+    with start_reader("cat", pipe) as reader:
         done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe)
-        read = reader.communicate()[0]
-    assert done.returncode == 0, done.stderr
-    assert len(read.splitlines()) == 30
+        assert done.returncode == 0, done.stderr
+        assert len(reader.communicate()[0].splitlines()) == 30
 
 
 def test_a_pipe_whose_reader_goes_ends_with_1(tiny, film, pipe, edgetl_run):
-    with subprocess.Popen(["head", "-n1", pipe], stdout=subprocess.DEVNULL):
+    with start_reader("head", "-n1", pipe):
         done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe, "--realtime")
     assert done.returncode == 1
     assert "output jsonl lacks" in done.stderr
@@ -500,23 +520,57 @@ def test_a_folder_that_is_gone_is_named(tiny, tmp_path, edgetl_run):
     assert "the current folder does not exist any more" in done.stderr
 
 
-def test_ctrl_c_while_modules_are_imported_needs_no_traceback(run_python):
-    """The interrupt comes with the import of each of our modules behind `main`'s own."""
-    code = """
-import sys
-from edgetl_runtime.__main__ import main
+INTERRUPT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+name, how, *sys.argv = sys.argv[1:]
 
 class Interrupt:
-    def find_spec(self, name, path, target=None):
-        if name == "edgetl_runtime.commands.verify":
-            raise KeyboardInterrupt
+    def find_spec(self, found, path, target=None):
+        if found != name:
+            return
+        sys.meta_path.remove(self)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            if how == "raised":
+                raise
+            if how == "changed":
+                raise ImportError("numpy.core.multiarray failed to import")
+            Lost()
 
-assert not [name for name in sys.modules if name.startswith("edgetl_runtime.commands.v")]
+class Lost:
+    def __del__(self):
+        raise KeyboardInterrupt
+
 sys.meta_path.insert(0, Interrupt())
-sys.exit(main(["--help"]))
+from edgetl_runtime.__main__ import main
+sys.exit(main())
 """
-    done = run_python(code)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("how", ["raised", "changed", "lost"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("edgetl_runtime.commands.program", "argparse", "edgetl_runtime.folders", "cv2"),
+        *("edgetl_runtime.litert", "edgetl_runtime.onnx"),
+    ],
+)
+def test_ctrl_c_needs_no_traceback_whatever_an_import_makes_of_it(
+    module, how, tiny, golden, run_python
+):
+    """As a library may: it hands it on, takes it for a broken import, or drops it."""
+    engine = "onnx" if module.endswith("onnx") else "litert"
+    pictures = [golden] * 200
+    done = run_python(INTERRUPT, module, how, "-", "classify", tiny, *pictures, "--engine", engine)
+    assert done.returncode == 130
+    assert done.stderr.replace(GREETING, "") == ""
+
+
+@pytest.fixture
+def golden(tiny):
+    return tiny / "golden"
 
 
 def test_the_camera_sums_up_what_became_of_the_frames(tiny, edgetl_run, tmp_path):
@@ -528,3 +582,33 @@ def test_the_camera_sums_up_what_became_of_the_frames(tiny, edgetl_run, tmp_path
         done = edgetl_run("camera", tiny, "--source", "-", stdin=file)
     assert done.returncode == 0, done.stderr
     assert "1 answers, 0 older frames dropped, 1 with extra bytes" in done.stderr
+
+
+@pytest.mark.parametrize("umask", [0, 0o002])
+def test_nobody_else_may_write_what_the_service_makes(umask, tiny, tmp_path, edgetl_run):
+    pytest.importorskip("uvicorn")
+    folder = tmp_path / "new" / "state"
+    state = ("--state-dir", folder, "--jsonl", folder / "answers" / "a.jsonl")
+    source = ("--source", "pattern", "--max-frames", 3)
+    arguments = ("serve", tiny, *source, *state, "--port", 0)
+    done = edgetl_run(*arguments, preexec_fn=lambda: os.umask(umask))
+    assert done.returncode == 0, done.stderr
+    made = [folder.parent, *folder.parent.rglob("*")]
+    assert len(made) > 5
+    for path in made:
+        assert path.stat().st_mode & 0o022 == 0, path
+
+
+def test_the_name_that_a_video_got_is_said(tiny, film, tmp_path, edgetl_run):
+    for name in ("out.avi", "out-2.avi"):
+        done = edgetl_run("camera", tiny, "--source", film, "--video", "out.avi")
+        assert done.returncode == 0, done.stderr
+        assert f"edgetl-run: the video is {name}\n" in done.stderr
+        assert (tmp_path / name).is_file()
+
+
+def test_the_doctor_names_a_folder_without_a_bundle_once(tmp_path, edgetl_run):
+    (tmp_path / "empty").mkdir()
+    done = edgetl_run("doctor", "empty", "--json")
+    (check,) = (one for one in parse(done)[0]["checks"] if one["name"] == "bundle")
+    assert check["found"].startswith("empty is no bundle")

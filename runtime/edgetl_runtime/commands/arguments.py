@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,6 +37,13 @@ class Parser(argparse.ArgumentParser):
         if others:
             found.parser._refuse(others)
         return found
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # The base drops what cannot be written.
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
 
     def _knows(self, text: str) -> bool:
         """Whether a flag begins so; the first letters are enough where no other has them."""

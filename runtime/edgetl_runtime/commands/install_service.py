@@ -27,7 +27,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 def install_service(options: argparse.Namespace) -> int:
     """Runs the command."""
     from edgetl_runtime.errors import ServiceError
-    from edgetl_runtime.service.obstacles import find_obstacles
+    from edgetl_runtime.service.impediments import find_impediments
     from edgetl_runtime.service.unit import install, plan_installation, uninstall
 
     if options.uninstall:
@@ -39,7 +39,7 @@ def install_service(options: argparse.Namespace) -> int:
     settings = read_settings(options, terminal="event")
     name = settings.output.name or _NAME
     installation = plan_installation(name, settings, user=options.user)
-    obstacles = find_obstacles(installation)
+    obstacles = find_impediments(installation)
     for obstacle in obstacles:
         warn(obstacle)
     if options.dry_run:

@@ -55,6 +55,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             live=feed.live,
             find_fps=lambda: feed.status().fps,
             on_gone=stop,
+            note=warn,
         )
 
         def note_progress() -> None:
@@ -80,7 +81,8 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         if gone:
             return EXIT_ERROR
         teller.sum_up(answered, feed.status())
-        return service.interruption or _tell_losses(pipeline, feed)
+        # The higher one is the signal's.
+        return max(service.interruption, _tell_losses(pipeline, feed))
 
 
 def _tell_losses(pipeline: "Pipeline", feed: "Camera") -> int:

@@ -23,11 +23,14 @@ def verify_bundle(options: argparse.Namespace) -> int:
         result = verify(Bundle.open(options.bundle))
         code = 0 if result.ok else EXIT_GATE
     except BundleError as error:
-        result, code = Verification(False, [], [show_path(error)], []), EXIT_ERROR
+        # What is not there, or may not be read, was not checked.
+        code = EXIT_ERROR if isinstance(error.__cause__, OSError) else EXIT_GATE
+        result = Verification(False, [], [show_path(error)], [])
     if options.json:
         print_json(result)
     else:
-        say(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}, {len(result.checked)} checks")
+        checks = f", {len(result.checked)} checks" if result.checked else ""
+        say(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}{checks}")
     for line in result.failures:
         warn(line)
     for line in result.skipped:

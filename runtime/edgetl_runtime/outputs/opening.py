@@ -13,6 +13,7 @@ from edgetl_runtime.settings.sections import OutputSettings, Settings
 from edgetl_runtime.tls import Identity
 
 Gone = Callable[[], None]
+Note = Callable[[str], None]
 FindFps = Callable[[], float | None]
 
 
@@ -23,6 +24,7 @@ def open_outputs(
     live: bool = True,
     find_fps: FindFps | None = None,
     on_gone: Gone | None = None,
+    note: Note = lambda _: None,
 ) -> list[Output]:
     """Builds every output; each is to be handed to an `OutputWorker`, which closes it.
 
@@ -36,6 +38,7 @@ def open_outputs(
         live: Of the source.
         find_fps: Frames a second of a source that is not live, once it is open.
         on_gone: Called once when nobody reads standard output any more.
+        note: Gets a sentence for a person; called from other threads.
 
     Raises:
         OptionsError: Naming the option, if one cannot be met on any day.
@@ -46,7 +49,7 @@ def open_outputs(
     try:
         opened += _open_files(settings.output, live)
         opened += _open_terminal(settings.output, live, on_gone)
-        opened += _open_pictures(settings, live, find_fps)
+        opened += _open_pictures(settings, live, find_fps, note)
         opened += _open_collect(settings, find_digest)
         opened += _open_others(settings.output)
         opened += _open_network(settings.output)
@@ -89,7 +92,9 @@ def _open_files(options: OutputSettings, live: bool) -> Iterator[Output]:
             yield opened
 
 
-def _open_pictures(settings: Settings, live: bool, find_fps: FindFps | None) -> Iterator[Output]:
+def _open_pictures(
+    settings: Settings, live: bool, find_fps: FindFps | None, note: Note
+) -> Iterator[Output]:
     options = settings.output
     if options.video:
         from edgetl_runtime.outputs.video import CODECS, Video
@@ -98,7 +103,8 @@ def _open_pictures(settings: Settings, live: bool, find_fps: FindFps | None) -> 
         if path.suffix.lower() not in CODECS:
             raise OptionsError(f"video: expected a name that ends in .avi or .mp4, got {path}")
         every = settings.pace.every
-        yield Video(path, options.top, None if live else lambda: _slow_down(find_fps, every))
+        find = None if live else lambda: _slow_down(find_fps, every)
+        yield Video(path, options.top, find, note)
     if options.pictures:
         from edgetl_runtime.outputs.snapshots import Snapshots
 

@@ -43,14 +43,22 @@ class Video(PlainOutput):
     name = "video"
     lossless = True
 
-    def __init__(self, path: Path, top: int, find_fps: Callable[[], float | None] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        top: int,
+        find_fps: Callable[[], float | None] | None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Nothing is written yet.
 
         Args:
             path: `.avi` (MJPG) or `.mp4` (MPEG-4). An existing file stays; a number is added.
             top: Labels with bars.
             find_fps: Frames a second of answers to a file, once it is open; None: a camera.
+            note: Gets a sentence with the name that the video has in the end.
         """
+        self._note = note
         self.path = path
         self._aside = path
         self._held: int | None = None
@@ -105,7 +113,9 @@ class Video(PlainOutput):
         self._writer = None
         try:
             indexed, readable = _look_into(self._aside)
-            self.path = _keep(self._aside, self.path) if readable else self.path
+            if readable:
+                self.path = _keep(self._aside, self.path)
+                self._note(f"the video is {self.path}")
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
         finally:

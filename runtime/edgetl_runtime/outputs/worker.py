@@ -103,7 +103,8 @@ class OutputWorker:
             missing = self._failed + (self._dropped if self.output.lossless else 0)
             if not missing and not self._error:
                 return ""
-            lacks = f"lacks {missing} answers" if missing else "is not whole"
+            answers = "1 answer" if missing == 1 else f"{missing} answers"
+            lacks = f"lacks {answers}" if missing else "is not whole"
             return f"output {self.output.name} {lacks}: {self._worst or 'it was too slow'}"
 
     def close(self, timeout_s: float = 2.0) -> None:

@@ -154,7 +154,10 @@ def check_bundle(settings: Settings) -> Iterator[Check]:
     good = [name for name, trial in trials.items() if trial.verdict == "good"]
     if trials[first].verdict != "good":
         hint = f"; or use another: --variant {good[0]}" if good else ""
-        yield Check("bundle", "failed", f"{first}: {trials[first].reason}", remedy + hint)
+        reason = trials[first].reason
+        # Where no bundle could be opened, that is what was tried, and the reason names it.
+        found = reason if reason.startswith(first) else f"{first}: {reason}"
+        yield Check("bundle", "failed", found, remedy + hint)
     if good:
         yield Check("bundle", "ok", f"{path} gives the scores that it should: {', '.join(good)}")
     for name in others:

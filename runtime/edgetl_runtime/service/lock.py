@@ -36,6 +36,8 @@ def hold_lock(path: Path) -> Iterator[None]:
         LockedError: If another process holds it, with its pid.
         ServiceError: If the file cannot be opened.
     """
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ServiceError(f"cannot open the lock {path}: {path.parent} is a file, no folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, _FLAGS, 0o644)

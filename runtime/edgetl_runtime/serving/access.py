@@ -52,12 +52,16 @@ _NO_TOKEN = (
     "the file page-token in its state folder. Add ?token=TOKEN to the address, or send the header "
     "Authorization: Bearer TOKEN"
 )
-_NO_TOKEN_PAGE = f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>A token is needed</title>
+_WRONG_TOKEN = _NO_TOKEN.replace("a token is needed", "this token is wrong")
+_TOKEN_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width">
-<h1>A token is needed</h1>
-<p>{_NO_TOKEN}.</p><p><a href="./">Try again</a></p></html>
+<h1>{title}</h1>
+<p>{said}.</p><p><a href="./">Try again</a></p></html>
 """
+_TWO_LENGTHS = (
+    "give Content-Length or Transfer-Encoding, not both: a proxy may believe the other one"
+)
 _FORGED = (
     "a page of another site made this request, or a proxy in front changed its Host header: open "
     "the page by its own address, and let the proxy hand on the browser's Host (nginx: "
@@ -79,6 +83,9 @@ class Access(msgspec.Struct, frozen=True):
 
     def refusal(self, request: Request) -> Response | None:
         """Why this request gets no answer, or None if it may have one."""
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            # RFC 9112, 6.1: what follows may have been smuggled past a proxy.
+            return JSONResponse({"error": _TWO_LENGTHS}, 400, {"connection": "close"})
         if _is_forged(request.method, request.headers):
             return JSONResponse({"error": _FORGED}, 403)
         # Not `request.url`: that is made with the Host header, so whoever asks chooses its path.
@@ -87,7 +94,7 @@ class Access(msgspec.Struct, frozen=True):
             return None
         if _matches(request.query_params.get("token"), self.token):
             return self._remember(request.headers) if path == "/" else None
-        return _demand_token(path)
+        return _demand_token(path, _WRONG_TOKEN if self._shows_other(request) else _NO_TOKEN)
 
     def knows(self, request: Request) -> bool:
         """Whether the asker proved to hold the token, by header or cookie."""
@@ -96,6 +103,12 @@ class Access(msgspec.Struct, frozen=True):
             return True
         cookies = _read_cookies(request.headers, self.cookie)
         return any(_matches(cookie, self.token) for cookie in cookies)
+
+    def _shows_other(self, request: Request) -> bool:
+        """Whether there is a token, which is not ours, since ours would have been taken."""
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        shown = (request.query_params.get("token"), scheme.lower() == "bearer" and bearer.strip())
+        return any(shown) or any(_read_cookies(request.headers, self.cookie))
 
     def _remember(self, headers: Headers) -> Response:
         """Moves the token from the address, which lands in histories, into a cookie."""
@@ -182,12 +195,12 @@ def _read_cookies(headers: Headers, name: str) -> Iterator[str]:
             yield cookies[name].value
 
 
-def _demand_token(path: str) -> Response:
+def _demand_token(path: str, said: str) -> Response:
     # A browser keeps a strict cookie to itself after a link from another site: hence `try again`.
     response: Response = (
-        HTMLResponse(_NO_TOKEN_PAGE, 401)
+        HTMLResponse(_TOKEN_PAGE.format(title=said.partition(":")[0].capitalize(), said=said), 401)
         if path == "/"
-        else JSONResponse({"error": _NO_TOKEN}, 401)
+        else JSONResponse({"error": said}, 401)
     )
     response.headers["www-authenticate"] = "Bearer"
     return response

@@ -21,8 +21,10 @@ def keep_token(file: Path) -> str:
     """The token in a file, which is made where there is none, so that a restart changes nothing.
 
     Raises:
-        StorageError: If it cannot be written.
+        StorageError: If it cannot be written, or is a folder.
     """
+    if file.is_dir():
+        raise StorageError(f"{file} is a folder; remove it")
     kept = _read(file)
     if not _MADE.fullmatch(kept):
         kept = make_token()

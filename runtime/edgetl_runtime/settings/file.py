@@ -124,7 +124,15 @@ def _encode(value: object) -> str:
     """A value in TOML, whose text is JSON's but for DEL."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(_encode, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return "".join(map(_escape, json.dumps(value, ensure_ascii=False)))
+
+
+def _escape(character: str) -> str:
+    """As TOML spells what a terminal would not show, or would be commanded by."""
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
@@ -148,7 +156,9 @@ def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
         raise OptionsError(f"{file}, line {line} is not UTF-8; save the file as UTF-8") from error
     try:
         return text, tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise OptionsError(f"{file} is no TOML: too many brackets within one another") from error
+    except ValueError as error:
         raise OptionsError(f"{file} is no TOML: {error}{_advise(text, str(error))}") from error
 
 

@@ -15,7 +15,7 @@ import msgspec.inspect as kinds
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.masking import mask
 from edgetl_runtime.printable import holds_control
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.settings.sections import TOKEN_LENGTH, Settings
 
 # Where a field's name alone would say too little beside the flags of other sections.
 _FLAGS: Final = {
@@ -102,8 +102,9 @@ class Option(msgspec.Struct, frozen=True):
             converted = msgspec.convert(value, self.type, strict=not text)
             _check_text(converted)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            found = "something else" if self.is_secret else show(_mask(value))
-            plain = " without control characters" if _has_control(value) else ""
+            found = _describe_secret(value) if self.is_secret else show(_mask(value))
+            is_text = isinstance(self.kind, kinds.StrType)
+            plain = " without control characters" if is_text and _has_control(value) else ""
             if isinstance(error, UnicodeEncodeError):
                 plain = " in UTF-8 (of a file with another name: rename it, or give its folder)"
             raise OptionsError(f"expected {self.allowed}{plain}, found {found}") from error
@@ -139,6 +140,12 @@ def show(value: object) -> str:
     """A value as an error shows it: on one line, and not for ever."""
     text = _BYTE.sub(r"\\x\1", ascii(value)) if _is_odd(value) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _describe_secret(value: object) -> str:
+    if not isinstance(value, str):
+        return "something else"
+    return f"{len(value)} characters" if len(value) < TOKEN_LENGTH else "others among them"
 
 
 def _mask(value: object) -> object:

@@ -33,11 +33,13 @@ Location = Annotated[
     msgspec.Meta(min_length=1, description="the path of a file or folder", extra={"path": True}),
 ]
 """In a settings file, relative to that file."""
+TOKEN_LENGTH = 16
+"""At least, in characters."""
 Token = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[!-~]{16,}\Z",
-        description="16 or more letters, digits and signs of ASCII, without spaces",
+        pattern=rf"^[!-~]{{{TOKEN_LENGTH},}}\Z",
+        description=f"{TOKEN_LENGTH} or more letters, digits and signs of ASCII, without spaces",
         extra={"secret": True},
     ),
 ]
@@ -45,7 +47,7 @@ Name = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z",
-        description="up to 63 letters, digits, dots, - and _, such as door",
+        description="up to 63 letters a-z and A-Z, digits, dots, - and _, such as door",
     ),
 ]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -172,11 +174,13 @@ class OutputSettings(_Section, frozen=True):
         terminal: `line` for each answer, `event` for changes only, `json`, or `none`; by default
             `line` for `camera` and `event` for `serve`.
         top: Labels to list.
-        jsonl: File that gets a line of JSON for each answer.
-        csv: File that gets a row for each answer.
+        jsonl: File that gets a line of JSON for each answer; one that is there is added to.
+        csv: File that gets a row for each answer; one that is there is added to or, where its
+            columns are others, set aside as FILE.1.
         file_quota_mb: Size at which jsonl and csv files of a camera are rotated; one older file
             is kept. Of `pictures`, the oldest go when the folder would exceed it.
-        video: New video with the answers drawn into it.
+        video: New video with the answers drawn into it; where there is such a file, it gets a
+            number, and its name is said at the end.
         pictures: Folder that gets a picture with the answer drawn into it for each event.
         name: Of this camera among others, for MQTT, Home Assistant and its service; by default the
             host's, and `camera` for a service.

@@ -314,10 +314,12 @@ def test_whatever_a_module_raises_is_a_refusal(own_module, fault):
         ("gone_module:on", "cannot be imported"),
         ("my_relay:off", "has no function off"),
         ("my_relay:number", "has no function number"),
+        ("my_relay:none", "my_relay:none must take one argument, the answer"),
+        ("my_relay:two", "my_relay:two must take one argument, the answer"),
     ],
 )
 def test_a_callback_that_is_not_there_is_refused(own_module, place, message):
-    own_module("number = 1\ndef on(answer): ...\n")
+    own_module("number = 1\ndef on(answer): ...\ndef none(): ...\ndef two(a, b): ...\n")
     with pytest.raises(OptionsError, match=message):
         Callback(place)
 

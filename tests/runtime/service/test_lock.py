@@ -62,6 +62,13 @@ def test_a_child_of_the_holder_does_not_keep_the_lock(tmp_path):
         child.kill()
 
 
+def test_a_state_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    said = "file is a file, no folder"
+    with pytest.raises(ServiceError, match=said), hold_lock(tmp_path / "file" / "lock"):
+        pass
+
+
 def test_a_lock_that_cannot_be_is_one_error(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "lock", tmp_path):

@@ -43,6 +43,23 @@ def test_nothing_is_seen_without_the_token_not_even_on_the_loopback(page, path, 
     assert "?token=TOKEN" in response.data.decode()
 
 
+@pytest.mark.parametrize("path", ["/", "/api/state"])
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("?token=wrong", {}),
+        ("", {"Authorization": "Bearer wrong"}),
+    ],
+)
+def test_a_wrong_token_is_said_to_be_wrong(page, path, query, headers):
+    response = page.ask(path + query, headers=headers, anonymous=True)
+    assert response.status == 401
+    assert "this token is wrong" in response.data.decode()
+    missing = page.ask(path, anonymous=True).data.decode()
+    assert "a token is needed" in missing
+    assert "is wrong" not in missing
+
+
 @pytest.mark.parametrize(
     "headers",
     [

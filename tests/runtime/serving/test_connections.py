@@ -133,6 +133,15 @@ def test_what_is_no_http_gets_an_answer_or_an_end(page, data):
     assert page.ask("/healthz").status == 200
 
 
+def test_what_follows_a_request_of_two_lengths_is_not_answered(page):
+    request = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+    body = b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with page.connect(request + body + ASK) as connection:
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_an_upgrade_to_a_web_socket_is_answered_as_a_plain_request(page):
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
     with page.connect(request + b"Upgrade: websocket\r\n\r\n") as connection:

@@ -340,3 +340,34 @@ def test_a_token_that_no_header_can_carry_is_refused(refusal, token):
     said = refusal(f'[serve]\ntoken = "{token}"\n')
     assert "serve.token: expected 16 or more letters, digits and signs of ASCII" in said
     assert token not in said
+
+
+def test_marks_that_turn_text_round_are_escaped_and_read_again(tmp_path):
+    address = "http://a/\u202egpj.\u2066\U000e0041"
+    file = tmp_path / "a.toml"
+    settings = load_settings(None, {"output": {"post": address}})
+    file.write_text(describe_settings(settings), encoding="utf-8")
+    lines = file.read_text(encoding="utf-8").split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert load_settings(file).output.post == address
+
+
+def test_brackets_without_an_end_are_one_error(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text(f"x = {'[' * 3000}")
+    with pytest.raises(OptionsError, match="is no TOML: too many brackets within one another"):
+        load_settings(file)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "found"),
+    [
+        ("serve", "token", "x" * 15, "expected 16 or more .*, found 15 characters"),
+        ("serve", "token", "x y" * 10, "without spaces, found others among them"),
+        ("pace", "max_fps", "5\a", r"expected a number above 0 to 1,000, found '5.x07'"),
+        ("output", "name", "\xc4", "up to 63 letters a-z and A-Z, digits"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said(section, name, value, found):
+    with pytest.raises(OptionsError, match=found):
+        load_settings(None, {section: {name: value}})

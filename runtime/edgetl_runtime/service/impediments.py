@@ -43,7 +43,7 @@ class _Account(NamedTuple):
         return bool(about.st_mode >> shift & right)
 
 
-def find_obstacles(installation: Installation) -> list[str]:
+def find_impediments(installation: Installation) -> list[str]:
     """Sentences, each with what to do.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl_runtime.service.obstacles import find_obstacles
+from edgetl_runtime.service.impediments import find_impediments
 from edgetl_runtime.service.unit import plan_installation
 from edgetl_runtime.settings.file import load_settings
 
@@ -50,17 +50,17 @@ def plan(place, tmp_path):
 @pytest.fixture
 def obstacles(plan):
     """What is wrong with options; where these tests run Python itself may be hidden."""
-    always = set(find_obstacles(plan()))
+    always = set(find_impediments(plan()))
 
     def find(user=None, **options) -> str:
-        return "\n".join(o for o in find_obstacles(plan(user, **options)) if o not in always)
+        return "\n".join(o for o in find_impediments(plan(user, **options)) if o not in always)
 
     return find
 
 
 def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
     ours = plan()
-    for obstacle in find_obstacles(ours):
+    for obstacle in find_impediments(ours):
         assert "python" in obstacle.lower() or "edgetl" in obstacle
         assert "parts.bundle" not in obstacle
 
