@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -56,6 +57,8 @@ _KERAS_HOME = tempfile.TemporaryDirectory()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Keras looks for downloaded weights in its own cache, which it chooses when it is imported.
     os.environ |= QUIET | {"KERAS_HOME": _KERAS_HOME.name}
     # Keras 3.15 on NumPy 2: TensorFlow's tensors lack the new `copy` argument.

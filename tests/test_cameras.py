@@ -193,7 +193,7 @@ def test_a_missing_usb_camera_is_named_with_the_remedy(usb, opened):
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ("gone", f"there is no {DEVICE}, but .*; is it plugged in"),
+        ("gone", f"there is no {DEVICE}, nor .*; is it plugged in"),
         ("closed", rf"this user \(\w+\) may not open {DEVICE}"),
         ("busy", f"another program uses it; .*fuser -v {DEVICE}"),
         ("metadata", f"{DEVICE} belongs to a camera or decoder, but delivers no pictures"),

@@ -581,7 +581,7 @@ def test_the_camera_sums_up_what_became_of_the_frames(tiny, edgetl_run, tmp_path
     with (tmp_path / "jpegs").open("rb") as file:
         done = edgetl_run("camera", tiny, "--source", "-", stdin=file)
     assert done.returncode == 0, done.stderr
-    assert "1 answers, 0 older frames dropped, 1 with extra bytes" in done.stderr
+    assert "1 answer, 0 older frames dropped, 1 with extra bytes" in done.stderr
 
 
 @pytest.mark.parametrize("umask", [0, 0o002])
