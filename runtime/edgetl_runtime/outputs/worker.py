@@ -187,7 +187,8 @@ class OutputWorker:
             self._error = ""
         if failures and self._told:
             self._told = False
-            self._warn(f"output {self.output.name} works again after {failures} failures")
+            times = "1 failure" if failures == 1 else f"{failures} failures"
+            self._warn(f"output {self.output.name} works again after {times}")
 
     def _note_failure(self, answer: Answer, error: EdgetlError) -> None:
         with self._changed:

@@ -238,7 +238,7 @@ def test_an_answer_that_failed_is_missed_though_later_ones_were_written(
     worker.publish(make_answer(1))
     worker.close()
     assert len(sink.written) == 1
-    assert worker.describe_loss() == "output sink lacks 1 answers: the disk is full"
+    assert worker.describe_loss() == "output sink lacks 1 answer: the disk is full"
 
 
 @pytest.mark.parametrize(("lossless", "missing"), [(True, True), (False, False)])
