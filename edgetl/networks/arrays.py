@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgetl_runtime.containers import DAMAGE
+
 if TYPE_CHECKING:
     import keras
 
@@ -34,7 +36,7 @@ def decode_weights(data: bytes, model: "keras.Model") -> None:
                 raise ValueError(f"it holds {len(file.namelist())} arrays, not {len(names)}")
             for name, variable in zip(names, wanted, strict=True):
                 variable.assign(_read(file, name, tuple(variable.shape), str(variable.dtype)))
-    except (zipfile.BadZipFile, EOFError, MemoryError) as error:
+    except (*DAMAGE, MemoryError) as error:
         raise ValueError(str(error) or "it does not fit into the memory") from error
 
 

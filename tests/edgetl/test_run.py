@@ -190,6 +190,18 @@ def test_weights_of_fewer_layers_are_refused(copy: Path) -> None:
         Run.open(copy).load_model()
 
 
+def test_packed_weights_that_are_damaged_inside_are_refused(copy: Path) -> None:
+    weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
+    file = io.BytesIO()
+    np.savez_compressed(file, **{str(n): array for n, array in enumerate(weights)})  # type: ignore[arg-type]
+    data = bytearray(file.getvalue())
+    # Behind the first member's header: the type of a packed block, of which 3 does not exist.
+    data[30 + len("0.npy") + 20] |= 0b110
+    put_weights(copy, data)
+    with pytest.raises(RunError, match=r"weights\.npz is damaged"):
+        Run.open(copy).load_model()
+
+
 def test_an_array_that_would_fill_the_memory_is_not_read(copy: Path) -> None:
     weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
     weights[0] = np.zeros((1 << 28,), np.float32)
