@@ -10,6 +10,7 @@ import msgspec
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.filetypes import FileType, identify
 from edgetl_runtime.obstacles import find_obstacle
+from edgetl_runtime.wording import count_noun
 
 # A path that was an address holds one stroke only.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -136,9 +137,7 @@ def count_and_name(things: str, named: Iterable[tuple[str, str]]) -> str:
     shown = [f"{name} ({why})" for name, why in listed[:_NAMED]]
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
     verb = "is" if len(listed) == 1 else "are"
-    return f"{len(listed)} {things}{'' if len(listed) == 1 else 's'} {verb} not used: " + (
-        ", ".join(shown) + more
-    )
+    return f"{count_noun(len(listed), things)} {verb} not used: " + (", ".join(shown) + more)
 
 
 def tell_several(name: str, more: int = 0) -> str:

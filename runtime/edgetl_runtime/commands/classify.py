@@ -12,6 +12,7 @@ from edgetl_runtime.commands.opening import open_classifier
 from edgetl_runtime.commands.printing import print_json, show_path, warn
 from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.printable import make_printable
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl_runtime.classifier import Classifier
@@ -83,7 +84,7 @@ def _sum_up(count: "Counter[str]", bad: int) -> str:
     count[UNREADABLE] += bad
     kinds = [f"{count[kind]} {kind}" for kind in ("answered", UNREADABLE, NO_PICTURE)]
     total = count.total()
-    return f"{total} file{'' if total == 1 else 's'}: {', '.join(kinds)}"
+    return f"{count_noun(total, 'file')}: {', '.join(kinds)}"
 
 
 def _describe_unused(file: Path, kind: str, why: str) -> dict[str, object]:

@@ -14,6 +14,7 @@ from edgetl_runtime.errors import EdgetlError, UndeliveredError
 from edgetl_runtime.masking import mask_text
 from edgetl_runtime.outputs.output import Output, OutputStatus
 from edgetl_runtime.printable import make_printable
+from edgetl_runtime.wording import count_noun
 
 QUEUED = 64
 # Answers carry pictures of up to 6 MB: 64 of them would be more than a small board has.
@@ -103,7 +104,7 @@ class OutputWorker:
             missing = self._failed + (self._dropped if self.output.lossless else 0)
             if not missing and not self._error:
                 return ""
-            answers = "1 answer" if missing == 1 else f"{missing} answers"
+            answers = count_noun(missing, "answer")
             lacks = f"lacks {answers}" if missing else "is not whole"
             return f"output {self.output.name} {lacks}: {self._worst or 'it was too slow'}"
 
@@ -187,7 +188,7 @@ class OutputWorker:
             self._error = ""
         if failures and self._told:
             self._told = False
-            times = "1 failure" if failures == 1 else f"{failures} failures"
+            times = count_noun(failures, "failure")
             self._warn(f"output {self.output.name} works again after {times}")
 
     def _note_failure(self, answer: Answer, error: EdgetlError) -> None:

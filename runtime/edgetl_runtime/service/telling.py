@@ -6,6 +6,7 @@ from typing import Final
 
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.pipeline.status import Status
+from edgetl_runtime.wording import count_noun
 
 _LOOK_EVERY_S: Final = 1.0
 
@@ -46,7 +47,10 @@ class StateTeller:
         """Tells at the end how many frames were answered, and how many were not."""
         self._tell_notes(feed)
         bad = ", ".join(f"{count} {reason}" for reason, count in feed.bad.items())
-        parts = [_count(answered, "answer"), f"{_count(feed.dropped, 'older frame')} dropped"]
+        parts = [
+            count_noun(answered, "answer"),
+            f"{count_noun(feed.dropped, 'older frame')} dropped",
+        ]
         if withheld := self._read().withheld:
             # Too old, or of a camera that stands still; each has a line, but no label.
             parts.insert(1, f"{withheld} without a label as no longer true")
@@ -60,7 +64,3 @@ class StateTeller:
             if note not in self._notes:
                 self._notes.add(note)
                 self._warn(note)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
