@@ -29,6 +29,7 @@ from edgetl.console import (
     print_table,
     track,
 )
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
@@ -114,7 +115,8 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
         print_json(result.metrics)
     else:
         print_metrics(result.metrics)
-        click.echo(f"top-1 {result.metrics.top1:.1%} on {result.metrics.examples} photos")
+        photos = count_noun(result.metrics.examples, "photo")
+        click.echo(f"top-1 {result.metrics.top1:.1%} on {photos}")
     if result.trained_on:
         click.echo(
             f"edgetl: {result.trained_on} of these photos were trained on, so the figure "
@@ -123,8 +125,8 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
         )
     if result.unknown:
         click.echo(
-            f"edgetl: {result.unknown} photos in {data}/_unknown_ have no class and were not "
-            "scored",
+            f"edgetl: not scored: {count_noun(result.unknown, 'photo')} in {data}/_unknown_, "
+            "which are of no class",
             err=True,
         )
 

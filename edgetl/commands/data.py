@@ -8,6 +8,7 @@ import click
 
 from edgetl.console import FOLDER, check_page, print_json, print_table, track
 from edgetl_runtime.printable import make_printable
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.dataset.importing import ImportReport
@@ -83,8 +84,9 @@ def preview(
             }
         )
         return
-    classes = len({one.label for one in sheet.shown})
-    click.echo(f"{out}: {len(sheet.shown)} photos of {classes} classes, augmentation {text}")
+    photos = count_noun(len(sheet.shown), "photo")
+    classes = count_noun(len({one.label for one in sheet.shown}), "class", "classes")
+    click.echo(f"{out}: {photos} of {classes}, augmentation {text}")
     click.echo(f"next: edgetl train {data} --augment {text} --out runs/{data.resolve().stem}")
 
 
@@ -184,9 +186,9 @@ def _print_check(report: "DataReport", out: Path) -> None:
         print_table(("finding", "sure", "photo or class", "what"), rows)
     other = f", {report.unknown} of other things" if report.unknown else ""
     found = ", ".join(summary) or "nothing found"
-    classes = "class" if len(report.classes) == 1 else "classes"
-    photos = f"{report.photos} photos of {len(report.classes)} {classes}"
-    click.echo(f"{photos}{other}, {report.skipped} left out: {found}")
+    photos = count_noun(report.photos, "photo")
+    classes = count_noun(len(report.classes), "class", "classes")
+    click.echo(f"{photos} of {classes}{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")
 
@@ -260,7 +262,7 @@ def _print_import(report: "ImportReport", page: Path) -> None:
         rows = [(name, str(counts[name])) for name in sorted(counts)]
         print_table(("folder", "new photos"), rows)
     left = f"{len(report.copies)} known already, {len(report.similar)} look like another"
-    click.echo(f"{len(report.imported)} new photos in {report.target}; {left}")
+    click.echo(f"{count_noun(len(report.imported), 'new photo')} in {report.target}; {left}")
     click.echo(f"page: {page}")
     if not report.imported:
         return

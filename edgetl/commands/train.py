@@ -20,6 +20,7 @@ from edgetl.console import FOLDER, print_json, print_metrics, track
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.interruption import EXIT_INTERRUPTED
 from edgetl_runtime.printable import make_printable
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.options import Options
@@ -200,9 +201,11 @@ def _report(run: "Run") -> None:
     if test is not None:
         figures.append(f"test top-1 {test:.1%}")
     figures.append(f"trained: {run.spec.describe_cut()}")
-    figures.append(f"{run.file.computed} photos computed, {run.file.cached} from the cache")
+    computed = count_noun(run.file.computed, "photo")
+    figures.append(f"{computed} computed, {run.file.cached} from the cache")
     if unknown := len(run.manifest.unknown):
-        figures.append(f"{unknown} photos of other things kept for the reject threshold")
+        others = count_noun(unknown, "photo")
+        figures.append(f"{others} of other things kept for the reject threshold")
     figures.append(f"{run.file.seconds['total']:.1f} s")
     click.echo("; ".join(figures))
     _note_futile(run)

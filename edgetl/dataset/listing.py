@@ -16,6 +16,7 @@ from edgetl.dataset.parts import (
 )
 from edgetl.dataset.walking import LOOSE, Walk, name_ours
 from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.wording import count_noun
 
 EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl of path,label"
 _SHOWN = 4
@@ -122,8 +123,8 @@ def _refuse_unsorted(holder: Path) -> None:
     waiting = len(Walk(holder).files(folder)) if folder.is_dir() else 0
     if waiting:
         raise DatasetError(
-            f"{folder} holds {waiting} photos that nobody has sorted: move each to the folder of "
-            f"its class, to {UNKNOWN} if it is none, or delete it"
+            f"{folder} holds {count_noun(waiting, 'photo')} that nobody has sorted: move each to "
+            f"the folder of its class, to {UNKNOWN} if it is none, or delete it"
         )
 
 

@@ -14,9 +14,10 @@ from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
 from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import counted, duration
+from edgetl.reporting.wording import duration
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.storage import write_file
+from edgetl_runtime.wording import count_noun
 
 SUFFIXES = (".html", ".htm")
 _THUMBNAIL_PX = 160
@@ -46,7 +47,7 @@ class Section(msgspec.Struct, frozen=True):
 
     def count(self, number: int) -> str:
         """`2 classes with few photos`."""
-        return f"{number:,} {self.one if number == 1 else self.many}"
+        return count_noun(number, self.one, self.many)
 
 
 SECTIONS: dict[Kind, Section] = {
@@ -188,10 +189,12 @@ def render_check(report: DataReport) -> str:
 
 
 def _summarize(report: DataReport) -> str:
-    classes = counted(len(report.classes), "class", "classes")
-    found = counted(len(report.issues), "finding") if report.issues else "nothing to complain about"
+    classes = count_noun(len(report.classes), "class", "classes")
+    found = (
+        count_noun(len(report.issues), "finding") if report.issues else "nothing to complain about"
+    )
     other = f" and {report.unknown:,} of other things" if report.unknown else ""
-    return f"{counted(report.photos, 'photo')} of {classes}{other} in {report.root}: {found}."
+    return f"{count_noun(report.photos, 'photo')} of {classes}{other} in {report.root}: {found}."
 
 
 def _make_tiles(report: DataReport) -> list[dict[str, str]]:

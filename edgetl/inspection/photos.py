@@ -11,7 +11,7 @@ from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest, lacks_training
 from edgetl.dataset.scanning import Photo, Scanned
 from edgetl.dataset.walking import HIDDEN
-from edgetl.reporting.wording import counted
+from edgetl_runtime.wording import count_noun
 
 Kind = Literal[
     "unreadable",
@@ -150,7 +150,7 @@ def _describe_same_bytes(photos: list[Photo]) -> Iterator[Issue]:
         yield _contradict(photos, None) or Issue(
             "exact_duplicate",
             _paths(photos),
-            f"{counted(len(photos), 'file')} hold the very same bytes",
+            f"{count_noun(len(photos), 'file')} hold the very same bytes",
             "certain",
             "Keep one; copies count a photo more than once.",
             label=photos[0].label,
@@ -198,8 +198,8 @@ def _describe_overflow(scanned: Scanned) -> Iterator[Issue]:
     yield Issue(
         "near_duplicate",
         tuple(where[sha] for end in ends if (sha := scanned.hashes[end]) in where),
-        f"{counted(len(loose), 'further pair')} of photos are alike, as frames of a fixed camera "
-        "or of one video are; the split cannot keep all of them together",
+        f"{count_noun(len(loose), 'further pair')} of photos are alike, as frames of a fixed "
+        "camera or of one video are; the split cannot keep all of them together",
         "likely",
         "Take fewer frames of one scene, or put whole scenes into train, val and test folders.",
     )
@@ -242,7 +242,7 @@ def _find_odd_layout(scanned: Scanned) -> Iterator[Issue]:
 def _find_few_photos(scanned: Scanned) -> Iterator[Issue]:
     counts = Counter(photo.label for photo in scanned.usable)
     for label in scanned.labels:
-        found = counted(counts[label], "usable photo")
+        found = count_noun(counts[label], "usable photo")
         if counts[label] < MIN_PHOTOS_A_CLASS:
             advice = f"Add photos: training needs at least {MIN_PHOTOS_A_CLASS}."
             yield _class_issue("few_photos", label, f"it has {found}", advice)
@@ -259,7 +259,7 @@ def _find_imbalance(scanned: Scanned) -> Iterator[Issue]:
             yield _class_issue(
                 "imbalance",
                 label,
-                f"it has {counted(counts[label], 'usable photo')}, {largest} has "
+                f"it has {count_noun(counts[label], 'usable photo')}, {largest} has "
                 f"{counts[largest]:,}",
                 f"Add photos of {label}, or let each count more (balanced class weights).",
             )

@@ -8,9 +8,10 @@ import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
 from edgetl.reporting.pages import render_page
-from edgetl.reporting.wording import counted, percent
+from edgetl.reporting.wording import percent
 from edgetl.run import Run
 from edgetl_runtime.errors import RunError
+from edgetl_runtime.wording import count_noun
 
 _LEVEL = 0.05
 
@@ -221,8 +222,8 @@ def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
     if not pair.only_first and not pair.only_second:
         return f"{first.name} and {second.name} are right on the same photos"
     counts = (
-        f"{first.name} alone is right on {counted(pair.only_first, 'photo')}, {second.name} alone "
-        f"on {pair.only_second} (McNemar's exact test, {pair.verdict})"
+        f"{first.name} alone is right on {count_noun(pair.only_first, 'photo')}, {second.name} "
+        f"alone on {pair.only_second} (McNemar's exact test, {pair.verdict})"
     )
     if pair.is_more_than_chance:
         return (
@@ -236,7 +237,7 @@ def render_comparison(comparison: Comparison) -> str:
     """Renders one HTML page that needs no network; equal input gives equal text."""
     return render_page(
         "compare.html.j2",
-        title=f"{counted(len(comparison.runs), 'run')} side by side",
+        title=f"{count_noun(len(comparison.runs), 'run')} side by side",
         comparison=comparison,
         conclusions=conclude(comparison),
         # Where the scale of the intervals begins: all of them would crowd its right end.

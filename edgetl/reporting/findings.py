@@ -14,7 +14,8 @@ from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
 from edgetl.metrics import Interval, Metrics, Reliability, estimate_share
 from edgetl.predictions import Predictions
-from edgetl.reporting.wording import counted, percent, points, span
+from edgetl.reporting.wording import percent, points, span
+from edgetl_runtime.wording import count_noun
 
 Kind = Literal["warning", "note", "good"]
 _ORDER: tuple[Kind, ...] = ("warning", "note", "good")
@@ -94,8 +95,8 @@ def estimate_top1(metrics: Metrics, scenes: int | None = None) -> Interval:
 
 def count_photos(photos: int, scenes: int, kind: str) -> str:
     """`112 validation photos of 11 different things`."""
-    of = f" of {counted(scenes, 'different thing')}" if scenes < photos else ""
-    return counted(photos, kind) + of
+    of = f" of {count_noun(scenes, 'different thing')}" if scenes < photos else ""
+    return count_noun(photos, kind) + of
 
 
 def _judge_top1(metrics: Metrics, scenes: int) -> Iterator[Finding]:
@@ -108,7 +109,7 @@ def _judge_top1(metrics: Metrics, scenes: int) -> Iterator[Finding]:
             "warning",
             f"Not surely better than naming every photo {label}",
             f"That would be right for {percent(baseline)}; the model is for "
-            f"{percent(metrics.top1)} of {counted(metrics.examples, 'photo')} (95% interval "
+            f"{percent(metrics.top1)} of {count_noun(metrics.examples, 'photo')} (95% interval "
             f"{span(interval)}).",
         )
     elif count_hits(metrics) == metrics.examples:
@@ -134,7 +135,7 @@ def _judge_test(
     tested = manifest.count_scenes(one.path for one in manifest.part("test"))
     ours, theirs = estimate_top1(metrics, scenes), estimate_top1(test, tested)
     figures = (
-        f"{percent(test.top1)} of {counted(test.examples, 'test photo')} (95% interval "
+        f"{percent(test.top1)} of {count_noun(test.examples, 'test photo')} (95% interval "
         f"{span(theirs)}), {percent(metrics.top1)} of the validation photos ({span(ours)})."
     )
     if ours.overlaps(theirs):
@@ -167,7 +168,7 @@ def _judge_classes(
     yield Finding(
         "warning" if clear else "note",
         f"Class {label} is found least often: {percent(weakest.recall, 0)} of its "
-        f"{counted(weakest.support, 'photo')}",
+        f"{count_noun(weakest.support, 'photo')}",
         (
             f"{rest}; that is more than chance."
             if clear
@@ -191,8 +192,9 @@ def _judge_confusion(metrics: Metrics) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"Most often mixed up: {worst.true} named {worst.named}",
-            f"{worst.count} of the {worst.of} {worst.true} photos; "
-            f"{worst.back} of the {worst.back_of} {worst.named} photos are named {worst.true}.",
+            f"{worst.count} of {count_noun(worst.of, 'photo')} of {worst.true}; "
+            f"{worst.back} of {count_noun(worst.back_of, 'photo')} of {worst.named} named "
+            f"{worst.true}.",
         )
 
 
@@ -254,7 +256,7 @@ def _judge_calibration(reliability: Reliability, examples: int) -> Iterator[Find
             "good",
             "Scores mean what they say, as far as the photos show",
             f"{means}; chance alone explains up to {points(reliability.noise)} points on "
-            f"{counted(examples, 'photo')}.",
+            f"{count_noun(examples, 'photo')}.",
         )
 
 
@@ -318,7 +320,7 @@ def _judge_confident_mistakes(predictions: Predictions) -> Iterator[Finding]:
     if sure:
         yield Finding(
             "note",
-            f"{counted(sure, 'mistake')} with a score of {_CONFIDENT:.0%} or more",
+            f"{count_noun(sure, 'mistake')} with a score of {_CONFIDENT:.0%} or more",
             "They come first below: such a photo may carry a wrong label, or show two things.",
         )
 
@@ -342,7 +344,7 @@ def _judge_leaks(manifest: DatasetManifest) -> Iterator[Finding]:
     if leaks:
         yield Finding(
             "warning",
-            f"{counted(len(leaks), 'validation or test photo')} look like a training photo",
+            f"{count_noun(len(leaks), 'validation or test photo')} look like a training photo",
             f"Such as {leaks[0].path}. They flatter the figures: put near-duplicates into one "
             "part, or let edgetl choose the parts.",
         )
@@ -354,7 +356,7 @@ def _judge_skipped(manifest: DatasetManifest) -> Iterator[Finding]:
     if share >= _LEAST_POINTS:
         yield Finding(
             "warning" if share > _VAGUE else "note",
-            f"{counted(skipped, 'file')} of the data folder could not be used",
+            f"{count_noun(skipped, 'file')} of the data folder could not be used",
             "The reasons are listed with the data.",
         )
 

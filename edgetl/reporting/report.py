@@ -32,7 +32,8 @@ from edgetl.reporting.findings import (
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import counted, duration, percent, points
+from edgetl.reporting.wording import duration, percent, points
+from edgetl_runtime.wording import count_noun
 
 MATRIX_CLASSES = 30
 _PAIRS, _FEW_PAIRS = 30, 8
@@ -185,10 +186,10 @@ def _summarize(report: ReportInput) -> str:
     counts = Counter(example.split for example in report.manifest.examples)
     parts = [
         report.facts.get("backbone", ""),
-        counted(len(report.manifest.labels), "class", "classes"),
-        counted(counts["train"], "training photo"),
-        counted(counts["val"], "validation photo"),
-        counted(counts["test"], "test photo") if counts["test"] else "",
+        count_noun(len(report.manifest.labels), "class", "classes"),
+        count_noun(counts["train"], "training photo"),
+        count_noun(counts["val"], "validation photo"),
+        count_noun(counts["test"], "test photo") if counts["test"] else "",
     ]
     return " · ".join(part for part in parts if part)
 
@@ -236,7 +237,7 @@ def _tell_weakest(classes: list[_ClassRow]) -> _Tile:
     if weakest is None:
         return _Tile("Weakest class", percent(None), "no photos")
     recall = weakest.metrics.recall
-    note = f"of {counted(weakest.metrics.support, 'photo')} of {weakest.label} are found"
+    note = f"of {count_noun(weakest.metrics.support, 'photo')} of {weakest.label} are found"
     return _Tile("Weakest class", percent(recall, 0), note, recall, weakest.interval)
 
 

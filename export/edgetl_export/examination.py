@@ -2,6 +2,8 @@
 
 import msgspec
 
+from edgetl_runtime.wording import count_noun
+
 
 class Alternative(msgspec.Struct, frozen=True):
     """Another meaning of the model's numbers, and what it would be worth.
@@ -57,8 +59,9 @@ class Examination(msgspec.Struct, frozen=True):
         """One sentence."""
         if self.doubts:
             return " ".join(f"{one.sentence}." for one in self.doubts)
+        photos = count_noun(self.photos, "photo")
         return (
-            f"labels and scaling fit: top-1 is {self.top1:.1%} of {self.photos} photos, guessing "
-            f"would give {self.guessing:.1%}, and none of {len(self.alternatives)} other meanings "
-            "is plainly better"
+            f"labels and scaling fit: top-1 is {self.top1:.1%} of {photos}, guessing would give "
+            f"{self.guessing:.1%}, and none of {len(self.alternatives)} other meanings is plainly "
+            "better"
         )

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from edgetl_runtime.wording import count_noun
+
 Points = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Flags = NDArray[np.bool_]
 SIGNIFICANCE = 0.05
@@ -136,7 +138,7 @@ def _judge(
         return
     points = 100 * float(lost.mean() - won.mean())
     if points > limit + _ROUNDING:
-        photos = f"on {len(lost)} photos ({lost.sum()} lost, {won.sum()} won)"
+        photos = f"on {count_noun(len(lost), 'photo')} ({lost.sum()} lost, {won.sum()} won)"
         sentence = f"{before}{points:.1f} points {after} {photos}, allowed are {limit:g}"
         yield _Drop(sentence, points, most, _test(int(lost.sum()), int(won.sum())))
 

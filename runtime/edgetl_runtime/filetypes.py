@@ -5,6 +5,7 @@ Each value is from the format's own specification; most are listed in RFC 9559 (
 https://en.wikipedia.org/wiki/List_of_file_signatures.
 """
 
+import codecs
 import io
 import re
 from pathlib import Path
@@ -230,6 +231,7 @@ def _judge_stream(head: bytes) -> FileType | None:
 
 
 def _judge_text(head: bytes) -> FileType:
+    head = head.removeprefix(codecs.BOM_UTF8)
     if head.startswith(b"#EXTM3U"):
         return FileType("other", "a playlist", "give the address of the stream itself")
     if _MARKUP.match(head):

@@ -96,7 +96,8 @@ def staged_folder(target: Path, *, marker: str, overwrite: bool = False) -> Iter
     check_replaceable(target, marker=marker, overwrite=overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        staging.mkdir()
     except OSError as error:
         raise _cannot_write(target, error) from error
     try:
@@ -175,7 +176,6 @@ def _holds(target: Path, marker: str) -> bool:
 
 
 def _swap(staging: Path, target: Path) -> None:
-    os.chmod(staging, 0o755)
     if not target.exists():
         os.rename(staging, target)
     else:

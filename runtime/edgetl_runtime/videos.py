@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.wording import count_noun
 
 DEFAULT_FPS = 25.0
 _FPS_LIMIT = 1000.0
@@ -88,7 +89,8 @@ class VideoFile:
         few, short = _WHOLE * self._frames, _WHOLE * self._frames / self.fps
         if read >= few or read_s >= short:
             return ""
-        return f"ends after {read} of {self._frames:.0f} frames; is it cut or damaged?"
+        whole = count_noun(round(self._frames), "frame")
+        return f"ends after {read} of {whole}; is it cut or damaged?"
 
     def describe_lacks(self) -> str:
         """What the file does not tell and is assumed, as a clause; or nothing."""

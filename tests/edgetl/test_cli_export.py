@@ -115,7 +115,7 @@ def test_inspect_shows_figures_of_each_file_and_what_does_not_belong(
     for part in (*figures, "R. Levi", "apache-2.0", "MODEL_CARD.md"):
         assert part in done.stdout, part
     assert done.stderr.splitlines() == [
-        f"edgetl: 1 files in {folder} belong to nothing and were not checked: 'notes.txt'"
+        f"edgetl: not checked: 1 file in {folder} that the bundle does not list: 'notes.txt'"
     ]
 
 

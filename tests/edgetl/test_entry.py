@@ -8,7 +8,6 @@ import pytest
 
 INTERRUPT = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
 name, how, *sys.argv = sys.argv[1:]
 
 class Interrupt:

@@ -93,6 +93,8 @@ def test_a_video_is_one_by_its_content(suffix, tmp_path, make_video):
         (b"%PDF-1.7", "other", "a PDF document"),
         (b"PK\3\4" + bytes(9), "other", "a ZIP archive"),
         (b"\n<!DOCTYPE html><title>404</title>", "other", "a web page"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><title>404</title>", "other", "a web page"),
+        (b"\xef\xbb\xbf#EXTM3U\n", "other", "a playlist"),
         (b'<?xml version="1.0"?><svg xmlns="x"/>', "other", "an SVG drawing"),
         (b"#EXTM3U\nhttp://a/b.ts", "other", "a playlist"),
         (b"version https://git-lfs.github.com/spec/v1\noid ", "other", "a pointer of Git LFS"),

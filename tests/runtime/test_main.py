@@ -522,7 +522,6 @@ def test_a_folder_that_is_gone_is_named(tiny, tmp_path, edgetl_run):
 
 INTERRUPT = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
 name, how, *sys.argv = sys.argv[1:]
 
 class Interrupt:

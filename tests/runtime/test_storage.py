@@ -308,10 +308,12 @@ def test_the_umask_holds_for_what_is_written(umask, tmp_path):
     try:
         write_file(tmp_path / "file", b"")
         write_file(tmp_path / "secret", b"", mode=0o600)
+        with staged_folder(tmp_path / "folder", marker="mark"):
+            pass
     finally:
         os.umask(before)
-    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("file", "secret")]
-    assert modes == [0o644 & ~umask, 0o600]
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("file", "secret", "folder")]
+    assert modes == [0o644 & ~umask, 0o600, 0o777 & ~umask]
 
 
 @pytest.mark.parametrize("at_once", [True, False])

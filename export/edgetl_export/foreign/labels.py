@@ -10,6 +10,7 @@ from pathlib import Path
 from edgetl_export.foreign.label_records import read_record
 from edgetl_runtime.bundle import MOST_LABEL_BYTES
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.wording import count_noun
 
 _LIMIT_BYTES = 2**24
 _NUMBERED = re.compile(r"(\d+)[:,\s]\s*(.*)")
@@ -59,7 +60,8 @@ def parse_labels(file: str, text: str) -> tuple[str, ...]:
                 f"{file}, line {number}: the label {label!r} has unprintable characters; rename it"
             )
     if len(labels) < 2:
-        raise ExportError(f"{file} has {len(labels)} labels; a classifier has at least two")
+        found = count_noun(len(labels), "label")
+        raise ExportError(f"{file} has {found}; a classifier has at least two")
     told = _tell_apart(file, labels)
     for number, label in enumerate(told, 1):
         if (count := len(label.encode())) > MOST_LABEL_BYTES:
@@ -80,9 +82,9 @@ def check_count(file: str, labels: Sequence[str], outputs: int) -> None:
     if len(labels) != expected:
         last = min(len(labels), expected)
         raise ExportError(
-            f"{file} has {len(labels)} labels (line {last}: {labels[last - 1]}), the model has "
-            f"{outputs} outputs; expected {expected} lines, in the order of the outputs"
-            f"{_explain_count(labels, expected)}"
+            f"{file} has {count_noun(len(labels), 'label')} (line {last}: {labels[last - 1]}), the "
+            f"model has {count_noun(outputs, 'output')}; expected {expected} lines, in the order "
+            f"of the outputs{_explain_count(labels, expected)}"
         )
 
 

@@ -17,6 +17,7 @@ from edgetl_export.examination import Alternative, Doubt, Examination
 from edgetl_export.foreign.orders import Indices, LabelOrder, find_moved, fit_order, list_orders
 from edgetl_export.foreign.scaling import SCALINGS, Scaling
 from edgetl_runtime.prediction import Scores
+from edgetl_runtime.wording import count_noun
 
 Flags = NDArray[np.bool_]
 Look = Callable[[Scaling, slice], Scores]
@@ -203,8 +204,9 @@ def _doubt(compared: Sequence[_Compared], *, refuses: bool) -> Doubt:
         for other in compared[1:]
         if other.is_better and not _are_apart(compared[0].after, other.after)
     ]
+    photos = count_noun(one.photos, "photo")
     return Doubt(
-        f"top-1 is {one.top1_as_given:.1%} of {one.photos} photos; with {one.meaning} it would be "
+        f"top-1 is {one.top1_as_given:.1%} of {photos}; with {one.meaning} it would be "
         f"{one.top1:.1%}: {compared[0].remedy}{'; as likely: ' * bool(near)}{', '.join(near)}",
         refuses,
     )

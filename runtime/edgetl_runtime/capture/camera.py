@@ -20,6 +20,7 @@ from edgetl_runtime.capture.source import Granted
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import CapturedFrame
 from edgetl_runtime.settings.sections import SourceSettings
+from edgetl_runtime.wording import count_noun
 
 _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9
@@ -299,7 +300,7 @@ class Camera:
             return f"cannot open {name}"
         if not self._past.delivered:
             return f"{name} delivered no frame"
-        return f"{name} stopped delivering after {self._past.delivered} frames"
+        return f"{name} stopped delivering after {count_noun(self._past.delivered, 'frame')}"
 
     def _count(self) -> "_Counters":
         if self._process is None:
