@@ -412,7 +412,7 @@ def test_a_device_that_is_killed_and_started_again_is_back_on_the_page(start_dev
     assert "Traceback" not in process.stderr.read()
 
 
-def test_a_page_whose_token_is_of_yesterday_says_that_another_is_needed(start_device, browser):
+def test_a_page_whose_token_is_of_yesterday_says_that_it_is_wrong(start_device, browser):
     process, url = start_device(0)
     browser.open(url)
     browser.wait_for(LIVE)
@@ -420,7 +420,7 @@ def test_a_page_whose_token_is_of_yesterday_says_that_another_is_needed(start_de
     process.wait(10)
     _, other = start_device(int(url.split("/")[2].rpartition(":")[2]))
     assert other != url
-    browser.wait_for("document.title === 'A token is needed'")
+    browser.wait_for("document.title === 'This token is wrong'")
     browser.open(other)
     browser.wait_for(LIVE)
     browser.open("about:blank")
