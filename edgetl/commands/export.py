@@ -23,7 +23,7 @@ _POINTS = click.FloatRange(0, 100)
 _MOST_PX = 4096
 
 
-class _SizeType(click.ParamType["Size"]):
+class _SizeType(click.ParamType):  # type: ignore[type-arg]
     """Side of a square, or (width, height), px; each 1..4096."""
 
     name = "size"
