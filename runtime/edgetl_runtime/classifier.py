@@ -2,12 +2,14 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgetl_runtime.allotment import default_threads
 from edgetl_runtime.bundle import Bundle, Variant
 from edgetl_runtime.engine import Engine, open_engine
 from edgetl_runtime.errors import ModelOutputError
+from edgetl_runtime.images import Color, Image, load_image
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities
 from edgetl_runtime.preprocessing import Frame
 
@@ -57,23 +59,47 @@ class Classifier:
         loaded = open_engine(chosen.engine, model, tensors, threads or default_threads())
         return cls(bundle, chosen, loaded)
 
-    def __call__(self, frame: Frame, *, captured_s: float | None = None) -> Prediction:
-        """Classifies one frame.
+    def __call__(
+        self, image: Image, *, color: Color = "bgr", captured_s: float | None = None
+    ) -> Prediction:
+        """Classifies one image.
 
         Args:
-            frame: uint8 (height, width, 3) BGR as OpenCV reads it, or (height, width) grey.
-            captured_s: When the frame was captured, on the clock of `time.monotonic`;
+            image: An array, uint8 (height, width, 3) or (height, width) grey, levels 0..255, any
+                size; the path of an image file; or a Pillow image.
+            color: Order of an array's channels: `bgr` as OpenCV reads them, or `rgb` as Pillow,
+                picamera2 and most others do.
+            captured_s: When the image was captured, on the clock of `time.monotonic`;
                 by default now.
 
         Raises:
-            FrameError: If the frame has another dtype or shape.
+            FrameError: If the file cannot be read, or the array has another dtype or shape.
             EngineError: If the engine fails.
-            ModelOutputError: If it puts out what are no probabilities.
+            ModelOutputError: If the model's output is not a probability distribution.
         """
+        begin = time.monotonic()
+        frame = load_image(image, color=color)
         start = time.monotonic()
         pixels = self.prepare(frame)
         preprocess_ms = (time.monotonic() - start) * 1e3
-        return self.infer(pixels, start if captured_s is None else captured_s, preprocess_ms)
+        return self.infer(pixels, begin if captured_s is None else captured_s, preprocess_ms)
+
+    def classify_batch(self, images: Iterable[Image], *, color: Color = "bgr") -> list[Prediction]:
+        """Classifies several images, one after the other, as the model takes one at a time.
+
+        Args:
+            images: Each as for a call, such as `Path("photos").glob("*.jpg")`.
+            color: As for a call.
+
+        Returns:
+            One prediction for each image, in their order.
+
+        Raises:
+            FrameError: If one of them cannot be read; it names the file.
+            EngineError: If the engine fails.
+            ModelOutputError: If the model's output is not a probability distribution.
+        """
+        return [self(image, color=color) for image in images]
 
     def prepare(self, frame: Frame) -> Frame:
         """The first half of a call: makes the model's input from a frame.

@@ -56,7 +56,7 @@ def decode_picture(data: bytes) -> Frame:
         raise FrameError(f"a picture with {picture.dtype} levels; save it with 8 bits a channel")
     if data.startswith(JPEG_MAGIC):
         return picture
-    return _on_white(picture, _imdecode(data, cv2.IMREAD_UNCHANGED))
+    return lay_on_white(picture, _imdecode(data, cv2.IMREAD_UNCHANGED))
 
 
 def _explain(known: FileType) -> str:
@@ -92,7 +92,7 @@ def _imdecode(data: bytes, flags: int) -> Frame | None:
         raise FrameError("too large for this machine's memory") from error
 
 
-def _on_white(picture: Frame, unchanged: Frame | None) -> Frame:
+def lay_on_white(picture: Frame, unchanged: Frame | None) -> Frame:
     """Lays the colours over white where the file has an alpha channel, in place."""
     has_alpha = unchanged is not None and unchanged.ndim == 3 and unchanged.shape[2] == 4
     if unchanged is None or not has_alpha or unchanged.shape[:2] != picture.shape[:2]:
