@@ -6,8 +6,7 @@ python network_stream.py parts.bundle rtsp://camera.local/stream
 import sys
 from collections import Counter
 
-from edgetl_runtime import watch
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime import CameraError, watch
 
 
 def main(bundle: str, address: str) -> None:

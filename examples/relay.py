@@ -11,8 +11,7 @@ import argparse
 
 from gpiozero import OutputDevice
 
-from edgetl_runtime import watch
-from edgetl_runtime.settings.sections import Settings, SmoothingSettings
+from edgetl_runtime import Settings, SmoothingSettings, watch
 
 
 def main() -> None:

@@ -81,8 +81,12 @@ def test_no_platform_gets_two_engines():
 
 def test_the_public_names_are_frozen_and_each_resolves():
     assert edgetl_runtime.__all__ == [
-        *("BenchmarkReport", "Bundle", "Camera", "Classifier", "EdgetlError", "Pipeline"),
-        *("Prediction", "Preprocessing", "watch"),
+        *("Answer", "BenchmarkReport", "Bundle", "BundleError", "Camera", "CameraError"),
+        *("Classifier", "CollectSettings", "EdgetlError", "EngineError", "FrameError"),
+        *("ModelSettings", "OptionsError", "Output", "OutputError", "OutputSettings"),
+        *("PaceSettings", "Pipeline", "Prediction", "Preprocessing", "ServeSettings"),
+        *("ServiceError", "ServiceSettings", "Settings", "SmoothingSettings", "SourceSettings"),
+        *("StorageError", "Video", "ViewSettings", "watch"),
     ]
     for name in edgetl_runtime.__all__:
         assert getattr(edgetl_runtime, name).__name__ == name

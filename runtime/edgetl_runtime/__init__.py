@@ -19,39 +19,106 @@ The names below load on first use, so that `edgetl-run --help` need not wait for
 # Nothing is imported here: what comes before the entry understands Ctrl-C shows a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from edgetl_runtime.answer import Answer
     from edgetl_runtime.benchmark import BenchmarkReport
     from edgetl_runtime.bundle import Bundle
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
-    from edgetl_runtime.errors import EdgetlError
+    from edgetl_runtime.errors import (
+        BundleError,
+        CameraError,
+        EdgetlError,
+        EngineError,
+        FrameError,
+        OptionsError,
+        OutputError,
+        ServiceError,
+        StorageError,
+    )
+    from edgetl_runtime.outputs.output import Output
+    from edgetl_runtime.outputs.video import Video
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.pipeline.watching import watch
     from edgetl_runtime.prediction import Prediction
     from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.settings.sections import (
+        CollectSettings,
+        ModelSettings,
+        OutputSettings,
+        PaceSettings,
+        ServeSettings,
+        ServiceSettings,
+        Settings,
+        SmoothingSettings,
+        SourceSettings,
+        ViewSettings,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "BenchmarkReport",
     "Bundle",
+    "BundleError",
     "Camera",
+    "CameraError",
     "Classifier",
+    "CollectSettings",
     "EdgetlError",
+    "EngineError",
+    "FrameError",
+    "ModelSettings",
+    "OptionsError",
+    "Output",
+    "OutputError",
+    "OutputSettings",
+    "PaceSettings",
     "Pipeline",
     "Prediction",
     "Preprocessing",
+    "ServeSettings",
+    "ServiceError",
+    "ServiceSettings",
+    "Settings",
+    "SmoothingSettings",
+    "SourceSettings",
+    "StorageError",
+    "Video",
+    "ViewSettings",
     "watch",
 ]
 
 _HOME = {
+    "Answer": "answer",
     "BenchmarkReport": "benchmark",
     "Bundle": "bundle",
+    "BundleError": "errors",
     "Camera": "capture.camera",
+    "CameraError": "errors",
     "Classifier": "classifier",
+    "CollectSettings": "settings.sections",
     "EdgetlError": "errors",
+    "EngineError": "errors",
+    "FrameError": "errors",
+    "ModelSettings": "settings.sections",
+    "OptionsError": "errors",
+    "Output": "outputs.output",
+    "OutputError": "errors",
+    "OutputSettings": "settings.sections",
+    "PaceSettings": "settings.sections",
     "Pipeline": "pipeline.pipeline",
     "Prediction": "prediction",
     "Preprocessing": "preprocessing",
+    "ServeSettings": "settings.sections",
+    "ServiceError": "errors",
+    "ServiceSettings": "settings.sections",
+    "Settings": "settings.sections",
+    "SmoothingSettings": "settings.sections",
+    "SourceSettings": "settings.sections",
+    "StorageError": "errors",
+    "Video": "outputs.video",
+    "ViewSettings": "settings.sections",
     "watch": "pipeline.watching",
 }
 

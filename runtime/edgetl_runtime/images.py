@@ -69,5 +69,5 @@ def _read_pillow(image: Any) -> Frame:
         rgba = np.asarray(upright.convert("RGBA"))
     except (OSError, ValueError) as error:
         raise FrameError(f"the Pillow image cannot be read ({error})") from error
-    frame = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
+    frame: Frame = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)  # type: ignore[assignment]
     return lay_on_white(frame[:, :, :3].copy(), frame)
