@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import Any, Final, Literal, Protocol, TypeAlias, Union
 
 import cv2
 import numpy as np
@@ -12,11 +12,31 @@ from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import lay_on_white, read_picture
 from edgetl_runtime.preprocessing import Frame
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
-
 Color = Literal["bgr", "rgb"]
-Image: TypeAlias = Union[str, "os.PathLike[str]", Frame, "PillowImage"]
+_ORIENTATION: Final = 0x0112
+# EXIF's orientation -> Pillow's number of the step that puts it right (`PIL.Image.Transpose`).
+_TRANSPOSE: Final = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+
+
+class PillowImage(Protocol):
+    """What is used of `PIL.Image.Image`; Pillow itself is not imported, as a device may lack it."""
+
+    mode: str
+
+    def convert(self, mode: str) -> Any:
+        """The image in another mode, such as `RGBA`."""
+        ...
+
+    def getexif(self) -> Any:
+        """Tag -> value."""
+        ...
+
+    def transpose(self, method: Any) -> Any:
+        """The image, flipped or turned."""
+        ...
+
+
+Image: TypeAlias = Union[str, "os.PathLike[str]", Frame, PillowImage]
 
 
 def load_image(image: Image, *, color: Color = "bgr") -> Frame:
@@ -59,10 +79,9 @@ def _swap_red_and_blue(frame: Frame) -> Frame:
 
 
 def _read_pillow(image: Any) -> Frame:
-    from PIL import ImageOps
-
     try:
-        upright = ImageOps.exif_transpose(image)
+        step = _TRANSPOSE.get(image.getexif().get(_ORIENTATION))
+        upright = image if step is None else image.transpose(step)
         if upright.mode.startswith("I;16"):
             # Pillow would cut off what is above 255.
             return (np.asarray(upright) >> 8).astype(np.uint8)

@@ -39,14 +39,15 @@ def test_16_bits_are_scaled_as_in_a_file(tmp_path: Path) -> None:
     assert np.abs(load_image(image).astype(int) - filed).max() <= 1
 
 
-def test_the_orientation_of_a_photo_is_applied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_of_a_photo_is_applied(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     path = _save(_draw("RGB"), tmp_path / "turned.jpg", exif=exif)
     with Image.open(path) as image:
         seen = load_image(image)
-    assert seen.shape == load_image(path).shape == (24, 16, 3)
-    assert np.abs(seen.astype(int) - load_image(path)).max() <= 4
+    assert seen.shape == load_image(path).shape
+    assert np.abs(seen.astype(int) - load_image(path)).max() <= 8
 
 
 def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
