@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.outputs import worker as worker_module
 from edgetl_runtime.outputs.mqtt import Broker, Mqtt
@@ -35,15 +35,18 @@ HOST = re.sub(r"[^\w-]", "_", platform.node(), flags=re.ASCII)
 TOPIC = f"home/{HOST}"
 
 
+TIME = "2026-05-28T20:26:40.250Z"
+
+
 def make_answer(
     index: int, label: str | None = "gear", *, event: bool = False, stale: bool = False
 ) -> Answer:
     scores = np.array([0.75, 0.25], np.float32)
     now_s = time.monotonic()
     prediction = Prediction(("gear", "washer"), scores, 0.5, now_s, now_s, 1.0, 2.0)
-    change = Event(index, label, "washer", 0.75, 0.0) if event else None
+    change = Event(index, label, "washer", 0.75, TIME) if event else None
     return Answer(
-        "camera", index, (64, 48), prediction, scores, label, 0.75, stale, False, change, 0.0
+        "camera", index, (64, 48), prediction, scores, label, 0.75, stale, False, change, TIME
     )
 
 

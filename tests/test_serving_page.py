@@ -15,11 +15,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, make_event
 from edgetl_runtime.board import Health
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.clock import format_time
 from edgetl_runtime.outputs.output import OutputStatus
 from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.pipeline import Pipeline
@@ -120,10 +121,10 @@ class Board:
         label, event = self.labels[0], None
         if number == 1 or self.events == 0:
             self.events += 1
-            event = Event(self.events, label, None, 0.8, time.time())
+            event = make_event(self.events, label, None, 0.8)
         return Answer(
             *("camera", number, (640, 480), one, scores, label, 0.8, False, False),
-            *(event, time.time(), picture),
+            *(event, format_time(time.time()), picture),
         )
 
 

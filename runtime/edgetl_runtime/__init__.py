@@ -19,7 +19,7 @@ The names below load on first use, so that `edgetl-run --help` need not wait for
 # Nothing is imported here: what comes before the entry understands Ctrl-C shows a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from edgetl_runtime.answer import Answer
+    from edgetl_runtime.answers import Answer
     from edgetl_runtime.benchmark import BenchmarkReport
     from edgetl_runtime.bundle import Bundle
     from edgetl_runtime.capture.camera import Camera
@@ -90,7 +90,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Answer": "answer",
+    "Answer": "answers",
     "BenchmarkReport": "benchmark",
     "Bundle": "bundle",
     "BundleError": "errors",

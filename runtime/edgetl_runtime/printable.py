@@ -1,6 +1,7 @@
 """Text from elsewhere, made fit for a terminal or a log."""
 
 import errno
+import os
 import unicodedata
 
 LIMIT = 2000
@@ -18,6 +19,11 @@ def make_printable(text: str) -> str:
     if len(text) > LIMIT:
         text = f"{text[:LIMIT]}..."
     return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def show_path(path: object) -> str:
+    """A path as text that can be encoded, whatever bytes its name has."""
+    return os.fsencode(str(path)).decode("utf-8", "backslashreplace")
 
 
 def holds_control(text: str) -> bool:

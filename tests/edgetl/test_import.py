@@ -17,7 +17,7 @@ from edgetl.dataset.importing import import_collected
 from edgetl.dataset.listing import list_folder
 from edgetl.drawings import draw_part
 from edgetl.inspection.import_page import render_import
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.outputs.collect import Collect
 from edgetl_runtime.prediction import Prediction
@@ -42,7 +42,7 @@ def collect(tmp_path):
         prediction = Prediction(labels, values, 0.4, now_s, now_s, 1.0, 2.0)
         answer = Answer(
             "camera", 0, (96, 96), prediction, values, prediction.label, prediction.score,
-            False, False, None, 1_780_000_000.25, picture,
+            False, False, None, "2026-05-28T20:26:40.250Z", picture,
         )  # fmt: skip
         assert output.accepts(answer)
         output.write(answer)

@@ -11,7 +11,7 @@ import pytest
 from edgetl.dataset.importing import import_collected
 from edgetl.dataset.labels import check_label, find_twin
 from edgetl.dataset.listing import list_folder
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.outputs.collect import Collect
 from edgetl_runtime.pictures import read_picture
@@ -73,7 +73,7 @@ def collect_one_of_each(labels: tuple[str, ...], photos: Path, folder: Path) -> 
         prediction = Prediction(labels, scores, 0.4, now_s, now_s, 1.0, 2.0)
         answer = Answer(
             "camera", 0, (96, 96), prediction, scores, prediction.label, prediction.score,
-            False, False, None, 1_780_000_000.25, read_picture(file),
+            False, False, None, "2026-05-28T20:26:40.250Z", read_picture(file),
         )  # fmt: skip
         assert output.accepts(answer)
         output.write(answer)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_model_options, positive
 from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.opening import open_classifier
-from edgetl_runtime.commands.printing import print_json, show_path, warn
+from edgetl_runtime.commands.printing import print_json, warn
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.printable import make_printable, show_path
 from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
+    from edgetl_runtime.answers import Recorder
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.frames import CapturedFrame
     from edgetl_runtime.prediction import Prediction
@@ -41,24 +42,34 @@ def _find_elsewhere(flag: str) -> str:
 def classify(options: argparse.Namespace) -> int:
     """Runs the command."""
     classifier = open_classifier(options.bundle, options.engine, options.variant, options.threads)
-    count: Counter[str] = Counter()
-    bad = sum(_classify_source(classifier, source, options, count) for source in options.sources)
+    from edgetl_runtime.answers import Recorder
+
+    recorder, count = Recorder(options.top), Counter[str]()
+    bad = sum(
+        _classify_source(classifier, source, recorder, options, count) for source in options.sources
+    )
     if any(source.is_dir() for source in options.sources):
         warn(_sum_up(count, bad))
     return EXIT_ERROR if bad or not count["answered"] else 0
 
 
 def _classify_source(
-    classifier: "Classifier", source: Path, options: argparse.Namespace, count: "Counter[str]"
+    classifier: "Classifier",
+    source: Path,
+    recorder: "Recorder",
+    options: argparse.Namespace,
+    count: "Counter[str]",
 ) -> bool:
     """Answers a file or folder; returns whether it is bad, which of a folder no file makes it."""
+    from edgetl_runtime.answers import VERSION, UnusedRecord
     from edgetl_runtime.folders import UNREADABLE, list_inputs
     from edgetl_runtime.frames import read_frames
 
     def leave(file: Path, kind: str, why: str) -> None:
         count[kind] += 1
         if options.json:
-            print_json(_describe_unused(file, kind, why))
+            name, reason = show_path(file), show_path(why)
+            print_json(UnusedRecord(VERSION, name, name, None, None, (), kind, reason))
 
     try:
         files = list_inputs(source, warn, leave)
@@ -67,7 +78,7 @@ def _classify_source(
         return True
     for file in files:
         try:
-            count["answered"] += _answer(classifier, read_frames(file, warn), options) > 0
+            count["answered"] += _answer(classifier, read_frames(file, warn), recorder, options) > 0
         except (FrameError, CameraError) as error:
             # One bad file among many must not lose the answers to the others.
             warn(str(error))
@@ -87,43 +98,27 @@ def _sum_up(count: "Counter[str]", bad: int) -> str:
     return f"{count_noun(total, 'file')}: {', '.join(kinds)}"
 
 
-def _describe_unused(file: Path, kind: str, why: str) -> dict[str, object]:
-    """A file of a folder that gets no answer, with the keys of one."""
-    empty = ("frame", "position_s", "label", "score", "preprocess_ms", "invoke_ms", "age_ms")
-    told: dict[str, object] = {"source": show_path(file), **dict.fromkeys(empty), "top": []}
-    return told | {"unused": kind, "reason": show_path(why)}
-
-
 def _answer(
-    classifier: "Classifier", frames: Iterable["CapturedFrame"], options: argparse.Namespace
+    classifier: "Classifier",
+    frames: Iterable["CapturedFrame"],
+    recorder: "Recorder",
+    options: argparse.Namespace,
 ) -> int:
+    from edgetl_runtime.answers import answer_alone
+
     answered = 0
     for frame in frames:
         prediction = classifier(frame.image, captured_s=frame.captured_s)
         if options.json:
-            print_json(_record(frame, prediction, options.top))
+            print_json(recorder.describe(answer_alone(frame, prediction)))
         else:
             _print(frame, prediction, options.top)
         answered += 1
     return answered
 
 
-def _record(frame: "CapturedFrame", prediction: "Prediction", top: int) -> dict[str, object]:
-    return {
-        "source": show_path(frame.source),
-        "frame": frame.index,
-        "position_s": frame.position_s,
-        "label": prediction.label,
-        "score": prediction.score,
-        "top": [{"label": label, "score": score} for label, score in prediction.top(top)],
-        "preprocess_ms": prediction.preprocess_ms,
-        "invoke_ms": prediction.invoke_ms,
-        "age_ms": prediction.age_ms,
-    }
-
-
 def _print(frame: "CapturedFrame", prediction: "Prediction", top: int) -> None:
-    from edgetl_runtime.outputs.records import show_prediction
+    from edgetl_runtime.outputs.phrases import show_prediction
 
     took_ms = prediction.preprocess_ms + prediction.invoke_ms
     source = make_printable(frame.source)

@@ -1,6 +1,5 @@
 """What commands print."""
 
-import os
 import sys
 
 from edgetl_runtime.masking import mask_text
@@ -34,8 +33,3 @@ def tell(sentence: str) -> None:
 def say(line: str) -> None:
     """Prints a line of a result for people."""
     print(make_printable(line), flush=True)
-
-
-def show_path(path: object) -> str:
-    """A path as text that can be encoded, whatever bytes its name has."""
-    return os.fsencode(str(path)).decode("utf-8", "backslashreplace")

@@ -4,8 +4,9 @@ import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
-from edgetl_runtime.commands.printing import print_json, say, show_path, warn
+from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.errors import BundleError
+from edgetl_runtime.printable import show_path
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:

@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import PlainOutput
 

@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.leftovers import add_leftover, drop_leftover
-from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import EventOutput
 
 TIMEOUT_S = 30.0
@@ -95,7 +94,7 @@ def _make_environment(answer: Answer, event: Event) -> dict[str, str]:
         "EDGETL_LABEL": event.label or "",
         "EDGETL_PREVIOUS": event.previous or "",
         "EDGETL_SCORE": f"{event.score:.4f}",
-        "EDGETL_TIME": format_time(event.time_s),
+        "EDGETL_TIME": event.time,
         "EDGETL_EVENT": str(event.number),
         "EDGETL_SOURCE": answer.source,
         "EDGETL_FILE": answer.file or "",

@@ -14,12 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer, Recorder, encode_line
 from edgetl_runtime.errors import OptionsError, UndeliveredError
 from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.homeassistant import announce
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line
 from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.options import show
 from edgetl_runtime.tls import Identity, explain, probe

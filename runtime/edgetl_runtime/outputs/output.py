@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 
 
 class Output(Protocol):

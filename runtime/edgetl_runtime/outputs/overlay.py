@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.outputs.lettering import Color, Pen
-from edgetl_runtime.outputs.records import show_label
+from edgetl_runtime.outputs.phrases import show_label
 from edgetl_runtime.prediction import rank
 from edgetl_runtime.preprocessing import Frame
 

@@ -4,11 +4,10 @@ import http.client
 import os
 from urllib.parse import SplitResult, urlsplit
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer, Recorder, encode_line
 from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
 from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.output import EventOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line
 from edgetl_runtime.tls import Identity, explain
 
 TOKEN = "EDGETL_POST_TOKEN"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.outputs.output import EventOutput
 from edgetl_runtime.outputs.overlay import draw_answer
 from edgetl_runtime.outputs.quota import QuotaFolder, encode_jpeg

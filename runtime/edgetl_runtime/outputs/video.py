@@ -12,7 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.overlay import draw_answer

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import EdgetlError, UndeliveredError
 from edgetl_runtime.masking import mask_text
 from edgetl_runtime.outputs.output import Output, OutputStatus

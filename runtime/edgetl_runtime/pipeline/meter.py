@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.percentiles import Percentiles, compute_percentiles
 
 _WINDOW = 300

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event, make_event
 from edgetl_runtime.board import read_health
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.clock import format_time
 from edgetl_runtime.drift import Drift
 from edgetl_runtime.errors import EngineError, ModelOutputError
 from edgetl_runtime.outputs.output import Output
@@ -166,11 +167,7 @@ class Pipeline:
             FrameError: If the picture has another dtype or shape.
             EngineError: If the engine fails.
         """
-        classifier = self._classifier
-        start_s = time.monotonic()
-        pixels = classifier.prepare(picture)
-        preprocess_ms = (time.monotonic() - start_s) * 1e3
-        return classifier.infer(pixels, start_s, preprocess_ms)
+        return self._classifier(picture)
 
     def status(self) -> Status:
         """State, counters and times at this moment; may be called from any thread."""
@@ -286,7 +283,7 @@ class Pipeline:
             stale=stale,
             low_information=prepared.low_information,
             event=self._note_change(label, smoothed.score),
-            time_s=time.time(),
+            time=format_time(time.time()),
             position_s=prepared.position_s,
             file=prepared.file,
             picture=prepared.picture,
@@ -309,7 +306,7 @@ class Pipeline:
         if label == self._stable:
             return None
         self._events += 1
-        event = Event(self._events, label, self._stable, score, time.time())
+        event = make_event(self._events, label, self._stable, score)
         self._stable = label
         return event
 
@@ -337,7 +334,7 @@ class Pipeline:
         if event is None or self._last is None:
             return None
         answer = msgspec.structs.replace(
-            self._last, label=None, score=0.0, stale=True, event=event, time_s=event.time_s
+            self._last, label=None, score=0.0, stale=True, event=event, time=event.time
         )
         self._publish(answer)
         return answer

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from edgetl_runtime.answer import Event
+from edgetl_runtime.answers import Event
 from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.drift import DriftReport

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.pipeline.opening import open_camera
 from edgetl_runtime.pipeline.pipeline import Pipeline

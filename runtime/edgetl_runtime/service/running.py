@@ -35,7 +35,7 @@ from edgetl_runtime.settings.file import reads_to_an_end
 from edgetl_runtime.settings.sections import Settings
 
 if TYPE_CHECKING:
-    from edgetl_runtime.answer import Answer
+    from edgetl_runtime.answers import Answer
     from edgetl_runtime.bundle import Bundle
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier

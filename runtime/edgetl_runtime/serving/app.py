@@ -13,27 +13,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from edgetl_runtime.answers import AnswerRecord, Recorder, answer_alone
 from edgetl_runtime.errors import EdgetlError, FrameError
+from edgetl_runtime.frames import CapturedFrame
 from edgetl_runtime.masking import mask_text
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
 from edgetl_runtime.serving.classifying import Classifying
-from edgetl_runtime.serving.feed import PageFeed
+from edgetl_runtime.serving.feed import TOP, PageFeed
 from edgetl_runtime.serving.metrics import build_registry, scrape
 from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, next_picture
 from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
-from edgetl_runtime.serving.views import (
-    PredictionView,
-    StateView,
-    view_prediction,
-    without_passwords,
-)
+from edgetl_runtime.serving.views import StateView, without_passwords
 
 BODY_S = 20.0
 _MEGABYTE = 1_000_000
 _SNAPSHOT_S = 3.0
 # Each holds a picture in memory and competes with the camera for the engine.
 _MAX_UPLOADS = 2
+# Where an uploaded picture is from, in its record.
+_UPLOAD = "upload"
 _HEALTHY = ("ok", "degraded")
 _NO_ADDRESS = (
     "no such address; a proxy that serves the page below a path of its own must take that path off "
@@ -84,6 +83,7 @@ class _Addresses:
         self._access = access
         self._max_bytes = max_bytes
         self._registry = build_registry(self._status, lambda: feed.watching)
+        self._recorder = Recorder(TOP)
         self._seats = Seats()
         self._uploads = 0
 
@@ -135,9 +135,12 @@ class _Addresses:
         finally:
             self._uploads -= 1
 
-    def _classify(self, data: bytes) -> PredictionView:
+    def _classify(self, data: bytes) -> AnswerRecord:
         try:
-            return view_prediction(self._classifying.classify(decode_upload(data)))
+            picture = decode_upload(data)
+            prediction = self._classifying.classify(picture)
+            frame = CapturedFrame(picture, _UPLOAD, 0, prediction.captured_s)
+            return self._recorder.describe(answer_alone(frame, prediction))
         except TooManyPixelsError as error:
             raise HTTPException(413, str(error)) from error
         except FrameError as error:

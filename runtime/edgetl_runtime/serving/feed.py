@@ -9,18 +9,19 @@ from contextlib import contextmanager
 import cv2
 import msgspec
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, AnswerRecord, Event, Recorder
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.pipeline.status import State
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.serving.bell import Bell
-from edgetl_runtime.serving.views import AnswerView, take_back, view_answer
+from edgetl_runtime.serving.views import take_back
 
 # More answers a second than this nobody can read.
 ANSWERS_PER_S = 10
 # The chart's width in time.
 HISTORY_S = 60
 _EVENTS = 50
+TOP = 5
 # Wider pictures are made smaller: on a phone nobody sees more, and encoding 1080p costs a
 # Raspberry Pi more time than the network does.
 _WIDEST_PX = 960
@@ -76,7 +77,8 @@ class PageFeed:
         self._watching = 0
         self._pictures = 0
         self._picture: Picture | None = None
-        self._answer: AnswerView | None = None
+        self._answer: AnswerRecord | None = None
+        self._recorder = Recorder(TOP)
         self._message = b""
         self._samples: deque[Sample] = deque(maxlen=ANSWERS_PER_S * HISTORY_S)
         self._events: deque[Event] = deque(maxlen=_EVENTS)
@@ -130,7 +132,7 @@ class PageFeed:
             return None
         return picture
 
-    def answer(self, state: State) -> AnswerView | None:
+    def answer(self, state: State) -> AnswerRecord | None:
         """The newest answer, without its label where the state belies it."""
         answer = self._answer
         return answer and take_back(answer, state)
@@ -155,13 +157,13 @@ class PageFeed:
             return [event for event in self._events if event.number > number]
 
     def _keep(self, answer: Answer) -> None:
-        view = view_answer(answer)
-        message = msgspec.json.encode(view)
+        record = self._recorder.describe(answer)
+        message = msgspec.json.encode(record)
         one = answer.prediction
         sample = Sample(one.answered_s, one.preprocess_ms, one.invoke_ms, one.age_ms)
         with self._lock:
             self._answer_due_s = _next_due(self._answer_due_s, 1.0 / ANSWERS_PER_S)
-            self._answer, self._message = view, message
+            self._answer, self._message = record, message
             # An answer that comes again, without its label, is no new point of the chart.
             if not self._samples or self._samples[-1] != sample:
                 self._samples.append(sample)

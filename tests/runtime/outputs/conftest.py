@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
 
 LABELS = ("gear", "spring", "washer")
-TIME_S = 1_780_000_000.25
+TIME = "2026-05-28T20:26:40.250Z"
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def make_answer() -> Callable[..., Answer]:
         )
         event = None
         if "previous" in changes:
-            event = Event(number, label, changes.pop("previous"), float(smoothed.max()), TIME_S)
+            event = Event(number, label, changes.pop("previous"), float(smoothed.max()), TIME)
         values = {
             "source": "camera",
             "size_px": (64, 48),
             "score": float(smoothed.max()),
             "stale": False,
             "low_information": False,
-            "time_s": TIME_S,
+            "time": TIME,
             **changes,
         }
         return Answer(

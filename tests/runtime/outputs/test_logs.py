@@ -9,8 +9,8 @@ import shutil
 
 import pytest
 
+from edgetl_runtime import clock
 from edgetl_runtime.errors import UndeliveredError
-from edgetl_runtime.outputs import clock
 from edgetl_runtime.outputs.logs import CsvRows, JsonLines, list_columns
 from edgetl_runtime.outputs.rotation import RotatingFile
 
@@ -35,10 +35,12 @@ def test_a_line_says_all_about_an_answer(jsonl, tmp_path, make_answer):
     assert re.fullmatch(r"[0-9a-f-]{36}", plain.pop("boot_id"))
     assert plain.pop("clock_synced") in (True, False, None)
     assert plain == {
+        "version": 1,
         "sequence": 1,
         "time": "2026-05-28T20:26:40.250Z",
         "source": "camera",
         "frame": 3,
+        "size_px": [64, 48],
         "label": "gear",
         "score": 0.75,
         "frame_label": "gear",

@@ -198,15 +198,16 @@ def test_a_hanging_command_does_not_outlive_the_process(tmp_path, run_python, wa
     code = f"""
 import time
 import numpy as np
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.outputs.command import Command
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
 scores = np.ones(1, np.float32)
 prediction = Prediction(("a",), scores, 0.0, 0.0, 0.0, 0.0, 0.0)
-event = Event(1, "a", None, 1.0, 0.0)
+time_ = "2026-05-28T20:26:40.250Z"
+event = Event(1, "a", None, 1.0, time_)
 worker = OutputWorker(Command("echo $$ > {tmp_path}/pid; sleep 1000"), live=True)
-worker.publish(Answer("s", 0, (1, 1), prediction, scores, "a", 1.0, False, False, event, 0.0))
+worker.publish(Answer("s", 0, (1, 1), prediction, scores, "a", 1.0, False, False, event, time_))
 while not open("{tmp_path}/pid", "a+").tell():
     time.sleep(0.01)
 worker.close(0.1)

@@ -164,7 +164,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from edgetl_runtime.outputs.video import Video
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.prediction import Prediction
 scores = np.array([1.0], np.float32)
 prediction = Prediction(
@@ -177,7 +177,7 @@ for index in range(200):
     video.write(Answer(
         index=index, prediction=prediction, smoothed=scores, label="gear", event=None,
         source="camera", size_px=(160, 120), score=1.0, stale=False, low_information=False,
-        time_s=1.0, picture=picture,
+        time="2026-05-28T20:26:40.250Z", picture=picture,
     ))
 os.kill(os.getpid(), 9)
 """

@@ -314,7 +314,7 @@ reader, writer = os.pipe()
 full = OutputWorker(Terminal("json", 3, descriptor=writer), live=True)
 hung = OutputWorker(Hung(), live=True)
 import numpy as np
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.prediction import Prediction
 scores = np.ones(1, np.float32)
 prediction = Prediction(("a" * 9000,), scores, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.drift import DriftReport
@@ -26,6 +26,7 @@ from edgetl_runtime.settings.sections import ServeSettings
 
 LABELS = ("bolt", "gear", "washer")
 PICTURE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+TIME = "2026-05-28T20:26:40.250Z"
 STATUS = Status(
     state="ok",
     reason="",
@@ -58,7 +59,7 @@ STATUS = Status(
     board=Health(51.5, False),
     drift=DriftReport(0, 0, {}, None, None, None, None, None, None, None, (), ()),
     problem="",
-    recent_events=(Event(1, "gear", None, 0.75, 1.0),),
+    recent_events=(Event(1, "gear", None, 0.75, TIME),),
 )
 
 
@@ -99,11 +100,10 @@ class Page:
 
     def answer(self, **changes: object) -> Answer:
         self.answered += 1
-        now = time.time()
         plain = Answer(
             *("camera", self.answered, (320, 240), predict((0.1, 0.7, 0.2))),
             np.array((0.2, 0.65, 0.15), np.float32),
-            *("gear", 0.65, False, False, None, now, None),
+            *("gear", 0.65, False, False, None, TIME, None),
         )
         return msgspec.structs.replace(plain, **changes)
 

@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Event
+from edgetl_runtime.answers import Event
 from edgetl_runtime.serving import connections, feed, streams
+
+TIME = "2026-05-28T20:26:40.250Z"
 
 NASTY = "<img src=x onerror=alert(1)>\n\ndata: {}\r\nevent: state"
 
@@ -96,7 +98,7 @@ def test_a_picture_is_encoded_once_for_all_viewers(page, monkeypatch, wait_until
 
 def test_events_begin_with_the_last_minute_and_the_state(page):
     page.publish()
-    page.publish(event=Event(1, NASTY, None, 0.5, 1.0))
+    page.publish(event=Event(1, NASTY, None, 0.5, TIME))
     with page.stream("/events") as connection:
         data = read_until(connection, lambda data: b"event: answer" in data)
     told = events_in(data)
@@ -108,7 +110,7 @@ def test_events_begin_with_the_last_minute_and_the_state(page):
     assert age_ms == pytest.approx(20, abs=1)
     assert told[1][1]["state"] == "ok"
     assert told[2][1] == {
-        **{"number": 1, "label": NASTY, "previous": None, "score": 0.5, "time_s": 1.0}
+        **{"number": 1, "label": NASTY, "previous": None, "score": 0.5, "time": TIME}
     }
     assert told[3][1]["label"] == "gear"
 
@@ -127,7 +129,7 @@ def test_answers_come_at_most_ten_times_a_second_and_events_all(page, feeding):
     with page.stream("/events") as connection:
         read_until(connection, lambda data: b"event: answer" in data)
         for number in range(1, 41):
-            page.publish(event=Event(number, "gear", None, 0.5, 1.0))
+            page.publish(event=Event(number, "gear", None, 0.5, TIME))
             time.sleep(0.005)
         start_s = time.monotonic()
         data = read_until(connection, lambda data: data.count(b"event: state") >= 3)

@@ -199,7 +199,7 @@ function showHistory(samples) {
 
 function showAnswer(answer) {
   // The last answer comes once more, without its label, when the camera goes away.
-  const isNew = answer.index !== shown.answer?.index;
+  const isNew = answer.frame !== shown.answer?.frame;
   shown.answer = answer;
   if (isNew) chart.add([performance.now() / 1000, answer.preprocess_ms, answer.invoke_ms, answer.age_ms]);
   if (!isLive()) return;
@@ -239,7 +239,7 @@ function showEvent(event) {
   $("no-events").hidden = true;
   const row = document.createElement("li");
   const [time, name, value] = parts(row, ["time", ""], ["bdi", ""], ["span", "value"]);
-  const at = new Date(event.time_s * 1000);
+  const at = new Date(event.time);
   time.dateTime = at.toISOString();
   time.title = at.toLocaleString();
   setText(time, at.toLocaleTimeString());
