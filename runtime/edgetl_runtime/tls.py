@@ -1,7 +1,9 @@
 """Encrypted connections: whom they trust, how they prove who we are, and why they failed."""
 
+import re
 import socket
 import ssl
+from pathlib import Path
 from typing import Final, NoReturn
 
 import msgspec
@@ -48,7 +50,7 @@ class Identity(msgspec.Struct, frozen=True):
             try:
                 context.load_cert_chain(self.cert, self.key, password=_no_password)
             except (OSError, ssl.SSLError, ValueError) as error:
-                self._refuse("cert", self.key or self.cert, error)
+                self._refuse(*self._blame(self.cert, error), error)
         return context
 
     def check_use(self, *, encrypted: bool, address: str) -> None:
@@ -68,14 +70,27 @@ class Identity(msgspec.Struct, frozen=True):
                 f"that begins with {address}"
             )
 
+    def _blame(self, cert: str, error: Exception) -> tuple[str, str]:
+        """The option and the file that a certificate with its key failed by."""
+        whole = not isinstance(error, ValueError) and _holds(cert, "CERTIFICATE")
+        is_key = self.key and (whole or isinstance(error, ValueError))
+        return ("key", self.key or cert) if is_key else ("cert", cert)
+
     def _refuse(self, what: str, file: str | None, error: Exception) -> NoReturn:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = f"{getattr(error, 'strerror', None) or error}"
+        remedy = "expected a PEM file"
         if isinstance(error, ssl.SSLError):
-            reason = "it is not the key of this certificate" if _is_mismatch(error) else "no PEM"
-        if isinstance(error, ValueError):
-            reason = str(error)
+            reason = f"no {'key' if what == 'key' else 'certificate'} in PEM"
+            if _is_mismatch(error):
+                reason = f"it is not the key of {self.cert}" if self.key else "its key is another's"
+                remedy = f"give the right one: --{self.owner}-key FILE"
+            elif what == "cert" and _holds(file, "CERTIFICATE"):
+                reason = "it is a certificate without its key"
+                remedy = f"give the file of the key: --{self.owner}-key FILE"
+        elif isinstance(error, ValueError):
+            reason, remedy = str(error), "store it without one, for the service alone"
         raise OptionsError(
-            f"--{self.owner}-{what}: {file} cannot be used ({reason}); expected a PEM file"
+            f"--{self.owner}-{what}: {file} cannot be used ({reason}); {remedy}"
         ) from error
 
 
@@ -156,9 +171,18 @@ def _explain_tls(error: ssl.SSLError, owner: str) -> str:
     return f"TLS failed ({error.reason or error})"
 
 
+def _holds(file: str | None, what: str) -> bool:
+    """Whether a PEM file has a part of this kind."""
+    try:
+        text = Path(file or "").read_bytes()
+    except OSError:
+        return False
+    return re.search(rb"-----BEGIN [A-Z ]*" + what.encode() + b"-----", text) is not None
+
+
 def _is_mismatch(error: ssl.SSLError) -> bool:
     return "MISMATCH" in (error.reason or "").upper()
 
 
 def _no_password() -> NoReturn:
-    raise ValueError("its key has a password; store it without one, for the service alone")
+    raise ValueError("its key has a password")
