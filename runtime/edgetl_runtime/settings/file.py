@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Mapping
@@ -142,7 +143,8 @@ def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
             data = opened.read(_LIMIT_BYTES + 1)
     except FileNotFoundError as error:
         raise OptionsError(
-            f"{file} cannot be read, since there is none; `edgetl-run config > {file}` makes one"
+            f"{file} cannot be read, since there is none; `edgetl-run config > "
+            f"{shlex.quote(str(file))}` makes one"
         ) from error
     except OSError as error:
         raise OptionsError(f"{file} cannot be read ({error.strerror or error})") from error
