@@ -18,6 +18,13 @@ _EXPIRED: Final = 10
 _UNTRUSTED: Final = (18, 19, 20, 21)
 _OTHER_NAME: Final = (62, 64)
 
+_CLAUSES: Final[dict[type[OSError], str]] = {
+    socket.gaierror: "its name is unknown; is it spelled right, and is there a network?",
+    ConnectionRefusedError: "nothing listens there; is the server running, and is the port right?",
+    ConnectionResetError: "it ended the connection; is the port right, and with or without TLS?",
+    TimeoutError: "it does not answer in time; is it switched on, and does no firewall block it?",
+}
+
 
 class Identity(msgspec.Struct, frozen=True):
     """The files of a connection, each a path or None.
@@ -138,14 +145,9 @@ def explain(error: BaseException, owner: str) -> str:
             return _explain_certificate(error, owner)
         case ssl.SSLError():
             return _explain_tls(error, owner)
-        case socket.gaierror():
-            return "its name is unknown; is it spelled right, and is there a network?"
-        case ConnectionRefusedError():
-            return "nothing listens there; is the server running, and is the port right?"
-        case TimeoutError():
-            return "it does not answer in time; is it switched on, and does no firewall block it?"
         case OSError():
-            return error.strerror or str(error) or type(error).__name__
+            known = (clause for kind, clause in _CLAUSES.items() if isinstance(error, kind))
+            return next(known, error.strerror or str(error) or type(error).__name__)
         case _:
             return str(error) or type(error).__name__
 
