@@ -26,7 +26,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
     from edgetl_runtime.service.running import Service
 
     with Service(settings, warn) as service:
-        _tell_exposed(settings)
+        _tell_exposed(settings, page=page is not None)
         from edgetl_runtime.outputs.opening import open_outputs
         from edgetl_runtime.pipeline.opening import open_camera
         from edgetl_runtime.pipeline.pipeline import Pipeline
@@ -93,8 +93,8 @@ def _tell_losses(pipeline: "Pipeline", feed: "Camera") -> int:
     return EXIT_ERROR if losses else 0
 
 
-def _tell_exposed(settings: "Settings") -> None:
+def _tell_exposed(settings: "Settings", *, page: bool) -> None:
     from edgetl_runtime.service.cleartext import find_exposed
 
-    for sentence in find_exposed(settings):
+    for sentence in find_exposed(settings, page=page):
         warn(sentence)

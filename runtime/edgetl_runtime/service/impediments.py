@@ -194,6 +194,7 @@ def _check_outputs(settings: Settings) -> Iterator[str]:
                 f"the package {_MODULES[extra]} is missing; pip install 'edgetl-runtime[{extra}]'"
             )
     yield from _check_addresses(settings.output)
+    yield from _check_identities(settings.output)
     yield from _check_files(settings.output)
     yield from _check_callback(settings.output.callback)
     word, script = find_command(settings) or "", find_script(settings)
@@ -218,6 +219,26 @@ def _check_addresses(output: OutputSettings) -> Iterator[str]:
         try:
             if address is not None:
                 parse(address)
+        except OptionsError as error:
+            yield str(error)
+
+
+def _check_identities(output: OutputSettings) -> Iterator[str]:
+    from edgetl_runtime.tls import Identity
+
+    for owner, address, scheme in (
+        ("mqtt", output.mqtt, "mqtts://"),
+        ("post", output.post, "https://"),
+    ):
+        files = [getattr(output, f"{owner}_{name}") for name in ("ca", "cert", "key")]
+        # What is not there is named with the other files that are read.
+        if address is None or not all(map(os.path.exists, filter(None, files))):
+            continue
+        identity = Identity(owner, *files)
+        try:
+            identity.check_use(encrypted=address.lower().startswith(scheme), address=scheme)
+            if any(files):
+                identity.make_context()
         except OptionsError as error:
             yield str(error)
 

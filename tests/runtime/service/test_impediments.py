@@ -107,6 +107,18 @@ def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
         ({"serve__host": "http://127.0.0.1"}, "without port or path; give 127.0.0.1"),
         ({"serve__host": "127.0.0.1:80"}, "without port or path"),
         ({"serve__host": "256.1.1.1"}, "cannot serve on 256.1.1.1"),
+        (
+            {"output__mqtt": "mqtts://broker", "output__mqtt_ca": "film.avi"},
+            "--mqtt-ca: .*film.avi cannot be used .no certificate",
+        ),
+        (
+            {"output__post": "http://host", "output__post_ca": "film.avi"},
+            "--post-ca: only an encrypted connection uses it",
+        ),
+        (
+            {"output__post": "https://host", "output__post_key": "film.avi"},
+            "--post-key needs its certificate",
+        ),
         *(
             ({"output__mqtt": "mqtt://broker", "output__mqtt_topic": topic}, "mqtt_topic: ")
             for topic in ("", "/", "a/#", "+", "$SYS", "home/")
