@@ -672,6 +672,9 @@ def test_a_broker_that_is_not_running_and_a_name_that_is_unknown_are_told_apart(
         ((None, "MIXED", None), "--mqtt-cert: .* .its key is another's.; give .* --mqtt-key FILE"),
         ((None, "CERT", "KEYLESS"), "--mqtt-key: .*keyless cannot be used .no key in PEM"),
         ((None, "CERT", "LOCKED"), "--mqtt-key: .*locked .* has a password.; store it without one"),
+        (("PIPE", None, None), "--mqtt-ca: .*pipe cannot be used .it is no plain file"),
+        ((None, "PIPE", None), "--mqtt-cert: .*pipe cannot be used .it is no plain file"),
+        ((None, "CERT", "/dev/zero"), "--mqtt-key: /dev/zero cannot be used .it is no plain file"),
         ((None, "KEYLESS", "CAKEY"), "--mqtt-cert: .*keyless cannot be used .no certificate in"),
     ],
 )
@@ -679,11 +682,13 @@ def test_a_file_that_cannot_be_used_is_named(authority, tmp_path, identity, comp
     cert, key = authority.sign("board")
     other = authority.ca.with_suffix(".key")
     keyless, mixed, locked = (tmp_path / name for name in ("keyless", "mixed", "locked"))
+    os.mkfifo(tmp_path / "pipe")
     keyless.write_text("hello")
     mixed.write_text(cert.read_text() + other.read_text())
     lock = ["openssl", "pkey", "-in", key, "-out", locked, "-aes256", "-passout", "pass:secret"]
     subprocess.run(lock, check=True, capture_output=True)
     places = {
+        "PIPE": str(tmp_path / "pipe"),
         "KEYLESS": str(keyless),
         "MIXED": str(mixed),
         "LOCKED": str(locked),

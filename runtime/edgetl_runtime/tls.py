@@ -49,6 +49,7 @@ class Identity(msgspec.Struct, frozen=True):
         """
         if self.key and not self.cert:
             raise OptionsError(f"--{self.owner}-key needs its certificate: --{self.owner}-cert")
+        self._check_plain()
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except (OSError, ssl.SSLError) as error:
@@ -76,6 +77,16 @@ class Identity(msgspec.Struct, frozen=True):
                 f"--{self.owner}-{given[0]}: only an encrypted connection uses it; give an address "
                 f"that begins with {address}"
             )
+
+    def _check_plain(self) -> None:
+        """A pipe or device would be waited for, or read, for ever."""
+        for name in ("ca", "cert", "key"):
+            file = Path(getattr(self, name) or "")
+            if file.exists() and not file.is_file() and not file.is_dir():
+                raise OptionsError(
+                    f"--{self.owner}-{name}: {file} cannot be used (it is no plain file); "
+                    "expected a PEM file"
+                )
 
     def _blame(self, cert: str, error: Exception) -> tuple[str, str]:
         """The option and the file that a certificate with its key failed by."""
