@@ -426,6 +426,17 @@ def test_answers_that_standard_output_lost_end_with_1(tiny, film, edgetl_run):
     assert "output terminal lacks 30 answers: cannot write the results: No space" in done.stderr
 
 
+@pytest.mark.parametrize(("out", "code"), [("/dev/full", 1), ("/dev/null", 0)])
+def test_a_camera_that_was_to_give_so_many_answers_ends_with_1_where_they_were_lost(
+    out, code, tiny, edgetl_run
+):
+    flags = ("--source", "pattern", "--max-frames", 3, "--json")
+    with open(out, "w") as full:
+        done = edgetl_run("camera", tiny, *flags, stdout=full)
+    assert done.returncode == code
+    assert ("output terminal lacks 3 answers: cannot write the results" in done.stderr) == code
+
+
 @pytest.mark.parametrize("flags", [(), ("--realtime",)])
 def test_a_file_whose_answers_are_whole_ends_with_0(flags, tiny, film, tmp_path, edgetl_run):
     outputs = [f"--{kind}={tmp_path / kind}" for kind in ("jsonl", "csv", "pictures")]
