@@ -188,6 +188,9 @@ def _print_check(report: "DataReport", out: Path) -> None:
     photos = f"{report.photos} photos of {len(report.classes)} {classes}"
     click.echo(f"{photos}{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
+    if report.hindrance:
+        click.echo(f"before training: {report.hindrance}")
+        return
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")
 
 
