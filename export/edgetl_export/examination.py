@@ -57,8 +57,9 @@ class Examination(msgspec.Struct, frozen=True):
         """One sentence."""
         if self.doubts:
             return " ".join(f"{one.sentence}." for one in self.doubts)
+        others = len(self.alternatives)
+        none = f"none of {others} other meanings is" if others > 1 else "no other meaning is"
         return (
             f"labels and scaling fit: top-1 is {self.top1:.1%} of {self.photos} photos, guessing "
-            f"would give {self.guessing:.1%}, and none of {len(self.alternatives)} other meanings "
-            "is plainly better"
+            f"would give {self.guessing:.1%}, and {none} plainly better"
         )

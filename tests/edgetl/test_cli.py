@@ -397,3 +397,17 @@ def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path
     _, told = refuse("inspect", odd)
     assert "\\x1b]0;owned" in told
     assert "\x1b" not in told
+
+
+def test_a_full_disk_is_named_and_no_other_failure_is_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/some/folder")
+    with pytest.raises(OSError, match="No space") as full, open("/dev/full", "w") as file:
+        file.write("x")
+    said = cli.describe_failure(full.value)
+    assert said.startswith("No space left on device: temporary files in /some/folder; TMPDIR")
+    with pytest.raises(FileNotFoundError) as missing:
+        (tmp_path / "gone").read_bytes()
+    said = cli.describe_failure(missing.value)
+    assert said.startswith(f"No such file or directory: {tmp_path}/gone. ")
