@@ -130,6 +130,12 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
             "flatters; --unseen leaves them out",
             err=True,
         )
+    if result.skipped:
+        files = "1 file was" if result.skipped == 1 else f"{result.skipped} files were"
+        click.echo(
+            f"edgetl: {files} left out; why, says: edgetl data check {data} --weights none",
+            err=True,
+        )
     if result.unknown:
         click.echo(
             f"edgetl: {result.unknown} photos in {data}/_unknown_ have no class and were not "

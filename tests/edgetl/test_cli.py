@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cv2
+import numpy as np
 import pytest
 
 from edgetl import cli
@@ -411,3 +413,16 @@ def test_a_full_disk_is_named_and_no_other_failure_is_taken_for_one(
         (tmp_path / "gone").read_bytes()
     said = cli.describe_failure(missing.value)
     assert said.startswith(f"No such file or directory: {tmp_path}/gone. ")
+
+
+def test_evaluate_says_how_many_files_it_left_out(call: Call, tmp_path: Path) -> None:
+    tiny = Path(__file__).parents[1] / "data/tiny.bundle"
+    labels = Bundle.open(tiny).labels
+    for n, label in enumerate(labels):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        picture = np.full((32, 32, 3), 80 * n, np.uint8)
+        cv2.imwrite(str(tmp_path / "photos" / label / "a.png"), picture)
+        (tmp_path / "photos" / label / "b.png").write_bytes(b"no picture")
+    code, _, complaint = call("evaluate", tiny, tmp_path / "photos")
+    assert code == 0
+    assert f"edgetl: {len(labels)} files were left out; why, says: edgetl data check" in complaint
