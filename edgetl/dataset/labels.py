@@ -56,7 +56,9 @@ def check_label(label: str, where: str) -> str:
 def find_obstacle(label: str) -> str:
     """Why a label cannot name a class's folder; empty if it can."""
     if not label.isprintable():
-        return "has a line break or another unprintable character"
+        # Python puts half characters (surrogates) for bytes that it cannot decode.
+        whole = label.encode("utf-8", "ignore").decode() == label
+        return "has a line break or another unprintable character" if whole else "is not UTF-8"
     if "/" in label:
         return "has a slash, which no folder's name can have"
     if not label or label != label.strip():

@@ -1,6 +1,7 @@
 """Labels: one class in two spellings, and labels that no folder can be called."""
 
 import csv
+import os
 import shutil
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgetl.dataset.importing import import_collected
-from edgetl.dataset.labels import check_label, find_twin
+from edgetl.dataset.labels import check_label, find_obstacle, find_twin
 from edgetl.dataset.listing import list_folder
 from edgetl_runtime.answer import Answer
 from edgetl_runtime.errors import DatasetError
@@ -114,3 +115,7 @@ def test_an_import_uses_the_folder_that_is_there(there: str, photos: Path, tmp_p
     import_collected(tmp_path / "collected", tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {there, "dog"}
     assert len(list((tmp_path / "new" / there).iterdir())) == 1
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_called_so() -> None:
+    assert find_obstacle(os.fsdecode(b"caf\xe9")) == "is not UTF-8"

@@ -100,6 +100,11 @@ def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(file: 
         read_labels(file)
 
 
+def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
+    with pytest.raises(ExportError, match="larger than any list of labels"):
+        read_labels(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

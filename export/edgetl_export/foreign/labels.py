@@ -123,9 +123,11 @@ def _explain_count(labels: Sequence[str], expected: int) -> str:
 
 def _read_text(file: Path) -> str:
     try:
-        if file.stat().st_size > _LIMIT_BYTES:
+        # A device says that it is empty, and never ends.
+        with file.open("rb") as opened:
+            data = opened.read(_LIMIT_BYTES + 1)
+        if len(data) > _LIMIT_BYTES:
             raise ExportError(f"{file} is larger than any list of labels; expected one a line")
-        data = file.read_bytes()
     except OSError as error:
         raise ExportError(
             f"{file} cannot be read ({error.strerror}); expected a text file, one label a line"
