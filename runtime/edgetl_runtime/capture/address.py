@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 
@@ -105,7 +106,10 @@ def plan_source(
     if re.fullmatch(r"[0-9]{1,9}", address) or address.startswith("/dev/"):
         device = f"/dev/video{int(address)}" if address.isdecimal() else address
         return _plan("v4l2", address, options, freezes=True, device=device)
-    if "://" in address:
+    if address.lower().startswith("file:///"):
+        # As a file manager or browser writes it.
+        address = options["address"] = unquote(address[len("file://") :])
+    elif "://" in address:
         # Copied from elsewhere, it often has a space around it.
         address = options["address"] = address.strip()
         return _plan_url(address, options)
@@ -134,7 +138,10 @@ def _plan(module: str, source: str, options: Options, **fields: object) -> Sourc
 def _plan_url(address: str, options: Options) -> SourcePlan:
     from edgetl_runtime.tls import Identity
 
-    scheme = address.partition("://")[0].lower()
+    scheme, mark, rest = address.partition("://")
+    scheme = scheme.lower()
+    # FFmpeg knows them in small letters only.
+    address = options["address"] = scheme + mark + rest
     if scheme not in _SCHEMES and (near := difflib.get_close_matches(scheme, _MEANT, n=1)):
         raise CameraError(f"cannot open {mask(address)}: did you mean {near[0]}:// ?")
     if holds_control(address):

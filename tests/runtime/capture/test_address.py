@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from edgetl_runtime.capture.address import find_stable_id, plan_source
 from edgetl_runtime.capture.backoff import Backoff
+from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.capture.devices import explain_failure
 from edgetl_runtime.capture.stillness import MIN_EQUAL, Stillness
 from edgetl_runtime.errors import CameraError
@@ -43,6 +44,22 @@ def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, data, module, 
     assert not plan_source(str(tmp_path / name), SourceSettings()).live
     playing = plan_source(str(tmp_path / name), SourceSettings(realtime=True))
     assert playing.live == (module == "video")
+
+
+@pytest.mark.parametrize("name", ["a film.avi", "10:30 ä%20.avi"])
+def test_the_address_of_a_file_is_the_file(name, make_video):
+    path = make_video(3)
+    path = path.rename(path.with_name(name))
+    for address in (path.as_uri(), path.as_uri().replace("file:", "FILE:")):
+        plan = plan_source(address, SourceSettings())
+        assert (plan.source, plan.finite) == (str(path), True)
+        with Camera(address) as camera:
+            assert [frame.file for frame in camera] == 3 * [str(path)]
+
+
+def test_a_scheme_in_capitals_is_that_in_small_letters():
+    plan = plan_source("RTSP://camera/Live", SourceSettings())
+    assert plan.options["address"] == plan.source == "rtsp://camera/Live"
 
 
 @settings(deadline=None)
