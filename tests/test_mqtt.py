@@ -579,6 +579,11 @@ def test_a_broker_that_is_not_running_and_a_name_that_is_unknown_are_told_apart(
     [
         (("no.pem", None, None), "--mqtt-ca: no.pem cannot be used .No such file"),
         (("KEYLESS", None, None), "--mqtt-ca: .* cannot be used .no PEM"),
+        (("CAKEY", None, None), "--mqtt-ca: .* .it holds no certificate"),
+        ((None, "CERT", None), "--mqtt-cert: .* .it holds no private key, which --mqtt-key names"),
+        ((None, "CERT", "CERT"), "--mqtt-cert: .* .it holds no private key.;"),
+        ((None, "CAKEY", None), "--mqtt-cert: .* .it holds no certificate"),
+        ((None, "CAKEY", "CAKEY"), "--mqtt-cert: .* .*.key it holds no certificate"),
         ((None, None, "board.key"), "--mqtt-key needs its certificate: --mqtt-cert"),
         ((None, "CERT", "CAKEY"), "--mqtt-cert: .* .it is not the key of this certificate"),
     ],

@@ -9,6 +9,7 @@ import msgspec
 from edgetl_runtime.errors import OptionsError
 
 _PROBE_S: Final = 5.0
+_LOOKED_BYTES: Final = 1 << 20
 # After the handshake a server of TLS 1.3 may still refuse our certificate.
 _ALERT_S: Final = 1.0
 # From openssl/x509_vfy.h.
@@ -72,11 +73,22 @@ class Identity(msgspec.Struct, frozen=True):
         reason = getattr(error, "strerror", None) or str(error)
         if isinstance(error, ssl.SSLError):
             reason = "it is not the key of this certificate" if _is_mismatch(error) else "no PEM"
+            if lack := self._find_lack(what):
+                reason = lack
         if isinstance(error, ValueError):
             reason = str(error)
         raise OptionsError(
             f"--{self.owner}-{what}: {file} cannot be used ({reason}); expected a PEM file"
         ) from error
+
+    def _find_lack(self, what: str) -> str:
+        """What a PEM file of another kind does not hold; empty where that is not what is wrong."""
+        if what == "ca":
+            return _lack(self.ca, b"CERTIFICATE", "certificate")
+        if lack := _lack(self.cert, b"CERTIFICATE", "certificate"):
+            return f"{self.cert} {lack}" if self.key else lack
+        key = _lack(self.key or self.cert, b"PRIVATE KEY", "private key")
+        return key if self.key or not key else f"{key}, which --{self.owner}-key names"
 
 
 def probe(host: str, port: int, context: ssl.SSLContext | None, owner: str) -> str:
@@ -154,6 +166,15 @@ def _explain_tls(error: ssl.SSLError, owner: str) -> str:
     if "ALERT" in reason and ("CA" in reason or "CERTIFICATE" in reason):
         return f"it does not accept our certificate; is --{owner}-cert signed by the CA it trusts?"
     return f"TLS failed ({error.reason or error})"
+
+
+def _lack(file: str | None, mark: bytes, kind: str) -> str:
+    try:
+        with open(file or "", "rb") as opened:
+            data = opened.read(_LOOKED_BYTES)
+    except OSError:
+        return ""
+    return "" if b"-----BEGIN " not in data or mark in data else f"it holds no {kind}"
 
 
 def _is_mismatch(error: ssl.SSLError) -> bool:

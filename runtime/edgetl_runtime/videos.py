@@ -65,7 +65,7 @@ class VideoFile:
         Raises:
             CameraError: If it is no video, or a damaged one.
         """
-        self.capture = _open_file(path)
+        self.capture = open_file(path)
         if not self.capture.isOpened():
             raise CameraError(_explain_refusal(path))
         fps = self.capture.get(cv2.CAP_PROP_FPS)
@@ -164,11 +164,14 @@ def _explain_refusal(path: str | Path) -> str:
     return "it is no video that OpenCV's FFmpeg can read, or a damaged one"
 
 
-def _open_file(path: str | Path) -> cv2.VideoCapture:
+def open_file(path: str | Path) -> cv2.VideoCapture:
     """Opens a file under a name that tells nothing.
 
     Of a name, FFmpeg takes `http:host` for an address, `file:a` for another file, and `a.jpg` for
     a single picture, whatever is in it.
+
+    Raises:
+        CameraError: If OpenCV fails; a file that it cannot read is returned unopened.
     """
     try:
         with open(path, "rb") as file:
