@@ -167,6 +167,14 @@ def test_an_unknown_variant_ends_with_1_and_lists_those_present(tiny, frame, edg
     assert "it has: litert-int8" in done.stderr
 
 
+def test_an_engine_that_a_variant_is_not_for_is_told(tiny, frame, edgetl_run):
+    flags = ("--variant", "litert-int8", "--engine", "onnx")
+    done = edgetl_run("classify", tiny, frame, *flags)
+    assert done.returncode == 1
+    says = "edgetl-run: litert-int8 is for the engine litert, not for onnx; leave one out"
+    assert says in done.stderr.splitlines()
+
+
 def test_camera_prints_one_json_object_a_frame(tiny, make_video, edgetl_run):
     video = make_video(30)
     done = edgetl_run("camera", tiny, "--source", video, "--max-frames", 3, "--json")
