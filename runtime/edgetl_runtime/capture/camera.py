@@ -88,7 +88,7 @@ class Camera:
         self._state: FeedState = "opening"
         self._reason = ""
         self._granted: Granted | None = None
-        self._past = _Counters()
+        self._past = _Counters(notes=self._plan.notes)
         self._openings = 0
         self._opened_s = 0.0
         self._retry_s = 0.0
@@ -266,7 +266,8 @@ class Camera:
             self._stop()
             self._state = "ended"
             if not self._past.delivered:
-                why = " ".join(self._past.notes) or "is it cut or damaged?"
+                notes = self._past.notes[len(self._plan.notes) :]
+                why = " ".join(notes) or "is it cut or damaged?"
                 raise CameraError(f"{self._name} holds no frame; {why}")
         elif process.failure is not None:
             self._lose(process.failure, _REFUSED_S if process.refused else 0.0)
