@@ -261,6 +261,16 @@ def test_a_films_name_is_never_an_address_for_ffmpeg(given, tiny, make_video, tm
         assert len(parse(played)) == 3
 
 
+@pytest.mark.parametrize("hidden", [b"", b"\0"])
+def test_a_playlist_is_not_followed(hidden, tiny, make_video, tmp_path, edgetl_run):
+    make_video(3, name="a.avi")
+    (tmp_path / "list.ffconcat").write_bytes(b"ffconcat version 1.0\nfile a.avi\n" + hidden)
+    (tmp_path / "list.m3u8").write_bytes(b"#EXTM3U\n#EXTINF:2,\na.avi\n" + hidden)
+    for name in ("list.ffconcat", "list.m3u8"):
+        done = edgetl_run("classify", tiny, name, "--json", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+
+
 @pytest.mark.parametrize("name", ["film.jpg", "film%03d.jpg", "film.png", "film_0001.jpg"])
 def test_a_film_that_is_named_as_a_picture_is_a_film(name, tiny, tmp_path, edgetl_run):
     data = cv2.imencode(".jpg", cv2.imread(str(tiny / "golden" / "0.png")))[1].tobytes()
