@@ -666,6 +666,10 @@ def test_a_broker_that_is_not_running_and_a_name_that_is_unknown_are_told_apart(
     [
         (("no.pem", None, None), "--mqtt-ca: no.pem cannot be used .No such file"),
         (("KEYLESS", None, None), "--mqtt-ca: .* cannot be used .no certificate in PEM"),
+        (("CAKEY", None, None), "--mqtt-ca: .* .no certificate in PEM"),
+        ((None, "CERT", "CERT"), "--mqtt-key: .* .no key in PEM"),
+        ((None, "CAKEY", None), "--mqtt-cert: .* .no certificate in PEM"),
+        ((None, "CAKEY", "CAKEY"), "--mqtt-cert: .* .no certificate in PEM"),
         ((None, None, "board.key"), "--mqtt-key needs its certificate: --mqtt-cert"),
         ((None, "CERT", "CAKEY"), "--mqtt-key: .*ca.key .* not the key of .*; give the right one"),
         ((None, "CERT", None), "--mqtt-cert: .* without its key.; give .* --mqtt-key FILE"),
