@@ -21,7 +21,8 @@ from edgetl_runtime.settings.sections import CollectSettings
 
 COMPOSED, DECOMPOSED = "\u00c4pfel", "A\u0308pfel"
 # What a folder of Linux can be called, and other systems partly cannot.
-ODD = (COMPOSED, "CON", "a.", "train", 'size: 10*"?<b>|\\')
+# The second to fourth: Persian, Sinhala and an emoji, whose letters are joined by what is not seen.
+ODD = (COMPOSED, "می\u200cشود", "ක්\u200dෂ", "👩\u200d🔧", "CON", "a.", "train", 'size: 10*"?<b>|\\')
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ ODD = (COMPOSED, "CON", "a.", "train", 'size: 10*"?<b>|\\')
     [
         *(("cat", ["dog", "Cat"], "Cat"), ("STRASSE", ["Straße"], "Straße")),
         *(("traffic_light", ["traffic light"], "traffic light"), ("a-b", ["A b"], "A b")),
-        ("\uff43at", ["cat"], "cat"),
+        *(("\uff43at", ["cat"], "cat"), ("می\u200cشود", ["میشود"], "میشود")),
         *(("cat", ["cat", "cats"], None), ("a", ["A"], None), ("-", ["_"], None)),
         *(("1-2", ["12"], None), ("--", ["__"], None)),
     ],
@@ -44,7 +45,7 @@ def test_a_label_in_another_spelling_is_found(label, others, twin):
         *(("n/a", "slash"), ("USB-A/B", "slash"), ("/", "slash")),
         *(("..", "hidden"), (".", "hidden"), (".git", "hidden"), ("@eaDir", "hidden")),
         *(("lost+found", "hidden"), ("Thumbs.db", "hidden")),
-        *(("", "empty"), (" cat", "space"), ("cat ", "space")),
+        *(("", "empty"), ("\u200d", "empty"), (" cat", "space"), ("cat ", "space")),
         *(("a\nb", "unprintable"), ("a\x00", "unprintable"), ("a\u202eb", "unprintable")),
         *(("ä" * 128, "255 bytes"), ("_Unknown_", "no class"), ("-unsorted-", "no class")),
     ],
