@@ -391,7 +391,7 @@ def test_photos_of_other_things_are_mentioned_and_never_named(
     code, printed, complaint = call("evaluate", run, photos_copy, "--json")
     assert code == 0
     assert set(json.loads(printed)["classes"]) == {"bolt", "gear"}
-    assert f"16 photos in {photos_copy}/_unknown_ have no class" in complaint
+    assert f"not scored: 16 photos in {photos_copy}/_unknown_, which are of no class" in complaint
 
 
 def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path: Path) -> None:

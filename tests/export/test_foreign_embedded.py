@@ -143,7 +143,7 @@ def test_labels_that_cannot_be_used_are_refused_with_their_place(
 ) -> None:
     helper.set_model_props(proto, {"names": "['bolt']"})
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"names of .*m\.onnx has 1 labels.*--labels FILE"):
+    with pytest.raises(ExportError, match=r"names of .*m\.onnx has 1 label.*--labels FILE"):
         find(tmp_path / "m.onnx")
     helper.set_model_props(proto, {"names": r"['bolt', 'a\nb']"})
     onnx.save(proto, tmp_path / "m.onnx")

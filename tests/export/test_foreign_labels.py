@@ -111,7 +111,7 @@ def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
         ("l.txt", "a\n\nb\n", "line 2 is empty"),
         ("l.txt", "a\nb\x07\n", "line 2: the label .* unprintable"),
         ("l.txt", "0: a\n1:\n", "the number 1 has no label"),
-        ("l.txt", "a", "has 1 labels"),
+        ("l.txt", "a", "has 1 label"),
         ("l.txt", f"a\n{'ä' * 128}\n", "line 2: the label ääääääääääääääääääää... has 256 bytes"),
         ("l.json", "a\nb", "is no JSON"),
         ("l.json", "[1, 2]", "the label of output 0 is no text"),
