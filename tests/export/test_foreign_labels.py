@@ -136,7 +136,7 @@ def test_a_file_of_something_else_is_one_sentence(
         (["background", *map(str, range(1000))], 1000, "no output for background.* leave line 1"),
         (["Label", *map(str, range(9))], 9, "looks like a heading: leave it out"),
         (5, 9, "in the order of the outputs$"),
-        (3, 1, "1 outputs; expected 2 lines"),
+        (3, 1, "1 output; expected 2 lines"),
     ],
 )
 def test_another_number_of_labels_than_outputs_is_explained(
