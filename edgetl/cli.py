@@ -5,6 +5,7 @@ Each command parses, makes one call and prints. Heavy imports are inside the com
 stderr. Exit code 0: done, 1: our error, 2: usage, 3: ran, but a quality gate failed.
 """
 
+import errno
 import io
 import logging
 import os
@@ -62,10 +63,18 @@ def main() -> None:
         click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
-        told = make_printable(str(error))
-        click.echo(f"edgetl: {told}; is the disk full? Nothing that was there is lost", err=True)
+        click.echo(f"edgetl: {make_printable(describe_failure(error))}", err=True)
         sys.exit(1)
     sys.exit(code or 0)
+
+
+def describe_failure(error: OSError) -> str:
+    """What the system refused, where nobody knew better: of what, and what to do."""
+    said = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        temporary = f"temporary files in {os.environ.get('TMPDIR', '/tmp')}; TMPDIR moves them"
+        return f"{said}: {error.filename or temporary}. Nothing that was there is lost"
+    return f"{said}{f': {error.filename}' * bool(error.filename)}. Nothing that was there is lost"
 
 
 def _complain(error: click.ClickException) -> None:
@@ -121,6 +130,12 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
         click.echo(
             f"edgetl: {result.trained_on} of these photos were trained on, so the figure "
             "flatters; --unseen leaves them out",
+            err=True,
+        )
+    if result.skipped:
+        files = "1 file was" if result.skipped == 1 else f"{result.skipped} files were"
+        click.echo(
+            f"edgetl: {files} left out; why, says: edgetl data check {data} --weights none",
             err=True,
         )
     if result.unknown:

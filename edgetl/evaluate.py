@@ -129,6 +129,7 @@ def _predict(
 
 
 def _run_predictor(run: Run, track: Track) -> Predict:
+    run.read_weights()  # What is damaged is said before TensorFlow is imported.
     load_tensorflow(track)
     model = run.load_model()
     preprocessing = run.spec.preprocessing

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -48,7 +48,8 @@ _LOOKED_AT = 16
 # So many tell what labels and scaling mean.
 _EXAMINED = 240
 _SOME = 5
-_BLOCK = 2**20
+# What is opened without TensorFlow.
+_QUICK: Final = ("tflite", "onnx")
 _log = logging.getLogger(__name__)
 
 
@@ -87,6 +88,7 @@ class Checked(msgspec.Struct, frozen=True):
         kind: What it is.
         labels: In the order of its outputs.
         listing: The photos.
+        foreign: The model opened, where that needs no TensorFlow; else None.
     """
 
     options: ForeignOptions
@@ -94,6 +96,7 @@ class Checked(msgspec.Struct, frozen=True):
     kind: Kind
     labels: Embedded
     listing: Listing
+    foreign: Foreign | None = None
 
 
 def export_foreign(
@@ -147,13 +150,9 @@ def export_checked(
     from edgetl_export.bundling import Settings, export_bundle
 
     options, found = checked.options, checked.labels
-    foreign = open_model(
-        checked.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
-    )
-    check_count(found.source, found.labels, foreign.outputs)
+    foreign = checked.foreign or _open(checked)
     _tell_labels(checked)
     _tell_repeated(found.source, found.labels)
-    _check_statements(options, foreign)
     recipes = choose_recipes(names, foreign.form)
     manifest = _scan(checked, track)
     with naming(checked.model):
@@ -165,7 +164,7 @@ def export_checked(
 
 @contextmanager
 def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> Iterator[Checked]:
-    """Refuses what can be refused without opening the model: quick, and without TensorFlow.
+    """Refuses what can be refused at once: a model is opened if that needs no TensorFlow.
 
     Yields:
         What was seen; a model out of a zip lies there as long as this is open.
@@ -173,14 +172,30 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> Ite
     Raises:
         DatasetError: If there are no photos.
         ExportError: If the model is missing, of no known kind or not trusted, or there are no
-            labels, or they cannot be used.
+            labels, or they cannot be used; of a .tflite or .onnx also what opening it tells
+            (as a DatasetError, if the photos have a class that the labels lack).
         StorageError: If `out` exists or cannot be written.
     """
     with unpacked(options.model) as model:
         check_target(out, overwrite=overwrite)
         kind = find_kind(model, trust=options.trust)
         labels = _find_labels(options, model, kind)
-        yield Checked(options, model, kind, labels, list_data(options.data))
+        checked = Checked(options, model, kind, labels, list_data(options.data))
+        if kind in _QUICK:
+            checked = msgspec.structs.replace(checked, foreign=_open(checked))
+        yield checked
+
+
+def _open(checked: Checked) -> Foreign:
+    """The model, after its outputs, labels, classes and scaling were held against one another."""
+    options, found = checked.options, checked.labels
+    foreign = open_model(
+        checked.model, find_scaling(options.scaling), size_px=options.size_px, trust=options.trust
+    )
+    check_count(found.source, found.labels, foreign.outputs)
+    _check_classes(checked)
+    _check_statements(options, foreign)
+    return foreign
 
 
 def _find_labels(options: ForeignOptions, model: Path, kind: Kind) -> Embedded:
@@ -248,10 +263,9 @@ def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
     return chosen
 
 
-def _scan(checked: Checked, track: Track) -> DatasetManifest:
+def _check_classes(checked: Checked) -> None:
     options, labels, source = checked.options, checked.labels.labels, checked.labels.source
-    present = checked.listing.labels
-    for label in present:
+    for label in checked.listing.labels:
         if label not in labels:
             twin = find_twin(label, labels)
             hint = f", which has {twin}" if twin else suggest_label(label, labels)
@@ -259,6 +273,10 @@ def _scan(checked: Checked, track: Track) -> DatasetManifest:
                 f"{options.data} has the class {label}, which is not in {source}{hint}; "
                 "rename or remove the folder"
             )
+
+
+def _scan(checked: Checked, track: Track) -> DatasetManifest:
+    options, labels, present = checked.options, checked.labels.labels, checked.listing.labels
     without = [label for label in labels if label not in present]
     if without:
         more = ", ..." if len(without) > _SOME else ""

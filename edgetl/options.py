@@ -21,6 +21,8 @@ from edgetl.networks.head import HeadOptions as HeadOptions
 from edgetl.validation import Rules, Share, Spell, check_values, spell_key
 from edgetl_runtime.errors import EdgetlError, OptionsError
 
+# A device would never end.
+_MOST_CHARACTERS = 2**20
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -140,7 +142,11 @@ def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
     """
     try:
         # Editors on Windows begin a file with a byte order mark.
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_MOST_CHARACTERS + 1)
+        if len(text) > _MOST_CHARACTERS:
+            raise OptionsError(f"{path} is larger than any list of options")
+        content = tomllib.loads(text)
     except OSError as error:
         copy = path / "config.toml"
         hint = f"; did you mean {copy}?" if copy.is_file() else ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import stat
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ from edgetl.networks.model import ModelSpec
 from edgetl.options import Options
 from edgetl.predictions import Predictions
 from edgetl_runtime.errors import RunError
+from edgetl_runtime.obstacles import name_special
 from edgetl_runtime.storage import put_back
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ REPORT_FILE = "report.html"
 # A training under way writes beside its run, into a folder with this ending.
 UNFINISHED = ".unfinished"
 _TRAIN_AGAIN = "train again with: edgetl train DATA --out"
+# No network here has so many weights, and no manifest so many photos.
+_MOST_BYTES = 2**31
 T = TypeVar("T")
 
 
@@ -87,7 +91,7 @@ class Run(msgspec.Struct, frozen=True):
             RunError: If it is missing, unfinished, damaged or of another version.
         """
         put_back(path)
-        if not (path / RUN_FILE).is_file():
+        if not (path / RUN_FILE).exists():
             begun = path.with_name(path.name + UNFINISHED)
             remedy = f"{_TRAIN_AGAIN} {path}"
             if begun.is_dir():
@@ -112,6 +116,21 @@ class Run(msgspec.Struct, frozen=True):
         """What was trained."""
         return self.file.spec
 
+    def read_weights(self) -> bytes:
+        """The bytes of its weights; quick, for it builds nothing.
+
+        Raises:
+            RunError: If they are missing or damaged.
+        """
+        path = self.path / WEIGHTS_FILE
+        data = _read_bytes(path)
+        if hashlib.sha256(data).hexdigest() != self.file.model_sha256:
+            raise RunError(
+                f"{path} is not the file that training wrote; copy the run again from where it "
+                f"was whole, or {_TRAIN_AGAIN} {self.path}"
+            )
+        return data
+
     def load_model(self) -> "keras.Model":
         """Builds the trained classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.
 
@@ -121,12 +140,7 @@ class Run(msgspec.Struct, frozen=True):
         from edgetl.networks.arrays import decode_weights
 
         path = self.path / WEIGHTS_FILE
-        data = _read_bytes(path)
-        if hashlib.sha256(data).hexdigest() != self.file.model_sha256:
-            raise RunError(
-                f"{path} is not the file that training wrote; copy the run again from where it "
-                f"was whole, or {_TRAIN_AGAIN} {self.path}"
-            )
+        data = self.read_weights()
         model = self._build()
         try:
             decode_weights(data, model)
@@ -167,22 +181,31 @@ def encode(content: Any) -> bytes:
 
 
 def _read_bytes(path: Path) -> bytes:
+    """All of a file of a run; a stranger's could be a pipe or a device, which never ends."""
+    again = f"{_TRAIN_AGAIN} {path.parent}"
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if path.is_dir() else name_special(status.st_mode)
+            raise RunError(f"{path} is {what}, not a file; {again}")
+        if status.st_size > _MOST_BYTES:
+            raise RunError(f"{path} is larger than {_MOST_BYTES >> 30} GiB; {again}")
         return path.read_bytes()
     except OSError as error:
-        raise RunError(f"{path} is unreadable ({error.strerror}); {_TRAIN_AGAIN}") from error
+        raise RunError(f"{path} is unreadable ({error.strerror}); {again}") from error
 
 
 def _read(path: Path, kind: type[T], version: int | None = None) -> T:
     data = _read_bytes(path)
+    again = f"{_TRAIN_AGAIN} {path.parent}"
     try:
         if version is not None:
             found = msgspec.json.decode(data, type=_Version).format_version
             if found != version:
                 raise RunError(
                     f"{path} has format {found}, this edgetl reads {version}; use the "
-                    f"edgetl that wrote it, or {_TRAIN_AGAIN}"
+                    f"edgetl that wrote it, or {again}"
                 )
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {error}; {_TRAIN_AGAIN}") from error
+        raise RunError(f"{path} is damaged: {error}; {again}") from error

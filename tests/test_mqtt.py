@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.answers import Answer, Event
-from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.errors import OptionsError, UndeliveredError
 from edgetl_runtime.outputs import worker as worker_module
-from edgetl_runtime.outputs.mqtt import Broker, Mqtt
+from edgetl_runtime.outputs.mqtt import Broker, Mqtt, parse_broker
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.tls import Identity
@@ -411,6 +411,93 @@ def test_a_host_that_never_answers_blocks_nothing(start):
         assert time.monotonic() - start_s < 10
 
 
+class Hostile(socketserver.ThreadingTCPServer):
+    """Takes each client, and then sends it whatever it was told to."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, says: bytes, then: Callable[[socket.socket], None] = lambda _: None) -> None:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    self.request.recv(4096)
+                    self.request.sendall(says)
+                    then(self.request)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+
+    def __enter__(self) -> "Hostile":
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def test_a_broker_that_sends_without_end_fills_no_memory(start):
+    """After its yes, a message of 256 MB on a topic that nobody asked for."""
+    taken: list[int] = []
+
+    def flood(client: socket.socket) -> None:
+        taken.append(0)
+        for _ in range(300):
+            client.sendall(bytes(100_000))
+            taken[-1] += 100_000
+
+    with Hostile(b"\x20\x02\0\0" + b"\x30\xff\xff\xff\x7f\0\x03a/b", flood) as broker:
+        worker = start(broker.port)
+        # It is left, and asked again.
+        wait_until(lambda: len(taken) > 1, "another try")
+        assert taken[0] < 20_000_000
+        worker.close(1)
+
+
+def read_for_ever(client: socket.socket) -> None:
+    while client.recv(65_536):
+        pass
+
+
+def test_the_farewell_to_a_broker_that_confirms_nothing_is_no_traceback():
+    """A hundred messages wait for its word; the thread would end before it gave the name back."""
+    with Hostile(b"\x20\x02\0\0", read_for_ever) as server:
+        broker = Broker("127.0.0.1", server.port, False, None)
+        output = Mqtt(broker, "home", 2, name="door", discovery=False)
+        with pytest.raises(UndeliveredError, match="does not confirm"):
+            for index in range(200):
+                output.write(make_answer(index, event=True))
+        output.close()
+        Mqtt(broker, "home", 2, name="door", discovery=False).close()
+
+
+@pytest.mark.parametrize(
+    ("says", "trouble"),
+    [
+        (b"\x20\x02\0\x09", "refused"),
+        (b"\x20\x02\0\x05", "refused (Not authorized); is EDGETL_MQTT_PASSWORD right?"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is a broker there, or does it want mqtts://?"),
+        # What a server of TLS says to what is no greeting of TLS.
+        (b"\x15\x03\x01\0\x02\x02\x46", "is a broker there, or does it want mqtts://?"),
+        (b"", "is a broker there, or does it want mqtts://?"),
+    ],
+)
+def test_what_a_server_says_that_is_no_broker_is_told_in_plain_words(start, says, trouble):
+    with Hostile(says) as server:
+        said = find_trouble(start(server.port))
+        assert said.endswith(trouble)
+        assert "Unspecified" not in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mqtt://h:99999", "mqtt://h:0", "mqtt://h:x", "mqtt://joe:pass?#/@word@h:1883", "mqtt://[h"],
+)
+def test_an_address_with_an_odd_port_or_password_says_what_may_be_wrong(address):
+    with pytest.raises(OptionsError, match=r"with a port from 1 to 65535, .*EDGETL_MQTT_PASSWORD"):
+        parse_broker(address)
+
+
 def test_an_ordinary_start_has_nothing_to_report(broker, read, start, capfd):
     reader = read(broker.port)
     worker = start(broker.port)
@@ -581,17 +668,39 @@ def test_a_broker_that_is_not_running_and_a_name_that_is_unknown_are_told_apart(
     ("identity", "complaint"),
     [
         (("no.pem", None, None), "--mqtt-ca: no.pem cannot be used .No such file"),
-        (("KEYLESS", None, None), "--mqtt-ca: .* cannot be used .no PEM"),
+        (("KEYLESS", None, None), "--mqtt-ca: .* cannot be used .no certificate in PEM"),
+        (("CAKEY", None, None), "--mqtt-ca: .* .no certificate in PEM"),
+        ((None, "CERT", "CERT"), "--mqtt-key: .* .no key in PEM"),
+        ((None, "CAKEY", None), "--mqtt-cert: .* .no certificate in PEM"),
+        ((None, "CAKEY", "CAKEY"), "--mqtt-cert: .* .no certificate in PEM"),
         ((None, None, "board.key"), "--mqtt-key needs its certificate: --mqtt-cert"),
-        ((None, "CERT", "CAKEY"), "--mqtt-cert: .* .it is not the key of this certificate"),
+        ((None, "CERT", "CAKEY"), "--mqtt-key: .*ca.key .* not the key of .*; give the right one"),
+        ((None, "CERT", None), "--mqtt-cert: .* without its key.; give .* --mqtt-key FILE"),
+        ((None, "MIXED", None), "--mqtt-cert: .* .its key is another's.; give .* --mqtt-key FILE"),
+        ((None, "CERT", "KEYLESS"), "--mqtt-key: .*keyless cannot be used .no key in PEM"),
+        ((None, "CERT", "LOCKED"), "--mqtt-key: .*locked .* has a password.; store it without one"),
+        (("PIPE", None, None), "--mqtt-ca: .*pipe cannot be used .it is no plain file"),
+        ((None, "PIPE", None), "--mqtt-cert: .*pipe cannot be used .it is no plain file"),
+        ((None, "CERT", "/dev/zero"), "--mqtt-key: /dev/zero cannot be used .it is no plain file"),
+        ((None, "KEYLESS", "CAKEY"), "--mqtt-cert: .*keyless cannot be used .no certificate in"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(authority, tmp_path, identity, complaint):
-    (tmp_path / "keyless").write_text("hello")
+    cert, key = authority.sign("board")
+    other = authority.ca.with_suffix(".key")
+    keyless, mixed, locked = (tmp_path / name for name in ("keyless", "mixed", "locked"))
+    os.mkfifo(tmp_path / "pipe")
+    keyless.write_text("hello")
+    mixed.write_text(cert.read_text() + other.read_text())
+    lock = ["openssl", "pkey", "-in", key, "-out", locked, "-aes256", "-passout", "pass:secret"]
+    subprocess.run(lock, check=True, capture_output=True)
     places = {
-        "KEYLESS": str(tmp_path / "keyless"),
-        "CERT": str(authority.sign("board")[0]),
-        "CAKEY": str(authority.ca.with_suffix(".key")),
+        "PIPE": str(tmp_path / "pipe"),
+        "KEYLESS": str(keyless),
+        "MIXED": str(mixed),
+        "LOCKED": str(locked),
+        "CERT": str(cert),
+        "CAKEY": str(other),
     }
     files = [places.get(one, one) for one in identity]
     with pytest.raises(OptionsError, match=complaint):

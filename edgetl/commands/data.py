@@ -190,6 +190,9 @@ def _print_check(report: "DataReport", out: Path) -> None:
     classes = count_noun(len(report.classes), "class", "classes")
     click.echo(f"{photos} of {classes}{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
+    if report.hindrance:
+        click.echo(f"before training: {report.hindrance}")
+        return
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")
 
 

@@ -256,6 +256,7 @@ def _open_run(run: Path, out: Path, *, overwrite: bool) -> "Run":
 
     check_target(out, overwrite=overwrite)
     opened = Run.open(run)
+    opened.read_weights()
     check_photos(opened)
     return opened
 

@@ -66,6 +66,7 @@ def quantize_report(
     from edgetl.run import Run
 
     opened = Run.open(run)
+    opened.read_weights()
     check_photos(opened)
     load_tensorflow()
     from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff

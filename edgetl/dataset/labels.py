@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.folders import is_hidden
+from edgetl_runtime.printable import JOINERS, is_printable
 
 # Photos of other things than the classes: they choose and measure the reject threshold.
 UNKNOWN = "_unknown_"
@@ -18,6 +19,7 @@ UNSORTED = "_unsorted_"
 # NAME_MAX of Linux (limits.h).
 _MOST_BYTES = 255
 _SEPARATORS = re.compile(r"[\s_-]+")
+_UNSEEN = str.maketrans("", "", JOINERS)
 
 
 def normalize(label: str) -> str:
@@ -55,11 +57,13 @@ def check_label(label: str, where: str) -> str:
 
 def find_obstacle(label: str) -> str:
     """Why a label cannot name a class's folder; empty if it can."""
-    if not label.isprintable():
-        return "has a line break or another unprintable character"
+    if not is_printable(label):
+        # Python puts half characters (surrogates) for bytes that it cannot decode.
+        whole = label.encode("utf-8", "ignore").decode() == label
+        return "has a line break or another unprintable character" if whole else "is not UTF-8"
     if "/" in label:
         return "has a slash, which no folder's name can have"
-    if not label or label != label.strip():
+    if not label.strip(JOINERS) or label != label.strip():
         return "is empty, or begins or ends with a space"
     if is_hidden(label):
         return "would name a hidden or system folder, which is left out"
@@ -72,7 +76,7 @@ def find_obstacle(label: str) -> str:
 
 
 def _simplify(label: str) -> str:
-    text = unicodedata.normalize("NFKC", label).casefold()
+    text = unicodedata.normalize("NFKC", label).casefold().translate(_UNSEEN)
     plain = _SEPARATORS.sub(" ", text)
     return plain if plain.strip() else text
 

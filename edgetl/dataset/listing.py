@@ -159,11 +159,13 @@ def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Do
             f"If {show_names(shared)} are the classes, turn the folders round: CLASS/.../photo.jpg",
         )
         return
-    parts = {one.name: part for one in classes if (part := name_split(one.name))}
-    if len(set(parts.values())) > 1:
+    parts = [one.name for one in classes if name_split(one.name) and walk.holds_files(one)]
+    if parts and len(classes) > 1:
+        taken = "is taken for a class" if len(parts) == 1 else "are taken for classes"
+        what = "it is a part" if len(parts) == 1 else "they are parts"
         yield Doubt(
-            f"{show_names(parts)} of {folder.name} are taken for classes",
-            "If they are parts of the data, put the photos into {train,val,test}/CLASS/.",
+            f"{show_names(parts)} of {folder.name} {taken}",
+            f"If {what} of the data, put the photos into {{train,val,test}}/CLASS/.",
         )
     for one in classes:
         inside = [inner.name for inner in walk.folders(one)]

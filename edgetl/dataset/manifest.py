@@ -164,9 +164,8 @@ def scan(
     check_fractions(val_fraction, test_fraction)
     scanned = scan_photos(data, track=track)
     _tell_doubts(scanned)
-    _check_classes(scanned)
     manifest = split_photos(scanned, val_fraction, test_fraction, seed)
-    _check_parts(manifest, scanned)
+    check_trainable(scanned, manifest)
     return manifest
 
 
@@ -196,6 +195,21 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
             f"validation and test share must be above 0 and together below 1, got {val_fraction} "
             f"and {test_fraction}"
         )
+
+
+def check_trainable(scanned: Scanned, manifest: DatasetManifest) -> None:
+    """Refuses photos that nothing can be learned from.
+
+    Args:
+        scanned: The photos.
+        manifest: The same photos with their parts.
+
+    Raises:
+        DatasetError: With what is missing.
+    """
+    _check_classes(scanned)
+    _check_given_parts(scanned)
+    _check_parts(manifest, scanned)
 
 
 def split_photos(
@@ -275,8 +289,20 @@ def _check_classes(scanned: Scanned) -> None:
             name = bad and bad.path.rsplit("/", 1)[-1]
             why = f" (skipped {name}: {bad.verdict.reason})" if bad else ""
             raise DatasetError(
-                f"class {label} has {counts[label]} usable photos, at least {MIN_PHOTOS_A_CLASS} "
-                f"are needed{why}; add photos, or take the class out (move its folder away)"
+                f"class {label} has {counts[label]} usable photo{'s' * (counts[label] != 1)}, at "
+                f"least {MIN_PHOTOS_A_CLASS} are needed{why}; add photos, or take the class out "
+                "(move its folder away)"
+            )
+
+
+def _check_given_parts(scanned: Scanned) -> None:
+    """A part that was given and holds nothing but training photos would silently be another."""
+    left = {photo.split for photo in scanned.usable}
+    for photo in scanned.leaks:
+        if photo.split not in left:
+            raise DatasetError(
+                f"{scanned.root}: all photos of {photo.split} are in train, too (equal bytes), so "
+                f"nothing is left to judge by; take them out of train, or remove {photo.split}"
             )
 
 

@@ -8,6 +8,7 @@ import csv
 import difflib
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from edgetl_runtime.errors import DatasetError
 SUFFIXES = (".csv", ".jsonl")
 _COLUMNS = ("path", "label", "split")
 _DELIMITERS = ",;\t"
+_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+# Half of a character that takes two in JSON; msgspec says of it that the text were cut.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -115,9 +119,11 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
+                few = len(cells) < len(header)
+                remedy = "add what is missing" if few else f'quote a cell that holds "{delimiter}"'
                 raise DatasetError(
-                    f"{file}, line {reader.line_num}: {len(cells)} cells, the header has "
-                    f'{len(header)}; quote a cell that holds "{delimiter}"'
+                    f"{file}, line {reader.line_num}: {len(cells)} cell{'s' * (len(cells) != 1)}, "
+                    f"the header has {len(header)}; {remedy}"
                 )
             row = dict(zip(header, cells, strict=True))
             yield reader.line_num, _Row(row["path"], row["label"], row.get("split"))
@@ -152,8 +158,9 @@ def _jsonl_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
         try:
             yield number, decoder.decode(line)
         except msgspec.MsgspecError as error:
+            why = "half of a \\u pair without the other" if _SURROGATE.search(line) else error
             raise DatasetError(
-                f"{file}, line {number}: {error}; expected an object such as "
+                f"{file}, line {number}: {why}; expected an object such as "
                 '{"path": "nut/1.jpg", "label": "nut"}'
             ) from error
 
@@ -169,10 +176,18 @@ def _locate(row: _Row, base: Path, where: str) -> Listed:
         )
     if not row.path.strip() or "\0" in row.path:
         raise DatasetError(f"{where}: the path is empty or no path; correct or remove the line")
+    if _ADDRESS.match(row.path):
+        raise DatasetError(
+            f"{where}: {row.path} is an address; download the photo, and give the file's path"
+        )
     part = name_split(row.split or "")
     if part is None and (row.split or "").strip():
         raise DatasetError(
             f"{where}: unknown split {row.split!r}; expected train, val, test or nothing"
+        )
+    if "\\" in row.path and not (base / row.path).exists():
+        raise DatasetError(
+            f"{where}: {row.path} is not there; write paths with / between folders, not \\"
         )
     path = _find_spelling(Path(os.path.normpath(base / row.path.strip())))
     if not path.is_relative_to(base) or path == base:

@@ -7,7 +7,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgetl.dataset.manifest import DatasetManifest, Skipped, check_fractions, split_photos
+from edgetl.dataset.manifest import (
+    DatasetManifest,
+    Skipped,
+    check_fractions,
+    check_trainable,
+    split_photos,
+)
 from edgetl.dataset.scanning import Scanned, scan_photos
 from edgetl.inspection.labels import find_feature_issues
 from edgetl.inspection.photos import Issue, Kind, Sure, inspect
@@ -85,6 +91,7 @@ class DataReport(msgspec.Struct, frozen=True):
         issues: The worst kind first; see `inspection.Issue`.
         left_out: What was not looked for, with reason and remedy.
         passed_over: What is no photo by its name or place, such as hidden folders, and why.
+        hindrance: Why training would refuse the data; empty if it would not.
         backbone: Whose features were compared; None without.
         size_px: Side of the model's input.
         seconds: All of it.
@@ -99,6 +106,7 @@ class DataReport(msgspec.Struct, frozen=True):
     issues: tuple[Issue, ...]
     left_out: tuple[str, ...]
     passed_over: tuple[Skipped, ...]
+    hindrance: str
     backbone: str | None
     size_px: int
     seconds: float
@@ -147,10 +155,19 @@ def check_data(
         issues=tuple(sorted(issues, key=_rank)),
         left_out=tuple(left_out),
         passed_over=tuple(Skipped(path, why) for path, why in scanned.left_out),
+        hindrance=_find_hindrance(scanned, manifest),
         backbone=None if features is None else backbone.name,
         size_px=size_px,
         seconds=round(time.monotonic() - start, 2),
     )
+
+
+def _find_hindrance(scanned: Scanned, manifest: DatasetManifest) -> str:
+    try:
+        check_trainable(scanned, manifest)
+    except DatasetError as error:
+        return str(error)
+    return ""
 
 
 def _explain_nothing(data: Path, scanned: Scanned) -> str:

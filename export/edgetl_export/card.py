@@ -12,6 +12,7 @@ from pathlib import Path
 from edgetl_export.examination import Examination
 from edgetl_export.trained import Labelled
 from edgetl_runtime.bundle import LeftOut, Provenance, Variant
+from edgetl_runtime.printable import is_printable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Characters that begin something in Markdown or HTML within a line or the cell of a table.
@@ -119,5 +120,5 @@ def _escape(value: object) -> object:
     """One line of plain text, unless a filter says that the text is ready."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    printable = "".join(char if char.isprintable() else " " for char in value)
+    printable = "".join(char if is_printable(char) else " " for char in value)
     return _MARKUP.sub(r"\\\1", " ".join(printable.split()))

@@ -59,9 +59,9 @@ class Examination(msgspec.Struct, frozen=True):
         """One sentence."""
         if self.doubts:
             return " ".join(f"{one.sentence}." for one in self.doubts)
-        photos = count_noun(self.photos, "photo")
+        photos, others = count_noun(self.photos, "photo"), len(self.alternatives)
+        none = f"none of {others} other meanings is" if others > 1 else "no other meaning is"
         return (
             f"labels and scaling fit: top-1 is {self.top1:.1%} of {photos}, guessing would give "
-            f"{self.guessing:.1%}, and none of {len(self.alternatives)} other meanings is plainly "
-            "better"
+            f"{self.guessing:.1%}, and {none} plainly better"
         )

@@ -16,7 +16,14 @@ or, from a camera, smoothed over frames:
 The names below load on first use, so that `edgetl-run --help` need not wait for numpy and OpenCV.
 """
 
-# Nothing is imported here: what comes before the entry understands Ctrl-C shows a traceback.
+# Nothing slow is imported here: what comes before the entry understands Ctrl-C shows a traceback.
+import os
+
+# ONNX Runtime from 1.32 on reports its use to Microsoft, and keeps an id of the machine in the home
+# folder and in TMPDIR, unless this is set before it is imported. Every module of ours that imports
+# it has been through here; child processes inherit it. Who wants the reports sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Answer

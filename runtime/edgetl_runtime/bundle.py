@@ -331,8 +331,13 @@ class Bundle(msgspec.Struct, frozen=True):
         for variant in self.manifest.variants:
             if name in (None, variant.name) and engine in (None, variant.engine):
                 return variant
-        wanted = " ".join(filter(None, [name, engine and f"for engine {engine}"]))
-        names = ", ".join(variant.name for variant in self.manifest.variants)
+        known = {variant.name: variant.engine for variant in self.manifest.variants}
+        names = ", ".join(known)
+        if name in known:
+            raise BundleError(
+                f"{name} is for the engine {known[name]}, not for {engine}; leave one out"
+            )
+        wanted = name or f"for engine {engine}"
         raise BundleError(f"{self.path} has no variant {wanted}; it has: {names}")
 
 

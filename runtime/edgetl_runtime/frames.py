@@ -94,4 +94,4 @@ def _read_video(path: Path, note: Callable[[str], None]) -> Iterator[CapturedFra
     finally:
         video.close()
     if lack := video.find_lack():
-        note(f"{path} {lack}")
+        note(f"{path} {lack.sentence}")

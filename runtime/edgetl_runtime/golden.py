@@ -92,10 +92,22 @@ def prepare(bundle: Bundle) -> list[Frame]:
 
     Raises:
         BundleError: If a file changed since the bundle was opened.
-        FrameError: If one is not a picture.
+        FrameError: If one is not a picture; the message names it.
     """
     apply = bundle.manifest.preprocessing.apply
-    return [apply(decode_picture(bundle.read(stored))) for stored in bundle.manifest.golden]
+    return [apply(_decode(stored.file, bundle.read(stored))) for stored in bundle.manifest.golden]
+
+
+def _decode(file: str, data: bytes) -> Frame:
+    try:
+        return decode_picture(data)
+    except FrameError as error:
+        # What to do about it is for the owner of a photo.
+        why = str(error).partition(";")[0]
+        raise FrameError(
+            f"{file}: {why}; its hash is right, so that it was exported like this: do not use this "
+            "bundle"
+        ) from error
 
 
 def digest(pixels: Frame) -> str:

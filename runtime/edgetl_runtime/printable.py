@@ -8,6 +8,8 @@ LIMIT = 2000
 """Characters; more says nothing more."""
 
 _CONTROL = frozenset({"Cc", "Zl", "Zp"})
+# Unseen, and part of words in Persian and Sinhala and of emoji such as families.
+JOINERS = "\u200c\u200d"
 
 
 def make_printable(text: str) -> str:
@@ -18,7 +20,12 @@ def make_printable(text: str) -> str:
     """
     if len(text) > LIMIT:
         text = f"{text[:LIMIT]}..."
-    return text if text.isprintable() else "".join(map(_escape, text))
+    return text if is_printable(text) else "".join(map(_escape, text))
+
+
+def is_printable(text: str) -> bool:
+    """Whether a terminal shows all of it, and is not commanded by it."""
+    return text.isprintable() or all(one.isprintable() or one in JOINERS for one in text)
 
 
 def show_path(path: object) -> str:
@@ -37,7 +44,7 @@ def holds_control(text: str) -> bool:
 def keep_on_line(text: str) -> str:
     """Text in which only control characters and line ends are escaped, for files that are data.
 
-    What joins letters (Persian, emoji) stays, other than in `make_printable`.
+    Marks of direction stay, other than in `make_printable`.
     """
     return "".join(_escape(one) if _is_control(one) else one for one in text)
 
@@ -57,4 +64,4 @@ def _escape(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
         # How Python keeps a byte that is no UTF-8; as in JSON, it is shown as that byte.
         return f"\\x{ord(character) - 0xDC00:02x}"
-    return character if character.isprintable() else repr(character)[1:-1]
+    return character if is_printable(character) else repr(character)[1:-1]

@@ -1,7 +1,9 @@
 """Encrypted connections: whom they trust, how they prove who we are, and why they failed."""
 
+import re
 import socket
 import ssl
+from pathlib import Path
 from typing import Final, NoReturn
 
 import msgspec
@@ -15,6 +17,13 @@ _ALERT_S: Final = 1.0
 _EXPIRED: Final = 10
 _UNTRUSTED: Final = (18, 19, 20, 21)
 _OTHER_NAME: Final = (62, 64)
+
+_CLAUSES: Final[dict[type[OSError], str]] = {
+    socket.gaierror: "its name is unknown; is it spelled right, and is there a network?",
+    ConnectionRefusedError: "nothing listens there; is the server running, and is the port right?",
+    ConnectionResetError: "it ended the connection; is the port right, and with or without TLS?",
+    TimeoutError: "it does not answer in time; is it switched on, and does no firewall block it?",
+}
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -40,6 +49,7 @@ class Identity(msgspec.Struct, frozen=True):
         """
         if self.key and not self.cert:
             raise OptionsError(f"--{self.owner}-key needs its certificate: --{self.owner}-cert")
+        self._check_plain()
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except (OSError, ssl.SSLError) as error:
@@ -48,7 +58,7 @@ class Identity(msgspec.Struct, frozen=True):
             try:
                 context.load_cert_chain(self.cert, self.key, password=_no_password)
             except (OSError, ssl.SSLError, ValueError) as error:
-                self._refuse("cert", self.key or self.cert, error)
+                self._refuse(*self._blame(self.cert, error), error)
         return context
 
     def check_use(self, *, encrypted: bool, address: str) -> None:
@@ -68,14 +78,37 @@ class Identity(msgspec.Struct, frozen=True):
                 f"that begins with {address}"
             )
 
+    def _check_plain(self) -> None:
+        """A pipe or device would be waited for, or read, for ever."""
+        for name in ("ca", "cert", "key"):
+            file = Path(getattr(self, name) or "")
+            if file.exists() and not file.is_file() and not file.is_dir():
+                raise OptionsError(
+                    f"--{self.owner}-{name}: {file} cannot be used (it is no plain file); "
+                    "expected a PEM file"
+                )
+
+    def _blame(self, cert: str, error: Exception) -> tuple[str, str]:
+        """The option and the file that a certificate with its key failed by."""
+        whole = not isinstance(error, ValueError) and _holds(cert, "CERTIFICATE")
+        is_key = self.key and (whole or isinstance(error, ValueError))
+        return ("key", self.key or cert) if is_key else ("cert", cert)
+
     def _refuse(self, what: str, file: str | None, error: Exception) -> NoReturn:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = f"{getattr(error, 'strerror', None) or error}"
+        remedy = "expected a PEM file"
         if isinstance(error, ssl.SSLError):
-            reason = "it is not the key of this certificate" if _is_mismatch(error) else "no PEM"
-        if isinstance(error, ValueError):
-            reason = str(error)
+            reason = f"no {'key' if what == 'key' else 'certificate'} in PEM"
+            if _is_mismatch(error):
+                reason = f"it is not the key of {self.cert}" if self.key else "its key is another's"
+                remedy = f"give the right one: --{self.owner}-key FILE"
+            elif what == "cert" and _holds(file, "CERTIFICATE"):
+                reason = "it is a certificate without its key"
+                remedy = f"give the file of the key: --{self.owner}-key FILE"
+        elif isinstance(error, ValueError):
+            reason, remedy = str(error), "store it without one, for the service alone"
         raise OptionsError(
-            f"--{self.owner}-{what}: {file} cannot be used ({reason}); expected a PEM file"
+            f"--{self.owner}-{what}: {file} cannot be used ({reason}); {remedy}"
         ) from error
 
 
@@ -123,14 +156,9 @@ def explain(error: BaseException, owner: str) -> str:
             return _explain_certificate(error, owner)
         case ssl.SSLError():
             return _explain_tls(error, owner)
-        case socket.gaierror():
-            return "its name is unknown; is it spelled right, and is there a network?"
-        case ConnectionRefusedError():
-            return "nothing listens there; is the server running, and is the port right?"
-        case TimeoutError():
-            return "it does not answer in time; is it switched on, and does no firewall block it?"
         case OSError():
-            return error.strerror or str(error) or type(error).__name__
+            known = (clause for kind, clause in _CLAUSES.items() if isinstance(error, kind))
+            return next(known, error.strerror or str(error) or type(error).__name__)
         case _:
             return str(error) or type(error).__name__
 
@@ -156,9 +184,18 @@ def _explain_tls(error: ssl.SSLError, owner: str) -> str:
     return f"TLS failed ({error.reason or error})"
 
 
+def _holds(file: str | None, what: str) -> bool:
+    """Whether a PEM file has a part of this kind."""
+    try:
+        text = Path(file or "").read_bytes()
+    except OSError:
+        return False
+    return re.search(rb"-----BEGIN [A-Z ]*" + what.encode() + b"-----", text) is not None
+
+
 def _is_mismatch(error: ssl.SSLError) -> bool:
     return "MISMATCH" in (error.reason or "").upper()
 
 
 def _no_password() -> NoReturn:
-    raise ValueError("its key has a password; store it without one, for the service alone")
+    raise ValueError("its key has a password")

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import cv2
+import msgspec
 
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.wording import count_noun
@@ -15,6 +16,10 @@ _FPS_LIMIT = 1000.0
 _LONGEST_STEP_S = 3600.0
 # Of the frames that a file promises; the last few may be missing in a good one.
 _WHOLE = 0.9
+# OpenCV calls a packet that it cannot decode the end; so often it is asked what follows.
+_TRIES = 100
+# Not in every version.
+_PTS = getattr(cv2, "CAP_PROP_PTS", -1)
 # Streams without a container, as FFmpeg calls them, which hold no times.
 _BARE = ("h264", "hevc")
 # Codecs that OpenCV's wheels name, but often cannot decode.
@@ -29,6 +34,18 @@ _PICTURES = re.compile(rb"hdlr.{8}vide|strh.{4}vids|\x86[\x80-\xff]V_[A-Z]|\x80t
 _LOOKED_BYTES = 1 << 20
 # A decoder in hardware may give other pixels, or none; OpenCV plans to take one by itself.
 _ASKED = (cv2.CAP_PROP_HW_ACCELERATION, int(cv2.VIDEO_ACCELERATION_NONE))
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """What is missing of a video.
+
+    Attributes:
+        reason: One or two words, out of a small set.
+        sentence: For people; the file's name goes before it.
+    """
+
+    reason: str
+    sentence: str
 
 
 class VideoFile:
@@ -49,7 +66,7 @@ class VideoFile:
         Raises:
             CameraError: If it is no video, or a damaged one.
         """
-        self.capture = open_capture(str(path))
+        self.capture = open_file(path)
         if not self.capture.isOpened():
             raise CameraError(_explain_refusal(path))
         fps = self.capture.get(cv2.CAP_PROP_FPS)
@@ -61,6 +78,8 @@ class VideoFile:
         self.position_s = 0.0
         self.step_s = 1 / self.fps
         self._first_s = 0.0
+        self._began_s = 0.0
+        self._damaged_s: float | None = None
         self._frames = self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
 
     @property
@@ -70,27 +89,41 @@ class VideoFile:
 
     def grab(self) -> bool:
         """Goes to the next frame; False if there is none."""
-        if not self.capture.grab():
+        failures = next((n for n in range(_TRIES) if self.capture.grab()), _TRIES)
+        if failures == _TRIES:
             return False
+        if failures and self._damaged_s is None:
+            self._damaged_s = self.position_s
         self.index += 1
         told_s = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if self.index == 0:
             self._first_s = told_s
+            self._began_s = self.capture.get(_PTS) / self.fps
         else:
             self._advance(told_s - self._first_s)
         return True
 
-    def find_lack(self) -> str:
-        """After the last frame: what is missing, as far as the file says; empty if nothing is.
+    def find_lack(self) -> Lack | None:
+        """After the last frame: what is missing, as far as the file says."""
+        read = self.index + 1
+        if self._is_short():
+            whole = count_noun(round(self._frames), "frame")
+            sentence = f"ends after {read} of {whole}; is it cut or damaged?"
+            return Lack("cut short", sentence)
+        if self._damaged_s is not None:
+            of = f" of {self._frames:.0f}" if self._frames >= read else ""
+            sentence = f"is damaged after {self._damaged_s:.2f} s; {read}{of} frames could be read"
+            return Lack("damaged", sentence)
+        return None
 
-        Some containers count frames by duration and rate, so that both must fall short.
-        """
-        read, read_s = self.index + 1, self.position_s + self.step_s
-        few, short = _WHOLE * self._frames, _WHOLE * self._frames / self.fps
-        if read >= few or read_s >= short:
-            return ""
-        whole = count_noun(round(self._frames), "frame")
-        return f"ends after {read} of {whole}; is it cut or damaged?"
+    def _is_short(self) -> bool:
+        """Some containers count frames by duration and rate, so that both must fall short."""
+        promised_s = self._frames / self.fps
+        # A part of a longer recording may keep its time, from which Matroska counts its duration.
+        if 0 < self._began_s < promised_s:
+            promised_s -= self._began_s
+        read_s = self.position_s + self.step_s
+        return self.index + 1 < _WHOLE * self._frames and read_s < _WHOLE * promised_s
 
     def describe_lacks(self) -> str:
         """What the file does not tell and is assumed, as a clause; or nothing."""
@@ -131,6 +164,23 @@ def _explain_refusal(path: str | Path) -> str:
     if _SOUND.search(looked) and not _PICTURES.search(looked):
         return "it holds sound only, no pictures"
     return "it is no video that OpenCV's FFmpeg can read, or a damaged one"
+
+
+def open_file(path: str | Path) -> cv2.VideoCapture:
+    """Opens a file under a name that tells nothing.
+
+    Of a name, FFmpeg takes `http:host` for an address, `file:a` for another file, and `a.jpg` for
+    a single picture, whatever is in it.
+
+    Raises:
+        CameraError: If OpenCV fails; a file that it cannot read is returned unopened.
+    """
+    try:
+        with open(path, "rb") as file:
+            nameless = f"/dev/fd/{file.fileno()}"
+            return open_capture(nameless if os.path.exists(nameless) else os.path.abspath(path))
+    except OSError as error:
+        raise CameraError(f"unreadable ({error.strerror or error})") from error
 
 
 def open_capture(address: str, *parameters: int) -> cv2.VideoCapture:

@@ -98,6 +98,19 @@ def test_a_run_is_scored_on_wrong_photos_without_tensorflow(
     assert "no usable photo outside train" in done.stderr
 
 
+def test_an_onnx_is_opened_without_tensorflow(data: Path, edgetl: Edgetl) -> None:
+    # It has two outputs.
+    shutil.copy(Path(__file__).parents[1] / "data/saturating.onnx", data / "net.onnx")
+    labels = [one.name for one in sorted((data / "photos").iterdir())]
+    (data / "labels.txt").write_text("\n".join([*labels, "one", "more"]))
+    before = sorted(data.rglob("*"))
+    given = "--model net.onnx --labels labels.txt --data photos --scaling 0..255 --out new"
+    done = edgetl(f"export {given}")
+    assert "the model has 2 outputs; expected 2 lines" in done.stderr
+    assert done.returncode == 1
+    assert sorted(data.rglob("*")) == before
+
+
 def test_the_commands_do_need_tensorflow_in_the_end(data: Path, edgetl: Edgetl) -> None:
     done = edgetl("train photos --out run --weights none")
     assert "import of tensorflow halted" in done.stderr

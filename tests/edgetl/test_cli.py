@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cv2
+import numpy as np
 import pytest
 
 from edgetl import cli
@@ -389,7 +391,7 @@ def test_photos_of_other_things_are_mentioned_and_never_named(
     code, printed, complaint = call("evaluate", run, photos_copy, "--json")
     assert code == 0
     assert set(json.loads(printed)["classes"]) == {"bolt", "gear"}
-    assert f"16 photos in {photos_copy}/_unknown_ have no class" in complaint
+    assert f"not scored: 16 photos in {photos_copy}/_unknown_, which are of no class" in complaint
 
 
 def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path: Path) -> None:
@@ -397,3 +399,30 @@ def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path
     _, told = refuse("inspect", odd)
     assert "\\x1b]0;owned" in told
     assert "\x1b" not in told
+
+
+def test_a_full_disk_is_named_and_no_other_failure_is_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/some/folder")
+    with pytest.raises(OSError, match="No space") as full, open("/dev/full", "w") as file:
+        file.write("x")
+    said = cli.describe_failure(full.value)
+    assert said.startswith("No space left on device: temporary files in /some/folder; TMPDIR")
+    with pytest.raises(FileNotFoundError) as missing:
+        (tmp_path / "gone").read_bytes()
+    said = cli.describe_failure(missing.value)
+    assert said.startswith(f"No such file or directory: {tmp_path}/gone. ")
+
+
+def test_evaluate_says_how_many_files_it_left_out(call: Call, tmp_path: Path) -> None:
+    tiny = Path(__file__).parents[1] / "data/tiny.bundle"
+    labels = Bundle.open(tiny).labels
+    for n, label in enumerate(labels):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        picture = np.full((32, 32, 3), 80 * n, np.uint8)
+        cv2.imwrite(str(tmp_path / "photos" / label / "a.png"), picture)
+        (tmp_path / "photos" / label / "b.png").write_bytes(b"no picture")
+    code, _, complaint = call("evaluate", tiny, tmp_path / "photos")
+    assert code == 0
+    assert f"edgetl: {len(labels)} files were left out; why, says: edgetl data check" in complaint

@@ -32,6 +32,14 @@ def test_check_prints_a_table_the_page_and_the_next_command(faulty: Path, tmp_pa
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
+def test_check_does_not_send_to_a_training_that_must_fail(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "bolt", tmp_path / "one/bolt")
+    done = check(tmp_path / "one", "--weights", "none", "--out", tmp_path / "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "before training: " in done.stdout.splitlines()[-1]
+    assert "a classifier needs at least two classes" in done.stdout.splitlines()[-1]
+
+
 def test_check_prints_one_json_object_and_is_strict_if_asked(faulty: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     done = check(faulty, "--weights", "none", "--out", page, "--json", "--strict")

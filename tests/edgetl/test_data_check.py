@@ -92,6 +92,17 @@ def test_one_picture_in_two_classes_is_a_contradiction(photos_copy: Path, exact:
     assert found(report, "near_duplicate") == found(report, "exact_duplicate") == []
 
 
+def test_a_part_that_is_a_copy_of_train_is_all_leaks(photos: Path, tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for label in ("bolt", "gear"):
+            shutil.copytree(photos / label, tmp_path / part / label)
+    report = check_data(tmp_path, PLAIN)
+    copies = [str(one.relative_to(tmp_path)) for one in (tmp_path / "val").rglob("*.*")]
+    twins = [(one, one.replace("val", "train")) for one in sorted(copies)]
+    assert found(report, "leak") == twins
+    assert "all photos of val are in train" in report.hindrance
+
+
 def test_leaks_between_given_parts_are_found(photos: Path, tmp_path: Path) -> None:
     for part in ("bolt", "gear"):
         for number in range(16):

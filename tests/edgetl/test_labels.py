@@ -1,6 +1,7 @@
 """Labels: one class in two spellings, and labels that no folder can be called."""
 
 import csv
+import os
 import shutil
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgetl.dataset.importing import import_collected
-from edgetl.dataset.labels import check_label, find_twin
+from edgetl.dataset.labels import check_label, find_obstacle, find_twin
 from edgetl.dataset.listing import list_folder
 from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import DatasetError
@@ -20,7 +21,8 @@ from edgetl_runtime.settings.sections import CollectSettings
 
 COMPOSED, DECOMPOSED = "\u00c4pfel", "A\u0308pfel"
 # What a folder of Linux can be called, and other systems partly cannot.
-ODD = (COMPOSED, "CON", "a.", "train", 'size: 10*"?<b>|\\')
+# The second to fourth: Persian, Sinhala and an emoji, whose letters are joined by what is not seen.
+ODD = (COMPOSED, "می\u200cشود", "ක්\u200dෂ", "👩\u200d🔧", "CON", "a.", "train", 'size: 10*"?<b>|\\')
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ ODD = (COMPOSED, "CON", "a.", "train", 'size: 10*"?<b>|\\')
     [
         *(("cat", ["dog", "Cat"], "Cat"), ("STRASSE", ["Straße"], "Straße")),
         *(("traffic_light", ["traffic light"], "traffic light"), ("a-b", ["A b"], "A b")),
-        ("\uff43at", ["cat"], "cat"),
+        *(("\uff43at", ["cat"], "cat"), ("می\u200cشود", ["میشود"], "میشود")),
         *(("cat", ["cat", "cats"], None), ("a", ["A"], None), ("-", ["_"], None)),
         *(("1-2", ["12"], None), ("--", ["__"], None)),
     ],
@@ -43,7 +45,7 @@ def test_a_label_in_another_spelling_is_found(label, others, twin):
         *(("n/a", "slash"), ("USB-A/B", "slash"), ("/", "slash")),
         *(("..", "hidden"), (".", "hidden"), (".git", "hidden"), ("@eaDir", "hidden")),
         *(("lost+found", "hidden"), ("Thumbs.db", "hidden")),
-        *(("", "empty"), (" cat", "space"), ("cat ", "space")),
+        *(("", "empty"), ("\u200d", "empty"), (" cat", "space"), ("cat ", "space")),
         *(("a\nb", "unprintable"), ("a\x00", "unprintable"), ("a\u202eb", "unprintable")),
         *(("ä" * 128, "255 bytes"), ("_Unknown_", "no class"), ("-unsorted-", "no class")),
     ],
@@ -114,3 +116,7 @@ def test_an_import_uses_the_folder_that_is_there(there: str, photos: Path, tmp_p
     import_collected(tmp_path / "collected", tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {there, "dog"}
     assert len(list((tmp_path / "new" / there).iterdir())) == 1
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_called_so() -> None:
+    assert find_obstacle(os.fsdecode(b"caf\xe9")) == "is not UTF-8"

@@ -158,7 +158,7 @@ def test_a_class_folder_may_be_a_link(fill, tmp_path):
         (("Cat/1.jpg", "cat/2.jpg"), "data/Cat and .*data/cat look like one class in two spell"),
         (("train/Cat/1.jpg", "val/cat/2.jpg"), "train/Cat and .*val/cat look like one class"),
         (("a/1.jpg", "_Unknown_/2.jpg"), "_unknown_, which is no class"),
-        (("train/a/1.jpg", "train/_unsorted_/2.jpg"), "1 photos that nobody has sorted"),
+        (("train/a/1.jpg", "train/_unsorted_/2.jpg"), "1 photo that nobody has sorted"),
         (("run.json", "a/1.jpg"), "is a run of edgetl, no folder of photos"),
     ],
 )
@@ -176,6 +176,7 @@ def test_layouts_that_would_be_trained_wrongly_are_refused(fill, names, message)
         ),
         (("images/a/1.jpg", "images/b/2.jpg"), "images is taken for a class"),
         (("a/1.jpg", "test/2.jpg", "train/3.jpg"), "test, train of data are taken for classes"),
+        (("a/1.jpg", "b/2.jpg", "Test_Images/3.jpg"), "Test_Images of data is taken for a class"),
         (("train/a/1.jpg", "train/b/2.jpg", "more/3.jpg"), None),
     ],
 )

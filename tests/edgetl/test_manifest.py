@@ -350,6 +350,15 @@ def test_a_copy_of_an_old_photo_moves_no_photo_but_its_group(tmp_path: Path) -> 
     assert after.items() >= before.items()
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_given_part_that_holds_training_photos_only_is_no_part(tmp_path: Path, part: str) -> None:
+    for label in ("nut", "bolt"):
+        put_drawings(tmp_path / "train", label, *range(6))
+        put_drawings(tmp_path / part, label, 1, 2)
+    with pytest.raises(DatasetError, match=f"all photos of {part} are in train, too"):
+        scan(tmp_path)
+
+
 def test_a_near_duplicate_across_given_parts_stays_and_is_named_a_leak(tmp_path: Path) -> None:
     for label in ("nut", "bolt"):
         put_drawings(tmp_path / "train", label, *range(5))

@@ -401,6 +401,11 @@ def test_what_is_no_toml_is_named(content: bytes | None, why: str, tmp_path: Pat
         read_config(file)
 
 
+def test_a_file_that_never_ends_is_no_list_of_options() -> None:
+    with pytest.raises(OptionsError, match="larger than any list of options"):
+        read_config(Path("/dev/zero"))
+
+
 def test_a_file_may_begin_with_a_byte_order_mark_and_have_lines_of_windows(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_bytes(b"\xef\xbb\xbfviews = 3\r\nseed = 5\r\n")
     assert read_config(tmp_path / "my.toml") == {"views": 3, "seed": 5}

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,62 @@ def test_another_format_is_refused_with_a_remedy(
     says = rf"has format {ours + other}, this edgetl reads {ours}; use the edgetl that"
     with pytest.raises(RunError, match=says):
         Run.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("run.json", "a named pipe"),
+        ("manifest.json", "a device"),
+        ("weights.npz", "a named pipe"),
+        ("weights.npz", "a folder"),
+    ],
+)
+def test_what_would_never_end_is_not_read(copy: Path, name: str, what: str) -> None:
+    (copy / name).unlink()
+    if what == "a named pipe":
+        os.mkfifo(copy / name)
+    elif what == "a device":
+        (copy / name).symlink_to("/dev/zero")
+    else:
+        (copy / name).mkdir()
+    # A child, so that the old behaviour is a failure and no hang.
+    code = "import sys; from pathlib import Path; from edgetl.run import Run\n"
+    code += "Run.open(Path(sys.argv[1])).read_weights()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(copy)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert f"{name} is {what}, not a file; train again with: edgetl train DATA" in done.stderr
+
+
+def test_the_remedy_for_a_damaged_run_is_a_whole_command(copy: Path) -> None:
+    (copy / "metrics.json").write_text("{")
+    with pytest.raises(RunError, match=f"train again with: edgetl train DATA --out {copy}$"):
+        Run.open(copy)
+
+
+@pytest.mark.parametrize("command", ["export", "quantize-report", "evaluate"])
+def test_damaged_weights_are_told_before_tensorflow_is_imported(
+    copy: Path, photos: Path, command: str
+) -> None:
+    (copy / "weights.npz").write_bytes(b"damaged")
+    rest = {"export": ["--out", str(copy.parent / "b")], "evaluate": [str(photos)]}.get(command, [])
+    # Where TensorFlow cannot be imported, only what comes before it can be told.
+    code = "import sys; sys.modules['tensorflow'] = None\n"
+    code += "from edgetl.__main__ import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, str(copy), *rest],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "not the file that training wrote" in done.stderr
+    assert done.returncode == 1
 
 
 def test_changed_weights_are_not_opened(copy: Path) -> None:

@@ -131,7 +131,9 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
         ("path,label\n", "lists no photos"),
         ("path,label,path\na,b,c\n", "a column is there twice"),
         ("path,label,spilt\na,b,train\n", "unknown column spilt; did you mean split"),
-        ("path,label\npics/1.png\n", "line 2: 1 cells, the header has 2"),
+        ("path,label\npics/1.png\n", "line 2: 1 cell, the header has 2; add what is missing"),
+        ("path,label\npics\\1.png,a\n", "line 2: .* is not there; write paths with / between"),
+        ("path,label\nhttps://x.org/1.png,a\n", "line 2: https://x.org/1.png is an address"),
         ("path,label\n\npics/1.png,a,b\n", "line 3: 3 cells, the header has 2"),
         ("path,label\npics/1.png,  \n", "line 2: the label is empty"),
         ("path,label\n,nut\n", "line 2: the path is empty"),
@@ -155,6 +157,11 @@ def test_bad_rows_are_refused_by_line(folder: Path, text: str, match: str) -> No
 def test_bad_lines_of_a_jsonl_are_refused_by_number(folder: Path, line: str) -> None:
     good = '{"path": "pics/1.png", "label": "nut"}'
     refuse(folder, f"{good}\n{line}\n", "line 2: .*expected an object", "photos.jsonl")
+
+
+def test_half_a_character_in_a_jsonl_is_told_as_what_it_is(folder: Path) -> None:
+    line = '{"path": "pics/1.png", "label": "\\ud800"}\n'
+    refuse(folder, line, "line 1: half of a .u pair without the other", "photos.jsonl")
 
 
 def test_a_table_that_is_not_utf_8_is_refused(folder: Path) -> None:

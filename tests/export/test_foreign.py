@@ -248,6 +248,41 @@ def test_external_data_that_is_too_short_is_refused(tmp_path: Path) -> None:
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
+def write_external(home: Path, location: str, **more: str) -> Path:
+    weights = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[3, 3])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **more}.items():
+        weights.external_data.add(key=key, value=value)
+    (home / "net.onnx").write_bytes(make_onnx(weights=weights).SerializeToString())
+    return home / "net.onnx"
+
+
+@pytest.mark.parametrize(
+    "more", [{"offset": "-5"}, {"offset": "x"}, {"length": "-1"}, {"length": "many"}]
+)
+def test_external_data_at_a_place_that_is_none_is_refused(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    (tmp_path / "net.bin").write_bytes(bytes(36))
+    with pytest.raises(ExportError, match=r"does not say where the weights weights are \("):
+        open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
+
+
+@pytest.mark.parametrize("more", [{}, {"offset": "8"}, {"length": "12"}, {"length": "100"}])
+def test_external_data_of_less_than_the_weights_take_is_refused(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    (tmp_path / "net.bin").write_bytes(bytes(20))
+    with pytest.raises(ExportError, match="20 bytes, too few for the weights"):
+        open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
+
+
+def test_external_data_in_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.bin")
+    with pytest.raises(ExportError, match="not a plain file inside its own folder"):
+        open_model(write_external(tmp_path, "net.bin"), PLAIN)
+
+
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", "sub/x.bin"])
 def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> None:
     home = tmp_path / "home"
@@ -283,6 +318,12 @@ def unknown_operator() -> onnx.ModelProto:
     return model
 
 
+def new_format() -> onnx.ModelProto:
+    model = make_onnx()
+    model.ir_version = 99
+    return model
+
+
 def new_opset() -> onnx.ModelProto:
     model = make_onnx()
     model.opset_import[0].version = 99
@@ -296,6 +337,7 @@ def new_opset() -> onnx.ModelProto:
         (custom_operator, "operator Sharpen of acme"),
         (unknown_operator, "GlobalAveragePuddle"),
         (new_opset, "opset 99, this edgetl reads up to"),
+        (new_format, "version 99 of the format .* reads up to .* export it again"),
         (lambda: make_onnx(shape=(8, 3, 32, 32)), "8 pictures at once"),
         (lambda: make_onnx(shape=(1, 3, "h", "w")), "choose the one it was trained on: --size PX"),
         (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB picture"),

@@ -143,7 +143,7 @@ def test_labels_that_cannot_be_used_are_refused_with_their_place(
 ) -> None:
     helper.set_model_props(proto, {"names": "['bolt']"})
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"names of .*m\.onnx has 1 labels.*--labels FILE"):
+    with pytest.raises(ExportError, match=r"names of .*m\.onnx has 1 label.*--labels FILE"):
         find(tmp_path / "m.onnx")
     helper.set_model_props(proto, {"names": r"['bolt', 'a\nb']"})
     onnx.save(proto, tmp_path / "m.onnx")
@@ -208,8 +208,11 @@ def test_no_zip_is_unpacked_that_holds_two_models_or_too_much(
     with pytest.raises(ExportError, match=r"holds 2 models \(a\.tflite, b\.onnx\); unpack it"):
         find(two)
     bomb = zip_files(tmp_path / "bomb.zip", a__tflite=b"x", zeros=bytes(2**20))
-    monkeypatch.setattr("edgetl_export.foreign.archive._LIMIT_BYTES", 2**19)
-    with pytest.raises(ExportError, match="holds 2 files of 1,048,577 bytes in all"):
+    monkeypatch.setattr("edgetl_export.foreign.archive.LIMIT_BYTES", 2**19)
+    one = zip_files(tmp_path / "one.zip", a__tflite=bytes(2**20))
+    with pytest.raises(ExportError, match="holds 1 file of"):
+        find(one)
+    with pytest.raises(ExportError, match="2 files of 1,048,577 bytes in all, expected 10,000"):
         find(bomb)
 
 

@@ -159,6 +159,27 @@ def test_what_keras_2_wrote_is_read_by_keras_2(tmp_path: Path, name: str) -> Non
 
 @pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("spelling", [b'"class_name":  "Lambda"', b'"class_name": "\\u004cambda"'])
+def test_code_is_found_however_its_name_is_spelled(tmp_path: Path, spelling: bytes) -> None:
+    import tf_keras
+
+    witness = tmp_path / "witness"
+    layer = tf_keras.layers.Lambda(
+        lambda image, path=str(witness): (open(path, "w").close(), image)[1]
+    )
+    image = tf_keras.Input((32, 32, 3))
+    tf_keras.Model(image, layer(image)).save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        text = file.attrs["model_config"]
+        text = text.encode() if isinstance(text, str) else text
+        file.attrs["model_config"] = text.replace(b'"class_name": "Lambda"', spelling)
+    witness.unlink(missing_ok=True)
+    assert "has a Lambda layer" in refuse(tmp_path / "m.h5")
+    assert not witness.exists()
+
+
+@pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
+@pytest.mark.filterwarnings("ignore")
 def test_code_in_a_model_of_keras_2_is_never_run(tmp_path: Path) -> None:
     import tf_keras
 
@@ -193,12 +214,26 @@ def test_a_damaged_part_of_a_keras_file_is_called_so(
     assert said.endswith("copy or download it again")
 
 
+def test_a_keras_file_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", b" " * (2**26 + 1))
+        archive.writestr("model.weights.h5", b"")
+    assert "bytes when it is unpacked, more than a model for" in refuse(tmp_path / "bomb.keras")
+
+
+def test_the_inputs_of_a_model_that_has_several_are_named(tmp_path: Path) -> None:
+    ends = [keras.Input((32, 32, 3), name="left"), keras.Input((32, 32, 3), name="right")]
+    keras.Model(ends, keras.layers.Add()(ends)).save(tmp_path / "two.keras")
+    assert "has 2 inputs (left, right), expected 1" in refuse(tmp_path / "two.keras")
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_a_damaged_text_of_the_network_in_an_h5_is_called_so(tmp_path: Path) -> None:
     make(keras.layers.Conv2D(2, 3)).save(tmp_path / "a.h5")
     data = (tmp_path / "a.h5").read_bytes()
     (tmp_path / "a.h5").write_bytes(data.replace(b'"class_name"', b'"class_name?', 1))
-    assert "is damaged: its text of the network is" in refuse(tmp_path / "a.h5")
+    assert "is damaged: the description of its layers is no JSON" in refuse(tmp_path / "a.h5")
 
 
 def serve(target: Path, kind: str, *, best: bool = False, scores: int = 1) -> Any:

@@ -100,13 +100,18 @@ def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(file: 
         read_labels(file)
 
 
+def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
+    with pytest.raises(ExportError, match="larger than any list of labels"):
+        read_labels(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("l.txt", "a\n\nb\n", "line 2 is empty"),
         ("l.txt", "a\nb\x07\n", "line 2: the label .* unprintable"),
         ("l.txt", "0: a\n1:\n", "the number 1 has no label"),
-        ("l.txt", "a", "has 1 labels"),
+        ("l.txt", "a", "has 1 label"),
         ("l.txt", f"a\n{'ä' * 128}\n", "line 2: the label ääääääääääääääääääää... has 256 bytes"),
         ("l.json", "a\nb", "is no JSON"),
         ("l.json", "[1, 2]", "the label of output 0 is no text"),
@@ -131,7 +136,7 @@ def test_a_file_of_something_else_is_one_sentence(
         (["background", *map(str, range(1000))], 1000, "no output for background.* leave line 1"),
         (["Label", *map(str, range(9))], 9, "looks like a heading: leave it out"),
         (5, 9, "in the order of the outputs$"),
-        (3, 1, "1 outputs; expected 2 lines"),
+        (3, 1, "1 output; expected 2 lines"),
     ],
 )
 def test_another_number_of_labels_than_outputs_is_explained(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -241,6 +242,8 @@ def test_a_good_model_is_not_run_with_other_scalings() -> None:
     found = examine(answer(truth, 3, 1.0, 0), truth, LETTERS[:3], GIVEN, look)
     assert not found.doubts
     assert "labels and scaling fit: top-1 is 100.0% of 60 photos" in found.summary
+    one = msgspec.structs.replace(found, alternatives=found.alternatives[:1])
+    assert one.summary.endswith(", and no other meaning is plainly better")
 
 
 def test_other_scalings_are_all_but_the_given_one() -> None:

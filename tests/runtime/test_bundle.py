@@ -252,9 +252,7 @@ def test_a_variant_is_found_by_name_and_by_engine(bundle):
     assert bundle.variant("litert-float32", engine="litert").precision == "float32"
 
 
-@pytest.mark.parametrize(
-    ("name", "engine"), [("litert-int4", None), (None, "tensorrt"), ("litert-int8", "onnx")]
-)
+@pytest.mark.parametrize(("name", "engine"), [("litert-int4", None), (None, "tensorrt")])
 def test_an_unknown_variant_is_refused_and_those_present_are_listed(name, engine, bundle):
     with pytest.raises(BundleError, match="it has: ") as error:
         bundle.variant(name, engine=engine)

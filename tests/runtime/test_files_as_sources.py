@@ -4,8 +4,10 @@ import csv
 import json
 import os
 import shutil
+import socket
 import stat
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -228,16 +230,54 @@ def test_a_file_that_this_user_may_not_read_is_told_from_a_damaged_one(tiny, run
     assert done.stdout.count("with rights r--------") == 2
 
 
-def test_a_video_whose_name_is_no_utf8_is_refused_and_the_others_answered(
-    tiny, make_video, tmp_path, edgetl_run
-):
+def test_a_video_whose_name_is_no_utf8_is_answered(tiny, make_video, tmp_path, edgetl_run):
     (tmp_path / "films").mkdir()
     shutil.copy(make_video(1), tmp_path / "films" / "a.avi")
     video = os.fsencode(make_video(2))
     os.rename(video, os.path.join(os.fsencode(tmp_path / "films"), b"caf\xe9.avi"))
-    done = edgetl_run("classify", tiny, tmp_path / "films", "--json")
-    assert len(parse(done)) == 1
-    assert "its name is not UTF-8; rename it" in done.stderr
+    answers = parse(edgetl_run("classify", tiny, tmp_path / "films", "--json"))
+    assert [Path(answer["source"]).name for answer in answers] == ["a.avi", *2 * [r"caf\xe9.avi"]]
+
+
+@pytest.mark.parametrize("given", ["folder", "name"])
+def test_a_films_name_is_never_an_address_for_ffmpeg(given, tiny, make_video, tmp_path, edgetl_run):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    with socket.create_server(("localhost", 0)) as server:
+        server.settimeout(0.5)
+        names = [f"http:localhost:{server.getsockname()[1]}", "file:other.avi", "10:30.avi"]
+        for name in names:
+            shutil.copy(make_video(3), folder / name)
+        shutil.copy(make_video(5), folder / "other.avi")
+        arguments = ["."] if given == "folder" else names
+        done = edgetl_run("classify", tiny, *arguments, "--json", cwd=folder)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    counts = Counter(answer["frame"] for answer in parse(done))
+    assert counts[0] == counts[2] == len(names) + (given == "folder")
+    assert counts[3] == (given == "folder")
+    for name in names:
+        played = edgetl_run("camera", tiny, "--source", f"./{name}", "--json", cwd=folder)
+        assert len(parse(played)) == 3
+
+
+@pytest.mark.parametrize("hidden", [b"", b"\0"])
+def test_a_playlist_is_not_followed(hidden, tiny, make_video, tmp_path, edgetl_run):
+    make_video(3, name="a.avi")
+    (tmp_path / "list.ffconcat").write_bytes(b"ffconcat version 1.0\nfile a.avi\n" + hidden)
+    (tmp_path / "list.m3u8").write_bytes(b"#EXTM3U\n#EXTINF:2,\na.avi\n" + hidden)
+    for name in ("list.ffconcat", "list.m3u8"):
+        done = edgetl_run("classify", tiny, name, "--json", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("name", ["film.jpg", "film%03d.jpg", "film.png", "film_0001.jpg"])
+def test_a_film_that_is_named_as_a_picture_is_a_film(name, tiny, tmp_path, edgetl_run):
+    data = cv2.imencode(".jpg", cv2.imread(str(tiny / "golden" / "0.png")))[1].tobytes()
+    (tmp_path / name).write_bytes(4 * data)
+    for arguments in (("classify", tiny, name), ("camera", tiny, "--source", name)):
+        done = edgetl_run(*arguments, "--json", cwd=tmp_path)
+        assert [answer["position_s"] for answer in parse(done)] == [0.0, 0.04, 0.08, 0.12]
 
 
 def test_a_name_that_is_no_utf8_is_answered_and_escaped(tiny, tmp_path, edgetl_run):

@@ -148,6 +148,18 @@ def test_a_golden_frame_that_is_no_picture_is_a_failure(replace_file):
     assert "not a picture" in result.failures[0]
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda png: png[:300], lambda png: png[:16] + b"\xff" + png[17:]]
+)
+def test_a_golden_frame_that_is_damaged_is_named_with_what_to_do(damage, replace_file, tiny):
+    data = damage((tiny / "golden" / "0.png").read_bytes())
+    (failure,) = verify(Bundle.open(replace_file("golden/0.png", data))).failures
+    assert failure.startswith("golden/0.png: ")
+    assert failure.endswith("it was exported like this: do not use this bundle")
+    assert "save it" not in failure
+    assert "make it smaller" not in failure
+
+
 def test_a_bundle_without_golden_frames_is_not_verified(edit):
     def change(manifest):
         manifest["golden"] = []

@@ -166,6 +166,14 @@ def test_an_unknown_variant_ends_with_1_and_lists_those_present(tiny, frame, edg
     assert "it has: litert-int8" in done.stderr
 
 
+def test_an_engine_that_a_variant_is_not_for_is_told(tiny, frame, edgetl_run):
+    flags = ("--variant", "litert-int8", "--engine", "onnx")
+    done = edgetl_run("classify", tiny, frame, *flags)
+    assert done.returncode == 1
+    says = "edgetl-run: litert-int8 is for the engine litert, not for onnx; leave one out"
+    assert says in done.stderr.splitlines()
+
+
 def test_camera_prints_one_json_object_a_frame(tiny, make_video, edgetl_run):
     video = make_video(30)
     done = edgetl_run("camera", tiny, "--source", video, "--max-frames", 3, "--json")
@@ -249,6 +257,11 @@ def test_bench_prints_a_table_for_people(tiny, edgetl_run):
         ("camera", "x.bundle", "--size", "640"),
         ("camera", "x.bundle", "--max-frames", "²"),
         ("bench", "x.bundle", "--frame-size", "0x480"),
+        ("classify", "x.bundle", ""),
+        ("verify", ""),
+        ("camera", "x.bundle", "--source", "0", "--source", "1"),
+        ("serve", "x.bundle", "--csv", "a", "--jsonl", "b", "--csv", "c"),
+        ("classify", "x.bundle", "a.png", "--engine", "litert", "--engine", "onnx"),
         ("bench", "x.bundle", "--runs", "many"),
     ],
 )
@@ -276,6 +289,12 @@ def test_wrong_usage_ends_with_2(arguments, edgetl_run):
             ("classify", "x", "a.png", "--csv", "a.csv"),
             "there is no flag --csv here; `edgetl-run camera BUNDLE --source FILE --csv ...` has",
         ),
+        (
+            ("camera", "x", "--source", "rtsp://me:geheim@a/1", "--source", "pattern"),
+            "--source: it is given twice with different values, and takes one; run one edgetl-run",
+        ),
+        (("serve", "x", "--token", "geheim" * 3, "--token", "geheim" * 4), "it is given twice"),
+        (("classify", "x", ""), "expected a path, got nothing; is a variable not set?"),
         (("doctor", "x", "y\x1b[31m"), "unrecognized arguments: y\\x1b[31m\n"),
     ],
 )
@@ -284,6 +303,20 @@ def test_a_near_miss_gets_the_right_word(arguments, said, edgetl_run):
     assert said in done.stderr
     assert "geheim" not in done.stderr
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_what_is_given_twice_alike_is_taken(tiny, frame, edgetl_run):
+    flags = ("--top", "1", "--variant", "litert-int8")
+    done = edgetl_run("classify", tiny, frame, *flags, *flags, "--json")
+    assert len(json.loads(done.stdout)["top"]) == 1
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_verify_shows_no_password_of_an_address(flags, edgetl_run):
+    done = edgetl_run("verify", "https://me:geheim@host/parts.zip", *flags)
+    assert done.returncode == 1
+    assert "host/parts.zip" in done.stdout
+    assert "geheim" not in done.stdout + done.stderr
 
 
 def test_a_flag_may_still_be_shortened(edgetl_run):
@@ -423,6 +456,17 @@ def test_answers_that_standard_output_lost_end_with_1(tiny, film, edgetl_run):
         done = edgetl_run("camera", tiny, "--source", film, "--json", stdout=full)
     assert done.returncode == 1
     assert "output terminal lacks 30 answers: cannot write the results: No space" in done.stderr
+
+
+@pytest.mark.parametrize(("out", "code"), [("/dev/full", 1), ("/dev/null", 0)])
+def test_a_camera_that_was_to_give_so_many_answers_ends_with_1_where_they_were_lost(
+    out, code, tiny, edgetl_run
+):
+    flags = ("--source", "pattern", "--max-frames", 3, "--json")
+    with open(out, "w") as full:
+        done = edgetl_run("camera", tiny, *flags, stdout=full)
+    assert done.returncode == code
+    assert ("output terminal lacks 3 answers: cannot write the results" in done.stderr) == code
 
 
 @pytest.mark.parametrize("flags", [(), ("--realtime",)])

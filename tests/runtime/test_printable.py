@@ -12,6 +12,7 @@ from edgetl_runtime.printable import LIMIT, keep_on_line, make_printable
         ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
         ("gear\u202egnirps", "gear\\u202egnirps"),
         ("\udcff.png", "\\xff.png"),
+        ("می\u200cشود 👩\u200d🔧", "می\u200cشود 👩\u200d🔧"),
     ],
 )
 def test_what_moves_a_cursor_or_forges_a_line_is_escaped(text, expected):

@@ -13,6 +13,20 @@ from edgetl_runtime.quoting import quote_error
         ("First it is. Then it\nis more.", "First it is. Then it is more"),
         (f"First it is. Then {'it ' * 80}.", "First it is"),
         ("[ONNXRuntimeError] : 10 : INVALID_GRAPH : It is none.", "It is none"),
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : Load model from a.onnx failed:/src/core/model.cc:256 "
+            "onnxruntime::Model::Model(onnx::ModelProto&&, const Path&) Unsupported version: 99",
+            "Load model from a.onnx failed: Unsupported version: 99",
+        ),
+        (
+            "Exception: /src/initializer.cc:51 ort::Initializer::Initializer(const path&) "
+            "[ONNXRuntimeError] : 1 : FAIL : utils.cc:17 Validate 'w' has 3 bytes (not 24)",
+            "Exception: 'w' has 3 bytes (not 24)",
+        ),
+        (
+            "/src/arena.cc:360 void* ort::Arena::Get(size_t, ort::Stream*) Failed to allocate",
+            "Failed to allocate",
+        ),
         ("model.keras has 3.11 of\n  it", "model.keras has 3.11 of it"),
         ("", "ValueError"),
         ("word " * 100, "word " * 39 + "word ..."),

@@ -1,6 +1,8 @@
 """A video's frames are upright, and each is where the container says."""
 
 import base64
+import re
+import struct
 
 import cv2
 import numpy as np
@@ -133,3 +135,64 @@ def test_of_a_bare_stream_it_is_said_that_its_rate_is_assumed(tmp_path, make_vid
     assert camera.status().notes == (expected,)
     assert list(read_frames(make_video(3), notes.append))
     assert notes == [expected]
+
+
+def damage_frames(path, numbers):
+    """Zeroes frames of an AVI of Motion JPEG."""
+    data = bytearray(path.read_bytes())
+    starts = [found.end() + 4 for found in re.finditer(b"00dc", data)]
+    for number in numbers:
+        size = int.from_bytes(data[starts[number] - 4 : starts[number]], "little")
+        data[starts[number] : starts[number] + size] = bytes(size)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("numbers", [[2], [5, 6], [7, 50]])
+def test_a_damaged_frame_does_not_end_a_video(numbers, make_video):
+    path = make_video(60)
+    damage_frames(path, numbers)
+    left = 60 - len(numbers)
+    notes = []
+    frames = list(read_frames(path, notes.append))
+    assert len(frames) == left
+    assert frames[-1].position_s == pytest.approx(59 / 25)
+    (note,) = notes
+    assert note.startswith(f"{path} is damaged after 0.")
+    assert note.endswith(f" s; {left} of 60 frames could be read")
+    with Camera(str(path)) as camera:
+        assert len(list(camera)) == left
+    assert camera.status().bad == {"damaged": 1}
+    assert camera.status().notes == (note,)
+
+
+def begin_late(path, late_ms):
+    """Moves the frames of a Matroska video, RFC 9559: each block's time, and the duration."""
+    data = bytearray(path.read_bytes())
+    for found in re.finditer(rb"\xa3(\x40|[\x20-\x3f]|[\x80-\xff])", data):
+        width = 9 - found[1][0].bit_length()
+        track = found.start() + 1 + width
+        if data[track] == 0x81 and data[track + 3] in (0, 0x80):
+            time_ms = int.from_bytes(data[track + 1 : track + 3], "big")
+            data[track + 1 : track + 3] = (time_ms + late_ms).to_bytes(2, "big")
+    at = data.index(b"\x44\x89\x88") + 3
+    (duration_ms,) = struct.unpack(">d", data[at : at + 8])
+    data[at : at + 8] = struct.pack(">d", duration_ms + late_ms)
+    path.write_bytes(data)
+
+
+@pytest.mark.skipif(not hasattr(cv2, "CAP_PROP_PTS"), reason="this OpenCV tells no such time")
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_part_of_a_longer_recording_is_whole_unless_it_is_cut(cut, tmp_path):
+    path = tmp_path / "part.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for number in range(40):
+        writer.write(np.full((48, 64, 3), 10 + 3 * number, np.uint8))
+    writer.release()
+    begin_late(path, 20_000)
+    if cut:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    notes = []
+    frames = list(read_frames(path, notes.append))
+    assert frames[0].position_s == 0
+    assert (len(frames) == 40) is not cut
+    assert ["ends after" in note for note in notes] == [True] * cut

@@ -13,7 +13,7 @@ from edgetl_runtime.errors import EdgetlError, ExportError
 
 # What Python raises of a zip that is damaged, locked, packed in an unknown way, or not to be read.
 UNREADABLE: Final = (*DAMAGE, lzma.LZMAError, OSError)
-_LIMIT_BYTES: Final = 2**31 - 1
+LIMIT_BYTES: Final = 2**31 - 1
 _LIMIT_FILES: Final = 10_000
 _SUFFIXES: Final = (".tflite", ".lite", ".onnx", ".keras", ".h5", ".hdf5")
 _SAVED_MODEL: Final = "saved_model.pb"
@@ -93,10 +93,11 @@ def _extract(path: Path, folder: Path) -> None:
         if any(one.flag_bits & 1 for one in entries):
             raise ExportError(f"{path} is locked with a password; unpack it, and give the model")
         total = sum(one.file_size for one in entries)
-        if total > _LIMIT_BYTES or len(entries) > _LIMIT_FILES:
+        if total > LIMIT_BYTES or len(entries) > _LIMIT_FILES:
+            files = f"{len(entries):,} file{'s' * (len(entries) != 1)}"
             raise ExportError(
-                f"{path} holds {len(entries):,} files of {total:,} bytes in all, more than a model "
-                "for a small device; unpack it, and give the model"
+                f"{path} holds {files} of {total:,} bytes in all, expected {_LIMIT_FILES:,} "
+                f"files of {LIMIT_BYTES:,} bytes at most; unpack it, and give the model"
             )
         try:
             # It leaves out `..` and the root, makes no links, and stops at the size promised.

@@ -84,7 +84,14 @@ def open_keras(
         ExportError: If it is damaged, has layers that are not Keras' own, or more ends than two.
     """
     model = load(file, kind)
-    if not model.built or len(model.inputs or []) != 1:
+    inputs = model.inputs or []
+    if len(inputs) > 1:
+        names = ", ".join(one.name for one in inputs)
+        raise ExportError(
+            f"{file} has {len(inputs)} inputs ({names}), expected 1; save the classifier of one "
+            "picture alone"
+        )
+    if not model.built or not inputs:
         raise ExportError(
             f"{file} is no Keras model with one input; build it with an Input, and save it again"
         )

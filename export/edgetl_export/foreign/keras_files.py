@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from edgetl_export.foreign.archive import UNREADABLE
+from edgetl_export.foreign.archive import LIMIT_BYTES, UNREADABLE
 from edgetl_export.native import divert_stderr
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.quoting import quote_error
@@ -29,12 +29,16 @@ _FAILURES: Final = (
     zipfile.BadZipFile,
 )
 _KERAS_2: Final = "tf_keras"
+# The layers of the largest networks take some hundred kilobytes.
+_MOST_TEXT_BYTES: Final = 2**26
 _REMEDY: Final = "export it with model.export(FOLDER) where it was trained, and give that folder"
 # How Keras names what it does not know, in the midst of many words.
 _UNKNOWN_LAYER: Final = re.compile(
     r"Could not locate (?:class|function) '([^']+)'|Unknown layer: '?([\w>]+)|"
     r"Could not deserialize '([^']+)'"
 )
+# Alone, or behind its module or package.
+_LAMBDA: Final = re.compile(r"\bLambda$")
 _CAUSE: Final = re.compile(r"Exception encountered: (?!<class)([^\n]+)")
 
 
@@ -63,12 +67,13 @@ def load(file: Path, kind: Literal["keras", "h5"]) -> Any:
     """
     record = _read_h5(file) if kind == "h5" else _read_keras(file)
     try:
-        json.loads(record.network)
-    except ValueError as error:
+        network = json.loads(record.network)
+    except (ValueError, RecursionError) as error:
         raise ExportError(
-            f"{file} is damaged: its text of the network is; copy or download it again"
+            f"{file} is damaged: the description of its layers is no JSON; copy or download it "
+            "again"
         ) from error
-    if re.search(r'"class_name": ?"Lambda"', record.network):
+    if _has_lambda(network):
         raise ExportError(
             f"{file} has a Lambda layer, which is code of whoever made it and is not run here; "
             f"{_REMEDY}"
@@ -90,6 +95,14 @@ def load(file: Path, kind: Literal["keras", "h5"]) -> Any:
             return keras.models.load_model(named, _of_keras_2() if old else None, compile=False)
     except _FAILURES as error:
         raise ExportError(f"{file} {_explain(error, record.version)}") from error
+
+
+def _has_lambda(part: Any) -> bool:
+    """Looked for in what the text means: JSON can spell a name in many ways."""
+    if isinstance(part, dict):
+        name = str(part.get("class_name", ""))
+        return bool(_LAMBDA.search(name)) or any(map(_has_lambda, part.values()))
+    return isinstance(part, list) and any(map(_has_lambda, part))
 
 
 def _read_h5(file: Path) -> _Record:
@@ -114,6 +127,7 @@ def _read_h5(file: Path) -> _Record:
 def _read_keras(file: Path) -> _Record:
     try:
         with zipfile.ZipFile(file) as archive:
+            _check_sizes(file, archive)
             network = archive.read("config.json").decode("utf-8", "replace")
             about = json.loads(archive.read("metadata.json"))
             spoilt = archive.testzip()
@@ -124,6 +138,17 @@ def _read_keras(file: Path) -> _Record:
     if spoilt is not None:
         raise ExportError(f"{file} is damaged: its {spoilt} is; copy or download it again")
     return _Record(str(about.get("keras_version", "")) if isinstance(about, dict) else "", network)
+
+
+def _check_sizes(file: Path, archive: zipfile.ZipFile) -> None:
+    """Before anything is unpacked: a small file can hold more than the memory."""
+    sizes = {one.filename: one.file_size for one in archive.infolist()}
+    texts = sum(sizes.get(name, 0) for name in ("config.json", "metadata.json"))
+    if sum(sizes.values()) > LIMIT_BYTES or texts > _MOST_TEXT_BYTES:
+        raise ExportError(
+            f"{file} holds {sum(sizes.values()):,} bytes when it is unpacked, more than a model "
+            "for a small device"
+        )
 
 
 def _of_keras_2() -> dict[str, Any]:

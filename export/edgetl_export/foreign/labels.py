@@ -10,6 +10,7 @@ from pathlib import Path
 from edgetl_export.foreign.label_records import read_record
 from edgetl_runtime.bundle import MOST_LABEL_BYTES
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.printable import is_printable
 from edgetl_runtime.wording import count_noun
 
 _LIMIT_BYTES = 2**24
@@ -55,7 +56,7 @@ def parse_labels(file: str, text: str) -> tuple[str, ...]:
     lines = [unicodedata.normalize("NFC", line) for line in lines]
     labels = _drop_synsets(_drop_numbers(file, lines))
     for number, label in enumerate(labels, 1):
-        if not label.isprintable():
+        if not is_printable(label):
             raise ExportError(
                 f"{file}, line {number}: the label {label!r} has unprintable characters; rename it"
             )
@@ -123,9 +124,11 @@ def _explain_count(labels: Sequence[str], expected: int) -> str:
 
 def _read_text(file: Path) -> str:
     try:
-        if file.stat().st_size > _LIMIT_BYTES:
+        # A device says that it is empty, and never ends.
+        with file.open("rb") as opened:
+            data = opened.read(_LIMIT_BYTES + 1)
+        if len(data) > _LIMIT_BYTES:
             raise ExportError(f"{file} is larger than any list of labels; expected one a line")
-        data = file.read_bytes()
     except OSError as error:
         raise ExportError(
             f"{file} cannot be read ({error.strerror}); expected a text file, one label a line"

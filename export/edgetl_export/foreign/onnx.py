@@ -156,6 +156,11 @@ def _check_operators(proto: onnx.ModelProto) -> None:
                 f"the .onnx has the operator {node.op_type} of {node.domain}, which ONNX Runtime "
                 "lacks; export it again with standard operators only"
             )
+    if proto.ir_version > onnx.IR_VERSION:
+        raise ExportError(
+            f"the .onnx is of version {proto.ir_version} of the format (IR), this edgetl reads up "
+            f"to {onnx.IR_VERSION}; export it again with opset {OPSET}"
+        )
     newest = onnx.defs.onnx_opset_version()
     for opset in proto.opset_import:
         if opset.domain in ("", "ai.onnx") and opset.version > newest:

@@ -6,10 +6,13 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import msgspec
 
 from edgetl_runtime.capture.source import Options
+from edgetl_runtime.capture.unused import describe_unused
 from edgetl_runtime.credentials import names_host
 from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.filetypes import identify
@@ -17,6 +20,9 @@ from edgetl_runtime.masking import mask
 from edgetl_runtime.obstacles import find_obstacle
 from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.sections import SourceSettings
+
+if TYPE_CHECKING:
+    from edgetl_runtime.tls import Identity
 
 _SOURCES = "edgetl_runtime.capture.sources."
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -55,6 +61,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
         freezes: Equal frames are a fault.
         python: The command of the interpreter that runs the capture process.
         device: /dev/videoN, of which a stable id may be known.
+        notes: Sentences for people on what of the settings is not used.
     """
 
     source: str
@@ -67,6 +74,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
     freezes: bool = False
     python: tuple[str, ...] = (sys.executable,)
     device: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def plan_source(
@@ -83,6 +91,15 @@ def plan_source(
         CameraError: If it means nothing, or a file that is not there.
         OptionsError: If a certificate of ours cannot be used.
     """
+    plan = _choose(address, settings, input_px)
+    module = plan.module.rpartition(".")[2]
+    given = settings.ca or settings.cert or settings.key
+    if given and module not in ("http", "stream"):
+        _make_identity(settings).check_use(encrypted=False, address="https://")
+    return msgspec.structs.replace(plan, notes=describe_unused(module, settings))
+
+
+def _choose(address: str, settings: SourceSettings, input_px: tuple[int, int] | None) -> SourcePlan:
     options: Options = {
         "address": address,
         "size_px": parse_size(settings.size),
@@ -105,10 +122,13 @@ def plan_source(
     if re.fullmatch(r"[0-9]{1,9}", address) or address.startswith("/dev/"):
         device = f"/dev/video{int(address)}" if address.isdecimal() else address
         return _plan("v4l2", address, options, freezes=True, device=device)
-    if "://" in address:
+    if address.lower().startswith("file:///"):
+        # As a file manager or browser writes it.
+        address = options["address"] = unquote(address[len("file://") :])
+    elif "://" in address:
         # Copied from elsewhere, it often has a space around it.
         address = options["address"] = address.strip()
-        return _plan_url(address, options)
+        return _plan_url(address, options, settings)
     return _plan_file(address, options, settings)
 
 
@@ -131,10 +151,17 @@ def _plan(module: str, source: str, options: Options, **fields: object) -> Sourc
     return msgspec.structs.replace(SourcePlan(source, _SOURCES + module, options), **fields)
 
 
-def _plan_url(address: str, options: Options) -> SourcePlan:
+def _make_identity(settings: SourceSettings) -> "Identity":
     from edgetl_runtime.tls import Identity
 
-    scheme = address.partition("://")[0].lower()
+    return Identity("source", settings.ca, settings.cert, settings.key)
+
+
+def _plan_url(address: str, options: Options, settings: SourceSettings) -> SourcePlan:
+    scheme, mark, rest = address.partition("://")
+    scheme = scheme.lower()
+    # FFmpeg knows them in small letters only.
+    address = options["address"] = scheme + mark + rest
     if scheme not in _SCHEMES and (near := difflib.get_close_matches(scheme, _MEANT, n=1)):
         raise CameraError(f"cannot open {mask(address)}: did you mean {near[0]}:// ?")
     if holds_control(address):
@@ -147,7 +174,7 @@ def _plan_url(address: str, options: Options) -> SourcePlan:
         )
     module = "http" if scheme in ("http", "https") else "stream"
     # Here, where somebody is told at once that a file cannot be used.
-    identity = Identity("source", **options["identity"])
+    identity = _make_identity(settings)
     identity.check_use(encrypted=scheme == "https", address="https://")
     if scheme == "https":
         identity.make_context()

@@ -89,7 +89,7 @@ class Camera:
         self._state: FeedState = "opening"
         self._reason = ""
         self._granted: Granted | None = None
-        self._past = _Counters()
+        self._past = _Counters(notes=self._plan.notes)
         self._openings = 0
         self._opened_s = 0.0
         self._retry_s = 0.0
@@ -267,8 +267,9 @@ class Camera:
             self._stop()
             self._state = "ended"
             if not self._past.delivered:
-                why = " ".join(self._past.notes) or "is it cut or damaged?"
-                raise CameraError(f"{self.source} holds no frame; {why}")
+                notes = self._past.notes[len(self._plan.notes) :]
+                why = " ".join(notes) or "is it cut or damaged?"
+                raise CameraError(f"{self._name} holds no frame; {why}")
         elif process.failure is not None:
             self._lose(process.failure, _REFUSED_S if process.refused else 0.0)
         elif time.monotonic() >= self._deadline_s():
@@ -294,8 +295,12 @@ class Camera:
             self._reason += f"; it is tried again in {pause_s / 60:.0f} min, lest it be locked"
         self._retry_s = time.monotonic() + max(pause_s, self._backoff.next_s())
 
+    @property
+    def _name(self) -> str:
+        return "standard input" if self.source == "-" else self.source
+
     def _what_failed(self) -> str:
-        name = "standard input" if self.source == "-" else self.source
+        name = self._name
         if not self._openings:
             return f"cannot open {name}"
         if not self._past.delivered:

@@ -24,11 +24,14 @@ from edgetl_runtime.tls import Identity, explain
 # No smaller than a record of TLS, which else would keep the rest where no poll sees it.
 CHUNK_BYTES = 64 * 1024
 _PLACE = re.compile(r"[^/]*//[^/?#]*")
+_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+OTHER_ADDRESS = "give the address of its stream or snapshot, which the camera's manual names"
 _ADVICE = {
     400: "does it want https:// in place of http://?",
     403: "this user may not see it, or too many wrong passwords have locked the account",
     404: "the server is there, but not this path; the camera's manual names the one of its stream",
     405: "this address is for something else; the camera's manual names the one of its stream",
+    410: "this address is no longer there; the camera's manual names the one of its stream",
     429: "it was asked too often",
     500: "the trouble is the camera's own; switch it off and on",
     503: "it is busy: some cameras serve one client only, so close other viewers",
@@ -108,10 +111,22 @@ class WebAddress:
         if error.code == 401:
             return self._login.explain(told)
         if 300 <= error.code < 400:
-            place = mask(error.headers.get("Location", ""))
-            return CameraError(f"the server leads on to {place or 'nowhere'}, and no further")
-        advice = _ADVICE.get(error.code) or _ADVICE.get(error.code // 100 * 100, "")
+            return CameraError(_explain_redirect(error, told))
+        advice = _ADVICE.get(error.code) or (_ADVICE[500] if error.code > 500 else "")
         return CameraError(f"the server says {told}{advice and '; '}{advice}")
+
+
+def _explain_redirect(error: urllib.error.HTTPError, told: str) -> str:
+    """Why one that was not followed was not."""
+    place = error.headers.get("Location", "")
+    if not place:
+        return f"the server says {told}, and sends no picture; {OTHER_ADDRESS}"
+    if _SCHEME.match(place):
+        return f"the server leads on to {mask(place)}, which is no web address, and no further"
+    return (
+        f"the server leads on to {mask(place)}, in a circle, as servers do that want a log-in in a "
+        f"browser; {OTHER_ADDRESS}"
+    )
 
 
 def _explain(error: Exception, url: str) -> str:

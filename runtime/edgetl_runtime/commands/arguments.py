@@ -20,6 +20,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As `ArgumentParser`."""
         super().__init__(*arguments, **options)
+        self.register("action", None, _StoreOnce)
+        self.register("action", "store", _StoreOnce)
         # So that a flag that nobody knows is told by the command that it was given to.
         self.set_defaults(parser=self)
 
@@ -68,6 +70,25 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, message)
 
 
+class _StoreOnce(argparse._StoreAction):
+    """A flag with one value; what is given twice would else be dropped in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = vars(namespace).setdefault("flags_given", {})
+        if option_string and given.setdefault(self.dest, values) != values:
+            # Without the values: one may be a secret.
+            message = "it is given twice with different values, and takes one"
+            hint = "; run one edgetl-run for each" if self.dest == "source.address" else ""
+            raise argparse.ArgumentError(self, message + hint)
+        super().__call__(parser, namespace, values, option_string)
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, if something that is known is near to a name, else nothing."""
     near = difflib.get_close_matches(name, list(known), n=1)
@@ -87,7 +108,7 @@ def add_command(
     parser.set_defaults(command=function)
     if bundle:
         parser.add_argument(
-            "bundle", type=Path, help="the folder or .zip that `edgetl export` wrote"
+            "bundle", type=path, help="the folder or .zip that `edgetl export` wrote"
         )
     return parser
 
@@ -105,6 +126,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=threads, help="of the engine (default: processors, at most 4)"
     )
     add_json(parser)
+
+
+def path(text: str) -> Path:
+    """A path; an empty one, such as of a variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got nothing; is a variable not set?")
+    return Path(text)
 
 
 def positive(text: str) -> int:

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl_runtime.commands.arguments import Subparsers, add_command, add_model_options, positive
+from edgetl_runtime.commands.arguments import (
+    Subparsers,
+    add_command,
+    add_model_options,
+    path,
+    positive,
+)
 from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.opening import open_classifier
 from edgetl_runtime.commands.printing import print_json, warn
@@ -25,7 +31,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     summary = "name what is on pictures or in videos"
     parser = add_command(commands, "classify", classify, summary)
-    parser.add_argument("sources", nargs="+", type=Path, metavar="IMAGE|FOLDER|VIDEO")
+    parser.add_argument("sources", nargs="+", type=path, metavar="IMAGE|FOLDER|VIDEO")
     add_model_options(parser)
     parser.set_defaults(find_elsewhere=_find_elsewhere)
     parser.add_argument("--top", type=positive, default=3, help="labels to list (default 3)")

@@ -6,7 +6,6 @@ from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.printing import tell, warn
 
 if TYPE_CHECKING:
-    from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.serving.server import PageServer
     from edgetl_runtime.settings.sections import Settings
@@ -26,7 +25,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
     from edgetl_runtime.service.running import Service
 
     with Service(settings, warn) as service:
-        _tell_exposed(settings)
+        _tell_exposed(settings, page=page is not None)
         from edgetl_runtime.outputs.opening import open_outputs
         from edgetl_runtime.pipeline.opening import open_camera
         from edgetl_runtime.pipeline.pipeline import Pipeline
@@ -82,19 +81,20 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             return EXIT_ERROR
         teller.sum_up(answered, feed.status())
         # The higher one is the signal's.
-        return max(service.interruption, _tell_losses(pipeline, feed))
+        return max(service.interruption, _tell_losses(pipeline, settings, is_file=feed.finite))
 
 
-def _tell_losses(pipeline: "Pipeline", feed: "Camera") -> int:
-    # A camera goes on whatever is lost; a file is read once, for what is written of it.
-    losses = pipeline.describe_losses() if feed.finite else []
+def _tell_losses(pipeline: "Pipeline", settings: "Settings", *, is_file: bool) -> int:
+    # A camera goes on whatever is lost; a job with an end is there for what is written of it.
+    has_end = is_file or settings.pace.max_frames is not None
+    losses = pipeline.describe_losses() if has_end else []
     for loss in losses:
         warn(loss)
     return EXIT_ERROR if losses else 0
 
 
-def _tell_exposed(settings: "Settings") -> None:
+def _tell_exposed(settings: "Settings", *, page: bool) -> None:
     from edgetl_runtime.service.cleartext import find_exposed
 
-    for sentence in find_exposed(settings):
+    for sentence in find_exposed(settings, page=page):
         warn(sentence)

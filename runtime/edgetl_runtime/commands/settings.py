@@ -1,6 +1,7 @@
 """Settings of commands that run a camera: a file, and flags over it."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,11 @@ def warn_of_readers(file: "Path | int", settings: "Settings") -> None:
 
     if holds_secret(settings) and is_open_to_others(file):
         name = "the new file" if isinstance(file, int) else str(file)
-        warn(f"everybody may read {name}, which holds a password or a token; remedy: chmod 600")
+        named = "" if isinstance(file, int) else f" {shlex.quote(name)}"
+        warn(
+            f"everybody may read {name}, which holds a password or a token; remedy: "
+            f"chmod 600{named}"
+        )
 
 
 def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":

@@ -6,6 +6,7 @@ from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.errors import BundleError
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.printable import show_path
 
 
@@ -26,12 +27,13 @@ def verify_bundle(options: argparse.Namespace) -> int:
     except BundleError as error:
         # What is not there, or may not be read, was not checked.
         code = EXIT_ERROR if isinstance(error.__cause__, OSError) else EXIT_GATE
-        result = Verification(False, [], [show_path(error)], [])
+        result = Verification(False, [], [mask_text(show_path(error))], [])
     if options.json:
         print_json(result)
     else:
         checks = f", {len(result.checked)} checks" if result.checked else ""
-        say(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}{checks}")
+        bundle = mask_text(str(options.bundle))
+        say(f"{bundle}: {'ok' if result.ok else 'FAILED'}{checks}")
     for line in result.failures:
         warn(line)
     for line in result.skipped:

@@ -1,5 +1,6 @@
 """MQTT: the state, retained; events; whether the camera is there; and Home Assistant."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -18,6 +19,7 @@ from edgetl_runtime.answers import Answer, Recorder, encode_line
 from edgetl_runtime.errors import OptionsError, UndeliveredError
 from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.homeassistant import announce
+from edgetl_runtime.outputs.inbox import make_client
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.options import show
@@ -149,7 +151,9 @@ class Mqtt(PlainOutput):
         """Says goodbye, if the broker is there."""
         if self._client.is_connected():
             farewell = self._client.publish(f"{self._topic}/availability", OFFLINE, _QOS, True)
-            farewell.wait_for_publish(_FAREWELL_S)
+            # Raised where the broker confirms nothing any more, or went away just now.
+            with contextlib.suppress(ValueError, RuntimeError):
+                farewell.wait_for_publish(_FAREWELL_S)
         self._client.disconnect()
         self._client.loop_stop()
         if self._claim:
@@ -157,13 +161,11 @@ class Mqtt(PlainOutput):
 
     def _make_client(self) -> "Client":
         try:
-            from paho.mqtt.client import Client
-            from paho.mqtt.enums import CallbackAPIVersion
+            client = make_client(f"edgetl-{_digest(self._topic)}")
         except ImportError as error:
             raise OptionsError(
                 "mqtt needs paho-mqtt, which is not installed: pip install 'edgetl-runtime[mqtt]'"
             ) from error
-        client = Client(CallbackAPIVersion.VERSION2, f"edgetl-{_digest(self._topic)}")
         if self._broker.user is not None:
             client.username_pw_set(self._broker.user, _read_password())
         if self._context is not None:
@@ -180,8 +182,7 @@ class Mqtt(PlainOutput):
     def _on_connect(self, client: "Client", _: Any, __: Any, reason: Any, ___: Any) -> None:
         """On the network's thread: says anew what the broker may have forgotten."""
         if reason.is_failure:
-            hint = f"; is {PASSWORD} right?" if "authori" in str(reason).lower() else ""
-            self._trouble = f"refused: {reason}{hint}"
+            self._trouble = _explain_refusal(str(reason))
             self._settled.set()
             return
         self._trouble = ""
@@ -201,10 +202,10 @@ class Mqtt(PlainOutput):
             return
         if self._trouble:
             # Before it ever said yes or no: a broker that demands a certificate does so.
-            self._trouble = self._find_trouble() or f"connection lost ({reason})"
+            self._trouble = self._find_trouble() or self._explain_silence()
         else:
             self._lost_s.append(time.monotonic())
-            self._trouble = f"connection lost ({reason}){self._suspect()}"
+            self._trouble = f"connection lost{_name_reason(str(reason))}{self._suspect()}"
         self._settled.set()
 
     def _on_pre_connect(self, _: "Client", __: Any) -> None:
@@ -219,6 +220,10 @@ class Mqtt(PlainOutput):
         if time.monotonic() - self._tried_s > _SILENT_S:
             return explain(TimeoutError(), "mqtt")
         return probe(self._broker.host, self._broker.port, self._context, "mqtt")
+
+    def _explain_silence(self) -> str:
+        question = "" if self._broker.encrypted else ", or does it want mqtts://"
+        return f"it ends the connection at once; is a broker there{question}?"
 
     def _suspect(self) -> str:
         """A broker ends the session of one client when another comes with the same id."""
@@ -272,9 +277,14 @@ def parse_broker(address: str) -> Broker:
     try:
         parts = urlsplit(address)
         port = parts.port
+        if port == 0:
+            raise ValueError("port 0")
     except ValueError as error:
         # What it says quotes the address.
-        raise OptionsError(f"mqtt: expected mqtt://host:1883, got {mask(address)}") from error
+        raise OptionsError(
+            f"mqtt: expected mqtt://host:1883, with a port from 1 to 65535, got {mask(address)}; a "
+            f"password belongs into the environment variable {PASSWORD}"
+        ) from error
     if parts.password is not None:
         raise OptionsError(
             f"mqtt: no password in the address, others could read it; put it into the environment "
@@ -289,6 +299,16 @@ def parse_broker(address: str) -> Broker:
     if user is not None and holds_control(user):
         raise OptionsError(f"mqtt: the name of a user holds no control characters, got {user!a}")
     return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user)
+
+
+def _explain_refusal(reason: str) -> str:
+    hint = f"; is {PASSWORD} right?" if "authori" in reason.lower() else ""
+    return f"refused{_name_reason(reason)}{hint}"
+
+
+def _name_reason(reason: str) -> str:
+    """What paho calls a reason, unless it knows none."""
+    return "" if reason == "Unspecified error" else f" ({reason})"
 
 
 def _read_password() -> str | None:

@@ -1,6 +1,7 @@
 """Builds the outputs that the settings ask for."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from edgetl_runtime.tls import Identity
 Gone = Callable[[], None]
 Note = Callable[[str], None]
 FindFps = Callable[[], float | None]
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def open_outputs(
@@ -44,7 +46,7 @@ def open_outputs(
         OptionsError: Naming the option, if one cannot be met on any day.
         OutputError: If answers to a file are for a pipe that nobody reads.
     """
-    _check_apart(settings.output)
+    _check_apart(settings)
     opened: list[Output] = []
     try:
         opened += _open_files(settings.output, live)
@@ -157,14 +159,31 @@ def _open_network(options: OutputSettings) -> Iterator[Output]:
         )
 
 
-def _check_apart(options: OutputSettings) -> None:
-    """Two outputs in one file would destroy one another; a device such as /dev/null takes any."""
-    found: dict[str, str] = {}
-    for name in ("jsonl", "csv", "video"):
-        if (path := getattr(options, name)) and not Path(path).is_char_device():
+def _check_apart(settings: Settings) -> None:
+    """Two outputs in one file would destroy one another; a device such as /dev/null takes any.
+
+    Two in one folder would, too: each removes the oldest pictures, whoever wrote them.
+    """
+    output, collect = settings.output, settings.collect
+    files = {name: getattr(output, name) for name in ("jsonl", "csv", "video")}
+    folders = {"pictures": output.pictures, "collect.folder": collect.what and collect.folder}
+    for kind, paths in (("file", files), ("folder", folders)):
+        found: dict[str, str] = {}
+        for name, path in paths.items():
+            if not path or Path(path).is_char_device():
+                continue
             other = found.setdefault(os.path.realpath(os.path.expanduser(path)), name)
             if other != name:
-                raise OptionsError(f"{name}: {path} is the file of {other}, too; give each its own")
+                raise OptionsError(
+                    f"{name}: {path} is the {kind} of {other}, too; give each its own"
+                )
+
+
+def _check_no_address(option: str, text: str, kind: str) -> None:
+    if _ADDRESS.match(text):
+        raise OptionsError(
+            f"{option}: {text} is an address, not a {kind}; --post sends events to a web address"
+        )
 
 
 def _check_file(option: str, text: str) -> Path:
@@ -172,6 +191,7 @@ def _check_file(option: str, text: str) -> Path:
         raise OptionsError(
             f"{option}: - is no file; on standard output, answers are JSON lines with --json"
         )
+    _check_no_address(option, text, "file")
     path = Path(text).expanduser()
     if not path.name or path.is_dir():
         raise OptionsError(f"{option}: {text} is a folder; give the name of a file")
@@ -201,6 +221,7 @@ def _read_start(path: Path) -> bytes:
 
 
 def _check_folder(option: str, text: str) -> Path:
+    _check_no_address(option, text, "folder")
     path = Path(text).expanduser()
     if path.exists() and not path.is_dir():
         raise OptionsError(f"{option}: {text} is a file; give the name of a folder")

@@ -15,6 +15,13 @@ _TIMEOUT_S = 5.0
 _TOO_MANY_REQUESTS = 429
 _REQUEST_TIMEOUT = 408
 _IDENTITY = Identity("post")
+_NO_RIGHT = f"is the environment variable {TOKEN} set, and right?"
+_HINTS = {
+    401: _NO_RIGHT,
+    403: _NO_RIGHT,
+    404: "is the path of the address right?",
+    405: "is this an address that takes POST?",
+}
 
 
 class Post(EventOutput):
@@ -62,7 +69,8 @@ class Post(EventOutput):
         if status >= 500 or status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS):
             raise UndeliveredError(f"{self._where} answered with status {status}")
         if status >= 300:
-            hint = "; give the address that it redirects to" if status < 400 else ""
+            hint = _HINTS.get(status, "give the address that it redirects to")
+            hint = f"; {hint}" if status < 400 or status in _HINTS else ""
             raise OutputError(f"{self._where} answered with status {status}{hint}")
 
     def _send(self, body: bytes) -> int:

@@ -17,6 +17,7 @@ from edgetl_runtime.errors import OutputError
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.overlay import draw_answer
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.videos import open_file
 
 CODECS: Final = {".avi": "MJPG", ".mp4": "mp4v"}
 _USUAL_FPS = 25.0
@@ -87,6 +88,8 @@ class Video(PlainOutput):
         """
         if answer.picture is None:
             return
+        if self._held is None:
+            self._reserve()
         drawn = draw_answer(answer.picture, answer, self._top)
         at_s = answer.prediction.captured_s
         if answer.position_s is not None:
@@ -139,7 +142,8 @@ class Video(PlainOutput):
         for at_s, frame in waiting:
             self._add(at_s, frame)
 
-    def _open(self) -> cv2.VideoWriter:
+    def _reserve(self) -> None:
+        """With the first frame already, so that each one that cannot be written fails."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _keep_abandoned(self.path)
@@ -147,8 +151,16 @@ class Video(PlainOutput):
         except OSError as error:
             self._let_go()
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
+        try:
+            self._check_disk()
+        except OutputError:
+            self._let_go()
+            raise
+
+    def _open(self) -> cv2.VideoWriter:
         code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
-        writer = cv2.VideoWriter(str(self._aside), code, self._fps, self._size)
+        # FFmpeg takes `10:30.avi` for an address, but none that begins with a slash.
+        writer = cv2.VideoWriter(os.path.abspath(self._aside), code, self._fps, self._size)
         if not writer.isOpened():
             self._let_go()
             raise OutputError(
@@ -258,7 +270,7 @@ def _look_into(path: Path) -> tuple[int, bool]:
 
     OpenCV's writer does not say what it could not write; then there is no index.
     """
-    capture = cv2.VideoCapture(str(path))
+    capture = open_file(path)
     try:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), bool(capture.grab())
     finally:

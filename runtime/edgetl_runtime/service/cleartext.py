@@ -14,7 +14,9 @@ _SECRET = re.compile(r"(pass|pwd|psw|token|secret|auth|key)\w*=[^&;]", re.IGNORE
 _ANYONE = "crosses the network in clear text, where others can read it"
 
 
-def find_exposed(settings: Settings, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+def find_exposed(
+    settings: Settings, environment: Mapping[str, str] = os.environ, *, page: bool = False
+) -> Iterator[str]:
     """One sentence, with a remedy, on each secret that goes to another host without TLS.
 
     A camera's password over RTSP is not among them: RTSP has its own way to prove a password.
@@ -22,7 +24,13 @@ def find_exposed(settings: Settings, environment: Mapping[str, str] = os.environ
     Args:
         settings: Of source and outputs.
         environment: Where passwords are.
+        page: Whether there is one, whose token each browser sends.
     """
+    if page and not _is_here(settings.serve.host.strip("[]")):
+        yield (
+            f"whoever opens the page from elsewhere sends its token, which {_ANYONE}, unless a "
+            "reverse proxy with TLS is in front; with one on this machine, leave out --host"
+        )
     source, receiver, broker = settings.source.address, settings.output.post, settings.output.mqtt
     if _leaves(source, "http") and _holds_secret(source):
         yield (
@@ -43,11 +51,14 @@ def _leaves(address: str, scheme: str) -> bool:
     """Whether it is of this scheme and leads to another machine."""
     if not address.lower().startswith(f"{scheme}://"):
         return False
-    host = find_host(address)
+    return not _is_here(find_host(address))
+
+
+def _is_here(host: str) -> bool:
     try:
-        return not ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
-        return host != "localhost" and not host.endswith(".localhost")
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _holds_secret(address: str) -> bool:

@@ -4,6 +4,7 @@ What may crash is tried in child processes; everything that is read from the sys
 a root folder, so that a test can give it another system.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -19,9 +20,11 @@ import msgspec
 
 from edgetl_runtime.allotment import count_processors, default_threads, read_memory_limit
 from edgetl_runtime.board import describe_board, read_health
+from edgetl_runtime.errors import ServiceError
 from edgetl_runtime.interpreters import run_code
 from edgetl_runtime.masking import mask_text
 from edgetl_runtime.printable import make_printable
+from edgetl_runtime.serving.host import explain_refusal, resolve
 from edgetl_runtime.settings.sections import Settings
 
 Verdict = Literal["ok", "warning", "failed", "skipped"]
@@ -252,6 +255,10 @@ def check_disk(settings: Settings) -> Iterator[Check]:
     """Room where models and answers are kept."""
     folder = Path(settings.service.state_dir or ".").absolute()
     folder = next(path for path in (folder, *folder.parents) if path.exists())
+    if not folder.is_dir():
+        found = f"{folder} is a file, no folder"
+        yield Check("disk", "failed", found, "choose another --state-dir")
+        return
     free = shutil.disk_usage(folder).free
     inodes = os.statvfs(folder)
     # File systems without a fixed number of inodes say that they have none.
@@ -314,13 +321,18 @@ def check_port(settings: Settings) -> Iterator[Check]:
     """Whether the page can have its port."""
     host, port = settings.serve.host, settings.serve.port
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        family, address = resolve(host, port)
         with socket.socket(family, socket.SOCK_STREAM) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((host, port))
+            tried.bind(address)
+    except ServiceError as error:
+        reason, _, remedy = str(error).rpartition("; ")
+        yield Check("port", "failed", reason, remedy)
     except OSError as error:
-        remedy = f"choose another --port, or find who has it: sudo ss -ltnp 'sport = :{port}'"
-        yield Check("port", "failed", f"{host}:{port} cannot be had ({error.strerror})", remedy)
+        reason, _, remedy = explain_refusal(error).partition("; ")
+        if error.errno == errno.EADDRINUSE:
+            remedy = f"choose another --port, or find who has it: sudo ss -ltnp 'sport = :{port}'"
+        yield Check("port", "failed", f"{host}:{port} cannot be had ({reason})", remedy)
     else:
         yield Check("port", "ok", f"{host}:{port} is free")
 

@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
@@ -10,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edgetl_runtime.errors import BundleError, CameraError, OptionsError
+from edgetl_runtime.errors import BundleError, CameraError, OptionsError, ServiceError
 from edgetl_runtime.service.placement import (
     find_command,
     find_device,
@@ -57,6 +58,7 @@ def find_impediments(installation: Installation) -> list[str]:
         *_check_written(installation),
         *_check_source(settings),
         *_check_device(installation),
+        *_check_host(settings.serve.host),
         *_check_outputs(settings),
         *_check_neighbours(installation),
         *_check_bundle(settings),
@@ -99,7 +101,8 @@ def _check_read(installation: Installation) -> Iterator[str]:
             # Whoever made a file private, such as a key, gets no advice to show it to everybody.
             is_private = closed.is_file() and not closed.stat().st_mode & 0o077
             right = "a+rX" if closed.is_dir() else "a+r"
-            remedy = "" if is_private else f"allow it with: sudo chmod {right} {closed}, or "
+            command = f"sudo chmod {right} {shlex.quote(str(closed))}"
+            remedy = "" if is_private else f"allow it with: {command}, or "
             yield (
                 f"{_name(installation)} may not read {closed}; {remedy}choose who may with --user"
             )
@@ -166,13 +169,22 @@ def _check_device(installation: Installation) -> Iterator[str]:
     device = find_device(installation.placed.source.address)
     if device is None:
         return
-    account = _find_account(installation)
+    account, named = _find_account(installation), shlex.quote(device)
     if not account.may(Path(device), _READ) or not account.may(Path(device), _WRITE):
         yield (
             f"{_name(installation)} may not use {device}, not even with the groups "
             f"{', '.join(installation.groups)}; give it to the group video: "
-            f"sudo chgrp video {device}; sudo chmod g+rw {device} (for good with a rule of udev)"
+            f"sudo chgrp video {named}; sudo chmod g+rw {named} (for good with a rule of udev)"
         )
+
+
+def _check_host(host: str) -> Iterator[str]:
+    from edgetl_runtime.serving.host import check_host
+
+    try:
+        check_host(host)
+    except ServiceError as error:
+        yield str(error)
 
 
 def _check_outputs(settings: Settings) -> Iterator[str]:
@@ -182,11 +194,12 @@ def _check_outputs(settings: Settings) -> Iterator[str]:
                 f"the package {_MODULES[extra]} is missing; pip install 'edgetl-runtime[{extra}]'"
             )
     yield from _check_addresses(settings.output)
+    yield from _check_identities(settings.output)
     yield from _check_files(settings.output)
     yield from _check_callback(settings.output.callback)
     word, script = find_command(settings) or "", find_script(settings)
     if script and os.path.isfile(script) and not os.access(script, os.X_OK):
-        yield f"{script} is not executable; make it so with: chmod +x {script}"
+        yield f"{script} is not executable; make it so with: chmod +x {shlex.quote(script)}"
     if word == "sudo":
         yield "a service may gain no rights, so that its command cannot use sudo"
     elif word and "/" not in word and not _finds(word):
@@ -194,17 +207,38 @@ def _check_outputs(settings: Settings) -> Iterator[str]:
 
 
 def _check_addresses(output: OutputSettings) -> Iterator[str]:
-    from edgetl_runtime.outputs.mqtt import parse_broker
+    from edgetl_runtime.outputs.mqtt import check_topic, parse_broker
     from edgetl_runtime.outputs.post import parse_url
 
     parsers: tuple[tuple[str | None, Callable[[str], object]], ...] = (
         (output.mqtt, parse_broker),
+        (output.mqtt_topic if output.mqtt else None, check_topic),
         (output.post, parse_url),
     )
     for address, parse in parsers:
         try:
             if address is not None:
                 parse(address)
+        except OptionsError as error:
+            yield str(error)
+
+
+def _check_identities(output: OutputSettings) -> Iterator[str]:
+    from edgetl_runtime.tls import Identity
+
+    for owner, address, scheme in (
+        ("mqtt", output.mqtt, "mqtts://"),
+        ("post", output.post, "https://"),
+    ):
+        files = [getattr(output, f"{owner}_{name}") for name in ("ca", "cert", "key")]
+        # What is not there is named with the other files that are read.
+        if address is None or not all(map(os.path.exists, filter(None, files))):
+            continue
+        identity = Identity(owner, *files)
+        try:
+            identity.check_use(encrypted=address.lower().startswith(scheme), address=scheme)
+            if any(files):
+                identity.make_context()
         except OptionsError as error:
             yield str(error)
 

@@ -42,6 +42,11 @@ def hold_lock(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, _FLAGS, 0o644)
     except OSError as error:
+        if path.is_symlink():
+            raise ServiceError(
+                f"cannot open the lock {path}: it is a link, which somebody may have laid to "
+                "another file; remove it, or choose another --state-dir or --lock"
+            ) from error
         raise ServiceError(f"cannot open the lock {path} ({error.strerror})") from error
     try:
         _check_ours(descriptor, path)

@@ -31,6 +31,7 @@ from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
+from edgetl_runtime.service.strangers import find_stranger
 from edgetl_runtime.settings.file import reads_to_an_end
 from edgetl_runtime.settings.sections import Settings
 
@@ -77,6 +78,8 @@ class Service:
             LockedError: If another instance holds the lock.
             ServiceError: If the lock cannot be opened.
         """
+        if (folder := self._settings.service.state_dir) and (said := find_stranger(folder)):
+            self._warn(said)
         with ExitStack() as held:
             for lock in find_locks(self._settings.service):
                 held.enter_context(hold_lock(lock))

@@ -188,7 +188,8 @@ def plan_installation(
     written = find_written(placed, state)
     seen = [os.path.join(path, "") for path in (*read, *written)]
     homes = [path.split("/")[2] for path in seen if path.startswith("/home/")]
-    user = user or (homes[0] if homes else None)
+    if user is None and homes:
+        user = homes[0]
     _check(name, user)
     unit = f"edgetl-{name}.service"
     settings_file = Path(_SETTINGS) / f"{name}.toml"

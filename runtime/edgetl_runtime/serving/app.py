@@ -25,6 +25,7 @@ from edgetl_runtime.serving.metrics import build_registry, scrape
 from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, next_picture
 from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
 from edgetl_runtime.serving.views import StateView, without_passwords
+from edgetl_runtime.settings.options import show
 
 BODY_S = 20.0
 _MEGABYTE = 1_000_000
@@ -38,6 +39,11 @@ _NO_ADDRESS = (
     "no such address; a proxy that serves the page below a path of its own must take that path off "
     "(nginx: location /camera/ { proxy_pass http://127.0.0.1:8080/; })"
 )
+_WRONG_KIND = (
+    "send the bytes of the picture itself as the body, no form, with the header Content-Type: "
+    f"{' or '.join(KINDS)}"
+)
+_NO_METHOD = "this address does not take the method {}"
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
@@ -123,7 +129,7 @@ class _Addresses:
         """Classifies the JPEG or PNG that is the request's body."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in KINDS:
-            raise HTTPException(415, f"expected a body of type {' or '.join(KINDS)}")
+            raise HTTPException(415, f"{_WRONG_KIND}, found {show(kind) if kind else 'none'}")
         if self._uploads >= _MAX_UPLOADS:
             raise HTTPException(503, "busy with other pictures; try again")
         self._uploads += 1
@@ -180,6 +186,9 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
 async def _explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     told = _NO_ADDRESS if error.status_code == 404 else error.detail
+    if error.status_code == 405:
+        takes = sorted((error.headers or {}).get("Allow", "").split(", "))
+        told = f"{_NO_METHOD.format(show(request.method))}; use {' or '.join(takes)}"
     return JSONResponse({"error": told}, error.status_code, error.headers)
 
 

@@ -1,7 +1,6 @@
 """The page's server, beside the pipeline and never in its way."""
 
 import asyncio
-import errno
 import logging
 import math
 import socket
@@ -15,6 +14,7 @@ from edgetl_runtime.errors import ServiceError, StorageError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.serving.classifying import Classifying
 from edgetl_runtime.serving.feed import PageFeed
+from edgetl_runtime.serving.host import explain_refusal, resolve
 from edgetl_runtime.serving.token import keep_token, make_token
 from edgetl_runtime.settings.sections import ServeSettings
 
@@ -160,17 +160,8 @@ class PageServer:
 
 def _listen(settings: ServeSettings) -> socket.socket:
     where = f"{settings.host}:{settings.port}"
-    try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as error:
-        raise ServiceError(
-            f"cannot serve on {where}: no such address ({error}); give 127.0.0.1 for this machine "
-            "alone, or 0.0.0.0 for the network, too"
-        ) from error
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
+    family, address = resolve(settings.host, settings.port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -178,18 +169,8 @@ def _listen(settings: ServeSettings) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ServiceError(f"cannot serve on {where}: {_explain(error)}") from error
+        raise ServiceError(f"cannot serve on {where}: {explain_refusal(error)}") from error
     return listener
-
-
-def _explain(error: OSError) -> str:
-    known = {
-        errno.EADDRINUSE: "the port is in use; end the other program or give another --port "
-        "(0 takes a free one)",
-        errno.EACCES: "no right to use this port; give one above 1023",
-        errno.EADDRNOTAVAIL: "not an address of this machine; give 127.0.0.1 or 0.0.0.0",
-    }
-    return known.get(error.errno or 0, str(error))
 
 
 def _url(address: str, port: int, token: str | None) -> str:

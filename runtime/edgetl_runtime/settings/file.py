@@ -4,6 +4,9 @@ import difflib
 import json
 import os
 import re
+import select
+import shlex
+import stat
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Mapping
@@ -21,6 +24,7 @@ else:
 
 _LIMIT_BYTES: Final = 1_000_000
 _WIDTH: Final = 96
+_PIPE_S: Final = 3
 # What a line of the example file holds where the default is nothing.
 _EXAMPLES: Final = {
     "model.bundle": "parts.bundle",
@@ -138,11 +142,12 @@ def _escape(character: str) -> str:
 def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
     """Text and content of a file."""
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=_open_soon) as opened:
             data = opened.read(_LIMIT_BYTES + 1)
     except FileNotFoundError as error:
         raise OptionsError(
-            f"{file} cannot be read, since there is none; `edgetl-run config > {file}` makes one"
+            f"{file} cannot be read, since there is none; `edgetl-run config > "
+            f"{shlex.quote(str(file))}` makes one"
         ) from error
     except OSError as error:
         raise OptionsError(f"{file} cannot be read ({error.strerror or error})") from error
@@ -160,6 +165,22 @@ def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
         raise OptionsError(f"{file} is no TOML: too many brackets within one another") from error
     except ValueError as error:
         raise OptionsError(f"{file} is no TOML: {error}{_advise(text, str(error))}") from error
+
+
+def _open_soon(path: str, flags: int) -> int:
+    """Waits for the writer of a pipe, such as a shell's `<(...)`, but not for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLIN)
+            if not waiting.poll(_PIPE_S * 1000):
+                raise OSError(f"nobody writes into this pipe within {_PIPE_S} s")
+        os.set_blocking(descriptor, True)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _advise(text: str, error: str) -> str:
@@ -197,9 +218,8 @@ def _find_options(tables: Tables, where: Callable[..., str]) -> list[tuple[Optio
     found: list[tuple[Option, object]] = []
     for section, fields in tables.items():
         if section not in list_sections():
-            raise OptionsError(
-                f"{where(section)}[{_plain(section)}] is unknown; {_suggest_section(section)}"
-            )
+            shown = f"[{_plain(section)}]" if isinstance(fields, Mapping) else _plain(section)
+            raise OptionsError(f"{where(section)}{shown} is unknown; {_suggest_section(section)}")
         if not isinstance(fields, Mapping):
             raise OptionsError(
                 f"{where(section)}{section}: expected a table [{section}], found {show(fields)}"

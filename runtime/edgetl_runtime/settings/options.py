@@ -3,6 +3,7 @@
 The command line, the settings file and the example file are all made out of this list.
 """
 
+import datetime
 import inspect
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.masking import mask
 from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.sections import TOKEN_LENGTH, Settings
+from edgetl_runtime.wording import count_noun
 
 # Where a field's name alone would say too little beside the flags of other sections.
 _FLAGS: Final = {
@@ -104,7 +106,7 @@ class Option(msgspec.Struct, frozen=True):
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
             found = _describe_secret(value) if self.is_secret else show(_mask(value))
             is_text = isinstance(self.kind, kinds.StrType)
-            plain = " without control characters" if is_text and _has_control(value) else ""
+            plain = ", without control characters" if is_text and _has_control(value) else ""
             if isinstance(error, UnicodeEncodeError):
                 plain = " in UTF-8 (of a file with another name: rename it, or give its folder)"
             raise OptionsError(f"expected {self.allowed}{plain}, found {found}") from error
@@ -138,14 +140,32 @@ def list_sections() -> dict[str, type[msgspec.Struct]]:
 
 def show(value: object) -> str:
     """A value as an error shows it: on one line, and not for ever."""
-    text = _BYTE.sub(r"\\x\1", ascii(value)) if _is_odd(value) else repr(value)
+    text = _BYTE.sub(r"\\x\1", ascii(value)) if _is_odd(value) else _spell(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _spell(value: object) -> str:
+    """As TOML does; text as in Python, whose quotes say where it ends."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "a table"
+        case list() if any(isinstance(one, dict) for one in value):
+            return "a list of tables"
+        case list():
+            return f"[{', '.join(map(_spell, value))}]"
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case _:
+            return repr(value)
 
 
 def _describe_secret(value: object) -> str:
     if not isinstance(value, str):
-        return "something else"
-    return f"{len(value)} characters" if len(value) < TOKEN_LENGTH else "others among them"
+        return "no text; put it in quotes"
+    short = len(value) < TOKEN_LENGTH
+    return count_noun(len(value), "character") if short else "others among them"
 
 
 def _mask(value: object) -> object:

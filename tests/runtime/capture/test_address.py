@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from edgetl_runtime.capture.address import find_stable_id, plan_source
 from edgetl_runtime.capture.backoff import Backoff
+from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.capture.devices import explain_failure
 from edgetl_runtime.capture.stillness import MIN_EQUAL, Stillness
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime.errors import CameraError, OptionsError
 from edgetl_runtime.settings.sections import SourceSettings
 
 
@@ -43,6 +44,63 @@ def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, data, module, 
     assert not plan_source(str(tmp_path / name), SourceSettings()).live
     playing = plan_source(str(tmp_path / name), SourceSettings(realtime=True))
     assert playing.live == (module == "video")
+
+
+@pytest.mark.parametrize("name", ["a film.avi", "10:30 ä%20.avi"])
+def test_the_address_of_a_file_is_the_file(name, make_video):
+    path = make_video(3)
+    path = path.rename(path.with_name(name))
+    for address in (path.as_uri(), path.as_uri().replace("file:", "FILE:")):
+        plan = plan_source(address, SourceSettings())
+        assert (plan.source, plan.finite) == (str(path), True)
+        with Camera(address) as camera:
+            assert [frame.file for frame in camera] == 3 * [str(path)]
+
+
+def test_a_scheme_in_capitals_is_that_in_small_letters():
+    plan = plan_source("RTSP://camera/Live", SourceSettings())
+    assert plan.options["address"] == plan.source == "rtsp://camera/Live"
+
+
+@pytest.mark.parametrize(
+    ("address", "flags", "says"),
+    [
+        ("film", {"fps": 3.0}, "--fps is not used for a video; --every and --max-fps set the pace"),
+        (
+            "film",
+            {"size": "9x9", "format": "rgb24"},
+            "--size and --format are not used for a video",
+        ),
+        ("film", {"loop": True, "realtime": True}, None),
+        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for pictures"),
+        ("http://camera/x", {"fps": 3.0}, None),
+        ("http://camera/x", {"size": "9x9"}, "--size is not used for a camera over HTTP"),
+        ("rtsp://camera/x", {"loop": True}, "--loop is not used for a network stream"),
+        ("-", {"size": "9x9"}, "--size is not used for JPEGs on standard input"),
+        ("-", {"size": "9x9", "format": "gray8", "stride": 12}, None),
+        ("pattern", {"size": "9x9", "fps": 3.0}, None),
+        ("0", {"size": "9x9", "fps": 3.0, "format": "mjpeg"}, None),
+        ("0", {"stride": 12}, "--stride is not used for a camera of this board"),
+    ],
+)
+def test_a_setting_that_a_source_does_not_use_is_told(address, flags, says, make_video, tmp_path):
+    (tmp_path / "folder").mkdir()
+    make_video(2).rename(tmp_path / "film")
+    address = str(tmp_path / address) if address in ("film", "folder") else address
+    plan = plan_source(address, SourceSettings(**flags))
+    assert plan.notes == ((says,) if says else ())
+
+
+def test_what_is_not_used_is_said_with_the_answers(tiny, make_video, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", make_video(3), "--fps", "1", "--terminal", "none")
+    assert done.returncode == 0
+    assert done.stderr.count("--fps is not used for a video") == 1
+
+
+@pytest.mark.parametrize("address", ["pattern", "-", "0"])
+def test_a_certificate_where_nothing_is_encrypted_is_refused(address):
+    with pytest.raises(OptionsError, match="--source-ca: only an encrypted connection uses it"):
+        plan_source(address, SourceSettings(ca="a.pem"))
 
 
 @settings(deadline=None)

@@ -270,6 +270,11 @@ def test_a_pipe_of_something_else_is_named(name, take_piped):
     assert name in message
 
 
+def test_standard_input_is_called_so_where_rubbish_looked_like_a_jpeg(take_piped):
+    (message,) = take_piped(b"\x1f\x8b\x08\0" + bytes(600) + b"\xff\xd8\xff" + bytes(600))
+    assert message == "standard input holds no frame; no JPEG but a gzip archive"
+
+
 @pytest.mark.parametrize(
     ("name", "form"),
     [("bare H.264", "yuv420p"), ("MP4", "gray8"), ("Y4M", "yuv420p"), ("web page", "bgr24")],

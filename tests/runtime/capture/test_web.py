@@ -227,11 +227,19 @@ def test_jpegs_one_after_another_in_one_answer_are_a_stream(server):
         (answer(b"", "a/b", status=b"HTTP/1.1 400 Bad Request"), "does it want https://"),
         (
             answer(b"", "a/b", b"Location: rtsp://10.0.0.9/live", status=b"HTTP/1.1 302 Found"),
-            "leads on to rtsp://10.0.0.9/live, and no further",
+            "leads on to rtsp://10.0.0.9/live, which is no web address, and no further",
         ),
         (
             answer(b"", "a/b", b"Location: /stream", status=b"HTTP/1.1 302 Found"),
-            "leads on to /stream, and no further",
+            "leads on to /stream, in a circle, as servers do that want a log-in in a browser; give",
+        ),
+        (
+            answer(b"", "a/b", status=b"HTTP/1.1 304 Not Modified"),
+            "the server says 304 Not Modified, and sends no picture; give the",
+        ),
+        (
+            answer(b"", "a/b", status=b"HTTP/1.1 502 Bad Gateway"),
+            "502 Bad Gateway; the trouble is the camera's",
         ),
         (b"RTSP/1.0 400 Bad Request\r\n\r\n", "speaks no HTTP"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "speaks no HTTP"),
@@ -245,6 +253,54 @@ def test_what_a_server_answers_is_said_with_what_to_do(reply, says, server):
     assert says in message
     assert "_" not in message.partition(": ")[2]
     assert (len(server.heads) > 1) == (b"Location: /" in reply)
+
+
+@pytest.mark.parametrize("code", ["402 Payment Required", "410 Gone", "418 I'm a teapot"])
+def test_no_cause_is_guessed_for_what_a_server_rarely_says(code, server):
+    server.reply = lambda *_: [answer(b"", "a/b", status=b"HTTP/1.1 " + code.encode())]
+    assert "https" not in fail(server)
+
+
+def test_a_snapshot_that_came_cut_costs_one_frame(server):
+    pictures = [jpeg_of(n) for n in range(9)]
+    server.reply = lambda number, _: [
+        cut(pictures[number % 9][: 600 if number % 3 == 1 else None], b"Connection: close\r\n")
+    ]
+    with Camera(server.url, SourceSettings(fps=50)) as camera:
+        assert len(list(itertools.islice(camera, 5))) == 5
+        assert camera.status().bad["truncated"] >= 2
+        assert set(camera.status().bad) == {"truncated"}
+        assert camera.status().reconnects == 0
+
+
+@pytest.mark.parametrize("other", [b"application/json", b"text/plain"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_comes_between_the_pictures_is_left_out(other, count, server):
+    between = b"--edge\r\nContent-Type: " + other + b'\r\n\r\n{"people": 0}\r\n'
+
+    def reply(*_):
+        yield OK + b"Content-Type: multipart/x-mixed-replace; boundary=edge\r\n\r\n"
+        for part in parts_of(b"--edge", map(jpeg_of, range(200))):
+            yield part + count * between
+
+    server.reply = reply
+    with Camera(server.url) as camera:
+        assert len(list(itertools.islice(camera, 5))) == 5
+        assert camera.status().bad == {}
+
+
+@pytest.mark.parametrize(
+    "length", [b"99999999999999", b"9" * 6000, b"0" * 6000 + b"1", b"-1", b"many", b""]
+)
+def test_a_length_that_cannot_be_true_is_none(length, server):
+    def reply(*_):
+        yield OK + b"Content-Type: multipart/x-mixed-replace; boundary=edge\r\n\r\n"
+        yield from parts_of(b"--edge\r\nContent-Length: " + length, map(jpeg_of, range(200)))
+
+    server.reply = reply
+    with Camera(server.url) as camera:
+        assert len(list(itertools.islice(camera, 3))) == 3
+        assert camera.status().bad == {}
 
 
 def test_a_redirect_to_a_log_in_page_names_it(server):
@@ -426,7 +482,9 @@ def test_a_redirect_to_what_is_no_server_of_pictures_shows_no_password(server):
     place = b"Location: ftp://ad:s3cret@127.0.0.1/x"
     server.reply = lambda *_: [answer(b"", "a/b", place, status=b"HTTP/1.1 302 Found")]
     message = fail(server)
-    assert "the server leads on to ftp://***@127.0.0.1/x, and no further" in message
+    assert (
+        "the server leads on to ftp://***@127.0.0.1/x, which is no web address, and no" in message
+    )
 
 
 def cut(data, fields=b""):
@@ -436,7 +494,9 @@ def cut(data, fields=b""):
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (cut(jpeg_of(1)[:99], b"Content-Length: 9999\r\n"), "the stream ended"),
+        (cut(jpeg_of(1)[:999], b"Content-Length: 9999\r\n"), "frames in a row, the last truncated"),
+        (cut(jpeg_of(1)[:999], b"Content-Length: 999\r\n"), "frames in a row, the last truncated"),
+        (cut(jpeg_of(1), b"Content-Length: 999\r\n"), "frames in a row, the last truncated"),
         (
             cut(b"63\r\n" + jpeg_of(1)[:99] + b"\r\nzz\r\n", b"Transfer-Encoding: chunked\r\n"),
             "it ended before all had come",
@@ -444,11 +504,11 @@ def cut(data, fields=b""):
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", "breaks the rules of HTTP"),
         (cut(b"\xff\xd8", b"Content-Length: 2\r\n"), "what begins like a JPEG and is none"),
     ],
-    ids=["cut", "chunk", "headers", "start"],
+    ids=["cut", "half", "length", "chunk", "headers", "start"],
 )
 def test_what_breaks_off_is_told_in_words_for_people(reply, says, server):
     server.reply = lambda *_: [reply]
-    message = fail(server)
+    message = fail(server, fps=50)
     assert says in message
     assert not re.search(r"IncompleteRead|Error|Exception|codec|got more than", message)
 

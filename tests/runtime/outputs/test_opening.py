@@ -35,6 +35,28 @@ def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
         open_all(jsonl=str(tmp_path / "a"), csv=str(tmp_path / "link"), terminal="none")
 
 
+def test_pictures_and_collected_frames_in_one_folder_are_refused(open_all, tmp_path):
+    folder = str(tmp_path / "kept")
+    collect = CollectSettings(what=("sampled",), folder=f"{tmp_path}/../{tmp_path.name}/kept")
+    with pytest.raises(OptionsError, match=r"collect.folder: .* is the folder of pictures, too"):
+        open_all(collect, pictures=folder, terminal="none")
+    # What is not collected needs no folder.
+    assert open_all(CollectSettings(folder=folder), pictures=folder, terminal="none")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["jsonl", "csv", "video", "pictures", "collect.folder"])
+def test_an_address_is_no_file(open_all, option):
+    address, collect = "https://host/answers.avi", None
+    if option == "collect.folder":
+        collect = CollectSettings(what=("sampled",), folder=address)
+    flags = {} if collect else {option: address}
+    with pytest.raises(
+        OptionsError, match=rf"{option}: .* is an address, not a (file|folder); --post "
+    ):
+        open_all(collect, **flags, terminal="none")
+
+
 @pytest.mark.parametrize("option", ["jsonl", "csv"])
 @pytest.mark.parametrize("name", ["mine", "mine.1"])
 def test_a_file_of_somebody_else_is_not_written_to(open_all, tmp_path, option, name):

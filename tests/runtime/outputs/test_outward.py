@@ -3,7 +3,9 @@
 import json
 import os
 import socket
+import struct
 import sys
+import threading
 import time
 
 import pytest
@@ -64,6 +66,31 @@ def test_a_server_that_refuses_an_event_is_not_asked_again(receiver, event, stat
     with pytest.raises(OutputError, match=str(status)) as caught:
         Post(receiver.url, 2).write(event)
     assert not isinstance(caught.value, UndeliveredError)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(401, "EDGETL_POST_TOKEN set"), (403, "EDGETL_POST_TOKEN"), (404, "path"), (405, "POST")],
+)
+def test_what_a_refusal_may_mean_is_asked(receiver, event, status, hint):
+    receiver.status = status
+    with pytest.raises(OutputError, match=f"status {status}; is .*{hint}.*[?]$"):
+        Post(receiver.url, 2).write(event)
+
+
+def test_a_server_that_wants_tls_is_asked_about_it(event):
+    """It hangs up on a client that does not begin with TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            taken, _ = server.accept()
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            taken.close()
+
+        threading.Thread(target=hang_up).start()
+        post = Post(f"http://127.0.0.1:{server.getsockname()[1]}", 2)
+        with pytest.raises(UndeliveredError, match="with or without TLS"):
+            post.write(event)
 
 
 def test_a_redirect_is_not_followed(receiver, event):

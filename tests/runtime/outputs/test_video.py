@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -98,6 +99,25 @@ def test_a_video_of_few_frames_is_written_when_closed(tmp_path, make_answer, fra
     video.write(make_answer(picture=frame_of(50)))
     video.close()
     assert len(read_video(tmp_path / "new.avi")[0]) == 1
+
+
+@pytest.mark.parametrize("name", ["10:30.avi", "http:host.mp4", "part%03d.avi", "a_0001.avi"])
+def test_a_videos_name_is_never_an_address(name, tmp_path, make_answer, frame_of, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = Video(Path(name), 2, lambda: 25.0)
+    for _ in range(3):
+        output.write(make_answer(picture=frame_of(90)))
+    output.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("frames", [1, 5, 20])
+def test_each_frame_that_a_film_loses_is_counted(frames, tiny, make_video, tmp_path, edgetl_run):
+    (tmp_path / "full").touch()
+    flags = ("--video", tmp_path / "full" / "a.avi", "--terminal", "none")
+    done = edgetl_run("camera", tiny, "--source", make_video(frames), *flags)
+    assert done.returncode == 1
+    assert f"lacks {frames} answer{'s'[: frames > 1]}: cannot write" in done.stderr
 
 
 def test_no_frame_gives_no_video(tmp_path):

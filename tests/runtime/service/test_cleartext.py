@@ -3,7 +3,7 @@
 import pytest
 
 from edgetl_runtime.service.cleartext import find_exposed
-from edgetl_runtime.settings.sections import OutputSettings, Settings, SourceSettings
+from edgetl_runtime.settings.sections import OutputSettings, ServeSettings, Settings, SourceSettings
 
 MQTT, POST = {"EDGETL_MQTT_PASSWORD": "s3cret"}, {"EDGETL_POST_TOKEN": "s3cret"}
 
@@ -45,6 +45,26 @@ def test_a_token_over_plain_http(environment, url, what):
     assert told.startswith(what)
     assert "https://" in told
     assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("0.0.0.0", True),
+        ("::", True),
+        ("192.168.1.5", True),
+        ("board.local", True),
+        ("127.0.0.1", False),
+        ("127.8.8.8", False),
+        ("::1", False),
+        ("[::1]", False),
+        ("localhost", False),
+    ],
+)
+def test_a_page_that_others_may_open(host, told):
+    settings = Settings(serve=ServeSettings(host=host))
+    assert any("sends its token" in one for one in find_exposed(settings, {}, page=True)) is told
+    assert list(find_exposed(settings, {})) == []
 
 
 def test_a_brokers_password_without_tls():

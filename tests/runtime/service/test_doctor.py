@@ -208,6 +208,31 @@ def test_a_port_in_use_is_found():
 
 
 @pytest.mark.parametrize(
+    ("host", "found", "remedy"),
+    [
+        ("256.1.1.1", "cannot serve on 256.1.1.1", "give 127.0.0.1"),
+        ("no-such-host.invalid", "no such address", "give 127.0.0.1"),
+        # Of RFC 5737, which nobody has.
+        ("192.0.2.200", "not an address of this machine", "give 127.0.0.1 or 0.0.0.0"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_no_matter_of_the_port(host, found, remedy):
+    (check,) = doctor.check_port(load_settings(None, {"serve": {"host": host}}))
+    assert check.verdict == "failed"
+    assert found in check.found
+    assert check.remedy.startswith(remedy)
+
+
+def test_a_state_folder_that_is_a_file_is_found(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    settings = load_settings(None, {"service": {"state_dir": str(file)}})
+    check = only(doctor.check_disk(settings))
+    assert check.verdict == "failed"
+    assert "is a file, no folder" in check.found
+
+
+@pytest.mark.parametrize(
     ("board", "limit", "verdict"),
     [
         ("Raspberry Pi 4 Model B", "RuntimeWatchdogSec=14s", "ok"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.service.impediments import find_impediments
 from edgetl_runtime.service.unit import plan_installation
 from edgetl_runtime.settings.file import load_settings
@@ -102,6 +103,26 @@ def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
         ({"output__command": "./gone.sh"}, "gone.sh does not exist"),
         ({"output__command": "/root/notify.sh"}, "cannot see /root/notify.sh"),
         ({"output__jsonl": "/home/no-such-person/a.jsonl"}, "there is no user no-such-person"),
+        ({"serve__host": ""}, "an empty --host: expected a name or an address"),
+        ({"serve__host": "http://127.0.0.1"}, "without port or path; give 127.0.0.1"),
+        ({"serve__host": "127.0.0.1:80"}, "without port or path"),
+        ({"serve__host": "256.1.1.1"}, "cannot serve on 256.1.1.1"),
+        (
+            {"output__mqtt": "mqtts://broker", "output__mqtt_ca": "film.avi"},
+            "--mqtt-ca: .*film.avi cannot be used .no certificate",
+        ),
+        (
+            {"output__post": "http://host", "output__post_ca": "film.avi"},
+            "--post-ca: only an encrypted connection uses it",
+        ),
+        (
+            {"output__post": "https://host", "output__post_key": "film.avi"},
+            "--post-key needs its certificate",
+        ),
+        *(
+            ({"output__mqtt": "mqtt://broker", "output__mqtt_topic": topic}, "mqtt_topic: ")
+            for topic in ("", "/", "a/#", "+", "$SYS", "home/")
+        ),
         ({"user": "no-such-person"}, "there is no user no-such-person; choose one with --user"),
     ],
 )
@@ -121,10 +142,27 @@ def test_what_can_never_run_is_named_with_a_remedy(options, said, obstacles):
         {"output__command": "echo x; (cd /; ls)"},
         {"output__callback": "json:dumps"},
         {"serve__port": 80},
+        {"serve__host": "[::1]"},
+        {"serve__host": "fe80::1%eth0"},
+        {"serve__host": "board.local"},
+        {"output__mqtt_topic": "a/#"},
     ],
 )
 def test_what_can_run_is_not_refused(options, obstacles):
     assert obstacles(**options) == ""
+
+
+def test_a_remedy_is_one_command_whatever_a_folder_is_called(place, obstacles):
+    closed = place / "a; touch $HOME"
+    shutil.copytree(place / "parts.bundle", closed / "parts.bundle")
+    closed.chmod(0o700)
+    said = obstacles(model__bundle=str(closed / "parts.bundle"))
+    assert f"allow it with: sudo chmod a+rX '{closed}', or" in said
+
+
+def test_an_empty_name_of_a_user_is_not_taken_for_none(plan):
+    with pytest.raises(OptionsError, match="expected the name of a user, found ''"):
+        plan(user="")
 
 
 def test_a_damaged_bundle_is_not_installed(place, obstacles):

@@ -180,7 +180,11 @@ def test_a_reason_or_a_path_with_any_character_keeps_the_metrics_readable(page, 
 def test_what_is_not_there_is_refused_as_json(page, method, path, status):
     response = page.ask(path, method)
     assert response.status == status
-    assert json.loads(response.data)["error"]
+    told = json.loads(response.data)["error"]
+    if status == 405:
+        way = "POST" if path == "/api/classify" else "GET or HEAD"
+        assert told == f"this address does not take the method '{method}'; use {way}"
+    assert told
 
 
 @pytest.mark.parametrize("path", ["/stream.mjpg", "/events", "/", "/healthz", "/api/state"])

@@ -60,7 +60,8 @@ def test_the_model_sees_what_was_sent(page, board, tiny, golden_frames):
 def test_what_a_form_of_another_site_could_send_is_refused(page, board, jpeg, kind):
     status, told = send(page, jpeg, {"Content-Type": kind})
     assert status == 415
-    assert "image/jpeg" in told["error"]
+    assert "with the header Content-Type: image/jpeg" in told["error"]
+    assert told["error"].endswith(f"found {kind!r}" if kind else "found none")
     assert board.seen == []
 
 

@@ -1,5 +1,6 @@
 import os
 import re
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -72,7 +73,11 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ("[source]\nfps = 0", "source.fps: expected a number above 0 to 1,000, found 0"),
         ("[source]\nfps = nan", "source.fps: expected a number above 0 to 1,000, found nan"),
         ("[serve]\nport = 65536", "serve.port: expected a whole number from 0 to 65,535"),
-        ("[pace]\nevery = true", "pace.every: expected a whole number .*found True"),
+        ("[pace]\nevery = true", "pace.every: expected a whole number .*found true$"),
+        ("[serve]\nport = 2026-11-27", "serve.port: expected a whole number .*found 2026-11-27$"),
+        ("[serve]\nport = 07:30:00", "serve.port: expected a whole number .*found 07:30:00$"),
+        ("[serve]\nport = [true, 'a']", r"serve.port: .*found \[true, 'a'\]$"),
+        ("[serve.port]\na = 1", "serve.port: expected a whole number .*found a table$"),
         ("[view]\nrotate = 45", "view.rotate: expected one of: 0, 90, 180, 270, found 45"),
         ("[source]\nsize = '1x0'", "source.size: expected WIDTHxHEIGHT in pixels.*found '1x0'"),
         ('[source]\nsize = "1x1\\n"', r"source.size: expected WIDTHxHEIGHT.*found '1x1\\n'"),
@@ -83,13 +88,13 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ("[collect]\nwhat = ['odd']", "collect.what: expected a list, each one of: .*unsure"),
         (
             '[output]\ncommand = "a\\u0000b"',
-            "output.command: expected text without control characters, found",
+            "output.command: expected text, without control characters, found",
         ),
         ("[output]\njsonl = ''", "output.jsonl: expected the path of a file or folder, found ''"),
         ("source = 5", r"source: expected a table \[source\], found 5"),
-        ("[[source]]\nfps = 5", r"source: expected a table \[source\], found"),
+        ("[[source]]\nfps = 5", r"source: expected a table \[source\], found a list of tables$"),
         ("[source", "is no TOML: "),
-        ("fps = 5", r"\[fps\] is unknown; did you mean fps in \[source\]"),
+        ("fps = 5", r"fps is unknown; did you mean fps in \[source\]"),
         ("[sorce]", r"\[sorce\] is unknown; did you mean \[source\]"),
         ("[x]", r"\[x\] is unknown; known are: \[model\], \[source\]"),
         ("[source]\nfpss = 5", "source.fpss is unknown; did you mean source.fps"),
@@ -352,6 +357,24 @@ def test_marks_that_turn_text_round_are_escaped_and_read_again(tmp_path):
     assert load_settings(file).output.post == address
 
 
+def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OptionsError, match=r"cannot be read \(nobody writes into this pipe"):
+        load_settings(pipe)
+
+
+def test_a_pipe_is_read_to_its_end_however_slowly_it_is_written(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    slowly = f"exec > {pipe}; sleep 0.2; echo '[serve]'; sleep 0.2; echo 'port = 9'"
+    with subprocess.Popen(["sh", "-c", slowly]) as writer:
+        try:
+            assert load_settings(pipe).serve.port == 9
+        finally:
+            writer.kill()
+
+
 def test_brackets_without_an_end_are_one_error(tmp_path):
     file = tmp_path / "a.toml"
     file.write_text(f"x = {'[' * 3000}")
@@ -363,6 +386,9 @@ def test_brackets_without_an_end_are_one_error(tmp_path):
     ("section", "name", "value", "found"),
     [
         ("serve", "token", "x" * 15, "expected 16 or more .*, found 15 characters"),
+        ("serve", "token", "x", "without spaces, found 1 character$"),
+        ("serve", "token", 1234567890123456789, "found no text; put it in quotes"),
+        ("output", "name", "a\0b", "such as door, without control characters, found"),
         ("serve", "token", "x y" * 10, "without spaces, found others among them"),
         ("pace", "max_fps", "5\a", r"expected a number above 0 to 1,000, found '5.x07'"),
         ("output", "name", "\xc4", "up to 63 letters a-z and A-Z, digits"),

@@ -13,9 +13,15 @@ from edgetl_runtime.capture.greeting import quote_line
 from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.pump import Pump
-from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
-from edgetl_runtime.capture.web import CHUNK_BYTES, WebAddress, WebResponse, explain_break
+from edgetl_runtime.capture.web import (
+    CHUNK_BYTES,
+    OTHER_ADDRESS,
+    WebAddress,
+    WebResponse,
+    explain_break,
+)
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.filetypes import FileType, judge_data
 from edgetl_runtime.jpegs import JPEG_MAGIC
@@ -32,7 +38,6 @@ _NO_PIECES = (
 )
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 _SNAPSHOT_S = 1.0
-_OTHER_ADDRESS = "give the address of its stream or snapshot, which the camera's manual names"
 
 
 def make(options: Options) -> Source:
@@ -97,6 +102,10 @@ class HttpStream:
             self._ask()
             shot = self._read_part()
         if shot is None or shot.raw is None:
+            if self._is_snapshot and not self._came and self._splitter.begun:
+                # The next one may be whole.
+                self._came = 1
+                raise BadFrame("truncated")
             raise CameraError("the stream ended")
         self._came += 1 + shot.skipped
         skipped = self._splitter.take_oddity()
@@ -156,7 +165,7 @@ class HttpStream:
             what = f'text ("{quote_line(head)}")' if known.name == "a text file" else known.name
             if head.startswith(JPEG_MAGIC):
                 what = "what begins like a JPEG and is none"
-            raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {_OTHER_ADDRESS}")
+            raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {OTHER_ADDRESS}")
         self._pump = Pump(self._read_some)
         self._other = Stream(self._pump.address, self._timeout_s)
 
@@ -174,7 +183,7 @@ class HttpStream:
         moved = response.url != self._address.url
         led = f"leads to {mask(response.url)} and " if moved else ""
         told = f"a web page{named}, no video ({_describe(response)})"
-        return f"it {led}sends {told}; {_OTHER_ADDRESS}"
+        return f"it {led}sends {told}; {OTHER_ADDRESS}"
 
 
 def _wait_for_head(response: WebResponse) -> bytes:

@@ -43,7 +43,7 @@ class Video:
             raise CameraError(why)
         if (lack := self._file.find_lack()) and not self._told_lack:
             self._told_lack = True
-            raise BadFrame("cut short", f"{self._path} {lack}")
+            raise BadFrame(lack.reason, f"{self._path} {lack.sentence}")
         return None
 
     def close(self) -> None:
