@@ -22,13 +22,14 @@ from pathlib import Path
 import msgspec
 from data import test_data
 
-from edgetl.console import track
+from edgetl.console import show_bar
 from edgetl.export import describe_run
 from edgetl.options import Options
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.bundling import Settings, export_bundle
 from edgetl_export.gate import Gate
+from edgetl_export.progress import shown
 from edgetl_export.recipes import find_recipes
 from edgetl_export.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.trained import Part, Trained
@@ -55,7 +56,7 @@ def main() -> None:
             show_growth(next(trained), Path(name), as_json=options.json)
             return
         recipes = find_recipes(options.recipes.split(","))
-        found = [measure_tradeoff(one, recipes, Gate(), track=track) for one in trained]
+        found = [measure_tradeoff(one, recipes, Gate()) for one in trained]
     if options.json:
         print(json.dumps([msgspec.to_builtins(one) for one in found]))
         return
@@ -69,7 +70,7 @@ def find_run(backbone: str, folder: Path) -> Run:
     if not (folder / backbone).is_dir():
         print(f"training {backbone}", file=sys.stderr)
         photos = test_data() / "trashnet"
-        return train(photos, folder / backbone, Options(backbone=backbone), track=track)
+        return train(photos, folder / backbone, Options(backbone=backbone))
     return Run.open(folder / backbone)
 
 
@@ -136,4 +137,5 @@ def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with shown(show_bar):
+        main()

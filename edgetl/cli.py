@@ -28,8 +28,9 @@ from edgetl.console import (
     print_json,
     print_metrics,
     print_table,
-    track,
+    show_bar,
 )
+from edgetl_export.progress import shown
 from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def main() -> None:
     from edgetl_runtime.printable import make_printable
 
     try:
-        code = cli(prog_name="edgetl", standalone_mode=False)
+        with shown(show_bar):
+            code = cli(prog_name="edgetl", standalone_mode=False)
     except click.ClickException as error:
         _complain(error)
         sys.exit(error.exit_code)
@@ -119,7 +121,7 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
     """
     from edgetl.evaluate import evaluate as run_evaluation
 
-    result = run_evaluation(model, data, variant=variant, unseen=unseen, track=track)
+    result = run_evaluation(model, data, variant=variant, unseen=unseen)
     if as_json:
         print_json(result.metrics)
     else:
@@ -197,7 +199,7 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
     check_replaceable(out, marker=DEMO_MARKER, overwrite=overwrite)
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize
 
-    result = run_demo(out, seed=seed, overwrite=overwrite, track=track)
+    result = run_demo(out, seed=seed, overwrite=overwrite)
     header = ("file", "bytes", "validation", "held-out", "video", "ms a frame")
     if as_json:
         print_json(_demo_record(result))

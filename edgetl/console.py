@@ -1,4 +1,4 @@
-"""What the commands share: pages, tables, JSON, progress bars, and the wait for TensorFlow."""
+"""What the commands share: pages, tables, JSON and progress bars."""
 
 import json
 import os
@@ -89,14 +89,7 @@ def print_json(record: object) -> None:
     click.echo(line.encode("utf-8", "backslashreplace"))
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
-    from edgetl.networks.framework import load_tensorflow as load
-
-    load(track)
-
-
-def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+def show_bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
     """Shows a progress bar on stderr, where a person looks at it."""
     from rich import progress
     from rich.console import Console

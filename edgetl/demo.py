@@ -17,7 +17,7 @@ from edgetl.networks.weights import find_weights
 from edgetl.options import Options, TrainingOptions
 from edgetl.run import Run
 from edgetl.training.train import train
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark
 from edgetl_runtime.bundle import Bundle, Variant
@@ -119,29 +119,24 @@ class DemoResult(msgspec.Struct, frozen=True):
         return self.verification.ok and worst > GOAL_TOP1
 
 
-def run_demo(
-    folder: Path, *, seed: int = 0, overwrite: bool = False, track: Track = silent
-) -> DemoResult:
+def run_demo(folder: Path, *, seed: int = 0, overwrite: bool = False) -> DemoResult:
     """Draws, trains, exports, verifies, classifies a video and benchmarks.
 
     Args:
         folder: Where everything goes.
         seed: Of the training; the pictures and the video are always the same.
         overwrite: Replace the folder of an earlier demo.
-        track: Shows progress.
 
     Raises:
         EdgetlError: If one of the steps fails; nothing is left behind then.
     """
     start = time.monotonic()
     with staged_folder(folder, marker=MARKER, overwrite=overwrite) as staging:
-        draw_data(staging, track)
+        draw_data(staging)
         (staging / MARKER).write_text("{}\n")
-    run = train(folder / "photos", folder / "run", choose_options(seed), track=track)
-    bundle = export(run, folder / "parts.bundle", track=track).bundle
-    results = tuple(
-        _measure(bundle, variant, folder, track) for variant in bundle.manifest.variants
-    )
+    run = train(folder / "photos", folder / "run", choose_options(seed))
+    bundle = export(run, folder / "parts.bundle").bundle
+    results = tuple(_measure(bundle, variant, folder) for variant in bundle.manifest.variants)
     picture = folder / "sheet.png"
     draw_sheet(Classifier.open(bundle), folder / "bench.avi", picture)
     seconds = time.monotonic() - start
@@ -169,7 +164,7 @@ def choose_options(seed: int = 0) -> Options:
     return msgspec.structs.replace(common, backbone=_PRETRAINED)
 
 
-def draw_data(folder: Path, track: Track) -> None:
+def draw_data(folder: Path) -> None:
     """Draws photos to learn from, photos held out, and a video with its labels."""
     sets = (("photos", 0, _PHOTOS_A_CLASS), ("held_out", _HELD_OUT_SEED, _HELD_OUT_A_CLASS))
     pictures = [
@@ -182,7 +177,7 @@ def draw_data(folder: Path, track: Track) -> None:
         drawn = pool.map(lambda picture: _draw_photo(folder, *picture), pictures)
         for _ in track(drawn, "drawing photos", len(pictures)):
             pass
-    _draw_video(folder, track)
+    _draw_video(folder)
 
 
 def _draw_photo(folder: Path, name: str, part: str, seed: int) -> None:
@@ -191,7 +186,7 @@ def _draw_photo(folder: Path, name: str, part: str, seed: int) -> None:
     path.write_bytes(cv2.imencode(".jpg", draw_part(part, seed))[1].tobytes())
 
 
-def _draw_video(folder: Path, track: Track) -> None:
+def _draw_video(folder: Path) -> None:
     seeds = range(_VIDEO_SEED, _VIDEO_SEED + _BENCHES)
     frames = [frame for seed in seeds for frame in draw_video(PARTS, _FRAMES_A_PART, seed)]
     height, width = frames[0][0].shape[:2]
@@ -203,8 +198,8 @@ def _draw_video(folder: Path, track: Track) -> None:
     (folder / "bench.labels.json").write_bytes(msgspec.json.encode([name for _, name in frames]))
 
 
-def _measure(bundle: Bundle, variant: Variant, folder: Path, track: Track) -> VariantResult:
-    held_out = evaluate(bundle.path, folder / "held_out", variant=variant.name, track=track)
+def _measure(bundle: Bundle, variant: Variant, folder: Path) -> VariantResult:
+    held_out = evaluate(bundle.path, folder / "held_out", variant=variant.name)
     classifier = Classifier.open(bundle, variant=variant.name)
     truth = msgspec.json.decode((folder / "bench.labels.json").read_bytes(), type=list[str])
     labels = [classifier(frame.image).label for frame in read_frames(folder / "bench.avi")]

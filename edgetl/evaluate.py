@@ -13,7 +13,7 @@ from edgetl.dataset.manifest import DatasetManifest, Example, scan_to_score
 from edgetl.metrics import Metrics, measure
 from edgetl.networks.framework import load_tensorflow
 from edgetl.run import RUN_FILE, Run
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import DatasetError, RunError
@@ -48,7 +48,6 @@ def evaluate(
     *,
     variant: str | None = None,
     unseen: bool = False,
-    track: Track = silent,
 ) -> Evaluation:
     """Scores a run or a bundle on a data folder, whose classes are matched by name.
 
@@ -57,7 +56,6 @@ def evaluate(
         data: `class/*.jpg`, or `{train,val,test}/class/*.jpg` of which train is left out.
         variant: Of a bundle; by default its first.
         unseen: Leave out the photos that the run was trained on.
-        track: Shows progress.
 
     Raises:
         RunError, BundleError: If the model cannot be opened.
@@ -75,12 +73,12 @@ def evaluate(
     else:
         classifier = Classifier.open(Bundle.open(model), variant=variant)
         labels, learned = classifier.bundle.labels, set()
-    manifest = scan_to_score(data, track=track)
+    manifest = scan_to_score(data)
     places = _find_places(labels, manifest)
     examples = _choose(manifest, learned if unseen else set())
     truth = np.array([places[example.label] for example in examples], np.int64)
-    predict = _run_predictor(run, track) if run else _bundle_predictor(classifier)
-    predicted = _predict(predict, manifest, examples, track)
+    predict = _run_predictor(run) if run else _bundle_predictor(classifier)
+    predicted = _predict(predict, manifest, examples)
     return Evaluation(
         measure(labels, truth, predicted),
         sum(example.sha256 in learned for example in examples) if run else None,
@@ -118,7 +116,7 @@ def _find_places(labels: tuple[str, ...], manifest: DatasetManifest) -> dict[str
 
 
 def _predict(
-    predict: Predict, manifest: DatasetManifest, examples: list[Example], track: Track
+    predict: Predict, manifest: DatasetManifest, examples: list[Example]
 ) -> NDArray[np.int64]:
     starts = range(0, len(examples), _BATCH)
     predicted: list[int] = []
@@ -128,9 +126,9 @@ def _predict(
     return np.array(predicted, np.int64)
 
 
-def _run_predictor(run: Run, track: Track) -> Predict:
+def _run_predictor(run: Run) -> Predict:
     run.read_weights()  # What is damaged is said before TensorFlow is imported.
-    load_tensorflow(track)
+    load_tensorflow()
     model = run.load_model()
     preprocessing = run.spec.preprocessing
 

@@ -10,7 +10,6 @@ from edgetl.run import Run
 from edgetl_export import litert
 from edgetl_export.graph import Graph
 from edgetl_export.packing import check_target
-from edgetl_export.progress import Track, silent
 from edgetl_export.trained import About, Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import ExportError
 
@@ -28,7 +27,6 @@ def export(
     about: About = _NOBODY,
     *,
     overwrite: bool = False,
-    track: Track = silent,
 ) -> "Exported":
     """Exports a trained classifier; see `edgetl_export.bundling.export_bundle`.
 
@@ -44,7 +42,7 @@ def export(
     from edgetl_export.bundling import Settings, export_bundle
 
     trained = describe_run(run, about)
-    return export_bundle(trained, out, settings or Settings(), overwrite=overwrite, track=track)
+    return export_bundle(trained, out, settings or Settings(), overwrite=overwrite)
 
 
 def describe_run(run: Run, about: About = _NOBODY) -> Trained:

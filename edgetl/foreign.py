@@ -31,7 +31,6 @@ from edgetl_export.foreign.labels import (
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Foreign, Size
 from edgetl_export.packing import check_target
-from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
 from edgetl_export.trained import About, Form, Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
@@ -107,7 +106,6 @@ def export_foreign(
     *,
     names: Sequence[str] = (),
     overwrite: bool = False,
-    track: Track = silent,
 ) -> "Exported":
     """Exports a model that edgetl did not train; see `edgetl_export.bundling.export_bundle`.
 
@@ -118,7 +116,6 @@ def export_foreign(
         about: What its maker says of it.
         names: Recipes; by default those of `recipes.DEFAULT` that can be made of the model.
         overwrite: Replace an existing bundle.
-        track: Shows progress.
 
     Raises:
         DatasetError: If the photos cannot be used, or have a class that the labels lack.
@@ -130,9 +127,7 @@ def export_foreign(
         StorageError: If `out` exists or cannot be written.
     """
     with check_foreign(options, out, overwrite=overwrite) as checked:
-        return export_checked(
-            checked, out, settings, about, names=names, overwrite=overwrite, track=track
-        )
+        return export_checked(checked, out, settings, about, names=names, overwrite=overwrite)
 
 
 def export_checked(
@@ -143,7 +138,6 @@ def export_checked(
     *,
     names: Sequence[str] = (),
     overwrite: bool = False,
-    track: Track = silent,
 ) -> "Exported":
     """As `export_foreign`, of what `check_foreign` has seen already."""
     # Only now, since it imports converters, which takes seconds.
@@ -154,12 +148,12 @@ def export_checked(
     _tell_labels(checked)
     _tell_repeated(found.source, found.labels)
     recipes = choose_recipes(names, foreign.form)
-    manifest = _scan(checked, track)
+    manifest = _scan(checked)
     with naming(checked.model):
-        trained = _describe(options, foreign, found.labels, manifest, track)
+        trained = _describe(options, foreign, found.labels, manifest)
     trained = msgspec.structs.replace(trained, about=about)
     settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
-    return export_bundle(trained, out, settings, overwrite=overwrite, track=track)
+    return export_bundle(trained, out, settings, overwrite=overwrite)
 
 
 @contextmanager
@@ -275,7 +269,7 @@ def _check_classes(checked: Checked) -> None:
             )
 
 
-def _scan(checked: Checked, track: Track) -> DatasetManifest:
+def _scan(checked: Checked) -> DatasetManifest:
     options, labels, present = checked.options, checked.labels.labels, checked.listing.labels
     without = [label for label in labels if label not in present]
     if without:
@@ -285,7 +279,7 @@ def _scan(checked: Checked, track: Track) -> DatasetManifest:
             "recognised: %s%s",
             *(len(without), len(labels), options.data, ", ".join(without[:_SOME]), more),
         )
-    return scan(checked.listing, seed=_SEED, track=track)
+    return scan(checked.listing, seed=_SEED)
 
 
 def _describe(
@@ -293,7 +287,6 @@ def _describe(
     foreign: Foreign,
     labels: tuple[str, ...],
     manifest: DatasetManifest,
-    track: Track,
 ) -> Trained:
     height, width = foreign.size
     preprocessing = Preprocessing(width, height, fit=options.fit)
@@ -302,7 +295,7 @@ def _describe(
     }
 
     def load(photos: Sequence[Path], words: str) -> list[Frame]:
-        return load_inputs(photos, preprocessing, words, track=track)
+        return load_inputs(photos, preprocessing, words)
 
     some = _draw(parts["train"], len(labels), _LOOKED_AT)
     ending = choose_ending(

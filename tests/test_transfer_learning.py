@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgetl.drawings import draw_part
+from edgetl_export.progress import shown
 from edgetl_runtime.errors import DatasetError, OptionsError, StorageError
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "transfer_learning"
@@ -308,10 +309,8 @@ def test_an_interrupted_experiment_goes_on(scripts, raw_img, weights_file, capsy
                 raise KeyboardInterrupt
             yield item
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variants, "track", stop_in_third)
-        with pytest.raises(KeyboardInterrupt):
-            variants.train_variants(raw_img, [variant], chosen)
+    with shown(stop_in_third), pytest.raises(KeyboardInterrupt):
+        variants.train_variants(raw_img, [variant], chosen)
     assert is_resumable(tmp_path / "a-net")
     (outcome,) = variants.train_variants(raw_img, [variant], chosen)
     assert outcome.run.path == tmp_path / "a-net"

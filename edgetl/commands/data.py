@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.console import FOLDER, check_page, print_json, print_table, track
+from edgetl.console import FOLDER, check_page, print_json, print_table
 from edgetl_runtime.printable import make_printable
 from edgetl_runtime.wording import count_noun
 
@@ -68,7 +68,7 @@ def preview(
     augmentation = parse_augmentation(augment)
     check_outside(data, out)
     check_target(out, overwrite=overwrite)
-    sheet = draw_preview(data, augmentation, track=track, **options)
+    sheet = draw_preview(data, augmentation, **options)
     write_preview(sheet, out, overwrite=overwrite)
     text = describe(augmentation)
     for one in sheet.skipped:
@@ -149,7 +149,7 @@ def check(
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")
-    report = check_data(data, CheckOptions(**options), track=track)  # type: ignore[arg-type]
+    report = check_data(data, CheckOptions(**options))  # type: ignore[arg-type]
     write_page(report, out)
     for one in report.passed_over[:_ROWS_A_KIND]:
         click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
@@ -235,7 +235,7 @@ def import_photos(
     from edgetl.dataset.importing import import_collected
     from edgetl.inspection.import_page import write_page
 
-    report = import_collected(collected, out, known=known, keep_similar=keep_similar, track=track)
+    report = import_collected(collected, out, known=known, keep_similar=keep_similar)
     write_page(report, page)
     for one in report.refused:
         click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)

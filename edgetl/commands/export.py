@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.commands.inspect import print_scores
-from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
+from edgetl.console import FOLDER, print_json, print_table
+from edgetl.networks.framework import load_tensorflow
 
 if TYPE_CHECKING:
     from edgetl.foreign import Checked, ForeignOptions
@@ -240,12 +241,12 @@ def export(
             from edgetl.foreign import export_checked
 
             exported = export_checked(
-                checked, out, settings, about, names=names, overwrite=overwrite, track=track
+                checked, out, settings, about, names=names, overwrite=overwrite
             )
         elif opened:
             from edgetl.export import export as run_export
 
-            exported = run_export(opened, out, settings, about, overwrite=overwrite, track=track)
+            exported = run_export(opened, out, settings, about, overwrite=overwrite)
     _print(exported, out, as_json=as_json)
 
 

@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.commands.export import read_recipes
-from edgetl.console import (
-    FOLDER,
-    check_page,
-    load_tensorflow,
-    print_json,
-    print_table,
-    track,
-)
+from edgetl.console import FOLDER, check_page, print_json, print_table
+from edgetl.networks.framework import load_tensorflow
 
 if TYPE_CHECKING:
     from edgetl_export.repair import Repair
@@ -75,7 +69,7 @@ def quantize_report(
     from edgetl_runtime.storage import write_file
 
     trained = describe_run(opened)
-    found = measure_tradeoff(trained, recipes, Gate(), repair=repair, track=track)
+    found = measure_tradeoff(trained, recipes, Gate(), repair=repair)
     write_file(page, render_tradeoff(found, f"Quantization of {run.resolve().name}").encode())
     if as_json:
         print_json({"page": str(page)} | record_tradeoff(found))

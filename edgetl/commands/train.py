@@ -16,7 +16,7 @@ from edgetl.commands.flags import (
     spell_flag,
     spell_in,
 )
-from edgetl.console import FOLDER, print_json, print_metrics, track
+from edgetl.console import FOLDER, print_json, print_metrics
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.interruption import EXIT_INTERRUPTED
 from edgetl_runtime.printable import make_printable
@@ -89,9 +89,7 @@ def _train(
     options = choose_options(config, flags)
     from edgetl.training.train import train as run_training
 
-    return run_training(
-        data, out, options, overwrite=overwrite, tensorboard=tensorboard, track=track
-    )
+    return run_training(data, out, options, overwrite=overwrite, tensorboard=tensorboard)
 
 
 def _name_run(resume: Path) -> Path:
@@ -119,7 +117,7 @@ def _resume(
     def choose(before: "Options") -> "Options":
         return choose_options(config, flags, before) if config or flags else before
 
-    return resume_training(out, data=data, choose=choose, track=track)
+    return resume_training(out, data=data, choose=choose)
 
 
 def choose_options(

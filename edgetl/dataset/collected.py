@@ -15,7 +15,7 @@ import msgspec
 from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
 from edgetl.dataset.verification import Gist, Verdict, verify_file
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.folders import is_hidden
@@ -89,7 +89,7 @@ class Choice(msgspec.Struct, frozen=True, eq=False):
     similar: list[Candidate]
 
 
-def read_collected(folder: Path, *, track: Track = silent) -> Collected:
+def read_collected(folder: Path) -> Collected:
     """Reads a folder that `edgetl-run --collect` filled; changes nothing in it.
 
     Raises:
@@ -97,7 +97,7 @@ def read_collected(folder: Path, *, track: Track = silent) -> Collected:
     """
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
-    for path, verdict in _look(paths, "reading collected frames", track):
+    for path, verdict in _look(paths, "reading collected frames"):
         # A link leads out of the folder that was given.
         reason = "not a plain file" if path.is_symlink() else verdict.reason
         if reason is not None:
@@ -116,7 +116,6 @@ def choose_new(
     known: Iterable[Path],
     *,
     keep_similar: bool = False,
-    track: Track = silent,
 ) -> Choice:
     """Leaves out what is known already, and all but one of frames that look alike.
 
@@ -124,9 +123,8 @@ def choose_new(
         candidates: The most telling ones first.
         known: Photos that are there; files that are no pictures are passed over.
         keep_similar: Leave out equal bytes only.
-        track: Shows progress.
     """
-    verdicts = [verdict for _, verdict in _look(list(known), "reading known photos", track)]
+    verdicts = [verdict for _, verdict in _look(list(known), "reading known photos")]
     seen = {verdict.sha256 for verdict in verdicts if verdict.reason is None}
     copies: list[Candidate] = []
     different: list[Candidate] = []
@@ -136,15 +134,15 @@ def choose_new(
     if keep_similar:
         return Choice(different, copies, [])
     gists = [verdict.gist for verdict in verdicts if verdict.gist is not None]
-    alike = _find_alike(gists, [one.verdict.gist for one in different], track)
+    alike = _find_alike(gists, [one.verdict.gist for one in different])
     new = [one for n, one in enumerate(different) if n not in alike]
     return Choice(new, copies, [different[n] for n in sorted(alike)])
 
 
-def _find_alike(known: list[Gist], gists: list[Gist | None], track: Track) -> set[int]:
+def _find_alike(known: list[Gist], gists: list[Gist | None]) -> set[int]:
     """Indices of those that look like a known one, or like an earlier one that stays."""
     listed = [(n, gist) for n, gist in enumerate(gists) if gist is not None]
-    links = find_links([*known, *(gist for _, gist in listed)], track=track)
+    links = find_links([*known, *(gist for _, gist in listed)])
     linked: dict[int, set[int]] = {}
     for link in links:
         linked.setdefault(link.second, set()).add(link.first)
@@ -176,7 +174,7 @@ def _is_picture(path: Path) -> bool:
     return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
-def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:
+def _look(paths: list[Path], description: str) -> list[tuple[Path, Verdict]]:
     """Decodes each file."""
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(paths, pool.map(verify_file, paths), strict=True)

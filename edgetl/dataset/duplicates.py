@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.dataset.verification import GIST_PX, Gist
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.allotment import count_processors
 
 MAX_HASH_DISTANCE = 10
@@ -87,12 +87,11 @@ class _Candidate(msgspec.Struct, frozen=True, eq=False):
 _VIEWS = tuple(_View(cut, mirrored) for mirrored in (False, True) for cut in (0.0, _CUT))
 
 
-def find_links(gists: Sequence[Gist], *, track: Track = silent) -> list[Link]:
+def find_links(gists: Sequence[Gist]) -> list[Link]:
     """Finds near-duplicates among pictures of different bytes.
 
     Args:
         gists: uint8 (64, 64) grey, one a picture; see `verification.Verdict`.
-        track: Shows progress.
 
     Returns:
         The links, strongest first, each pair once.

@@ -9,7 +9,7 @@ from edgetl.dataset.collected import Candidate, Finding, choose_new, read_collec
 from edgetl.dataset.labels import find_twin, normalize
 from edgetl.dataset.listing import show_names
 from edgetl.dataset.tables import list_data
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.storage import write_file
 
@@ -64,7 +64,6 @@ def import_collected(
     *,
     known: Path | None = None,
     keep_similar: bool = False,
-    track: Track = silent,
 ) -> ImportReport:
     """Copies new frames into a folder for each label that the device suggested.
 
@@ -73,7 +72,6 @@ def import_collected(
         target: Is made if need be; nothing that lies there is changed.
         known: A data set whose photos are left out, too.
         keep_similar: Leave out equal bytes only, not what merely looks alike.
-        track: Shows progress.
 
     Raises:
         DatasetError: If there is nothing to import, or `known` is no data set or names photos
@@ -82,8 +80,8 @@ def import_collected(
     """
     _check_apart(collected, target)
     there = [*_list_files(target), *(_list_known(known) if known else [])]
-    found = read_collected(collected, track=track)
-    choice = choose_new(found.candidates, there, keep_similar=keep_similar, track=track)
+    found = read_collected(collected)
+    choice = choose_new(found.candidates, there, keep_similar=keep_similar)
     imported = [_copy(one, target) for one in track(choice.new, "copying", len(choice.new))]
     return ImportReport(
         collected=str(collected),

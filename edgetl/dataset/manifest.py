@@ -13,7 +13,6 @@ from edgetl.dataset.parts import Split as Split
 from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
 from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
 from edgetl.dataset.walking import is_expected
-from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 
 # 2: an example has a group. 3: photos of other things are listed.
@@ -138,7 +137,6 @@ def scan(
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
     seed: int = 0,
-    track: Track = silent,
 ) -> DatasetManifest:
     """Reads a data set to train on.
 
@@ -156,20 +154,19 @@ def scan(
         val_fraction: Share for validation, where the data does not say, above 0 and below 1.
         test_fraction: Share for testing, from 0.
         seed: Another seed gives other parts.
-        track: Shows progress.
 
     Raises:
         DatasetError: If it is unreadable, or a class has fewer than 3 photos.
     """
     check_fractions(val_fraction, test_fraction)
-    scanned = scan_photos(data, track=track)
+    scanned = scan_photos(data)
     _tell_doubts(scanned)
     manifest = split_photos(scanned, val_fraction, test_fraction, seed)
     check_trainable(scanned, manifest)
     return manifest
 
 
-def scan_to_score(data: Path, *, track: Track = silent) -> DatasetManifest:
+def scan_to_score(data: Path) -> DatasetManifest:
     """Reads a data set to score a model on: any number of classes and photos.
 
     Returns:
@@ -178,7 +175,7 @@ def scan_to_score(data: Path, *, track: Track = silent) -> DatasetManifest:
     Raises:
         DatasetError: If it is unreadable or a class is empty.
     """
-    scanned = scan_photos(data, track=track)
+    scanned = scan_photos(data)
     _tell_doubts(scanned)
     _check_not_empty(scanned)
     return _write_down(scanned, [photo.split or "test" for photo in scanned.usable], 0)

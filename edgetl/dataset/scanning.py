@@ -12,7 +12,7 @@ from edgetl.dataset.listing import Doubt, Listed, Listing
 from edgetl.dataset.parts import Split
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import Gist, Verdict, verify_file
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.allotment import count_processors
 
 IN_TRAIN = "the same picture is in train"
@@ -62,18 +62,17 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
     links: list[Link]
 
 
-def scan_photos(data: Path | Listing, *, track: Track = silent) -> Scanned:
+def scan_photos(data: Path | Listing) -> Scanned:
     """Lists a data folder or table, decodes every photo and finds near-duplicates.
 
     Args:
         data: Folder, table, or what `list_data` found there.
-        track: Shows progress.
 
     Raises:
         DatasetError: If `data` cannot be read, or has no class at all.
     """
     listing = data if isinstance(data, Listing) else list_data(data)
-    photos = _verify(listing, track)
+    photos = _verify(listing)
     whole = [photo for photo in photos if photo.verdict.reason is None]
     readable = [photo for photo in whole if photo.label != UNKNOWN]
     unknown = [photo for photo in whole if photo.label == UNKNOWN]
@@ -83,7 +82,7 @@ def scan_photos(data: Path | Listing, *, track: Track = silent) -> Scanned:
         return photo.split not in (None, "train") and photo.verdict.sha256 in in_train
 
     gists = {photo.verdict.sha256: photo.verdict.gist for photo in readable}
-    hashes, links = _link(gists, track)
+    hashes, links = _link(gists)
     names = [hashes[n] for n in group(len(hashes), links)]
     return Scanned(
         root=listing.root,
@@ -102,14 +101,14 @@ def scan_photos(data: Path | Listing, *, track: Track = silent) -> Scanned:
     )
 
 
-def _link(gists: dict[str, Gist | None], track: Track) -> tuple[list[str], list[Link]]:
+def _link(gists: dict[str, Gist | None]) -> tuple[list[str], list[Link]]:
     """Contents in order of their hash, so that the smallest of a group is its first."""
     hashes = sorted(gists)
     looks: Sequence[Gist] = [gist for sha in hashes if (gist := gists[sha]) is not None]
-    return hashes, find_links(looks, track=track)
+    return hashes, find_links(looks)
 
 
-def _verify(listing: Listing, track: Track) -> list[Photo]:
+def _verify(listing: Listing) -> list[Photo]:
     files = [*listing.files, *listing.unknown]
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         verdicts = pool.map(verify_file, [listed.path for listed in files])

@@ -19,7 +19,7 @@ from edgetl.dataset.manifest import DatasetManifest, Example
 from edgetl.inspection.photos import Issue, Sure
 from edgetl.reporting.wording import percent
 from edgetl.training.cross_validation import FOLDS, predict_out_of_fold
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 
 NEIGHBOURS = 10
 # A class with fewer groups has folds that never saw it.
@@ -52,7 +52,7 @@ class _Neighbours(msgspec.Struct, frozen=True, eq=False):
 
 
 def find_feature_issues(
-    manifest: DatasetManifest, features: Floats, *, seed: int = 0, track: Track = silent
+    manifest: DatasetManifest, features: Floats, *, seed: int = 0
 ) -> tuple[list[Issue], list[str]]:
     """Finds wrong labels, outliers and photos of the same thing.
 
@@ -63,7 +63,6 @@ def find_feature_issues(
         manifest: The photos.
         features: float32 (examples, features), in the order of the examples.
         seed: Of the folds.
-        track: Shows progress.
 
     Returns:
         The issues, and what could not be looked for, with the reason.
@@ -71,15 +70,13 @@ def find_feature_issues(
     names, groups = np.unique([one.group for one in manifest.examples], return_inverse=True)
     if len(names) <= NEIGHBOURS:
         return [], [f"outliers and labels: they need more than {NEIGHBOURS} different photos"]
-    near = _find_neighbours(features, groups.astype(np.int64), track)
+    near = _find_neighbours(features, groups.astype(np.int64))
     issues = [*_find_same_things(manifest, near), *_find_outliers(manifest, near)]
-    found, left_out = _find_wrong_labels(
-        manifest, features, groups.astype(np.int64), near, seed, track
-    )
+    found, left_out = _find_wrong_labels(manifest, features, groups.astype(np.int64), near, seed)
     return issues + found, left_out
 
 
-def _find_neighbours(features: Floats, groups: Integers, track: Track) -> _Neighbours:
+def _find_neighbours(features: Floats, groups: Integers) -> _Neighbours:
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.maximum(norms, 1e-12)
     indices, cosines = [], []
@@ -158,7 +155,6 @@ def _find_wrong_labels(
     groups: Integers,
     near: _Neighbours,
     seed: int,
-    track: Track,
 ) -> tuple[list[Issue], list[str]]:
     examples = manifest.examples
     labels, left_out = _choose_labels(manifest)
@@ -173,7 +169,6 @@ def _find_wrong_labels(
         len(labels),
         weight_decay=_WEIGHT_DECAY,
         seed=seed,
-        track=track,
     )
     given = np.array([one.label for one in examples])
     agreeing = (given[near.index] == given[:, np.newaxis]).mean(axis=1)

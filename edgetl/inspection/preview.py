@@ -14,7 +14,7 @@ from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import Skipped
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import verify_file
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame
@@ -59,7 +59,6 @@ def draw_preview(
     photos: int = 8,
     views: int = 6,
     seed: int = 0,
-    track: Track = silent,
 ) -> Preview:
     """Draws photos of all classes with the first views that training makes of them.
 
@@ -71,7 +70,6 @@ def draw_preview(
         photos: How many, spread over the classes.
         views: How many of each photo, from view 1.
         seed: Another seed shows other photos.
-        track: Shows progress.
 
     Raises:
         DatasetError: If the data is unreadable or has no usable photo.

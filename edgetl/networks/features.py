@@ -17,7 +17,7 @@ from edgetl.networks.cache import FeatureCache, Precision, Row, cache_folder
 from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
 from edgetl.networks.weights import Weights
 from edgetl_export.conversion import convert_to_tflite, freeze
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
@@ -88,7 +88,7 @@ class Extractor:
         self.folder = cache_folder() / "features" / self.digest[:32]
         self._precision: Precision = "float32" if cut.kind == "head" else "float16"
 
-    def extract(self, wanted: Sequence[Wanted], *, track: Track = silent) -> Extracted:
+    def extract(self, wanted: Sequence[Wanted]) -> Extracted:
         """Returns the features of photos and views, from the cache where they are known.
 
         Whatever was computed before an interruption stays in the cache.
@@ -106,7 +106,7 @@ class Extractor:
             if not all(key in cache for key in own)
         ]
         if missing:
-            self._compute(missing, cache, track)
+            self._compute(missing, cache)
         owner = [n for n, own in enumerate(keys) for _ in own]
         is_view = [position > 0 for own in keys for position in range(len(own))]
         return Extracted(
@@ -122,7 +122,7 @@ class Extractor:
         views = (f"{one.sha256}:{self._views_digest}:{n + 1}" for n in range(one.views))
         return [one.sha256, *views]
 
-    def _compute(self, missing: list[Wanted], cache: FeatureCache, track: Track) -> None:
+    def _compute(self, missing: list[Wanted], cache: FeatureCache) -> None:
         network = LiteRTNetwork(self._model())
         # All processors work: OpenCV and LiteRT release Python's lock.
         workers = count_processors()

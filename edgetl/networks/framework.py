@@ -3,10 +3,10 @@
 import logging
 
 from edgetl_export.native import divert_stderr
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 
 
-def load_tensorflow(track: Track = silent) -> None:
+def load_tensorflow() -> None:
     """Imports TensorFlow without what its C++ says on stderr; says what takes so long."""
     for _ in track((None,), "loading TensorFlow", None):
         with divert_stderr():

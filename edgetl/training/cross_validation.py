@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -80,7 +80,6 @@ def predict_out_of_fold(
     *,
     weight_decay: float = 0.03,
     seed: int = 0,
-    track: Track = silent,
 ) -> Array:
     """Predicts every row by a head that did not learn from it, nor from its group.
 
@@ -91,7 +90,6 @@ def predict_out_of_fold(
         count: Number of labels.
         weight_decay: L2 strength on standardized features.
         seed: Of folds, order and initial weights.
-        track: Shows progress.
 
     Returns:
         Probabilities, float32 (rows, count).
@@ -103,21 +101,18 @@ def predict_out_of_fold(
     decays = np.full(FOLDS, weight_decay, np.float32)
     stack = _Stack(features.shape[1], count, decays, seed)
     epochs = choose_epochs(len(standard))
-    stack.fit(standard, classes, masks, epochs, "predicting out of fold", track)
+    stack.fit(standard, classes, masks, epochs, "predicting out of fold")
     logits = stack.logits(standard)[np.arange(len(standard)), folds]
     return _softmax(logits)
 
 
-def choose_weight_decay(
-    rows: LabelledRows, count: int, *, seed: int = 0, track: Track = silent
-) -> float:
+def choose_weight_decay(rows: LabelledRows, count: int, *, seed: int = 0) -> float:
     """The L2 strength with which most held-out photos are named right.
 
     Args:
         rows: Of the training part, or of a sample of it.
         count: Number of labels.
         seed: Of folds, order and initial weights.
-        track: Shows progress.
     """
     mean, scale = standardize([rows.features])
     standard = (rows.features - mean) / scale
@@ -127,7 +122,7 @@ def choose_weight_decay(
     decays = np.array([decay for _, decay in candidates], np.float32)
     stack = _Stack(standard.shape[1], count, decays, seed)
     epochs = choose_epochs(len(standard))
-    stack.fit(standard, rows.classes, masks, epochs, "choosing weight decay", track)
+    stack.fit(standard, rows.classes, masks, epochs, "choosing weight decay")
     predicted = stack.logits(standard[rows.judged]).argmax(axis=-1)  # (rows, heads)
     hits = predicted == rows.classes[rows.judged][:, np.newaxis]
     held_out = masks[rows.judged] == 0
@@ -184,7 +179,6 @@ class _Stack:
         masks: Array,
         epochs: int,
         description: str,
-        track: Track,
     ) -> None:
         """Trains all heads at once; head h learns from rows with mask (rows, heads) 1."""
         import keras

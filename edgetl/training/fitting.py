@@ -17,7 +17,7 @@ from edgetl.training.checkpoint import Checkpoint, Checkpoints, Progress
 from edgetl.training.recipe import build_optimizer
 from edgetl.training.sources import iterate
 from edgetl.training.steps import Stage, Stepper
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.errors import TrainingError
 
 Curves = dict[str, list[float]]
@@ -31,7 +31,6 @@ class Fitter:
         checkpoints: Checkpoints,
         *,
         seed: int,
-        track: Track = silent,
         observe: Callable[[str, int, dict[str, float]], None] | None = None,
     ) -> None:
         """Reads the newest checkpoint, if there is one.
@@ -39,14 +38,12 @@ class Fitter:
         Args:
             checkpoints: Of this run.
             seed: Of the order of the rows and of what is mixed.
-            track: Shows progress.
             observe: Called after each epoch: stage, epoch from 1, and its figures; again for
                 an epoch whose checkpoint a crash prevented.
         """
         self._checkpoints = checkpoints
         self._resumed = checkpoints.load()
         self._seed = seed
-        self._track = track
         self._observe = observe
         self.histories: list[StageHistory] = []
 
@@ -64,7 +61,7 @@ class Fitter:
             history = self._resumed.progress.finished[stage.number]
         else:
             history = _StageFit(stage, self._seed, self._checkpoints, tuple(self.histories)).run(
-                self._take_resumed(stage), self._track, self._observe
+                self._take_resumed(stage), self._observe
             )
         self.histories.append(history)
         return history
@@ -102,7 +99,6 @@ class _StageFit:
     def run(
         self,
         resumed: Checkpoint | None,
-        track: Track,
         observe: Callable[[str, int, dict[str, float]], None] | None,
     ) -> StageHistory:
         recipe = self._stage.recipe

@@ -40,7 +40,6 @@ from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
 from edgetl.training.steps import Stage, compile_prediction, predict_logits
 from edgetl_export.confidence import fit_temperature
-from edgetl_export.progress import Track
 from edgetl_runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -104,7 +103,6 @@ class Learner:
         weights: Weights,
         preprocessing: Preprocessing,
         checkpoints: Checkpoints,
-        track: Track,
         observe: Callable[[str, int, dict[str, float]], None],
     ) -> None:
         """Prepares a training; nothing is computed yet."""
@@ -113,8 +111,7 @@ class Learner:
         self._backbone = backbone
         self._weights = weights
         self._preprocessing = preprocessing
-        self._track = track
-        self._fitter = Fitter(checkpoints, seed=options.seed, track=track, observe=observe)
+        self._fitter = Fitter(checkpoints, seed=options.seed, observe=observe)
         self._count = len(manifest.labels)
         self._l2 = 0.0
         self._seconds: dict[str, float] = {}
@@ -219,9 +216,7 @@ class Learner:
             judged=~extracted.is_view[kept],
         )
         with one_device():
-            chosen = choose_weight_decay(
-                rows, self._count, seed=self._options.seed, track=self._track
-            )
+            chosen = choose_weight_decay(rows, self._count, seed=self._options.seed)
         self._seconds["choosing weight decay"] = time.monotonic() - start
         return chosen
 
@@ -237,7 +232,7 @@ class Learner:
             for one in self._manifest.examples
         ]
         with one_device():
-            extracted = extractor.extract(wanted, track=self._track)
+            extracted = extractor.extract(wanted)
         # Building an extractor draws random numbers, finding its features in the cache does not.
         keras.utils.set_random_seed(self._options.seed)
         self._seconds[name] = time.monotonic() - start

@@ -49,7 +49,6 @@ from edgetl.training.workspace import (
     start_workspace,
     tidy_finished,
 )
-from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.preprocessing import Preprocessing
 
@@ -63,7 +62,6 @@ def train(
     *,
     overwrite: bool = False,
     tensorboard: bool = False,
-    track: Track = silent,
 ) -> Run:
     """Trains a classifier on photos and writes a run folder.
 
@@ -75,7 +73,6 @@ def train(
         options: What is trained, and how.
         overwrite: Replace a finished run, or an interrupted training, of that name.
         tensorboard: Write event files, too.
-        track: Shows progress.
 
     Raises:
         DatasetError: If the photos cannot be used.
@@ -91,7 +88,7 @@ def train(
     with start_workspace(out, overwrite=overwrite) as workspace:
         list_data(data)  # What is wrong with the folders is said before any other work.
         weights = _find_weights(options)
-        manifest = _scan(data, options, track)
+        manifest = _scan(data, options)
         unfinished = Unfinished(
             format_version=FORMAT_VERSION,
             data=str(data.resolve()),
@@ -103,7 +100,7 @@ def train(
             versions=describe_versions(),
         )
         workspace.begin(unfinished)
-        _finish(workspace, unfinished, weights, start, track)
+        _finish(workspace, unfinished, weights, start)
         workspace.finish(overwrite=overwrite)
     return Run.open(out)
 
@@ -113,7 +110,6 @@ def resume(
     *,
     data: Path | None = None,
     choose: Callable[[Options], Options] = lambda before: before,
-    track: Track = silent,
 ) -> Run:
     """Goes on with an interrupted training; the result is that of an uninterrupted one.
 
@@ -122,7 +118,6 @@ def resume(
         data: The photos, if they lie elsewhere now.
         choose: Turns the options of the interrupted training into those asked for now, which
             must be the same.
-        track: Shows progress.
 
     Raises:
         RunError: If nothing was interrupted there, or photos, options, weights or versions are
@@ -132,22 +127,21 @@ def resume(
     if tidy_finished(out):
         return Run.open(out)
     with reopen_workspace(out) as (workspace, before):
-        manifest = _scan(data or Path(before.data), before.options, track)
+        manifest = _scan(data or Path(before.data), before.options)
         weights = _find_weights(before.options)
         check_same(before, choose(before.options), manifest, weights)
         unfinished = msgspec.structs.replace(before, manifest=manifest)
-        _finish(workspace, unfinished, weights, start, track)
+        _finish(workspace, unfinished, weights, start)
         workspace.finish(overwrite=before.overwrite)
     return Run.open(out)
 
 
-def _scan(data: Path, options: Options, track: Track) -> DatasetManifest:
+def _scan(data: Path, options: Options) -> DatasetManifest:
     manifest = scan(
         data,
         val_fraction=options.split.val_fraction,
         test_fraction=options.split.test_fraction,
         seed=options.seed,
-        track=track,
     )
     if options.head.output == "sigmoid" and len(manifest.labels) != 2:
         raise OptionsError(
@@ -170,9 +164,7 @@ def _find_weights(options: Options) -> Weights:
     return find_weights(options.weights, backbone, options.size_px or backbone.size_px)
 
 
-def _finish(
-    workspace: Workspace, unfinished: Unfinished, weights: Weights, start: float, track: Track
-) -> None:
+def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, start: float) -> None:
     """Learns, and writes all that a run holds into the workspace; `run.json` comes last."""
     scanned_s = time.monotonic() - start
     manifest, options = unfinished.manifest, unfinished.options
@@ -184,7 +176,7 @@ def _finish(
         if unfinished.tensorboard:
             write_event(workspace.folder, stage, epoch, figures)
 
-    load_tensorflow(track)
+    load_tensorflow()
     with training_devices() as device:
         learner = Learner(
             manifest=manifest,
@@ -193,7 +185,6 @@ def _finish(
             weights=weights,
             preprocessing=preprocessing,
             checkpoints=workspace.checkpoints,
-            track=track,
             observe=observe,
         )
         learned = learner.learn()

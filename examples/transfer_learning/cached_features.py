@@ -6,7 +6,6 @@ import time
 import msgspec
 import numpy as np
 
-from edgetl.console import track
 from edgetl.dataset.manifest import DatasetManifest
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.features import Extractor, Wanted
@@ -35,7 +34,7 @@ def extract(manifest: DatasetManifest, chosen: argparse.Namespace) -> Rows:
     wanted = [
         Wanted(manifest.file(one), one.sha256, 1 if one.split == "train" else 0) for one in examples
     ]
-    extracted = extractor.extract(wanted, track=track)
+    extracted = extractor.extract(wanted)
     classes = np.array([manifest.index(one) for one in examples])
     parts = []
     for part in ("train", "val", "test"):

@@ -20,12 +20,14 @@ from drawing import PALETTE, Line, Panel, draw_panels
 from experiments import photo_parser_for, run_script, show_skipped
 from photos import choose_photos, find_inside
 
-from edgetl.console import load_tensorflow, print_table, track
+from edgetl.console import print_table
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
+from edgetl.networks.framework import load_tensorflow
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.reporting.wording import percent, span
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = choose_photos(
         find_inside(chosen.data, "PetImages"), chosen.out, chosen.photos_a_class, chosen.seed
     )
-    manifest = scan(data, test_fraction=0.2, seed=chosen.seed, track=track)
+    manifest = scan(data, test_fraction=0.2, seed=chosen.seed)
     if len(manifest.labels) != 2:
         raise DatasetError(
             f"{chosen.data} has {len(manifest.labels)} classes, expected two, such as Cat and Dog; "

@@ -17,11 +17,13 @@ import numpy as np
 from drawing import PALETTE, Line, Panel, draw_panels
 from experiments import parser_for, run_script
 
-from edgetl.console import load_tensorflow, print_table, track
+from edgetl.console import print_table
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
+from edgetl.networks.framework import load_tensorflow
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.reporting.wording import percent, span
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
 
 FLOWERS = Path(__file__).with_name("iris.csv")

@@ -10,8 +10,9 @@ import msgspec
 from drawing import PALETTE, Dot, Line, Panel, draw_dots, draw_panels
 from experiments import photo_parser_for, show_skipped
 
-from edgetl.console import load_tensorflow, print_table, track
+from edgetl.console import print_table
 from edgetl.dataset.listing import list_folder
+from edgetl.networks.framework import load_tensorflow
 from edgetl.options import Options, SplitOptions, TrainingOptions
 from edgetl.reporting.wording import percent
 from edgetl.run import Run
@@ -119,11 +120,11 @@ def train_variants(
 
 def _train(data: Path, options: Options, folder: Path, chosen: argparse.Namespace) -> Run:
     if not chosen.overwrite and is_resumable(folder):
-        return resume(folder, data=data, choose=lambda before: options, track=track)
+        return resume(folder, data=data, choose=lambda before: options)
     if not chosen.overwrite and (finished := _find_finished(data, options, folder)):
         print("  finished before; --overwrite trains it again", file=sys.stderr)
         return finished
-    return train(data, folder, options, overwrite=chosen.overwrite, track=track)
+    return train(data, folder, options, overwrite=chosen.overwrite)
 
 
 def _find_finished(data: Path, options: Options, folder: Path) -> Run | None:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from edgetl_export.calibration import load_inputs
 from edgetl_export.files import FileWriter, ModelFile
 from edgetl_export.gate import Gate, Verdict, check
-from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe
 from edgetl_export.repair import FARTHEST_DROP, Plan, Repair, is_refit_only
 from edgetl_export.trained import Part, Trained
@@ -42,15 +41,12 @@ Weigh = Callable[[ModelFile, Scores], int]
 class Judge:
     """Scores files on the validation photos, with the engine that the device uses."""
 
-    def __init__(
-        self, trained: Trained, gate: Gate, track: Track = silent, *, weigh: Weigh | None = None
-    ) -> None:
+    def __init__(self, trained: Trained, gate: Gate, *, weigh: Weigh | None = None) -> None:
         """Decodes the photos.
 
         Args:
             trained: The model and its photos.
             gate: What is allowed.
-            track: Shows progress.
             weigh: Bytes of a file as it ships, with metadata that its scores decide on; None:
                 files are judged as they are.
 
@@ -58,12 +54,11 @@ class Judge:
             FrameError: If a photo cannot be read any more.
         """
         self._labels, self._gate, self._part = trained.labels, gate, trained.validation
-        self._track, self._weigh = track, weigh
+        self._weigh = weigh
         self._inputs = load_inputs(
             [photo.file for photo in self._part.photos],
             trained.preprocessing,
             "reading validation photos",
-            track=track,
         )
 
     def judge(self, file: ModelFile) -> Attempt:
@@ -72,7 +67,7 @@ class Judge:
         Raises:
             EngineError: If the engine fails.
         """
-        scores = file.run(self._inputs, track=self._track)
+        scores = file.run(self._inputs)
         verdict = check(
             self._gate,
             truth=self._part.truth,

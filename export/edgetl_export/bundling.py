@@ -18,7 +18,6 @@ from edgetl_export.gate import Gate, Verdict
 from edgetl_export.golden import Golden, choose_golden
 from edgetl_export.metadata import encode_labels
 from edgetl_export.packing import check_target, write_bundle
-from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
 from edgetl_export.repair import Plan, Repair
 from edgetl_export.trained import Trained
@@ -93,7 +92,6 @@ def export_bundle(
     settings: Settings,
     *,
     overwrite: bool = False,
-    track: Track = silent,
 ) -> Exported:
     """Converts, measures, repairs and writes; the bundle appears only when all is well.
 
@@ -105,7 +103,6 @@ def export_bundle(
         out: The folder to write, or one zip if it ends in `.zip`.
         settings: Which files, and how good they must be.
         overwrite: Replace a bundle of the same kind.
-        track: Shows progress.
 
     Raises:
         ExportError: If the model cannot be converted, or not by these recipes, or there is nothing
@@ -118,9 +115,9 @@ def export_bundle(
     check_target(out, overwrite=overwrite)
     trained.form.check(settings.recipes)
     created_utc = _stated_date()
-    finisher = Finisher(trained, settings.acceptance, track)
-    writer = FileWriter(trained, track)
-    judge = Judge(trained, settings.gate, track, weigh=finisher.weigh)
+    finisher = Finisher(trained, settings.acceptance)
+    writer = FileWriter(trained)
+    judge = Judge(trained, settings.gate, weigh=finisher.weigh)
     attempts = _attempt_all(settings, writer, judge)
     chosen, left_out = _choose(settings, attempts)
     if not chosen or (left_out and settings.strict):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from edgetl_export.crew import share_out
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
 
@@ -32,8 +32,6 @@ def load_inputs(
     photos: Sequence[Path],
     preprocessing: Preprocessing,
     description: str,
-    *,
-    track: Track = silent,
 ) -> list[Frame]:
     """Makes the model's inputs, through the device's own preprocessing, on all processors.
 
@@ -41,7 +39,6 @@ def load_inputs(
         photos: Files.
         preprocessing: From frame to input.
         description: Of the work, for the progress bar.
-        track: Shows progress.
 
     Returns:
         uint8 (height, width, 3) RGB each.

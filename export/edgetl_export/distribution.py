@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edgetl_export.graph import DEPTHWISE, Graph, Operator
 from edgetl_export.observation import Extremes, Ranges, watch
-from edgetl_export.progress import Track, silent
 from edgetl_runtime.preprocessing import Frame
 
 BINS = 64
@@ -40,8 +39,6 @@ def find_distributions(
     extremes: Mapping[str, Extremes],
     ranges: Ranges,
     pictures: Sequence[Frame],
-    *,
-    track: Track = silent,
 ) -> list[Distribution]:
     """Looks at some layers.
 
@@ -51,7 +48,6 @@ def find_distributions(
         extremes: Of its tensors for the same pictures, by name.
         ranges: That 8 bits span, by name of the tensor.
         pictures: uint8 (height, width, 3) RGB each.
-        track: Shows progress.
 
     Returns:
         In the order of the names.
@@ -65,7 +61,7 @@ def find_distributions(
         pairs = zip(layers, wholes, strict=True)
         return np.array([_count(get(layer.inputs[0]), whole) for layer, whole in pairs])
 
-    counts = np.sum([*watch(graph.encode(), pictures, look, track=track)], axis=0)
+    counts = np.sum([*watch(graph.encode(), pictures, look)], axis=0)
     return [
         Distribution(
             name=layer.name,

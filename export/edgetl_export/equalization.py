@@ -16,7 +16,6 @@ import numpy as np
 
 from edgetl_export.graph import ADD, CONVOLUTION, Convolution, Graph, Operator, Values
 from edgetl_export.observation import watch
-from edgetl_export.progress import Track, silent
 from edgetl_runtime.preprocessing import Frame
 
 _LEAST = 1e-3
@@ -30,7 +29,7 @@ class Stream(msgspec.Struct, frozen=True):
     readers: tuple[Convolution, ...]
 
 
-def equalize(graph: Graph, pictures: Sequence[Frame], *, track: Track = silent) -> int:
+def equalize(graph: Graph, pictures: Sequence[Frame]) -> int:
     """Rescales the channels of every stream.
 
     A channel is divided by the root of its largest value over the largest weight that reads it,
@@ -40,14 +39,13 @@ def equalize(graph: Graph, pictures: Sequence[Frame], *, track: Track = silent) 
     Args:
         graph: Changed in place.
         pictures: uint8 (height, width, 3) RGB each, to look at.
-        track: Shows progress.
 
     Returns:
         The number of streams.
     """
     streams = find_streams(graph)
     if streams:
-        largest = _find_largest(graph, streams, pictures, track)
+        largest = _find_largest(graph, streams, pictures)
         for stream, channels in zip(streams, largest, strict=True):
             _rescale(graph, stream, channels)
     return len(streams)
@@ -94,7 +92,7 @@ def _join_by_additions(graph: Graph, operators: Sequence[Operator]) -> list[set[
 
 
 def _find_largest(
-    graph: Graph, streams: Sequence[Stream], pictures: Sequence[Frame], track: Track
+    graph: Graph, streams: Sequence[Stream], pictures: Sequence[Frame]
 ) -> list[Values]:
     """The largest magnitude of each channel of each stream."""
 
@@ -104,7 +102,7 @@ def _find_largest(
             for stream in streams
         ]
 
-    seen = watch(graph.encode(), pictures, look, track=track)
+    seen = watch(graph.encode(), pictures, look)
     return [np.max(values, axis=0) for values in zip(*seen, strict=True)]
 
 

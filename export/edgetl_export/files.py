@@ -13,7 +13,7 @@ from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.equalization import equalize
 from edgetl_export.graph import Graph, Head
-from edgetl_export.progress import Track, silent, within
+from edgetl_export.progress import step
 from edgetl_export.recipes import Recipe
 from edgetl_export.refit import refit
 from edgetl_export.repair import PHOTOS, Plan, Repair, make_plans
@@ -56,20 +56,19 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         """The engine that runs it."""
         return open_engine(self.plan.recipe.engine, self.data, self.tensors, threads)
 
-    def run(self, pictures: Sequence[Frame], *, track: Track = silent) -> Scores:
+    def run(self, pictures: Sequence[Frame]) -> Scores:
         """What it puts out for pictures, at least one, float32 (pictures, outputs)."""
         engine = self.plan.recipe.engine
-        track = within(track, self.plan.title)
-        return run_described(engine, self.data, self.tensors, pictures, track=track)
+        with step(self.plan.title):
+            return run_described(engine, self.data, self.tensors, pictures)
 
 
 class FileWriter:
     """Writes the files of one trained model; what several files need is computed once."""
 
-    def __init__(self, trained: Trained, track: Track = silent) -> None:
+    def __init__(self, trained: Trained) -> None:
         """Nothing is computed yet."""
         self._trained = trained
-        self._track = track
         self._pictures: list[Frame] = []
         self._known: dict[object, Any] = {}
 
@@ -130,7 +129,7 @@ class FileWriter:
         graph = self._corrected(round_to_bytes, ())
         ranges = observation.choose_ranges(graph, self._extremes(PHOTOS), observation.SHARES[0])
         pictures = self.inputs(sensitivity.PHOTOS)
-        return sensitivity.measure(graph, ranges, pictures, track=self._track)
+        return sensitivity.measure(graph, ranges, pictures)
 
     def observe(self) -> tuple[Graph, Mapping[str, observation.Extremes], observation.Ranges]:
         """The float graph that 8 bits are made of; by name its tensors' extremes and ranges."""
@@ -145,7 +144,7 @@ class FileWriter:
         if len(self._pictures) < len(photos):
             more = photos[len(self._pictures) :]
             self._pictures += load_inputs(
-                more, self._trained.preprocessing, "reading training photos", track=self._track
+                more, self._trained.preprocessing, "reading training photos"
             )
         return self._pictures[: len(photos)]
 
@@ -191,19 +190,18 @@ class FileWriter:
 
     def _corrected(self, rounding: Any, keep: tuple[str, ...]) -> Graph:
         graph = Graph(self._equalized)
-        patches = self._once(
-            "patches",
-            lambda: observation.mean_patches(
-                graph, self.inputs(_LOOKED_AT), track=self._within("correcting biases")
-            ),
-        )
+        pictures = self.inputs(_LOOKED_AT)
+        with step("correcting biases"):
+            patches = self._once("patches", lambda: observation.mean_patches(graph, pictures))
         correct(graph, patches, rounding, keep=keep)
         return graph
 
     @cached_property
     def _equalized(self) -> bytes:
         graph = Graph(self._trained.graph)
-        equalize(graph, self.inputs(_LOOKED_AT), track=self._within("equalizing channels"))
+        pictures = self.inputs(_LOOKED_AT)
+        with step("equalizing channels"):
+            equalize(graph, pictures)
         return graph.encode()
 
     def _write_litert(self, plan: Plan) -> bytes:
@@ -237,9 +235,9 @@ class FileWriter:
         match plan.recipe.precision:
             case "int8":
                 ready = model if self._is_onnx else onnx.prepare(model)
-                extremes = onnx.find_extremes(
-                    ready, self.inputs(plan.photos), track=self._within(plan.title)
-                )
+                pictures = self.inputs(plan.photos)
+                with step(plan.title):
+                    extremes = onnx.find_extremes(ready, pictures)
                 return onnx.quantize(
                     ready,
                     onnx.choose_ranges(extremes, self._share),
@@ -261,44 +259,43 @@ class FileWriter:
             return _TYPICAL
         pictures, graph = self.inputs(_COMPARED), self._corrected(round_to_bytes, ())
         extremes, model = self._extremes(PHOTOS), graph.encode()
-        track = self._within("choosing ranges")
-        trained = run("litert", self._trained.graph, pictures, track=track)
 
         def measure(share: float) -> Divergences:
             ranges = observation.choose_ranges(graph, extremes, share)
-            scores = run("litert", litert.quantize(model, "int8", ranges), pictures, track=track)
+            scores = run("litert", litert.quantize(model, "int8", ranges), pictures)
             return sensitivity.diverge(trained, scores)
 
-        return observation.choose_share({share: measure(share) for share in observation.SHARES})
+        with step("choosing ranges"):
+            trained = run("litert", self._trained.graph, pictures)
+            found = {share: measure(share) for share in observation.SHARES}
+        return observation.choose_share(found)
 
     def _extremes(self, photos: int) -> dict[str, observation.Extremes]:
-        return self._once(
-            ("extremes", photos),
-            lambda: observation.find_extremes(
-                Graph(self._equalized), self.inputs(photos), track=self._within("finding ranges")
-            ),
-        )
+        graph, pictures = Graph(self._equalized), self.inputs(photos)
+        with step("finding ranges"):
+            return self._once(
+                ("extremes", photos), lambda: observation.find_extremes(graph, pictures)
+            )
 
     def _refit(self, plan: Plan, lower: bytes) -> Head:
         """The head for what a file puts out below it."""
         head = self._head
         if head is None:
             raise ExportError("this classifier does not end in a dense layer and a softmax")
-        pictures, track = self.inputs(REFIT_PHOTOS), self._within(plan.title)
-        features = run(plan.recipe.engine, lower, pictures, track=track)
+        pictures = self.inputs(REFIT_PHOTOS)
+        with step(plan.title):
+            features = run(plan.recipe.engine, lower, pictures)
         return refit(head, self._trained_features, features)
 
     @cached_property
     def _trained_features(self) -> Scores:
-        pictures, track = self.inputs(REFIT_PHOTOS), self._within("trained features")
-        if self._is_onnx:
-            return run("onnx", onnx.end_before_head(self._ready), pictures, track=track)
-        lower = Graph(self._trained.graph)
-        lower.end_before_head()
-        return run("litert", lower.encode(), pictures, track=track)
-
-    def _within(self, step: str) -> Track:
-        return within(self._track, step)
+        pictures = self.inputs(REFIT_PHOTOS)
+        with step("trained features"):
+            if self._is_onnx:
+                return run("onnx", onnx.end_before_head(self._ready), pictures)
+            lower = Graph(self._trained.graph)
+            lower.end_before_head()
+            return run("litert", lower.encode(), pictures)
 
     def _once(self, key: object, compute: Callable[[], T]) -> T:
         if key not in self._known:

@@ -15,7 +15,6 @@ from edgetl_export.calibration import load_inputs
 from edgetl_export.confidence import fit_temperature_of_scores, measure_calibration_error
 from edgetl_export.files import ModelFile
 from edgetl_export.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
-from edgetl_export.progress import Track, silent
 from edgetl_export.rejection import choose_threshold, hold_out_classes, measure_rejection
 from edgetl_export.trained import Trained
 from edgetl_runtime.bundle import Calibration, UnknownSource, VariantMetrics
@@ -66,9 +65,9 @@ class Finished(msgspec.Struct, frozen=True, eq=False):
 class Finisher:
     """Finishes the files of one trained model; photos are decoded once for all of them."""
 
-    def __init__(self, trained: Trained, acceptance: Acceptance, track: Track = silent) -> None:
+    def __init__(self, trained: Trained, acceptance: Acceptance) -> None:
         """Nothing is decoded yet."""
-        self._trained, self._acceptance, self._track = trained, acceptance, track
+        self._trained, self._acceptance = trained, acceptance
 
     def finish(self, attempt: Attempt) -> Finished:
         """Fits temperature and threshold on the validation part, and writes the metadata.
@@ -203,7 +202,7 @@ class Finisher:
         )
 
     def _load(self, files: Sequence[Path], description: str) -> list[Frame]:
-        return load_inputs(files, self._trained.preprocessing, description, track=self._track)
+        return load_inputs(files, self._trained.preprocessing, description)
 
 
 def soften(scores: Scores, temperature: float) -> Scores:

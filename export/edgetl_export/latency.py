@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgetl_export.files import ModelFile
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.preprocessing import Frame
 
 # 13 * 4 = 52 samples a file.
@@ -15,15 +15,12 @@ _ROUNDS, _BURST = 13, 4
 _LIMIT_S, _SLOW_LIMIT_S = 10.0, 2.0
 
 
-def measure_latencies(
-    files: Sequence[ModelFile], picture: Frame, *, track: Track = silent
-) -> list[float]:
+def measure_latencies(files: Sequence[ModelFile], picture: Frame) -> list[float]:
     """The median duration of one invoke of each file on one thread, ms.
 
     Args:
         files: Each is loaded by the engine that the device uses.
         picture: uint8 (height, width, 3) RGB.
-        track: Shows progress.
 
     Raises:
         EngineError: If an engine fails.

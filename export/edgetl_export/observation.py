@@ -18,7 +18,7 @@ from edgetl_export.graph import (
     Operator,
     Values,
 )
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.preprocessing import Frame
 
 # Of the photos that keep all their values: all, or without the oddest, whose outliers would make
@@ -48,8 +48,6 @@ def watch(
     model: bytes,
     pictures: Sequence[Frame],
     look: Callable[[Callable[[int], Any]], T],
-    *,
-    track: Track = silent,
 ) -> Iterator[T]:
     """Runs a float .tflite and looks at what runs through it.
 
@@ -57,7 +55,6 @@ def watch(
         model: Input float32 (1, height, width, 3).
         pictures: uint8 (height, width, 3) RGB each.
         look: Called for each picture, on any thread, with how to get any tensor by its index.
-        track: Shows progress.
 
     Yields:
         What `look` returns, in the order of the pictures.
@@ -90,9 +87,7 @@ def _load(model: bytes) -> Any:
     return interpreter
 
 
-def find_extremes(
-    graph: Graph, pictures: Sequence[Frame], *, track: Track = silent
-) -> dict[str, Extremes]:
+def find_extremes(graph: Graph, pictures: Sequence[Frame]) -> dict[str, Extremes]:
     """The extremes of every tensor that an operator writes, and of the input, by name."""
     tensors = {graph.input: graph.name(graph.input)}
     tensors |= {one.output: one.name for one in graph.operators}
@@ -100,7 +95,7 @@ def find_extremes(
     def look(get: Callable[[int], Any]) -> list[tuple[float, float]]:
         return [(value.min(), value.max()) for value in map(get, tensors)]
 
-    found = [*watch(graph.encode(), pictures, look, track=track)]
+    found = [*watch(graph.encode(), pictures, look)]
     return collect_extremes([*tensors.values()], found)
 
 
@@ -168,9 +163,7 @@ def _widen(span: tuple[float, float], least: float) -> tuple[float, float]:
     return (low, max(high, low + least))
 
 
-def mean_patches(
-    graph: Graph, pictures: Sequence[Frame], *, track: Track = silent
-) -> dict[str, NDArray[np.float64]]:
+def mean_patches(graph: Graph, pictures: Sequence[Frame]) -> dict[str, NDArray[np.float64]]:
     """What each convolution sees on average.
 
     Returns:
@@ -182,7 +175,7 @@ def mean_patches(
     def look(get: Callable[[int], Any]) -> list[NDArray[np.float64]]:
         return [_mean_patch(one, graph, get(one.inputs[0])) for one in convolutions]
 
-    seen = watch(graph.encode(), pictures, look, track=track)
+    seen = watch(graph.encode(), pictures, look)
     sums = [sum(patches) for patches in zip(*seen, strict=True)]
     return {
         one.name: np.asarray(total) / len(pictures)

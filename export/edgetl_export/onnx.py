@@ -14,7 +14,7 @@ from edgetl_export.graph import Head
 from edgetl_export.native import divert_stderr
 from edgetl_export.observation import Extremes, Ranges, collect_extremes
 from edgetl_export.ordering import put_in_order
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.quoting import quote_error
@@ -95,15 +95,12 @@ def prepare(model: bytes) -> bytes:
         return target.read_bytes()
 
 
-def find_extremes(
-    model: bytes, pictures: Sequence[Frame], *, track: Track = silent
-) -> dict[str, Extremes]:
+def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes]:
     """The extremes of every tensor that a node writes, and of the input, by name.
 
     Args:
         model: What `prepare` returns.
         pictures: uint8 (height, width, 3) RGB each.
-        track: Shows progress.
     """
     import onnxruntime
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgetl_export import litert, onnx
 from edgetl_export.crew import share_out
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.bundle import EngineName
 from edgetl_runtime.engine import open_engine
 from edgetl_runtime.prediction import Scores
@@ -19,22 +19,19 @@ def describe(engine: EngineName, model: bytes) -> tuple[TensorSpec, TensorSpec]:
     return litert.describe(model) if engine == "litert" else onnx.describe(model)
 
 
-def run(
-    engine: EngineName, model: bytes, pictures: Sequence[Frame], *, track: Track = silent
-) -> Scores:
+def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:
     """What a model file puts out, float32 (pictures, outputs).
 
     Args:
         engine: That runs it.
         model: Its bytes.
         pictures: At least one, uint8 (height, width, 3) RGB each.
-        track: Shows progress.
 
     Raises:
         EngineError: If the engine refuses the model or fails.
         ExportError: If the model has other ends than a picture and scores.
     """
-    return run_described(engine, model, describe(engine, model), pictures, track=track)
+    return run_described(engine, model, describe(engine, model), pictures)
 
 
 def run_described(
@@ -42,8 +39,6 @@ def run_described(
     model: bytes,
     tensors: tuple[TensorSpec, TensorSpec],
     pictures: Sequence[Frame],
-    *,
-    track: Track = silent,
 ) -> Scores:
     """See `run`, for a model whose input and output are known."""
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgetl_export import litert
 from edgetl_export.graph import CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, Graph
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_export.scoring import run
 from edgetl_runtime.preprocessing import Frame
 
@@ -36,8 +36,6 @@ def measure(
     graph: Graph,
     ranges: Mapping[str, tuple[float, float]],
     pictures: Sequence[Frame],
-    *,
-    track: Track = silent,
 ) -> list[Sensitivity]:
     """Quantizes the layers that hold weights, one at a time.
 
@@ -45,7 +43,6 @@ def measure(
         graph: Float.
         ranges: Of its tensors, by name.
         pictures: uint8 (height, width, 3) RGB each; `PHOTOS` are enough to rank by.
-        track: Shows progress.
 
     Returns:
         The most sensitive layer first.

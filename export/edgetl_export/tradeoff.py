@@ -10,7 +10,6 @@ from edgetl_export.files import FileWriter, ModelFile
 from edgetl_export.gate import Gate, Verdict
 from edgetl_export.graph import CONVOLUTION, DEPTHWISE, Graph
 from edgetl_export.latency import measure_latencies
-from edgetl_export.progress import Track, silent
 from edgetl_export.recipes import Recipe, find_recipes
 from edgetl_export.repair import KEEP, PHOTOS, Plan, Repair
 from edgetl_export.sensitivity import Sensitivity
@@ -149,7 +148,6 @@ def measure_tradeoff(
     gate: Gate,
     *,
     repair: Repair = "quick",
-    track: Track = silent,
 ) -> Tradeoff:
     """Carries out recipes, with repairs, and measures all that a person decides by.
 
@@ -158,21 +156,20 @@ def measure_tradeoff(
         recipes: At least one.
         gate: Decides which files may ship, and so which repairs are tried.
         repair: How much may be tried, as in an export.
-        track: Shows progress.
 
     Raises:
         ExportError: If the model cannot be converted or there is nothing to calibrate with.
         FrameError: If a photo cannot be read any more.
         EngineError: If an engine fails.
     """
-    writer, judge = FileWriter(trained, track), Judge(trained, gate, track)
+    writer, judge = FileWriter(trained), Judge(trained, gate)
     layers = _describe_layers(trained, writer.sensitivities)
     attempts = {recipe.name: attempt(recipe, writer, judge, repair=repair) for recipe in recipes}
-    latencies = _time(writer, attempts, track)
+    latencies = _time(writer, attempts)
     graph, extremes, ranges = writer.observe()
     names = [layer.name for layer in layers[:WORST]]
     pictures = writer.inputs(PHOTOS)
-    found = find_distributions(graph, names, extremes, ranges, pictures, track=track)
+    found = find_distributions(graph, names, extremes, ranges, pictures)
     outcomes = [_describe_outcome(one, attempts[one.name], trained, latencies) for one in recipes]
     return Tradeoff(
         backbone=trained.backbone,
@@ -211,9 +208,7 @@ def _build(plan: Plan) -> _Build:
     return plan.recipe.name, plan.keep, plan.per_channel
 
 
-def _time(
-    writer: FileWriter, attempts: Mapping[str, Sequence[Attempt]], track: Track
-) -> dict[_Build, float]:
+def _time(writer: FileWriter, attempts: Mapping[str, Sequence[Attempt]]) -> dict[_Build, float]:
     """Latencies, ms: of plain and chosen files, and of the float32 files to compare with."""
     files: dict[_Build, ModelFile] = {}
     for tried in attempts.values():
@@ -224,7 +219,7 @@ def _time(
         if _build(plan) not in files:
             files[_build(plan)] = writer.write(plan)
     (picture,) = writer.inputs(1)
-    latencies = measure_latencies(list(files.values()), picture, track=track)
+    latencies = measure_latencies(list(files.values()), picture)
     return dict(zip(files, latencies, strict=True))
 
 

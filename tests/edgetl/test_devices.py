@@ -34,7 +34,6 @@ from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
 from edgetl.training.stages import Learner
 from edgetl.networks.weights import find_weights
-from edgetl_export.progress import silent
 from edgetl_runtime.preprocessing import Preprocessing
 
 folder, lenet = Path(sys.argv[1]), find_backbone("lenet")
@@ -108,7 +107,6 @@ def learn(policy, replicas):
             weights=find_weights(options.weights, lenet, 32),
             preprocessing=Preprocessing(width_px=32, height_px=32),
             checkpoints=Checkpoints(folder / f"{policy}_{replicas}"),
-            track=silent,
             observe=lambda *figures: None,
         ).learn()
         kept = keras.config.dtype_policy().name

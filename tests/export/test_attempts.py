@@ -17,6 +17,7 @@ from edgetl_export.attempts import Attempt, find_best, is_worth_trying
 from edgetl_export.bundling import Exported, Settings
 from edgetl_export.files import ModelFile
 from edgetl_export.gate import Gate, Verdict
+from edgetl_export.progress import shown
 from edgetl_export.recipes import find_recipes
 from edgetl_export.repair import Plan, Repair, make_plans
 from edgetl_runtime.bundle import Bundle, VariantMetrics
@@ -93,7 +94,8 @@ class Bars:
 def test_the_progress_bar_names_the_step(tiny_run_folder: Path, tmp_path: Path) -> None:
     bars = Bars()
     settings = Settings(recipes=find_recipes(["int8"]), gate=Gate(max_drop=20, max_class_drop=50))
-    export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings, track=bars)
+    with shown(bars):
+        export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
     steps = [one.partition(":")[0] for one in bars.descriptions]
     for engine in ("litert", "onnx"):
         assert steps.count(f"{engine}-int8") >= 1

@@ -16,6 +16,7 @@ from edgetl_export.gate import Gate
 from edgetl_export.graph import Graph
 from edgetl_export.latency import measure_latencies
 from edgetl_export.observation import Extremes, watch
+from edgetl_export.progress import shown
 from edgetl_export.recipes import find_recipes
 from edgetl_export.repair import PHOTOS, Plan
 from edgetl_export.tradeoff import WORST, Tradeoff, measure_tradeoff
@@ -98,11 +99,13 @@ def test_a_slower_file_takes_longer(trained: Trained) -> None:
     files = [writer.write(Plan(*find_recipes([name]))) for name in names]
     seen: list[str] = []
 
-    def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    def show(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
         seen.append(f"{description}: {total}")
         yield from items
 
-    fast, slow = measure_latencies(files, writer.inputs(1)[0], track=track)
+    pictures = writer.inputs(1)
+    with shown(show):
+        fast, slow = measure_latencies(files, pictures[0])
     assert 0 < fast < slow
     assert seen == ["timing the files in turn: 13"]
 
