@@ -22,14 +22,14 @@ from pathlib import Path
 import msgspec
 from data import test_data
 
-from edgetl.console import show_bar
-from edgetl.export import describe_run
-from edgetl.options import Options
+from edgetl.exporting import describe_run
+from edgetl.options import TrainOptions
+from edgetl.progress import follow
 from edgetl.run import Run
 from edgetl.training.train import train
-from edgetl_export.bundling import Settings, export_bundle
+from edgetl_export.bundling import export_bundle
 from edgetl_export.gate import Gate
-from edgetl_export.progress import shown
+from edgetl_export.options import ExportOptions
 from edgetl_export.recipes import find_recipes
 from edgetl_export.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.trained import Part, Trained
@@ -70,7 +70,7 @@ def find_run(backbone: str, folder: Path) -> Run:
     if not (folder / backbone).is_dir():
         print(f"training {backbone}", file=sys.stderr)
         photos = test_data() / "trashnet"
-        return train(photos, folder / backbone, Options(backbone=backbone))
+        return train(photos, folder / backbone, TrainOptions(backbone=backbone))
     return Run.open(folder / backbone)
 
 
@@ -120,7 +120,7 @@ def compare(found: Tradeoff, name: str, chosen: Measured) -> str:
 def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
     """Seconds of an export of int8 with more and more validation photos."""
     whole = len(trained.validation.photos)
-    settings = Settings(recipes=find_recipes(["litert-int8"]), allow_drop=True)
+    settings = ExportOptions(recipes=("litert-int8",), allow_drop=True)
     records = []
     for share in (4, 2, 1):
         photos = whole // share
@@ -137,5 +137,5 @@ def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    with shown(show_bar):
+    with follow(True):
         main()

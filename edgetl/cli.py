@@ -28,9 +28,8 @@ from edgetl.console import (
     print_json,
     print_metrics,
     print_table,
-    show_bar,
 )
-from edgetl_export.progress import shown
+from edgetl.progress import follow
 from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def main() -> None:
     from edgetl_runtime.printable import make_printable
 
     try:
-        with shown(show_bar):
+        with follow(True):
             code = cli(prog_name="edgetl", standalone_mode=False)
     except click.ClickException as error:
         _complain(error)
@@ -119,7 +118,7 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
     Example: edgetl evaluate parts.bundle photos/test
     """
-    from edgetl.evaluate import evaluate as run_evaluation
+    from edgetl.evaluation import evaluate as run_evaluation
 
     result = run_evaluation(model, data, variant=variant, unseen=unseen)
     if as_json:

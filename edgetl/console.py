@@ -1,10 +1,10 @@
-"""What the commands share: pages, tables, JSON and progress bars."""
+"""What the commands share: pages, tables and JSON."""
 
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -87,19 +87,3 @@ def print_json(record: object) -> None:
     line = json.dumps(msgspec.to_builtins(record), ensure_ascii=False)
     # A path may hold what no encoding has; JSON takes the escape that this puts in its place.
     click.echo(line.encode("utf-8", "backslashreplace"))
-
-
-def show_bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
-    """Shows a progress bar on stderr, where a person looks at it."""
-    from rich import progress
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    yield from progress.track(
-        items,
-        description,
-        total=total,
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )

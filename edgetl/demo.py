@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 
 from edgetl.drawings import PARTS, draw_part, draw_video
-from edgetl.evaluate import evaluate
-from edgetl.export import export
+from edgetl.evaluation import evaluate
+from edgetl.exporting import export_run
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.weights import find_weights
-from edgetl.options import Options, TrainingOptions
+from edgetl.options import FittingOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.progress import track
@@ -41,7 +41,7 @@ _VIDEO_FPS = 10
 _SHEET_BENCHES = 3
 _SCRATCH_SIZE_PX = 64
 # Small steps: fewer, larger ones of the same cost do not converge from every seed.
-_SCRATCH = TrainingOptions(epochs=8, batch=16, learning_rate=3e-3)
+_SCRATCH = FittingOptions(epochs=8, batch=16, learning_rate=3e-3)
 _PRETRAINED = "mobilenet_v2_0.35"
 _CAPTION_PX = 26
 
@@ -135,7 +135,7 @@ def run_demo(folder: Path, *, seed: int = 0, overwrite: bool = False) -> DemoRes
         draw_data(staging)
         (staging / MARKER).write_text("{}\n")
     run = train(folder / "photos", folder / "run", choose_options(seed))
-    bundle = export(run, folder / "parts.bundle").bundle
+    bundle = export_run(run, folder / "parts.bundle").bundle
     results = tuple(_measure(bundle, variant, folder) for variant in bundle.manifest.variants)
     picture = folder / "sheet.png"
     draw_sheet(Classifier.open(bundle), folder / "bench.avi", picture)
@@ -143,13 +143,13 @@ def run_demo(folder: Path, *, seed: int = 0, overwrite: bool = False) -> DemoRes
     return DemoResult(folder, run, verify(bundle), results, picture, seconds)
 
 
-def choose_options(seed: int = 0) -> Options:
+def choose_options(seed: int = 0) -> TrainOptions:
     """ImageNet weights where they can be had, else a small network from scratch.
 
     The photos are square and the video's frames are not: stretched to a square, every part in
     them would be narrower than in any photo. Parts lie on the bench at any angle.
     """
-    common = Options(seed=seed, fit="crop", augment="light,rotation=180")
+    common = TrainOptions(seed=seed, fit="crop", augment="light,rotation=180")
     backbone = find_backbone(_PRETRAINED)
     try:
         find_weights("imagenet", backbone, backbone.size_px)

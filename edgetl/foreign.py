@@ -14,6 +14,7 @@ from edgetl.dataset.labels import find_twin
 from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
+from edgetl.networks.framework import load_tensorflow
 from edgetl.run import describe_versions
 from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.examination import Examination
@@ -22,25 +23,26 @@ from edgetl_export.foreign.archive import unpacked
 from edgetl_export.foreign.embedded import Embedded, find_beside, find_embedded
 from edgetl_export.foreign.ending import Ending, choose_ending
 from edgetl_export.foreign.kinds import Kind
-from edgetl_export.foreign.labels import (
-    check_count,
-    find_repeated,
-    read_labels,
-    suggest_label,
-)
+from edgetl_export.foreign.labels import check_count, find_repeated, read_labels, suggest_label
 from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Foreign, Size
 from edgetl_export.packing import check_target
-from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
-from edgetl_export.trained import About, Form, Labelled, Part, Trained, UnknownPhotos
+from edgetl_export.trained import (
+    Form,
+    Labelled,
+    Part,
+    Trained,
+    UnknownPhotos,
+    choose_recipes,
+)
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
 
 if TYPE_CHECKING:
-    from edgetl_export.bundling import Exported, Settings
+    from edgetl_export.bundling import Exported
+    from edgetl_export.options import ExportOptions
 
-_NOBODY = About()
 _SEED = 0
 # So many photos tell logits from probabilities.
 _LOOKED_AT = 16
@@ -101,10 +103,8 @@ class Checked(msgspec.Struct, frozen=True):
 def export_foreign(
     options: ForeignOptions,
     out: Path,
-    settings: "Settings | None" = None,
-    about: About = _NOBODY,
+    choice: "ExportOptions | None" = None,
     *,
-    names: Sequence[str] = (),
     overwrite: bool = False,
 ) -> "Exported":
     """Exports a model that edgetl did not train; see `edgetl_export.bundling.export_bundle`.
@@ -112,9 +112,7 @@ def export_foreign(
     Args:
         options: The model.
         out: Folder of the bundle.
-        settings: As for a run, but for the recipes.
-        about: What its maker says of it.
-        names: Recipes; by default those of `recipes.DEFAULT` that can be made of the model.
+        choice: Which files, and how good they must be.
         overwrite: Replace an existing bundle.
 
     Raises:
@@ -126,34 +124,30 @@ def export_foreign(
         OptionsError: If a name is unknown.
         StorageError: If `out` exists or cannot be written.
     """
+    find_scaling(options.scaling)
     with check_foreign(options, out, overwrite=overwrite) as checked:
-        return export_checked(checked, out, settings, about, names=names, overwrite=overwrite)
+        # Only now, since it takes seconds.
+        load_tensorflow()
+        return _export_checked(checked, out, choice, overwrite=overwrite)
 
 
-def export_checked(
-    checked: Checked,
-    out: Path,
-    settings: "Settings | None" = None,
-    about: About = _NOBODY,
-    *,
-    names: Sequence[str] = (),
-    overwrite: bool = False,
+def _export_checked(
+    checked: Checked, out: Path, choice: "ExportOptions | None", *, overwrite: bool
 ) -> "Exported":
-    """As `export_foreign`, of what `check_foreign` has seen already."""
-    # Only now, since it imports converters, which takes seconds.
-    from edgetl_export.bundling import Settings, export_bundle
+    from edgetl_export.bundling import export_bundle
+    from edgetl_export.options import ExportOptions
 
     options, found = checked.options, checked.labels
     foreign = checked.foreign or _open(checked)
     _tell_labels(checked)
     _tell_repeated(found.source, found.labels)
-    recipes = choose_recipes(names, foreign.form)
+    choice = choice or ExportOptions()
+    # Before the photos are read.
+    choose_recipes(choice.recipes, foreign.form)
     manifest = _scan(checked)
     with naming(checked.model):
         trained = _describe(options, foreign, found.labels, manifest)
-    trained = msgspec.structs.replace(trained, about=about)
-    settings = msgspec.structs.replace(settings or Settings(), recipes=recipes)
-    return export_bundle(trained, out, settings, overwrite=overwrite)
+    return export_bundle(trained, out, choice, overwrite=overwrite)
 
 
 @contextmanager
@@ -233,28 +227,6 @@ def _check_order(options: ForeignOptions, given: Sequence[str], own: Embedded) -
             "--allow-doubt"
         )
     _log.warning("%s; not heeded, as --allow-doubt says", sentence)
-
-
-def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
-    """Recipes by name or precision that can be made of a model.
-
-    Returns:
-        In the order that a device should prefer. A precision stands for those engines that the
-        model can have.
-
-    Raises:
-        ExportError: If a recipe cannot be made of the model.
-        OptionsError: If a name is unknown.
-    """
-    offered = [one for one in RECIPES if form.offers(one)]
-    if not names:
-        return tuple(one for one in offered if one.name in DEFAULT) or tuple(offered)
-    wanted = find_recipes(names)
-    form.check(one for one in wanted if one.name in names)
-    chosen = tuple(one for one in wanted if one in offered)
-    if not chosen:
-        form.check(wanted)
-    return chosen
 
 
 def _check_classes(checked: Checked) -> None:

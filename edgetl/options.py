@@ -6,7 +6,8 @@ Each field has one name everywhere: `--label-smoothing` is `label_smoothing` in 
 """
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +19,7 @@ from edgetl.augmentation import NONE, Augmentation, describe, digest, parse_augm
 from edgetl.augmentation.strengths import LIMITS, check_strength
 from edgetl.networks.backbones import Backbone, find_backbone
 from edgetl.networks.head import HeadOptions as HeadOptions
-from edgetl.validation import Rules, Share, Spell, check_values, spell_key
+from edgetl.validation import Rules, Share, Spell, check_values, list_places, show, spell_key
 from edgetl_runtime.errors import EdgetlError, OptionsError
 
 # A device would never end.
@@ -31,6 +32,8 @@ Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["cosine", "step", "constant"]
 Monitor = Literal["calibrated", "loss", "accuracy"]
 Say = Callable[[str], str]
+# Flags and keywords that are shorter than their field.
+_SHORT = {"size": "size_px", "head": "head.kind"}
 
 
 class SplitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +48,7 @@ class SplitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test_fraction: Share = 0.0
 
 
-class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FittingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the weights are found. None: a default that suits the stage.
 
     Attributes:
@@ -86,7 +89,7 @@ class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     monitor: Monitor = "calibrated"
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TrainOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that decides what a run becomes, besides the photos.
 
     Attributes:
@@ -115,7 +118,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     views: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
     split: SplitOptions = SplitOptions()
     head: HeadOptions = HeadOptions()
-    training: TrainingOptions = TrainingOptions()
+    training: FittingOptions = FittingOptions()
 
     @property
     def augmentation(self) -> Augmentation:
@@ -157,11 +160,11 @@ def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
         raise OptionsError(
             f"{path} is no TOML: {error}; a line is `name = value`, words are in quotes"
         ) from error
-    check_values(content, Options, spell=spell, rules=_RULES)
+    check_values(content, TrainOptions, spell=spell, rules=_RULES)
     return content
 
 
-def make_options(content: dict[str, Any], *, spell: Spell = spell_key) -> Options:
+def make_options(content: dict[str, Any], *, spell: Spell = spell_key) -> TrainOptions:
     """Turns nested plain values into options.
 
     Args:
@@ -171,13 +174,52 @@ def make_options(content: dict[str, Any], *, spell: Spell = spell_key) -> Option
     Raises:
         OptionsError: If a name or a value is not allowed, or two contradict each other.
     """
-    check_values(content, Options, spell=spell, rules=_RULES)
-    options = msgspec.convert(content, Options)
+    check_values(content, TrainOptions, spell=spell, rules=_RULES)
+    options = msgspec.convert(content, TrainOptions)
     _check_contradictions(options, spell)
     return options
 
 
-def check_options(options: Options) -> None:
+def choose_options(options: TrainOptions | None, keywords: Mapping[str, Any]) -> TrainOptions:
+    """Options with some replaced, each by the name of its flag: `size`, `head`, `val_fraction`.
+
+    Args:
+        options: What is not replaced; None: the defaults.
+        keywords: Values by name. A whole table may be given, too: `split=SplitOptions(...)`.
+
+    Raises:
+        OptionsError: If a name is unknown, a value not allowed, or two contradict each other.
+    """
+    content = msgspec.to_builtins(options or TrainOptions())
+    places = list_keywords()
+    for name, value in keywords.items():
+        plain = msgspec.to_builtins(value)
+        if name in content and isinstance(value, msgspec.Struct):
+            content[name] = plain
+        elif name in places:
+            table, _, field = places[name].rpartition(".")
+            (content[table] if table else content)[field] = plain
+        else:
+            near = get_close_matches(name, places, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise OptionsError(f"{name} is unknown; {hint}allowed are {', '.join(places)}")
+    return make_options(content, spell=_spell_keyword)
+
+
+def list_keywords() -> dict[str, str]:
+    """The place of each option, by its name as a keyword and, with hyphens, as a flag."""
+    short = {place: name for name, place in _SHORT.items()}
+    return {
+        short.get(place, place.rpartition(".")[2]): place for place in list_places(TrainOptions)
+    }
+
+
+def _spell_keyword(place: str, value: Any = None) -> str:
+    name = next((one for one, where in list_keywords().items() if where == place), place)
+    return name if value is None else f"{name}={show(value)}"
+
+
+def check_options(options: TrainOptions) -> None:
     """Refuses options, made in Python, that `make_options` would have refused.
 
     Raises:
@@ -258,8 +300,8 @@ _CLASHES = (
 )
 
 
-def _check_contradictions(options: Options, spell: Spell) -> None:
-    defaults = Options()
+def _check_contradictions(options: TrainOptions, spell: Spell) -> None:
+    defaults = TrainOptions()
 
     def say(place: str) -> str:
         value, default = (attrgetter(place)(one) for one in (options, defaults))
@@ -279,7 +321,7 @@ def _check_contradictions(options: Options, spell: Spell) -> None:
         raise OptionsError(fault)
 
 
-def _start_fault(options: Options, backbone: Backbone, say: Say) -> str:
+def _start_fault(options: TrainOptions, backbone: Backbone, say: Say) -> str:
     """What the weights at the start and the blocks to train say of one another."""
     most = len(backbone.cuts)
     if options.weights == "imagenet" and not backbone.pretrained:
@@ -300,7 +342,7 @@ def _start_fault(options: Options, backbone: Backbone, say: Say) -> str:
     return ""
 
 
-def _size_fault(options: Options, backbone: Backbone, say: Say) -> str:
+def _size_fault(options: TrainOptions, backbone: Backbone, say: Say) -> str:
     if options.size_px is None or options.size_px >= backbone.least_px:
         return ""
     return (
@@ -309,7 +351,7 @@ def _size_fault(options: Options, backbone: Backbone, say: Say) -> str:
     )
 
 
-def _views_fault(options: Options, say: Say) -> str:
+def _views_fault(options: TrainOptions, say: Say) -> str:
     """Views that are computed and kept; from scratch and with `all` none are."""
     if options.weights == "none" or options.finetune == "all":
         return ""
@@ -338,7 +380,7 @@ def _split_fault(split: SplitOptions, say: Say) -> str:
     )
 
 
-def encode_toml(options: Options) -> bytes:
+def encode_toml(options: TrainOptions) -> bytes:
     """A file that `--config` reads back as these options."""
     import tomli_w
 

@@ -1,27 +1,41 @@
 """A run: the folder that training leaves, complete or not there at all."""
 
 import hashlib
+import os
 import platform
 import stat
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
+import numpy as np
 
 from edgetl.dataset.manifest import FORMAT_VERSION as MANIFEST_VERSION
 from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
 from edgetl.metrics import Metrics
+from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.model import ModelSpec
-from edgetl.options import Options
+from edgetl.options import TrainOptions
 from edgetl.predictions import Predictions
-from edgetl_runtime.errors import RunError
+from edgetl_runtime.errors import OptionsError, RunError
+from edgetl_runtime.images import Color, Image, load_image
 from edgetl_runtime.obstacles import name_special
+from edgetl_runtime.prediction import Prediction, Scores
+from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.storage import put_back
 
 if TYPE_CHECKING:
     import keras
+
+    from edgetl.evaluation import Evaluation
+    from edgetl.progress import Progress
+    from edgetl_export.options import ExportOptions
+    from edgetl_runtime.bundle import Bundle
 
 FORMAT_VERSION = 4
 RUN_FILE = "run.json"
@@ -60,7 +74,7 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format_version: int
     spec: ModelSpec
-    options: Options
+    options: TrainOptions
     model_sha256: str
     dataset_digest: str
     seconds: dict[str, float]
@@ -73,8 +87,20 @@ class _Version(msgspec.Struct):
     format_version: int
 
 
-class Run(msgspec.Struct, frozen=True):
-    """An opened run folder; its metrics are those of the validation part."""
+class Run(msgspec.Struct, frozen=True, dict=True):
+    """A trained classifier: the folder that training leaves, opened.
+
+        run = edgetl.Run.open("runs/parts")
+        print(run.predict("photo.jpg").label)
+
+    Attributes:
+        path: The folder.
+        file: What was trained, and how.
+        manifest: The photos.
+        metrics: On the validation photos.
+        histories: Figures of each epoch, by stage.
+        predictions: On the validation photos, and the test photos if there are any.
+    """
 
     path: Path
     file: RunFile
@@ -84,12 +110,16 @@ class Run(msgspec.Struct, frozen=True):
     predictions: tuple[Predictions, ...]
 
     @classmethod
-    def open(cls, path: Path) -> "Run":
+    def open(cls, path: "str | os.PathLike[str]") -> "Run":
         """Reads a run folder.
+
+        Args:
+            path: The folder that `edgetl.train` wrote.
 
         Raises:
             RunError: If it is missing, unfinished, damaged or of another version.
         """
+        path = Path(path)
         put_back(path)
         if not (path / RUN_FILE).exists():
             begun = path.with_name(path.name + UNFINISHED)
@@ -130,6 +160,87 @@ class Run(msgspec.Struct, frozen=True):
                 f"was whole, or {_TRAIN_AGAIN} {self.path}"
             )
         return data
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # A str is a sequence of str, too.
+        self, images: Image, *, color: Color | None = None
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self, images: Sequence[Image], *, color: Color | None = None
+    ) -> list[Prediction]: ...
+    def predict(
+        self, images: Image | Sequence[Image], *, color: Color | None = None
+    ) -> Prediction | list[Prediction]:
+        """Classifies one image or several with the trained model, on the workstation.
+
+        Args:
+            images: The path of an image file; an array, uint8 (height, width, 3) or
+                (height, width) grey, levels 0..255; a Pillow image; or a list of these.
+            color: Order of an array's channels, `rgb` or `bgr`; an array with colours needs it.
+
+        Returns:
+            A prediction, or a list of them. No image is rejected: the reject threshold is chosen
+            when the run is exported.
+
+        Raises:
+            FrameError: If a file cannot be read, or an array has another dtype or shape.
+            OptionsError: If the order of an array's channels was not said.
+            RunError: If the run's weights are missing or damaged.
+        """
+        if isinstance(images, list | tuple):
+            return [self._predict(image, color) for image in images]
+        return self._predict(images, color)  # type: ignore[arg-type]
+
+    def evaluate(
+        self, data: "str | os.PathLike[str]", *, unseen: bool = False, progress: "Progress" = False
+    ) -> "Evaluation":
+        """Scores the run on labelled photos; see `edgetl.evaluate`."""
+        from edgetl.api import evaluate
+
+        return evaluate(self, data, unseen=unseen, progress=progress)
+
+    def export(
+        self,
+        out: "str | os.PathLike[str]",
+        options: "ExportOptions | None" = None,
+        *,
+        overwrite: bool = False,
+        progress: "Progress" = False,
+        **keywords: Any,
+    ) -> "Bundle":
+        """Writes a bundle; see `edgetl.export`, which also tells what was tried."""
+        from edgetl.api import export
+
+        exported = export(self, out, options, overwrite=overwrite, progress=progress, **keywords)
+        return exported.bundle
+
+    @cached_property
+    def scorer(self) -> Callable[[Sequence[Frame]], list[Scores]]:
+        """Runs the trained model, which is loaded when this is first asked for.
+
+        It takes frames, each uint8 (height, width, 3) BGR or (height, width) grey of any size, and
+        returns for each float32 (classes,), probabilities 0..1.
+        """
+        self.read_weights()  # What is damaged is said before TensorFlow is imported.
+        load_tensorflow()
+        model, preprocessing = self.load_model(), self.spec.preprocessing
+
+        def score(frames: Sequence[Frame]) -> list[Scores]:
+            inputs = np.stack([preprocessing.apply(frame) for frame in frames])
+            return list(model.predict_on_batch(inputs.astype(np.float32)))
+
+        return score
+
+    def _predict(self, image: Image, color: Color | None) -> Prediction:
+        if color is None and isinstance(image, np.ndarray) and image.ndim == 3:
+            raise OptionsError("say the order of the array's channels: color='rgb' or color='bgr'")
+        begin = time.monotonic()
+        frame = load_image(image, color=color or "bgr")
+        start = time.monotonic()
+        (scores,) = self.scorer([frame])
+        end = time.monotonic()
+        return Prediction(self.spec.labels, scores, 0.0, begin, end, 0.0, (end - start) * 1e3)
 
     def load_model(self) -> "keras.Model":
         """Builds the trained classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.

@@ -140,15 +140,15 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head trained on the frozen random backbone; read only."""
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "run"
-    options = Options(
+    options = TrainOptions(
         weights=str(weights_file),
         size_px=SIZE_PX,
         finetune="none",
-        training=TrainingOptions(epochs=8),
+        training=FittingOptions(epochs=8),
     )
     train(photos, folder, options)
     return folder
@@ -157,33 +157,32 @@ def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run, exported; read only."""
-    from edgetl.export import export
+    from edgetl.exporting import export_run
     from edgetl.run import Run
-    from edgetl_export.bundling import Settings
-    from edgetl_export.gate import Gate
+    from edgetl_export.options import ExportOptions
 
     folder = tmp_path_factory.mktemp("bundles") / "parts.bundle"
     # A few validation photos more or less are no reason to spend minutes on repairs.
-    settings = Settings(gate=Gate(max_drop=20, max_class_drop=50), strict=True)
-    export(Run.open(run_folder), folder, settings)
+    settings = ExportOptions(max_drop=20, max_class_drop=50, strict=True)
+    export_run(Run.open(run_folder), folder, settings)
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained from scratch, which exports in two seconds; read only."""
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     # Of three seeds this is the one whose network beats a guess on the few validation photos.
-    options = Options(
+    options = TrainOptions(
         backbone="cnn",
         weights="none",
         size_px=32,
         seed=2,
         augment="none",
-        training=TrainingOptions(epochs=6, batch=4, learning_rate=1e-3),
+        training=FittingOptions(epochs=6, batch=4, learning_rate=1e-3),
     )
     train(photos, folder, options)
     return folder
@@ -194,11 +193,11 @@ def finetuned_run_folder(
     photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A head, then head and the top two blocks of the frozen random backbone; read only."""
-    from edgetl.options import Options, SplitOptions, TrainingOptions
+    from edgetl.options import FittingOptions, SplitOptions, TrainOptions
     from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "finetuned"
-    options = Options(
+    options = TrainOptions(
         weights=str(weights_file),
         size_px=SIZE_PX,
         finetune=2,
@@ -207,7 +206,7 @@ def finetuned_run_folder(
         # Slow enough that validation gets better after the first step, too, the only one of an
         # epoch: the kernel of the head is nearly zero before it, so that it moves nothing below.
         # At 2e-4 the second step can be too long, depending on a few pixels' levels.
-        training=TrainingOptions(
+        training=FittingOptions(
             epochs=2,
             learning_rate=1e-6,
             finetune_epochs=3,

@@ -18,9 +18,10 @@ import numpy as np
 
 from edgetl.drawings import draw_part
 from edgetl_export import litert
-from edgetl_export.bundling import Settings, export_bundle
+from edgetl_export.bundling import export_bundle
 from edgetl_export.flatbuffer import read_tree, write_tree
 from edgetl_export.graph import Graph
+from edgetl_export.options import ExportOptions
 from edgetl_export.scoring import run
 from edgetl_export.trained import Labelled, Part, Trained
 from edgetl_runtime.pictures import read_picture
@@ -54,7 +55,7 @@ def main() -> None:
             model_sha256=hashlib.sha256(b"drawn").hexdigest(),
             versions={"edgetl": "0.1.0"},
         )
-        export_bundle(trained, TARGET, Settings(strict=True), overwrite=True)
+        export_bundle(trained, TARGET, ExportOptions(strict=True), overwrite=True)
     write_damaged()
 
 

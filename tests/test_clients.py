@@ -53,29 +53,27 @@ def bundle(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Bundle:
     """Every precision of both engines, whatever it lost."""
-    from edgetl.export import export
-    from edgetl.options import Options
+    from edgetl.exporting import export_run
+    from edgetl.options import TrainOptions
     from edgetl.run import Run
     from edgetl.training.train import train
-    from edgetl_export.bundling import Settings
-    from edgetl_export.finishing import Acceptance
-    from edgetl_export.recipes import find_recipes
+    from edgetl_export.options import ExportOptions
 
     out = tmp_path_factory.mktemp("clients")
     if os.environ.get("EDGETL_TEST_DATA"):
         weights = request.getfixturevalue("real_data") / "weights" / WEIGHTS
-        train(folder, out / "run", Options(weights=str(weights), finetune="none"))
+        train(folder, out / "run", TrainOptions(weights=str(weights), finetune="none"))
         run = Run.open(out / "run")
     else:
         run = Run.open(request.getfixturevalue("tiny_run_folder"))
-    settings = Settings(
-        recipes=find_recipes(PRECISIONS),
+    settings = ExportOptions(
+        recipes=tuple(PRECISIONS),
         repair="none",
         allow_drop=True,
         # No threshold: labels are compared.
-        acceptance=Acceptance(false_accepts=1.0),
+        false_accepts=100.0,
     )
-    return export(run, out / "a.bundle", settings).bundle
+    return export_run(run, out / "a.bundle", settings).bundle
 
 
 @pytest.fixture(scope="module")

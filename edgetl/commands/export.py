@@ -1,7 +1,6 @@
 """`edgetl export` and `edgetl recipes`."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +8,8 @@ import click
 
 from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, print_json, print_table
-from edgetl.networks.framework import load_tensorflow
 
 if TYPE_CHECKING:
-    from edgetl.foreign import Checked, ForeignOptions
-    from edgetl.run import Run
     from edgetl_export.bundling import Exported
     from edgetl_export.foreign.source import Size
     from edgetl_export.recipes import Recipe
@@ -198,73 +194,48 @@ def export(
 
     Example: edgetl export runs/parts --out parts.bundle
     """
-    recipes = read_recipes(names)
-    _check_strictness(strict=strict, allow_drop=allow_drop)
     given = {"--data": data, "--scaling": scaling}
     possible = {"--labels": labels, "--fit": fit, "--size": size_px, "--trust": trust}
     _check_combination(run, model, given, possible | {"--allow-doubt": allow_doubt})
-    # Whatever can be refused at once is, before imports that take seconds.
-    with ExitStack() as stack:
-        checked, opened = None, None
-        if model and data and scaling:
-            from edgetl.foreign import ForeignOptions
-
-            options = ForeignOptions(
-                *(model, labels, data, scaling, fit or "stretch"),
-                size_px=size_px,
-                trust=trust,
-                allow_doubt=allow_doubt,
-            )
-            checked = stack.enter_context(_check_foreign(options, out, overwrite=overwrite))
-        elif run:
-            opened = _open_run(run, out, overwrite=overwrite)
-        load_tensorflow()
-        from edgetl_export.bundling import Settings
-        from edgetl_export.finishing import Acceptance
-        from edgetl_export.gate import Gate
-        from edgetl_export.trained import About
-
-        settings = Settings(
-            recipes=recipes,
-            gate=Gate(max_drop, max_class_drop, max_bytes),
-            repair=repair,
-            # What somebody asks for by name is not left out.
-            strict=strict or bool(names),
-            allow_drop=allow_drop,
-            acceptance=Acceptance(
-                false_accepts / 100,
-                None if max_false_rejects is None else max_false_rejects / 100,
-            ),
-        )
-        about = About(name, model_version, author, license_, description)
-        if checked:
-            from edgetl.foreign import export_checked
-
-            exported = export_checked(
-                checked, out, settings, about, names=names, overwrite=overwrite
-            )
-        elif opened:
-            from edgetl.export import export as run_export
-
-            exported = run_export(opened, out, settings, about, overwrite=overwrite)
-    _print(exported, out, as_json=as_json)
-
-
-def _open_run(run: Path, out: Path, *, overwrite: bool) -> "Run":
-    from edgetl.export import check_photos
-    from edgetl.run import Run
-    from edgetl_export.packing import check_target
-
-    check_target(out, overwrite=overwrite)
-    opened = Run.open(run)
-    opened.read_weights()
-    check_photos(opened)
-    return opened
-
-
-def _check_strictness(*, strict: bool, allow_drop: bool) -> None:
     if strict and allow_drop:
         raise click.UsageError("--strict and --allow-drop contradict one another; leave one out")
+    from edgetl.api import export as run_export
+    from edgetl_export.options import ExportOptions
+    from edgetl_runtime.errors import OptionsError
+
+    options = ExportOptions(
+        recipes=names,
+        max_drop=max_drop,
+        max_class_drop=max_class_drop,
+        max_bytes=max_bytes,
+        repair=repair,
+        strict=strict or None,
+        allow_drop=allow_drop,
+        false_accepts=false_accepts,
+        max_false_rejects=max_false_rejects,
+        name=name,
+        model_version=model_version,
+        author=author,
+        license=license_,
+        description=description,
+    )
+    source = run or model
+    assert source is not None  # As `_check_combination` saw.
+    try:
+        exported = run_export(
+            *(source, out, options),
+            data=data,
+            labels=labels,
+            scaling=scaling,
+            fit=fit,
+            size=size_px,
+            trust=trust,
+            allow_doubt=allow_doubt,
+            overwrite=overwrite,
+        )
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
+    _print(exported, out, as_json=as_json)
 
 
 def _check_combination(
@@ -286,20 +257,6 @@ def _check_combination(
         raise click.UsageError(
             f"--model needs {', '.join(missing)}, too; see: edgetl export --help"
         )
-
-
-def _check_foreign(
-    options: "ForeignOptions", out: Path, *, overwrite: bool
-) -> AbstractContextManager["Checked"]:
-    from edgetl.foreign import check_foreign
-    from edgetl_export.foreign.scaling import find_scaling
-    from edgetl_runtime.errors import OptionsError
-
-    try:
-        find_scaling(options.scaling)
-    except OptionsError as error:
-        raise click.UsageError(str(error)) from error
-    return check_foreign(options, out, overwrite=overwrite)
 
 
 @click.command()

@@ -23,7 +23,7 @@ from edgetl_runtime.printable import make_printable
 from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
-    from edgetl.options import Options
+    from edgetl.options import TrainOptions
     from edgetl.run import Run
 
 
@@ -114,15 +114,15 @@ def _resume(
         )
     from edgetl.training.train import resume as resume_training
 
-    def choose(before: "Options") -> "Options":
+    def choose(before: "TrainOptions") -> "TrainOptions":
         return choose_options(config, flags, before) if config or flags else before
 
     return resume_training(out, data=data, choose=choose)
 
 
 def choose_options(
-    config: Path | None, flags: dict[str, Any], before: "Options | None" = None
-) -> "Options":
+    config: Path | None, flags: dict[str, Any], before: "TrainOptions | None" = None
+) -> "TrainOptions":
     """Flags over the file over what was before over the defaults."""
     import msgspec
 

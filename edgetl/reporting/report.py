@@ -62,7 +62,7 @@ class ReportInput(msgspec.Struct, frozen=True):
         predictions: Of the validation photos.
         test: Of the test photos, or None without any.
         seconds: Stage -> duration, s; `total` is all of them and what lies between.
-        settings: Options, nested plain values.
+        settings: The options, nested plain values.
         facts: Name -> value, such as the backbone, versions, the device.
     """
 

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.options import Monitor, Optimizer, Schedule, TrainingOptions
+from edgetl.options import FittingOptions, Monitor, Optimizer, Schedule
 
 # Highest learning rates that did best on TrashNet for adam; the other optimizers' are theirs.
 _RATES: dict[str, dict[Optimizer, float]] = {
@@ -22,7 +22,7 @@ _MOMENTUM = 0.9
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """All numbers of one stage; see `TrainingOptions` for what each means."""
+    """All numbers of one stage; see `FittingOptions` for what each means."""
 
     epochs: int
     batch: int
@@ -41,7 +41,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 def make_recipe(
-    kind: str, training: TrainingOptions, *, epochs: int, mixup: float = 0.0, cutmix: float = 0.0
+    kind: str, training: FittingOptions, *, epochs: int, mixup: float = 0.0, cutmix: float = 0.0
 ) -> Recipe:
     """Fills in what the options leave open.
 

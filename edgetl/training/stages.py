@@ -24,7 +24,7 @@ from edgetl.networks.model import (
     set_trainable,
 )
 from edgetl.networks.weights import Weights
-from edgetl.options import Options
+from edgetl.options import TrainOptions
 from edgetl.predictions import Predictions
 from edgetl.training.checkpoint import Checkpoints
 from edgetl.training.cross_validation import (
@@ -98,7 +98,7 @@ class Learner:
         self,
         *,
         manifest: DatasetManifest,
-        options: Options,
+        options: TrainOptions,
         backbone: Backbone,
         weights: Weights,
         preprocessing: Preprocessing,

@@ -20,7 +20,7 @@ from edgetl.networks.backbones import find_backbone
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.model import ModelSpec
 from edgetl.networks.weights import Weights, find_weights
-from edgetl.options import Options, check_options, encode_toml
+from edgetl.options import TrainOptions, check_options, encode_toml
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.run import (
     CONFIG_FILE,
@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 def train(
     data: Path,
     out: Path,
-    options: Options | None = None,
+    options: TrainOptions | None = None,
     *,
     overwrite: bool = False,
     tensorboard: bool = False,
@@ -81,7 +81,7 @@ def train(
         TrainingError: If the loss is no number any more.
         StorageError: If `out` exists or cannot be written.
     """
-    options = options or Options()
+    options = options or TrainOptions()
     check_options(options)
     check_apart(out, data)
     start = time.monotonic()
@@ -109,7 +109,7 @@ def resume(
     out: Path,
     *,
     data: Path | None = None,
-    choose: Callable[[Options], Options] = lambda before: before,
+    choose: Callable[[TrainOptions], TrainOptions] = lambda before: before,
 ) -> Run:
     """Goes on with an interrupted training; the result is that of an uninterrupted one.
 
@@ -136,7 +136,7 @@ def resume(
     return Run.open(out)
 
 
-def _scan(data: Path, options: Options) -> DatasetManifest:
+def _scan(data: Path, options: TrainOptions) -> DatasetManifest:
     manifest = scan(
         data,
         val_fraction=options.split.val_fraction,
@@ -159,7 +159,7 @@ def _scan(data: Path, options: Options) -> DatasetManifest:
     return manifest
 
 
-def _find_weights(options: Options) -> Weights:
+def _find_weights(options: TrainOptions) -> Weights:
     backbone = find_backbone(options.backbone)
     return find_weights(options.weights, backbone, options.size_px or backbone.size_px)
 
@@ -209,7 +209,7 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
 def _write(
     workspace: Workspace,
     manifest: DatasetManifest,
-    options: Options,
+    options: TrainOptions,
     spec: ModelSpec,
     learned: Learned,
     seconds: dict[str, float],

@@ -16,7 +16,7 @@ import msgspec
 from edgetl.dataset.manifest import DatasetManifest
 from edgetl.dataset.place import check_outside
 from edgetl.networks.weights import Weights
-from edgetl.options import Options, list_differences
+from edgetl.options import TrainOptions, list_differences
 from edgetl.run import FORMAT_VERSION, RUN_FILE, UNFINISHED, describe_versions, encode
 from edgetl.training.checkpoint import Checkpoints
 from edgetl_runtime.errors import RunError, StorageError
@@ -44,7 +44,7 @@ class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format_version: int
     data: str
-    options: Options
+    options: TrainOptions
     overwrite: bool
     tensorboard: bool
     manifest: DatasetManifest
@@ -174,7 +174,7 @@ def tidy_finished(out: Path) -> bool:
 
 
 def check_same(
-    before: Unfinished, options: Options, manifest: DatasetManifest, weights: Weights
+    before: Unfinished, options: TrainOptions, manifest: DatasetManifest, weights: Weights
 ) -> None:
     """Refuses to go on with other options, photos, weights or versions.
 

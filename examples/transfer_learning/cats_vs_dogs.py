@@ -25,7 +25,7 @@ from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
 from edgetl.networks.framework import load_tensorflow
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.reporting.wording import percent, span
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
@@ -111,7 +111,7 @@ def _fit(rows: Rows, setup: Setup, optimizer: str, chosen: argparse.Namespace) -
     from head_fitting import fit_head
 
     start = time.monotonic()
-    training = TrainingOptions(epochs=chosen.epochs, optimizer=optimizer, l1=setup.l1, l2=setup.l2)
+    training = FittingOptions(epochs=chosen.epochs, optimizer=optimizer, l1=setup.l1, l2=setup.l2)
     train = rows.train.using_every_row()
     fitted = fit_head(train, rows.val, 2, setup.head, training, seed=chosen.seed)
     seconds = time.monotonic() - start

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgetl.console import show_bar
-from edgetl_export.progress import shown
+from edgetl.progress import follow
 from edgetl_runtime.errors import EdgetlError
 
 
@@ -18,7 +17,7 @@ def run_script(main: Callable[[], None]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
-        with shown(show_bar):
+        with follow(True):
             main()
     except EdgetlError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)

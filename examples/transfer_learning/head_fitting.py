@@ -8,7 +8,7 @@ import numpy as np
 
 from edgetl.history import StageHistory
 from edgetl.networks.head import build_head, finish_head
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
 from edgetl.training.cross_validation import standardize
 from edgetl.training.fitting import Fitter
@@ -61,7 +61,7 @@ def fit_head(
     val: CachedRows,
     classes: int,
     head: HeadOptions,
-    training: TrainingOptions,
+    training: FittingOptions,
     *,
     seed: int = 0,
 ) -> FittedHead:

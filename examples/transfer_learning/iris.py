@@ -21,7 +21,7 @@ from edgetl.console import print_table
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
 from edgetl.networks.framework import load_tensorflow
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.reporting.wording import percent, span
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
@@ -120,7 +120,7 @@ def judge(flowers: Flowers, head: str, optimizer: str, *, epochs: int, seed: int
     from head_fitting import fit_head, keep_rows
 
     start = time.monotonic()
-    training = TrainingOptions(
+    training = FittingOptions(
         epochs=epochs, batch=BATCH, optimizer=optimizer, learning_rate=RATES[optimizer], l2=L2
     )
     folds = assign_folds(flowers.species, seed)

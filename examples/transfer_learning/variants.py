@@ -13,7 +13,7 @@ from experiments import photo_parser_for, show_skipped
 from edgetl.console import print_table
 from edgetl.dataset.listing import list_folder
 from edgetl.networks.framework import load_tensorflow
-from edgetl.options import Options, SplitOptions, TrainingOptions
+from edgetl.options import FittingOptions, SplitOptions, TrainOptions
 from edgetl.reporting.wording import percent
 from edgetl.run import Run
 from edgetl.training.train import resume, train
@@ -28,7 +28,7 @@ class Variant(msgspec.Struct, frozen=True):
     """One training among those that are compared; the name is also its folder's."""
 
     name: str
-    options: Options
+    options: TrainOptions
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -73,14 +73,14 @@ def variant_parser_for(
     return parser
 
 
-def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -> Options:
+def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -> TrainOptions:
     """A pretrained backbone: frozen under a new head, or with some or all of it fine-tuned."""
-    training = TrainingOptions(
+    training = FittingOptions(
         epochs=chosen.head_epochs,
         finetune_epochs=None if finetune == "none" else chosen.epochs,
         l2=chosen.l2,
     )
-    return Options(
+    return TrainOptions(
         backbone=backbone,
         size_px=chosen.size,
         weights=chosen.weights,
@@ -92,16 +92,16 @@ def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -
     )
 
 
-def scratch_options(chosen: argparse.Namespace, network: str, size_px: int) -> Options:
+def scratch_options(chosen: argparse.Namespace, network: str, size_px: int) -> TrainOptions:
     """A small network from random weights."""
-    return Options(
+    return TrainOptions(
         backbone=network,
         size_px=size_px,
         weights="none",
         seed=chosen.seed,
         augment=chosen.augment,
         split=_SPLIT,
-        training=TrainingOptions(epochs=chosen.epochs),
+        training=FittingOptions(epochs=chosen.epochs),
     )
 
 
@@ -118,7 +118,7 @@ def train_variants(
     return outcomes
 
 
-def _train(data: Path, options: Options, folder: Path, chosen: argparse.Namespace) -> Run:
+def _train(data: Path, options: TrainOptions, folder: Path, chosen: argparse.Namespace) -> Run:
     if not chosen.overwrite and is_resumable(folder):
         return resume(folder, data=data, choose=lambda before: options)
     if not chosen.overwrite and (finished := _find_finished(data, options, folder)):
@@ -127,7 +127,7 @@ def _train(data: Path, options: Options, folder: Path, chosen: argparse.Namespac
     return train(data, folder, options, overwrite=chosen.overwrite)
 
 
-def _find_finished(data: Path, options: Options, folder: Path) -> Run | None:
+def _find_finished(data: Path, options: TrainOptions, folder: Path) -> Run | None:
     """The run of an earlier call, if it was the same training of the same files."""
     if not (folder / "run.json").is_file():
         return None

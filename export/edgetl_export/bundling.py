@@ -14,13 +14,14 @@ from edgetl_export.card import write_card
 from edgetl_export.examination import Examination
 from edgetl_export.files import FileWriter
 from edgetl_export.finishing import Acceptance, Finished, Finisher
-from edgetl_export.gate import Gate, Verdict
+from edgetl_export.gate import Verdict
 from edgetl_export.golden import Golden, choose_golden
 from edgetl_export.metadata import encode_labels
+from edgetl_export.options import ExportOptions
 from edgetl_export.packing import check_target, write_bundle
-from edgetl_export.recipes import Recipe, find_recipes
-from edgetl_export.repair import Plan, Repair
-from edgetl_export.trained import Trained
+from edgetl_export.recipes import Recipe
+from edgetl_export.repair import Plan
+from edgetl_export.trained import About, Trained, choose_recipes
 from edgetl_runtime.bundle import (
     CARD,
     FORMAT_VERSION,
@@ -66,30 +67,10 @@ class Exported(msgspec.Struct, frozen=True):
     examination: Examination | None = None
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """How to export.
-
-    Attributes:
-        recipes: Which files; in the order that a device should prefer.
-        gate: How much worse than the trained model a file may be.
-        repair: How much to try for a file that the gate refuses.
-        strict: A recipe of which no file passes ends the export; else it is left out.
-        allow_drop: Write the bundle all the same, and mark what the gate refused.
-        acceptance: Which frames shall get no label.
-    """
-
-    recipes: tuple[Recipe, ...] = find_recipes(())
-    gate: Gate = Gate()
-    repair: Repair = "quick"
-    strict: bool = False
-    allow_drop: bool = False
-    acceptance: Acceptance = Acceptance()
-
-
 def export_bundle(
     trained: Trained,
     out: Path,
-    settings: Settings,
+    options: ExportOptions,
     *,
     overwrite: bool = False,
 ) -> Exported:
@@ -101,7 +82,7 @@ def export_bundle(
     Args:
         trained: The model and its photos.
         out: The folder to write, or one zip if it ends in `.zip`.
-        settings: Which files, and how good they must be.
+        options: Which files, and how good they must be.
         overwrite: Replace a bundle of the same kind.
 
     Raises:
@@ -113,23 +94,24 @@ def export_bundle(
         StorageError: If `out` exists or cannot be written.
     """
     check_target(out, overwrite=overwrite)
-    trained.form.check(settings.recipes)
+    recipes = choose_recipes(options.recipes, trained.form)
+    trained = msgspec.structs.replace(trained, about=_describe_model(options))
     created_utc = _stated_date()
-    finisher = Finisher(trained, settings.acceptance)
+    finisher = Finisher(trained, _accept(options))
     writer = FileWriter(trained)
-    judge = Judge(trained, settings.gate, weigh=finisher.weigh)
-    attempts = _attempt_all(settings, writer, judge)
-    chosen, left_out = _choose(settings, attempts)
-    if not chosen or (left_out and settings.strict):
-        raise _refuse(out, settings, attempts, left_out)
+    judge = Judge(trained, options.gate, weigh=finisher.weigh)
+    attempts = _attempt_all(recipes, options, writer, judge)
+    chosen, left_out = _choose(options, attempts)
+    if not chosen or (left_out and options.is_strict):
+        raise _refuse(out, options, attempts, left_out)
     finished = {name: finisher.finish(one) for name, one in chosen.items()}
     golden = choose_golden(trained.validation, trained.preprocessing)
-    photos = writer.photos(Plan(settings.recipes[0]).photos)
+    photos = writer.photos(Plan(recipes[0]).photos)
     provenance = _provenance(trained, photos, created_utc, left_out)
     variants = [(finished[name], one.verdict) for name, one in chosen.items()]
     files = _assemble(trained, variants, golden, provenance)
     bundle = write_bundle(files, out, overwrite=overwrite)
-    _warn(settings, chosen, left_out)
+    _warn(options, chosen, left_out)
     every = {name: tuple(tried) for name, tried in attempts.items()}
     return Exported(bundle, every, trained.examination)
 
@@ -155,16 +137,29 @@ def describe_attempts(attempts: Mapping[str, Sequence[Attempt]]) -> list[dict[st
     ]
 
 
-def _attempt_all(settings: Settings, writer: FileWriter, judge: Judge) -> dict[str, list[Attempt]]:
+def _describe_model(options: ExportOptions) -> About:
+    return About(
+        options.name, options.model_version, options.author, options.license, options.description
+    )
+
+
+def _accept(options: ExportOptions) -> Acceptance:
+    most = options.max_false_rejects
+    return Acceptance(options.false_accepts / 100, None if most is None else most / 100)
+
+
+def _attempt_all(
+    recipes: Sequence[Recipe], options: ExportOptions, writer: FileWriter, judge: Judge
+) -> dict[str, list[Attempt]]:
     attempts: dict[str, list[Attempt]] = {}
     passed: set[Precision] = set()
-    for recipe in settings.recipes:
+    for recipe in recipes:
         tried = attempt(
             recipe,
             writer,
             judge,
-            repair=settings.repair,
-            second_choice=not settings.strict and recipe.precision in passed,
+            repair=options.repair,
+            second_choice=not options.is_strict and recipe.precision in passed,
         )
         attempts[recipe.name] = tried
         if find_best(tried).verdict.passed:
@@ -173,14 +168,14 @@ def _attempt_all(settings: Settings, writer: FileWriter, judge: Judge) -> dict[s
 
 
 def _choose(
-    settings: Settings, attempts: Mapping[str, Sequence[Attempt]]
+    options: ExportOptions, attempts: Mapping[str, Sequence[Attempt]]
 ) -> tuple[dict[str, Attempt], tuple[LeftOut, ...]]:
     """What ships, by the recipe that it was written by in the end, and what does not."""
     chosen: dict[str, Attempt] = {}
     left_out = []
     for name, tried in attempts.items():
         best = find_best(tried)
-        if best.verdict.passed or settings.allow_drop:
+        if best.verdict.passed or options.allow_drop:
             # A repair may end in what another recipe wrote.
             chosen[best.file.plan.recipe.name] = best
         else:
@@ -188,9 +183,11 @@ def _choose(
     return chosen, tuple(left_out)
 
 
-def _warn(settings: Settings, chosen: Mapping[str, Attempt], left_out: Sequence[LeftOut]) -> None:
+def _warn(
+    options: ExportOptions, chosen: Mapping[str, Attempt], left_out: Sequence[LeftOut]
+) -> None:
     """One line for each recipe that is left out."""
-    hints = [] if settings.repair == "thorough" else ["--repair thorough tries more"]
+    hints = [] if options.repair == "thorough" else ["--repair thorough tries more"]
     if all(one.file.plan.recipe.precision in _LARGE for one in chosen.values()):
         hints.append("the bundle has no 8-bit file, which a board would run faster")
     for one in left_out:
@@ -204,7 +201,7 @@ def _warn(settings: Settings, chosen: Mapping[str, Attempt], left_out: Sequence[
 
 def _refuse(
     out: Path,
-    settings: Settings,
+    options: ExportOptions,
     attempts: Mapping[str, Sequence[Attempt]],
     left_out: Sequence[LeftOut],
 ) -> GateError:
@@ -216,10 +213,10 @@ def _refuse(
         (folder / ATTEMPTS).write_bytes(
             msgspec.json.format(msgspec.json.encode(describe_attempts(attempts)), indent=2)
         )
-    leave = "Leave the recipe out of --recipe, or --strict out. " if settings.strict else ""
+    leave = "Leave the recipe out of --recipe, or --strict out. " if options.is_strict else ""
     reasons = "; ".join(f"{one.name}: {one.reason}" for one in left_out)
     return GateError(
-        f"no bundle was written, since {reasons} ({_TRIED[settings.repair]}). The best attempts "
+        f"no bundle was written, since {reasons} ({_TRIED[options.repair]}). The best attempts "
         f"and their figures are in {aside}. {leave}Try more (--repair thorough), allow more "
         "(--max-drop, --max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
     )

@@ -1,6 +1,6 @@
 """What export needs of a classifier, whoever trained it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.examination import Examination
-from edgetl_export.recipes import Recipe
+from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
 from edgetl_runtime.bundle import EngineName, Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
@@ -53,6 +53,28 @@ class Form(msgspec.Struct, frozen=True):
             f"{recipe.name} cannot be made of an .onnx here; convert the model to .tflite where "
             "it was trained and give that, or ask for recipes of onnx only"
         )
+
+
+def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
+    """Recipes by name or precision that can be made of a model.
+
+    Returns:
+        In the order that a device should prefer. A precision stands for those engines that the
+        model can have.
+
+    Raises:
+        ExportError: If a recipe cannot be made of the model.
+        OptionsError: If a name is unknown.
+    """
+    offered = [one for one in RECIPES if form.offers(one)]
+    if not names:
+        return tuple(one for one in offered if one.name in DEFAULT) or tuple(offered)
+    wanted = find_recipes(names)
+    form.check(one for one in wanted if one.name in names)
+    chosen = tuple(one for one in wanted if one in offered)
+    if not chosen:
+        form.check(wanted)
+    return chosen
 
 
 class Labelled(msgspec.Struct, frozen=True):

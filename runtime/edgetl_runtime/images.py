@@ -1,7 +1,6 @@
 """An image as a program has it: a path, an array or a Pillow image."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias, Union
 
@@ -63,12 +62,6 @@ def load_image(image: Image, *, color: Color = "bgr") -> Frame:
     if type(image).__module__.startswith("PIL."):
         return _read_pillow(image)
     raise FrameError(f"expected a path, an array or a Pillow image, got {type(image).__name__}")
-
-
-def is_one(images: object) -> bool:
-    """Whether something is one image, and not several."""
-    several = isinstance(images, Iterable) and not isinstance(images, str | np.ndarray)
-    return not several or type(images).__module__.startswith("PIL.")
 
 
 def _swap_red_and_blue(frame: Frame) -> Frame:

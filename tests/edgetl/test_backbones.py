@@ -237,14 +237,14 @@ def test_lenet_ends_in_one_map_element_at_its_own_size() -> None:
 
 
 def test_lenet_trains_from_scratch_and_exports(photos: Path, tmp_path: Path) -> None:
-    from edgetl.export import export
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.exporting import export_run
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.run import Run
     from edgetl.training.train import train
 
-    options = Options(backbone="lenet", weights="none", training=TrainingOptions(epochs=2))
+    options = TrainOptions(backbone="lenet", weights="none", training=FittingOptions(epochs=2))
     train(photos, tmp_path / "run", options)
-    bundle = export(Run.open(tmp_path / "run"), tmp_path / "parts.bundle").bundle
+    bundle = export_run(Run.open(tmp_path / "run"), tmp_path / "parts.bundle").bundle
     variants = bundle.manifest.variants
     assert {one.engine for one in variants} == {"litert", "onnx"}
     assert all(one.metrics.agreement == 1.0 for one in variants if one.precision == "float32")

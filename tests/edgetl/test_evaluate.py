@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl.evaluate import evaluate
-from edgetl.options import Options, TrainingOptions
+from edgetl.evaluation import evaluate
+from edgetl.options import FittingOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_runtime.errors import BundleError, DatasetError, RunError
@@ -119,8 +119,8 @@ def test_photos_of_other_things_are_counted_and_not_scored(
 
 
 def test_labels_are_matched_whoever_composed_them(photos_copy: Path, tmp_path: Path) -> None:
-    options = Options(
-        backbone="cnn", weights="none", size_px=32, training=TrainingOptions(epochs=1)
+    options = TrainOptions(
+        backbone="cnn", weights="none", size_px=32, training=FittingOptions(epochs=1)
     )
     (photos_copy / "gear").rename(photos_copy / "Zahnra\u0308der")
     run = train(photos_copy, tmp_path / "run", options)

@@ -12,7 +12,7 @@ import pytest
 
 from edgetl.history import StageHistory
 from edgetl.networks.head import build_head
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
 from edgetl.training.fitting import Fitter
 from edgetl.training.recipe import make_recipe
@@ -56,7 +56,7 @@ def make_stage(
     if model is None:
         keras.utils.set_random_seed(0)
         model = build_head(PLAIN, classes, head)
-    options = TrainingOptions(**{"batch": 8, "learning_rate": 0.01, "monitor": "loss"} | training)
+    options = FittingOptions(**{"batch": 8, "learning_rate": 0.01, "monitor": "loss"} | training)
     return Stage(
         number,
         ("head", "all")[number],

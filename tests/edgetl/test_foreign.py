@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edgetl.foreign import ForeignOptions, export_foreign
+from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import ExportError
@@ -22,6 +23,8 @@ from edgetl_runtime.golden import verify
 from edgetl_runtime.pictures import read_picture
 
 FLOAT = ("litert-int8", "litert-float32", "onnx-int8", "onnx-float32")
+
+FLOAT32 = ExportOptions(recipes=("litert-float32",))
 
 
 def fingerprint(root: Path) -> dict[str, str]:
@@ -43,7 +46,7 @@ def old_bundle(
     """A bundle that is there already."""
     out = tmp_path_factory.mktemp("bundles") / "old.bundle"
     options = describe(foreign_folder, "float.tflite", photos)
-    export_foreign(options, out, names=["litert-float32"])
+    export_foreign(options, out, FLOAT32)
     return out
 
 
@@ -114,7 +117,7 @@ def test_the_gate_compares_with_the_model_itself(
     from edgetl_runtime.preprocessing import Preprocessing
 
     options = describe(foreign_folder, "float.tflite", photos)
-    exported = export_foreign(options, tmp_path / "b", names=["litert-float32"])
+    exported = export_foreign(options, tmp_path / "b", FLOAT32)
     manifest = scan(photos, seed=_SEED)
     examples = manifest.part("val")
     model: Any = keras.models.load_model(foreign_folder / "model.keras", compile=False)
@@ -147,7 +150,7 @@ def test_labels_without_photos_are_a_warning(
     shutil.rmtree(photos_copy / "bolt")
     options = describe(foreign_folder, "float.tflite", photos_copy)
     with caplog.at_level(logging.WARNING):
-        exported = export_foreign(options, tmp_path / "b", names=["litert-float32"])
+        exported = export_foreign(options, tmp_path / "b", FLOAT32)
     assert "1 of 3 labels have no photos" in caplog.text
     assert "bolt" in caplog.text
     assert exported.bundle.variant().metrics.recall["bolt"] is None
@@ -161,7 +164,7 @@ def test_few_calibration_photos_are_a_warning_once(
             file.unlink()
     options = describe(foreign_folder, "float.tflite", photos_copy)
     with caplog.at_level(logging.WARNING):
-        export_foreign(options, tmp_path / "b", names=["int8"])
+        export_foreign(options, tmp_path / "b", ExportOptions(recipes=("int8",)))
     assert caplog.text.count("training photos to calibrate with, fewer than 20") == 1
 
 
@@ -267,7 +270,7 @@ def test_a_recipe_that_cannot_be_made_is_refused_before_photos_are_read(
         (tmp_path / "unreadable" / label / "1.jpg").touch()
     options = describe(foreign_folder, "model.onnx", tmp_path / "unreadable")
     with pytest.raises(ExportError, match=r"cannot be made of an \.onnx"):
-        export_foreign(options, tmp_path / "b", names=["litert-float32"])
+        export_foreign(options, tmp_path / "b", FLOAT32)
 
 
 def test_two_exports_of_one_model_hold_the_same_files(
@@ -314,7 +317,7 @@ def test_labels_that_lie_in_the_model_need_no_file(
 ) -> None:
     options = ForeignOptions(labelled_folder / name, None, photos, "-1..1")
     recipe = "onnx-float32" if name.endswith("onnx") else "litert-float32"
-    exported = export_foreign(options, tmp_path / "b", names=[recipe])
+    exported = export_foreign(options, tmp_path / "b", ExportOptions(recipes=(recipe,)))
     assert exported.bundle.manifest.labels == ("washer", "bolt", "gear")
     assert exported.bundle.manifest.variants[0].metrics.top1 > 0.8
     assert f"3 labels are taken from {place} {labelled_folder / name}: washer" in caplog.text
@@ -327,7 +330,7 @@ def test_labels_in_another_order_than_the_models_own_are_refused(
     model = labelled_folder / "named.onnx"
     options = ForeignOptions(model, tmp_path / "labels.txt", photos, "-1..1")
     with pytest.raises(ExportError, match="in another order; leave --labels out"):
-        export_foreign(options, tmp_path / "b", names=["onnx-float32"])
+        export_foreign(options, tmp_path / "b", ExportOptions(recipes=("onnx-float32",)))
 
 
 def test_a_model_without_labels_asks_for_them(

@@ -12,10 +12,13 @@ import pytest
 from onnx import helper
 
 from edgetl.foreign import ForeignOptions, check_foreign, export_foreign
+from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.errors import DatasetError, ExportError
 
 LABELS = ("washer", "bolt", "gear")
+
+ONNX32 = ExportOptions(recipes=("onnx-float32",))
 
 
 def describe(model: Path, photos: Path, labels: Path | None = None) -> ForeignOptions:
@@ -51,7 +54,7 @@ def test_labels_that_a_model_brings_along_need_not_be_given(
     model: Path = request.getfixturevalue(name)
     recipe = "onnx-float32" if name == "named" else "litert-float32"
     with caplog.at_level(logging.WARNING):
-        export_foreign(describe(model, photos), tmp_path / "b", names=[recipe])
+        export_foreign(describe(model, photos), tmp_path / "b", ExportOptions(recipes=(recipe,)))
     bundle = Bundle.open(tmp_path / "b")
     assert bundle.labels == LABELS
     assert bundle.manifest.variants[0].metrics.top1 > 0.8
@@ -124,7 +127,7 @@ def test_labels_in_another_order_than_those_inside_are_refused_with_their_place(
     (tmp_path / "labels.txt").write_text("washer\ngear\nbolt\n")
     options = describe(named, photos, tmp_path / "labels.txt")
     with pytest.raises(ExportError) as caught:
-        export_foreign(options, tmp_path / "b", names=["onnx-float32"])
+        export_foreign(options, tmp_path / "b", ONNX32)
     said = f"the property names of {named} has the same labels as {tmp_path}/labels.txt in another"
     assert str(caught.value).startswith(said)
 
@@ -134,7 +137,7 @@ def test_a_class_that_the_labels_inside_lack_is_told_with_their_place(
 ) -> None:
     (photos_copy / "gear").rename(photos_copy / "Gear")
     with pytest.raises(DatasetError) as caught:
-        export_foreign(describe(named, photos_copy), tmp_path / "b", names=["onnx-float32"])
+        export_foreign(describe(named, photos_copy), tmp_path / "b", ONNX32)
     place = f"the property names of {named}"
     assert f"has the class Gear, which is not in {place}, which has gear" in str(caught.value)
 

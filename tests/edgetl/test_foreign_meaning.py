@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from edgetl.foreign import ForeignOptions, export_foreign
+from edgetl_export.options import ExportOptions
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
 
-FLOAT32 = ["litert-float32"]
-ONNX32 = ["onnx-float32"]
+FLOAT32 = ExportOptions(recipes=("litert-float32",))
+ONNX32 = ExportOptions(recipes=("onnx-float32",))
 
 
 def describe(folder: Path, name: str, photos: Path, **more: Any) -> ForeignOptions:
@@ -82,7 +83,7 @@ def test_a_doubt_that_is_allowed_is_said_and_kept(
 ) -> None:
     options = describe(foreign_folder, "float.tflite", photos, labels=swapped, allow_doubt=True)
     with caplog.at_level(logging.WARNING):
-        exported = export_foreign(options, tmp_path / "b", names=FLOAT32)
+        exported = export_foreign(options, tmp_path / "b", FLOAT32)
     assert "line 2 bolt, line 3 gear" in caplog.text
     assert exported.examination is not None
     assert [one.refuses for one in exported.examination.doubts] == [True]
@@ -131,7 +132,11 @@ def test_metadata_that_says_another_scaling_is_heeded(
     info = ModelInfo("n", "d", "1", "", "", ("washer", "bolt", "gear"), 32, 32)
     # What edgetl writes says that levels are taken as they are.
     said = {"m.tflite": add_tflite_metadata((foreign_folder / "float.tflite").read_bytes(), info)}
-    export_foreign(describe(foreign_folder, "model.onnx", photos), tmp_path / "own", names=ONNX32)
+    export_foreign(
+        describe(foreign_folder, "model.onnx", photos),
+        tmp_path / "own",
+        ONNX32,
+    )
     said["m.onnx"] = (tmp_path / "own" / "onnx-float32.onnx").read_bytes()
     for name, data in said.items():
         (tmp_path / name).write_bytes(data)
@@ -153,7 +158,7 @@ def test_damaged_metadata_says_nothing(foreign_folder: Path, photos: Path, tmp_p
         tree.buffers[entry.buffer].data = np.asarray(bad, np.uint8)
         (tmp_path / "m.tflite").write_bytes(write_tree(tree))
         options = describe(tmp_path, "m.tflite", photos, labels=foreign_folder / "labels.txt")
-        export_foreign(options, tmp_path / f"b{number}", names=FLOAT32)
+        export_foreign(options, tmp_path / f"b{number}", FLOAT32)
 
 
 def test_what_was_examined_is_in_the_json_and_on_the_screen(
@@ -180,7 +185,7 @@ def test_a_few_photos_of_some_of_the_classes_are_enough_for_an_honest_model(
         if int(file.stem) >= 5:
             file.unlink()
     options = describe(foreign_folder, "float.tflite", photos_copy)
-    exported = export_foreign(options, tmp_path / "b", names=FLOAT32)
+    exported = export_foreign(options, tmp_path / "b", FLOAT32)
     assert exported.examination is not None
     assert not exported.examination.doubts
 
@@ -194,10 +199,10 @@ def test_a_label_that_is_there_twice_goes_all_the_way_to_the_device(
     (photos_copy / "gear").rename(photos_copy / "part")
     options = describe(foreign_folder, "float.tflite", photos_copy, **arguments)
     with pytest.raises(DatasetError, match=r"which has it 2 times, as part \(0\) and part \(2\)"):
-        export_foreign(options, tmp_path / "b", names=FLOAT32)
+        export_foreign(options, tmp_path / "b", FLOAT32)
     (photos_copy / "part").rename(photos_copy / "part (2)")
     with caplog.at_level(logging.WARNING):
-        export_foreign(options, tmp_path / "b", names=FLOAT32)
+        export_foreign(options, tmp_path / "b", FLOAT32)
     assert "has the label part 2 times; they are called part (0) and part (2)" in caplog.text
     command = [sys.executable, "-m", "edgetl_runtime", "classify", tmp_path / "b", "--json"]
     photo = photos_copy / "part (2)" / "03.jpg"

@@ -82,11 +82,10 @@ def collect_one_of_each(labels: tuple[str, ...], photos: Path, folder: Path) -> 
 
 
 def test_odd_labels_come_all_the_way_and_back(photos: Path, tmp_path: Path) -> None:
-    from edgetl.export import export
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.exporting import export_run
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train
-    from edgetl_export.bundling import Settings
-    from edgetl_export.recipes import find_recipes
+    from edgetl_export.options import ExportOptions
 
     (tmp_path / "data").mkdir()
     with (tmp_path / "data" / "photos.csv").open("w", newline="") as file:
@@ -96,11 +95,11 @@ def test_odd_labels_come_all_the_way_and_back(photos: Path, tmp_path: Path) -> N
             label = (DECOMPOSED, *ODD[1:])[number % len(ODD)]
             shutil.copy(photo, tmp_path / "data" / f"{number:02d}.jpg")
             table.writerow((f"{number:02d}.jpg", label))
-    training = TrainingOptions(epochs=1)
-    options = Options(backbone="cnn", weights="none", size_px=32, training=training)
+    training = FittingOptions(epochs=1)
+    options = TrainOptions(backbone="cnn", weights="none", size_px=32, training=training)
     run = train(tmp_path / "data" / "photos.csv", tmp_path / "run", options)
-    settings = Settings(recipes=find_recipes(["litert-float32"]), allow_drop=True)
-    labels = export(run, tmp_path / "a.bundle", settings).bundle.labels
+    settings = ExportOptions(recipes=("litert-float32",), allow_drop=True)
+    labels = export_run(run, tmp_path / "a.bundle", settings).bundle.labels
     assert sorted(labels) == sorted(ODD)
     collect_one_of_each(labels, photos, tmp_path / "collected")
     report = import_collected(tmp_path / "collected", tmp_path / "new")

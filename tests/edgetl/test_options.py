@@ -16,10 +16,10 @@ from edgetl.augmentation import PRESETS
 from edgetl.commands.flags import FLAGS, SECTIONS, read_flags
 from edgetl.commands.train import choose_options, train
 from edgetl.options import (
+    FittingOptions,
     HeadOptions,
-    Options,
     SplitOptions,
-    TrainingOptions,
+    TrainOptions,
     check_options,
     encode_toml,
     list_differences,
@@ -100,7 +100,7 @@ def complain(
     return run
 
 
-def parse(*flags: str) -> Options:
+def parse(*flags: str) -> TrainOptions:
     """What the command makes of flags."""
     content: dict[str, Any] = {}
     for place, value in read_flags(train.make_context("train", [*flags]).params).items():
@@ -109,13 +109,13 @@ def parse(*flags: str) -> Options:
     return make_options(content)
 
 
-def read(text: str, folder: Path) -> Options:
+def read(text: str, folder: Path) -> TrainOptions:
     (folder / "my.toml").write_text(text)
     return make_options(read_config(folder / "my.toml"))
 
 
 def test_each_option_has_a_flag_and_each_flag_an_option() -> None:
-    places = set(list_places(Options))
+    places = set(list_places(TrainOptions))
     assert places == set(FLAGS) == set(BOTH_WAYS)
     parameters = {place.replace(".", "__") for place in places}
     others = {"data", "out", "config", "resume", "tensorboard", "overwrite", "as_json"}
@@ -154,24 +154,24 @@ def test_a_flag_says_the_same_as_a_line_of_toml(place: str, tmp_path: Path) -> N
     text, toml = BOTH_WAYS[place]
     flags = parse(*ALSO.get(place, []), FLAGS[place].name, *([text] if text else []))
     assert flags == read(toml, tmp_path)
-    assert flags != Options()
+    assert flags != TrainOptions()
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        Options(),
-        Options(backbone="cnn", weights="none", size_px=64),
-        Options(finetune=2, views=3, augment="camera,hue=10.5,mixup=0.2"),
-        Options(augment=PRESETS["heavy"]),
-        Options(head=HeadOptions("mlp", (64, 32), "gelu", 0.5, True)),
-        Options(
+        TrainOptions(),
+        TrainOptions(backbone="cnn", weights="none", size_px=64),
+        TrainOptions(finetune=2, views=3, augment="camera,hue=10.5,mixup=0.2"),
+        TrainOptions(augment=PRESETS["heavy"]),
+        TrainOptions(head=HeadOptions("mlp", (64, 32), "gelu", 0.5, True)),
+        TrainOptions(
             split=SplitOptions(0.25, 0.1),
-            training=TrainingOptions(optimizer="sgd", momentum=0.0, l2=1e-7, patience=3),
+            training=FittingOptions(optimizer="sgd", momentum=0.0, l2=1e-7, patience=3),
         ),
     ],
 )
-def test_a_stored_file_gives_the_same_options(options: Options, tmp_path: Path) -> None:
+def test_a_stored_file_gives_the_same_options(options: TrainOptions, tmp_path: Path) -> None:
     again = read(encode_toml(options).decode(), tmp_path)
     assert again.augmentation == options.augmentation
     assert msgspec.structs.replace(again, augment=options.augment) == options
@@ -412,29 +412,32 @@ def test_a_file_may_begin_with_a_byte_order_mark_and_have_lines_of_windows(tmp_p
 
 
 def test_a_run_given_as_config_is_pointed_to_its_file(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_bytes(encode_toml(Options()))
+    (tmp_path / "config.toml").write_bytes(encode_toml(TrainOptions()))
     with pytest.raises(OptionsError, match=rf"did you mean {tmp_path}/config\.toml\?"):
         read_config(tmp_path)
-    assert make_options(read_config(tmp_path / "config.toml")) == Options()
+    assert make_options(read_config(tmp_path / "config.toml")) == TrainOptions()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(finetune="al"), "finetune = al is not allowed; did you mean all?"),
-        (Options(seed=-1), "seed = -1 is not allowed"),
-        (Options(augment="rotate=1"), "augment = rotate=1 is not allowed"),
-        (Options(head=HeadOptions(hidden=(8,))), "head.hidden = [8] does not go with head.kind"),
-        (Options(training=TrainingOptions(epochs=0)), "training.epochs = 0 is not allowed"),
+        (TrainOptions(finetune="al"), "finetune = al is not allowed; did you mean all?"),
+        (TrainOptions(seed=-1), "seed = -1 is not allowed"),
+        (TrainOptions(augment="rotate=1"), "augment = rotate=1 is not allowed"),
+        (
+            TrainOptions(head=HeadOptions(hidden=(8,))),
+            "head.hidden = [8] does not go with head.kind",
+        ),
+        (TrainOptions(training=FittingOptions(epochs=0)), "training.epochs = 0 is not allowed"),
     ],
 )
-def test_options_made_in_python_are_checked_too(options: Options, message: str) -> None:
+def test_options_made_in_python_are_checked_too(options: TrainOptions, message: str) -> None:
     with pytest.raises(OptionsError, match=re.escape(message)):
         check_options(options)
 
 
 def test_differences_are_named_by_their_path() -> None:
-    one = msgspec.to_builtins(Options(seed=1, training=TrainingOptions(epochs=5)))
-    other = msgspec.to_builtins(Options(training=TrainingOptions(epochs=8)))
+    one = msgspec.to_builtins(TrainOptions(seed=1, training=FittingOptions(epochs=5)))
+    other = msgspec.to_builtins(TrainOptions(training=FittingOptions(epochs=8)))
     assert list_differences(one, other) == ["seed: 1, before 0", "training.epochs: 5, before 8"]
     assert list_differences(one, one) == []

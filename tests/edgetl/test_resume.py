@@ -18,7 +18,7 @@ import pytest
 
 from edgetl import cli
 from edgetl.networks.backbones import build, find_backbone
-from edgetl.options import HeadOptions, Options, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.train import resume, train
 from edgetl_runtime.errors import EdgetlError, RunError, StorageError, TrainingError
@@ -33,12 +33,12 @@ RUN_FILES = {
     "run.json",
     "weights.npz",
 }
-SCRATCH = Options(
+SCRATCH = TrainOptions(
     backbone="lenet",
     weights="none",
     size_px=32,
     head=HeadOptions(dropout=0.2),
-    training=TrainingOptions(epochs=4),
+    training=FittingOptions(epochs=4),
 )
 SCRATCH_FLAGS = "--backbone lenet --weights none --size 32 --dropout 0.2 --epochs 4".split()
 TWO_STAGES = (
@@ -289,8 +289,8 @@ def test_a_file_size_limit_keeps_the_checkpoint_before(
 def test_a_head_that_diverges_names_epoch_and_cause(
     photos: Path, lenet_weights: Path, tmp_path: Path
 ) -> None:
-    training = TrainingOptions(optimizer="sgd", learning_rate=1e38, epochs=3, l2=0.0)
-    options = Options(
+    training = FittingOptions(optimizer="sgd", learning_rate=1e38, epochs=3, l2=0.0)
+    options = TrainOptions(
         backbone="lenet", weights=str(lenet_weights), size_px=32, training=training, views=1
     )
     with pytest.raises(TrainingError) as caught:
@@ -305,10 +305,10 @@ def test_a_head_that_diverges_names_epoch_and_cause(
 def test_blocks_that_diverge_leave_the_checkpoint_of_the_head(
     photos: Path, lenet_weights: Path, tmp_path: Path
 ) -> None:
-    training = TrainingOptions(
+    training = FittingOptions(
         optimizer="sgd", epochs=2, finetune_epochs=2, finetune_learning_rate=1e30, warmup=0.0
     )
-    options = Options(
+    options = TrainOptions(
         backbone="lenet", weights=str(lenet_weights), size_px=32, training=training, views=1
     )
     with pytest.raises(TrainingError) as caught:
@@ -374,7 +374,7 @@ def test_ctrl_c_ends_soon_and_names_the_command_that_goes_on(
     assert len(Run.open(out).histories[0].curves["loss"]) == 60
 
 
-def replace_training(options: Options, **changes: Any) -> Options:
+def replace_training(options: TrainOptions, **changes: Any) -> TrainOptions:
     training = msgspec.structs.replace(options.training, **changes)
     return msgspec.structs.replace(options, training=training)
 

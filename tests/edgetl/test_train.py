@@ -13,7 +13,7 @@ import pytest
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.model import load_network
 from edgetl.networks.weights import find_weights
-from edgetl.options import HeadOptions, Options, TrainingOptions, make_options, read_config
+from edgetl.options import FittingOptions, HeadOptions, TrainOptions, make_options, read_config
 from edgetl.run import Run
 from edgetl.sealing import map_sealed
 from edgetl.training.train import train
@@ -21,8 +21,8 @@ from edgetl_export.confidence import fit_temperature
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
 from edgetl_runtime.pictures import read_picture
 
-TINY = Options(
-    backbone="cnn", weights="none", size_px=32, fit="pad", training=TrainingOptions(epochs=1)
+TINY = TrainOptions(
+    backbone="cnn", weights="none", size_px=32, fit="pad", training=FittingOptions(epochs=1)
 )
 
 
@@ -136,12 +136,12 @@ def test_the_second_stage_starts_where_the_first_one_ended(finetuned_run_folder:
 def test_no_augmentation_computes_no_view_twice(
     photos: Path, weights_file: Path, own_cache: Path, tmp_path: Path
 ) -> None:
-    options = Options(
+    options = TrainOptions(
         weights=str(weights_file),
         size_px=64,
         finetune="none",
         augment="none",
-        training=TrainingOptions(epochs=1, l2=1e-3),
+        training=FittingOptions(epochs=1, l2=1e-3),
     )
     train(photos, tmp_path / "run", options)
     keys = [
@@ -184,7 +184,7 @@ def test_overwrite_replaces_a_run(photos: Path, tiny_run_folder: Path, tmp_path:
 
 def test_a_failed_training_leaves_nothing(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgetlError, match="did you mean"):
-        train(photos, tmp_path / "run", Options(backbone="mobilenet"))
+        train(photos, tmp_path / "run", TrainOptions(backbone="mobilenet"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from edgetl.dataset.manifest import scan
 from edgetl.history import StageHistory
-from edgetl.options import Options
+from edgetl.options import TrainOptions
 from edgetl.run import FORMAT_VERSION, RUN_FILE, describe_versions
 from edgetl.training.checkpoint import Checkpoint, Progress
 from edgetl.training.workspace import (
@@ -27,7 +27,7 @@ def unfinished(photos: Path) -> Unfinished:
     return Unfinished(
         format_version=FORMAT_VERSION,
         data=str(photos),
-        options=Options(seed=3),
+        options=TrainOptions(seed=3),
         overwrite=False,
         tensorboard=False,
         manifest=scan(photos, seed=3),

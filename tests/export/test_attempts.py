@@ -11,14 +11,14 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from edgetl.export import export
+from edgetl.exporting import export_run
 from edgetl.run import Run
 from edgetl_export.attempts import Attempt, find_best, is_worth_trying
-from edgetl_export.bundling import Exported, Settings
+from edgetl_export.bundling import Exported
 from edgetl_export.files import ModelFile
-from edgetl_export.gate import Gate, Verdict
+from edgetl_export.gate import Verdict
+from edgetl_export.options import ExportOptions
 from edgetl_export.progress import shown
-from edgetl_export.recipes import find_recipes
 from edgetl_export.repair import Plan, Repair, make_plans
 from edgetl_runtime.bundle import Bundle, VariantMetrics
 from edgetl_runtime.errors import GateError
@@ -26,13 +26,14 @@ from edgetl_runtime.golden import verify
 from edgetl_runtime.tensors import TensorSpec
 
 T = TypeVar("T")
-INT8 = find_recipes(["litert-int8"])
+INT8 = ("litert-int8",)
 # The tiny validation part has few photos: one of them is more than a point.
-STRICT = Gate(max_drop=0.0)
+STRICT = 0.0
 
 
 def run_export(run: Path, out: Path, **settings: object) -> Exported:
-    return export(Run.open(run), out, Settings(recipes=INT8, gate=STRICT, **settings))  # type: ignore[arg-type]
+    options: dict[str, object] = {"recipes": INT8, "max_drop": STRICT, "strict": False} | settings
+    return export_run(Run.open(run), out, ExportOptions(**options))  # type: ignore[arg-type]
 
 
 def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_path: Path) -> None:
@@ -68,8 +69,8 @@ def test_a_drop_that_is_allowed_is_marked(exploding_run: Path, tmp_path: Path) -
 def test_what_passes_plainly_gets_no_more_than_a_refit(
     tiny_run_folder: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(recipes=INT8, gate=Gate(max_drop=20.0, max_class_drop=50.0))
-    exported = export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+    settings = ExportOptions(recipes=INT8, max_drop=20.0, max_class_drop=50.0)
+    exported = export_run(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
     attempts = exported.attempts["litert-int8"]
     assert [one.file.plan.repair for one in attempts] == ["", "head fitted again"]
     (variant,) = exported.bundle.manifest.variants
@@ -93,9 +94,9 @@ class Bars:
 
 def test_the_progress_bar_names_the_step(tiny_run_folder: Path, tmp_path: Path) -> None:
     bars = Bars()
-    settings = Settings(recipes=find_recipes(["int8"]), gate=Gate(max_drop=20, max_class_drop=50))
+    settings = ExportOptions(recipes=("int8",), max_drop=20, max_class_drop=50)
     with shown(bars):
-        export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+        export_run(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
     steps = [one.partition(":")[0] for one in bars.descriptions]
     for engine in ("litert", "onnx"):
         assert steps.count(f"{engine}-int8") >= 1
@@ -107,9 +108,9 @@ def test_the_progress_bar_names_the_step(tiny_run_folder: Path, tmp_path: Path) 
 def test_a_file_over_its_budget_is_refused_without_repair(
     tiny_run_folder: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(recipes=INT8, gate=Gate(max_drop=20, max_class_drop=50, max_bytes=1000))
+    settings = ExportOptions(recipes=INT8, max_drop=20, max_class_drop=50, max_bytes=1000)
     with pytest.raises(GateError, match="bytes, allowed are 1,000"):
-        export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+        export_run(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
     records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
     assert len(records) == 1
 
@@ -118,9 +119,10 @@ def test_the_limit_of_bytes_holds_for_the_file_that_ships(
     tiny_run_folder: Path, tmp_path: Path
 ) -> None:
     def export_within(max_bytes: int | None, name: str) -> Exported:
-        gate = Gate(max_drop=20, max_class_drop=50, max_bytes=max_bytes)
-        settings = Settings(recipes=INT8, gate=gate, repair="none")
-        return export(Run.open(tiny_run_folder), tmp_path / name, settings)
+        settings = ExportOptions(
+            recipes=INT8, max_drop=20, max_class_drop=50, max_bytes=max_bytes, repair="none"
+        )
+        return export_run(Run.open(tiny_run_folder), tmp_path / name, settings)
 
     (free,) = export_within(None, "free.bundle").bundle.manifest.variants
     (exact,) = export_within(free.bytes, "exact.bundle").bundle.manifest.variants
@@ -133,11 +135,11 @@ def test_an_old_bundle_outlives_a_refusal(
     exploding_run: Path, tiny_run_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "parts.bundle"
-    export(Run.open(tiny_run_folder), out, Settings(recipes=INT8, allow_drop=True))
+    export_run(Run.open(tiny_run_folder), out, ExportOptions(recipes=INT8, allow_drop=True))
     before = (out / "bundle.json").read_bytes()
-    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
+    settings = ExportOptions(recipes=INT8, max_drop=STRICT, repair="none")
     with pytest.raises(GateError):
-        export(Run.open(exploding_run), out, settings, overwrite=True)
+        export_run(Run.open(exploding_run), out, settings, overwrite=True)
     assert (out / "bundle.json").read_bytes() == before
 
 
@@ -257,7 +259,7 @@ def test_a_repair_is_tried_where_it_is_worth_its_time(
 
 
 def test_where_nothing_passes_there_is_no_bundle(exploding_run: Path, tmp_path: Path) -> None:
-    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
+    settings = ExportOptions(recipes=INT8, max_drop=STRICT, repair="none")
     with pytest.raises(GateError, match="litert-int8"):
-        export(Run.open(exploding_run), tmp_path / "a.bundle", settings)
+        export_run(Run.open(exploding_run), tmp_path / "a.bundle", settings)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bundle.rejected"]

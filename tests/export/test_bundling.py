@@ -13,18 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.export import export
+from edgetl.exporting import export_run
 from edgetl.run import Run
-from edgetl_export.bundling import Settings
-from edgetl_export.recipes import find_recipes
+from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.errors import ExportError, GateError, RunError, StorageError
 from edgetl_runtime.golden import verify
 
 # A network of few photos: one that is named wrong is more than a point.
 ONE_FILE = ("--recipe", "litert-float32", "--allow-drop")
-THREE_FILES = Settings(
-    recipes=find_recipes(["onnx-float32", "litert-float32", "litert-int8"]), allow_drop=True
+THREE_FILES = ExportOptions(
+    recipes=(
+        "onnx-float32",
+        "litert-float32",
+        "litert-int8",
+    ),
+    allow_drop=True,
 )
 
 
@@ -42,7 +46,7 @@ def small(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     folder, run = tmp_path_factory.mktemp("small"), Run.open(tiny_run_folder)
     paths = {name: folder / name for name in ("parts.bundle", "parts.zip")}
     for path in paths.values():
-        export(run, path, THREE_FILES)
+        export_run(run, path, THREE_FILES)
     return paths
 
 
@@ -107,19 +111,19 @@ def test_provenance_names_run_and_backbone(bundle: Bundle, run_folder: Path) -> 
 
 def test_an_existing_bundle_is_refused(tiny_run_folder: Path, bundle: Bundle) -> None:
     with pytest.raises(StorageError, match="add --overwrite"):
-        export(Run.open(tiny_run_folder), bundle.path)
+        export_run(Run.open(tiny_run_folder), bundle.path)
 
 
 def test_overwrite_replaces_a_bundle(tiny_run_folder: Path, bundle: Bundle, tmp_path: Path) -> None:
     out = Path(shutil.copytree(bundle.path, tmp_path / "parts.bundle"))
-    again = export(Run.open(tiny_run_folder), out, overwrite=True)
+    again = export_run(Run.open(tiny_run_folder), out, overwrite=True)
     assert again.bundle.manifest.provenance.backbone == "cnn"
     assert [path.name for path in tmp_path.iterdir()] == ["parts.bundle"]
 
 
 def test_a_foreign_folder_is_never_replaced(tiny_run_folder: Path, photos_copy: Path) -> None:
     with pytest.raises(StorageError, match="holds something else"):
-        export(Run.open(tiny_run_folder), photos_copy, overwrite=True)
+        export_run(Run.open(tiny_run_folder), photos_copy, overwrite=True)
     assert len(list(photos_copy.rglob("*.jpg"))) == 48
 
 
@@ -152,13 +156,13 @@ def test_a_date_is_in_the_bundle_only_if_it_is_stated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert Bundle.open(small["parts.zip"]).manifest.provenance.created_utc == ""
-    settings = Settings(recipes=find_recipes(["litert-float32"]), allow_drop=True)
+    settings = ExportOptions(recipes=("litert-float32",), allow_drop=True)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    dated = export(Run.open(tiny_run_folder), tmp_path / "dated.zip", settings).bundle
+    dated = export_run(Run.open(tiny_run_folder), tmp_path / "dated.zip", settings).bundle
     assert dated.manifest.provenance.created_utc == "2023-11-14T22:13:20+00:00"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(ExportError, match="'yesterday', expected seconds since 1970"):
-        export(Run.open(tiny_run_folder), tmp_path / "other.zip", settings)
+        export_run(Run.open(tiny_run_folder), tmp_path / "other.zip", settings)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_what_lies_where_a_zip_shall_be_is_refused(
         out.mkdir()
     before = fingerprint(out)
     with pytest.raises(StorageError, match=says):
-        export(Run.open(tiny_run_folder), out, THREE_FILES, overwrite=kind != "bundle")
+        export_run(Run.open(tiny_run_folder), out, THREE_FILES, overwrite=kind != "bundle")
     assert fingerprint(out) == before
 
 
@@ -194,15 +198,15 @@ def test_a_zip_does_not_become_a_folder(
 ) -> None:
     out = Path(shutil.copy(small["parts.zip"], tmp_path / "parts.bundle"))
     with pytest.raises(StorageError, match="is a file, expected a folder"):
-        export(Run.open(tiny_run_folder), out, THREE_FILES, overwrite=True)
+        export_run(Run.open(tiny_run_folder), out, THREE_FILES, overwrite=True)
 
 
 def test_overwrite_replaces_a_zip(
     small: dict[str, Path], tiny_run_folder: Path, tmp_path: Path
 ) -> None:
     out = Path(shutil.copy(small["parts.zip"], tmp_path / "parts.zip"))
-    settings = Settings(recipes=find_recipes(["litert-float32"]), allow_drop=True)
-    again = export(Run.open(tiny_run_folder), out, settings, overwrite=True).bundle
+    settings = ExportOptions(recipes=("litert-float32",), allow_drop=True)
+    again = export_run(Run.open(tiny_run_folder), out, settings, overwrite=True).bundle
     assert [one.name for one in again.manifest.variants] == ["litert-float32"]
     assert os.listdir(tmp_path) == ["parts.zip"]
 
@@ -210,9 +214,9 @@ def test_overwrite_replaces_a_zip(
 def test_a_zip_that_the_gate_refuses_leaves_its_attempts_aside(
     exploding_run: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(recipes=find_recipes(["litert-int8"]), repair="none")
+    settings = ExportOptions(recipes=("litert-int8",), repair="none")
     with pytest.raises(GateError, match=r"parts\.zip\.rejected"):
-        export(Run.open(exploding_run), tmp_path / "parts.zip", settings)
+        export_run(Run.open(exploding_run), tmp_path / "parts.zip", settings)
     assert os.listdir(tmp_path) == ["parts.zip.rejected"]
 
 
@@ -224,7 +228,7 @@ def test_photos_that_went_away_are_named(
     manifest["root"] = str(tmp_path / "moved")
     (run / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ExportError, match=r"48 of 48 photos of .*moved are gone"):
-        export(Run.open(run), tmp_path / "out")
+        export_run(Run.open(run), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -233,7 +237,7 @@ def test_a_changed_model_is_not_exported(tiny_run_folder: Path, tmp_path: Path) 
     with (run / "weights.npz").open("ab") as file:
         file.write(b"x")
     with pytest.raises(RunError, match="not the file that training wrote"):
-        export(Run.open(run), tmp_path / "out")
+        export_run(Run.open(run), tmp_path / "out")
 
 
 # Kills the process when the bundle was written aside, before it is renamed into place.

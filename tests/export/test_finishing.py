@@ -8,17 +8,18 @@ import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgetl.export import describe_run
+from edgetl.exporting import describe_run
 from edgetl.run import Run
 from edgetl_export import litert
 from edgetl_export.attempts import Attempt, Judge
-from edgetl_export.bundling import Settings, export_bundle
+from edgetl_export.bundling import export_bundle
 from edgetl_export.calibration import load_inputs
 from edgetl_export.confidence import measure_calibration_error
 from edgetl_export.files import FileWriter
 from edgetl_export.finishing import Acceptance, Finished, Finisher, soften
 from edgetl_export.gate import Gate
 from edgetl_export.graph import Graph, Head
+from edgetl_export.options import ExportOptions
 from edgetl_export.recipes import find_recipes
 from edgetl_export.rejection import choose_threshold, measure_rejection
 from edgetl_export.repair import Plan
@@ -241,7 +242,7 @@ def test_an_empty_test_part_is_none(trained: Trained, attempts: dict[str, Attemp
 def test_the_bundle_holds_what_was_found(
     trained: Trained, finished: dict[str, Finished], tmp_path: Path
 ) -> None:
-    settings = Settings(recipes=find_recipes(["litert-float32"]), gate=Gate())
+    settings = ExportOptions(recipes=("litert-float32",))
     export_bundle(trained, tmp_path / "out", settings)
     (variant,) = Bundle.open(tmp_path / "out").manifest.variants
     one = finished["litert-float32"]

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.export import describe_run
+from edgetl.exporting import describe_run
 from edgetl.run import Run
 from edgetl_export.distribution import BINS, find_distributions
 from edgetl_export.files import FileWriter

@@ -11,10 +11,8 @@ from edgetl.dataset.labels import find_twin, normalize
 from edgetl.dataset.listing import show_names
 from edgetl.dataset.manifest import DatasetManifest, Example, scan_to_score
 from edgetl.metrics import Metrics, measure
-from edgetl.networks.framework import load_tensorflow
 from edgetl.run import RUN_FILE, Run
 from edgetl_export.progress import track
-from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import DatasetError, RunError
 from edgetl_runtime.pictures import read_picture
@@ -41,9 +39,14 @@ class Evaluation(msgspec.Struct, frozen=True):
     skipped: int
     unknown: int
 
+    @property
+    def top1(self) -> float:
+        """Accuracy: the share of photos whose label was predicted, 0..1."""
+        return self.metrics.top1
+
 
 def evaluate(
-    model: Path,
+    model: Run | Path,
     data: Path,
     *,
     variant: str | None = None,
@@ -52,7 +55,7 @@ def evaluate(
     """Scores a run or a bundle on a data folder, whose classes are matched by name.
 
     Args:
-        model: A run folder or a bundle.
+        model: A run, its folder, or a bundle.
         data: `class/*.jpg`, or `{train,val,test}/class/*.jpg` of which train is left out.
         variant: Of a bundle; by default its first.
         unseen: Leave out the photos that the run was trained on.
@@ -61,23 +64,23 @@ def evaluate(
         RunError, BundleError: If the model cannot be opened.
         DatasetError: If the data has other classes or no photo is left.
     """
-    run = Run.open(model) if (model / RUN_FILE).is_file() else None
+    run, path = (model, model.path) if isinstance(model, Run) else (_find_run(model), model)
     if unseen and run is None:
         raise RunError(
-            f"{model} is no run, and only a run knows its training photos; leave --unseen out or "
+            f"{path} is no run, and only a run knows its training photos; leave --unseen out or "
             "give the run"
         )
     if run is not None:
         labels = run.spec.labels
         learned = {example.sha256 for example in run.manifest.part("train")}
     else:
-        classifier = Classifier.open(Bundle.open(model), variant=variant)
+        classifier = Classifier.open(path, variant=variant)
         labels, learned = classifier.bundle.labels, set()
     manifest = scan_to_score(data)
     places = _find_places(labels, manifest)
     examples = _choose(manifest, learned if unseen else set())
     truth = np.array([places[example.label] for example in examples], np.int64)
-    predict = _run_predictor(run) if run else _bundle_predictor(classifier)
+    predict = run.scorer if run else _bundle_predictor(classifier)
     predicted = _predict(predict, manifest, examples)
     return Evaluation(
         measure(labels, truth, predicted),
@@ -85,6 +88,10 @@ def evaluate(
         len(manifest.skipped),
         len(manifest.unknown),
     )
+
+
+def _find_run(model: Path) -> Run | None:
+    return Run.open(model) if (model / RUN_FILE).is_file() else None
 
 
 def _choose(manifest: DatasetManifest, left_out: set[str]) -> list[Example]:
@@ -124,19 +131,6 @@ def _predict(
         photos = [read_picture(manifest.file(one)) for one in examples[start : start + _BATCH]]
         predicted += [int(scores.argmax()) for scores in predict(photos)]
     return np.array(predicted, np.int64)
-
-
-def _run_predictor(run: Run) -> Predict:
-    run.read_weights()  # What is damaged is said before TensorFlow is imported.
-    load_tensorflow()
-    model = run.load_model()
-    preprocessing = run.spec.preprocessing
-
-    def predict(photos: list[Frame]) -> list[Scores]:
-        inputs = np.stack([preprocessing.apply(photo) for photo in photos])
-        return list(model.predict_on_batch(inputs.astype(np.float32)))
-
-    return predict
 
 
 def _bundle_predictor(classifier: Classifier) -> Predict:

@@ -5,28 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.dataset.manifest import DatasetManifest, Split
+from edgetl.networks.framework import load_tensorflow
 from edgetl.predictions import Predictions
 from edgetl.run import Run
 from edgetl_export import litert
 from edgetl_export.graph import Graph
 from edgetl_export.packing import check_target
-from edgetl_export.trained import About, Labelled, Part, Trained, UnknownPhotos
+from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import ExportError
 
 if TYPE_CHECKING:
-    from edgetl_export.bundling import Exported, Settings
+    from edgetl_export.bundling import Exported
+    from edgetl_export.options import ExportOptions
 
 _SHOWN = 3
-_NOBODY = About()
 
 
-def export(
-    run: Run,
-    out: Path,
-    settings: "Settings | None" = None,
-    about: About = _NOBODY,
-    *,
-    overwrite: bool = False,
+def export_run(
+    run: Run, out: Path, options: "ExportOptions | None" = None, *, overwrite: bool = False
 ) -> "Exported":
     """Exports a trained classifier; see `edgetl_export.bundling.export_bundle`.
 
@@ -37,15 +33,17 @@ def export(
         StorageError: If `out` exists or cannot be written.
     """
     check_target(out, overwrite=overwrite)
+    run.read_weights()
     check_photos(run)
-    # Only now, since it imports converters, which takes seconds.
-    from edgetl_export.bundling import Settings, export_bundle
+    # Only now, since it takes seconds.
+    load_tensorflow()
+    from edgetl_export.bundling import export_bundle
+    from edgetl_export.options import ExportOptions
 
-    trained = describe_run(run, about)
-    return export_bundle(trained, out, settings or Settings(), overwrite=overwrite)
+    return export_bundle(describe_run(run), out, options or ExportOptions(), overwrite=overwrite)
 
 
-def describe_run(run: Run, about: About = _NOBODY) -> Trained:
+def describe_run(run: Run) -> Trained:
     """What export needs of a run.
 
     Raises:
@@ -72,7 +70,6 @@ def describe_run(run: Run, about: About = _NOBODY) -> Trained:
         unknown=UnknownPhotos(
             run.manifest.unknown_files("choose"), run.manifest.unknown_files("measure")
         ),
-        about=about,
     )
 
 
