@@ -118,7 +118,7 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
     Example: edgetl evaluate parts.bundle photos/test
     """
-    from edgetl.evaluation import evaluate as run_evaluation
+    from edgetl.api import evaluate as run_evaluation
 
     result = run_evaluation(model, data, variant=variant, unseen=unseen)
     if as_json:

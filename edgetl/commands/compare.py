@@ -21,20 +21,14 @@ def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_jso
 
     Example: edgetl compare runs/a runs/b --out compare.html
     """
-    from edgetl.reporting.comparison import (
-        compare,
-        conclude,
-        describe_run,
-        record_comparison,
-        render_comparison,
-    )
-    from edgetl.run import Run
+    from edgetl.api import compare as compare_runs
+    from edgetl.reporting.comparison import conclude, record_comparison, render_comparison
     from edgetl_runtime.storage import write_file
 
     _check(runs)
     if out is not None:
         check_page(out, overwrite=overwrite)
-    comparison = compare([describe_run(Run.open(path), str(path)) for path in runs])
+    comparison = compare_runs(runs)
     if out is not None:
         write_file(out, render_comparison(comparison).encode())
     if as_json:

@@ -87,7 +87,7 @@ def _train(
             f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
         )
     options = choose_options(config, flags)
-    from edgetl.training.train import train as run_training
+    from edgetl.api import train as run_training
 
     return run_training(data, out, options, overwrite=overwrite, tensorboard=tensorboard)
 
