@@ -1,4 +1,4 @@
-"""A camera's password and the page's token, looked for in everything that `edgetl-run` puts out."""
+"""Everything that `edgetl-run` puts out: an answer has one form, and no secret is in it."""
 
 import base64
 import contextlib
@@ -20,11 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import jsonschema
 import pytest
+
+import edgetl_runtime
+from edgetl_runtime.answers import describe_schema
 
 paho = pytest.importorskip("paho.mqtt.client")
 
 TINY = Path(__file__).parent / "data" / "tiny.bundle"
+SCHEMA = Path(edgetl_runtime.__file__).parent / "answers.schema.json"
 # With all that ends a host or a name in a URL.
 PASSWORD = "hunter2/hunter3?hunter4#hunter5@hunter6"
 TOKEN = "kept-for-myself-0123456789"
@@ -170,8 +175,9 @@ class Run:
         wait_until(lambda: "the page is at" in self.told())
         return re.search(r"http://127\.0\.0\.1:\d+/", self.told())[0]
 
-    def ask(self, url: str) -> bytes:
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+    def ask(self, url: str, picture: bytes | None = None) -> bytes:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/png"}
+        request = urllib.request.Request(url, picture, headers=headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
             # What is an endless stream begins with all that was kept.
             data: bytes = answer.read(3000) if url.endswith("events") else answer.read()
@@ -193,36 +199,94 @@ class Run:
         return found | {f"more {n}": data for n, data in enumerate(self.more)}
 
 
-def test_neither_password_nor_token_is_in_anything_that_is_put_out(tmp_path):
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """All that a camera with a password, every output and the page put out, by name."""
+    folder = tmp_path_factory.mktemp("all")
     Collector.got = []
-    with serving(Camera) as camera, serving(Collector) as collector, broker(tmp_path) as port:
+    with serving(Camera) as camera, serving(Collector) as collector, broker(folder) as port:
         place = f"127.0.0.1:{camera.server_port}/user=hunter7?pwd=hunter8"
-        settings = tmp_path / "settings.toml"
+        settings = folder / "settings.toml"
         settings.write_text(
             f"[source]\naddress = {json.dumps(f'http://me:{PASSWORD}@{place}')}\n"
             f"[serve]\ntoken = {json.dumps(TOKEN)}\n"
         )
         flags = ["--config", str(settings), "--mqtt", f"mqtt://127.0.0.1:{port}"]
         flags += ["--post", f"http://127.0.0.1:{collector.server_port}/x"]
-        run = Run(tmp_path, flags)
+        run = Run(folder, flags)
         try:
             url = run.find_page()
             wait_until(lambda: Collector.got and json.loads(run.ask(f"{url}api/state"))["answer"])
             run.more += read_retained(port)
             for path in ("", "metrics", "healthz", "events"):
                 run.ask(url + path)
+            picture = (TINY / "golden" / "0.png").read_bytes()
+            run.ask(f"{url}api/classify", picture)
             camera.shutdown()
             Camera.secret = "another"
             run.ask(f"{url}api/state")
         finally:
             run.end()
-    found = run.put_out() | {f"posted {n}": data for n, data in enumerate(Collector.got)}
+    return run.put_out() | {f"posted {n}": data for n, data in enumerate(Collector.got)}
+
+
+def test_neither_password_nor_token_is_in_anything_that_is_put_out(found):
     written = {name.partition("/")[0] for name in found}
     assert {"a.jsonl", "a.csv", "a.avi", "kept", "callback.txt", "command.txt"} <= written
     for name in ("stdout", "a.jsonl", "a.csv", "callback.txt", "command.txt", "posted 0"):
         assert b"http://***@127.0.0.1" in found[name], name
     assert [name for name, data in found.items() if b"hunter" in data] == []
     assert [name for name, data in found.items() if TOKEN.encode() in data] == []
+
+
+def test_an_answer_has_one_form_on_every_wire(found):
+    schema = json.loads(SCHEMA.read_bytes())
+    answers = jsonschema.Draft202012Validator(schema)
+    by_wire = list_answers(found)
+    for wire, records in by_wire.items():
+        assert records, wire
+        for record in records:
+            answers.validate(record)
+            assert "label" in record
+    events = [one["event"] for one in by_wire["jsonl"] if one["event"]]
+    told = re.findall(rb"event: event\ndata: (.*)\n", b"".join(found.values()))
+    assert json.loads(told[0]) == events[0]
+
+
+def list_answers(found: dict[str, bytes]) -> dict[str, list[dict[str, object]]]:
+    more = [data for name, data in found.items() if name.startswith("more")]
+    states = [json.loads(data) for data in more if data.startswith(b'{"status"')]
+    kept = [name for name in found if name.startswith("kept/") and name.endswith(".json")]
+    return {
+        "terminal": [json.loads(line) for line in found["stdout"].splitlines()],
+        "jsonl": [json.loads(line) for line in found["a.jsonl"].splitlines()],
+        "post": [json.loads(data) for name, data in found.items() if name.startswith("posted")],
+        "mqtt": [json.loads(one.partition(b" ")[2]) for one in more if b"/state {" in one[:80]],
+        "state": [one["answer"] for one in states if one["answer"]],
+        "classify": [json.loads(one) for one in more if one.startswith(b'{"version"')],
+        "events": [
+            json.loads(line) for line in re.findall(rb"event: answer\ndata: (.*)\n", b"".join(more))
+        ],
+        "collect": [json.loads(found[name])["answer"] for name in kept],
+    }
+
+
+def test_classify_speaks_it_too_and_names_what_it_does_not_use(tmp_path):
+    shutil.copy(TINY / "golden" / "0.png", tmp_path)
+    (tmp_path / "notes.txt").write_text("hello")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetl_runtime", "classify", TINY, tmp_path, "--json"],
+        capture_output=True,
+        check=True,
+    )
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(records) == 2
+    for record in records:
+        jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes())).validate(record)
+
+
+def test_the_schema_is_that_of_the_records():
+    assert SCHEMA.read_bytes() == describe_schema()
 
 
 @pytest.mark.parametrize(
