@@ -17,7 +17,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from data import test_data
 
-from edgetl_export.flatbuffer import read_tree, write_tree
+from edgetl_export.graph.flatbuffer import read_tree, write_tree
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.golden import TOLERANCE, measure_deviation
 from edgetl_runtime.pictures import read_picture

@@ -27,11 +27,11 @@ from edgetl.options import TrainOptions
 from edgetl.progress import follow
 from edgetl.run import Run
 from edgetl.training.train import train
-from edgetl_export.bundling import export_bundle
-from edgetl_export.gate import Gate
+from edgetl_export.evaluate.gate import Gate
 from edgetl_export.options import ExportOptions
+from edgetl_export.package.bundling import export_bundle
+from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.recipes import find_recipes
-from edgetl_export.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.trained import Part, Trained
 
 BACKBONES = "mobilenet_v2_0.35,mobilenet_v1_0.25,mobilenet_v2_1.0,efficientnet_v2_b0"

@@ -23,8 +23,8 @@ from data import test_data
 
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.metrics import measure_reliability
-from edgetl_export.confidence import fit_temperature_of_scores, measure_calibration_error
-from edgetl_export.rejection import (
+from edgetl_export.evaluate.confidence import fit_temperature_of_scores, measure_calibration_error
+from edgetl_export.evaluate.rejection import (
     FALSE_ACCEPT_RATE,
     MAX_FALSE_REJECTS,
     choose_threshold,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from edgetl.evaluation import Evaluation
     from edgetl.options import TrainOptions
     from edgetl.reporting.comparison import Comparison
-    from edgetl_export.bundling import Exported
-    from edgetl_export.foreign.source import Size
+    from edgetl_export.load.source import Size
     from edgetl_export.options import ExportOptions
+    from edgetl_export.package.bundling import Exported
     from edgetl_runtime.preprocessing import Fit
 
 StrPath: TypeAlias = "str | os.PathLike[str]"

@@ -8,15 +8,15 @@ from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.networks.framework import load_tensorflow
 from edgetl.predictions import Predictions
 from edgetl.run import Run
-from edgetl_export import litert
-from edgetl_export.graph import Graph
-from edgetl_export.packing import check_target
+from edgetl_export.graph.model_graph import Graph
+from edgetl_export.package.packing import check_target
+from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import ExportError
 
 if TYPE_CHECKING:
-    from edgetl_export.bundling import Exported
     from edgetl_export.options import ExportOptions
+    from edgetl_export.package.bundling import Exported
 
 _SHOWN = 3
 
@@ -24,7 +24,7 @@ _SHOWN = 3
 def export_run(
     run: Run, out: Path, options: "ExportOptions | None" = None, *, overwrite: bool = False
 ) -> "Exported":
-    """Exports a trained classifier; see `edgetl_export.bundling.export_bundle`.
+    """Exports a trained classifier; see `edgetl_export.package.bundling.export_bundle`.
 
     Raises:
         ExportError: If photos that training used are gone, or the model cannot be converted.
@@ -37,8 +37,8 @@ def export_run(
     check_photos(run)
     # Only now, since it takes seconds.
     load_tensorflow()
-    from edgetl_export.bundling import export_bundle
     from edgetl_export.options import ExportOptions
+    from edgetl_export.package.bundling import export_bundle
 
     return export_bundle(describe_run(run), out, options or ExportOptions(), overwrite=overwrite)
 
@@ -55,7 +55,7 @@ def describe_run(run: Run) -> Trained:
     parts = {one.split: _part(run.manifest, one) for one in run.predictions}
     spec = run.spec
     return Trained(
-        graph=Graph(litert.convert(run.load_model())).encode(),
+        graph=Graph(tflite_quantizer.convert(run.load_model())).encode(),
         labels=spec.labels,
         preprocessing=spec.preprocessing,
         training=training,

@@ -16,17 +16,17 @@ from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
 from edgetl.networks.framework import load_tensorflow
 from edgetl.run import describe_versions
-from edgetl_export.calibration import choose_photos, load_inputs
 from edgetl_export.examination import Examination
-from edgetl_export.foreign import find_kind, naming, open_model
-from edgetl_export.foreign.archive import unpacked
-from edgetl_export.foreign.embedded import Embedded, find_beside, find_embedded
-from edgetl_export.foreign.ending import Ending, choose_ending
-from edgetl_export.foreign.kinds import Kind
-from edgetl_export.foreign.labels import check_count, find_repeated, read_labels, suggest_label
-from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.foreign.source import Foreign, Size
-from edgetl_export.packing import check_target
+from edgetl_export.load import find_kind, naming, open_model
+from edgetl_export.load.archive import unpacked
+from edgetl_export.load.embedded import Embedded, find_beside, find_embedded
+from edgetl_export.load.ending import Ending, choose_ending
+from edgetl_export.load.kinds import Kind
+from edgetl_export.load.labels import check_count, find_repeated, read_labels, suggest_label
+from edgetl_export.load.scaling import find_scaling
+from edgetl_export.load.source import Foreign, Size
+from edgetl_export.package.packing import check_target
+from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_export.trained import (
     Form,
     Labelled,
@@ -40,8 +40,8 @@ from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
 
 if TYPE_CHECKING:
-    from edgetl_export.bundling import Exported
     from edgetl_export.options import ExportOptions
+    from edgetl_export.package.bundling import Exported
 
 _SEED = 0
 # So many photos tell logits from probabilities.
@@ -60,10 +60,10 @@ class ForeignOptions(msgspec.Struct, frozen=True):
     Attributes:
         model: A .tflite, .onnx, .keras or .h5 file, or the folder of a SavedModel.
         labels: Text file, one label a line, in the order of the model's outputs; or JSON, see
-            `edgetl_export.foreign.labels.read_labels`. None: those that the model's file holds.
+            `edgetl_export.load.labels.read_labels`. None: those that the model's file holds.
         data: Labelled photos, as for training: `train` calibrates, `val` judges.
         scaling: What the model expects of a pixel; see
-            `edgetl_export.foreign.scaling.find_scaling`.
+            `edgetl_export.load.scaling.find_scaling`.
         fit: What happens to a photo of another aspect ratio than the input.
         size_px: Side of the input, or (width, height), where the model leaves it free.
         trust: Open .keras and SavedModel, which can run code.
@@ -107,7 +107,9 @@ def export_foreign(
     *,
     overwrite: bool = False,
 ) -> "Exported":
-    """Exports a model that edgetl did not train; see `edgetl_export.bundling.export_bundle`.
+    """Exports a model that edgetl did not train.
+
+    See `edgetl_export.package.bundling.export_bundle`.
 
     Args:
         options: The model.
@@ -134,8 +136,8 @@ def export_foreign(
 def _export_checked(
     checked: Checked, out: Path, choice: "ExportOptions | None", *, overwrite: bool
 ) -> "Exported":
-    from edgetl_export.bundling import export_bundle
     from edgetl_export.options import ExportOptions
+    from edgetl_export.package.bundling import export_bundle
 
     options, found = checked.options, checked.labels
     foreign = checked.foreign or _open(checked)
@@ -328,7 +330,7 @@ def _examine(
 ) -> Examination:
     """Compares the model with guessing, other orders of labels and other scalings."""
     # Only now: it imports statistics, and much is refused before.
-    from edgetl_export.foreign.plausibility import examine
+    from edgetl_export.load.plausibility import examine
 
     photos = [*parts["val"], *parts["train"]]
     index = {photo.file: photo.index for photo in photos}

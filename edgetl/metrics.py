@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_export.confidence import RELIABILITY_BINS, assign_bins, sum_gaps
+from edgetl_export.evaluate.confidence import RELIABILITY_BINS, assign_bins, sum_gaps
 
 _DRAWS = 200
 # Keras's own floor for probabilities, so that one score of 0 does not make the mean infinite.

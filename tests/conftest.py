@@ -22,7 +22,7 @@ import msgspec
 import pytest
 
 if TYPE_CHECKING:
-    from edgetl_export.tradeoff import Tradeoff
+    from edgetl_export.quantize.tradeoff import Tradeoff
 
 PARTS = ("bolt", "gear", "washer")
 PHOTOS_A_PART = 16
@@ -228,8 +228,8 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     import numpy as np
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.graph.conversion import convert_to_tflite
+    from edgetl_export.quiet_stderr import divert_stderr
     from edgetl_runtime.pictures import read_picture
     from edgetl_runtime.preprocessing import Preprocessing
 
@@ -268,7 +268,7 @@ def _write_onnx(model: object, target: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.quiet_stderr import divert_stderr
 
     function = tf.function(lambda image: model(image, training=False))
     signature = (tf.TensorSpec((None, 32, 32, 3), tf.float32, name="image"),)
@@ -299,9 +299,9 @@ def calibrating() -> Callable[[str, Sequence[Any]], Any]:
 @pytest.fixture(scope="session")
 def tradeoff() -> "Tradeoff":
     """Two recipes, one of them repaired, of a network of three layers; no model was run."""
-    from edgetl_export.distribution import BINS, Distribution
-    from edgetl_export.gate import Gate
-    from edgetl_export.tradeoff import Layer, Measured, Outcome, Tradeoff
+    from edgetl_export.evaluate.gate import Gate
+    from edgetl_export.quantize.distribution import BINS, Distribution
+    from edgetl_export.quantize.tradeoff import Layer, Measured, Outcome, Tradeoff
 
     exact = Measured(
         recipe="litert-float32",

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgetl_export.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
+from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.onnx import EXACT

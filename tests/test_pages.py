@@ -19,7 +19,7 @@ from edgetl.predictions import Predictions
 from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.tradeoff import render_tradeoff
-from edgetl_export.tradeoff import Tradeoff
+from edgetl_export.quantize.tradeoff import Tradeoff
 
 NASTY = "<script>document.title='owned'</script>"
 

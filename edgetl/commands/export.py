@@ -10,10 +10,10 @@ from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, print_json, print_table
 
 if TYPE_CHECKING:
-    from edgetl_export.bundling import Exported
-    from edgetl_export.foreign.source import Size
+    from edgetl_export.load.source import Size
+    from edgetl_export.package.bundling import Exported
+    from edgetl_export.quantize.repairs import Repair
     from edgetl_export.recipes import Recipe
-    from edgetl_export.repair import Repair
     from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
@@ -293,7 +293,7 @@ def recipes(*, as_json: bool) -> None:
 def _record(exported: "Exported") -> dict[str, object]:
     import msgspec
 
-    from edgetl_export.bundling import describe_attempts
+    from edgetl_export.package.bundling import describe_attempts
 
     bundle = exported.bundle
     return {

@@ -10,8 +10,8 @@ from edgetl.console import FOLDER, check_page, print_json, print_table
 from edgetl.networks.framework import load_tensorflow
 
 if TYPE_CHECKING:
-    from edgetl_export.repair import Repair
-    from edgetl_export.tradeoff import Tradeoff
+    from edgetl_export.quantize.repairs import Repair
+    from edgetl_export.quantize.tradeoff import Tradeoff
 
 _ENDING = "-quantize.html"
 
@@ -64,8 +64,8 @@ def quantize_report(
     check_photos(opened)
     load_tensorflow()
     from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff
-    from edgetl_export.gate import Gate
-    from edgetl_export.tradeoff import measure_tradeoff
+    from edgetl_export.evaluate.gate import Gate
+    from edgetl_export.quantize.tradeoff import measure_tradeoff
     from edgetl_runtime.storage import write_file
 
     trained = describe_run(opened)

@@ -16,7 +16,7 @@ from edgetl.networks.backbones import Backbone
 from edgetl.networks.cache import FeatureCache, Precision, Row, cache_folder
 from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
 from edgetl.networks.weights import Weights
-from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_export.progress import track
 from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.pictures import read_picture

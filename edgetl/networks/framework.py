@@ -2,8 +2,8 @@
 
 import logging
 
-from edgetl_export.native import divert_stderr
 from edgetl_export.progress import track
+from edgetl_export.quiet_stderr import divert_stderr
 
 
 def load_tensorflow() -> None:

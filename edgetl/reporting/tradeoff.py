@@ -14,8 +14,8 @@ from edgetl.reporting.tradeoff_plots import (
     draw_tradeoff,
 )
 from edgetl.reporting.wording import percent, points, span
-from edgetl_export.distribution import Distribution
-from edgetl_export.tradeoff import Measured, Outcome, Tradeoff
+from edgetl_export.quantize.distribution import Distribution
+from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff
 from edgetl_runtime.wording import count_noun
 
 _WORST_BARS = 20

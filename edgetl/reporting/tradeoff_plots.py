@@ -14,8 +14,8 @@ from edgetl.reporting.canvas import (
     to_svg,
 )
 from edgetl.reporting.labels import Label, Point, place_labels
-from edgetl_export.distribution import Distribution
-from edgetl_export.tradeoff import Layer, Measured, Outcome, Tradeoff
+from edgetl_export.quantize.distribution import Distribution
+from edgetl_export.quantize.tradeoff import Layer, Measured, Outcome, Tradeoff
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from edgetl.augmentation import Augmentation
 from edgetl.augmentation.mixing import mix
 from edgetl.training.recipe import Recipe, weigh_classes
 from edgetl.training.sources import Source, iterate
-from edgetl_export.confidence import cross_entropy, fit_temperature
+from edgetl_export.evaluate.confidence import cross_entropy, fit_temperature
 
 if TYPE_CHECKING:
     import keras

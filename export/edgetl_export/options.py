@@ -4,8 +4,8 @@ from typing import Annotated
 
 import msgspec
 
-from edgetl_export.gate import Gate, Points
-from edgetl_export.repair import Repair
+from edgetl_export.evaluate.gate import Gate, Points
+from edgetl_export.quantize.repairs import Repair
 
 
 class ExportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

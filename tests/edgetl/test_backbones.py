@@ -293,13 +293,15 @@ def _scaling_model(name: str):
 def _run_litert_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
-    from edgetl_export import litert
-    from edgetl_export.graph import Graph
-    from edgetl_export.observation import choose_ranges, find_extremes
+    from edgetl_export.graph.activations import choose_ranges, find_extremes
+    from edgetl_export.graph.model_graph import Graph
+    from edgetl_export.quantize import tflite_quantizer
 
-    graph = Graph(litert.convert(model))
+    graph = Graph(tflite_quantizer.convert(model))
     ranges = choose_ranges(graph, find_extremes(graph, pictures), 1.0)
-    interpreter = Interpreter(model_content=litert.quantize(graph.encode(), "int8", ranges))
+    interpreter = Interpreter(
+        model_content=tflite_quantizer.quantize(graph.encode(), "int8", ranges)
+    )
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pictures[0][np.newaxis])
     interpreter.invoke()
@@ -309,11 +311,11 @@ def _run_litert_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
 def _run_onnx_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
     import onnxruntime
 
-    from edgetl_export import litert, onnx
+    from edgetl_export.quantize import onnx_quantizer, tflite_quantizer
 
-    ready = onnx.prepare(onnx.convert(litert.convert(model)))
-    ranges = onnx.choose_ranges(onnx.find_extremes(ready, pictures), 1.0)
-    file = onnx.quantize(ready, ranges)
+    ready = onnx_quantizer.prepare(onnx_quantizer.convert(tflite_quantizer.convert(model)))
+    ranges = onnx_quantizer.choose_ranges(onnx_quantizer.find_extremes(ready, pictures), 1.0)
+    file = onnx_quantizer.quantize(ready, ranges)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     planes = pictures[0].transpose(2, 0, 1)[np.newaxis]
     (scaled,) = session.run(None, {session.get_inputs()[0].name: planes})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgetl_export.foreign.scaling import SCALINGS
-from edgetl_export.packing import pack
+from edgetl_export.load.scaling import SCALINGS
+from edgetl_export.package.packing import pack
 from edgetl_export.recipes import RECIPES
 from edgetl_runtime.bundle import encode_seal
 

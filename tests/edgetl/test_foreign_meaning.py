@@ -52,8 +52,8 @@ def test_labels_in_another_order_are_refused_and_the_right_one_is_named(
 def test_a_wrong_scaling_is_refused_and_the_right_one_is_named(
     foreign_folder: Path, photos: Path, tmp_path: Path, name: str, wrong: str
 ) -> None:
-    from edgetl_export.foreign import open_model
-    from edgetl_export.foreign.scaling import find_scaling
+    from edgetl_export.load import open_model
+    from edgetl_export.load.scaling import find_scaling
 
     options = describe(foreign_folder, name, photos, scaling=wrong)
     given = open_model(options.model, find_scaling(wrong), trust=True)
@@ -65,7 +65,7 @@ def test_a_wrong_scaling_is_refused_and_the_right_one_is_named(
 
 
 def _count_right(foreign: Any, photos: Path) -> int:
-    from edgetl_export.calibration import load_inputs
+    from edgetl_export.quantize.calibration import load_inputs
     from edgetl_runtime.preprocessing import Preprocessing
 
     files = sorted(photos.rglob("*.jpg"))
@@ -117,7 +117,7 @@ def _quantize(model: Path, target: Path, photos: Path, calibrating: Callable[...
     """As ONNX Runtime's own tool does: int8 inside, float outside."""
     from onnxruntime.quantization import QuantFormat, quantize_static
 
-    from edgetl_export.calibration import load_inputs
+    from edgetl_export.quantize.calibration import load_inputs
     from edgetl_runtime.preprocessing import Preprocessing
 
     inputs = load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
@@ -127,7 +127,7 @@ def _quantize(model: Path, target: Path, photos: Path, calibrating: Callable[...
 def test_metadata_that_says_another_scaling_is_heeded(
     foreign_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
-    from edgetl_export.metadata import ModelInfo, add_tflite_metadata
+    from edgetl_export.package.metadata import ModelInfo, add_tflite_metadata
 
     info = ModelInfo("n", "d", "1", "", "", ("washer", "bolt", "gear"), 32, 32)
     # What edgetl writes says that levels are taken as they are.
@@ -146,8 +146,8 @@ def test_metadata_that_says_another_scaling_is_heeded(
 
 
 def test_damaged_metadata_says_nothing(foreign_folder: Path, photos: Path, tmp_path: Path) -> None:
-    from edgetl_export.flatbuffer import read_tree, write_tree
-    from edgetl_export.metadata import ModelInfo, add_tflite_metadata
+    from edgetl_export.graph.flatbuffer import read_tree, write_tree
+    from edgetl_export.package.metadata import ModelInfo, add_tflite_metadata
 
     info = ModelInfo("n", "d", "1", "", "", ("washer", "bolt", "gear"), 32, 32)
     data = add_tflite_metadata((foreign_folder / "float.tflite").read_bytes(), info)

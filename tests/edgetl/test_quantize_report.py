@@ -13,7 +13,7 @@ import pytest
 from edgetl.reporting.canvas import drawing, open_figure
 from edgetl.reporting.labels import Label, place_labels
 from edgetl.reporting.tradeoff import conclude, find_fastest, record_tradeoff, render_tradeoff
-from edgetl_export.tradeoff import Outcome, Tradeoff
+from edgetl_export.quantize.tradeoff import Outcome, Tradeoff
 
 
 def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -17,7 +17,7 @@ from edgetl.options import FittingOptions, HeadOptions, TrainOptions, make_optio
 from edgetl.run import Run
 from edgetl.sealing import map_sealed
 from edgetl.training.train import train
-from edgetl_export.confidence import fit_temperature
+from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
 from edgetl_runtime.pictures import read_picture
 

@@ -46,7 +46,7 @@ def tiny_model(tiny_run_folder: Path) -> Any:
 @pytest.fixture(scope="session")
 def tiny_inputs(photos: Path) -> list[np.ndarray]:
     """uint8 (32, 32, 3) of every photo."""
-    from edgetl_export.calibration import load_inputs
+    from edgetl_export.quantize.calibration import load_inputs
     from edgetl_runtime.preprocessing import Preprocessing
 
     return load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")

@@ -13,13 +13,13 @@ import pytest
 
 from edgetl.exporting import export_run
 from edgetl.run import Run
-from edgetl_export.attempts import Attempt, find_best, is_worth_trying
-from edgetl_export.bundling import Exported
-from edgetl_export.files import ModelFile
-from edgetl_export.gate import Verdict
+from edgetl_export.evaluate.gate import Verdict
 from edgetl_export.options import ExportOptions
+from edgetl_export.package.bundling import Exported
 from edgetl_export.progress import shown
-from edgetl_export.repair import Plan, Repair, make_plans
+from edgetl_export.quantize.model_files import ModelFile
+from edgetl_export.quantize.repairs import Plan, Repair, make_plans
+from edgetl_export.quantize.search import Attempt, find_best, is_worth_trying
 from edgetl_runtime.bundle import Bundle, VariantMetrics
 from edgetl_runtime.errors import GateError
 from edgetl_runtime.golden import verify

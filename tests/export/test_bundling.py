@@ -242,7 +242,7 @@ def test_a_changed_model_is_not_exported(tiny_run_folder: Path, tmp_path: Path) 
 
 # Kills the process when the bundle was written aside, before it is renamed into place.
 KILL_IN_THE_MIDDLE = """
-from edgetl_export import packing
+from edgetl_export.package import packing
 class Killer:
     def open(path): os.kill(os.getpid(), signal.SIGKILL)
 packing.Bundle = Killer

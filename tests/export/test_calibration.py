@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl_export.calibration import choose_photos, load_inputs
+from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Preprocessing

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgetl_export.card import write_card
+from edgetl_export.package.model_card import write_card
 from edgetl_export.trained import Labelled
 from edgetl_runtime.bundle import (
     Attempted,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgetl_export.confidence import (
+from edgetl_export.evaluate.confidence import (
     cross_entropy,
     fit_temperature,
     fit_temperature_of_scores,

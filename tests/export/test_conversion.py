@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetl_export.conversion import convert_to_tflite, freeze
+from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_runtime.errors import ExportError
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_export import litert, observation
-from edgetl_export.correction import correct, round_to_bytes, round_to_halves
-from edgetl_export.graph import DEPTHWISE, Graph
-from edgetl_export.observation import watch
-from edgetl_export.scoring import run
+from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph.activations import watch
+from edgetl_export.graph.bias_correction import correct, round_to_bytes, round_to_halves
+from edgetl_export.graph.model_graph import DEPTHWISE, Graph, activations
+from edgetl_export.quantize import tflite_quantizer
 
 PICTURES = [
     np.random.default_rng(0).integers(0, level, (11, 11, 3)).astype(np.uint8)
@@ -29,7 +29,7 @@ def build(*layers: Any) -> Graph:
     random = np.random.default_rng(1)
     network = keras.Sequential([keras.Input((11, 11, 3)), *layers])
     network.set_weights([random.normal(0, 0.3, one.shape) for one in network.get_weights()])
-    return Graph(litert.convert(network))
+    return Graph(tflite_quantizer.convert(network))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def find_means(graph: Graph, tensors: list[int]) -> list[np.ndarray]:
 def keep_only(graph: Graph, place: int) -> Graph:
     """All layers below are as they were, so that this one sees what it saw."""
     others = [one.name for n, one in enumerate(graph.convolutions) if n != place]
-    patches = observation.mean_patches(graph, PICTURES)
+    patches = activations.mean_patches(graph, PICTURES)
     changed = Graph(graph.encode())
     correct(changed, patches, round_coarsely, keep=others)
     return changed
@@ -84,7 +84,7 @@ def test_what_an_activation_hides_is_corrected_before_it(network: bytes) -> None
     one = graph.convolutions[2]
     assert not one.linear
     changed = keep_only(graph, 2)
-    patch = observation.mean_patches(graph, PICTURES)[one.name]
+    patch = activations.mean_patches(graph, PICTURES)[one.name]
     wanted, found = (
         np.einsum("ohwc,hwc->o", each.values(one.kernel), patch) + each.values(one.bias)
         for each in (graph, changed)
@@ -110,7 +110,7 @@ def test_keras_puts_the_outputs_of_one_channel_side_by_side() -> None:
 def test_layers_that_are_kept_are_not_touched(network: bytes) -> None:
     graph = Graph(network)
     kept = graph.convolutions[1]
-    correct(graph, observation.mean_patches(graph, PICTURES), round_to_bytes, keep={kept.name})
+    correct(graph, activations.mean_patches(graph, PICTURES), round_to_bytes, keep={kept.name})
     before = Graph(network)
     for one in graph.convolutions:
         same = [np.array_equal(graph.values(n), before.values(n)) for n in (one.kernel, one.bias)]
@@ -124,7 +124,7 @@ def test_a_convolution_in_groups_stays_as_it_is() -> None:
     grouped, plain = graph.convolutions
     assert graph.shape(grouped.kernel)[3] == 1
     before = graph.values(grouped.kernel), graph.values(grouped.bias), graph.values(plain.kernel)
-    correct(graph, observation.mean_patches(graph, PICTURES), round_to_bytes)
+    correct(graph, activations.mean_patches(graph, PICTURES), round_to_bytes)
     np.testing.assert_array_equal(graph.values(grouped.kernel), before[0])
     np.testing.assert_array_equal(graph.values(grouped.bias), before[1])
     assert not np.array_equal(graph.values(plain.kernel), before[2])
@@ -152,9 +152,11 @@ def test_what_is_rounded_is_not_rounded_again_by_the_quantizer(network: bytes) -
     from ai_edge_litert.interpreter import Interpreter
 
     graph = Graph(network)
-    correct(graph, observation.mean_patches(graph, PICTURES), round_to_bytes)
-    extremes = observation.find_extremes(graph, PICTURES)
-    data = litert.quantize(graph.encode(), "int8", observation.choose_ranges(graph, extremes, 1.0))
+    correct(graph, activations.mean_patches(graph, PICTURES), round_to_bytes)
+    extremes = activations.find_extremes(graph, PICTURES)
+    data = tflite_quantizer.quantize(
+        graph.encode(), "int8", activations.choose_ranges(graph, extremes, 1.0)
+    )
     interpreter = Interpreter(model_content=data)
     stored = {
         tuple(one["shape"]): one
@@ -196,9 +198,9 @@ def test_the_bias_of_a_dead_channel_survives_8_bits(bias: float) -> None:
     kernel = np.random.default_rng(0).normal(0, 0.001, (3, 3, 3, 2))
     kernel[..., 1] = 1e-21
     model.get_layer("conv").set_weights([kernel, np.array([0.1, bias])])
-    graph = Graph(litert.convert(model))
+    graph = Graph(tflite_quantizer.convert(model))
     pictures = list(np.random.default_rng(1).integers(0, 256, (4, 8, 8, 3), np.uint8))
-    correct(graph, observation.mean_patches(graph, pictures), round_to_bytes)
-    ranges = observation.choose_ranges(graph, observation.find_extremes(graph, pictures), 1.0)
-    found = run("litert", litert.quantize(graph.encode(), "int8", ranges), pictures)
+    correct(graph, activations.mean_patches(graph, pictures), round_to_bytes)
+    ranges = activations.choose_ranges(graph, activations.find_extremes(graph, pictures), 1.0)
+    found = run("litert", tflite_quantizer.quantize(graph.encode(), "int8", ranges), pictures)
     np.testing.assert_allclose(found[:, 1], max(bias, 0), atol=0.02)

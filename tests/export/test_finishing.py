@@ -10,19 +10,19 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.exporting import describe_run
 from edgetl.run import Run
-from edgetl_export import litert
-from edgetl_export.attempts import Attempt, Judge
-from edgetl_export.bundling import export_bundle
-from edgetl_export.calibration import load_inputs
-from edgetl_export.confidence import measure_calibration_error
-from edgetl_export.files import FileWriter
-from edgetl_export.finishing import Acceptance, Finished, Finisher, soften
-from edgetl_export.gate import Gate
-from edgetl_export.graph import Graph, Head
+from edgetl_export.evaluate.confidence import measure_calibration_error
+from edgetl_export.evaluate.gate import Gate
+from edgetl_export.evaluate.rejection import choose_threshold, measure_rejection
+from edgetl_export.graph.model_graph import Graph, Head
 from edgetl_export.options import ExportOptions
+from edgetl_export.package.bundling import export_bundle
+from edgetl_export.package.finishing import Acceptance, Finished, Finisher, soften
+from edgetl_export.quantize import tflite_quantizer
+from edgetl_export.quantize.calibration import load_inputs
+from edgetl_export.quantize.model_files import FileWriter
+from edgetl_export.quantize.repairs import Plan
+from edgetl_export.quantize.search import Attempt, Judge
 from edgetl_export.recipes import find_recipes
-from edgetl_export.rejection import choose_threshold, measure_rejection
-from edgetl_export.repair import Plan
 from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.prediction import Prediction, calibrate
@@ -43,7 +43,7 @@ def sharpen(model: bytes, factor: float) -> bytes:
 @pytest.fixture(scope="module")
 def trained(tiny_run_folder: Path, photos: Path) -> Trained:
     """The tiny classifier, too sure of itself; all its photos count as validation photos."""
-    from edgetl_export.scoring import run
+    from edgetl_export.evaluate.scoring import run
 
     known = describe_run(Run.open(tiny_run_folder))
     graph = sharpen(known.graph, SHARPER)
@@ -144,7 +144,7 @@ def test_with_two_classes_and_no_unknown_photos_nothing_is_rejected(trained: Tra
     network = keras.Sequential([keras.Input((32, 32, 3)), layers.GlobalAveragePooling2D(), scores])
     photos = tuple(one for one in trained.validation.photos if one.index < 2)
     part = Part(photos, np.full((len(photos), 2), 0.5, np.float32))
-    model = litert.convert(network)
+    model = tflite_quantizer.convert(network)
     binary = msgspec.structs.replace(trained, graph=model, labels=("a", "b"), validation=part)
     finished = Finisher(binary, Acceptance()).finish(make_attempt(binary, "litert-float32"))
     calibration = finished.calibration

@@ -10,19 +10,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.calibration import load_inputs
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import (
+from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
+from edgetl_export.load import open_model
+from edgetl_export.load.ending import (
     NOTHING,
     PAIR,
     PAIR_OF_LOGITS,
     SOFTMAX,
     choose_ending,
 )
-from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.foreign.source import Source
-from edgetl_export.litert import describe as describe_tflite
-from edgetl_export.onnx import describe as describe_onnx
+from edgetl_export.load.scaling import find_scaling
+from edgetl_export.load.source import Source
+from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.recipes import RECIPES, find_recipes
 from edgetl_export.trained import Form
 from edgetl_runtime.engine import open_engine
@@ -140,7 +139,7 @@ def test_a_tflite_with_8_bit_weights_only_is_dynamic(foreign_folder: Path) -> No
 def test_one_output_becomes_two_in_both_formats(tmp_path: Path, drawn: list[np.ndarray]) -> None:
     import keras
 
-    from edgetl_export.litert import convert
+    from edgetl_export.quantize.tflite_quantizer import convert
 
     pictures = drawn[::8]
     keras.utils.set_random_seed(1)
@@ -553,7 +552,7 @@ def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
 def test_steps_that_end_the_process_are_refused_before_the_engine_sees_them(
     foreign_folder: Path, tmp_path: Path, steps: float, words: str
 ) -> None:
-    from edgetl_export.flatbuffer import read_tree, write_tree
+    from edgetl_export.graph.flatbuffer import read_tree, write_tree
 
     tree = read_tree((foreign_folder / "uint8.tflite").read_bytes())
     graph = tree.subgraphs[0]

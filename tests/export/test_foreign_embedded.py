@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgetl_export.foreign.archive import unpacked
-from edgetl_export.foreign.embedded import Embedded, find_beside, find_embedded
-from edgetl_export.foreign.kinds import find_kind
-from edgetl_export.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
+from edgetl_export.load.archive import unpacked
+from edgetl_export.load.embedded import Embedded, find_beside, find_embedded
+from edgetl_export.load.kinds import find_kind
+from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
 from edgetl_runtime.errors import ExportError
 
 LABELS = ("washer", "bolt", "gear")
@@ -208,7 +208,7 @@ def test_no_zip_is_unpacked_that_holds_two_models_or_too_much(
     with pytest.raises(ExportError, match=r"holds 2 models \(a\.tflite, b\.onnx\); unpack it"):
         find(two)
     bomb = zip_files(tmp_path / "bomb.zip", a__tflite=b"x", zeros=bytes(2**20))
-    monkeypatch.setattr("edgetl_export.foreign.archive.LIMIT_BYTES", 2**19)
+    monkeypatch.setattr("edgetl_export.load.archive.LIMIT_BYTES", 2**19)
     one = zip_files(tmp_path / "one.zip", a__tflite=bytes(2**20))
     with pytest.raises(ExportError, match="holds 1 file of"):
         find(one)

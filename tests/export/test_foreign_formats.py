@@ -15,13 +15,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgetl_export.calibration import load_inputs
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import NOTHING, PAIR, PAIR_OF_LOGITS, SOFTMAX, choose_ending
-from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.foreign.source import Source
-from edgetl_export.litert import describe as describe_tflite
-from edgetl_export.onnx import describe as describe_onnx
+from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
+from edgetl_export.load import open_model
+from edgetl_export.load.ending import NOTHING, PAIR, PAIR_OF_LOGITS, SOFTMAX, choose_ending
+from edgetl_export.load.scaling import find_scaling
+from edgetl_export.load.source import Source
+from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.trained import Form
 from edgetl_runtime.engine import open_engine
 from edgetl_runtime.errors import ExportError
@@ -119,8 +118,8 @@ def test_a_tflite_of_8_bits_inside_that_ends_in_a_softmax_needs_none(
     import keras
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.graph.conversion import convert_to_tflite
+    from edgetl_export.quiet_stderr import divert_stderr
 
     keras.utils.set_random_seed(1)
     image = keras.Input((32, 32, 3))
@@ -276,8 +275,8 @@ def channels_first(
         import keras
         import tensorflow as tf
 
-        from edgetl_export.conversion import convert_to_tflite
-        from edgetl_export.native import divert_stderr
+        from edgetl_export.graph.conversion import convert_to_tflite
+        from edgetl_export.quiet_stderr import divert_stderr
 
         inner = keras.models.load_model(foreign_folder / "model.keras", compile=False)
         image = keras.Input((3, 32, 32))
@@ -492,8 +491,8 @@ def test_a_model_that_may_not_be_read_is_called_so(tmp_path: Path) -> None:
     # In a process of its own, since nobody becomes root again.
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from edgetl_export.foreign.archive import unpacked\n"
-        "from edgetl_export.foreign.kinds import find_kind\n"
+        "from edgetl_export.load.archive import unpacked\n"
+        "from edgetl_export.load.kinds import find_kind\n"
         "from edgetl_runtime.errors import ExportError\n"
         "os.setuid(65534)\n"
         "for path in map(Path, sys.argv[1:]):\n"

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import NOTHING
-from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.litert import describe
-from edgetl_export.scoring import run_described
+from edgetl_export.evaluate.scoring import run_described
+from edgetl_export.evaluate.tensors import describe_tflite
+from edgetl_export.load import open_model
+from edgetl_export.load.ending import NOTHING
+from edgetl_export.load.scaling import find_scaling
 from edgetl_runtime.errors import ExportError
 
 SCALING = find_scaling("-1..1")
@@ -264,7 +264,7 @@ def test_a_saved_model_takes_levels_in_numbers_of_any_kind(tmp_path: Path, kind:
     close = 1e-2 if kind == "float16" else 1e-4
     np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=close)
     source = foreign.finish(NOTHING)
-    tensors = describe(source.data, any_step=True)
+    tensors = describe_tflite(source.data, any_step=True)
     ran = run_described("litert", source.data, tensors, PICTURES)
     np.testing.assert_allclose(ran, expected, atol=close)
     assert foreign.words == "its output scores0 is taken for the scores, best left out"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl_export.foreign.labels import check_count, find_repeated, read_labels, suggest_label
+from edgetl_export.load.labels import check_count, find_repeated, read_labels, suggest_label
 from edgetl_runtime.errors import ExportError
 
 

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.calibration import load_inputs
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import NOTHING, SOFTMAX, choose_ending
-from edgetl_export.foreign.scaling import find_scaling
+from edgetl_export.load import open_model
+from edgetl_export.load.ending import NOTHING, SOFTMAX, choose_ending
+from edgetl_export.load.scaling import find_scaling
+from edgetl_export.quantize.calibration import load_inputs
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.preprocessing import Preprocessing
 
@@ -215,7 +215,7 @@ def convert(
     import keras
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite, freeze
+    from edgetl_export.graph.conversion import convert_to_tflite, freeze
 
     inner = keras.models.load_model(foreign_folder / "model.keras", compile=False)
 
@@ -283,7 +283,7 @@ def test_a_cut_file_is_called_so_in_our_own_words(
 def test_a_tflite_for_an_edge_tpu_names_the_one_to_give(
     foreign_folder: Path, tmp_path: Path
 ) -> None:
-    from edgetl_export.flatbuffer import read_tree, write_tree
+    from edgetl_export.graph.flatbuffer import read_tree, write_tree
 
     tree = read_tree((foreign_folder / "int8.tflite").read_bytes())
     code = tree.operatorCodes[0]

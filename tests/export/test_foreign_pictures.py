@@ -8,12 +8,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import NOTHING
-from edgetl_export.foreign.scaling import SCALINGS, find_scaling
-from edgetl_export.foreign.source import Source, choose_size
-from edgetl_export.foreign.statements import Statement, read_properties
-from edgetl_export.scoring import run_described
+from edgetl_export.evaluate.scoring import run_described
+from edgetl_export.evaluate.tensors import describe_tflite
+from edgetl_export.load import open_model
+from edgetl_export.load.ending import NOTHING
+from edgetl_export.load.scaling import SCALINGS, find_scaling
+from edgetl_export.load.source import Source, choose_size
+from edgetl_export.load.statements import Statement, read_properties
 from edgetl_runtime.errors import ExportError, OptionsError
 
 HEIGHT, WIDTH = 24, 40
@@ -22,12 +23,13 @@ FORMS = ("grey.keras", "grey.tflite", "grey_int8.tflite", "grey.onnx")
 
 
 def run(source: Source, pictures: list[np.ndarray]) -> np.ndarray:
-    from edgetl_export import litert
-    from edgetl_export.onnx import describe
+    from edgetl_export.evaluate.tensors import describe_onnx
 
     engine = source.form.engine
     tensors = (
-        litert.describe(source.data, any_step=True) if engine == "litert" else describe(source.data)
+        describe_tflite(source.data, any_step=True)
+        if engine == "litert"
+        else describe_onnx(source.data)
     )
     return run_described(engine, source.data, tensors, pictures)
 
@@ -47,8 +49,8 @@ def grey_folder(pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFac
     import keras
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.graph.conversion import convert_to_tflite
+    from edgetl_export.quiet_stderr import divert_stderr
 
     folder = tmp_path_factory.mktemp("grey")
     keras.utils.set_random_seed(2)
@@ -74,7 +76,7 @@ def _write_onnx(model: Any, target: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.quiet_stderr import divert_stderr
 
     function = tf.function(lambda image: model(image, training=False))
     signature = (tf.TensorSpec((None, HEIGHT, WIDTH, 1), tf.float32, name="image"),)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from edgetl_export.gate import Gate, Verdict, check
+from edgetl_export.evaluate.gate import Gate, Verdict, check
 
 LABELS = ("bolt", "gear")
 

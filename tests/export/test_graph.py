@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edgetl_export import litert
-from edgetl_export.graph import Graph, Head, shorten
+from edgetl_export.graph.model_graph import Graph, Head, shorten
+from edgetl_export.quantize import tflite_quantizer
 from edgetl_runtime.errors import ExportError
 
 RANDOM = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def network() -> Any:
 
 @pytest.fixture(scope="module")
 def model(network: Any) -> bytes:
-    return litert.convert(network)
+    return tflite_quantizer.convert(network)
 
 
 def run(model: bytes, pictures: np.ndarray = PICTURES) -> np.ndarray:
@@ -64,7 +64,7 @@ def convert(*layers: Any) -> Graph:
     """The graph of a network that takes 2x2 pictures."""
     import keras
 
-    return Graph(litert.convert(keras.Sequential([keras.Input((2, 2, 3)), *layers])))
+    return Graph(tflite_quantizer.convert(keras.Sequential([keras.Input((2, 2, 3)), *layers])))
 
 
 def test_layers_are_named_as_in_keras(model: bytes) -> None:

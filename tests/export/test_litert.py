@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edgetl_export.graph import Graph
-from edgetl_export.litert import convert, describe, quantize
-from edgetl_export.observation import choose_ranges, find_extremes
+from edgetl_export.evaluate.tensors import describe_tflite
+from edgetl_export.graph.activations import choose_ranges, find_extremes
+from edgetl_export.graph.model_graph import Graph
+from edgetl_export.quantize.tflite_quantizer import convert, quantize
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.errors import ExportError
 
@@ -94,7 +95,7 @@ def test_other_precisions_follow_keras_in_fewer_bytes(
     ranges = tiny_ranges if precision == "int16x8" else {}
     data = quantize(tiny_graph.encode(), precision, ranges)
     assert len(data) < share * len(tiny_graph.encode())
-    entry, _ = describe(data)
+    entry, _ = describe_tflite(data)
     assert (entry.dtype, entry.shape) == ("float32", (1, 32, 32, 3))
     interpreter = Interpreter(model_content=data)
     interpreter.allocate_tensors()
@@ -139,7 +140,7 @@ def test_int8_is_much_smaller_than_float32(bundle: Bundle) -> None:
 def test_descriptions_are_those_in_the_bundle(bundle: Bundle) -> None:
     for name in ("litert-int8", "litert-float32"):
         variant = bundle.variant(name)
-        assert describe(bundle.read(variant)) == (variant.input, variant.output)
+        assert describe_tflite(bundle.read(variant)) == (variant.input, variant.output)
 
 
 def test_a_model_that_wants_int8_pixels_is_refused(
@@ -156,9 +157,9 @@ def test_a_model_that_wants_int8_pixels_is_refused(
         warnings.simplefilter("ignore", UserWarning)
         done = work.quantize(pairs, enable_progress_report=False)
     with pytest.raises(ExportError, match="is int8, expected uint8 or float32"):
-        describe(bytes(done.quantized_model))
+        describe_tflite(bytes(done.quantized_model))
 
 
 def test_bytes_that_are_no_model_are_refused() -> None:
     with pytest.raises(ExportError, match=r"cannot load this \.tflite"):
-        describe(b"no model at all" * 100)
+        describe_tflite(b"no model at all" * 100)

@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import number_types as types
 from flatbuffers.table import Table
 
-from edgetl_export.metadata import (
+from edgetl_export.package.metadata import (
     ModelInfo,
     add_onnx_metadata,
     add_tflite_metadata,

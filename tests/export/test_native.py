@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edgetl_export.native import divert_stderr
+from edgetl_export.quiet_stderr import divert_stderr
 
 
 def test_native_output_of_a_good_block_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:

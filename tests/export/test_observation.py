@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_export import litert, observation
-from edgetl_export.graph import Graph
-from edgetl_export.observation import Extremes
-from edgetl_export.scoring import run
+from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph.activations import Extremes
+from edgetl_export.graph.model_graph import Graph, activations
+from edgetl_export.quantize import tflite_quantizer
 
 CONVOLUTIONS = {
     "plain": {"kernel_size": 3},
@@ -39,7 +39,7 @@ def build(height: int, width: int, *layers: Any) -> tuple[Any, Graph]:
     random = np.random.default_rng(0)
     network = keras.Sequential([keras.Input((height, width, 3)), *layers])
     network.set_weights([random.normal(0, 0.02, one.shape) for one in network.get_weights()])
-    return network, Graph(litert.convert(network))
+    return network, Graph(tflite_quantizer.convert(network))
 
 
 def compute_means(network: Any, pictures: list[np.ndarray]) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_the_mean_output_is_the_kernel_times_the_mean_patch(
 
     network, graph = build(*sides, layers.Conv2D(4, **CONVOLUTIONS[name]))
     pictures = draw_pictures(*sides)
-    (patch,) = observation.mean_patches(graph, pictures).values()
+    (patch,) = activations.mean_patches(graph, pictures).values()
     kernel, bias = network.get_weights()
     assert patch.shape == kernel.shape[:3]
     found = np.einsum("hwc,hwco->o", patch, kernel) + bias
@@ -73,7 +73,7 @@ def test_it_is_so_in_depthwise_convolutions_too(
 
     network, graph = build(*sides, layers.DepthwiseConv2D(3, **options))
     pictures = draw_pictures(*sides)
-    (patch,) = observation.mean_patches(graph, pictures).values()
+    (patch,) = activations.mean_patches(graph, pictures).values()
     kernel, bias = network.get_weights()
     found = np.einsum("hwc,hwc->c", patch, kernel[..., 0]) + bias
     np.testing.assert_allclose(found, compute_means(network, pictures), rtol=1e-4, atol=1e-4)
@@ -90,7 +90,7 @@ def test_a_mean_patch_is_what_tensorflow_cuts_out() -> None:
         np.stack(pictures).astype(np.float32), sizes, strides, rates, "SAME"
     )
     expected = np.asarray(cut).mean(axis=(0, 1, 2)).reshape(3, 3, 3)
-    (found,) = observation.mean_patches(graph, pictures).values()
+    (found,) = activations.mean_patches(graph, pictures).values()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -104,7 +104,7 @@ def test_deeper_layers_see_what_runs_below_them() -> None:
         layers.Conv2D(5, 3, padding="same"),
     )
     pictures = draw_pictures(10, 10)
-    patches = observation.mean_patches(graph, pictures)
+    patches = activations.mean_patches(graph, pictures)
     assert list(patches) == [one.name for one in graph.convolutions]
     kernel, bias = network.layers[1].get_weights()
     found = np.einsum("hwc,hwco->o", list(patches.values())[1], kernel) + bias
@@ -128,7 +128,7 @@ def watched() -> tuple[Any, Graph]:
 def test_extremes_are_those_of_each_photo(watched: tuple[Any, Graph]) -> None:
     network, graph = watched
     pictures = draw_pictures(6, 6)
-    extremes = observation.find_extremes(graph, pictures)
+    extremes = activations.find_extremes(graph, pictures)
     assert set(extremes) == {graph.name(graph.input), *(one.name for one in graph.operators)}
     batch = np.stack(pictures).astype(np.float32)
     outputs = network.predict_on_batch(batch)
@@ -146,9 +146,9 @@ def test_extremes_are_those_of_each_photo(watched: tuple[Any, Graph]) -> None:
 def test_the_picture_keeps_its_256_levels(watched: tuple[Any, Graph]) -> None:
     _, graph = watched
     dull = [np.full((6, 6, 3), level, np.uint8) for level in (90, 100, 110)]
-    extremes = observation.find_extremes(graph, dull)
-    for share in observation.SHARES:
-        ranges = observation.choose_ranges(graph, extremes, share)
+    extremes = activations.find_extremes(graph, dull)
+    for share in activations.SHARES:
+        ranges = activations.choose_ranges(graph, extremes, share)
         assert set(ranges) == set(extremes)
         assert ranges[graph.name(graph.input)] == (0, 255)
 
@@ -162,17 +162,17 @@ def test_a_layer_that_is_silent_on_all_photos_gets_a_range_that_litert_can_take(
     )
     kernel, bias = silent.get_weights()
     silent.set_weights([kernel, bias - 1e4])
-    graph = Graph(litert.convert(network))
+    graph = Graph(tflite_quantizer.convert(network))
     pictures = draw_pictures(8, 8)
-    extremes = observation.find_extremes(graph, pictures)
+    extremes = activations.find_extremes(graph, pictures)
     name = graph.convolutions[0].name
     assert extremes[name].highest.max() == 0
-    ranges = observation.choose_ranges(graph, extremes, 1.0)
+    ranges = activations.choose_ranges(graph, extremes, 1.0)
     # A level times one of the weights is at most 64 of its own steps; at 256 LiteRT aborts.
     low, high = ranges[name]
     step = np.abs(kernel).max() / 127
     assert step / ((high - low) / 255) == pytest.approx(64, rel=1e-3)
-    scores = run("litert", litert.quantize(graph.encode(), "int8", ranges), pictures)
+    scores = run("litert", tflite_quantizer.quantize(graph.encode(), "int8", ranges), pictures)
     np.testing.assert_allclose(scores, run("litert", graph.encode(), pictures), atol=1e-3)
 
 
@@ -183,7 +183,7 @@ def test_a_share_leaves_out_the_oddest_photos_at_both_ends() -> None:
     )
     assert one.span(1.0) == (-100, 300)
     assert one.span(0.9) == pytest.approx((-1, 2.1))
-    lows, highs = zip(*(one.span(share) for share in observation.SHARES), strict=True)
+    lows, highs = zip(*(one.span(share) for share in activations.SHARES), strict=True)
     assert list(lows) == sorted(lows)
     assert list(highs) == sorted(highs, reverse=True)
 
@@ -191,8 +191,8 @@ def test_a_share_leaves_out_the_oddest_photos_at_both_ends() -> None:
 def test_a_graph_is_not_changed_by_looking(watched: tuple[Any, Graph]) -> None:
     _, graph = watched
     before = graph.encode()
-    observation.mean_patches(graph, draw_pictures(6, 6))
-    observation.find_extremes(graph, draw_pictures(6, 6))
+    activations.mean_patches(graph, draw_pictures(6, 6))
+    activations.find_extremes(graph, draw_pictures(6, 6))
     assert graph.encode() == before
 
 
@@ -202,7 +202,7 @@ def test_the_first_share_that_is_as_good_as_the_best_is_chosen() -> None:
     noise = random.normal(0, 0.01, 200)
     noise -= noise.mean()
     worse, alike = base + noise + 0.005, base + noise + 0.0001
-    assert observation.choose_share({1.0: alike, 0.99: base}) == 1.0
-    assert observation.choose_share({1.0: base, 0.99: alike}) == 1.0
-    assert observation.choose_share({1.0: worse, 0.99: base, 0.95: alike}) == 0.99
-    assert observation.choose_share({1.0: base, 0.99: base}) == 1.0
+    assert activations.choose_share({1.0: alike, 0.99: base}) == 1.0
+    assert activations.choose_share({1.0: base, 0.99: alike}) == 1.0
+    assert activations.choose_share({1.0: worse, 0.99: base, 0.95: alike}) == 0.99
+    assert activations.choose_share({1.0: base, 0.99: base}) == 1.0

@@ -9,9 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgetl_export import litert
-from edgetl_export.graph import Graph, Head
-from edgetl_export.onnx import (
+from edgetl_export.graph.model_graph import Graph, Head
+from edgetl_export.quantize import tflite_quantizer
+from edgetl_export.quantize.onnx_quantizer import (
     IR_VERSION,
     OPSET,
     choose_ranges,
@@ -66,7 +66,7 @@ def test_float32_agrees_with_keras(
 
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_model: Any) -> bytes:
-    return convert(Graph(litert.convert(tiny_model)).encode())
+    return convert(Graph(tflite_quantizer.convert(tiny_model)).encode())
 
 
 def run_bytes(model: bytes, inputs: list[np.ndarray], dtype: type) -> np.ndarray:
@@ -123,7 +123,7 @@ def test_a_layer_that_is_kept_has_float_weights(
 def test_the_head_of_a_quantized_file_can_be_replaced(
     tiny_onnx: bytes, tiny_model: Any, tiny_inputs: list[np.ndarray]
 ) -> None:
-    head = Graph(litert.convert(tiny_model)).head
+    head = Graph(tflite_quantizer.convert(tiny_model)).head
     assert head is not None
     data = quantize_tiny(tiny_onnx, tiny_inputs)
     features = run_bytes(end_before_head(data), tiny_inputs, np.uint8)
@@ -187,7 +187,7 @@ def test_descriptions_are_those_in_the_bundle(bundle: Bundle) -> None:
 
 
 def test_two_conversions_give_the_same_bytes(tiny_model: Any, tiny_onnx: bytes) -> None:
-    assert convert(Graph(litert.convert(tiny_model)).encode()) == tiny_onnx
+    assert convert(Graph(tflite_quantizer.convert(tiny_model)).encode()) == tiny_onnx
 
 
 def test_no_name_is_made_up_by_a_counter(tiny_onnx: bytes) -> None:

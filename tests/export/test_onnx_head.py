@@ -5,8 +5,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.graph import Head
-from edgetl_export.onnx import describe, end_before_head, prepare, read_head, set_head
+from edgetl_export.graph.model_graph import Head
+from edgetl_export.quantize.onnx_quantizer import (
+    describe,
+    end_before_head,
+    prepare,
+    read_head,
+    set_head,
+)
 from edgetl_runtime.engine import open_engine
 
 RANDOM = np.random.default_rng(0)

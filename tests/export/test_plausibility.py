@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edgetl_export.examination import Examination
-from edgetl_export.foreign.orders import fit_order, list_orders
-from edgetl_export.foreign.plausibility import examine, list_scalings
-from edgetl_export.foreign.scaling import SCALINGS, Scaling, find_scaling
+from edgetl_export.load.orders import fit_order, list_orders
+from edgetl_export.load.plausibility import examine, list_scalings
+from edgetl_export.load.scaling import SCALINGS, Scaling, find_scaling
 
 GIVEN = find_scaling("0..1")
 LETTERS = "washer bolt gear nut screw spring pin ring clip disc hook".split()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgetl_export.rejection import choose_threshold, hold_out_classes, measure_rejection
+from edgetl_export.evaluate.rejection import choose_threshold, hold_out_classes, measure_rejection
 from edgetl_runtime.prediction import Prediction
 
 

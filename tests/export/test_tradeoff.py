@@ -10,16 +10,16 @@ import pytest
 
 from edgetl.exporting import describe_run
 from edgetl.run import Run
-from edgetl_export.distribution import BINS, find_distributions
-from edgetl_export.files import FileWriter
-from edgetl_export.gate import Gate
-from edgetl_export.graph import Graph
-from edgetl_export.latency import measure_latencies
-from edgetl_export.observation import Extremes, watch
+from edgetl_export.evaluate.gate import Gate
+from edgetl_export.graph.activations import Extremes, watch
+from edgetl_export.graph.model_graph import Graph
 from edgetl_export.progress import shown
+from edgetl_export.quantize.distribution import BINS, find_distributions
+from edgetl_export.quantize.latency import measure_latencies
+from edgetl_export.quantize.model_files import FileWriter
+from edgetl_export.quantize.repairs import PHOTOS, Plan
+from edgetl_export.quantize.tradeoff import WORST, Tradeoff, measure_tradeoff
 from edgetl_export.recipes import find_recipes
-from edgetl_export.repair import PHOTOS, Plan
-from edgetl_export.tradeoff import WORST, Tradeoff, measure_tradeoff
 from edgetl_export.trained import Trained
 
 T = TypeVar("T")

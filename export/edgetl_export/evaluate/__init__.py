@@ -1,0 +1,1 @@
+"""What a file says, and whether it may ship: scores, gate, confidence, rejection."""
