@@ -32,7 +32,7 @@ from edgetl_export.evaluate.rejection import (
     measure_rejection,
 )
 from edgetl_runtime import Bundle, Classifier
-from edgetl_runtime.frames import read_frames
+from edgetl_runtime.image.frames import read_frames
 from edgetl_runtime.prediction import calibrate
 
 OTHERS = {"photos": "photos", "road": "videos/car-detection.mp4", "hand": "videos/again.mkv"}

@@ -50,8 +50,8 @@ def measure_features(data: Path, backbone_name: str, folder: Path) -> dict:
     from edgetl.networks.backbones import find_backbone
     from edgetl.networks.features import Extractor, LiteRTNetwork, Wanted
     from edgetl.networks.weights import find_weights
-    from edgetl_runtime.pictures import read_picture
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.decoding import read_picture
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     backbone = find_backbone(backbone_name)
     preprocessing = Preprocessing(backbone.size_px, backbone.size_px)

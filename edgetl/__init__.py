@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgetl.options import FittingOptions, HeadOptions, SplitOptions, TrainOptions
     from edgetl.run import Run
     from edgetl_export.options import ExportOptions
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.errors import (
         BundleError,
         DatasetError,
@@ -38,7 +38,7 @@ _HOMES = {
     "edgetl.options": ("FittingOptions", "HeadOptions", "SplitOptions", "TrainOptions"),
     "edgetl.run": ("Run",),
     "edgetl_export.options": ("ExportOptions",),
-    "edgetl_runtime.bundle": ("Bundle",),
+    "edgetl_runtime.bundle.reader": ("Bundle",),
     "edgetl_runtime.errors": (
         *("BundleError", "DatasetError", "EdgetlError", "ExportError", "FrameError", "GateError"),
         *("OptionsError", "RunError", "StorageError", "TrainingError", "WeightsError"),

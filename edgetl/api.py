@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgetl_export.load.source import Size
     from edgetl_export.options import ExportOptions
     from edgetl_export.package.bundling import Exported
-    from edgetl_runtime.preprocessing import Fit
+    from edgetl_runtime.image.preprocessing import Fit
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 _Options = TypeVar("_Options", bound=msgspec.Struct)

@@ -30,7 +30,7 @@ from edgetl.console import (
     print_table,
 )
 from edgetl.progress import follow
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
@@ -48,8 +48,8 @@ def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
     _prepare_environment()
     from edgetl_runtime.errors import EdgetlError, GateError
-    from edgetl_runtime.interruption import EXIT_INTERRUPTED
-    from edgetl_runtime.printable import make_printable
+    from edgetl_runtime.system.interruption import EXIT_INTERRUPTED
+    from edgetl_runtime.text.printable import make_printable
 
     try:
         with follow(True):
@@ -193,7 +193,7 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
 
     Example: edgetl demo
     """
-    from edgetl_runtime.storage import check_replaceable
+    from edgetl_runtime.system.storage import check_replaceable
 
     check_replaceable(out, marker=DEMO_MARKER, overwrite=overwrite)
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize

@@ -72,7 +72,7 @@ def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from edgetl_runtime.printable import make_printable
+    from edgetl_runtime.text.printable import make_printable
 
     table = Table(*header, box=None, pad_edge=False)
     for row in rows:

@@ -18,15 +18,15 @@ from edgetl.options import FittingOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.progress import track
-from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark
-from edgetl_runtime.bundle import Bundle, Variant
+from edgetl_runtime.bundle.golden_frames import Verification, verify
+from edgetl_runtime.bundle.reader import Bundle, Variant
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import WeightsError
-from edgetl_runtime.frames import read_frames
-from edgetl_runtime.golden import Verification, verify
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.image.frames import read_frames
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.system.allotment import count_processors
+from edgetl_runtime.system.storage import staged_folder
 
 MARKER = "edgetl-demo.json"
 GOAL_TOP1 = 0.90

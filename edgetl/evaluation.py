@@ -15,9 +15,9 @@ from edgetl.run import RUN_FILE, Run
 from edgetl_export.progress import track
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import DatasetError, RunError
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
 
 _BATCH = 32
 Predict = Callable[[list[Frame]], list[Scores]]

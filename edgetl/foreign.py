@@ -36,8 +36,8 @@ from edgetl_export.trained import (
     choose_recipes,
 )
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
+from edgetl_runtime.image.preprocessing import Fit, Frame, Preprocessing
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Fit, Frame, Preprocessing
 
 if TYPE_CHECKING:
     from edgetl_export.options import ExportOptions

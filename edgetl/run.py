@@ -23,11 +23,11 @@ from edgetl.networks.model import ModelSpec
 from edgetl.options import TrainOptions
 from edgetl.predictions import Predictions
 from edgetl_runtime.errors import OptionsError, RunError
-from edgetl_runtime.images import Color, Image, load_image
-from edgetl_runtime.obstacles import name_special
+from edgetl_runtime.image.loading import Color, Image, load_image
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Prediction, Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.storage import put_back
+from edgetl_runtime.system.obstacles import name_special
+from edgetl_runtime.system.storage import put_back
 
 if TYPE_CHECKING:
     import keras
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edgetl.evaluation import Evaluation
     from edgetl.progress import Progress
     from edgetl_export.options import ExportOptions
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
 
 FORMAT_VERSION = 4
 RUN_FILE = "run.json"

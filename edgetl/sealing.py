@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 # Numbers of a mapped payload start at a multiple of this.
 _ALIGNMENT = 64

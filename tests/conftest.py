@@ -120,8 +120,8 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     import numpy as np
 
     from edgetl.networks.backbones import build, find_backbone
-    from edgetl_runtime.pictures import read_picture
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.decoding import read_picture
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     keras.utils.set_random_seed(0)
     network = build(find_backbone(BACKBONE), SIZE_PX)
@@ -230,8 +230,8 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
     from edgetl_export.graph.conversion import convert_to_tflite
     from edgetl_export.quiet_stderr import divert_stderr
-    from edgetl_runtime.pictures import read_picture
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.decoding import read_picture
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     folder = tmp_path_factory.mktemp("foreign")
     labels = ("washer", "bolt", "gear")

@@ -24,8 +24,8 @@ from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_bundle
 from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.trained import Labelled, Part, Trained
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 LABELS = ("gear", "spring", "washer")
 TARGET = Path(__file__).parent / "data" / "tiny.bundle"

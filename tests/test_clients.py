@@ -17,10 +17,10 @@ import onnxruntime
 import pytest
 
 from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.onnx import EXACT
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.engines.onnx_engine import EXACT
+from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.prediction import Prediction
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -45,7 +45,7 @@ def imported_by(folder: Path, *names: str) -> set[str]:
 
 
 def test_no_module_of_the_device_imports_anything_heavy(tmp_path):
-    assert {"edgetl_runtime.preprocessing", "edgetl_runtime.capture.camera"} <= set(MODULES)
+    assert {"edgetl_runtime.image.preprocessing", "edgetl_runtime.capture.camera"} <= set(MODULES)
     assert imported_by(tmp_path, *MODULES) & HEAVY == set()
 
 

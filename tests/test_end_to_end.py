@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgetl.run import Run
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 
 WEIGHTS = "mobilenet_v2_0.35_224_notop.weights.h5"
 # The head alone, to be quick: the default also fits blocks on eight views of each photo.

@@ -26,7 +26,7 @@ from edgetl_runtime.outputs import worker as worker_module
 from edgetl_runtime.outputs.mqtt import Broker, Mqtt, parse_broker
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.tls import Identity
+from edgetl_runtime.system.tls import Identity
 
 paho = pytest.importorskip("paho.mqtt.client")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")

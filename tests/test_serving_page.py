@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.answers import Answer, make_event
-from edgetl_runtime.board import Health
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.clock import format_time
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings.sections import ServeSettings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.clock import format_time
+from edgetl_runtime.system.percentiles import Percentiles
 
 TOKEN = "correct-horse-battery-staple"
 TINY = Path(__file__).parent / "data" / "tiny.bundle"

@@ -28,8 +28,8 @@ try:
     sys.exit(78)
 except PermissionError:
     pass
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.golden import verify
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
 result = verify(Bundle.open(sys.argv[1]))
 print(result.failures, result.skipped)
 """

@@ -23,7 +23,7 @@ def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_jso
     """
     from edgetl.api import compare as compare_runs
     from edgetl.reporting.comparison import conclude, record_comparison, render_comparison
-    from edgetl_runtime.storage import write_file
+    from edgetl_runtime.system.storage import write_file
 
     _check(runs)
     if out is not None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, check_page, print_json, print_table
-from edgetl_runtime.printable import make_printable
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.dataset.importing import ImportReport

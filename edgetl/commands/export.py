@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgetl_export.package.bundling import Exported
     from edgetl_export.quantize.repairs import Repair
     from edgetl_export.recipes import Recipe
-    from edgetl_runtime.preprocessing import Fit
+    from edgetl_runtime.image.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
 _MOST_PX = 4096

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, print_json, print_table
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
-    from edgetl_runtime.bundle import BundleManifest
+    from edgetl_runtime.bundle.reader import BundleManifest
 
 
 @click.command()
@@ -22,7 +22,7 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
     """
     import msgspec
 
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
 
     opened = Bundle.open(bundle)
     manifest = opened.manifest

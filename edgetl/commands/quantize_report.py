@@ -66,7 +66,7 @@ def quantize_report(
     from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff
     from edgetl_export.evaluate.gate import Gate
     from edgetl_export.quantize.tradeoff import measure_tradeoff
-    from edgetl_runtime.storage import write_file
+    from edgetl_runtime.system.storage import write_file
 
     trained = describe_run(opened)
     found = measure_tradeoff(trained, recipes, Gate(), repair=repair)

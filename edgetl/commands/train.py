@@ -18,9 +18,9 @@ from edgetl.commands.flags import (
 )
 from edgetl.console import FOLDER, print_json, print_metrics
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.interruption import EXIT_INTERRUPTED
-from edgetl_runtime.printable import make_printable
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.system.interruption import EXIT_INTERRUPTED
+from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.options import TrainOptions

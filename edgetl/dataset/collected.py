@@ -16,10 +16,10 @@ from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import track
-from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.folders import is_hidden
+from edgetl_runtime.image.folders import is_hidden
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
+from edgetl_runtime.system.allotment import count_processors
 
 NO_RECORD = "it has no record"
 _RECORD_LIMIT_BYTES = 64 * 1024

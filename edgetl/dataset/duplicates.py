@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgetl.dataset.verification import GIST_PX, Gist
 from edgetl_export.progress import track
-from edgetl_runtime.allotment import count_processors
+from edgetl_runtime.system.allotment import count_processors
 
 MAX_HASH_DISTANCE = 10
 MIN_AGREEMENT = 0.9

@@ -11,7 +11,7 @@ from edgetl.dataset.listing import show_names
 from edgetl.dataset.tables import list_data
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 
 class Imported(msgspec.Struct, frozen=True):

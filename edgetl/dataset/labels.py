@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterable
 
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.folders import is_hidden
-from edgetl_runtime.printable import JOINERS, is_printable
+from edgetl_runtime.image.folders import is_hidden
+from edgetl_runtime.text.printable import JOINERS, is_printable
 
 # Photos of other things than the classes: they choose and measure the reject threshold.
 UNKNOWN = "_unknown_"

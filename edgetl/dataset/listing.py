@@ -16,7 +16,7 @@ from edgetl.dataset.parts import (
 )
 from edgetl.dataset.walking import LOOSE, Walk, name_ours
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl of path,label"
 _SHOWN = 4

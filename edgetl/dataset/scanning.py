@@ -13,7 +13,7 @@ from edgetl.dataset.parts import Split
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import track
-from edgetl_runtime.allotment import count_processors
+from edgetl_runtime.system.allotment import count_processors
 
 IN_TRAIN = "the same picture is in train"
 IN_CLASS = "the same picture is in a class"

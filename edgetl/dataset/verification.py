@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from edgetl.dataset.orientation import read_orientation, turn_upright
 from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.filetypes import judge_data
-from edgetl_runtime.folders import is_hidden
-from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
-from edgetl_runtime.pictures import decode_picture
+from edgetl_runtime.image.decoding import decode_picture
+from edgetl_runtime.image.filetypes import judge_data
+from edgetl_runtime.image.folders import is_hidden
+from edgetl_runtime.image.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 200_000_000

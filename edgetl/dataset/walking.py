@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.folders import is_hidden
+from edgetl_runtime.image.folders import is_hidden
 
 # A file that only a folder of ours holds, and what that folder is.
 _OURS = {

@@ -22,7 +22,7 @@ from edgetl.networks.features import Extractor, Wanted
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import find_weights
 from edgetl_runtime.errors import DatasetError, WeightsError
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 # The worst for a model first.
 KINDS: tuple[Kind, ...] = (

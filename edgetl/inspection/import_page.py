@@ -8,8 +8,8 @@ from edgetl.dataset.labels import UNKNOWN, UNSORTED
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import write_file
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.system.storage import write_file
+from edgetl_runtime.text.wording import count_noun
 
 _THUMBNAIL_PX = 180
 _PHOTOS_SHOWN = 120

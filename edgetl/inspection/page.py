@@ -16,8 +16,8 @@ from edgetl.reporting.pages import render_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import duration
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import write_file
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.system.storage import write_file
+from edgetl_runtime.text.wording import count_noun
 
 SUFFIXES = (".html", ".htm")
 _THUMBNAIL_PX = 160

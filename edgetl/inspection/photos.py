@@ -11,7 +11,7 @@ from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest, lacks_training
 from edgetl.dataset.scanning import Photo, Scanned
 from edgetl.dataset.walking import HIDDEN
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 Kind = Literal[
     "unreadable",

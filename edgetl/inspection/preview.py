@@ -16,9 +16,9 @@ from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.system.storage import write_file
 
 FORMATS = (".jpg", ".jpeg", ".png")
 _CELL_PX = 192

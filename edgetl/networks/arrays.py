@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgetl_runtime.containers import DAMAGE
+from edgetl_runtime.system.containers import DAMAGE
 
 if TYPE_CHECKING:
     import keras

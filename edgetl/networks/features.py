@@ -18,10 +18,10 @@ from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, l
 from edgetl.networks.weights import Weights
 from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_export.progress import track
-from edgetl_runtime.allotment import count_processors
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing
+from edgetl_runtime.system.allotment import count_processors
+from edgetl_runtime.system.storage import write_file
 
 # Raise it when the same inputs would give other features.
 _FORMAT = 2

@@ -11,7 +11,7 @@ import msgspec
 
 from edgetl.networks.backbones import Backbone, apply_scaling, build
 from edgetl.networks.weights import Weights, load_weights
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras

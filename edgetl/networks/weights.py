@@ -17,7 +17,7 @@ from edgetl.networks.backbones import Backbone, build
 from edgetl.networks.cache import cache_folder
 from edgetl.networks.framework import load_tensorflow
 from edgetl_runtime.errors import WeightsError
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 if TYPE_CHECKING:
     import keras

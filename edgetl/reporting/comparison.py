@@ -11,7 +11,7 @@ from edgetl.reporting.pages import render_page
 from edgetl.reporting.wording import percent
 from edgetl.run import Run
 from edgetl_runtime.errors import RunError
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _LEVEL = 0.05
 

@@ -15,7 +15,7 @@ from edgetl.history import StageHistory
 from edgetl.metrics import Interval, Metrics, Reliability, estimate_share
 from edgetl.predictions import Predictions
 from edgetl.reporting.wording import percent, points, span
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 Kind = Literal["warning", "note", "good"]
 _ORDER: tuple[Kind, ...] = ("warning", "note", "good")

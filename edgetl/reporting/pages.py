@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 from edgetl.reporting import wording
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -33,7 +33,7 @@ from edgetl.reporting.pages import render_page
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import duration, percent, points
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 MATRIX_CLASSES = 30
 _PAIRS, _FEW_PAIRS = 30, 8

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
 
 _QUALITY = 82
 _GREY = 160

@@ -16,7 +16,7 @@ from edgetl.reporting.tradeoff_plots import (
 from edgetl.reporting.wording import percent, points, span
 from edgetl_export.quantize.distribution import Distribution
 from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _WORST_BARS = 20
 # Layers are few if they carry most of the divergence and are no more than this share of all.

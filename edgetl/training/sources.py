@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from edgetl.ahead import compute_ahead
 from edgetl.augmentation import Augmentation, make_view
-from edgetl_runtime.allotment import count_processors
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing
+from edgetl_runtime.system.allotment import count_processors
 
 Inputs = NDArray[np.float32]
 Integers = NDArray[np.int64]

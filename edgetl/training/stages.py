@@ -40,7 +40,7 @@ from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
 from edgetl.training.steps import Stage, compile_prediction, predict_logits
 from edgetl_export.evaluate.confidence import fit_temperature
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras

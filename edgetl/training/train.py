@@ -50,7 +50,7 @@ from edgetl.training.workspace import (
     tidy_finished,
 )
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from edgetl.options import TrainOptions, list_differences
 from edgetl.run import FORMAT_VERSION, RUN_FILE, UNFINISHED, describe_versions, encode
 from edgetl.training.checkpoint import Checkpoints
 from edgetl_runtime.errors import RunError, StorageError
-from edgetl_runtime.storage import check_replaceable, replace_folder, write_file
+from edgetl_runtime.system.storage import check_replaceable, replace_folder, write_file
 
 _FILE = "unfinished.json"
 _CHECKPOINTS = "checkpoints"

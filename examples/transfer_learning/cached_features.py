@@ -11,7 +11,7 @@ from edgetl.networks.backbones import find_backbone
 from edgetl.networks.features import Extractor, Wanted
 from edgetl.networks.weights import find_weights
 from edgetl.training.sources import CachedRows
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 
 class Rows(msgspec.Struct, frozen=True, eq=False):

@@ -16,7 +16,7 @@ from photos import MARKER, Choice, beside, check_count, choose_photos, find_insi
 
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.storage import staged_folder
 
 SIDE_PX = 32
 _PIXEL_BYTES = 3 * SIDE_PX * SIDE_PX

@@ -16,7 +16,7 @@ import msgspec
 
 from edgetl.dataset.listing import Listed, list_folder
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.storage import staged_folder
 
 MARKER = ".chosen.json"
 

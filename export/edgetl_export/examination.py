@@ -2,7 +2,7 @@
 
 import msgspec
 
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 
 class Alternative(msgspec.Struct, frozen=True):

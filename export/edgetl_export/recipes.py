@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from edgetl_runtime.bundle import EngineName, Precision
+from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.errors import OptionsError
 
 

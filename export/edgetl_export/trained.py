@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from edgetl_export.examination import Examination
 from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
-from edgetl_runtime.bundle import EngineName, Precision
+from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.image.preprocessing import Preprocessing
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Preprocessing
 
 
 class Form(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Answer
     from edgetl_runtime.benchmark import BenchmarkReport
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.errors import (
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
         ServiceError,
         StorageError,
     )
+    from edgetl_runtime.image.preprocessing import Preprocessing
     from edgetl_runtime.outputs.output import Output
     from edgetl_runtime.outputs.video import Video
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.pipeline.watching import watch
     from edgetl_runtime.prediction import Prediction
-    from edgetl_runtime.preprocessing import Preprocessing
     from edgetl_runtime.settings.sections import (
         CollectSettings,
         ModelSettings,
@@ -99,7 +99,7 @@ __all__ = [
 _HOME = {
     "Answer": "answers",
     "BenchmarkReport": "benchmark",
-    "Bundle": "bundle",
+    "Bundle": "bundle.reader",
     "BundleError": "errors",
     "Camera": "capture.camera",
     "CameraError": "errors",
@@ -116,7 +116,7 @@ _HOME = {
     "PaceSettings": "settings.sections",
     "Pipeline": "pipeline.pipeline",
     "Prediction": "prediction",
-    "Preprocessing": "preprocessing",
+    "Preprocessing": "image.preprocessing",
     "ServeSettings": "settings.sections",
     "ServiceError": "errors",
     "ServiceSettings": "settings.sections",

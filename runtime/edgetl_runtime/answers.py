@@ -8,11 +8,11 @@ import time
 
 import msgspec
 
-from edgetl_runtime.clock import ClockCheck, format_time, read_boot_id
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Prediction, Scores, rank
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.printable import show_path
+from edgetl_runtime.system.clock import ClockCheck, format_time, read_boot_id
+from edgetl_runtime.text.printable import show_path
 
 # Changes when a field goes or means something else; fields may be added.
 VERSION = 1

@@ -5,12 +5,12 @@ import time
 import msgspec
 import numpy as np
 
-from edgetl_runtime.board import Board, Health, describe_board, peak_rss_mib, read_health
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.percentiles import Percentiles, compute_percentiles
-from edgetl_runtime.pictures import decode_picture
-from edgetl_runtime.preprocessing import Frame, resize
+from edgetl_runtime.image.decoding import decode_picture
+from edgetl_runtime.image.preprocessing import Frame, resize
+from edgetl_runtime.system.board import Board, Health, describe_board, peak_rss_mib, read_health
+from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
 
 _WARMUP_S = 0.5
 

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgetl_runtime.allotment import default_threads
-from edgetl_runtime.bundle import Bundle, Variant
-from edgetl_runtime.engine import Engine, open_engine
+from edgetl_runtime.bundle.reader import Bundle, Variant
+from edgetl_runtime.engines.engine import Engine, open_engine
 from edgetl_runtime.errors import ModelOutputError
-from edgetl_runtime.images import Color, Image, load_image
+from edgetl_runtime.image.loading import Color, Image, load_image
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.system.allotment import default_threads
 
 
 class Classifier:

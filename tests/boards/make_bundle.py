@@ -23,8 +23,8 @@ from edgetl.networks.backbones import build, find_backbone
 from edgetl.options import FittingOptions, TrainOptions
 from edgetl.training.train import train
 from edgetl_export.options import ExportOptions
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 BACKBONE = "mobilenet_v2_0.35"
 SIZE_PX = 224

@@ -29,7 +29,7 @@ from edgetl.augmentation.operations import OPERATIONS, draw_operations
 from edgetl.augmentation.strengths import LIMITS
 from edgetl.drawings import draw_part
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 PHOTO = draw_part("gear", 3, 160)
 SHA, OTHER_SHA = "ab" * 32, "cd" * 32

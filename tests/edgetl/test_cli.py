@@ -18,7 +18,7 @@ import pytest
 
 from edgetl import cli
 from edgetl.run import Run
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 
 COMMANDS = (
     "train",

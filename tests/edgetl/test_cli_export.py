@@ -11,7 +11,7 @@ import pytest
 from edgetl_export.load.scaling import SCALINGS
 from edgetl_export.package.packing import pack
 from edgetl_export.recipes import RECIPES
-from edgetl_runtime.bundle import encode_seal
+from edgetl_runtime.bundle.reader import encode_seal
 
 
 def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -15,7 +15,7 @@ from edgetl.inspection.labels import LEAST_GROUPS, find_feature_issues
 from edgetl.inspection.page import SECTIONS, check_target, render_check, write_page
 from edgetl.inspection.photos import Issue
 from edgetl_runtime.errors import DatasetError, EdgetlError, StorageError
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
 PLAIN = CheckOptions(weights="none", size_px=64)
 

@@ -13,8 +13,8 @@ from edgetl.cli import DEMO_MARKER
 from edgetl.console import find_command
 from edgetl.demo import MARKER, VariantResult, VideoResult, choose_options, explain_video
 from edgetl_runtime.benchmark import benchmark
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 

@@ -34,7 +34,7 @@ from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
 from edgetl.training.stages import Learner
 from edgetl.networks.weights import find_weights
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 folder, lenet = Path(sys.argv[1]), find_backbone("lenet")
 

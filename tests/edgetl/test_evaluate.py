@@ -35,7 +35,7 @@ def test_a_run_scores_what_training_measured(run_folder: Path, validation: Path)
 def test_a_bundle_scores_what_export_measured(
     bundle_folder: Path, validation: Path, variant: str
 ) -> None:
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
 
     recorded = Bundle.open(bundle_folder).variant(variant).metrics
     metrics = evaluate(bundle_folder, validation, variant=variant).metrics

@@ -17,8 +17,8 @@ from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_upper, l
 from edgetl.networks.weights import Weights, find_weights, load_weights
 from edgetl.sealing import map_sealed
 from edgetl_runtime.errors import FrameError, WeightsError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 BACKBONE = find_backbone("mobilenet_v2_0.35")
 PREPROCESSING = Preprocessing(64, 64)

@@ -16,11 +16,11 @@ import pytest
 
 from edgetl.foreign import ForeignOptions, export_foreign
 from edgetl_export.options import ExportOptions
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.golden import verify
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
 FLOAT = ("litert-int8", "litert-float32", "onnx-int8", "onnx-float32")
 
@@ -114,7 +114,7 @@ def test_the_gate_compares_with_the_model_itself(
 
     from edgetl.dataset.manifest import scan
     from edgetl.foreign import _SEED
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     options = describe(foreign_folder, "float.tflite", photos)
     exported = export_foreign(options, tmp_path / "b", FLOAT32)

@@ -8,8 +8,8 @@ import pytest
 
 from edgetl.foreign import ForeignOptions, export_foreign
 from edgetl_export.options import ExportOptions
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.golden import verify
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 
 
 def quantize(source: Path, target: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_wrong_scaling_is_refused_and_the_right_one_is_named(
 
 def _count_right(foreign: Any, photos: Path) -> int:
     from edgetl_export.quantize.calibration import load_inputs
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     files = sorted(photos.rglob("*.jpg"))
     named = foreign.look(load_inputs(files, Preprocessing(32, 32), "reading")).argmax(axis=1)
@@ -118,7 +118,7 @@ def _quantize(model: Path, target: Path, photos: Path, calibrating: Callable[...
     from onnxruntime.quantization import QuantFormat, quantize_static
 
     from edgetl_export.quantize.calibration import load_inputs
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     inputs = load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
     quantize_static(model, target, calibrating("image", inputs), quant_format=QuantFormat.QDQ)

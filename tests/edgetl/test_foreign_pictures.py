@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from edgetl.foreign import ForeignOptions, export_foreign
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.golden import verify
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 LABELS = ("washer", "bolt", "gear")
 WIDTH, HEIGHT = 40, 24

@@ -14,8 +14,8 @@ from edgetl.dataset.labels import check_label, find_obstacle, find_twin
 from edgetl.dataset.listing import list_folder
 from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.outputs.collect import Collect
-from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.settings.sections import CollectSettings
 

@@ -14,7 +14,7 @@ import pytest
 from edgetl.dataset.manifest import DatasetManifest, Example, scan, scan_to_score
 from edgetl.drawings import draw_part
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
 
 def put(root: Path, label: str, *numbers: int) -> None:

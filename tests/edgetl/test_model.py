@@ -18,7 +18,7 @@ from edgetl.networks.model import (
     build_upper,
     set_trainable,
 )
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 SIZE_PX = 64
 MOBILENET, EFFICIENTNET = "mobilenet_v2_0.35", "efficientnet_v2_b0"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.images import load_image
+from edgetl_runtime.image.loading import load_image
 
 
 def _save(image: Image.Image, path: Path, **options: object) -> Path:

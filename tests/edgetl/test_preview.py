@@ -15,8 +15,8 @@ from edgetl import cli
 from edgetl.augmentation import LIGHT, NONE, PRESETS, parse_augmentation
 from edgetl.inspection.preview import draw_preview, write_preview
 from edgetl_runtime.errors import DatasetError, StorageError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
 
 
 def cells(picture: Frame, columns: int) -> list[list[Frame]]:

@@ -10,8 +10,8 @@ import pytest
 from edgetl.augmentation import LIGHT, Augmentation, make_view
 from edgetl.training.sources import Batch, CachedRows, Integers, LivePhotos, Photo, iterate
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(32, 32)
 # Three photos with two, no and one further views; each row holds its own number.

@@ -19,7 +19,7 @@ from edgetl.sealing import map_sealed
 from edgetl.training.train import train
 from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
 TINY = TrainOptions(
     backbone="cnn", weights="none", size_px=32, fit="pad", training=FittingOptions(epochs=1)

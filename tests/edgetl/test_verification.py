@@ -12,7 +12,7 @@ import simplejpeg
 
 from edgetl.dataset.verification import verify_file
 from edgetl.drawings import draw_part
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
 PICTURE = draw_part("gear", 1, 96)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def bundle(bundle_folder: Path) -> Bundle:
 @pytest.fixture(scope="session")
 def inputs(photos: Path, bundle: Bundle) -> np.ndarray:
     """uint8 (9, 64, 64, 3): what the device makes of nine photos."""
-    from edgetl_runtime.pictures import read_picture
+    from edgetl_runtime.image.decoding import read_picture
 
     files = sorted(photos.rglob("*.jpg"))[::5][:9]
     return np.stack([bundle.manifest.preprocessing.apply(read_picture(file)) for file in files])
@@ -47,7 +47,7 @@ def tiny_model(tiny_run_folder: Path) -> Any:
 def tiny_inputs(photos: Path) -> list[np.ndarray]:
     """uint8 (32, 32, 3) of every photo."""
     from edgetl_export.quantize.calibration import load_inputs
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     return load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
 

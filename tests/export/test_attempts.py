@@ -20,10 +20,10 @@ from edgetl_export.progress import shown
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.quantize.repairs import Plan, Repair, make_plans
 from edgetl_export.quantize.search import Attempt, find_best, is_worth_trying
-from edgetl_runtime.bundle import Bundle, VariantMetrics
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle, VariantMetrics
+from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import GateError
-from edgetl_runtime.golden import verify
-from edgetl_runtime.tensors import TensorSpec
 
 T = TypeVar("T")
 INT8 = ("litert-int8",)

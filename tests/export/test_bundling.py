@@ -16,9 +16,9 @@ import pytest
 from edgetl.exporting import export_run
 from edgetl.run import Run
 from edgetl_export.options import ExportOptions
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import ExportError, GateError, RunError, StorageError
-from edgetl_runtime.golden import verify
 
 # A network of few photos: one that is named wrong is more than a point.
 ONE_FILE = ("--recipe", "litert-float32", "--allow-drop")

@@ -8,8 +8,8 @@ import pytest
 
 from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(32, 32)
 PHOTOS = 160

@@ -9,7 +9,7 @@ import pytest
 
 from edgetl_export.package.model_card import write_card
 from edgetl_export.trained import Labelled
-from edgetl_runtime.bundle import (
+from edgetl_runtime.bundle.reader import (
     Attempted,
     Bundle,
     Calibration,

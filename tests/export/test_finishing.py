@@ -24,7 +24,7 @@ from edgetl_export.quantize.repairs import Plan
 from edgetl_export.quantize.search import Attempt, Judge
 from edgetl_export.recipes import find_recipes
 from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.prediction import Prediction, calibrate
 
 SHARPER = 40.0

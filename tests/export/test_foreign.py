@@ -24,9 +24,9 @@ from edgetl_export.load.source import Source
 from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.recipes import RECIPES, find_recipes
 from edgetl_export.trained import Form
-from edgetl_runtime.engine import open_engine
+from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import ExportError, OptionsError
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 # Written out once more: what each framework's own preprocessing does.
 FORMULAS = {

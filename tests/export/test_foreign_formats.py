@@ -22,9 +22,9 @@ from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import Source
 from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.trained import Form
-from edgetl_runtime.engine import open_engine
+from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 SCALING = find_scaling("-1..1")
 

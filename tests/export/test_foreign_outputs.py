@@ -14,7 +14,7 @@ from edgetl_export.load.ending import NOTHING, SOFTMAX, choose_ending
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.quantize.calibration import load_inputs
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 SCALING = find_scaling("-1..1")
 FLOAT, HALF, DOUBLE, INT64 = (

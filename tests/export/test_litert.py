@@ -11,7 +11,7 @@ from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.graph.activations import choose_ranges, find_extremes
 from edgetl_export.graph.model_graph import Graph
 from edgetl_export.quantize.tflite_quantizer import convert, quantize
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import ExportError
 
 

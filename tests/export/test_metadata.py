@@ -23,7 +23,7 @@ from edgetl_export.package.metadata import (
     add_tflite_metadata,
     encode_labels,
 )
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import ExportError
 
 TINY = Path(__file__).resolve().parent.parent / "data" / "tiny.bundle"

@@ -24,8 +24,8 @@ from edgetl_export.quantize.onnx_quantizer import (
     quantize,
     set_head,
 )
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.onnx import EXACT
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.engines.onnx_engine import EXACT
 
 
 def open_variant(bundle: Bundle, name: str) -> Any:

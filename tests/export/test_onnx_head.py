@@ -13,7 +13,7 @@ from edgetl_export.quantize.onnx_quantizer import (
     read_head,
     set_head,
 )
-from edgetl_runtime.engine import open_engine
+from edgetl_runtime.engines.engine import open_engine
 
 RANDOM = np.random.default_rng(0)
 KERNEL = RANDOM.normal(size=(3, 4)).astype(np.float32) / 64

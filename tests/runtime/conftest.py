@@ -17,7 +17,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 HANG_S = 60

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetl_runtime import classifier as classifier_module
-from edgetl_runtime.bundle import FORMAT_VERSION, Bundle, encode_manifest, encode_seal
+from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, encode_manifest, encode_seal
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
 
@@ -15,7 +15,7 @@ TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 FILES = sorted(str(file.relative_to(TINY)) for file in TINY.rglob("*") if file.is_file())
 OPEN_AS_NOBODY = """
 import os, sys
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError
 if os.geteuid() == 0:
     os.seteuid(65534)

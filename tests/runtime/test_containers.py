@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.benchmark import benchmark
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.golden import verify
 
 
 def zip_folder(folder, path, method=zipfile.ZIP_STORED, change=None):

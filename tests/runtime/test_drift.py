@@ -7,15 +7,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle import Bundle, VariantMetrics
-from edgetl_runtime.drift import (
+from edgetl_runtime.bundle.reader import Bundle, VariantMetrics
+from edgetl_runtime.errors import BundleError
+from edgetl_runtime.pipeline.drift import (
     DAY_S,
     LEAST_VISITS,
     Drift,
     find_chance_limit,
     measure_stability_index,
 )
-from edgetl_runtime.errors import BundleError
 from edgetl_runtime.prediction import Prediction
 
 LABELS = ("gear", "spring", "washer")

@@ -17,7 +17,7 @@ OPEN_AS_NOBODY = """
 import os, pathlib, pwd, sys
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import EdgetlError
-from edgetl_runtime.frames import read_frames
+from edgetl_runtime.image.frames import read_frames
 os.seteuid(65534)
 for read in (Camera, lambda path: list(read_frames(pathlib.Path(path)))):
     try:

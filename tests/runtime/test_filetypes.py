@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.filetypes import identify, judge, judge_data
-from edgetl_runtime.pictures import decode_picture
+from edgetl_runtime.image.decoding import decode_picture
+from edgetl_runtime.image.filetypes import identify, judge, judge_data
 
 PICTURE = np.full((48, 64, 3), 90, np.uint8)
 FORMATS = {

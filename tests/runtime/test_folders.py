@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.folders import count_and_name, order_naturally, read_folder
-from edgetl_runtime.frames import read_frames
-from edgetl_runtime.obstacles import find_obstacle
+from edgetl_runtime.image.folders import count_and_name, order_naturally, read_folder
+from edgetl_runtime.image.frames import read_frames
+from edgetl_runtime.system.obstacles import find_obstacle
 
 AS_NOBODY = textwrap.dedent("""
     import os, sys, tempfile
     from pathlib import Path
-    from edgetl_runtime.obstacles import find_obstacle
+    from edgetl_runtime.system.obstacles import find_obstacle
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgetl_runtime import bundle as format_module
-from edgetl_runtime import containers
-from edgetl_runtime.bundle import FORMAT_VERSION, Bundle, BundleManifest, encode_seal
+from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, BundleManifest, encode_seal
+from edgetl_runtime.bundle.reader import reader as format_module
+from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.preprocessing import Preprocessing
-from edgetl_runtime.tensors import TensorSpec
+from edgetl_runtime.image.preprocessing import Preprocessing
+from edgetl_runtime.system import containers
 
 README = Path(__file__).parents[2] / "README.md"
 STRUCTS = [

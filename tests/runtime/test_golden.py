@@ -5,9 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.engine import open_engine
-from edgetl_runtime.golden import (
+from edgetl_runtime.bundle.golden_frames import (
     TOLERANCE,
     compare_inputs,
     compare_scores,
@@ -17,6 +15,8 @@ from edgetl_runtime.golden import (
     replay,
     verify,
 )
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.engines.engine import open_engine
 
 # Files of tests/data/tiny.bundle in which one thing is wrong; tests/make_tiny_bundle.py has what.
 DAMAGED = Path(__file__).parents[1] / "data" / "damaged"
@@ -26,8 +26,8 @@ import sys
 for name in sys.argv[2:]:
     sys.modules[name] = None
 import msgspec
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.golden import verify
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
 print(msgspec.json.encode(verify(Bundle.open(sys.argv[1]))).decode())
 """
 LITERT = ("ai_edge_litert", "tflite_runtime")

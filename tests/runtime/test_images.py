@@ -6,7 +6,7 @@ import pytest
 
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.images import load_image
+from edgetl_runtime.image.loading import load_image
 
 RED_AS_BGR = np.full((48, 64, 3), (0, 0, 255), np.uint8)
 RED_AS_RGB = RED_AS_BGR[:, :, ::-1]

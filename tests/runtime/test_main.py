@@ -595,8 +595,8 @@ sys.exit(main())
 @pytest.mark.parametrize(
     "module",
     [
-        *("edgetl_runtime.commands.program", "argparse", "edgetl_runtime.folders", "cv2"),
-        *("edgetl_runtime.litert", "edgetl_runtime.onnx"),
+        *("edgetl_runtime.commands.program", "argparse", "edgetl_runtime.image.folders", "cv2"),
+        *("edgetl_runtime.engines.litert_engine", "edgetl_runtime.engines.onnx_engine"),
     ],
 )
 def test_ctrl_c_needs_no_traceback_whatever_an_import_makes_of_it(

@@ -1,6 +1,6 @@
 import pytest
 
-from edgetl_runtime.masking import mask, mask_text
+from edgetl_runtime.text.masking import mask, mask_text
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,17 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl_runtime.engines.onnx_engine import OnnxEngine
+from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.onnx import OnnxEngine
-from edgetl_runtime.tensors import TensorSpec
 
 pytest.importorskip("onnxruntime")
 
 LOAD = """
 import sys
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.onnx import OnnxEngine
+from edgetl_runtime.engines.onnx_engine import OnnxEngine
 bundle = Bundle.open(sys.argv[1])
 for variant in (bundle.variant("onnx-int8"), bundle.variant("onnx-float32")):
     model = bundle.read(variant)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import decode_picture, read_picture
+from edgetl_runtime.image.decoding import decode_picture, read_picture
 
 TURNS = {
     1: lambda p: p,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.preprocessing import Preprocessing, resize
+from edgetl_runtime.image.preprocessing import Preprocessing, resize
 
 FITS = ("stretch", "crop", "pad")
 # Written by tests/make_prepared.py.

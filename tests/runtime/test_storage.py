@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgetl_runtime import storage
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import (
+from edgetl_runtime.system import storage
+from edgetl_runtime.system.storage import (
     check_replaceable,
     put_back,
     staged_file,
@@ -20,7 +20,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import staged_folder, write_file
+from edgetl_runtime.system.storage import staged_folder, write_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 """
@@ -40,14 +40,14 @@ except StorageError as error:
 KILLED_WRITE = """
 import os, sys
 from pathlib import Path
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 os.replace = lambda *names: os.kill(os.getpid(), 9)
 write_file(Path(sys.argv[1]), b"new")
 """
 KILLED_FOLDER = """
 import os, sys
 from pathlib import Path
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.storage import staged_folder
 with staged_folder(Path(sys.argv[1]), marker="mark", overwrite=True) as folder:
     (folder / "mark").write_text("new")
     os.kill(os.getpid(), 9)
@@ -255,8 +255,8 @@ def test_a_zip_of_our_folder_may_be_replaced_and_no_other(member, overwrite, say
 REPLACED_AND_KILLED = """
 import os, signal, sys
 from pathlib import Path
-from edgetl_runtime import storage
-from edgetl_runtime.storage import put_back, staged_folder
+from edgetl_runtime.system import storage
+from edgetl_runtime.system.storage import put_back, staged_folder
 
 target = Path(sys.argv[1])
 # What the exchange itself calls cannot be told apart by Python: ctypes.dlsym comes before it.

@@ -2,8 +2,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl_runtime.engines.tensors import TensorSpec, check_tensor, only, picture_size
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.tensors import TensorSpec, check_tensor, only, picture_size
 
 SCORES = TensorSpec("scores", (1, 3), "float32", "nc")
 

@@ -10,9 +10,9 @@ import pytest
 
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.frames import read_frames
+from edgetl_runtime.image.frames import read_frames
+from edgetl_runtime.image.videos import VideoFile
 from edgetl_runtime.settings.sections import SourceSettings
-from edgetl_runtime.videos import VideoFile
 
 
 def read_positions(path):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
 
-from edgetl_runtime.allotment import count_processors
+from edgetl_runtime.system.allotment import count_processors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

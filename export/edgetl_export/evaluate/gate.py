@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 Points = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Flags = NDArray[np.bool_]

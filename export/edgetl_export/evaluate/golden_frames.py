@@ -5,8 +5,8 @@ import msgspec
 import numpy as np
 
 from edgetl_export.trained import Part
-from edgetl_runtime.pictures import decode_picture, read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing, resize
+from edgetl_runtime.image.decoding import decode_picture, read_picture
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing, resize
 
 FRAMES = 5
 _SIDE_PX = 320

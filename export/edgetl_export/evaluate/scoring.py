@@ -7,11 +7,10 @@ import numpy as np
 from edgetl_export.evaluate.engine_pool import share_out
 from edgetl_export.evaluate.tensors import describe
 from edgetl_export.progress import track
-from edgetl_runtime.bundle import EngineName
-from edgetl_runtime.engine import open_engine
+from edgetl_runtime.engines.engine import EngineName, open_engine
+from edgetl_runtime.engines.tensors import TensorSpec
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.tensors import TensorSpec
 
 
 def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:

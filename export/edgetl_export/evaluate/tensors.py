@@ -7,10 +7,10 @@ import onnx
 from onnx import helper
 
 from edgetl_export.quiet_stderr import divert_stderr
-from edgetl_runtime.bundle import EngineName
+from edgetl_runtime.engines.engine import EngineName
+from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.quoting import quote_error
-from edgetl_runtime.tensors import TensorSpec
+from edgetl_runtime.text.quoting import quote_error
 
 
 def describe(engine: EngineName, model: bytes) -> tuple[TensorSpec, TensorSpec]:

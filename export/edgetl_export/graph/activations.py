@@ -19,7 +19,7 @@ from edgetl_export.graph.model_graph import (
     Values,
 )
 from edgetl_export.progress import track
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 # Of the photos that keep all their values: all, or without the oddest, whose outliers would make
 # the steps of all others coarser.

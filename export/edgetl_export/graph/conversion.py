@@ -5,7 +5,7 @@ from typing import Any
 
 from edgetl_export.quiet_stderr import divert_stderr
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.text.quoting import quote_error
 
 
 def freeze(model: Any, shape: tuple[int, ...]) -> Any:

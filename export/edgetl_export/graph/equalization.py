@@ -16,7 +16,7 @@ import numpy as np
 
 from edgetl_export.graph.activations import watch
 from edgetl_export.graph.model_graph import ADD, CONVOLUTION, Convolution, Graph, Operator, Values
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 _LEAST = 1e-3
 

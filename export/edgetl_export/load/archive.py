@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from edgetl_runtime.containers import DAMAGE
 from edgetl_runtime.errors import EdgetlError, ExportError
+from edgetl_runtime.system.containers import DAMAGE
 
 # What Python raises of a zip that is damaged, locked, packed in an unknown way, or not to be read.
 UNREADABLE: Final = (*DAMAGE, lzma.LZMAError, OSError)

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.text.quoting import quote_error
 
 _LIMIT_BYTES = 2**31 - 1
 

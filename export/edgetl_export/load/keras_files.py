@@ -15,7 +15,7 @@ import msgspec
 from edgetl_export.load.archive import LIMIT_BYTES, UNREADABLE
 from edgetl_export.quiet_stderr import divert_stderr
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.text.quoting import quote_error
 
 _FAILURES: Final = (
     ValueError,

@@ -17,9 +17,9 @@ from edgetl_export.load.tflite_models import TfliteModel
 from edgetl_export.quiet_stderr import divert_stderr
 from edgetl_export.trained import Form
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.text.quoting import quote_error
 
 _BATCH = 32
 _SIGNATURE = "serving_default"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgetl_export.load.archive import find_models
-from edgetl_runtime.containers import DAMAGE
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.filetypes import TEXT, UNKNOWN, judge_data
+from edgetl_runtime.image.filetypes import TEXT, UNKNOWN, judge_data
+from edgetl_runtime.system.containers import DAMAGE
 
 Kind = Literal["tflite", "onnx", "keras", "h5", "saved_model"]
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgetl_export.load.label_records import read_record
-from edgetl_runtime.bundle import MOST_LABEL_BYTES
+from edgetl_runtime.bundle.reader import MOST_LABEL_BYTES
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.printable import is_printable
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.printable import is_printable
+from edgetl_runtime.text.wording import count_noun
 
 _LIMIT_BYTES = 2**24
 _NUMBERED = re.compile(r"(\d+)[:,\s]\s*(.*)")

@@ -21,11 +21,11 @@ from edgetl_export.load.statements import Statement, read_graph
 from edgetl_export.quantize.onnx_quantizer import IR_VERSION, OPSET
 from edgetl_export.quiet_stderr import divert_stderr
 from edgetl_export.trained import Form
-from edgetl_runtime.bundle import Precision
+from edgetl_runtime.bundle.reader import Precision
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.text.quoting import quote_error
 
 _LIMIT_BYTES = 2**31 - 1
 # Steps for each channel need it.
@@ -360,7 +360,7 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
     """What comes out for one picture, by running it: inference stops at computed shapes."""
     import onnxruntime
 
-    from edgetl_runtime.onnx import EXACT, error_types
+    from edgetl_runtime.engines.onnx_engine import EXACT, error_types
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -17,7 +17,7 @@ from edgetl_export.examination import Alternative, Doubt, Examination
 from edgetl_export.load.orders import Indices, LabelOrder, find_moved, fit_order, list_orders
 from edgetl_export.load.scaling import SCALINGS, Scaling
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 Flags = NDArray[np.bool_]
 Look = Callable[[Scaling, slice], Scores]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.errors import ExportError, OptionsError
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 Channels = tuple[float, ...]
 Order = Literal["rgb", "bgr", "grey"]

@@ -10,8 +10,8 @@ from edgetl_export.load.scaling import Scaling
 from edgetl_export.load.statements import Statement
 from edgetl_export.trained import Form
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
 
 GREATEST_SIDE_PX = 4096
 # Of a square, or (width, height), px.

@@ -16,10 +16,10 @@ from edgetl_export.load.statements import read_statements
 from edgetl_export.load.surgery import Surgery
 from edgetl_export.load.tflite_outputs import Writers
 from edgetl_export.trained import Form
-from edgetl_runtime.bundle import Precision
+from edgetl_runtime.bundle.reader import Precision
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
 
 # `TensorType` of LiteRT's schema.
 _FLOAT32, _FLOAT16, _UINT8, _INT16, _INT8 = 0, 1, 3, 7, 9

@@ -22,7 +22,8 @@ from edgetl_export.quantize.repairs import Plan
 from edgetl_export.quantize.search import Attempt, Judge, attempt, find_best, leave_out
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import About, Trained, choose_recipes
-from edgetl_runtime.bundle import (
+from edgetl_runtime.bundle.golden_frames import TOLERANCE, digest
+from edgetl_runtime.bundle.reader import (
     CARD,
     FORMAT_VERSION,
     LABELS,
@@ -40,8 +41,7 @@ from edgetl_runtime.bundle import (
     encode_seal,
 )
 from edgetl_runtime.errors import ExportError, GateError
-from edgetl_runtime.golden import TOLERANCE, digest
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.storage import staged_folder
 
 REJECTED, ATTEMPTS = ".rejected", "attempts.json"
 _LARGE: tuple[Precision, ...] = ("float32", "float16")

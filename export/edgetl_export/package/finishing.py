@@ -17,9 +17,9 @@ from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.quantize.search import Attempt, measure
 from edgetl_export.trained import Trained
-from edgetl_runtime.bundle import Calibration, UnknownSource, VariantMetrics
+from edgetl_runtime.bundle.reader import Calibration, UnknownSource, VariantMetrics
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores, calibrate
-from edgetl_runtime.preprocessing import Frame
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _BY_PHOTOS, _BY_CLASSES = 0.1, 0.02

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from edgetl_export.examination import Examination
 from edgetl_export.trained import Labelled
-from edgetl_runtime.bundle import LeftOut, Provenance, Variant
-from edgetl_runtime.printable import is_printable
+from edgetl_runtime.bundle.reader import LeftOut, Provenance, Variant
+from edgetl_runtime.text.printable import is_printable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Characters that begin something in Markdown or HTML within a line or the cell of a table.

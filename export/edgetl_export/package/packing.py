@@ -6,10 +6,10 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgetl_runtime.bundle import MANIFEST, Bundle
-from edgetl_runtime.containers import ZIP_SUFFIX
+from edgetl_runtime.bundle.reader import MANIFEST, Bundle
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import check_replaceable, staged_file, staged_folder
+from edgetl_runtime.system.containers import ZIP_SUFFIX
+from edgetl_runtime.system.storage import check_replaceable, staged_file, staged_folder
 
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3

@@ -7,8 +7,8 @@ import numpy as np
 
 from edgetl_export.evaluate.engine_pool import share_out
 from edgetl_export.progress import track
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 
 
 def choose_photos(by_class: Sequence[Sequence[Path]], seed: int, most: int) -> list[Path]:

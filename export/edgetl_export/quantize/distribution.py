@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgetl_export.graph.activations import Extremes, Ranges, watch
 from edgetl_export.graph.model_graph import DEPTHWISE, Graph, Operator
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 BINS = 64
 

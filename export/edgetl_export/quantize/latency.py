@@ -7,7 +7,7 @@ import numpy as np
 
 from edgetl_export.progress import track
 from edgetl_export.quantize.model_files import ModelFile
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 # 13 * 4 = 52 samples a file.
 _ROUNDS, _BURST = 13, 4

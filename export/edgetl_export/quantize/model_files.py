@@ -22,11 +22,11 @@ from edgetl_export.quantize.repairs import PHOTOS, Plan, Repair, make_plans
 from edgetl_export.quantize.sensitivity import Divergences, Sensitivity
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import Trained
-from edgetl_runtime.engine import Engine, open_engine
+from edgetl_runtime.engines.engine import Engine, open_engine
+from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.tensors import TensorSpec
 
 # With 1,500 the agreement on MobileNetV2 0.35 is the same, within a photo or two of 350.
 REFIT_PHOTOS = 500

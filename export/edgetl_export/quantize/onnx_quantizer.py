@@ -16,8 +16,8 @@ from edgetl_export.progress import track
 from edgetl_export.quantize.onnx_ordering import put_in_order
 from edgetl_export.quiet_stderr import divert_stderr
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.text.quoting import quote_error
 
 # Opset 17 and IR 8 load in ONNX Runtime since 1.14 and in its web build.
 OPSET = 17

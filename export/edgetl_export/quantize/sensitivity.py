@@ -10,7 +10,7 @@ from edgetl_export.evaluate.scoring import run
 from edgetl_export.graph.model_graph import CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, Graph
 from edgetl_export.progress import track
 from edgetl_export.quantize import tflite_quantizer
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 PHOTOS = 24
 _LEAST = 1e-7

@@ -10,9 +10,9 @@ import numpy as np
 from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_export.graph.flatbuffer import read_tree, write_tree
 from edgetl_export.quiet_stderr import divert_stderr
-from edgetl_runtime.bundle import Precision
+from edgetl_runtime.bundle.reader import Precision
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.text.quoting import quote_error
 
 _UINT8 = 3
 # Kernels of 16-bit activations exist for these on a processor; the rest stays in float.

@@ -13,16 +13,16 @@ import msgspec
 
 from edgetl_runtime.capture.source import Options
 from edgetl_runtime.capture.unused import describe_unused
-from edgetl_runtime.credentials import names_host
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.filetypes import identify
-from edgetl_runtime.masking import mask
-from edgetl_runtime.obstacles import find_obstacle
-from edgetl_runtime.printable import holds_control
+from edgetl_runtime.image.filetypes import identify
 from edgetl_runtime.settings.sections import SourceSettings
+from edgetl_runtime.system.obstacles import find_obstacle
+from edgetl_runtime.text.credentials import names_host
+from edgetl_runtime.text.masking import mask
+from edgetl_runtime.text.printable import holds_control
 
 if TYPE_CHECKING:
-    from edgetl_runtime.tls import Identity
+    from edgetl_runtime.system.tls import Identity
 
 _SOURCES = "edgetl_runtime.capture.sources."
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -152,7 +152,7 @@ def _plan(module: str, source: str, options: Options, **fields: object) -> Sourc
 
 
 def _make_identity(settings: SourceSettings) -> "Identity":
-    from edgetl_runtime.tls import Identity
+    from edgetl_runtime.system.tls import Identity
 
     return Identity("source", settings.ca, settings.cert, settings.key)
 

@@ -18,9 +18,9 @@ from edgetl_runtime.capture.process import CaptureProcess
 from edgetl_runtime.capture.slot import SlotFrame
 from edgetl_runtime.capture.source import Granted
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.settings.sections import SourceSettings
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9

@@ -20,7 +20,7 @@ from edgetl_runtime.capture.slot import Slots
 from edgetl_runtime.capture.source import BadFrame, Granted, Options, Shot, Source
 from edgetl_runtime.capture.stillness import Stillness
 from edgetl_runtime.errors import CameraError, RefusedError
-from edgetl_runtime.masking import mask_text
+from edgetl_runtime.text.masking import mask_text
 
 MAX_NOTES = 3
 """So many inputs that are no frames are named; all are counted."""

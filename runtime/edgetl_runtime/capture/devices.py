@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 
-from edgetl_runtime.obstacles import name_user
+from edgetl_runtime.system.obstacles import name_user
 
 # videodev2.h: _IOR('V', 0, struct v4l2_capability), _IOWR('V', 8, struct v4l2_requestbuffers).
 _QUERYCAP, _CAPABILITY_BYTES = 0x80685600, 104

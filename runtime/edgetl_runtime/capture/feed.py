@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 
 FeedState = Literal["opening", "delivering", "lost", "frozen", "ended"]
 

@@ -3,7 +3,7 @@
 import re
 
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.filetypes import judge_data
+from edgetl_runtime.image.filetypes import judge_data
 
 ENOUGH_BYTES = 4096
 """So much tells what is known here."""

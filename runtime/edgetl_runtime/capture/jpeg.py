@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.capture.source import BadFrame, Canvas
-from edgetl_runtime.filetypes import judge_data
-from edgetl_runtime.jpegs import (
+from edgetl_runtime.image.filetypes import judge_data
+from edgetl_runtime.image.jpegs import (
     JpegError,
     JpegLayout,
     begins_picture,
@@ -23,7 +23,7 @@ from edgetl_runtime.jpegs import (
     follow_markers,
     mend,
 )
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 MAX_BYTES = 32 * 1024 * 1024
 # More than any camera module has; a header that claims more would cost a small board its memory.

@@ -11,9 +11,9 @@ import urllib.request
 from urllib.parse import urlsplit
 
 from edgetl_runtime.capture.login import Login
-from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.tls import explain
+from edgetl_runtime.system.tls import explain
+from edgetl_runtime.text.credentials import split_credentials
 
 _PORT = 554
 _MOST_BYTES = 16_384

@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes
 from edgetl_runtime.capture.login import Login
-from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.masking import mask
-from edgetl_runtime.tls import Identity, explain
+from edgetl_runtime.system.tls import Identity, explain
+from edgetl_runtime.text.credentials import split_credentials
+from edgetl_runtime.text.masking import mask
 
 # No smaller than a record of TLS, which else would keep the rest where no poll sees it.
 CHUNK_BYTES = 64 * 1024

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgetl_runtime.masking import mask_text
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
 
 Subparsers = argparse._SubParsersAction
 _MAX_THREADS = 1024

@@ -15,7 +15,7 @@ from edgetl_runtime.commands.printing import print_json, say
 
 if TYPE_CHECKING:
     from edgetl_runtime.benchmark import BenchmarkReport
-    from edgetl_runtime.percentiles import Percentiles
+    from edgetl_runtime.system.percentiles import Percentiles
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:

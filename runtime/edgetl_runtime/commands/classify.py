@@ -17,13 +17,13 @@ from edgetl_runtime.commands.exits import EXIT_ERROR
 from edgetl_runtime.commands.opening import open_classifier
 from edgetl_runtime.commands.printing import print_json, warn
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.printable import make_printable, show_path
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.printable import make_printable, show_path
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Recorder
     from edgetl_runtime.classifier import Classifier
-    from edgetl_runtime.frames import CapturedFrame
+    from edgetl_runtime.image.frames import CapturedFrame
     from edgetl_runtime.prediction import Prediction
 
 
@@ -68,8 +68,8 @@ def _classify_source(
 ) -> bool:
     """Answers a file or folder; returns whether it is bad, which of a folder no file makes it."""
     from edgetl_runtime.answers import VERSION, UnusedRecord
-    from edgetl_runtime.folders import UNREADABLE, list_inputs
-    from edgetl_runtime.frames import read_frames
+    from edgetl_runtime.image.folders import UNREADABLE, list_inputs
+    from edgetl_runtime.image.frames import read_frames
 
     def leave(file: Path, kind: str, why: str) -> None:
         count[kind] += 1
@@ -96,7 +96,7 @@ def _classify_source(
 
 def _sum_up(count: "Counter[str]", bad: int) -> str:
     """`12 files: 9 answered, 2 unreadable, 1 no picture`; those named by themselves count, too."""
-    from edgetl_runtime.folders import NO_PICTURE, UNREADABLE
+    from edgetl_runtime.image.folders import NO_PICTURE, UNREADABLE
 
     count[UNREADABLE] += bad
     kinds = [f"{count[kind]} {kind}" for kind in ("answered", UNREADABLE, NO_PICTURE)]

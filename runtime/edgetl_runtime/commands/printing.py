@@ -2,8 +2,8 @@
 
 import sys
 
-from edgetl_runtime.masking import mask_text
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
 
 
 def print_json(record: object) -> None:

@@ -15,8 +15,8 @@ from edgetl_runtime.commands.printing import warn
 from edgetl_runtime.commands.results import RESULTS, Results
 from edgetl_runtime.commands.settings import add_settings
 from edgetl_runtime.errors import EdgetlError, LockedError
-from edgetl_runtime.interruption import EXIT_INTERRUPTED, was_interrupted
-from edgetl_runtime.printable import show_reason
+from edgetl_runtime.system.interruption import EXIT_INTERRUPTED, was_interrupted
+from edgetl_runtime.text.printable import show_reason
 
 if TYPE_CHECKING:
     import argparse

@@ -7,8 +7,8 @@ import subprocess
 
 from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.errors import OptionsError, OutputError
-from edgetl_runtime.leftovers import add_leftover, drop_leftover
 from edgetl_runtime.outputs.output import EventOutput
+from edgetl_runtime.system.leftovers import add_leftover, drop_leftover
 
 TIMEOUT_S = 30.0
 _STDERR = 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 Color = tuple[int, int, int]
 _REGULAR, _BOLD = 400, 700

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgetl_runtime.answers import Answer, AnswerRecord, Recorder, encode_line
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.rotation import RotatingFile
-from edgetl_runtime.printable import keep_on_line
+from edgetl_runtime.text.printable import keep_on_line
 
 _EVENT = ("event_number", "event_label", "event_previous", "event_score", "event_time")
 # Also in their full width, which spreadsheets in some languages take, too.

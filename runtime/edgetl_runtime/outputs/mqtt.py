@@ -17,13 +17,13 @@ import msgspec
 
 from edgetl_runtime.answers import Answer, Recorder, encode_line
 from edgetl_runtime.errors import OptionsError, UndeliveredError
-from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.homeassistant import announce
 from edgetl_runtime.outputs.inbox import make_client
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.options import show
-from edgetl_runtime.tls import Identity, explain, probe
+from edgetl_runtime.system.tls import Identity, explain, probe
+from edgetl_runtime.text.masking import mask
+from edgetl_runtime.text.printable import holds_control
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

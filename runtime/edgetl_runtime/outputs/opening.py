@@ -11,7 +11,7 @@ from pathlib import Path
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.settings.sections import OutputSettings, Settings
-from edgetl_runtime.tls import Identity
+from edgetl_runtime.system.tls import Identity
 
 Gone = Callable[[], None]
 Note = Callable[[str], None]

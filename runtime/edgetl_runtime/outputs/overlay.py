@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.answers import Answer
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.outputs.lettering import Color, Pen
 from edgetl_runtime.outputs.phrases import show_label
 from edgetl_runtime.prediction import rank
-from edgetl_runtime.preprocessing import Frame
 
 _WHITE: Color = (255, 255, 255)
 _SOFT: Color = (200, 200, 200)

@@ -2,7 +2,7 @@
 
 from edgetl_runtime.answers import Answer
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.text.printable import make_printable
 
 
 def show_place(answer: Answer) -> str:

@@ -6,9 +6,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from edgetl_runtime.answers import Answer, Recorder, encode_line
 from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
-from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.output import EventOutput
-from edgetl_runtime.tls import Identity, explain
+from edgetl_runtime.system.tls import Identity, explain
+from edgetl_runtime.text.masking import mask
 
 TOKEN = "EDGETL_POST_TOKEN"
 _TIMEOUT_S = 5.0

@@ -9,8 +9,8 @@ import cv2
 import msgspec
 
 from edgetl_runtime.errors import OutputError, StorageError, UndeliveredError
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.system.storage import write_file
 
 # A number, not the time, tells which is older: a board without a battery wakes up in 1970.
 _OURS = re.compile(r"(\d{9})_[\w-]*\.(jpg|json)", re.ASCII)

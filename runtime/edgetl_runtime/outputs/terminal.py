@@ -10,7 +10,7 @@ from edgetl_runtime.answers import Answer, Event, Recorder, encode_line
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.phrases import show_label, show_place, show_prediction
-from edgetl_runtime.printable import show_reason
+from edgetl_runtime.text.printable import show_reason
 
 TerminalFormat = Literal["line", "event", "json"]
 STDOUT = 1

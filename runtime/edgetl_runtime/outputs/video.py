@@ -14,10 +14,10 @@ import numpy as np
 
 from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import OutputError
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.image.videos import open_file
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.overlay import draw_answer
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.videos import open_file
 
 CODECS: Final = {".avi": "MJPG", ".mp4": "mp4v"}
 _USUAL_FPS = 25.0

@@ -11,10 +11,10 @@ import msgspec
 
 from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import EdgetlError, UndeliveredError
-from edgetl_runtime.masking import mask_text
 from edgetl_runtime.outputs.output import Output, OutputStatus
-from edgetl_runtime.printable import make_printable
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import count_noun
 
 QUEUED = 64
 # Answers carry pictures of up to 6 MB: 64 of them would be more than a small board has.

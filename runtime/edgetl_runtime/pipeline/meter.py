@@ -7,7 +7,7 @@ from collections import deque
 import msgspec
 
 from edgetl_runtime.answers import Answer, Event
-from edgetl_runtime.percentiles import Percentiles, compute_percentiles
+from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
 
 _WINDOW = 300
 _RATE_WINDOW_S = 5.0

@@ -3,7 +3,7 @@
 import math
 import threading
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.settings.sections import Settings

@@ -12,14 +12,13 @@ from pathlib import Path
 import msgspec
 
 from edgetl_runtime.answers import Answer, Event, make_event
-from edgetl_runtime.board import read_health
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.clock import format_time
-from edgetl_runtime.drift import Drift
 from edgetl_runtime.errors import EngineError, ModelOutputError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.outputs.worker import OutputWorker, close_all
+from edgetl_runtime.pipeline.drift import Drift
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.pace import Pace, find_age_limit
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
@@ -28,8 +27,9 @@ from edgetl_runtime.pipeline.smoothing import Smoothed, Smoother
 from edgetl_runtime.pipeline.status import Status, judge
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.board import read_health
+from edgetl_runtime.system.clock import format_time
 
 _BOARD_EVERY_S = 5.0
 _DRIFT_EVERY_S = 10.0

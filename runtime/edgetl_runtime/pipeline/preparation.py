@@ -13,9 +13,9 @@ import numpy as np
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError, FrameError, ServiceError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.pace import Pace
 from edgetl_runtime.pipeline.view import View
-from edgetl_runtime.preprocessing import Frame
 
 TICK_S = 0.5
 """Longest wait for a frame: so often the loop looks around when none comes."""

@@ -5,14 +5,14 @@ from typing import Literal
 import msgspec
 
 from edgetl_runtime.answers import Event
-from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
-from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
+from edgetl_runtime.pipeline.drift import DriftReport
 from edgetl_runtime.pipeline.meter import Reading
 from edgetl_runtime.pipeline.pace import find_age_limit
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.percentiles import Percentiles
 
 State = Literal["starting", "ok", "degraded", "stale", "no_camera", "failed"]
 """In the order of a life: starting (no answer yet), ok, degraded (answers, but something is

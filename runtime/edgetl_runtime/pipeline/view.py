@@ -4,7 +4,7 @@ import cv2
 import msgspec
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.settings.sections import ViewSettings
 
 _ROTATIONS = {

@@ -5,9 +5,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 
-from edgetl_runtime.credentials import find_host, split_credentials
 from edgetl_runtime.outputs import mqtt, post
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.text.credentials import find_host, split_credentials
 
 # Names that cameras and web hooks give to what opens them.
 _SECRET = re.compile(r"(pass|pwd|psw|token|secret|auth|key)\w*=[^&;]", re.IGNORECASE)

@@ -18,14 +18,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from edgetl_runtime.allotment import count_processors, default_threads, read_memory_limit
-from edgetl_runtime.board import describe_board, read_health
 from edgetl_runtime.errors import ServiceError
-from edgetl_runtime.interpreters import run_code
-from edgetl_runtime.masking import mask_text
-from edgetl_runtime.printable import make_printable
 from edgetl_runtime.serving.host import explain_refusal, resolve
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.allotment import count_processors, default_threads, read_memory_limit
+from edgetl_runtime.system.board import describe_board, read_health
+from edgetl_runtime.system.interpreters import run_code
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
 
 Verdict = Literal["ok", "warning", "failed", "skipped"]
 MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}

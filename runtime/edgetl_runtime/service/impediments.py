@@ -224,7 +224,7 @@ def _check_addresses(output: OutputSettings) -> Iterator[str]:
 
 
 def _check_identities(output: OutputSettings) -> Iterator[str]:
-    from edgetl_runtime.tls import Identity
+    from edgetl_runtime.system.tls import Identity
 
     for owner, address, scheme in (
         ("mqtt", output.mqtt, "mqtts://"),
@@ -301,7 +301,7 @@ def _find_camera(settings: Settings) -> str | None:
 
 def _check_bundle(settings: Settings) -> Iterator[str]:
     """Only read: to run what nobody has tried yet is nothing for root."""
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
 
     model = settings.model
     if not os.path.exists(model.bundle):

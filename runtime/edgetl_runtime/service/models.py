@@ -20,13 +20,13 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle import MANIFEST, SEAL, Bundle, encode_seal
-from edgetl_runtime.containers import open_container
+from edgetl_runtime.bundle.reader import MANIFEST, SEAL, Bundle, encode_seal
 from edgetl_runtime.errors import BundleError, ServiceError, StorageError
 from edgetl_runtime.service.record import ModelRecord, read_record, write_record
 from edgetl_runtime.service.trial import Trial, TrialOrder, try_bundle
 from edgetl_runtime.settings.sections import ModelSettings
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.containers import open_container
+from edgetl_runtime.system.storage import staged_folder
 
 MOST_STARTS: Final = 3
 _SPARE_BYTES: Final = 32 * 2**20

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle import Sha256
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.bundle.reader import Sha256
+from edgetl_runtime.system.storage import write_file
 
 _COPIES: Final = ("models.json", "models.copy.json")
 _MOST_BAD: Final = 32

@@ -37,7 +37,7 @@ from edgetl_runtime.settings.sections import Settings
 
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Answer
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.pipeline.pipeline import Pipeline
@@ -222,7 +222,7 @@ class Service:
             self._keep_going(partial(self._store.commit, self._running))
 
     def _choose(self) -> "Bundle":
-        from edgetl_runtime.bundle import Bundle
+        from edgetl_runtime.bundle.reader import Bundle
 
         store = self._open_store()
         if store is None:
@@ -269,7 +269,7 @@ class Service:
 
     def _load_again(self) -> "Classifier | None":
         """The configured bundle, tried in a child process; None if it runs already."""
-        from edgetl_runtime.bundle import Bundle
+        from edgetl_runtime.bundle.reader import Bundle
         from edgetl_runtime.service.trial import TrialOrder, try_bundle
 
         path = self._bundle_path()

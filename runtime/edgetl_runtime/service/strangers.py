@@ -4,7 +4,7 @@ import os
 import shlex
 import stat
 
-from edgetl_runtime.obstacles import name_user
+from edgetl_runtime.system.obstacles import name_user
 
 _ROOT = 0
 

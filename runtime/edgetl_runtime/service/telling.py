@@ -6,7 +6,7 @@ from typing import Final
 
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.pipeline.status import Status
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _LOOK_EVERY_S: Final = 1.0
 

@@ -19,7 +19,7 @@ from typing import Final, Literal
 import msgspec
 
 from edgetl_runtime.errors import BundleError, EdgetlError, MissingEngineError
-from edgetl_runtime.interpreters import run_code
+from edgetl_runtime.system.interpreters import run_code
 
 Verdict = Literal["good", "bad", "unable"]
 TRIAL_TIMEOUT_S: Final = 120.0
@@ -141,7 +141,8 @@ def list_variants(bundle: str, variant: str, engine: str) -> list[str]:
     Raises:
         BundleError: If it is damaged or lacks that one.
     """
-    from edgetl_runtime.bundle import Bundle, EngineName
+    from edgetl_runtime.bundle.reader import Bundle
+    from edgetl_runtime.engines.engine import EngineName
 
     opened = Bundle.open(bundle)
     wanted = msgspec.convert(engine or None, EngineName | None)
@@ -152,8 +153,8 @@ def list_variants(bundle: str, variant: str, engine: str) -> list[str]:
 
 def run_trial(order: TrialOrder) -> Trial:
     """Tries a bundle in this process, which may not live through it."""
-    from edgetl_runtime.bundle import Bundle
-    from edgetl_runtime.golden import compare_inputs, compare_scores, prepare, replay
+    from edgetl_runtime.bundle.golden_frames import compare_inputs, compare_scores, prepare, replay
+    from edgetl_runtime.bundle.reader import Bundle
 
     try:
         bundle = Bundle.open(order.bundle)

@@ -16,7 +16,6 @@ from typing import Final
 import msgspec
 
 from edgetl_runtime.errors import OptionsError, ServiceError
-from edgetl_runtime.printable import holds_control
 from edgetl_runtime.service.placement import (
     find_groups,
     find_program,
@@ -28,7 +27,8 @@ from edgetl_runtime.service.placement import (
 )
 from edgetl_runtime.settings.file import describe_settings
 from edgetl_runtime.settings.sections import Settings
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
+from edgetl_runtime.text.printable import holds_control
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}\Z")

@@ -15,8 +15,7 @@ from starlette.routing import Route
 
 from edgetl_runtime.answers import AnswerRecord, Recorder, answer_alone
 from edgetl_runtime.errors import EdgetlError, FrameError
-from edgetl_runtime.frames import CapturedFrame
-from edgetl_runtime.masking import mask_text
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
 from edgetl_runtime.serving.classifying import Classifying
@@ -26,6 +25,7 @@ from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, n
 from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
 from edgetl_runtime.serving.views import StateView, without_passwords
 from edgetl_runtime.settings.options import show
+from edgetl_runtime.text.masking import mask_text
 
 BODY_S = 20.0
 _MEGABYTE = 1_000_000

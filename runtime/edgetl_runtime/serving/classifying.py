@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.preprocessing import Frame
 
 
 class Classifying(Protocol):

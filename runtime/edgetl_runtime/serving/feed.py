@@ -11,8 +11,8 @@ import msgspec
 
 from edgetl_runtime.answers import Answer, AnswerRecord, Event, Recorder
 from edgetl_runtime.errors import OutputError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.status import State
-from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.serving.bell import Bell
 from edgetl_runtime.serving.views import take_back
 

@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from edgetl_runtime import __version__
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.status import State, Status
+from edgetl_runtime.system.percentiles import Percentiles
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 _MADE = re.compile(r"[\w-]{43}")
 

@@ -5,9 +5,9 @@ import threading
 from typing import NamedTuple
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, follow_markers
-from edgetl_runtime.pictures import decode_picture
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.decoding import decode_picture
+from edgetl_runtime.image.jpegs import JPEG_MAGIC, JpegError, follow_markers
+from edgetl_runtime.image.preprocessing import Frame
 
 KINDS = ("image/jpeg", "image/png")
 # What phones take unless told otherwise, with a little room.

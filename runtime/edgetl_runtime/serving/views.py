@@ -3,8 +3,8 @@
 import msgspec
 
 from edgetl_runtime.answers import AnswerRecord
-from edgetl_runtime.masking import mask_text
 from edgetl_runtime.pipeline.status import State, Status
+from edgetl_runtime.text.masking import mask_text
 
 _NO_LABEL: tuple[State, ...] = ("stale", "no_camera", "failed")
 

@@ -14,10 +14,10 @@ import msgspec
 import msgspec.inspect as kinds
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.masking import mask
-from edgetl_runtime.printable import holds_control
 from edgetl_runtime.settings.sections import TOKEN_LENGTH, Settings
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.masking import mask
+from edgetl_runtime.text.printable import holds_control
+from edgetl_runtime.text.wording import count_noun
 
 # Where a field's name alone would say too little beside the flags of other sections.
 _FLAGS: Final = {

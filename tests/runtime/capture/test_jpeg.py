@@ -18,8 +18,8 @@ from edgetl_runtime.capture.jpeg import (
     choose_divisor,
 )
 from edgetl_runtime.capture.source import BadFrame
-from edgetl_runtime.jpegs import find_companions
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.jpegs import find_companions
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 FRAMES = int(os.environ.get("EDGETL_FUZZ", "200"))
 REASONS = {"empty", "no JPEG", "of an unusual kind", "truncated", "damaged", "too large"}

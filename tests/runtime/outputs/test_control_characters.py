@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError, OptionsError, OutputError
 from edgetl_runtime.outputs.logs import CsvRows
 from edgetl_runtime.outputs.mqtt import check_topic, parse_broker

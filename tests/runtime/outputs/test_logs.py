@@ -9,10 +9,10 @@ import shutil
 
 import pytest
 
-from edgetl_runtime import clock
 from edgetl_runtime.errors import UndeliveredError
 from edgetl_runtime.outputs.logs import CsvRows, JsonLines, list_columns
 from edgetl_runtime.outputs.rotation import RotatingFile
+from edgetl_runtime.system import clock
 
 MB = 10**6
 

@@ -15,7 +15,7 @@ from edgetl_runtime.outputs import post as post_module
 from edgetl_runtime.outputs.callback import Callback
 from edgetl_runtime.outputs.command import Command
 from edgetl_runtime.outputs.post import Post
-from edgetl_runtime.tls import Identity
+from edgetl_runtime.system.tls import Identity
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 import msgspec
 import pytest
 
-from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.status import judge
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.percentiles import Percentiles
 
 COOL = Health(40.0, False)
 DELIVERING = FeedStatus("delivering")

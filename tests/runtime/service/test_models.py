@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError, ServiceError, StorageError
 from edgetl_runtime.service.models import ModelStore
 from edgetl_runtime.service.record import ModelRecord, read_record
@@ -289,7 +289,7 @@ def test_a_state_folder_that_cannot_be_made_again_is_one_error(store, make_bundl
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.service.models import ModelStore
 from edgetl_runtime.service.trial import Trial
 

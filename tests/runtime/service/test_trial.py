@@ -90,11 +90,11 @@ def test_less_address_space_than_the_machine_has_condemns_no_bundle(
 
 
 def test_a_fault_of_our_own_condemns_no_bundle(make_bundle, tmp_path):
-    broken = "import sys\nsys.modules['edgetl_runtime.golden'] = None\n"
+    broken = "import sys\nsys.modules['edgetl_runtime.bundle.golden_frames'] = None\n"
     (tmp_path / "faulty_engine" / "sitecustomize.py").write_text(broken)
     trial = try_bundle(TrialOrder(str(make_bundle("sound"))))
     assert trial.verdict == "unable"
-    assert "edgetl_runtime.golden" in trial.reason
+    assert "edgetl_runtime.bundle.golden_frames" in trial.reason
 
 
 def test_an_engine_that_is_not_installed_says_nothing_about_the_bundle(make_bundle, tmp_path):

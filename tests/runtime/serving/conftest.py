@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.answers import Answer, Event
-from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
-from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
+from edgetl_runtime.pipeline.drift import DriftReport
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings.sections import ServeSettings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.percentiles import Percentiles
 
 LABELS = ("bolt", "gear", "washer")
 PICTURE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from edgetl_runtime.board import Health
+from edgetl_runtime.system.board import Health
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from edgetl_runtime.capture.web import (
     explain_break,
 )
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.filetypes import FileType, judge_data
-from edgetl_runtime.jpegs import JPEG_MAGIC
-from edgetl_runtime.masking import mask
-from edgetl_runtime.tls import Identity
+from edgetl_runtime.image.filetypes import FileType, judge_data
+from edgetl_runtime.image.jpegs import JPEG_MAGIC
+from edgetl_runtime.system.tls import Identity
+from edgetl_runtime.text.masking import mask
 
 _JPEG = b"\xff\xd8\xff"
 # So much is waited for to tell what an answer is.

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 DEFAULT_PX = (640, 480)
 DEFAULT_FPS = 30.0

@@ -7,8 +7,9 @@ import numpy as np
 
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.filetypes import identify
-from edgetl_runtime.folders import (
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.filetypes import identify
+from edgetl_runtime.image.folders import (
     NO_PICTURE,
     UNREADABLE,
     Contents,
@@ -17,7 +18,6 @@ from edgetl_runtime.folders import (
     read_folder,
     tell_several,
 )
-from edgetl_runtime.pictures import read_picture
 
 
 def make(options: Options) -> Source:

@@ -15,7 +15,7 @@ from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.rows import find_row_bytes
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 _STANDARD_INPUT = 0
 _CHUNK_BYTES = 1024 * 1024

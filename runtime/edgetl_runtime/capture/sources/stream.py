@@ -7,9 +7,9 @@ import cv2
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.rtsp import explain_failure
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
-from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.videos import explain_codec, open_capture
+from edgetl_runtime.image.videos import explain_codec, open_capture
+from edgetl_runtime.text.credentials import split_credentials
 
 _FPS_LIMIT = 1000.0
 _FPS_ASSUMED = 25.0

@@ -5,7 +5,7 @@ import time
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.videos import VideoFile, explain_codec
+from edgetl_runtime.image.videos import VideoFile, explain_codec
 
 
 def make(options: Options) -> Source:

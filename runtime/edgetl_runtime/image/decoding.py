@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.filetypes import FileType, judge_data
-from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, follow_markers, mend
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.filetypes import FileType, judge_data
+from edgetl_runtime.image.jpegs import JPEG_MAGIC, JpegError, follow_markers, mend
+from edgetl_runtime.image.preprocessing import Frame
 
 WHITE = 255
 _BAND_PIXELS = 1 << 18

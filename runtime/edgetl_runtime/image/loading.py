@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import lay_on_white, read_picture
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.decoding import lay_on_white, read_picture
+from edgetl_runtime.image.preprocessing import Frame
 
 Color = Literal["bgr", "rgb"]
 _ORIENTATION: Final = 0x0112

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgetl_runtime.containers import open_container
 from edgetl_runtime.errors import BundleError, StorageError
+from edgetl_runtime.system.containers import open_container
 
 # From linux/fs.h and linux/fcntl.h.
 _RENAME_EXCHANGE = 2

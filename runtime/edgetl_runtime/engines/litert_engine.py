@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from edgetl_runtime.engines.tensors import TensorSpec, check_tensor, only
 from edgetl_runtime.errors import EngineError, MissingEngineError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.quoting import quote_error
-from edgetl_runtime.tensors import TensorSpec, check_tensor, only
+from edgetl_runtime.text.quoting import quote_error
 
 _PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
 

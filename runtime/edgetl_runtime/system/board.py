@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl_runtime.allotment import count_allowed, read_cpu_quota, read_memory_limit
+from edgetl_runtime.system.allotment import count_allowed, read_cpu_quota, read_memory_limit
 
 _ROOT = Path("/")
 _THERMAL = "sys/class/thermal/thermal_zone0/temp"

@@ -21,12 +21,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.bundle import Bundle, Precision, Variant
-from edgetl_runtime.engine import open_engine
+from edgetl_runtime.bundle.reader import Bundle, Precision, Variant
+from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import EngineError, FrameError, MissingEngineError
-from edgetl_runtime.pictures import decode_picture
+from edgetl_runtime.image.decoding import decode_picture
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
 
 TOLERANCE: Final[dict[Precision, float]] = {
     "int8": 0.2,

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.filetypes import identify
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.videos import VideoFile, explain_codec
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.filetypes import identify
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.image.videos import VideoFile, explain_codec
 
 
 class CapturedFrame(msgspec.Struct, frozen=True, eq=False):

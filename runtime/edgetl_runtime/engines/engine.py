@@ -1,11 +1,12 @@
 """Engines run model files; each lives in its own module behind one protocol."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
-from edgetl_runtime.bundle import EngineName
+from edgetl_runtime.engines.tensors import TensorSpec
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.tensors import TensorSpec
+
+EngineName = Literal["litert", "onnx"]
 
 
 class Engine(Protocol):
@@ -47,9 +48,9 @@ def open_engine(
     """
     # The chosen engine only is imported: a board needs no other.
     if engine == "litert":
-        from edgetl_runtime.litert import LiteRTEngine
+        from edgetl_runtime.engines.litert_engine import LiteRTEngine
 
         return LiteRTEngine(model, *tensors, threads=threads)
-    from edgetl_runtime.onnx import OnnxEngine
+    from edgetl_runtime.engines.onnx_engine import OnnxEngine
 
     return OnnxEngine(model, *tensors, threads=threads)

@@ -8,7 +8,7 @@ URL would need, so that no parser of URLs can be trusted to find them.
 import re
 from typing import Final
 
-from edgetl_runtime.credentials import split_credentials
+from edgetl_runtime.text.credentials import split_credentials
 
 HIDDEN: Final = "***"
 

@@ -5,11 +5,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgetl_runtime.engines.tensors import TensorSpec, check_tensor, only
 from edgetl_runtime.errors import EngineError, MissingEngineError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.quoting import quote_error
-from edgetl_runtime.tensors import TensorSpec, check_tensor, only
+from edgetl_runtime.text.quoting import quote_error
 
 _NUMPY_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 _ERRORS_ONLY = 3

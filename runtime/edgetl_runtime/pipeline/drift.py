@@ -20,9 +20,9 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle import VariantMetrics
+from edgetl_runtime.bundle.reader import VariantMetrics
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 DAY_S: Final = 86_400.0
 SPACING_S: Final = 10.0

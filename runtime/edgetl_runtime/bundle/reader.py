@@ -12,12 +12,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edgetl_runtime.containers import is_safe, open_container
+from edgetl_runtime.engines.engine import EngineName
+from edgetl_runtime.engines.tensors import TensorSpec, picture_size
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.preprocessing import Preprocessing
-from edgetl_runtime.printable import holds_control
-from edgetl_runtime.storage import put_back
-from edgetl_runtime.tensors import TensorSpec, picture_size
+from edgetl_runtime.image.preprocessing import Preprocessing
+from edgetl_runtime.system.containers import is_safe, open_container
+from edgetl_runtime.system.storage import put_back
+from edgetl_runtime.text.printable import holds_control
 
 FORMAT_VERSION = 3
 MANIFEST = "bundle.json"
@@ -31,7 +32,6 @@ _SEAL_LIMIT_BYTES = 4096
 _EXPORT_AGAIN = "export the bundle again with: edgetl export"
 _COPY_AGAIN = "copy the bundle again"
 
-EngineName = Literal["litert", "onnx"]
 Precision = Literal["float32", "float16", "int8", "mixed", "int16x8", "dynamic"]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -137,7 +137,7 @@ class Variant(StoredFile, frozen=True):
             were chosen.
         golden_scores: Expected scores of each golden frame, in their order, before temperature.
         golden_tolerance: How far the scores of another machine may be from them, by
-            `edgetl_runtime.golden.measure_deviation`.
+            `edgetl_runtime.bundle.golden_frames.measure_deviation`.
         calibration: How its scores become an answer.
         test_metrics: Measured on the test photos, by which nothing was chosen; None if the data
             has no test part.

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.filetypes import FileType, identify
-from edgetl_runtime.obstacles import find_obstacle
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.image.filetypes import FileType, identify
+from edgetl_runtime.system.obstacles import find_obstacle
+from edgetl_runtime.text.wording import count_noun
 
 # A path that was an address holds one stroke only.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.obstacles import find_obstacle
+from edgetl_runtime.system.obstacles import find_obstacle
 
 Kind = Literal["picture", "video", "other", "unknown"]
 

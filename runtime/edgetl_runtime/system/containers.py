@@ -18,7 +18,7 @@ from typing import BinaryIO, Final, Protocol
 import msgspec
 
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.obstacles import name_special
+from edgetl_runtime.system.obstacles import name_special
 
 ZIP_SUFFIX: Final = ".zip"
 MOST_MEMBERS: Final = 256

@@ -8,7 +8,7 @@ import cv2
 import msgspec
 
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 DEFAULT_FPS = 25.0
 _FPS_LIMIT = 1000.0
