@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgetl_export.package.bundling import Exported
     from edgetl_runtime.image.preprocessing import Fit
 
-StrPath: TypeAlias = "str | os.PathLike[str]"
+StrPath: TypeAlias = str | os.PathLike[str]
 _Options = TypeVar("_Options", bound=msgspec.Struct)
 
 
