@@ -21,7 +21,7 @@ QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
 SUITE ?= bookworm
 ARCH ?= arm64
 
-.PHONY: demo test test-quick test-device test-lowest test-newest constraints
+.PHONY: demo test quick test-quick test-device test-lowest test-newest constraints
 .PHONY: arm64 check bench install format clean
 
 demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
@@ -29,8 +29,12 @@ demo: $(VENV)/installed            ## draw, train, export, verify, classify, ben
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
 test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST) \
 		tests/test_device_wheel.py tests/edgetl tests/export $(wildcard tests/test_*.py)
+
+# What one runs while working: no training, browser or broker.
+quick: $(VENV)/installed         ## the tests that take a minute and a half in all
+	$(BIN)/python -m pytest -q -n $(JOBS) --quick $(PYTEST) $(FAST)
 
 test-quick: $(VENV)/installed    ## the workstation's quick part
 	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)

@@ -110,8 +110,10 @@ def cli() -> None:
 @cli.command()
 @click.argument("model", type=FOLDER)
 @click.argument("data", type=FOLDER)
-@click.option("--variant", help="Of a bundle, such as litert-int8.")
-@click.option("--unseen", is_flag=True, help="Leave out photos that the run was trained on.")
+@click.option(
+    "--variant", help="Variant of a bundle to evaluate, such as litert-int8.  [its first]"
+)
+@click.option("--unseen", is_flag=True, help="Skip photos that the run was trained on.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_json: bool) -> None:
     """Score a run or a bundle (MODEL) on the photos in DATA.

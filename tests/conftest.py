@@ -7,6 +7,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,47 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+# What tests/install_parts.sh installs, in the words of a skipped test.
+TOOLS = re.compile(
+    "chromium|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|gstreamer|mediapipe",
+    re.IGNORECASE,
+)
+# With one of these a test trains, or talks to a browser or a broker.
+SLOW = {
+    *("run_folder", "bundle_folder", "tiny_run_folder", "finetuned_run_folder", "foreign_folder"),
+    *("weights_file", "real_data", "browser", "broker", "locked_broker", "trained"),
+}
 _KERAS_HOME = tempfile.TemporaryDirectory()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("edgetl")
+    group.addoption("--quick", action="store_true", help="Leave out what trains or needs a tool.")
+    group.addoption(
+        "--strict-tools", action="store_true", help="A test that skips for want of a tool fails."
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    slow = [one for one in items if SLOW & set(getattr(one, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [one for one in items if one not in set(slow)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if (
+        report.skipped
+        and item.config.getoption("--strict-tools")
+        and TOOLS.search(report.longreprtext)
+    ):
+        report.outcome = "failed"
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -63,53 +63,62 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
     "names",
     multiple=True,
     metavar="NAME",
-    help="A file to write, such as litert-int8, or int8 for both engines; may be repeated. "
-    "`edgetl recipes` lists them.  [int8 and float32 of both]",
+    help="File to write, such as litert-int8, or int8 for both engines. May be repeated; "
+    "`edgetl recipes` lists them.  [int8 and float32 for both engines]",
 )
 @click.option(
     "--max-drop",
     default=1.0,
     show_default=True,
     type=_POINTS,
-    help="Points of top-1 that a file may lose; chance excuses more, up to --max-class-drop.",
+    help="Largest loss of top-1 accuracy, in points. A larger one that may be chance is accepted, "
+    "up to --max-class-drop.",
 )
 @click.option(
     "--max-class-drop",
     default=5.0,
     show_default=True,
     type=_POINTS,
-    help="Points of recall that one class may lose; chance excuses more.",
+    help="Largest loss of recall of one class, in points, unless it may be chance.",
 )
-@click.option("--max-bytes", type=click.IntRange(1), help="Size that no file may exceed.  [any]")
+@click.option(
+    "--max-bytes", type=click.IntRange(1), help="Largest size of a file, in bytes.  [no limit]"
+)
 @click.option(
     "--repair",
     default="quick",
     show_default=True,
     type=click.Choice(["none", "quick", "thorough"]),
-    help="How much to try for files that lose by quantization: none measures only; quick fits the "
-    "head again, and keeps layers in float only where that can help; thorough tries all.",
+    help="What to try for a file that loses too much accuracy. none: nothing; quick: retrain the "
+    "head, and keep layers in float where that can help; thorough: everything.",
 )
 @click.option(
     "--strict",
     is_flag=True,
-    help="Write no bundle if one file stays worse than allowed, as if --recipe named all.",
+    help="Fail if any file loses too much accuracy, instead of leaving that file out.",
 )
-@click.option("--allow-drop", is_flag=True, help="Write the bundle whatever was lost, and mark it.")
+@click.option(
+    "--allow-drop",
+    is_flag=True,
+    help="Write the bundle even if files lose too much accuracy; they are marked.",
+)
 @click.option(
     "--false-accepts",
     default=10.0,
     show_default=True,
     type=_POINTS,
-    help="Percentage of frames of unknown things that may get a label; what is aimed at.",
+    help="Target for the false-accept rate on unknown images, in percent.",
 )
 @click.option(
     "--max-false-rejects",
     type=_POINTS,
-    help="Percentage of correctly named photos that may be rejected for that; takes precedence.  "
-    "[10 with photos in _unknown_, else 2]",
+    help="Largest false-reject rate on known classes, in percent; takes precedence over "
+    "--false-accepts.  [10 with photos in _unknown_, else 2]",
 )
-@click.option("--name", default="", help="Model name, for the card and the metadata.")
-@click.option("--model-version", default="", help="Model version.  [a digest of the trained model]")
+@click.option("--name", default="", help="Name of the model, for the model card and the metadata.")
+@click.option(
+    "--model-version", default="", help="Version of the model.  [a digest of its weights]"
+)
 @click.option("--author", default="", help="Author of the model.")
 @click.option("--license", "license_", default="", help="License of the model, such as CC-BY-4.0.")
 @click.option("--description", default="", help="What the model is for, in one sentence.")
@@ -117,43 +126,45 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 @click.option(
     "--model",
     type=FOLDER,
-    help="Instead of RUN: a model trained elsewhere, a .tflite, .onnx or .keras file or the folder "
-    "of a SavedModel.",
+    help="Model trained elsewhere, in place of RUN: a .tflite, .onnx, .keras or .h5 file, the "
+    "folder of a SavedModel, or a zip.",
 )
 @click.option(
     "--labels",
     type=FOLDER,
-    help="Of --model: text file, one label a line; needless where the model brings its own.",
+    help="With --model: text file with one label a line.  [the labels in the model file]",
 )
 @click.option(
-    "--data", type=FOLDER, help="Of --model: labelled photos, to calibrate with and to measure by."
+    "--data", type=FOLDER, help="With --model: labelled photos for calibration and evaluation."
 )
 @click.option(
     "--scaling",
     metavar="NAME",
-    help="Of --model, what it expects of a pixel: 0..255 as it is; 0..1: level / 255; -1..1: "
-    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it; caffe: "
-    'level - mean, blue first; "mean=0.5,0.4,0.3 std=0.25,0.25,0.2" of levels 0..1, or of 0..255 '
-    'where one is above 1. "bgr NAME" if it takes blue first.',
+    help="With --model: pixel values that it expects. 0..255: unscaled; 0..1: x / 255; -1..1: "
+    "x / 127.5 - 1; imagenet: (x / 255 - mean) / std, as in torchvision; caffe: x - mean, BGR; "
+    '"mean=0.5,0.4,0.3 std=0.25,0.25,0.2": for pixels in 0..1, or in 0..255 where a value is '
+    'above 1. Prefix "bgr " for BGR channel order.',
 )
 @click.option(
     "--fit",
     type=click.Choice(["stretch", "crop", "pad"]),
-    help="Of --model: how a photo of another aspect ratio becomes its input.  [stretch]",
+    help="With --model: how a photo is fitted to the input's aspect ratio.  [stretch]",
 )
 @click.option(
     "--size",
     "size_px",
     type=_SizeType(),
     metavar="PX",
-    help="Of --model: side of its input, or WIDTHxHEIGHT, where it leaves that free.",
+    help="With --model: input size, a side or WIDTHxHEIGHT, if the model does not fix it.",
 )
-@click.option("--trust", is_flag=True, help="Open a --model that can run code: .keras, SavedModel.")
+@click.option(
+    "--trust", is_flag=True, help="Open a --model that can run code: .keras, .h5, SavedModel."
+)
 @click.option(
     "--allow-doubt",
     is_flag=True,
-    help="Of --model: write the bundle though the photos, or the file itself, speak against "
-    "--labels or --scaling.",
+    help="With --model: export even if the photos, or the file itself, contradict --labels or "
+    "--scaling.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(

@@ -35,60 +35,120 @@ _DATA = (
         "--val-fraction",
         "split.val_fraction",
         "X",
-        "About this share for validation, by hash.  [0.2]",
+        "Fraction of the photos for validation.  [0.2]",
     ),
+    Flag("--test-fraction", "split.test_fraction", "X", "Fraction of the photos for testing.  [0]"),
+    Flag("--fit", "fit", "WORD", "How a photo becomes square: stretch, crop or pad.  [stretch]"),
     Flag(
-        "--test-fraction", "split.test_fraction", "X", "About this share for testing, by hash.  [0]"
+        "--augment",
+        "augment",
+        "TEXT",
+        "Augmentation: none, light, camera, heavy, or rotation=15,blur=1.  [light]",
     ),
-    Flag("--fit", "fit", "WORD", "How a photo becomes a square: stretch, crop, pad.  [stretch]"),
-    Flag(
-        "--augment", "augment", "TEXT", "none, light, camera, heavy or rotation=15,blur=1.  [light]"
-    ),
-    Flag("--views", "views", "N", "Augmented views to keep of each photo.  [head: 1, blocks: 8]"),
-    Flag("--seed", "seed", "N", "Of split, views, order and initial weights.  [0]"),
+    Flag("--views", "views", "N", "Augmented views per photo.  [1 for the head, 8 for blocks]"),
+    Flag("--seed", "seed", "N", "Random seed.  [0]"),
 )
 _MODEL = (
-    Flag("--backbone", "backbone", "NAME", "`edgetl backbones` lists them.  [mobilenet_v2_0.35]"),
-    Flag("--size", "size_px", "N", "Side of the input, px.  [the backbone's own]"),
-    Flag("--weights", "weights", "NAME", "imagenet, none (all from scratch) or FILE.  [imagenet]"),
-    Flag("--finetune", "finetune", "N|WORD", "The top N blocks, too; none, all, auto.  [auto]"),
+    Flag(
+        "--backbone",
+        "backbone",
+        "NAME",
+        "Network; `edgetl backbones` lists them.  [mobilenet_v2_0.35]",
+    ),
+    Flag("--size", "size_px", "N", "Input size in pixels.  [the backbone's own]"),
+    Flag(
+        "--weights",
+        "weights",
+        "NAME",
+        "Initial weights: imagenet, none (train from scratch) or FILE.  [imagenet]",
+    ),
+    Flag(
+        "--finetune",
+        "finetune",
+        "N|WORD",
+        "Blocks to fine-tune: the top N, none, all or auto.  [auto]",
+    ),
 )
 _HEAD = (
-    Flag("--head", "head.kind", "WORD", "linear or mlp.  [linear]"),
-    Flag("--hidden", "head.hidden", "N,N", "Units of an mlp's layers, such as 256,64.  [128]"),
-    Flag("--activation", "head.activation", "WORD", "relu, tanh, gelu, swish, sigmoid.  [relu]"),
-    Flag("--batch-norm", "head.batch_norm", _SWITCH, "After each layer of an mlp.  [off]"),
-    Flag("--dropout", "head.dropout", "X", "Share of features and hidden units left out.  [0]"),
-    Flag("--output", "head.output", "WORD", "softmax, or sigmoid for two classes.  [softmax]"),
+    Flag("--head", "head.kind", "WORD", "Head: linear or mlp.  [linear]"),
+    Flag(
+        "--hidden",
+        "head.hidden",
+        "N,N",
+        "Units of the hidden layers of an mlp, such as 256,64.  [128]",
+    ),
+    Flag(
+        "--activation",
+        "head.activation",
+        "WORD",
+        "Activation of an mlp: relu, tanh, gelu, swish or sigmoid.  [relu]",
+    ),
+    Flag(
+        "--batch-norm",
+        "head.batch_norm",
+        _SWITCH,
+        "Batch normalization after each hidden layer of an mlp.  [off]",
+    ),
+    Flag("--dropout", "head.dropout", "X", "Dropout rate, on the features and hidden layers.  [0]"),
+    Flag(
+        "--output",
+        "head.output",
+        "WORD",
+        "Output activation: softmax, or sigmoid for two classes.  [softmax]",
+    ),
 )
 _TRAINING = (
-    Flag("--epochs", "training.epochs", "N", "Of the head [until done], or from scratch [20]."),
-    Flag("--finetune-epochs", "training.finetune_epochs", "N", "Of the second stage.  [12]"),
-    Flag("--batch", "training.batch", "N", "Photos a step.  [head: 256, else 32]"),
-    Flag("--optimizer", "training.optimizer", "WORD", "adam, adamw, sgd, rmsprop.  [adam]"),
-    Flag("--learning-rate", "training.learning_rate", "X", "Highest, of the first stage."),
+    Flag(
+        "--epochs",
+        "training.epochs",
+        "N",
+        "Epochs of the first stage.  [head: until it converges; from scratch: 20]",
+    ),
+    Flag("--finetune-epochs", "training.finetune_epochs", "N", "Epochs of fine-tuning.  [12]"),
+    Flag("--batch", "training.batch", "N", "Batch size.  [256 for the head, else 32]"),
+    Flag(
+        "--optimizer",
+        "training.optimizer",
+        "WORD",
+        "Optimizer: adam, adamw, sgd or rmsprop.  [adam]",
+    ),
+    Flag(
+        "--learning-rate", "training.learning_rate", "X", "Peak learning rate of the first stage."
+    ),
     Flag(
         "--finetune-learning-rate",
         "training.finetune_learning_rate",
         "X",
-        "Highest, of the second.",
+        "Peak learning rate of fine-tuning.",
     ),
-    Flag("--momentum", "training.momentum", "X", "Of sgd and rmsprop.  [0.9]"),
-    Flag("--schedule", "training.schedule", "WORD", "cosine, step, constant.  [cosine]"),
-    Flag("--warmup", "training.warmup", "X", "Share of the steps with a growing rate."),
-    Flag("--weight-decay", "training.weight_decay", "X", "Decoupled, of adamw and sgd."),
-    Flag("--l1", "training.l1", "X", "L1 penalty on the head.  [0]"),
-    Flag("--l2", "training.l2", "X", "L2 penalty on the head.  [by cross-validation]"),
-    Flag("--label-smoothing", "training.label_smoothing", "X", "Share of the target spread out."),
+    Flag("--momentum", "training.momentum", "X", "Momentum of sgd and rmsprop.  [0.9]"),
     Flag(
-        "--class-weights", "training.class_weights", "WORD", "none, balanced for rare ones.  [none]"
+        "--schedule",
+        "training.schedule",
+        "WORD",
+        "Learning rate schedule: cosine, step or constant.  [cosine]",
     ),
-    Flag("--patience", "training.patience", "N", "Stop after so many epochs without gain.  [off]"),
+    Flag("--warmup", "training.warmup", "X", "Fraction of the steps for linear warmup."),
+    Flag(
+        "--weight-decay", "training.weight_decay", "X", "Decoupled weight decay of adamw and sgd."
+    ),
+    Flag("--l1", "training.l1", "X", "L1 regularization of the head.  [0]"),
+    Flag("--l2", "training.l2", "X", "L2 regularization of the head.  [by cross-validation]"),
+    Flag("--label-smoothing", "training.label_smoothing", "X", "Label smoothing, 0 to 1."),
+    Flag(
+        "--class-weights",
+        "training.class_weights",
+        "WORD",
+        "Class weights: none, or balanced by frequency.  [none]",
+    ),
+    Flag(
+        "--patience", "training.patience", "N", "Early stopping: epochs without improvement.  [off]"
+    ),
     Flag(
         "--monitor",
         "training.monitor",
         "WORD",
-        "What to gain on: calibrated (loss), loss, accuracy.  [calibrated]",
+        "Metric to improve: calibrated (loss), loss or accuracy.  [calibrated]",
     ),
 )
 SECTIONS = {"Data": _DATA, "Model": _MODEL, "Head": _HEAD, "Training": _TRAINING}
