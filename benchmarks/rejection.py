@@ -104,7 +104,7 @@ def measure(classifier: Classifier, manifest: DatasetManifest, data: Path, optio
 
 
 def score(classifier: Classifier, file: Path) -> np.ndarray:
-    """What the file puts out, before any temperature, of every fourth frame."""
+    """What the file outputs, before any temperature, of every fourth frame."""
     apply = classifier.bundle.manifest.preprocessing.apply
     frames = [frame.image for frame in read_frames(file) if frame.index % EVERY == 0]
     return np.stack([classifier.engine.run(apply(frame)) for frame in frames])
@@ -169,7 +169,7 @@ def show(record: dict) -> None:
         f"{record['chance_error']:.3f} by chance on so few photos)"
     )
     counts = "  ".join(f"{name} {count}" for name, count in record["others"].items())
-    print(f"  false accepts among {counts}; false rejects among known photos named right")
+    print(f"  false accepts among {counts}; false rejects among known photos classified correctly")
     header = ("chosen by", "threshold", *OTHERS, "false rejects", "limited")
     print(
         "  " + "".join(f"{cell:<18}" if not n else f"{cell:>15}" for n, cell in enumerate(header))

@@ -132,7 +132,7 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
     if result.trained_on:
         click.echo(
             f"edgetl: {result.trained_on} of these photos were trained on, so the figure "
-            "flatters; --unseen leaves them out",
+            "overstates accuracy; --unseen leaves them out",
             err=True,
         )
     if result.skipped:

@@ -38,7 +38,7 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a classifier on labelled photos.
 
     Attributes:
-        top1: Share named right, 0..1.
+        top1: Accuracy, 0..1.
         balanced_accuracy: Mean recall of the classes that have photos, 0..1: what top-1 would be
             if all classes had the same number of photos.
         macro_f1: Mean F1 of the classes that have one, 0..1.
@@ -125,7 +125,7 @@ class ReliabilityBin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         upper: 0..1.
         count: Number of photos.
         confidence: Mean of their top scores, 0..1; None without photos.
-        accuracy: Share of them named right, 0..1; None without photos.
+        accuracy: Accuracy on them, 0..1; None without photos.
     """
 
     lower: float
@@ -146,7 +146,7 @@ class Reliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             when all scores are right, 0..1; few photos give a large one (consistency resampling,
             Bröcker & Smith 2007; 200 draws from a fixed seed).
         confidence: Mean top score of all photos, 0..1.
-        accuracy: Share of all photos named right, 0..1.
+        accuracy: Accuracy on all photos, 0..1.
         noise: How far `confidence` and `accuracy` may lie apart by chance (95 %) when the
             scores are right: 1.96 standard deviations of a mean of coins with these scores.
         negative_log_likelihood: Mean of -log(score of the true label), nats.

@@ -141,7 +141,7 @@ def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
         spell: Names an option as its user wrote it.
 
     Raises:
-        OptionsError: If it is no TOML, or has a name or a value that is not allowed.
+        OptionsError: If it is not valid TOML, or has a name or a value that is not allowed.
     """
     try:
         # Editors on Windows begin a file with a byte order mark.
@@ -158,7 +158,7 @@ def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
         raise OptionsError(f"{path} is not UTF-8; save the file as UTF-8") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise OptionsError(
-            f"{path} is no TOML: {error}; a line is `name = value`, words are in quotes"
+            f"{path} is not valid TOML: {error}; a line is `name = value`, words are in quotes"
         ) from error
     check_values(content, TrainOptions, spell=spell, rules=_RULES)
     return content
@@ -278,7 +278,7 @@ class _Clash(msgspec.Struct, frozen=True):
 
 
 _SECOND_STAGE = "finetune auto, a number or all"
-_ONE_STAGE = "which from random weights is the only stage"
+_ONE_STAGE = "since training from scratch has one stage only"
 _CLASHES = (
     _Clash("head.hidden", "head.kind", ("linear",), "head mlp"),
     _Clash("head.activation", "head.kind", ("linear",), "head mlp"),

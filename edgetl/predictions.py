@@ -29,7 +29,7 @@ class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def top1(self) -> float:
-        """Share named right, 0..1."""
+        """Accuracy, 0..1."""
         return float((self.probabilities.argmax(axis=1) == self.classes).mean())
 
     @property

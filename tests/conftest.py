@@ -263,7 +263,7 @@ def finetuned_run_folder(
 def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier that edgetl did not train, in every form; read only.
 
-    It takes levels scaled to -1..1 and puts out logits, in the order of labels.txt.
+    It takes levels scaled to -1..1 and outputs logits, in the order of labels.txt.
     """
     import keras
     import numpy as np

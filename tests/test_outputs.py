@@ -1,4 +1,4 @@
-"""Everything that `edgetl-run` puts out: an answer has one form, and no secret is in it."""
+"""Everything that `edgetl-run` outputs: an answer has one form, and no secret is in it."""
 
 import base64
 import contextlib
@@ -150,7 +150,7 @@ def wait_until(condition, timeout_s: float = 60.0) -> None:
 
 
 class Run:
-    """`edgetl-run serve` with every output, and all that it puts out."""
+    """`edgetl-run serve` with every output, and all that it outputs."""
 
     def __init__(self, folder: Path, flags: list[str]) -> None:
         self.folder, self.more = folder / "told", []

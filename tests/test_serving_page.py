@@ -42,7 +42,7 @@ TROUBLE = {
     "degraded": ("mqtt: the broker is away", "Running, with a problem"),
     "stale": ("the last answer is 7 s old", "old"),
     "no_camera": ("/dev/video0 is not there", "camera"),
-    "failed": ("the model puts out what are no probabilities", "model"),
+    "failed": ("the model outputs values that are not probabilities", "model"),
 }
 LIVE = "document.querySelector('#view').dataset.shown === 'live'"
 

@@ -129,7 +129,7 @@ def build_upper(backbone: Backbone, network: "keras.Model", cut: Cut) -> "keras.
     """Everything above a cut among the blocks; its layers are the network's own.
 
     Returns:
-        A Keras model: what `build_lower` puts out, float32 (batch, n) -> features (batch, m).
+        A Keras model: what `build_lower` outputs, float32 (batch, n) -> features (batch, m).
     """
     import keras
 

@@ -23,7 +23,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
         name: As the user calls it.
         backbone: Of the table.
         trained: What was trained, such as `the head and the top 3 blocks`.
-        top1: Share of the validation photos named right, 0..1.
+        top1: Accuracy on the validation photos, 0..1.
         macro_f1: Mean F1 of the classes, 0..1.
         worst_class: The label found least often.
         worst_recall: Its recall, 0..1.
@@ -33,7 +33,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
         examples: Number of validation photos.
         scenes: Number of different things that they show; near-duplicates count once.
         judged: (hash, label) of each validation photo, sorted.
-        right: Was it named right, in the order of `judged`; None without predictions.
+        right: Was it classified correctly, in the order of `judged`; None without predictions.
     """
 
     name: str
@@ -64,8 +64,8 @@ class PairTest(msgspec.Struct, frozen=True):
     Attributes:
         first: Position of the run with the higher top-1.
         second: Position of the other one.
-        only_first: Photos that only `first` names right.
-        only_second: Photos that only `second` names right.
+        only_first: Photos that only `first` classifies correctly.
+        only_second: Photos that only `second` classifies correctly.
         p: Of McNemar's exact test.
         adjusted_p: The same, where several pairs are tested at once (Holm 1979).
     """
@@ -167,8 +167,8 @@ def compute_mcnemar_p(only_first: int, only_second: int) -> float:
     "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms").
 
     Args:
-        only_first: Photos that only the first names right.
-        only_second: Photos that only the second names right.
+        only_first: Photos that only the first classifies correctly.
+        only_second: Photos that only the second classifies correctly.
 
     Returns:
         The two-sided p: 2 P(X <= min) for X ~ Binomial(sum, 1/2), at most 1.

@@ -74,7 +74,7 @@ def find_notable(
 
 
 def count_hits(metrics: Metrics) -> int:
-    """Number of photos named right."""
+    """Number of photos classified correctly."""
     return sum(metrics.confusion[n][n] for n in range(len(metrics.confusion)))
 
 
@@ -143,7 +143,7 @@ def _judge_test(
     elif test.top1 < metrics.top1:
         yield Finding(
             "warning",
-            "Test photos are named right less often than validation photos",
+            "Accuracy is lower on test photos than on validation photos",
             f"{figures} The test figure is the one to rely on: nothing was chosen by it.",
         )
     else:
@@ -247,9 +247,9 @@ def _judge_calibration(reliability: Reliability, examples: int) -> Iterator[Find
     elif error > max(reliability.chance_error, _LEAST_POINTS):
         yield Finding(
             "note",
-            f"Scores are off by {points(error)} points on average, up here and down there",
-            f"Chance alone explains {points(reliability.chance_error)}; see the reliability "
-            "diagram.",
+            f"Mean calibration error: {points(error)} points",
+            "Scores are too high in some ranges and too low in others. Chance alone explains "
+            f"{points(reliability.chance_error)}; see the reliability diagram.",
         )
     else:
         yield Finding(
@@ -304,8 +304,8 @@ def _judge_gap(
     if learned - estimate_top1(metrics, scenes).upper > _VAGUE:
         yield Finding(
             "note",
-            f"Training photos are named right far more often: {percent(learned, 0)} against "
-            f"{percent(metrics.top1, 0)} of the validation photos",
+            f"Accuracy is far higher on training photos: {percent(learned, 0)} against "
+            f"{percent(metrics.top1, 0)} on validation photos",
             "The model knows its training photos better than the classes; more photos, stronger "
             "augmentation or more weight decay narrow such a gap.",
         )

@@ -161,7 +161,7 @@ def render_report(report: ReportInput) -> str:
         classes=_sort_classes(report),
         reliability=reliability,
         reliability_plot=_mark_safe(
-            draw_reliability(reliability, "Share named right over the score, and photos a score")
+            draw_reliability(reliability, "Accuracy over the score, and photos for each score")
         ),
         mistakes=_find_mistakes(report),
         wrong=report.metrics.examples - count_hits(report.metrics),

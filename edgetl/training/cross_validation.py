@@ -107,7 +107,7 @@ def predict_out_of_fold(
 
 
 def choose_weight_decay(rows: LabelledRows, count: int, *, seed: int = 0) -> float:
-    """The L2 strength with which most held-out photos are named right.
+    """The L2 strength with which most held-out photos are classified correctly.
 
     Args:
         rows: Of the training part, or of a sample of it.

@@ -32,7 +32,7 @@ class FittedHead(msgspec.Struct, frozen=True, eq=False):
     history: StageHistory
 
     def count_right(self, rows: CachedRows) -> int:
-        """How many rows it names right."""
+        """How many rows it classifies correctly."""
         batch = rows.load(rows.pick(None, 0), 0)
         named = np.asarray(self.model(batch.inputs)).argmax(axis=1)
         return int((named == batch.classes).sum())

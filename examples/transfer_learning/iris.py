@@ -49,7 +49,7 @@ class Flowers(msgspec.Struct, frozen=True, eq=False):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """One head: flowers of the unseen folds named right, curves of each fold, seconds."""
+    """One head: flowers of the unseen folds classified correctly, curves of each fold, seconds."""
 
     head: str
     optimizer: str

@@ -11,8 +11,8 @@ class Alternative(msgspec.Struct, frozen=True):
     Attributes:
         meaning: Such as `--scaling 0..1`.
         photos: That were looked at.
-        top1: Share of them named right with it, 0..1.
-        top1_as_given: Share of the same photos named right with what was given, 0..1.
+        top1: Accuracy on them with it, 0..1.
+        top1_as_given: Share of the same photos classified correctly with what was given, 0..1.
     """
 
     meaning: str
@@ -38,7 +38,7 @@ class Examination(msgspec.Struct, frozen=True):
 
     Attributes:
         photos: Number of labelled photos that were looked at.
-        top1: Share of them named right, 0..1.
+        top1: Accuracy on them, 0..1.
         guessing: Share that the same answers would get if they had nothing to do with the photos.
         guessing_low: Lower end of the range that 95 of 100 such guesses lie in.
         guessing_high: Upper end.

@@ -125,7 +125,7 @@ class Classifier:
 
         Raises:
             EngineError: If the engine fails.
-            ModelOutputError: If it puts out what are no probabilities.
+            ModelOutputError: If the model's output is not a probability distribution.
         """
         calibration = self.variant.calibration
         with self._running:

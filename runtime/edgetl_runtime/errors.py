@@ -12,7 +12,7 @@ EdgetlError
 ├── BundleError      a bundle is damaged, incomplete or of another format
 ├── EngineError      an engine cannot run the model
 │   ├── MissingEngineError   the engine is not installed
-│   └── ModelOutputError     a model put out what are no probabilities
+│   └── ModelOutputError     a model's output is no probability distribution
 ├── FrameError       a picture cannot be read or is no frame
 ├── CameraError      a camera, stream or video does not deliver
 │   └── RefusedError         it refuses the name or password
@@ -74,7 +74,7 @@ class MissingEngineError(EngineError):
 
 
 class ModelOutputError(EngineError):
-    """A model put out what are no probabilities: NaN, out of range, or not summing to 1."""
+    """A model's output is not a probability distribution: NaN, out of range, or a wrong sum."""
 
 
 class FrameError(EdgetlError):

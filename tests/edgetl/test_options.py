@@ -386,7 +386,7 @@ def test_a_flag_may_mend_a_contradiction_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"= 3", "is no TOML: Invalid statement (at line 1"),
+        (b"= 3", "is not valid TOML: Invalid statement (at line 1"),
         (b"\xff\xfe", "is not UTF-8"),
         (None, ""),
     ],

@@ -1,4 +1,4 @@
-"""Correction: the mean of what each layer puts out stays, although its weights are rounded."""
+"""Correction: the mean of what each layer outputs stays, although its weights are rounded."""
 
 from typing import Any
 

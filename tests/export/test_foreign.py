@@ -94,7 +94,7 @@ def test_levels_give_what_the_model_gives_on_its_own_preprocessing(
 
 
 def invoke(model: bytes, picture: np.ndarray) -> np.ndarray:
-    """What a .tflite puts out for one scaled picture, (outputs,), in numbers of its own ends."""
+    """What a .tflite outputs for one scaled picture, (outputs,), in numbers of its own ends."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)

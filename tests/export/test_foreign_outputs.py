@@ -142,7 +142,7 @@ def test_a_sequence_is_refused_by_its_name(proto: onnx.ModelProto, tmp_path: Pat
     del proto.graph.output[:]
     proto.graph.output.append(helper.make_value_info("both", kind))
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match="puts out a sequence or a dictionary, expected a list"):
+    with pytest.raises(ExportError, match="outputs a sequence or a dictionary, expected a list"):
         open_model(tmp_path / "m.onnx", SCALING)
 
 

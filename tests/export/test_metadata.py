@@ -315,7 +315,7 @@ def test_equal_input_gives_equal_bytes() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": ("a", "b")}, r"puts out \(1, 3\), but there are 2 labels"),
+        ({"labels": ("a", "b")}, r"outputs \(1, 3\), but there are 2 labels"),
         ({"width_px": 48}, r"promise one picture of 48x32 px"),
     ],
 )

@@ -36,7 +36,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 class FakeEngine:
-    """Satisfies `Engine`; puts out what it was given, and keeps what it was handed."""
+    """Satisfies `Engine`; outputs what it was given, and keeps what it was handed."""
 
     name = "fake 1.0"
     threads = 1

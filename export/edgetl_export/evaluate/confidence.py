@@ -29,7 +29,7 @@ def fit_temperature(logits: NDArray[np.floating], classes: NDArray[np.int64]) ->
 
     Above 1 the scores were too sure of themselves. Guo et al., "On Calibration of Modern Neural
     Networks", ICML 2017, section 4.2. A share of 1 / (rows + 2) of each target is spread over the
-    classes, as Platt (1999) does, so that few photos, all named right, do not end in certainty.
+    classes, as Platt (1999) does, so that few photos, all correct, do not end in certainty.
 
     Args:
         logits: (rows, classes), or log-odds of the second of two classes (rows, 1); finite.
@@ -65,7 +65,7 @@ def fit_temperature_of_scores(scores: Scores, classes: NDArray[np.int64]) -> flo
 def raise_zeros(scores: Scores) -> Scores:
     """Scores of 0 become half the smallest other one: that much the file's arithmetic can hide.
 
-    An int8 file puts out steps of 1/256, so that one in five scores is 0. On TrashNet their true
+    An int8 file outputs steps of 1/256, so that one in five scores is 0. On TrashNet their true
     temperature and held-out scores are those of the float32 file with this floor, not with a
     smaller one.
 
@@ -80,7 +80,7 @@ def raise_zeros(scores: Scores) -> Scores:
 
 
 def measure_calibration_error(scores: Scores, classes: NDArray[np.int64]) -> float:
-    """Expected calibration error: how far highest scores are from the share named right, 0..1.
+    """Expected calibration error: how far the highest scores are from the accuracy, 0..1.
 
     The mean distance of the two in 15 bins of equal width, weighted by photos: Guo et al. 2017,
     "On Calibration of Modern Neural Networks", eq. 3.

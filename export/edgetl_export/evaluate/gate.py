@@ -77,7 +77,7 @@ def check(
     """Compares what a file names with what the trained model names, on the same photos.
 
     A drop beyond its limit counts if it is more than chance: photos that only the trained model
-    named right against photos that only the file named right, by the exact one-sided McNemar test
+    classified correctly against those that only the file did, by the exact one-sided McNemar test
     at 5 % (McNemar 1947; a binomial test with probability 1/2). On a few photos chance explains
     even a file that is broken. So over all photos it excuses no more than one class may lose, or
     one photo.

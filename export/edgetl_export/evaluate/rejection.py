@@ -26,10 +26,10 @@ class RejectionRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         false_accept_rate: Share of the unknown photos that get a label, 0..1; None without any.
-        false_reject_rate: Share of the known photos named right that get none, 0..1; None
+        false_reject_rate: Share of the known photos classified correctly that get none, 0..1; None
             without any.
         unknown: Number of unknown photos.
-        known: Number of known photos named right.
+        known: Number of known photos classified correctly.
     """
 
     false_accept_rate: float | None
@@ -93,8 +93,8 @@ def choose_threshold(
 ) -> Rejection:
     """Chooses the smallest threshold that lets few unknown photos pass.
 
-    It never rejects more than `max_false_rejects` of the known photos named right: where the two
-    contradict, it is the largest that keeps this cap, and `limited` says so. Without unknown
+    It never rejects more than `max_false_rejects` of the correctly classified known photos:
+    where the two contradict, it is the largest that keeps this cap, and `limited` says so. Without unknown
     photos it is 0, which rejects nothing.
 
     Args:
@@ -102,7 +102,7 @@ def choose_threshold(
         known_truth: int (photos,): index of the true label.
         unknown_scores: float32 (photos, any number of classes), 0..1, after temperature.
         false_accept_rate: Share of the unknown photos that may get a label, 0..1.
-        max_false_rejects: Share of the known photos named right that may get none, 0..1.
+        max_false_rejects: Share of the known photos classified correctly that may get none, 0..1.
     """
     unknown = np.sort(_highest(unknown_scores))[::-1]
     known = np.sort(_highest_of_right(known_scores, known_truth))

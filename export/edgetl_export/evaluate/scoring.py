@@ -1,4 +1,4 @@
-"""Scoring: what a model file puts out for pictures, on whichever engine."""
+"""Scoring: what a model file outputs for pictures, on whichever engine."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from edgetl_runtime.prediction import Scores
 
 
 def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:
-    """What a model file puts out, float32 (pictures, outputs).
+    """What a model file outputs, float32 (pictures, outputs).
 
     Args:
         engine: That runs it.

@@ -1,4 +1,4 @@
-"""Refit: the head learns again, on the features that the quantized backbone puts out.
+"""Refit: the head learns again, on the features that the quantized backbone outputs.
 
 Rounding shifts and bends the features that the head was trained on. What the head must add so that
 the quantized features give the trained model's logits again is a linear regression, with a penalty
@@ -23,8 +23,8 @@ def refit(head: Head, features: NDArray[np.floating], quantized: NDArray[np.floa
 
     Args:
         head: As it was trained.
-        features: What the trained backbone puts out, (photos, features).
-        quantized: What the quantized backbone puts out for the same photos.
+        features: What the trained backbone outputs, (photos, features).
+        quantized: What the quantized backbone outputs for the same photos.
 
     Returns:
         A head, float32, for the quantized features.

@@ -17,7 +17,7 @@ _ALIKE = 0.02
 
 
 End = Literal["softmax", "log_softmax", "sigmoid", "linear", "other"]
-"""What a model's graph ends in: `linear` puts out logits, `other` tells nothing."""
+"""What a model's graph ends in: `linear` outputs logits, `other` tells nothing."""
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
     """What must follow outputs like these.
 
     Args:
-        raw: What the model puts out for a few photos, (photos, outputs).
+        raw: What the model outputs for a few photos, (photos, outputs).
         end: What its graph ends in; where that tells nothing, the numbers decide.
         quantized: The outputs have 8 bits.
 
@@ -71,7 +71,7 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
     """
     if not np.isfinite(raw).all():
         raise ExportError(
-            "the model puts out numbers that are not finite; look at --scaling, and at the model"
+            "the model outputs numbers that are not finite; look at --scaling, and at the model"
         )
     outputs = raw.shape[1]
     if outputs == 1:

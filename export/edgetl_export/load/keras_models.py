@@ -27,7 +27,7 @@ Call = Callable[..., Any]
 
 
 class TensorflowModel:
-    """See `source.Foreign`; what it puts out is computed by TensorFlow itself, not by a copy."""
+    """See `source.Foreign`; what it outputs is computed by TensorFlow itself, not by a copy."""
 
     is_coarse = False
     statements: tuple[Statement, ...] = ()

@@ -48,7 +48,7 @@ class OnnxModel:
 
         Raises:
             ExportError: If it is damaged, larger than 2 GiB, has operators or an opset that ONNX
-                Runtime lacks, has data outside its folder, or takes or puts out something else
+                Runtime lacks, has data outside its folder, or takes or outputs something else
                 than one picture and one list of scores.
         """
         self._file, self._size_px = file, size_px
@@ -143,7 +143,7 @@ def _sort(proto: onnx.ModelProto) -> None:
             except RuntimeError as error:
                 raise ExportError(
                     f"the .onnx is damaged: its operator {node.op_type} takes what no other one "
-                    "puts out; copy or download it again"
+                    "outputs; copy or download it again"
                 ) from error
             return
         done |= set(node.output)
@@ -344,12 +344,12 @@ def _shape_output(proto: onnx.ModelProto) -> int:
     found = _infer_shape(proto)
     outputs = max(found, default=0)
     if not found or int(np.prod(found)) != outputs or outputs < 1:
-        raise ExportError(f"the .onnx puts out {found}, expected scores of one picture, (1, n)")
+        raise ExportError(f"the .onnx outputs {found}, expected scores of one picture, (1, n)")
     if scores.type.tensor_type.elem_type in _OTHER_FLOATS:
         _append(proto, "Cast", to=TensorProto.FLOAT)
         scores.type.tensor_type.elem_type = TensorProto.FLOAT
     if scores.type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise ExportError("the .onnx puts out no float32; export it again with float32 scores")
+        raise ExportError("the .onnx outputs no float32; export it again with float32 scores")
     if len(found) != 2:
         _append(proto, "Reshape", np.array([1, outputs], np.int64))
     _set_shape(scores, (1, outputs))

@@ -54,7 +54,7 @@ def list_orders(labels: Sequence[str]) -> tuple[LabelOrder, ...]:
 
 
 def fit_order(named: Indices, truth: Indices, classes: int) -> LabelOrder:
-    """The order by which most photos are named right, among labels that have photos.
+    """The order by which most photos are classified correctly, among labels that have photos.
 
     Args:
         named: Output with the highest score of each photo, (photos,).

@@ -27,7 +27,7 @@ _SIGNIFICANCE = 0.005
 _LEAST_GAIN = 0.05
 # What leaves no more than this of the errors is plain, and no whim of odd photos.
 _MUCH = 0.4
-# Or so many times as many photos named right, where all labels that are moved have photos.
+# Or so many times as many photos classified correctly, where all labels that are moved have photos.
 _MANIFOLD = 3
 # Alternatives cannot be told apart that chance makes differ so much more often than this.
 _APART = 0.05
@@ -47,7 +47,7 @@ class _Compared(msgspec.Struct, frozen=True, eq=False):
     remedy: str
     is_better: bool
     is_much_better: bool
-    # Whether each photo would be named right.
+    # Whether each photo would be classified correctly.
     after: Flags
 
 
@@ -134,7 +134,7 @@ def _compare_order(
 def _fit_across(
     named: Indices, truth: Indices, fit: Callable[[Indices, Indices], LabelOrder]
 ) -> Flags:
-    """Whether each photo is named right by the order that fits the other half of the photos."""
+    """Whether each photo is correct with the order that fits the other half of the photos."""
     half = np.zeros(len(truth), np.int64)
     for one in np.unique(truth):
         half[truth == one] = np.arange((truth == one).sum()) % 2
@@ -174,12 +174,12 @@ def _compare(
     tests: int,
     touched: Flags,
 ) -> _Compared:
-    """Judges by the photos that only one of the two names right: McNemar's test, exact.
+    """Judges by the photos that only one of the two classifies correctly: McNemar's test, exact.
 
     Args:
         meaning: For people.
         remedy: What to do.
-        right: Whether each photo is named right as it is.
+        right: Whether each photo is classified correctly as it is.
         after: Whether it would be.
         tests: How many such tests are made.
         touched: Photos of which something else would be expected.
@@ -221,7 +221,7 @@ def _are_apart(best: Flags, other: Flags) -> bool:
 
 
 class _Guessing(msgspec.Struct, frozen=True):
-    """Shares named right by answers that are dealt out anew among the photos.
+    """Shares classified correctly by answers that are dealt out anew among the photos.
 
     Attributes:
         share: On average.

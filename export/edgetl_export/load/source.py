@@ -19,7 +19,7 @@ Size = int | tuple[int, int]
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
-    """A model that takes RGB levels 0..255 and puts out probabilities.
+    """A model that takes RGB levels 0..255 and outputs probabilities.
 
     Attributes:
         data: A .tflite or an .onnx.
@@ -54,7 +54,7 @@ class Foreign(Protocol):
     statements: tuple[Statement, ...]
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
-        """What it puts out for pictures, float32 (pictures, outputs)."""
+        """What it outputs for pictures, float32 (pictures, outputs)."""
         ...
 
     def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:

@@ -38,7 +38,7 @@ class TfliteModel:
         """Checks a .tflite and puts the scaling in front of it.
 
         Raises:
-            ExportError: If it is damaged, has an operator that LiteRT lacks, or takes or puts out
+            ExportError: If it is damaged, has an operator that LiteRT lacks, or takes or outputs
                 something else than one picture and one list of scores.
         """
         tree = read_tree(data)
@@ -158,9 +158,9 @@ def _count_outputs(scores: Any) -> int:
     shape = _shape(scores)
     outputs = max(shape, default=0)
     if not shape or int(np.prod(shape)) != outputs or outputs < 1:
-        raise ExportError(f"the .tflite puts out {shape}, expected scores of one picture, (1, n)")
+        raise ExportError(f"the .tflite outputs {shape}, expected scores of one picture, (1, n)")
     if scores.type not in (_FLOAT32, _UINT8, _INT8, _INT16):
-        raise ExportError("the .tflite puts out no float32 scores; convert it again with those")
+        raise ExportError("the .tflite outputs no float32 scores; convert it again with those")
     return outputs
 
 

@@ -74,8 +74,8 @@ def _find_limits(
     left_out: Sequence[LeftOut],
 ) -> Iterator[str]:
     yield (
-        "It was measured on photos like those it learned from. About other cameras, light, places "
-        "and things the figures say nothing: test it where it shall work."
+        "It was evaluated on photos like those it was trained on. The figures do not transfer to "
+        "other cameras, lighting or places: test it on site."
     )
     for part, counts in counted.items():
         few = [f"{labels[n]} ({counts[n]})" for n in range(len(labels)) if counts[n] < _FEW_PHOTOS]

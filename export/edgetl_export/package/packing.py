@@ -60,7 +60,7 @@ def write_bundle(files: Mapping[str, bytes], out: Path, *, overwrite: bool) -> B
 def pack(files: Mapping[str, bytes]) -> bytes:
     """One zip of files, the same bytes for the same content: no dates, sorted, not compressed.
 
-    Weights hardly shrink, and what deflate puts out depends on the library and its version.
+    Weights hardly shrink, and what deflate outputs depends on the library and its version.
     """
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:

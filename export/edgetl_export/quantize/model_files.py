@@ -59,7 +59,7 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         return open_engine(self.plan.recipe.engine, self.data, self.tensors, threads)
 
     def run(self, pictures: Sequence[Frame]) -> Scores:
-        """What it puts out for pictures, at least one, float32 (pictures, outputs)."""
+        """What it outputs for pictures, at least one, float32 (pictures, outputs)."""
         engine = self.plan.recipe.engine
         with step(self.plan.title):
             return run_described(engine, self.data, self.tensors, pictures)
@@ -284,7 +284,7 @@ class FileWriter:
             )
 
     def _refit(self, plan: Plan, lower: bytes) -> Head:
-        """The head for what a file puts out below it."""
+        """The head for what a file outputs below it."""
         head = self._head
         if head is None:
             raise ExportError("this classifier does not end in a dense layer and a softmax")

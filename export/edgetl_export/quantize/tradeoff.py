@@ -31,7 +31,7 @@ class Measured(msgspec.Struct, frozen=True):
         repair: What differs from the plain recipe, for people; empty for the plain one.
         kept: Names of layers that stayed in float.
         bytes: Its size.
-        top1: Share of the validation photos named right, 0..1.
+        top1: Accuracy on the validation photos, 0..1.
         drop: By how much that is less than the trained model's, -1..1.
         agreement: Share of the photos for which it names the trained model's label, 0..1.
         worst_class: The label that lost the most recall; empty without photos.
@@ -118,7 +118,7 @@ class Tradeoff(msgspec.Struct, frozen=True):
 
     Attributes:
         backbone: For the record.
-        top1: Share of the validation photos that the trained model names right, 0..1.
+        top1: Share of the validation photos that the trained model classifies correctly, 0..1.
         examples: Validation photos.
         scenes: How many different things they show; None: as many as photos.
         calibration_photos: Training photos that chose the ranges.

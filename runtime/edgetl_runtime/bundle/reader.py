@@ -70,7 +70,7 @@ class VariantMetrics(_Strict, frozen=True):
 
     Attributes:
         examples: Number of photos.
-        top1: Share of them named right, 0..1.
+        top1: Accuracy on them, 0..1.
         drop: Trained model's top-1 minus this file's, 0..1; negative when this file is better.
         agreement: Share on which this file names the same label as the trained model.
         recall: Per label, 0..1; None where there is no such photo.
@@ -165,7 +165,7 @@ class Attempted(_Strict, frozen=True):
         recipe: `<engine>-<precision>`.
         repair: What was done to bring it back; empty for the plain file.
         bytes: Its size.
-        top1: Share of the validation photos named right, 0..1.
+        top1: Accuracy on the validation photos, 0..1.
         drop: By how much that is less than the trained model's, -1..1.
         agreement: Share on which it names the same label as the trained model.
     """

@@ -100,7 +100,7 @@ def judge(
 ) -> tuple[State, str]:
     """The state, the gravest that applies, and one sentence on why it is not `ok`."""
     if reading.failures_in_a_row >= settings.service.model_failures:
-        return "failed", "the model puts out what are no probabilities; export it again"
+        return "failed", "the model's output is not a probability distribution; export it again"
     if feed.state == "lost":
         return "no_camera", feed.reason
     if feed.state == "frozen":

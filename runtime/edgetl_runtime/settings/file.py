@@ -162,9 +162,10 @@ def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         return text, tomllib.loads(text)
     except RecursionError as error:
-        raise OptionsError(f"{file} is no TOML: too many brackets within one another") from error
+        raise OptionsError(f"{file} is not valid TOML: too deeply nested") from error
     except ValueError as error:
-        raise OptionsError(f"{file} is no TOML: {error}{_advise(text, str(error))}") from error
+        advice = _advise(text, str(error))
+        raise OptionsError(f"{file} is not valid TOML: {error}{advice}") from error
 
 
 def _open_soon(path: str, flags: int) -> int:

@@ -85,7 +85,7 @@ class KeepingOutput:
 
 
 class ScriptedEngine:
-    """Satisfies `Engine`: puts out one row of scores after the other, the last for ever."""
+    """Satisfies `Engine`: outputs one row of scores after the other, the last for ever."""
 
     name = "scripted 1.0"
     threads = 1

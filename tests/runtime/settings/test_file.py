@@ -93,7 +93,7 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ("[output]\njsonl = ''", "output.jsonl: expected the path of a file or folder, found ''"),
         ("source = 5", r"source: expected a table \[source\], found 5"),
         ("[[source]]\nfps = 5", r"source: expected a table \[source\], found a list of tables$"),
-        ("[source", "is no TOML: "),
+        ("[source", "is not valid TOML: "),
         ("fps = 5", r"fps is unknown; did you mean fps in \[source\]"),
         ("[sorce]", r"\[sorce\] is unknown; did you mean \[source\]"),
         ("[x]", r"\[x\] is unknown; known are: \[model\], \[source\]"),
@@ -378,7 +378,9 @@ def test_a_pipe_is_read_to_its_end_however_slowly_it_is_written(tmp_path):
 def test_brackets_without_an_end_are_one_error(tmp_path):
     file = tmp_path / "a.toml"
     file.write_text(f"x = {'[' * 3000}")
-    with pytest.raises(OptionsError, match="is no TOML: too many brackets within one another"):
+    with pytest.raises(
+        OptionsError, match="is not valid TOML: too many brackets within one another"
+    ):
         load_settings(file)
 
 

@@ -14,7 +14,7 @@ OURS = "edgetl"
 class ModelInfo(msgspec.Struct, frozen=True):
     """What the metadata of a model tells.
 
-    Other programs apply `reject_threshold` to the scores that the model puts out, and none of
+    Other programs apply `reject_threshold` to the scores that the model outputs, and none of
     them knows a temperature. No threshold of raw scores rejects exactly the pictures that one of
     softened scores rejects, so this one was chosen on the raw scores, by the same rates.
 
@@ -71,6 +71,6 @@ def check_ends(info: ModelInfo, picture: Sequence[int], scores: Sequence[int]) -
         )
     if math.prod(scores) != labels:
         raise ExportError(
-            f"the model puts out {tuple(scores)}, but there are {labels} labels; "
+            f"the model outputs {tuple(scores)}, but there are {labels} labels; "
             "give one label for each output, in their order"
         )
