@@ -94,8 +94,8 @@ def choose_threshold(
     """Chooses the smallest threshold that lets few unknown photos pass.
 
     It never rejects more than `max_false_rejects` of the correctly classified known photos:
-    where the two contradict, it is the largest that keeps this cap, and `limited` says so. Without unknown
-    photos it is 0, which rejects nothing.
+    where the two contradict, it is the largest that keeps this cap, and `limited` says so.
+    Without unknown photos it is 0, which rejects nothing.
 
     Args:
         known_scores: float32 (photos, classes), 0..1, after temperature.
