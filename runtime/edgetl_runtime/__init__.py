@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.device import Device
     from edgetl_runtime.errors import (
         BundleError,
         CameraError,
@@ -72,6 +73,7 @@ __all__ = [
     "CameraError",
     "Classifier",
     "CollectSettings",
+    "Device",
     "EdgetlError",
     "EngineError",
     "FrameError",
@@ -105,6 +107,7 @@ _HOME = {
     "CameraError": "errors",
     "Classifier": "classifier",
     "CollectSettings": "settings.sections",
+    "Device": "device",
     "EdgetlError": "errors",
     "EngineError": "errors",
     "FrameError": "errors",

@@ -3,6 +3,7 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
+from edgetl_runtime.commands.printing import tell, warn
 from edgetl_runtime.commands.settings import read_settings, take_settings
 
 _SECTIONS = ("model", "source", "view", "pace", "smoothing", "output", "collect")
@@ -23,6 +24,6 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def classify_camera(options: argparse.Namespace) -> int:
     """Runs the command."""
-    from edgetl_runtime.commands.running import run_camera
+    from edgetl_runtime.device import Device
 
-    return run_camera(read_settings(options, terminal="line"))
+    return Device(read_settings(options, terminal="line"), warn=warn, tell=tell).run()

@@ -1,0 +1,176 @@
+"""A device: a camera, a model, outputs and perhaps a page, joined from the settings.
+
+    settings = Settings(
+        model=ModelSettings(bundle="parts.bundle"),
+        output=OutputSettings(jsonl="answers.jsonl"),
+    )
+    Device(settings).run()
+
+Light to import: signals are watched before numpy and OpenCV are loaded.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgetl_runtime.service.running import Service
+from edgetl_runtime.settings.sections import Settings
+
+if TYPE_CHECKING:
+    from edgetl_runtime.capture.camera import Camera
+    from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.pipeline.pipeline import Pipeline
+    from edgetl_runtime.service.telling import StateTeller
+    from edgetl_runtime.serving.server import PageServer
+
+Say = Callable[[str], None]
+_log = logging.getLogger(__name__)
+_EXIT_ERROR = 1
+
+
+class Device:
+    """Owns source, pipeline, outputs and page, from the first frame to the last answer.
+
+    Attributes:
+        settings: All options.
+        classifier: The model that it began with.
+        camera: The source of frames.
+        pipeline: Frames become answers, and answers go to the outputs.
+    """
+
+    classifier: "Classifier"
+    camera: "Camera"
+    pipeline: "Pipeline"
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        page: "PageServer | None" = None,
+        warn: Say = _log.warning,
+        tell: Say = _log.info,
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            settings: All options.
+            page: Shows the answers, if given. The camera is then waited for, unless it is required
+                at the start; without a page somebody sits there and is told.
+            warn: Gets one sentence for a person; may be called from any thread.
+            tell: Gets the address of the page, with its token if that may be shown.
+        """
+        self.settings = settings
+        self._page = page
+        self._warn, self._tell = warn, tell
+        self._service = Service(settings, warn)
+        self._teller: StateTeller | None = None
+        self._has_reader = True
+
+    def run(self) -> int:
+        """Classifies until the source ends or a signal comes.
+
+        Returns:
+            The exit code: 0; 1 if answers were lost that somebody asked for; 130 or 143 if a
+            signal ended a source that has an end of its own.
+
+        Raises:
+            EdgetlError: If it cannot begin, or cannot go on.
+        """
+        with self._service:
+            self._warn_of_clear_text()
+            self.classifier = self._service.open_classifier()
+            self.camera = self._service.open_feed(self._open_camera)
+            self.pipeline = self._open_pipeline()
+            self._teller = self._open_teller()
+            try:
+                self._open_page()
+                answered = self._service.run(self.pipeline)
+            finally:
+                self._close_page()
+            if not self._has_reader:
+                return _EXIT_ERROR
+            self._teller.sum_up(answered, self.camera.status())
+            # The higher one is the signal's.
+            return max(self._service.interruption, self._warn_of_losses())
+
+    def stop(self) -> None:
+        """Ends `run` after the frame in hand; may be called from any thread."""
+        self._service.stop()
+
+    def _open_camera(self, stop: threading.Event) -> "Camera":
+        from edgetl_runtime.pipeline.opening import open_camera
+
+        source = self.settings.source
+        return open_camera(
+            source.address,
+            self.settings,
+            self.classifier.bundle,
+            keep_trying=True,
+            required=source.required or self._page is None,
+            stop=stop,
+        )
+
+    def _open_pipeline(self) -> "Pipeline":
+        from edgetl_runtime.outputs.opening import open_outputs
+        from edgetl_runtime.pipeline.pipeline import Pipeline
+
+        outputs = open_outputs(
+            self.settings,
+            find_digest=self._find_digest,
+            live=self.camera.live,
+            find_fps=self._find_fps,
+            on_gone=self._note_reader_gone,
+            note=self._warn,
+        )
+        return Pipeline(
+            self.classifier,
+            self.camera,
+            [*outputs, self._page.output] if self._page else outputs,
+            self.settings,
+            on_progress=self._note_progress,
+            on_model_failure=self._service.on_model_failure,
+        )
+
+    def _open_teller(self) -> "StateTeller":
+        from edgetl_runtime.service.telling import StateTeller
+
+        return StateTeller(self.pipeline.status, self._warn)
+
+    def _open_page(self) -> None:
+        if self._page:
+            self._tell(f"the page is at {self._page.start(self.pipeline)}{self._page.token_hint}")
+
+    def _close_page(self) -> None:
+        if self._page:
+            self._page.close()
+
+    def _find_digest(self) -> str:
+        return self.pipeline.status().bundle_sha256
+
+    def _find_fps(self) -> float | None:
+        return self.camera.status().fps
+
+    def _note_progress(self) -> None:
+        self._service.note_progress()
+        if self._teller:
+            self._teller.look()
+
+    def _note_reader_gone(self) -> None:
+        """Nobody reads standard output any more, as after `| head`."""
+        self._has_reader = False
+        self.stop()
+
+    def _warn_of_losses(self) -> int:
+        # A camera goes on whatever is lost; a job with an end is there for what is written of it.
+        has_end = self.camera.finite or self.settings.pace.max_frames is not None
+        losses = self.pipeline.describe_losses() if has_end else []
+        for loss in losses:
+            self._warn(loss)
+        return _EXIT_ERROR if losses else 0
+
+    def _warn_of_clear_text(self) -> None:
+        from edgetl_runtime.service.cleartext import find_exposed
+
+        for sentence in find_exposed(self.settings, page=self._page is not None):
+            self._warn(sentence)
