@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from edgetl_export.options import ExportOptions
     from edgetl_runtime.bundle.reader import Bundle
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"

@@ -31,7 +31,7 @@ SAME_THING = 0.2
 # bound of a modified z-score (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers");
 # each of six foreign pictures put into TrashNet exceeds it, and 7 of its 1,781 own.
 OUTLIER, SURE_OUTLIER = 3.5, 5.0
-_WEIGHT_DECAY = 0.1
+_L2 = 0.1
 _AGREEING = 0.1
 _BLOCK = 1024
 
@@ -167,7 +167,7 @@ def _find_wrong_labels(
         classes,
         groups[kept],
         len(labels),
-        weight_decay=_WEIGHT_DECAY,
+        l2=_L2,
         seed=seed,
     )
     given = np.array([one.label for one in examples])

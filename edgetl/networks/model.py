@@ -31,7 +31,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         labels: Order of the model's output.
         preprocessing: From frame to model input.
         head: Kind of head.
-        weight_decay: L2 strength of the head.
+        l2: Strength of the L2 penalty on the head.
         temperature: The logits were divided by it, so that scores on the validation part mean
             what they say.
         seed: Of every random choice.
@@ -44,7 +44,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     head: str
-    weight_decay: float
+    l2: float
     temperature: float
     seed: int
 

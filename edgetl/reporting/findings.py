@@ -307,7 +307,7 @@ def _judge_gap(
             f"Accuracy is far higher on training photos: {percent(learned, 0)} against "
             f"{percent(metrics.top1, 0)} on validation photos",
             "The model knows its training photos better than the classes; more photos, stronger "
-            "augmentation or more weight decay narrow such a gap.",
+            "augmentation or more L2 regularization narrow such a gap.",
         )
 
 

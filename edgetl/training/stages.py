@@ -30,7 +30,7 @@ from edgetl.training.checkpoint import Checkpoints
 from edgetl.training.cross_validation import (
     LabelledRows,
     choose_epochs,
-    choose_weight_decay,
+    choose_l2,
     sample_groups,
     standardize,
 )
@@ -216,8 +216,8 @@ class Learner:
             judged=~extracted.is_view[kept],
         )
         with one_device():
-            chosen = choose_weight_decay(rows, self._count, seed=self._options.seed)
-        self._seconds["choosing weight decay"] = time.monotonic() - start
+            chosen = choose_l2(rows, self._count, seed=self._options.seed)
+        self._seconds["choosing L2"] = time.monotonic() - start
         return chosen
 
     def _extract(self, cut: Cut, views: int, name: str) -> Extracted:

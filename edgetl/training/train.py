@@ -196,7 +196,7 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
         labels=manifest.labels,
         preprocessing=preprocessing,
         head=options.head.kind,
-        weight_decay=learned.l2,
+        l2=learned.l2,
         temperature=learned.temperature,
         seed=options.seed,
     )

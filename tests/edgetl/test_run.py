@@ -61,7 +61,7 @@ def test_a_run_holds_what_it_predicted(finetuned_run_folder: Path) -> None:
 def test_the_stages_of_a_run_are_timed(finetuned_run_folder: Path) -> None:
     seconds = Run.open(finetuned_run_folder).file.seconds
     assert list(seconds) == [
-        *("reading photos", "features", "choosing weight decay", "fitting head"),
+        *("reading photos", "features", "choosing L2", "fitting head"),
         *("maps below the top 2 blocks", "fitting top 2 blocks", "total"),
     ]
     assert min(seconds.values()) > 0
