@@ -76,7 +76,7 @@ def test_the_sentence_names_drop_limit_photos_and_chance() -> None:
     )
     (excused,) = judge(5, 1, max_drop=0.1).unsure
     assert excused == (
-        "0.2 points below the trained model on 2000 photos (5 lost, 1 won), allowed are 0.1; "
+        "0.2 points below the trained model on 2,000 photos (5 lost, 1 won), allowed are 0.1; "
         "chance explains it (p = 0.11)"
     )
     (sentence,) = judge(50, 0).failures
