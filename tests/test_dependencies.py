@@ -21,6 +21,7 @@ OURS = {"edgetl", "edgetl_export", "edgetl_runtime"}
 # What only these modules import is an extra.
 EXTRAS = {
     "serving": "serve",
+    "outputs/inbox.py": "mqtt",
     "outputs/mqtt.py": "mqtt",
     "onnx.py": "onnx",
     "jpegs.py": "jpeg",
