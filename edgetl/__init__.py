@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
 
-__version__ = "0.1.0"
+from edgetl_runtime import __version__ as __version__
 
 _HOMES = {
     "edgetl.api": ("compare", "evaluate", "export", "resume", "train"),

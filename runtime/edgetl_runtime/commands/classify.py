@@ -14,7 +14,6 @@ from edgetl_runtime.commands.arguments import (
     positive,
 )
 from edgetl_runtime.commands.exits import EXIT_ERROR
-from edgetl_runtime.commands.opening import open_classifier
 from edgetl_runtime.commands.printing import print_json, warn
 from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.text.printable import make_printable, show_path
@@ -47,7 +46,7 @@ def _find_elsewhere(flag: str) -> str:
 
 def classify(options: argparse.Namespace) -> int:
     """Runs the command."""
-    classifier = open_classifier(options.bundle, options.engine, options.variant, options.threads)
+    classifier = _open_classifier(options)
     from edgetl_runtime.answers import Recorder
 
     recorder, count = Recorder(options.top), Counter[str]()
@@ -57,6 +56,19 @@ def classify(options: argparse.Namespace) -> int:
     if any(source.is_dir() for source in options.sources):
         warn(_sum_up(count, bad))
     return EXIT_ERROR if bad or not count["answered"] else 0
+
+
+def _open_classifier(options: argparse.Namespace) -> "Classifier":
+    """The model, which runs alone on this machine."""
+    import cv2
+
+    from edgetl_runtime.classifier import Classifier
+
+    # Preprocessing takes a fraction of a millisecond: waking more threads would cost more.
+    cv2.setNumThreads(1)
+    return Classifier.open(
+        options.bundle, engine=options.engine, variant=options.variant, threads=options.threads
+    )
 
 
 def _classify_source(
