@@ -10,6 +10,8 @@ The names below load on first use: importing this package imports nothing heavy,
 comes with the first call that needs it. The commands (`edgetl --help`) call the same functions.
 """
 
+from edgetl_runtime import __version__ as __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgetl.api import compare, evaluate, export, resume, train
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
-
-from edgetl_runtime import __version__ as __version__
 
 _HOMES = {
     "edgetl.api": ("compare", "evaluate", "export", "resume", "train"),
