@@ -22,14 +22,14 @@ from pathlib import Path
 import msgspec
 from data import test_data
 
-from edgetl.exporting import describe_run
+from edgetl.exporting.runs import describe_run
 from edgetl.options import TrainOptions
 from edgetl.progress import follow
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.evaluate.gate import Gate
 from edgetl_export.options import ExportOptions
-from edgetl_export.package.bundling import export_bundle
+from edgetl_export.package.bundling import export_model
 from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.recipes import find_recipes
 from edgetl_export.trained import Part, Trained
@@ -127,7 +127,7 @@ def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
         part = Part(trained.validation.photos[:photos], trained.validation.scores[:photos])
         less = msgspec.structs.replace(trained, validation=part)
         start = time.perf_counter()
-        export_bundle(less, folder / f"{photos}.bundle", settings)
+        export_model(less, folder / f"{photos}.bundle", settings)
         records.append({"photos": photos, "seconds": round(time.perf_counter() - start, 2)})
     if as_json:
         print(json.dumps(records))

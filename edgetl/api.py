@@ -197,11 +197,11 @@ def export(
         if isinstance(model, Run) or (Path(model) / RUN_FILE).is_file():
             given = (data, labels, scaling, fit, size, trust or None, allow_doubt or None)
             _refuse_for_runs(given)
-            from edgetl.exporting import export_run
+            from edgetl.exporting.runs import export_run
 
             run = model if isinstance(model, Run) else Run.open(Path(model))
             return export_run(run, Path(out), chosen, overwrite=overwrite)
-        from edgetl.foreign import ForeignOptions, export_foreign
+        from edgetl.exporting.foreign import ForeignOptions, export_foreign
 
         missing = [name for name, one in (("data", data), ("scaling", scaling)) if one is None]
         if data is None or scaling is None:

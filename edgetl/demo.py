@@ -11,7 +11,7 @@ import numpy as np
 
 from edgetl.drawings import PARTS, draw_part, draw_video
 from edgetl.evaluation import evaluate
-from edgetl.exporting import export_run
+from edgetl.exporting.runs import export_run
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.weights import find_weights
 from edgetl.options import FittingOptions, TrainOptions

@@ -198,7 +198,7 @@ def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run, exported; read only."""
-    from edgetl.exporting import export_run
+    from edgetl.exporting.runs import export_run
     from edgetl.run import Run
     from edgetl_export.options import ExportOptions
 

@@ -21,7 +21,7 @@ from edgetl_export.evaluate.scoring import run
 from edgetl_export.graph.flatbuffer import read_tree, write_tree
 from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import ExportOptions
-from edgetl_export.package.bundling import export_bundle
+from edgetl_export.package.bundling import export_model
 from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.trained import Labelled, Part, Trained
 from edgetl_runtime.image.decoding import read_picture
@@ -55,7 +55,7 @@ def main() -> None:
             model_sha256=hashlib.sha256(b"drawn").hexdigest(),
             versions={"edgetl": "0.1.0"},
         )
-        export_bundle(trained, TARGET, ExportOptions(strict=True), overwrite=True)
+        export_model(trained, TARGET, ExportOptions(strict=True), overwrite=True)
     write_damaged()
 
 

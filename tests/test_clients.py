@@ -53,7 +53,7 @@ def bundle(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Bundle:
     """Every precision of both engines, whatever it lost."""
-    from edgetl.exporting import export_run
+    from edgetl.exporting.runs import export_run
     from edgetl.options import TrainOptions
     from edgetl.run import Run
     from edgetl.training.train import train

@@ -56,7 +56,7 @@ def quantize_report(
     recipes = read_recipes(names) if names else RECIPES
     page = out or _default_page(run)
     check_page(page, overwrite=overwrite or out is None)
-    from edgetl.exporting import check_photos, describe_run
+    from edgetl.exporting.runs import check_photos, describe_run
     from edgetl.run import Run
 
     opened = Run.open(run)

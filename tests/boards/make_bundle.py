@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from edgetl.drawings import draw_part
-from edgetl.exporting import export_run
+from edgetl.exporting.runs import export_run
 from edgetl.networks.backbones import build, find_backbone
 from edgetl.options import FittingOptions, TrainOptions
 from edgetl.training.train import train

@@ -237,7 +237,7 @@ def test_lenet_ends_in_one_map_element_at_its_own_size() -> None:
 
 
 def test_lenet_trains_from_scratch_and_exports(photos: Path, tmp_path: Path) -> None:
-    from edgetl.exporting import export_run
+    from edgetl.exporting.runs import export_run
     from edgetl.options import FittingOptions, TrainOptions
     from edgetl.run import Run
     from edgetl.training.train import train

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import edgetl
+import edgetl_export
 from edgetl.commands.flags import FLAGS
 from edgetl.options import list_keywords
 
@@ -31,6 +32,12 @@ def test_the_public_names_are_frozen_and_each_resolves() -> None:
         _ = edgetl.Model
 
 
+def test_the_names_of_the_export_package_are_frozen() -> None:
+    assert edgetl_export.__all__ == ["ExportOptions", "Exported", "Trained", "export_model"]
+    for name in edgetl_export.__all__:
+        assert getattr(edgetl_export, name).__name__ == name
+
+
 def test_importing_it_imports_nothing_heavy() -> None:
     script = f"import sys, edgetl; assert not set({HEAVY}) & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -39,7 +46,7 @@ def test_importing_it_imports_nothing_heavy() -> None:
 def test_no_module_hides_a_function_of_the_same_name(tiny_run_folder: Path) -> None:
     edgetl.Run.open(tiny_run_folder)
     script = (
-        "import edgetl, edgetl.exporting, edgetl.evaluation, edgetl.training.train\n"
+        "import edgetl, edgetl.exporting.runs, edgetl.evaluation, edgetl.training.train\n"
         "assert all(callable(getattr(edgetl, name)) for name in edgetl.__all__)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

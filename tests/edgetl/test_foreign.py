@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.foreign import ForeignOptions, export_foreign
+from edgetl.exporting.foreign import ForeignOptions, export_foreign
 from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.reader import Bundle
@@ -113,7 +113,7 @@ def test_the_gate_compares_with_the_model_itself(
     import keras
 
     from edgetl.dataset.manifest import scan
-    from edgetl.foreign import _SEED
+    from edgetl.exporting.foreign import _SEED
     from edgetl_runtime.image.preprocessing import Preprocessing
 
     options = describe(foreign_folder, "float.tflite", photos)

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edgetl.foreign import ForeignOptions, export_foreign
+from edgetl.exporting.foreign import ForeignOptions, export_foreign
 from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.reader import Bundle

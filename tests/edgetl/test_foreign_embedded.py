@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from edgetl.foreign import ForeignOptions, check_foreign, export_foreign
+from edgetl.exporting.foreign import ForeignOptions, check_foreign, export_foreign
 from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import DatasetError, ExportError

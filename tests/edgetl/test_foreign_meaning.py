@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.foreign import ForeignOptions, export_foreign
+from edgetl.exporting.foreign import ForeignOptions, export_foreign
 from edgetl_export.options import ExportOptions
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
 

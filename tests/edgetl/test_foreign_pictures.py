@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.foreign import ForeignOptions, export_foreign
+from edgetl.exporting.foreign import ForeignOptions, export_foreign
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier

@@ -82,7 +82,7 @@ def collect_one_of_each(labels: tuple[str, ...], photos: Path, folder: Path) -> 
 
 
 def test_odd_labels_come_all_the_way_and_back(photos: Path, tmp_path: Path) -> None:
-    from edgetl.exporting import export_run
+    from edgetl.exporting.runs import export_run
     from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train
     from edgetl_export.options import ExportOptions

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from edgetl.exporting import export_run
+from edgetl.exporting.runs import export_run
 from edgetl.run import Run
 from edgetl_export.evaluate.gate import Verdict
 from edgetl_export.options import ExportOptions

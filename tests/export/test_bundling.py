@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl.exporting import export_run
+from edgetl.exporting.runs import export_run
 from edgetl.run import Run
 from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle.golden_frames import verify

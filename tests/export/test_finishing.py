@@ -8,14 +8,14 @@ import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgetl.exporting import describe_run
+from edgetl.exporting.runs import describe_run
 from edgetl.run import Run
 from edgetl_export.evaluate.confidence import measure_calibration_error
 from edgetl_export.evaluate.gate import Gate
 from edgetl_export.evaluate.rejection import choose_threshold, measure_rejection
 from edgetl_export.graph.model_graph import Graph, Head
 from edgetl_export.options import ExportOptions
-from edgetl_export.package.bundling import export_bundle
+from edgetl_export.package.bundling import export_model
 from edgetl_export.package.finishing import Acceptance, Finished, Finisher, soften
 from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.quantize.calibration import load_inputs
@@ -243,7 +243,7 @@ def test_the_bundle_holds_what_was_found(
     trained: Trained, finished: dict[str, Finished], tmp_path: Path
 ) -> None:
     settings = ExportOptions(recipes=("litert-float32",))
-    export_bundle(trained, tmp_path / "out", settings)
+    export_model(trained, tmp_path / "out", settings)
     (variant,) = Bundle.open(tmp_path / "out").manifest.variants
     one = finished["litert-float32"]
     assert variant.calibration == one.calibration

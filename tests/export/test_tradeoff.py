@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.exporting import describe_run
+from edgetl.exporting.runs import describe_run
 from edgetl.run import Run
 from edgetl_export.evaluate.gate import Gate
 from edgetl_export.graph.activations import Extremes, watch

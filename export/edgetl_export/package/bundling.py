@@ -67,7 +67,7 @@ class Exported(msgspec.Struct, frozen=True):
     examination: Examination | None = None
 
 
-def export_bundle(
+def export_model(
     trained: Trained,
     out: Path,
     options: ExportOptions,

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.dataset.manifest import DatasetManifest, Split
+from edgetl.dataset.manifest import DatasetManifest
+from edgetl.exporting.photos import find_unknown, label_photos
 from edgetl.networks.framework import load_tensorflow
 from edgetl.predictions import Predictions
 from edgetl.run import Run
 from edgetl_export.graph.model_graph import Graph
 from edgetl_export.package.packing import check_target
 from edgetl_export.quantize import tflite_quantizer
-from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
+from edgetl_export.trained import Labelled, Part, Trained
 from edgetl_runtime.errors import ExportError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _SHOWN = 3
 def export_run(
     run: Run, out: Path, options: "ExportOptions | None" = None, *, overwrite: bool = False
 ) -> "Exported":
-    """Exports a trained classifier; see `edgetl_export.package.bundling.export_bundle`.
+    """Exports a trained classifier; see `edgetl_export.package.bundling.export_model`.
 
     Raises:
         ExportError: If photos that training used are gone, or the model cannot be converted.
@@ -38,9 +39,9 @@ def export_run(
     # Only now, since it takes seconds.
     load_tensorflow()
     from edgetl_export.options import ExportOptions
-    from edgetl_export.package.bundling import export_bundle
+    from edgetl_export.package.bundling import export_model
 
-    return export_bundle(describe_run(run), out, options or ExportOptions(), overwrite=overwrite)
+    return export_model(describe_run(run), out, options or ExportOptions(), overwrite=overwrite)
 
 
 def describe_run(run: Run) -> Trained:
@@ -51,7 +52,7 @@ def describe_run(run: Run) -> Trained:
         RunError: If the run's model is not the one that training wrote.
     """
     check_photos(run)
-    training = _labelled(run.manifest, "train")
+    training = label_photos(run.manifest, run.spec.labels, "train")
     parts = {one.split: _part(run.manifest, one) for one in run.predictions}
     spec = run.spec
     return Trained(
@@ -67,9 +68,7 @@ def describe_run(run: Run) -> Trained:
         dataset_digest=run.file.dataset_digest,
         model_sha256=run.file.model_sha256,
         versions=run.file.versions,
-        unknown=UnknownPhotos(
-            run.manifest.unknown_files("choose"), run.manifest.unknown_files("measure")
-        ),
+        unknown=find_unknown(run.manifest),
     )
 
 
@@ -80,7 +79,7 @@ def check_photos(run: Run) -> None:
         ExportError: It names some.
     """
     root = Path(run.manifest.root)
-    training = [photo.file for photo in _labelled(run.manifest, "train")]
+    training = [photo.file for photo in label_photos(run.manifest, run.spec.labels, "train")]
     scored = [root / path for one in run.predictions for path in one.paths]
     _check_present(run.manifest.root, [*training, *scored])
 
@@ -92,13 +91,6 @@ def _part(manifest: DatasetManifest, predictions: Predictions) -> Part:
         tuple(Labelled(root / path, index) for path, index in photos),
         predictions.probabilities,
         manifest.count_scenes(predictions.paths),
-    )
-
-
-def _labelled(manifest: DatasetManifest, split: Split) -> tuple[Labelled, ...]:
-    return tuple(
-        Labelled(manifest.file(example), manifest.index(example))
-        for example in manifest.part(split)
     )
 
 

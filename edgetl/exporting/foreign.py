@@ -14,6 +14,7 @@ from edgetl.dataset.labels import find_twin
 from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
+from edgetl.exporting.photos import find_unknown, label_photos
 from edgetl.networks.framework import load_tensorflow
 from edgetl.run import describe_versions
 from edgetl_export.examination import Examination
@@ -32,7 +33,6 @@ from edgetl_export.trained import (
     Labelled,
     Part,
     Trained,
-    UnknownPhotos,
     choose_recipes,
 )
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
@@ -109,7 +109,7 @@ def export_foreign(
 ) -> "Exported":
     """Exports a model that edgetl did not train.
 
-    See `edgetl_export.package.bundling.export_bundle`.
+    See `edgetl_export.package.bundling.export_model`.
 
     Args:
         options: The model.
@@ -137,7 +137,7 @@ def _export_checked(
     checked: Checked, out: Path, choice: "ExportOptions | None", *, overwrite: bool
 ) -> "Exported":
     from edgetl_export.options import ExportOptions
-    from edgetl_export.package.bundling import export_bundle
+    from edgetl_export.package.bundling import export_model
 
     options, found = checked.options, checked.labels
     foreign = checked.foreign or _open(checked)
@@ -149,7 +149,7 @@ def _export_checked(
     manifest = _scan(checked)
     with naming(checked.model):
         trained = _describe(options, foreign, found.labels, manifest)
-    return export_bundle(trained, out, choice, overwrite=overwrite)
+    return export_model(trained, out, choice, overwrite=overwrite)
 
 
 @contextmanager
@@ -265,7 +265,7 @@ def _describe(
     height, width = foreign.size
     preprocessing = Preprocessing(width, height, fit=options.fit)
     parts: dict[Split, tuple[Labelled, ...]] = {
-        split: _labelled(manifest, labels, split) for split in ("train", "val", "test")
+        split: label_photos(manifest, labels, split) for split in ("train", "val", "test")
     }
 
     def load(photos: Sequence[Path], words: str) -> list[Frame]:
@@ -303,7 +303,7 @@ def _describe(
         versions=describe_versions(),
         form=source.form,
         examination=examination,
-        unknown=UnknownPhotos(manifest.unknown_files("choose"), manifest.unknown_files("measure")),
+        unknown=find_unknown(manifest),
     )
 
 
@@ -372,14 +372,6 @@ def _tell(model: Path, done: Sequence[str], form: Form) -> None:
             "its drop is 0 by definition and only its top-1 says how good it is",
             *(model, form.precision),
         )
-
-
-def _labelled(
-    manifest: DatasetManifest, labels: tuple[str, ...], split: Split
-) -> tuple[Labelled, ...]:
-    return tuple(
-        Labelled(manifest.file(one), labels.index(one.label)) for one in manifest.part(split)
-    )
 
 
 def _draw(photos: Sequence[Labelled], classes: int, most: int) -> list[Path]:
