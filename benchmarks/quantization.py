@@ -32,7 +32,7 @@ from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
 from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.recipes import find_recipes
-from edgetl_export.trained import Part, Trained
+from edgetl_export.trained import ScoredPhotos, Trained
 
 BACKBONES = "mobilenet_v2_0.35,mobilenet_v1_0.25,mobilenet_v2_1.0,efficientnet_v2_b0"
 RECIPES = "int8,mixed,dynamic,float16,float32"
@@ -124,7 +124,7 @@ def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
     records = []
     for share in (4, 2, 1):
         photos = whole // share
-        part = Part(trained.validation.photos[:photos], trained.validation.scores[:photos])
+        part = ScoredPhotos(trained.validation.photos[:photos], trained.validation.scores[:photos])
         less = msgspec.structs.replace(trained, validation=part)
         start = time.perf_counter()
         export_model(less, folder / f"{photos}.bundle", settings)

@@ -23,7 +23,7 @@ from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
 from edgetl_export.quantize import tflite_quantizer
-from edgetl_export.trained import Labelled, Part, Trained
+from edgetl_export.trained import Labelled, ScoredPhotos, Trained
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Preprocessing
 
@@ -46,7 +46,7 @@ def main() -> None:
             labels=LABELS,
             preprocessing=preprocessing,
             training=tuple(photos[:-30]),
-            validation=Part(judged, run("litert", graph, inputs)),
+            validation=ScoredPhotos(judged, run("litert", graph, inputs)),
             test=None,
             seed=0,
             backbone="tiny",

@@ -14,7 +14,7 @@ import msgspec
 
 from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
-from edgetl.dataset.verification import Gist, Verdict, verify_file
+from edgetl.dataset.verification import Gist, PhotoVerdict, verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.image.folders import is_hidden
@@ -28,7 +28,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 _TELLING = ("rejected", "unsure", "sampled")
 
 
-class Finding(msgspec.Struct, frozen=True):
+class RefusedFile(msgspec.Struct, frozen=True):
     """A file and what is wrong with it."""
 
     path: str
@@ -46,7 +46,7 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
     """
 
     path: Path
-    verdict: Verdict
+    verdict: PhotoVerdict
     frame: CollectedFrame | None
     doubt: str = ""
 
@@ -71,8 +71,8 @@ class Collected(msgspec.Struct, frozen=True, eq=False):
     """
 
     candidates: list[Candidate]
-    refused: list[Finding]
-    doubted: list[Finding]
+    refused: list[RefusedFile]
+    doubted: list[RefusedFile]
 
 
 class Choice(msgspec.Struct, frozen=True, eq=False):
@@ -101,12 +101,12 @@ def read_collected(folder: Path) -> Collected:
         # A link leads out of the folder that was given.
         reason = "not a plain file" if path.is_symlink() else verdict.reason
         if reason is not None:
-            refused.append(Finding(path.name, reason))
+            refused.append(RefusedFile(path.name, reason))
             continue
         frame, doubt = _read_record(path.with_suffix(".json"))
         candidates.append(Candidate(path, verdict, frame, doubt))
         if doubt and doubt != NO_RECORD:
-            doubted.append(Finding(path.with_suffix(".json").name, doubt))
+            doubted.append(RefusedFile(path.with_suffix(".json").name, doubt))
     candidates.sort(key=lambda one: (_rank(one.kind), one.path.name))
     return Collected(candidates, refused, doubted)
 
@@ -174,7 +174,7 @@ def _is_picture(path: Path) -> bool:
     return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
-def _look(paths: list[Path], description: str) -> list[tuple[Path, Verdict]]:
+def _look(paths: list[Path], description: str) -> list[tuple[Path, PhotoVerdict]]:
     """Decodes each file."""
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(paths, pool.map(verify_file, paths), strict=True)

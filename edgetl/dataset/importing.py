@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.dataset.collected import Candidate, Finding, choose_new, read_collected
+from edgetl.dataset.collected import Candidate, RefusedFile, choose_new, read_collected
 from edgetl.dataset.labels import find_twin, normalize
 from edgetl.dataset.listing import show_names
 from edgetl.dataset.tables import list_data
@@ -54,8 +54,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     imported: tuple[Imported, ...]
     copies: tuple[str, ...]
     similar: tuple[str, ...]
-    refused: tuple[Finding, ...]
-    doubted: tuple[Finding, ...]
+    refused: tuple[RefusedFile, ...]
+    doubted: tuple[RefusedFile, ...]
 
 
 def import_collected(

@@ -11,7 +11,7 @@ from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.listing import Doubt, Listed, Listing
 from edgetl.dataset.parts import Split
 from edgetl.dataset.tables import list_data
-from edgetl.dataset.verification import Gist, Verdict, verify_file
+from edgetl.dataset.verification import Gist, PhotoVerdict, verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.system.allotment import count_processors
 
@@ -25,7 +25,7 @@ class Photo(msgspec.Struct, frozen=True, eq=False):
     path: str
     label: str
     split: Split | None
-    verdict: Verdict
+    verdict: PhotoVerdict
 
 
 class Scanned(msgspec.Struct, frozen=True, eq=False):
@@ -120,10 +120,10 @@ def _verify(listing: Listing) -> list[Photo]:
             raise
 
 
-def _photo(listed: Listed, verdict: Verdict, root: Path) -> Photo:
+def _photo(listed: Listed, verdict: PhotoVerdict, root: Path) -> Photo:
     path = _relative(listed.path, root)
     if path != listed.path.relative_to(root).as_posix():
-        verdict = Verdict("", "its name is not UTF-8; rename it")
+        verdict = PhotoVerdict("", "its name is not UTF-8; rename it")
     return Photo(path, listed.label, listed.split, verdict)
 
 

@@ -26,7 +26,7 @@ _PLAIN_JPEG = ("YCbCr", "Gray", "GRAY", "RGB")
 Gist = NDArray[np.uint8]
 
 
-class Verdict(msgspec.Struct, frozen=True, eq=False):
+class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
     """What one look at a file tells.
 
     Attributes:
@@ -47,32 +47,32 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
     several: bool = False
 
 
-def verify_file(path: Path) -> Verdict:
+def verify_file(path: Path) -> PhotoVerdict:
     """Decodes a file fully and says what is wrong with it, if anything."""
     if is_hidden(path.name):
-        return Verdict("", HIDDEN)
+        return PhotoVerdict("", HIDDEN)
     try:
         if not path.is_file():
             missing = not path.exists() and not path.is_symlink()
             broken = path.is_symlink() and not path.exists()
             why = "no such file" if missing else "a broken link" if broken else "not a plain file"
-            return Verdict("", why)
+            return PhotoVerdict("", why)
         if path.stat().st_size > MAX_FILE_BYTES:
-            return Verdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
+            return PhotoVerdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
         data = path.read_bytes()
     except OSError as error:
-        return Verdict("", f"unreadable ({error.strerror})")
+        return PhotoVerdict("", f"unreadable ({error.strerror})")
     sha256 = hashlib.sha256(data).hexdigest()
     known = judge_data(data)
     if known.kind in ("video", "other"):
-        return Verdict(sha256, known.refuse())
+        return PhotoVerdict(sha256, known.refuse())
     try:
         grey, orientation = _decode_grey(data)
     except FrameError as error:
-        return Verdict(sha256, str(error))
+        return PhotoVerdict(sha256, str(error))
     height, width = grey.shape if orientation < 5 else grey.shape[::-1]
     gist = np.ascontiguousarray(turn_upright(_average(grey), orientation))
-    return Verdict(sha256, None, width, height, gist, known.several)
+    return PhotoVerdict(sha256, None, width, height, gist, known.several)
 
 
 def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:

@@ -29,9 +29,9 @@ from edgetl_export.load.source import Foreign, Size
 from edgetl_export.package.packing import check_target
 from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_export.trained import (
-    Form,
     Labelled,
-    Part,
+    ModelFormat,
+    ScoredPhotos,
     Trained,
     choose_recipes,
 )
@@ -280,10 +280,10 @@ def _describe(
 
     examination = _examine(options, foreign, labels, parts, ending, load)
 
-    def score(photos: tuple[Labelled, ...]) -> Part:
+    def score(photos: tuple[Labelled, ...]) -> ScoredPhotos:
         files = [photo.file for photo in photos]
         raw: Scores = foreign.look(load(files, "reading validation photos"))
-        return Part(photos, ending.apply(raw))
+        return ScoredPhotos(photos, ending.apply(raw))
 
     validation, test = score(parts["val"]), score(parts["test"]) if parts["test"] else None
     source = foreign.finish(ending)
@@ -363,7 +363,7 @@ def _tell_repeated(file: str, labels: Sequence[str]) -> None:
         )
 
 
-def _tell(model: Path, done: Sequence[str], form: Form) -> None:
+def _tell(model: Path, done: Sequence[str], form: ModelFormat) -> None:
     for words in filter(None, done):
         _log.warning("%s: %s", model, words)
     if form.precision != "float32":

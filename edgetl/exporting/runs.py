@@ -12,7 +12,7 @@ from edgetl.run import Run
 from edgetl_export.graph.model_graph import Graph
 from edgetl_export.package.packing import check_target
 from edgetl_export.quantize import tflite_quantizer
-from edgetl_export.trained import Labelled, Part, Trained
+from edgetl_export.trained import Labelled, ScoredPhotos, Trained
 from edgetl_runtime.errors import ExportError
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def check_photos(run: Run) -> None:
     _check_present(run.manifest.root, [*training, *scored])
 
 
-def _part(manifest: DatasetManifest, predictions: Predictions) -> Part:
+def _part(manifest: DatasetManifest, predictions: Predictions) -> ScoredPhotos:
     root = Path(manifest.root)
     photos = zip(predictions.paths, predictions.truth, strict=True)
-    return Part(
+    return ScoredPhotos(
         tuple(Labelled(root / path, index) for path, index in photos),
         predictions.probabilities,
         manifest.count_scenes(predictions.paths),

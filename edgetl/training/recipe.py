@@ -21,7 +21,7 @@ _WARMUP = {"head": 0.0, "blocks": 0.08, "all": 0.1, "scratch": 0.05}
 _MOMENTUM = 0.9
 
 
-class Recipe(msgspec.Struct, frozen=True):
+class StageRecipe(msgspec.Struct, frozen=True):
     """All numbers of one stage; see `FittingOptions` for what each means."""
 
     epochs: int
@@ -42,7 +42,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
 def make_recipe(
     kind: str, training: FittingOptions, *, epochs: int, mixup: float = 0.0, cutmix: float = 0.0
-) -> Recipe:
+) -> StageRecipe:
     """Fills in what the options leave open.
 
     Args:
@@ -54,7 +54,7 @@ def make_recipe(
     """
     first = kind in ("head", "scratch")
     rate = training.learning_rate if first else training.finetune_learning_rate
-    return Recipe(
+    return StageRecipe(
         epochs=epochs,
         batch=training.batch or _BATCHES[kind],
         optimizer=training.optimizer,
@@ -72,7 +72,7 @@ def make_recipe(
     )
 
 
-def build_optimizer(recipe: Recipe, steps: int) -> Any:
+def build_optimizer(recipe: StageRecipe, steps: int) -> Any:
     """The Keras optimizer with its schedule over `steps` steps."""
     import keras
 
@@ -98,7 +98,7 @@ def weigh_classes(classes: NDArray[np.int64], count: int, *, balanced: bool) -> 
     return weights.astype(np.float32)
 
 
-def _build_schedule(recipe: Recipe, steps: int) -> Any:
+def _build_schedule(recipe: StageRecipe, steps: int) -> Any:
     import keras
 
     schedules = keras.optimizers.schedules

@@ -35,7 +35,7 @@ class Batch(msgspec.Struct, frozen=True, eq=False):
     classes: Integers
 
 
-class Source(Protocol):
+class TrainingSource(Protocol):
     """A part of the data set as rows."""
 
     @property
@@ -101,7 +101,7 @@ class CachedRows:
             yield np.stack(self._rows[start : start + rows_each]).astype(np.float32)
 
 
-class Photo(msgspec.Struct, frozen=True):
+class SourcePhoto(msgspec.Struct, frozen=True):
     """One photo to be read in every epoch."""
 
     file: Any
@@ -114,7 +114,7 @@ class LivePhotos:
 
     def __init__(
         self,
-        photos: Sequence[Photo],
+        photos: Sequence[SourcePhoto],
         preprocessing: Preprocessing,
         augmentation: Augmentation | None,
     ) -> None:
@@ -132,7 +132,7 @@ class LivePhotos:
         self._pool = ThreadPoolExecutor(max_workers=count_processors())
 
     def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
-        """Photo numbers of an epoch."""
+        """SourcePhoto numbers of an epoch."""
         everyone = np.arange(len(self._photos))
         return everyone if random is None else random.permutation(everyone)
 
@@ -145,14 +145,14 @@ class LivePhotos:
         frames = list(self._pool.map(lambda row: self._read(self._photos[row], epoch), rows))
         return Batch(np.stack(frames).astype(np.float32), self.classes[rows])
 
-    def _read(self, photo: Photo, epoch: int) -> Frame:
+    def _read(self, photo: SourcePhoto, epoch: int) -> Frame:
         picture = read_picture(photo.file)
         if self._augmentation is not None:
             picture = make_view(picture, photo.sha256, epoch + 1, self._augmentation)
         return self._preprocessing.apply(picture)
 
 
-def iterate(source: Source, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:
+def iterate(source: TrainingSource, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:
     """Batches of an epoch; the next ones are loaded while one is used."""
     parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     return compute_ahead(

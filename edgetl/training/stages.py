@@ -37,7 +37,7 @@ from edgetl.training.cross_validation import (
 from edgetl.training.devices import one_device
 from edgetl.training.fitting import Fitter
 from edgetl.training.recipe import make_recipe
-from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
+from edgetl.training.sources import CachedRows, LivePhotos, SourcePhoto, TrainingSource
 from edgetl.training.steps import Stage, compile_prediction, predict_logits
 from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -86,9 +86,9 @@ class Learned(msgspec.Struct, frozen=True, eq=False):
 class Parts(msgspec.Struct, frozen=True, eq=False):
     """The parts of a data set as sources; `test` is None without test photos."""
 
-    train: Source
-    val: Source
-    test: Source | None
+    train: TrainingSource
+    val: TrainingSource
+    test: TrainingSource | None
 
 
 class Learner:
@@ -299,10 +299,10 @@ class Learner:
             LivePhotos(self._photos("test"), self._preprocessing, None) if test else None,
         )
 
-    def _photos(self, split: Any) -> list[Photo]:
+    def _photos(self, split: Any) -> list[SourcePhoto]:
         manifest = self._manifest
         return [
-            Photo(manifest.file(one), one.sha256, manifest.index(one))
+            SourcePhoto(manifest.file(one), one.sha256, manifest.index(one))
             for one in manifest.part(split)
         ]
 

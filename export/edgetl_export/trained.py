@@ -16,7 +16,7 @@ from edgetl_runtime.image.preprocessing import Preprocessing
 from edgetl_runtime.prediction import Scores
 
 
-class Form(msgspec.Struct, frozen=True):
+class ModelFormat(msgspec.Struct, frozen=True):
     """What a model file is, and so which recipes can be made of it.
 
     Attributes:
@@ -56,7 +56,7 @@ class Form(msgspec.Struct, frozen=True):
         )
 
 
-def choose_recipes(names: Sequence[str], form: Form) -> tuple[Recipe, ...]:
+def choose_recipes(names: Sequence[str], form: ModelFormat) -> tuple[Recipe, ...]:
     """Recipes by name or precision that can be made of a model.
 
     Returns:
@@ -85,7 +85,7 @@ class Labelled(msgspec.Struct, frozen=True):
     index: int
 
 
-class Part(msgspec.Struct, frozen=True, eq=False):
+class ScoredPhotos(msgspec.Struct, frozen=True, eq=False):
     """Photos that files are scored on.
 
     Attributes:
@@ -149,8 +149,8 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     training: tuple[Labelled, ...]
-    validation: Part
-    test: Part | None
+    validation: ScoredPhotos
+    test: ScoredPhotos | None
     seed: int
     backbone: str
     weights_digest: str
@@ -159,5 +159,5 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     versions: dict[str, str]
     unknown: UnknownPhotos = UnknownPhotos()
     about: About = About()
-    form: Form = Form()
+    form: ModelFormat = ModelFormat()
     examination: Examination | None = None

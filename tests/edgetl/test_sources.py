@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgetl.augmentation import LIGHT, Augmentation, make_view
-from edgetl.training.sources import Batch, CachedRows, Integers, LivePhotos, Photo, iterate
+from edgetl.training.sources import Batch, CachedRows, Integers, LivePhotos, SourcePhoto, iterate
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -32,10 +32,10 @@ def draw(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def list_photos(folder: Path, count: int = 6) -> list[Photo]:
+def list_photos(folder: Path, count: int = 6) -> list[SourcePhoto]:
     files = sorted(folder.rglob("*.jpg"))[:: 48 // count][:count]
     return [
-        Photo(file, hashlib.sha256(file.read_bytes()).hexdigest(), n % 3)
+        SourcePhoto(file, hashlib.sha256(file.read_bytes()).hexdigest(), n % 3)
         for n, file in enumerate(files)
     ]
 

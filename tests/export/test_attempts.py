@@ -13,7 +13,7 @@ import pytest
 
 from edgetl.exporting.runs import export_run
 from edgetl.run import Run
-from edgetl_export.evaluate.gate import Verdict
+from edgetl_export.evaluate.gate import GateVerdict
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import Exported
 from edgetl_export.progress import shown
@@ -208,7 +208,7 @@ def make(
     tensor = TensorSpec("image", (1, 32, 32, 3), "uint8", "nhwc")
     file = ModelFile(Plan(INT8[0]), b"", (tensor, tensor))
     metrics = VariantMetrics(100, 0.9 - drop, drop, agreement, {})
-    return Attempt(file, np.zeros((0, 2), np.float32), metrics, Verdict(failures, unsure))
+    return Attempt(file, np.zeros((0, 2), np.float32), metrics, GateVerdict(failures, unsure))
 
 
 SURE = make(0.90, 0.005)

@@ -8,7 +8,7 @@ import pytest
 
 from edgetl_export.evaluate.scoring import run
 from edgetl_export.graph.activations import watch
-from edgetl_export.graph.equalization import Stream, equalize, find_streams
+from edgetl_export.graph.equalization import EqualizationGroup, equalize, find_streams
 from edgetl_export.graph.model_graph import ADD, Graph, activations
 from edgetl_export.quantize import tflite_quantizer
 
@@ -70,7 +70,7 @@ def convert(build: Any) -> bytes:
     return tflite_quantizer.convert(network)
 
 
-def find_longest_stream(graph: Graph) -> Stream:
+def find_longest_stream(graph: Graph) -> EqualizationGroup:
     """The one that runs through several blocks."""
     return max(find_streams(graph), key=lambda one: len(one.tensors))
 

@@ -23,7 +23,7 @@ from edgetl_export.quantize.model_files import FileWriter
 from edgetl_export.quantize.repairs import Plan
 from edgetl_export.quantize.search import Attempt, Judge
 from edgetl_export.recipes import find_recipes
-from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
+from edgetl_export.trained import Labelled, ScoredPhotos, Trained, UnknownPhotos
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.prediction import Prediction, calibrate
 
@@ -52,7 +52,7 @@ def trained(tiny_run_folder: Path, photos: Path) -> Trained:
         for file in sorted(photos.rglob("*.jpg"))
     )
     pictures = load_inputs([one.file for one in listed], known.preprocessing, "reading")
-    part = Part(listed, run("litert", graph, pictures))
+    part = ScoredPhotos(listed, run("litert", graph, pictures))
     return msgspec.structs.replace(known, graph=graph, validation=part, test=None)
 
 
@@ -143,7 +143,7 @@ def test_with_two_classes_and_no_unknown_photos_nothing_is_rejected(trained: Tra
     scores = layers.Dense(2, "softmax", bias_initializer="normal")
     network = keras.Sequential([keras.Input((32, 32, 3)), layers.GlobalAveragePooling2D(), scores])
     photos = tuple(one for one in trained.validation.photos if one.index < 2)
-    part = Part(photos, np.full((len(photos), 2), 0.5, np.float32))
+    part = ScoredPhotos(photos, np.full((len(photos), 2), 0.5, np.float32))
     model = tflite_quantizer.convert(network)
     binary = msgspec.structs.replace(trained, graph=model, labels=("a", "b"), validation=part)
     finished = Finisher(binary, Acceptance()).finish(make_attempt(binary, "litert-float32"))
@@ -219,7 +219,7 @@ def test_the_test_part_is_measured_on_its_own(
     held = list(range(0, len(part.photos), 3))
     # Scores that the run noted are not those of this file.
     noted = np.roll(part.scores[held], 1, axis=1)
-    test = Part(tuple(part.photos[n] for n in held), noted)
+    test = ScoredPhotos(tuple(part.photos[n] for n in held), noted)
     tested = Finisher(msgspec.structs.replace(trained, test=test), Acceptance())
     found = tested.finish(attempts[name])
     assert found.test_metrics is not None
@@ -234,7 +234,7 @@ def test_the_test_part_is_measured_on_its_own(
 
 
 def test_an_empty_test_part_is_none(trained: Trained, attempts: dict[str, Attempt]) -> None:
-    empty = Part((), np.zeros((0, 3), np.float32))
+    empty = ScoredPhotos((), np.zeros((0, 3), np.float32))
     finisher = Finisher(msgspec.structs.replace(trained, test=empty), Acceptance())
     assert finisher.finish(attempts["litert-float32"]).test_metrics is None
 

@@ -20,10 +20,10 @@ from edgetl_export.load.ending import (
     choose_ending,
 )
 from edgetl_export.load.scaling import find_scaling
-from edgetl_export.load.source import Source
+from edgetl_export.load.source import SourceModel
 from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.recipes import RECIPES, find_recipes
-from edgetl_export.trained import Form
+from edgetl_export.trained import ModelFormat
 from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import ExportError, OptionsError
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -46,7 +46,7 @@ FORMULAS = {
 PLAIN = find_scaling("0..255")
 
 
-def run(source: Source, pictures: list[np.ndarray]) -> np.ndarray:
+def run(source: SourceModel, pictures: list[np.ndarray]) -> np.ndarray:
     if source.form.engine == "litert":
         tensors = describe_tflite(source.data, any_step=True)
     else:
@@ -119,7 +119,7 @@ def test_a_quantized_tflite_is_wrapped_as_it_is(
     pictures = drawn[::6]
     foreign = open_model(foreign_folder / name, find_scaling(scaling))
     source = foreign.finish(choose_ending(foreign.look(pictures), quantized=foreign.is_coarse))
-    assert source.form == Form("litert", "int8")
+    assert source.form == ModelFormat("litert", "int8")
     # The file itself, not the network that it was made of: beyond the range that it was
     # calibrated on, which `imagenet` leaves, its layers clip and Keras does not.
     model = (foreign_folder / name).read_bytes()
@@ -133,7 +133,7 @@ def test_a_quantized_tflite_is_wrapped_as_it_is(
 
 def test_a_tflite_with_8_bit_weights_only_is_dynamic(foreign_folder: Path) -> None:
     foreign = open_model(foreign_folder / "dynamic.tflite", find_scaling("-1..1"))
-    assert foreign.form == Form("litert", "dynamic")
+    assert foreign.form == ModelFormat("litert", "dynamic")
 
 
 def test_one_output_becomes_two_in_both_formats(tmp_path: Path, drawn: list[np.ndarray]) -> None:
@@ -515,15 +515,15 @@ def test_endings_are_told_from_the_outputs() -> None:
 
 
 def test_a_form_offers_what_can_be_made_of_it() -> None:
-    assert all(map(Form().offers, RECIPES))
-    only_onnx = [one for one in RECIPES if Form("onnx").offers(one)]
+    assert all(map(ModelFormat().offers, RECIPES))
+    only_onnx = [one for one in RECIPES if ModelFormat("onnx").offers(one)]
     assert only_onnx == list(
         find_recipes(["onnx-int8", "onnx-dynamic", "onnx-float16", "onnx-float32"])
     )
-    finished = [one.name for one in RECIPES if Form("litert", "int8").offers(one)]
+    finished = [one.name for one in RECIPES if ModelFormat("litert", "int8").offers(one)]
     assert finished == ["litert-int8"]
     with pytest.raises(ExportError, match=r"litert-int8 cannot be made of an \.onnx here"):
-        Form("onnx").check(find_recipes(["litert-int8"]))
+        ModelFormat("onnx").check(find_recipes(["litert-int8"]))
 
 
 def test_an_unknown_scaling_is_an_error_with_the_names() -> None:

@@ -19,9 +19,9 @@ from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
 from edgetl_export.load import open_model
 from edgetl_export.load.ending import NOTHING, PAIR, PAIR_OF_LOGITS, SOFTMAX, choose_ending
 from edgetl_export.load.scaling import find_scaling
-from edgetl_export.load.source import Source
+from edgetl_export.load.source import SourceModel
 from edgetl_export.quantize.calibration import load_inputs
-from edgetl_export.trained import Form
+from edgetl_export.trained import ModelFormat
 from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -29,14 +29,14 @@ from edgetl_runtime.image.preprocessing import Preprocessing
 SCALING = find_scaling("-1..1")
 
 
-def run(source: Source, pictures: list[np.ndarray]) -> np.ndarray:
+def run(source: SourceModel, pictures: list[np.ndarray]) -> np.ndarray:
     litert = source.form.engine == "litert"
     tensors = describe_tflite(source.data, any_step=True) if litert else describe_onnx(source.data)
     engine = open_engine(source.form.engine, source.data, tensors, 1)
     return np.stack([engine.run(picture) for picture in pictures])
 
 
-def take(path: Path, pictures: list[np.ndarray], *, trust: bool = False) -> tuple[Any, Source]:
+def take(path: Path, pictures: list[np.ndarray], *, trust: bool = False) -> tuple[Any, SourceModel]:
     """Opens and finishes a model as `edgetl export --model` does."""
     foreign = open_model(path, SCALING, trust=trust)
     ending = choose_ending(foreign.look(pictures), foreign.end, quantized=foreign.is_coarse)
@@ -83,7 +83,7 @@ def test_a_dynamic_onnx_ships_as_it_is(
     target = tmp_path / "dynamic.onnx"
     quantize_dynamic(foreign_folder / "model.onnx", target, weight_type=QuantType.QUInt8)
     ending, source = take(target, drawn)
-    assert (ending, source.form) == (SOFTMAX, Form("onnx", "dynamic"))
+    assert (ending, source.form) == (SOFTMAX, ModelFormat("onnx", "dynamic"))
     np.testing.assert_allclose(run(source, drawn), expected, atol=0.15)
 
 
@@ -106,7 +106,7 @@ def test_a_static_onnx_with_float_ends_ships_as_it_is(
     onnx.save(proto, source_file)
     quantize_static(source_file, target, calibrating(proto.graph.input[0].name, drawn))
     ending, source = take(target, drawn)
-    assert source.form == Form("onnx", "int8")
+    assert source.form == ModelFormat("onnx", "int8")
     assert ending == (NOTHING if ends == "softmax" else SOFTMAX)
     assert np.abs(run(source, drawn) - expected).mean() < 0.1
 
@@ -203,7 +203,7 @@ def test_a_float16_onnx_of_microsofts_converter_is_taken(
     copy = append(float_onnx)
     onnx.save(convert_float_to_float16(copy, keep_io_types=keeps), tmp_path / "half.onnx")
     _, source = take(tmp_path / "half.onnx", drawn)
-    assert source.form == Form("onnx", "float16")
+    assert source.form == ModelFormat("onnx", "float16")
     np.testing.assert_allclose(run(source, drawn), expected, atol=0.02)
 
 
@@ -334,7 +334,7 @@ def test_an_h5_of_keras_2_is_taken_with_trust_whatever_its_name(
     with pytest.raises(ExportError, match=r"\.h5 file of Keras can run code .* add --trust"):
         open_model(path, SCALING)
     ending, source = take(path, drawn, trust=True)
-    assert (ending, source.form) == (NOTHING, Form("litert", "float32"))
+    assert (ending, source.form) == (NOTHING, ModelFormat("litert", "float32"))
     assert run(source, drawn).shape == (len(drawn), 3)
 
 

@@ -13,7 +13,7 @@ from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.load import open_model
 from edgetl_export.load.ending import NOTHING
 from edgetl_export.load.scaling import SCALINGS, find_scaling
-from edgetl_export.load.source import Source, choose_size
+from edgetl_export.load.source import SourceModel, choose_size
 from edgetl_export.load.statements import Statement, read_properties
 from edgetl_runtime.errors import ExportError, OptionsError
 
@@ -22,7 +22,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 FORMS = ("grey.keras", "grey.tflite", "grey_int8.tflite", "grey.onnx")
 
 
-def run(source: Source, pictures: list[np.ndarray]) -> np.ndarray:
+def run(source: SourceModel, pictures: list[np.ndarray]) -> np.ndarray:
     from edgetl_export.evaluate.tensors import describe_onnx
 
     engine = source.form.engine

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from edgetl_export.evaluate.gate import Gate, Verdict, check
+from edgetl_export.evaluate.gate import Gate, GateVerdict, check
 
 LABELS = ("bolt", "gear")
 
 
-def judge(lost: int, won: int, count: int = 1000, other: int = 1000, **limits: float) -> Verdict:
+def judge(
+    lost: int, won: int, count: int = 1000, other: int = 1000, **limits: float
+) -> GateVerdict:
     """A file that loses and wins so many of the first class's photos."""
     truth = np.repeat([0, 1], [count, other])
     trained, exported = truth.copy(), truth.copy()
@@ -21,7 +23,7 @@ def judge(lost: int, won: int, count: int = 1000, other: int = 1000, **limits: f
 
 
 def test_a_file_that_names_the_same_passes() -> None:
-    assert judge(0, 0) == Verdict((), ())
+    assert judge(0, 0) == GateVerdict((), ())
     assert judge(0, 0).sure
 
 
@@ -112,7 +114,7 @@ def test_a_file_over_its_budget_is_refused() -> None:
 
 
 def test_a_class_without_photos_is_not_judged() -> None:
-    assert judge(0, 0, other=0) == Verdict((), ())
+    assert judge(0, 0, other=0) == GateVerdict((), ())
 
 
 def find_least_refused(photos: int, lost_for_one_won: int) -> tuple[int, int]:

@@ -38,7 +38,7 @@ class Gate(msgspec.Struct, frozen=True):
         return f"{size_bytes:,} bytes{what}, allowed are {self.max_bytes:,}"
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class GateVerdict(msgspec.Struct, frozen=True):
     """What the gate says of a file.
 
     Attributes:
@@ -73,7 +73,7 @@ def check(
     trained: NDArray[np.int64],
     exported: NDArray[np.int64],
     labels: Sequence[str],
-) -> Verdict:
+) -> GateVerdict:
     """Compares what a file names with what the trained model names, on the same photos.
 
     A drop beyond its limit counts if it is more than chance: photos that only the trained model
@@ -96,7 +96,7 @@ def check(
     for index, label in enumerate(labels):
         own, limit = truth == index, gate.max_class_drop
         drops += _judge(lost[own], won[own], limit, 100.0, f"{label} lost ", "of recall")
-    return Verdict(
+    return GateVerdict(
         failures=tuple(one.refuse() for one in drops if not one.is_excused),
         unsure=tuple(one.excuse() for one in drops if one.is_excused),
     )

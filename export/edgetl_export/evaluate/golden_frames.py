@@ -4,7 +4,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from edgetl_export.trained import Part
+from edgetl_export.trained import ScoredPhotos
 from edgetl_runtime.image.decoding import decode_picture, read_picture
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing, resize
 
@@ -24,7 +24,7 @@ class Golden(msgspec.Struct, frozen=True, eq=False):
     pixels: Frame
 
 
-def choose_golden(part: Part, preprocessing: Preprocessing) -> list[Golden]:
+def choose_golden(part: ScoredPhotos, preprocessing: Preprocessing) -> list[Golden]:
     """Takes photos from unsure to sure, so that the scores reach over the whole range.
 
     Args:

@@ -21,7 +21,7 @@ from edgetl_runtime.image.preprocessing import Frame
 _LEAST = 1e-3
 
 
-class Stream(msgspec.Struct, frozen=True):
+class EqualizationGroup(msgspec.Struct, frozen=True):
     """Tensors that additions join, who writes them and who reads them."""
 
     tensors: tuple[int, ...]
@@ -51,7 +51,7 @@ def equalize(graph: Graph, pictures: Sequence[Frame]) -> int:
     return len(streams)
 
 
-def find_streams(graph: Graph) -> list[Stream]:
+def find_streams(graph: Graph) -> list[EqualizationGroup]:
     """Tensors without activation that convolutions write and only full convolutions read."""
     operators = graph.operators
     found = []
@@ -66,7 +66,7 @@ def find_streams(graph: Graph) -> list[Stream]:
         if not (joined and alike and full):
             continue
         if all(map(_can_write, writers)) and all(map(_can_read, readers)):
-            found.append(Stream(tuple(sorted(tensors)), tuple(writers), tuple(readers)))  # type: ignore[arg-type]
+            found.append(EqualizationGroup(tuple(sorted(tensors)), tuple(writers), tuple(readers)))  # type: ignore[arg-type]
     return found
 
 
@@ -92,7 +92,7 @@ def _join_by_additions(graph: Graph, operators: Sequence[Operator]) -> list[set[
 
 
 def _find_largest(
-    graph: Graph, streams: Sequence[Stream], pictures: Sequence[Frame]
+    graph: Graph, streams: Sequence[EqualizationGroup], pictures: Sequence[Frame]
 ) -> list[Values]:
     """The largest magnitude of each channel of each stream."""
 
@@ -106,7 +106,7 @@ def _find_largest(
     return [np.max(values, axis=0) for values in zip(*seen, strict=True)]
 
 
-def _rescale(graph: Graph, stream: Stream, largest: Values) -> None:
+def _rescale(graph: Graph, stream: EqualizationGroup, largest: Values) -> None:
     kernels = [graph.values(one.kernel) for one in stream.readers]
     weights = np.max([np.abs(kernel).max(axis=(0, 1, 2)) for kernel in kernels], axis=0)
     alive = (largest > 0) & (weights > 0)

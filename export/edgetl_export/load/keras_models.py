@@ -11,11 +11,11 @@ from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_export.load.ending import Ending
 from edgetl_export.load.keras_files import load
 from edgetl_export.load.scaling import Scaling
-from edgetl_export.load.source import Size, Source, choose_size
+from edgetl_export.load.source import Size, SourceModel, choose_size
 from edgetl_export.load.statements import Statement
 from edgetl_export.load.tflite_models import TfliteModel
 from edgetl_export.quiet_stderr import divert_stderr
-from edgetl_export.trained import Form
+from edgetl_export.trained import ModelFormat
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
@@ -55,7 +55,7 @@ class TensorflowModel:
         self._converted = TfliteModel(_convert(call, (*self.size, channels)), scaling)
         self.outputs = self._converted.outputs
         self.end = self._converted.end
-        self.form = Form("litert", self._converted.form.precision)
+        self.form = ModelFormat("litert", self._converted.form.precision)
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """See `Foreign.look`."""
@@ -70,7 +70,7 @@ class TensorflowModel:
         ]
         return np.concatenate(found).reshape(len(pictures), -1).astype(np.float32)
 
-    def finish(self, ending: Ending) -> Source:
+    def finish(self, ending: Ending) -> SourceModel:
         """See `Foreign.finish`."""
         return self._converted.finish(ending)
 

@@ -16,11 +16,11 @@ from edgetl_export.load.external import load_external
 from edgetl_export.load.layout import read_layout
 from edgetl_export.load.outputs import choose_scores, find_end, float_scores, read_by
 from edgetl_export.load.scaling import Scaling
-from edgetl_export.load.source import Size, Source
+from edgetl_export.load.source import Size, SourceModel
 from edgetl_export.load.statements import Statement, read_graph
 from edgetl_export.quantize.onnx_quantizer import IR_VERSION, OPSET
 from edgetl_export.quiet_stderr import divert_stderr
-from edgetl_export.trained import Form
+from edgetl_export.trained import ModelFormat
 from edgetl_runtime.bundle.reader import Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
@@ -72,7 +72,7 @@ class OnnxModel:
         channels, last, self.size = read_layout(proto, entry, size_px)
         _fix_input(entry, channels, last, self.size)
         _forget_shapes(proto)
-        self.form = Form("onnx", _find_precision(proto))
+        self.form = ModelFormat("onnx", _find_precision(proto))
         self.end = find_end(proto)
         self.scaling = scaling.fit_to(channels)
         self.statements = said + read_graph(proto, entry.name)
@@ -92,7 +92,7 @@ class OnnxModel:
         """See `Foreign.look_with`."""
         return OnnxModel(self._file, scaling, self._size_px).look(pictures)
 
-    def finish(self, ending: Ending) -> Source:
+    def finish(self, ending: Ending) -> SourceModel:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
         if ending.pair is not None:
             factors, offsets = ending.pair
@@ -101,7 +101,7 @@ class OnnxModel:
             _set_shape(self._proto.graph.output[0], (1, 2))
         if ending.softmax:
             _append(self._proto, "Softmax", axis=1)
-        return Source(self._encode(), self.form)
+        return SourceModel(self._encode(), self.form)
 
     def _encode(self) -> bytes:
         try:

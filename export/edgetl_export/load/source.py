@@ -8,7 +8,7 @@ import msgspec
 from edgetl_export.load.ending import End, Ending
 from edgetl_export.load.scaling import Scaling
 from edgetl_export.load.statements import Statement
-from edgetl_export.trained import Form
+from edgetl_export.trained import ModelFormat
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
@@ -18,7 +18,7 @@ GREATEST_SIDE_PX = 4096
 Size = int | tuple[int, int]
 
 
-class Source(msgspec.Struct, frozen=True, eq=False):
+class SourceModel(msgspec.Struct, frozen=True, eq=False):
     """A model that takes RGB levels 0..255 and outputs probabilities.
 
     Attributes:
@@ -27,7 +27,7 @@ class Source(msgspec.Struct, frozen=True, eq=False):
     """
 
     data: bytes
-    form: Form
+    form: ModelFormat
 
 
 class Foreign(Protocol):
@@ -46,7 +46,7 @@ class Foreign(Protocol):
 
     size: tuple[int, int]
     outputs: int
-    form: Form
+    form: ModelFormat
     is_coarse: bool
     end: End
     words: str
@@ -61,7 +61,7 @@ class Foreign(Protocol):
         """What it would put out for pictures with another scaling in front."""
         ...
 
-    def finish(self, ending: Ending) -> Source:
+    def finish(self, ending: Ending) -> SourceModel:
         """The model with its scaling in front and the ending behind."""
         ...
 

@@ -11,11 +11,11 @@ from edgetl_export.graph.flatbuffer import read_tree
 from edgetl_export.graph.model_graph import find_graph
 from edgetl_export.load.ending import Ending
 from edgetl_export.load.scaling import Scaling
-from edgetl_export.load.source import Size, Source, choose_size
+from edgetl_export.load.source import Size, SourceModel, choose_size
 from edgetl_export.load.statements import read_statements
 from edgetl_export.load.surgery import Surgery
 from edgetl_export.load.tflite_outputs import Writers
-from edgetl_export.trained import Form
+from edgetl_export.trained import ModelFormat
 from edgetl_runtime.bundle.reader import Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
@@ -53,7 +53,7 @@ class TfliteModel:
         picture, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
         self.size = _read_size(picture, size_px)
         self.outputs = _count_outputs(scores)
-        self.form = Form("litert", _find_precision(tree, graph))
+        self.form = ModelFormat("litert", _find_precision(tree, graph))
         self.end = writers.find_end()
         # A free batch is 1: the shape says so beside its signature.
         for tensor in graph.tensors:
@@ -82,7 +82,7 @@ class TfliteModel:
         """See `Foreign.look_with`."""
         return TfliteModel(self._file, scaling, self._size_px).look(pictures)
 
-    def finish(self, ending: Ending) -> Source:
+    def finish(self, ending: Ending) -> SourceModel:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
         surgery = self._surgery
         if ending.pair is not None:
@@ -91,7 +91,7 @@ class TfliteModel:
             surgery.add_softmax()
         data = surgery.encode()
         describe_tflite(data, any_step=True)
-        return Source(data, self.form)
+        return SourceModel(data, self.form)
 
 
 def _put_in_front(surgery: Surgery, scaling: Scaling) -> None:

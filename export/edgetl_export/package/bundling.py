@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl_export.evaluate.gate import Verdict
+from edgetl_export.evaluate.gate import GateVerdict
 from edgetl_export.evaluate.golden_frames import Golden, choose_golden
 from edgetl_export.examination import Examination
 from edgetl_export.options import ExportOptions
@@ -224,7 +224,7 @@ def _refuse(
 
 def _assemble(
     trained: Trained,
-    chosen: Sequence[tuple[Finished, Verdict]],
+    chosen: Sequence[tuple[Finished, GateVerdict]],
     golden: Sequence[Golden],
     provenance: Provenance,
 ) -> dict[str, bytes]:
@@ -265,7 +265,7 @@ def _store_golden(files: dict[str, bytes], number: int, golden: Golden) -> Golde
 def _store_variant(
     files: dict[str, bytes],
     finished: Finished,
-    verdict: Verdict,
+    verdict: GateVerdict,
     trained: Trained,
     golden: Sequence[Golden],
 ) -> Variant:

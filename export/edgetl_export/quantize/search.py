@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_export.evaluate.gate import Gate, Verdict, check
+from edgetl_export.evaluate.gate import Gate, GateVerdict, check
 from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.quantize.model_files import FileWriter, ModelFile
 from edgetl_export.quantize.repairs import FARTHEST_DROP, Plan, Repair, is_refit_only
 from edgetl_export.recipes import Recipe
-from edgetl_export.trained import Part, Trained
+from edgetl_export.trained import ScoredPhotos, Trained
 from edgetl_runtime.bundle.reader import Attempted, LeftOut, VariantMetrics
 from edgetl_runtime.prediction import Scores
 
@@ -31,7 +31,7 @@ class Attempt(msgspec.Struct, frozen=True, eq=False):
     file: ModelFile
     scores: Scores
     metrics: VariantMetrics
-    verdict: Verdict
+    verdict: GateVerdict
     is_too_large: bool = False
 
 
@@ -77,7 +77,7 @@ class Judge:
         )
         size = self._refuse_size(file, scores)
         if size:
-            verdict = Verdict((*verdict.failures, size), verdict.unsure)
+            verdict = GateVerdict((*verdict.failures, size), verdict.unsure)
         metrics = measure(self._part, scores, self._labels)
         return Attempt(file, scores, metrics, verdict, is_too_large=bool(size))
 
@@ -88,7 +88,7 @@ class Judge:
         return self._gate.refuse_size(self._weigh(file, scores), " with its metadata")
 
 
-def measure(part: Part, scores: Scores, labels: Sequence[str]) -> VariantMetrics:
+def measure(part: ScoredPhotos, scores: Scores, labels: Sequence[str]) -> VariantMetrics:
     """Compares a file's scores with the truth and with those of the trained model."""
     chosen, reference = scores.argmax(axis=1), part.scores.argmax(axis=1)
     top1 = float((chosen == part.truth).mean())

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from edgetl_export.evaluate.gate import Gate, Verdict
+from edgetl_export.evaluate.gate import Gate, GateVerdict
 from edgetl_export.graph.model_graph import CONVOLUTION, DEPTHWISE, Graph
 from edgetl_export.quantize.distribution import Distribution, find_distributions
 from edgetl_export.quantize.latency import measure_latencies
@@ -64,8 +64,8 @@ class Measured(msgspec.Struct, frozen=True):
 
     @property
     def word(self) -> str:
-        """See `Verdict.word`."""
-        return Verdict(self.failures, self.unsure).word
+        """See `GateVerdict.word`."""
+        return GateVerdict(self.failures, self.unsure).word
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ from edgetl_runtime.system.interpreters import run_code
 from edgetl_runtime.text.masking import mask_text
 from edgetl_runtime.text.printable import make_printable
 
-Verdict = Literal["ok", "warning", "failed", "skipped"]
+CheckVerdict = Literal["ok", "warning", "failed", "skipped"]
 MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 _CHILD_TIMEOUT_S: Final = 60.0
 _ENGINES: Final = {
@@ -65,7 +65,7 @@ class Check(msgspec.Struct, frozen=True):
     """
 
     name: str
-    verdict: Verdict
+    verdict: CheckVerdict
     found: str
     remedy: str = ""
 
@@ -211,7 +211,7 @@ def check_heat(root: Path = Path("/")) -> Iterator[Check]:
         yield Check("temperature", "skipped", "there is no sensor")
     else:
         hot, too_hot = (health.temperature_c >= limit for limit in (_HOT_C, _TOO_HOT_C))
-        verdict: Verdict = "failed" if too_hot else "warning" if hot else "ok"
+        verdict: CheckVerdict = "failed" if too_hot else "warning" if hot else "ok"
         remedy = "cool the board: a heat sink, a fan, or --max-fps" if hot else ""
         yield Check("temperature", verdict, f"{health.temperature_c:.0f} °C", remedy)
     if health.throttled is None:

@@ -21,7 +21,7 @@ import msgspec
 from edgetl_runtime.errors import BundleError, EdgetlError, MissingEngineError
 from edgetl_runtime.system.interpreters import run_code
 
-Verdict = Literal["good", "bad", "unable"]
+TrialVerdict = Literal["good", "bad", "unable"]
 TRIAL_TIMEOUT_S: Final = 120.0
 _CHILD: Final = "from edgetl_runtime.service.trial import main; sys.exit(main())"
 _LISTING: Final = (
@@ -68,7 +68,7 @@ class Trial(msgspec.Struct, frozen=True):
         reason: One sentence; empty if it is good.
     """
 
-    verdict: Verdict
+    verdict: TrialVerdict
     reason: str = ""
 
 
@@ -245,7 +245,7 @@ def _judge(order: TrialOrder, code: int, output: bytes, errors: bytes) -> Trial:
     said = f"; it said: {' '.join(tail.split())}" if tail else ""
     if code < 0:
         starved = code in _STARVED and _is_confined(order)
-        verdict: Verdict = "unable" if starved else "bad"
+        verdict: TrialVerdict = "unable" if starved else "bad"
         return Trial(verdict, f"the engine died in the trial ({_name_signal(-code)}){said}")
     if code == _FAULT_CODE and b"Traceback (most recent call last)" in errors:
         # A mistake of edgetl's or of the installation's.

@@ -26,7 +26,7 @@ class Seats:
         self.free = count
 
 
-class Stream(StreamingResponse):
+class SeatedResponse(StreamingResponse):
     """A stream that takes a seat while it runs; without one left it is a 503."""
 
     def __init__(self, parts: AsyncIterator[bytes], media_type: str, seats: Seats) -> None:
@@ -47,7 +47,7 @@ class Stream(StreamingResponse):
             self._seats.free += 1
 
 
-class PictureStream(Stream):
+class PictureStream(SeatedResponse):
     """Motion JPEG: the newest picture again and again."""
 
     def __init__(self, feed: PageFeed, seats: Seats) -> None:
@@ -62,7 +62,7 @@ class PictureStream(Stream):
             await super().__call__(scope, receive, send)
 
 
-class AnswerStream(Stream):
+class AnswerStream(SeatedResponse):
     """Server-sent events: `history` once, `state` each second, `answer` and `event` as they come.
 
     A state comes without labels and events. The states are also the heartbeat by which a page

@@ -29,7 +29,7 @@ class TooManyPixelsError(FrameError):
     """A picture that would fill the memory."""
 
 
-class Head(NamedTuple):
+class ImageHeader(NamedTuple):
     """What a file declares.
 
     Attributes:
@@ -66,7 +66,7 @@ def decode_upload(data: bytes) -> Frame:
         return decode_picture(data)
 
 
-def read_head(data: bytes) -> Head:
+def read_head(data: bytes) -> ImageHeader:
     """What a JPEG or PNG declares.
 
     Raises:
@@ -75,17 +75,17 @@ def read_head(data: bytes) -> Head:
     if data.startswith(_PNG_MAGIC) and data[12:16] == b"IHDR" and len(data) >= 25:
         width, height, bits = struct.unpack_from(">IIB", data, 16)
         # Decoded to colours, and once more with up to four channels to see what is transparent.
-        return Head(width, height, _DECODED + (8 if bits > 8 else 4))
+        return ImageHeader(width, height, _DECODED + (8 if bits > 8 else 4))
     if data.startswith(JPEG_MAGIC):
         return _jpeg_head(data)
     raise FrameError("neither a JPEG nor a PNG picture")
 
 
-def _jpeg_head(data: bytes) -> Head:
+def _jpeg_head(data: bytes) -> ImageHeader:
     try:
         layout = follow_markers(data)
     except JpegError as error:
         raise FrameError(f"a {error.reason} JPEG") from error
     progressive = layout.kind in _PROGRESSIVE_MARKERS
     cost = _DECODED + _PROGRESSIVE if progressive else _TURNED
-    return Head(layout.width, layout.height, cost)
+    return ImageHeader(layout.width, layout.height, cost)

@@ -14,7 +14,7 @@ from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.pump import Pump
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
-from edgetl_runtime.capture.sources.stream import Stream
+from edgetl_runtime.capture.sources.stream import VideoStream
 from edgetl_runtime.capture.web import (
     CHUNK_BYTES,
     OTHER_ADDRESS,
@@ -72,7 +72,7 @@ class HttpStream:
         self._head = b""
         self._splitter = JpegSplitter()
         self._parts: DatedParts
-        self._other: Stream | None = None
+        self._other: VideoStream | None = None
         self._pump: Pump | None = None
         self._is_snapshot = False
         self._asked_s = 0.0
@@ -159,7 +159,7 @@ class HttpStream:
         if head.startswith(_PLAYLIST) or (known.name.startswith("an MP4") and _needs_seeks(head)):
             # FFmpeg asks for further pieces itself, again and again.
             response.close()
-            self._other = Stream(self._address.address, self._timeout_s)
+            self._other = VideoStream(self._address.address, self._timeout_s)
             return
         if known.kind in ("other", "picture"):
             what = f'text ("{quote_line(head)}")' if known.name == "a text file" else known.name
@@ -167,9 +167,9 @@ class HttpStream:
                 what = "what begins like a JPEG and is none"
             raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {OTHER_ADDRESS}")
         self._pump = Pump(self._read_some)
-        self._other = Stream(self._pump.address, self._timeout_s)
+        self._other = VideoStream(self._pump.address, self._timeout_s)
 
-    def _read_other(self, other: Stream, canvas: Canvas) -> Shot:
+    def _read_other(self, other: VideoStream, canvas: Canvas) -> Shot:
         try:
             return other.read(canvas)
         except CameraError as error:

@@ -18,10 +18,10 @@ _GAP_NS = 500_000_000
 
 def make(options: Options) -> Source:
     """The stream at `address`."""
-    return Stream(options["address"], options["timeout_s"])
+    return VideoStream(options["address"], options["timeout_s"])
 
 
-class Stream:
+class VideoStream:
     """Decoded frames of a stream."""
 
     def __init__(self, address: str, timeout_s: float) -> None:

@@ -10,10 +10,10 @@ from edgetl_runtime.image.videos import VideoFile, explain_codec
 
 def make(options: Options) -> Source:
     """The video at `address`."""
-    return Video(options["address"], options["realtime"], options["loop"])
+    return VideoSource(options["address"], options["realtime"], options["loop"])
 
 
-class Video:
+class VideoSource:
     """The frames of a file."""
 
     def __init__(self, path: str, realtime: bool, loop: bool) -> None:
