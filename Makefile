@@ -8,6 +8,8 @@ DEVICE ?= .venv-device
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check \
 	--upgrade --upgrade-strategy eager $(CONSTRAINTS:%=-c %)
+# As many processes share the tests, each file to one of them; the longest file comes first.
+JOBS ?= 2
 # The quick part: what meets the libraries that we depend on, such as engines and converters.
 QUICK_DEVICE := $(wildcard tests/runtime/test_*.py) tests/runtime/settings \
 	$(addprefix tests/runtime/serving/test_, access.py app.py connections.py server.py)
@@ -27,7 +29,8 @@ demo: $(VENV)/installed            ## draw, train, export, verify, classify, ben
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
 test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
-	$(BIN)/python -m pytest -q --ignore=tests/runtime
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		tests/test_device_wheel.py tests/edgetl tests/export $(wildcard tests/test_*.py)
 
 test-quick: $(VENV)/installed    ## the workstation's quick part
 	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)

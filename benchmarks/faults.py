@@ -30,6 +30,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "data" / "tiny.bundle"
+TOKEN = "faults-are-put-in-here"
 LIMIT_S = 90.0
 POLL_S = 0.025
 # After so long without a fault a camera is opened again as fast as the first time.
@@ -112,6 +113,7 @@ class Served:
         self.port = free_port()
         command = [sys.executable, "-m", "edgetl_runtime", "serve", str(bundle)]
         command += ["--source", camera, "--port", str(self.port), "--terminal", "none"]
+        command += ["--token", TOKEN]
         command += ["--read-timeout-s", "3", "--frozen-after-s", "3", *flags]
         self.log = (folder / "log").open("w+")
         self.started_s = time.monotonic()
@@ -122,7 +124,7 @@ class Served:
     def state(self) -> dict | None:
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}/api/state", timeout=5
+                f"http://127.0.0.1:{self.port}/api/state?token={TOKEN}", timeout=5
             ) as got:
                 return json.load(got)["status"]
         except OSError:

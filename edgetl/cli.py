@@ -5,6 +5,8 @@ Each command parses, makes one call and prints. Heavy imports are inside the com
 stderr. Exit code 0: done, 1: our error, 2: usage, 3: ran, but a quality gate failed.
 """
 
+import errno
+import io
 import logging
 import os
 import sys
@@ -23,12 +25,12 @@ from edgetl.commands.train import train
 from edgetl.console import (
     FOLDER,
     find_command,
-    load_tensorflow,
     print_json,
     print_metrics,
     print_table,
     track,
 )
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
@@ -36,31 +38,61 @@ if TYPE_CHECKING:
 EXIT_GATE = 3
 _MAX_PIXELS = "200000000"
 SEED = click.IntRange(0, 2**31 - 1)
+# That of `edgetl.demo`, which is slow to import: a test compares them.
+DEMO_MARKER = "edgetl-demo.json"
+# Older versions of click print the help themselves.
+_NO_WORDS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
     _prepare_environment()
     from edgetl_runtime.errors import EdgetlError, GateError
+    from edgetl_runtime.interruption import EXIT_INTERRUPTED
+    from edgetl_runtime.printable import make_printable
 
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="edgetl", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _complain(error)
         sys.exit(error.exit_code)
     except EdgetlError as error:
-        click.echo(f"edgetl: {error}", err=True)
+        click.echo(f"edgetl: {make_printable(str(error))}", err=True)
         sys.exit(EXIT_GATE if isinstance(error, GateError) else 1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
-        click.echo(f"edgetl: {error}; is the disk full? Nothing that was there is lost", err=True)
+        click.echo(f"edgetl: {make_printable(describe_failure(error))}", err=True)
         sys.exit(1)
     sys.exit(code or 0)
 
 
+def describe_failure(error: OSError) -> str:
+    """What the system refused, where nobody knew better: of what, and what to do."""
+    said = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        temporary = f"temporary files in {os.environ.get('TMPDIR', '/tmp')}; TMPDIR moves them"
+        return f"{said}: {error.filename or temporary}. Nothing that was there is lost"
+    return f"{said}{f': {error.filename}' * bool(error.filename)}. Nothing that was there is lost"
+
+
+def _complain(error: click.ClickException) -> None:
+    """One line on what is wrong and one on where help is; a command without words shows help."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or isinstance(error, _NO_WORDS):
+        error.show()
+        return
+    name = context.command_path
+    click.echo(f"{name}: {' '.join(error.format_message().split())}", err=True)
+    click.echo(f"try: {name} --help", err=True)
+
+
 def _prepare_environment() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the locale cannot show is spelled out.
+            stream.reconfigure(errors="backslashreplace")
     # TensorFlow and OpenCV read these when they are imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -85,7 +117,6 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
     Example: edgetl evaluate parts.bundle photos/test
     """
-    load_tensorflow()
     from edgetl.evaluate import evaluate as run_evaluation
 
     result = run_evaluation(model, data, variant=variant, unseen=unseen, track=track)
@@ -93,17 +124,24 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
         print_json(result.metrics)
     else:
         print_metrics(result.metrics)
-        click.echo(f"top-1 {result.metrics.top1:.1%} on {result.metrics.examples} photos")
+        photos = count_noun(result.metrics.examples, "photo")
+        click.echo(f"top-1 {result.metrics.top1:.1%} on {photos}")
     if result.trained_on:
         click.echo(
             f"edgetl: {result.trained_on} of these photos were trained on, so the figure "
             "flatters; --unseen leaves them out",
             err=True,
         )
+    if result.skipped:
+        files = "1 file was" if result.skipped == 1 else f"{result.skipped} files were"
+        click.echo(
+            f"edgetl: {files} left out; why, says: edgetl data check {data} --weights none",
+            err=True,
+        )
     if result.unknown:
         click.echo(
-            f"edgetl: {result.unknown} photos in {data}/_unknown_ have no class and were not "
-            "scored",
+            f"edgetl: not scored: {count_noun(result.unknown, 'photo')} in {data}/_unknown_, "
+            "which are of no class",
             err=True,
         )
 
@@ -154,7 +192,9 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
 
     Example: edgetl demo
     """
-    load_tensorflow()
+    from edgetl_runtime.storage import check_replaceable
+
+    check_replaceable(out, marker=DEMO_MARKER, overwrite=overwrite)
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize
 
     result = run_demo(out, seed=seed, overwrite=overwrite, track=track)

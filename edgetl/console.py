@@ -1,7 +1,6 @@
 """What the commands share: pages, tables, JSON, progress bars, and the wait for TensorFlow."""
 
 import json
-import logging
 import os
 import shutil
 import sys
@@ -27,10 +26,10 @@ def find_command(name: str) -> str:
 
 
 def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Refuses a page that is no page or may not be replaced, before any work is done.
+    """Refuses a page that is no page or cannot be written, before any work is done.
 
     Raises:
-        StorageError: If it exists.
+        StorageError: If it exists, or its folder does not or may not be written.
         UsageError: If it does not end in .html.
     """
     from edgetl_runtime.errors import StorageError
@@ -41,6 +40,10 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
         raise StorageError(f"{out} is a folder; choose another {option}")
     if out.exists() and not overwrite:
         raise StorageError(f"{out} exists; choose another {option} or add --overwrite")
+    if not out.parent.is_dir():
+        raise StorageError(f"the folder {out.parent} does not exist; choose another {option}")
+    if not os.access(out.parent, os.W_OK):
+        raise StorageError(f"{out.parent} may not be written by you; choose another {option}")
 
 
 def print_metrics(metrics: "Metrics") -> None:
@@ -69,32 +72,28 @@ def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
+    from edgetl_runtime.printable import make_printable
+
     table = Table(*header, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*(make_printable(cell).replace("[", r"\[") for cell in row))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def print_json(record: object) -> None:
-    """Prints one JSON object on stdout."""
+    """Prints one JSON object on stdout, in UTF-8 whatever the locale."""
     import msgspec
 
-    click.echo(json.dumps(msgspec.to_builtins(record), ensure_ascii=False))
+    line = json.dumps(msgspec.to_builtins(record), ensure_ascii=False)
+    # A path may hold what no encoding has; JSON takes the escape that this puts in its place.
+    click.echo(line.encode("utf-8", "backslashreplace"))
 
 
 def load_tensorflow() -> None:
     """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
-    from rich.console import Console
+    from edgetl.networks.framework import load_tensorflow as load
 
-    from edgetl_export.native import divert_stderr
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        console.print("[dim]loading TensorFlow[/dim]", end="\r")
-    with divert_stderr():
-        import tensorflow  # noqa: F401
-    for name in ("tensorflow", "absl"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    load(track)
 
 
 def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:

@@ -1,6 +1,5 @@
 """The main job on pictures that it draws itself, so that it needs no network and no photos."""
 
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from edgetl.options import Options, TrainingOptions
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.progress import Track, silent
+from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark
 from edgetl_runtime.bundle import Bundle, Variant
 from edgetl_runtime.classifier import Classifier
@@ -178,7 +178,7 @@ def draw_data(folder: Path, track: Track) -> None:
         for part in PARTS
         for number in range(count)
     ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_processors()) as pool:
         drawn = pool.map(lambda picture: _draw_photo(folder, *picture), pictures)
         for _ in track(drawn, "drawing photos", len(pictures)):
             pass

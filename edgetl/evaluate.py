@@ -7,8 +7,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.dataset.labels import find_twin, normalize
+from edgetl.dataset.listing import show_names
 from edgetl.dataset.manifest import DatasetManifest, Example, scan_to_score
 from edgetl.metrics import Metrics, measure
+from edgetl.networks.framework import load_tensorflow
 from edgetl.run import RUN_FILE, Run
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.bundle import Bundle
@@ -67,16 +70,16 @@ def evaluate(
             "give the run"
         )
     if run is not None:
-        labels, predict = run.spec.labels, _run_predictor(run)
+        labels = run.spec.labels
         learned = {example.sha256 for example in run.manifest.part("train")}
     else:
         classifier = Classifier.open(Bundle.open(model), variant=variant)
-        labels, predict = classifier.bundle.labels, _bundle_predictor(classifier)
-        learned = set()
+        labels, learned = classifier.bundle.labels, set()
     manifest = scan_to_score(data, track=track)
-    _check_labels(labels, manifest)
+    places = _find_places(labels, manifest)
     examples = _choose(manifest, learned if unseen else set())
-    truth = np.array([labels.index(example.label) for example in examples], np.int64)
+    truth = np.array([places[example.label] for example in examples], np.int64)
+    predict = _run_predictor(run, track) if run else _bundle_predictor(classifier)
     predicted = _predict(predict, manifest, examples, track)
     return Evaluation(
         measure(labels, truth, predicted),
@@ -100,13 +103,18 @@ def _choose(manifest: DatasetManifest, left_out: set[str]) -> list[Example]:
     return chosen
 
 
-def _check_labels(labels: tuple[str, ...], manifest: DatasetManifest) -> None:
-    unknown = [label for label in manifest.labels if label not in labels]
-    if unknown:
-        raise DatasetError(
-            f"{manifest.root} has the class {unknown[0]}, the model knows {', '.join(labels)}; "
-            "rename or remove the folder"
-        )
+def _find_places(labels: tuple[str, ...], manifest: DatasetManifest) -> dict[str, int]:
+    """Where each label of the photos stands in the model's output, whoever composed its accents."""
+    places = {normalize(label): n for n, label in enumerate(labels)}
+    for label in manifest.labels:
+        if label not in places:
+            twin = find_twin(label, places)
+            known = f"{twin} in that spelling" if twin else show_names(labels)
+            remedy = f"give its photos the label {twin}" if twin else "rename it or move it away"
+            raise DatasetError(
+                f"{manifest.root} has the class {label}, the model knows {known}; {remedy}"
+            )
+    return places
 
 
 def _predict(
@@ -120,7 +128,9 @@ def _predict(
     return np.array(predicted, np.int64)
 
 
-def _run_predictor(run: Run) -> Predict:
+def _run_predictor(run: Run, track: Track) -> Predict:
+    run.read_weights()  # What is damaged is said before TensorFlow is imported.
+    load_tensorflow(track)
     model = run.load_model()
     preprocessing = run.spec.preprocessing
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.predictions import Predictions
 from edgetl.run import Run
 from edgetl_export import litert
-from edgetl_export.bundling import Exported, Settings, export_bundle
 from edgetl_export.graph import Graph
 from edgetl_export.packing import check_target
 from edgetl_export.progress import Track, silent
 from edgetl_export.trained import About, Labelled, Part, Trained, UnknownPhotos
 from edgetl_runtime.errors import ExportError
+
+if TYPE_CHECKING:
+    from edgetl_export.bundling import Exported, Settings
 
 _SHOWN = 3
 _NOBODY = About()
@@ -21,12 +24,12 @@ _NOBODY = About()
 def export(
     run: Run,
     out: Path,
-    settings: Settings | None = None,
+    settings: "Settings | None" = None,
     about: About = _NOBODY,
     *,
     overwrite: bool = False,
     track: Track = silent,
-) -> Exported:
+) -> "Exported":
     """Exports a trained classifier; see `edgetl_export.bundling.export_bundle`.
 
     Raises:
@@ -36,6 +39,10 @@ def export(
         StorageError: If `out` exists or cannot be written.
     """
     check_target(out, overwrite=overwrite)
+    check_photos(run)
+    # Only now, since it imports converters, which takes seconds.
+    from edgetl_export.bundling import Settings, export_bundle
+
     trained = describe_run(run, about)
     return export_bundle(trained, out, settings or Settings(), overwrite=overwrite, track=track)
 
@@ -47,10 +54,9 @@ def describe_run(run: Run, about: About = _NOBODY) -> Trained:
         ExportError: If photos that training used are gone, or the model cannot be converted.
         RunError: If the run's model is not the one that training wrote.
     """
+    check_photos(run)
     training = _labelled(run.manifest, "train")
     parts = {one.split: _part(run.manifest, one) for one in run.predictions}
-    scored = [photo for part in parts.values() for photo in part.photos]
-    _check_present(run.manifest.root, [photo.file for photo in (*training, *scored)])
     spec = run.spec
     return Trained(
         graph=Graph(litert.convert(run.load_model())).encode(),
@@ -72,11 +78,25 @@ def describe_run(run: Run, about: About = _NOBODY) -> Trained:
     )
 
 
+def check_photos(run: Run) -> None:
+    """Refuses a run whose photos are gone; quick, and needs neither TensorFlow nor converters.
+
+    Raises:
+        ExportError: It names some.
+    """
+    root = Path(run.manifest.root)
+    training = [photo.file for photo in _labelled(run.manifest, "train")]
+    scored = [root / path for one in run.predictions for path in one.paths]
+    _check_present(run.manifest.root, [*training, *scored])
+
+
 def _part(manifest: DatasetManifest, predictions: Predictions) -> Part:
     root = Path(manifest.root)
     photos = zip(predictions.paths, predictions.truth, strict=True)
     return Part(
-        tuple(Labelled(root / path, index) for path, index in photos), predictions.probabilities
+        tuple(Labelled(root / path, index) for path, index in photos),
+        predictions.probabilities,
+        manifest.count_scenes(predictions.paths),
     )
 
 

@@ -90,7 +90,7 @@ class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.lower <= other.upper and other.lower <= self.upper
 
 
-def estimate_share(hits: int, total: int, *, looks: int = 1) -> Interval:
+def estimate_share(hits: int, total: int, *, looks: int = 1, scenes: int | None = None) -> Interval:
     """The share that `hits` of `total` photos stand for, with 95 % probability.
 
     Wilson's score interval (Wilson 1927), which stays inside 0..1 and holds for few photos, too.
@@ -100,14 +100,16 @@ def estimate_share(hits: int, total: int, *, looks: int = 1) -> Interval:
         total: Number of photos; without any, the share may be anything.
         looks: Number of shares that are looked at together; the more, the wider is each interval
             (Bonferroni), so that all of them hold with 95 %.
+        scenes: How many different things the photos show, if fewer than photos: ten shots of one
+            thing tell hardly more than one, so that many photos count.
     """
     if not total:
         return Interval(0.0, 1.0)
     z = NormalDist().inv_cdf(1 - 0.025 / looks)
-    share = hits / total
-    centre = share + z**2 / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    scale = 1 + z**2 / total
+    share, seen = hits / total, min(scenes or total, total)
+    centre = share + z**2 / (2 * seen)
+    spread = z * math.sqrt(share * (1 - share) / seen + z**2 / (4 * seen**2))
+    scale = 1 + z**2 / seen
     # At the ends the formula gives 0 and 1 but for rounding.
     return Interval(
         lower=(centre - spread) / scale if hits else 0.0,

@@ -17,14 +17,15 @@ import msgspec
 from edgetl.augmentation import NONE, Augmentation, describe, digest, parse_augmentation
 from edgetl.augmentation.strengths import LIMITS, check_strength
 from edgetl.networks.backbones import Backbone, find_backbone
-from edgetl.validation import Rules, Spell, check_values, spell_key
+from edgetl.networks.head import HeadOptions as HeadOptions
+from edgetl.validation import Rules, Share, Spell, check_values, spell_key
 from edgetl_runtime.errors import EdgetlError, OptionsError
 
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+# A device would never end.
+_MOST_CHARACTERS = 2**20
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-Units = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 Finetune = Literal["none", "auto", "all"] | Annotated[int, msgspec.Meta(ge=1)]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -42,27 +43,6 @@ class SplitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     val_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
     test_fraction: Share = 0.0
-
-
-class HeadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The classifier on top of the features.
-
-    Attributes:
-        kind: `linear`, or `mlp`: a multi-layer perceptron.
-        hidden: Units of each hidden layer of an mlp.
-        activation: Of the hidden layers.
-        dropout: Share of features, and of hidden units, left out in each training step.
-        batch_norm: Batch normalization after each hidden layer.
-        output: `softmax`, or `sigmoid` for two classes: one unit that says how likely the
-            second class is. The exported file has two scores either way.
-    """
-
-    kind: Literal["linear", "mlp"] = "linear"
-    hidden: tuple[Units, ...] = ()
-    activation: Literal["relu", "tanh", "gelu", "swish", "sigmoid"] = "relu"
-    dropout: Share = 0.0
-    batch_norm: bool = False
-    output: Literal["softmax", "sigmoid"] = "softmax"
 
 
 class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,12 +141,19 @@ def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
         OptionsError: If it is no TOML, or has a name or a value that is not allowed.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors on Windows begin a file with a byte order mark.
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_MOST_CHARACTERS + 1)
+        if len(text) > _MOST_CHARACTERS:
+            raise OptionsError(f"{path} is larger than any list of options")
+        content = tomllib.loads(text)
     except OSError as error:
         copy = path / "config.toml"
         hint = f"; did you mean {copy}?" if copy.is_file() else ""
         raise OptionsError(f"{path} cannot be read ({error.strerror}){hint}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise OptionsError(f"{path} is not UTF-8; save the file as UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise OptionsError(
             f"{path} is no TOML: {error}; a line is `name = value`, words are in quotes"
         ) from error

@@ -4,13 +4,14 @@ import difflib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import inspect
 
 from edgetl_runtime.errors import OptionsError
 
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 # From an option's place, such as `head.kind`, and its value to how the user wrote them.
 Spell = Callable[..., str]
 # By place, for values that annotations do not describe in full: what is wrong, or nothing.

@@ -8,11 +8,13 @@ import itertools
 import json
 import os
 import shutil
+import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,8 @@ BROWSER_FLAGS = (
     "--no-first-run",
     "--hide-scrollbars",
     "--remote-debugging-pipe",
+    # A name that is not localhost, without asking anybody.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 # Chromium reads its commands from descriptor 3 and writes to 4.
 BROWSER_SHIM = """
@@ -53,6 +57,8 @@ _KERAS_HOME = tempfile.TemporaryDirectory()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Keras looks for downloaded weights in its own cache, which it chooses when it is imported.
     os.environ |= QUIET | {"KERAS_HOME": _KERAS_HOME.name}
     # Keras 3.15 on NumPy 2: TensorFlow's tensors lack the new `copy` argument.
@@ -271,6 +277,26 @@ def _write_onnx(model: object, target: Path) -> None:
         tf2onnx.convert.from_function(function, signature, opset=17, output_path=str(target))
 
 
+@pytest.fixture
+def calibrating() -> Callable[[str, Sequence[Any]], Any]:
+    """Makes ONNX Runtime's reader of calibration pictures, each scaled to -1..1.
+
+    It takes the name of the model's input, and uint8 (height, width, 3) RGB pictures.
+    """
+    import numpy as np
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self, name: str, pictures: Sequence[Any]) -> None:
+            scaled = (one[np.newaxis] / np.float32(127.5) - 1 for one in pictures)
+            self._rows = ({name: one.astype(np.float32)} for one in scaled)
+
+        def get_next(self) -> Any:
+            return next(self._rows, None)
+
+    return Reader
+
+
 @pytest.fixture(scope="session")
 def tradeoff() -> "Tradeoff":
     """Two recipes, one of them repaired, of a network of three layers; no model was run."""
@@ -443,3 +469,47 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
     finally:
         browser.close()
+
+
+class Authority:
+    """A CA of one's own, and what it signed, by the openssl program."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ca = self._make("ca", "/CN=home", "-x509", "-days", "2")
+
+    def sign(self, name: str, *, host: str = "IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
+        request = self._make(name, f"/CN={name}", "-addext", f"subjectAltName={host}")
+        signed = self._folder / f"{name}.crt"
+        self._openssl(
+            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._folder / "ca.key"),
+            *("-days", days, "-copy_extensions", "copy", "-out", signed),
+        )
+        return signed, self._folder / f"{name}.key"
+
+    def _make(self, name: str, subject: str, *options: object) -> Path:
+        out = self._folder / f"{name}.pem"
+        self._openssl(
+            *("req", "-newkey", "rsa:2048", "-nodes", "-keyout", self._folder / f"{name}.key"),
+            *("-subj", subject, "-out", out, *options),
+        )
+        return out
+
+    @staticmethod
+    def _openssl(*arguments: object) -> None:
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def server_context(authority: Authority) -> ssl.SSLContext:
+    """Of a server on 127.0.0.1 whose certificate `authority` signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.sign("server"))
+    return context

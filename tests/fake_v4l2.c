@@ -7,6 +7,9 @@
  *     frozen    the first frame, for ever
  *     hang      the driver never comes back from handing over a frame
  *     gone      the device is not there, or was unplugged
+ *     closed    this user may not open it
+ *     busy      another program takes pictures from it
+ *     metadata  a node of a camera that delivers no pictures
  *     yuyv      a camera that knows no JPEG, grey all over
  *
  * The device's descriptor is a timer's, so that select and poll wait for the next frame by
@@ -56,6 +59,10 @@ static int is_device(const char *path) {
 static int open_device(void) {
     if (camera_is("gone")) {
         errno = ENODEV;
+        return -1;
+    }
+    if (camera_is("closed")) {
+        errno = EACCES;
         return -1;
     }
     struct itimerspec rate = {{0, 20000000}, {0, 20000000}};
@@ -155,18 +162,26 @@ static int answer(unsigned long request, void *data) {
     case VIDIOC_QUERYCAP:
         memset(capability, 0, sizeof *capability);
         strcpy((char *)capability->driver, "uvcvideo");
-        capability->capabilities = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING;
+        capability->capabilities = camera_is("metadata") ? V4L2_CAP_META_CAPTURE
+                                                         : V4L2_CAP_VIDEO_CAPTURE;
+        capability->capabilities |= V4L2_CAP_STREAMING;
         return 0;
     case VIDIOC_G_FMT: describe(data); return 0;
     case VIDIOC_TRY_FMT:
-    case VIDIOC_S_FMT: set_format(data); return 0;
+    case VIDIOC_S_FMT:
+        if (camera_is("busy")) return EBUSY;
+        set_format(data);
+        return 0;
     case VIDIOC_G_PARM:
     case VIDIOC_S_PARM:
         parameters->parm.capture.capability = V4L2_CAP_TIMEPERFRAME;
         parameters->parm.capture.timeperframe.numerator = 1;
         parameters->parm.capture.timeperframe.denominator = 50;
         return 0;
-    case VIDIOC_REQBUFS: ((struct v4l2_requestbuffers *)data)->count = BUFFERS; return 0;
+    case VIDIOC_REQBUFS:
+        if (camera_is("busy")) return EBUSY;
+        ((struct v4l2_requestbuffers *)data)->count = BUFFERS;
+        return 0;
     case VIDIOC_QUERYBUF:
         buffer->length = BUFFER_BYTES;
         buffer->m.offset = buffer->index * BUFFER_BYTES;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs from Debian what tests talk to for real: a browser, an MQTT broker, ffmpeg, an RTSP
-# server. Where that cannot be, those tests skip and say so.
+# Installs from Debian what tests talk to for real: a browser, an MQTT broker, ffmpeg, a
+# reverse proxy, an RTSP server. Where that cannot be, those tests skip and say so.
 set -euo pipefail
 missing=()
 need() {  # COMMAND PACKAGE...
@@ -10,6 +10,8 @@ need chromium chromium fonts-dejavu-core
 need mosquitto mosquitto
 need ffmpeg ffmpeg
 need promtool prometheus
+need nginx nginx-light
+need openssl openssl
 need gcc gcc libc6-dev
 need systemd-analyze systemd
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||

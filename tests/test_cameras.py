@@ -30,8 +30,9 @@ IMPATIENT = SourceSettings(open_timeout_s=8, read_timeout_s=1.0, frozen_after_s=
 RTSP_SERVER = """
 import sys, gi
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
 Gst.init(None)
 server = GstRtspServer.RTSPServer(address="127.0.0.1", service=sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory(shared=True)
@@ -40,6 +41,19 @@ factory.set_launch(
     "! video/x-raw,format=I420,width=320,height=240,framerate=30/1 "
     "! jpegenc ! rtpjpegpay name=pay0 )"
 )
+if len(sys.argv) > 2:
+    access, permissions = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPPermissions()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    access.set_supported_methods(getattr(GstRtsp.RTSPAuthMethod, sys.argv[2]))
+    if sys.argv[2] == "BASIC":
+        access.add_basic(GstRtspServer.RTSPAuth.make_basic("me", sys.argv[3]), token)
+    else:
+        access.add_digest("me", sys.argv[3], token)
+    server.set_auth(access)
+    for name in ("access", "construct"):
+        permissions.add_permission_for_role("viewer", f"media.factory.{name}", True)
+    factory.set_permissions(permissions)
 server.get_mount_points().add_factory("/camera", factory)
 server.attach(None)
 print("ready", flush=True)
@@ -174,6 +188,47 @@ def test_a_usb_cameras_jpegs_are_decoded_no_larger_than_needed(usb, opened):
 def test_a_missing_usb_camera_is_named_with_the_remedy(usb, opened):
     with pytest.raises(CameraError, match=r"cannot open 78: .*plugged in.*v4l2-ctl"):
         opened("78", keep_trying=False)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("gone", f"there is no {DEVICE}, nor .*; is it plugged in"),
+        ("closed", rf"this user \(\w+\) may not open {DEVICE}"),
+        ("busy", f"another program uses it; .*fuser -v {DEVICE}"),
+        ("metadata", f"{DEVICE} belongs to a camera or decoder, but delivers no pictures"),
+    ],
+)
+def test_a_usb_camera_that_does_not_open_says_why(state, said, usb, opened):
+    usb.becomes(state)
+    with pytest.raises(CameraError, match=said):
+        opened(DEVICE, keep_trying=False)
+
+
+def test_a_device_that_is_no_camera_is_named(opened):
+    with pytest.raises(CameraError, match="/dev/null is no camera"):
+        opened("/dev/null", keep_trying=False)
+
+
+def test_a_device_of_a_group_names_the_group_to_join():
+    code = """
+import grp, os, pwd, tempfile
+from edgetl_runtime.capture.devices import explain_failure
+with tempfile.NamedTemporaryFile() as node:
+    os.chmod(node.name, 0o660)
+    os.chown(node.name, 0, grp.getgrnam("video").gr_gid)
+    pwd.getpwuid(65534)
+    os.setgroups([])
+    os.seteuid(65534)
+    print(explain_failure(node.name))
+    os.seteuid(0)
+"""
+    if os.geteuid():
+        pytest.skip("only root can be another user")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True
+    )
+    assert "which is for the group video: `sudo usermod -aG video nobody`" in done.stdout
 
 
 def test_an_unplugged_usb_camera_is_found_again(usb, opened):
@@ -313,11 +368,22 @@ needs_rtsp = pytest.mark.skipif(
 )
 
 
-def serve_rtsp(start, port):
-    command = ("/usr/bin/python3", "-I", "-c", RTSP_SERVER, str(port))
+def serve_rtsp(start, port, *access):
+    command = ("/usr/bin/python3", "-I", "-c", RTSP_SERVER, str(port), *access)
     server = start(*command, stdout=subprocess.PIPE)
     assert server.stdout.readline() == b"ready\n"
     return server
+
+
+@needs_rtsp
+@pytest.mark.parametrize("method", ["BASIC", "DIGEST"])
+@pytest.mark.parametrize("password", ["a/b#c", "p@ss/w?r#d", "1/2%"])
+def test_an_rtsp_password_is_used_as_its_owner_wrote_it(start, opened, method, password):
+    port = free_port()
+    serve_rtsp(start, port, method, password)
+    camera = opened(f"rtsp://me:{password}@127.0.0.1:{port}/camera")
+    assert take_until(camera, lambda status: status.delivered > 1)
+    assert camera.source == f"rtsp://***@127.0.0.1:{port}/camera"
 
 
 @needs_rtsp

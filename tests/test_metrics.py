@@ -13,13 +13,14 @@ from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings.sections import PaceSettings, ServeSettings, Settings
 
+TOKEN = "correct-horse-battery-staple"
 TINY = Path(__file__).parent / "data" / "tiny.bundle"
 
 
 @pytest.fixture
 def scraped() -> bytes:
     """What a running pipeline puts out."""
-    settings = Settings(serve=ServeSettings(port=0), pace=PaceSettings(max_frames=20))
+    settings = Settings(serve=ServeSettings(port=0, token=TOKEN), pace=PaceSettings(max_frames=20))
     server = PageServer(settings.serve)
     pipeline = Pipeline(
         Classifier.open(TINY), Camera("pattern", settings.source), [server.output], settings
@@ -27,7 +28,7 @@ def scraped() -> bytes:
     url = server.start(pipeline)
     try:
         pipeline.run()
-        with urllib.request.urlopen(f"{url}metrics", timeout=20) as response:
+        with urllib.request.urlopen(f"{url}metrics?token={TOKEN}", timeout=20) as response:
             text: bytes = response.read()
     finally:
         server.close()

@@ -15,15 +15,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.errors import OptionsError, UndeliveredError
 from edgetl_runtime.outputs import worker as worker_module
-from edgetl_runtime.outputs.mqtt import Broker, Mqtt
+from edgetl_runtime.outputs.mqtt import Broker, Mqtt, parse_broker
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
+from edgetl_runtime.tls import Identity
 
 paho = pytest.importorskip("paho.mqtt.client")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
@@ -207,8 +210,12 @@ def read() -> Iterator[Callable[..., Reader]]:
 def start() -> Iterator[Callable[..., OutputWorker]]:
     workers: list[OutputWorker] = []
 
-    def start(port: int, *, user: str | None = None, discovery: bool = True) -> OutputWorker:
-        output = Mqtt(Broker("127.0.0.1", port, False, user), "home", 2, discovery=discovery)
+    def start(
+        port: int, *, user: str | None = None, discovery: bool = True, name: str | None = None
+    ) -> OutputWorker:
+        broker = Broker("127.0.0.1", port, False, user)
+        # The machine may be a container.
+        output = Mqtt(broker, "home", 2, name=name or HOST, discovery=discovery)
         workers.append(OutputWorker(output, live=True))
         return workers[-1]
 
@@ -243,6 +250,18 @@ def test_between_events_the_state_is_published_now_and_then(broker, read, start)
         time.sleep(0.001)
     wait_until(reader.state, "a state")
     assert worker.status().written <= 2
+
+
+def test_a_file_waits_until_the_broker_has_each_of_its_events(broker, read):
+    reader = read(broker.port)
+    output = Mqtt(Broker("127.0.0.1", broker.port, False, None), "home", 2, discovery=False)
+    worker = OutputWorker(output, live=False)
+    wait_until(lambda: reader.available() == b"online", "online")
+    for index in range(500):
+        worker.publish(make_answer(index, event=True))
+    worker.close(60)
+    assert (worker.status().written, worker.status().dropped) == (500, 0)
+    wait_until(lambda: len(reader.events) == 500, "the last event")
 
 
 def test_closing_says_goodbye(broker, read, start):
@@ -302,20 +321,14 @@ def test_a_broker_that_is_absent_at_the_start_is_no_reason_to_stop(tmp_path, bro
     wait_until(lambda: reader.state().get("label") == "gear", "the state")
 
 
-def test_a_killed_classifier_becomes_offline_by_its_last_will(broker, read, tmp_path):
-    code = """
-import sys, time
-from edgetl_runtime.outputs.mqtt import Broker, Mqtt
-output = Mqtt(Broker("127.0.0.1", int(sys.argv[1]), False, None), "home", 2, discovery=True)
-time.sleep(60)
-"""
+def test_a_killed_classifier_becomes_offline_by_its_last_will(broker, read):
     reader = read(broker.port)
-    with subprocess.Popen([sys.executable, "-c", code, str(broker.port)], cwd=tmp_path) as process:
+    with run_camera(broker.port) as process:
         try:
-            wait_until(lambda: reader.available() == b"online", "online")
+            wait_until(lambda: reader.last.get("home/door/availability") == b"online", "online")
         finally:
             process.send_signal(signal.SIGKILL)
-    wait_until(lambda: reader.available() == b"offline", "the last will")
+    wait_until(lambda: reader.last["home/door/availability"] == b"offline", "the last will")
 
 
 def test_a_password_from_the_environment_opens_the_broker(locked_broker, read, start, monkeypatch):
@@ -337,6 +350,13 @@ def test_a_wrong_password_is_said_so_and_not_shown(locked_broker, start, monkeyp
     wait_until(refused, "the refusal")
     assert "EDGETL_MQTT_PASSWORD" in worker.status().error
     assert "wr0ng" not in worker.status().error
+
+
+def test_a_password_that_is_no_text_is_refused(broker, start, monkeypatch):
+    monkeypatch.setenv("EDGETL_MQTT_PASSWORD", "s3cret\udcff")
+    with pytest.raises(OptionsError, match="EDGETL_MQTT_PASSWORD is not UTF-8") as caught:
+        start(broker.port, user="camera")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_home_assistant_finds_label_score_and_availability(broker, read, start):
@@ -386,3 +406,305 @@ def test_a_host_that_never_answers_blocks_nothing(start):
             worker.publish(make_answer(index, event=True))
         worker.close(1.0)
         assert time.monotonic() - start_s < 10
+
+
+class Hostile(socketserver.ThreadingTCPServer):
+    """Takes each client, and then sends it whatever it was told to."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, says: bytes, then: Callable[[socket.socket], None] = lambda _: None) -> None:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    self.request.recv(4096)
+                    self.request.sendall(says)
+                    then(self.request)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+
+    def __enter__(self) -> "Hostile":
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def test_a_broker_that_sends_without_end_fills_no_memory(start):
+    """After its yes, a message of 256 MB on a topic that nobody asked for."""
+    taken: list[int] = []
+
+    def flood(client: socket.socket) -> None:
+        taken.append(0)
+        for _ in range(300):
+            client.sendall(bytes(100_000))
+            taken[-1] += 100_000
+
+    with Hostile(b"\x20\x02\0\0" + b"\x30\xff\xff\xff\x7f\0\x03a/b", flood) as broker:
+        worker = start(broker.port)
+        # It is left, and asked again.
+        wait_until(lambda: len(taken) > 1, "another try")
+        assert taken[0] < 20_000_000
+        worker.close(1)
+
+
+def read_for_ever(client: socket.socket) -> None:
+    while client.recv(65_536):
+        pass
+
+
+def test_the_farewell_to_a_broker_that_confirms_nothing_is_no_traceback():
+    """A hundred messages wait for its word; the thread would end before it gave the name back."""
+    with Hostile(b"\x20\x02\0\0", read_for_ever) as server:
+        broker = Broker("127.0.0.1", server.port, False, None)
+        output = Mqtt(broker, "home", 2, name="door", discovery=False)
+        with pytest.raises(UndeliveredError, match="does not confirm"):
+            for index in range(200):
+                output.write(make_answer(index, event=True))
+        output.close()
+        Mqtt(broker, "home", 2, name="door", discovery=False).close()
+
+
+@pytest.mark.parametrize(
+    ("says", "trouble"),
+    [
+        (b"\x20\x02\0\x09", "refused"),
+        (b"\x20\x02\0\x05", "refused (Not authorized); is EDGETL_MQTT_PASSWORD right?"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is a broker there, or does it want mqtts://?"),
+        # What a server of TLS says to what is no greeting of TLS.
+        (b"\x15\x03\x01\0\x02\x02\x46", "is a broker there, or does it want mqtts://?"),
+        (b"", "is a broker there, or does it want mqtts://?"),
+    ],
+)
+def test_what_a_server_says_that_is_no_broker_is_told_in_plain_words(start, says, trouble):
+    with Hostile(says) as server:
+        said = find_trouble(start(server.port))
+        assert said.endswith(trouble)
+        assert "Unspecified" not in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mqtt://h:99999", "mqtt://h:0", "mqtt://h:x", "mqtt://joe:pass?#/@word@h:1883", "mqtt://[h"],
+)
+def test_an_address_with_an_odd_port_or_password_says_what_may_be_wrong(address):
+    with pytest.raises(OptionsError, match=r"with a port from 1 to 65535, .*EDGETL_MQTT_PASSWORD"):
+        parse_broker(address)
+
+
+def test_an_ordinary_start_has_nothing_to_report(broker, read, start, capfd):
+    reader = read(broker.port)
+    worker = start(broker.port)
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: reader.events == [1], "the event")
+    assert capfd.readouterr().err == ""
+
+
+def test_two_cameras_with_names_of_their_own_share_nothing(broker, read, start):
+    reader = read(broker.port)
+    door, yard = start(broker.port, name="door"), start(broker.port, name="yard")
+    for worker in (door, yard):
+        worker.publish(make_answer(1, event=True))
+    wait_until(lambda: reader.last.keys() >= {"home/door/event", "home/yard/event"}, "both")
+    door.close()
+    wait_until(lambda: reader.last.get("home/door/availability") == b"offline", "the farewell")
+    assert reader.last["home/yard/availability"] == b"online"
+    announced = [json.loads(data) for topic, data in reader.last.items() if "/config" in topic]
+    assert len(announced) == 6
+    assert len({one["unique_id"] for one in announced}) == 6
+    assert {one["device"]["name"] for one in announced} == {"Camera door", "Camera yard"}
+
+
+def test_names_that_spell_alike_are_two_devices(broker, read, start):
+    reader = read(broker.port)
+    for name in ("front-door", "front_door", "front.door"):
+        start(broker.port, name=name)
+    wait_until(lambda: sum("/config" in topic for topic in reader.last) == 9, "nine entities")
+
+
+@pytest.mark.parametrize(("host", "topic"), [("pi.local", "home/pi_local"), ("", "home/camera")])
+def test_without_a_name_a_camera_has_its_hosts(broker, read, monkeypatch, host, topic):
+    monkeypatch.setattr(platform, "node", lambda: host)
+    reader = read(broker.port)
+    output = Mqtt(Broker("127.0.0.1", broker.port, False, None), "home", 2)
+    wait_until(lambda: f"{topic}/availability" in reader.last, "online")
+    output.close()
+
+
+def test_a_container_needs_a_name(broker, monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "0f3c5a7b9d1e")
+    with pytest.raises(OptionsError, match="give it a name: --name door"):
+        Mqtt(Broker("127.0.0.1", broker.port, False, None), "home", 2)
+
+
+def test_the_same_name_twice_on_one_board_is_refused(broker, start):
+    first = start(broker.port, name="door")
+    with pytest.raises(OptionsError, match="on this board publishes to home/door; give each its"):
+        start(broker.port, name="door")
+    first.close()
+    start(broker.port, name="door")
+
+
+def test_a_camera_that_comes_back_soon_stays_online(broker, road, read):
+    """A board that lost power says no goodbye; its old session's last will must not win."""
+    reader = read(broker.port)
+    online = lambda: reader.last.get("home/door/availability") == b"online"  # noqa: E731
+    before = run_camera(road.port)
+    wait_until(online, "online")
+    # The broker hears nothing of its end, as when the network went with the power.
+    before.send_signal(signal.SIGSTOP)
+    reader.last.pop("home/door/availability")
+    after = run_camera(broker.port)
+    wait_until(online, "online again")
+    before.kill()
+    before.wait()
+    time.sleep(1)
+    assert online()
+    after.kill()
+    after.wait()
+
+
+def run_camera(port: int) -> "subprocess.Popen[bytes]":
+    code = (
+        "import sys, time\n"
+        "from edgetl_runtime.outputs.mqtt import Broker, Mqtt\n"
+        "Mqtt(Broker('127.0.0.1', int(sys.argv[1]), False, None), 'home', 2, name='door')\n"
+        "time.sleep(60)\n"
+    )
+    return subprocess.Popen([sys.executable, "-c", code, str(port)])
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+leaky_paho = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def listen(authority: Any, folder: Path, name: str = "broker", **signing: object) -> Mosquitto:
+    certificate, key = authority.sign(name, **signing)
+    required = str(name == "strict").lower()
+    return Mosquitto(
+        folder,
+        f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n"
+        f"cafile {authority.ca}\nrequire_certificate {required}\n",
+    )
+
+
+@contextlib.contextmanager
+def connect(port: int, identity: Identity, host: str = "127.0.0.1") -> Iterator[OutputWorker]:
+    output = Mqtt(Broker(host, port, True, None), "home", 2, name="door", identity=identity)
+    worker = OutputWorker(output, live=True)
+    yield worker
+    worker.close()
+
+
+def find_trouble(worker: OutputWorker) -> str:
+    worker.publish(make_answer(1, event=True))
+    wait_until(lambda: worker.status().error, "the failure")
+    return worker.status().error
+
+
+@leaky_paho
+def test_a_broker_with_ones_own_certificate_is_trusted_by_its_ca(authority, tmp_path):
+    broker = listen(authority, tmp_path)
+    with connect(broker.port, Identity("mqtt", ca=str(authority.ca))) as worker:
+        worker.publish(make_answer(1, event=True))
+        wait_until(lambda: worker.status().written == 1, "the event")
+    with connect(broker.port, Identity("mqtt")) as worker:
+        assert find_trouble(worker) == (
+            f"127.0.0.1:{broker.port}: its certificate is not trusted; give the CA that signed it: "
+            "--mqtt-ca FILE"
+        )
+    broker.kill()
+
+
+@leaky_paho
+def test_a_broker_that_demands_a_certificate_is_shown_ours(authority, tmp_path):
+    broker = listen(authority, tmp_path, "strict")
+    certificate, key = map(str, authority.sign("board"))
+    ca = str(authority.ca)
+    with connect(broker.port, Identity("mqtt", ca=ca, cert=certificate, key=key)) as worker:
+        worker.publish(make_answer(1, event=True))
+        wait_until(lambda: worker.status().written == 1, "the event")
+    with connect(broker.port, Identity("mqtt", ca=ca)) as worker:
+        assert "it demands a certificate of ours: --mqtt-cert" in find_trouble(worker)
+    broker.kill()
+
+
+@leaky_paho
+@pytest.mark.parametrize(
+    ("signing", "trouble"),
+    [
+        ({"host": "DNS:elsewhere"}, "its certificate is for another name"),
+        ({"days": -1}, "its certificate has expired, or the clock"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(authority, tmp_path, signing, trouble):
+    broker = listen(authority, tmp_path, "wrong", **signing)
+    with connect(broker.port, Identity("mqtt", ca=str(authority.ca))) as worker:
+        assert trouble in find_trouble(worker)
+    broker.kill()
+
+
+@leaky_paho
+def test_a_broker_without_tls_is_said_so(broker):
+    with connect(broker.port, Identity("mqtt")) as worker:
+        assert "does it speak TLS, and is the port right?" in find_trouble(worker)
+
+
+@leaky_paho
+def test_a_broker_that_is_not_running_and_a_name_that_is_unknown_are_told_apart(broker, start):
+    broker.kill()
+    assert "nothing listens there" in find_trouble(start(broker.port))
+    with connect(broker.port, Identity("mqtt"), "no-such-host.invalid") as worker:
+        assert "its name is unknown" in find_trouble(worker)
+
+
+@pytest.mark.parametrize(
+    ("identity", "complaint"),
+    [
+        (("no.pem", None, None), "--mqtt-ca: no.pem cannot be used .No such file"),
+        (("KEYLESS", None, None), "--mqtt-ca: .* cannot be used .no certificate in PEM"),
+        (("CAKEY", None, None), "--mqtt-ca: .* .no certificate in PEM"),
+        ((None, "CERT", "CERT"), "--mqtt-key: .* .no key in PEM"),
+        ((None, "CAKEY", None), "--mqtt-cert: .* .no certificate in PEM"),
+        ((None, "CAKEY", "CAKEY"), "--mqtt-cert: .* .no certificate in PEM"),
+        ((None, None, "board.key"), "--mqtt-key needs its certificate: --mqtt-cert"),
+        ((None, "CERT", "CAKEY"), "--mqtt-key: .*ca.key .* not the key of .*; give the right one"),
+        ((None, "CERT", None), "--mqtt-cert: .* without its key.; give .* --mqtt-key FILE"),
+        ((None, "MIXED", None), "--mqtt-cert: .* .its key is another's.; give .* --mqtt-key FILE"),
+        ((None, "CERT", "KEYLESS"), "--mqtt-key: .*keyless cannot be used .no key in PEM"),
+        ((None, "CERT", "LOCKED"), "--mqtt-key: .*locked .* has a password.; store it without one"),
+        (("PIPE", None, None), "--mqtt-ca: .*pipe cannot be used .it is no plain file"),
+        ((None, "PIPE", None), "--mqtt-cert: .*pipe cannot be used .it is no plain file"),
+        ((None, "CERT", "/dev/zero"), "--mqtt-key: /dev/zero cannot be used .it is no plain file"),
+        ((None, "KEYLESS", "CAKEY"), "--mqtt-cert: .*keyless cannot be used .no certificate in"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(authority, tmp_path, identity, complaint):
+    cert, key = authority.sign("board")
+    other = authority.ca.with_suffix(".key")
+    keyless, mixed, locked = (tmp_path / name for name in ("keyless", "mixed", "locked"))
+    os.mkfifo(tmp_path / "pipe")
+    keyless.write_text("hello")
+    mixed.write_text(cert.read_text() + other.read_text())
+    lock = ["openssl", "pkey", "-in", key, "-out", locked, "-aes256", "-passout", "pass:secret"]
+    subprocess.run(lock, check=True, capture_output=True)
+    places = {
+        "PIPE": str(tmp_path / "pipe"),
+        "KEYLESS": str(keyless),
+        "MIXED": str(mixed),
+        "LOCKED": str(locked),
+        "CERT": str(cert),
+        "CAKEY": str(other),
+    }
+    files = [places.get(one, one) for one in identity]
+    with pytest.raises(OptionsError, match=complaint):
+        Identity("mqtt", *files).make_context()
+
+
+def test_a_ca_for_a_connection_without_tls_is_refused(broker):
+    plain = Broker("127.0.0.1", broker.port, False, None)
+    with pytest.raises(OptionsError, match=r"only an encrypted connection uses it; .* mqtts://"):
+        Mqtt(plain, "home", 2, identity=Identity("mqtt", "x"))

@@ -41,7 +41,7 @@ def report(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = np.array([manifest.index(one) for one in val])
     scores = np.full((len(val), 3), 0.05)
     scores[np.arange(len(val)), np.where(np.arange(len(val)) % 4, truth, (truth + 1) % 3)] = 0.9
-    names = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+    names = ("loss", "accuracy", "val_loss", "val_calibrated_loss", "val_accuracy")
     stage = StageHistory(NASTY, {name: [0.5, 0.4, 0.3] for name in names}, 2, 1.0)
     html = render_report(
         ReportInput(
@@ -81,6 +81,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
         seconds=3.0,
         photos=100,
         examples=20,
+        scenes=20,
         judged=judged,
         right=(True,) * 18 + (False,) * 2,
     )

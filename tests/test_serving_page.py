@@ -1,6 +1,7 @@
 """The live page in a real browser: it shows what is, in plain words, and runs no foreign code."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings.sections import ServeSettings
 
+TOKEN = "correct-horse-battery-staple"
 TINY = Path(__file__).parent / "data" / "tiny.bundle"
 NASTY = {
     "markup": "<img src=x onerror=alert(1)><script>document.title='owned'</script>",
@@ -86,7 +88,7 @@ class Board:
         self.now = msgspec.structs.replace(self.now, **fields)
 
     def serve(self, port: int = 0, **settings: object) -> str:
-        self.page = PageServer(ServeSettings(port=port, **settings))
+        self.page = PageServer(ServeSettings(port=port, **{"token": TOKEN} | settings))
         return self.page.start(self)
 
     def start(self) -> None:
@@ -146,7 +148,7 @@ def shown(board: Board, browser) -> Callable[..., str]:
 
     def show(**options: object) -> str:
         url = board.serve()
-        browser.open(url, **options)
+        browser.open(f"{url}?token={TOKEN}", **options)
         browser.wait_for(LIVE)
         return url
 
@@ -350,7 +352,7 @@ def test_the_page_can_be_heard_and_used_with_keys_alone(shown, board, browser):
 
 
 def test_the_address_with_the_token_opens_the_page_and_leaves_no_trace(board, browser):
-    url = board.serve(host="0.0.0.0")
+    url = board.serve(host="0.0.0.0", token=None)
     browser.open(url)
     browser.wait_for(LIVE)
     assert browser.evaluate("location.search + location.pathname") == "/"
@@ -363,11 +365,11 @@ def test_the_address_with_the_token_opens_the_page_and_leaves_no_trace(board, br
 
 
 @pytest.fixture
-def start_device(tmp_path: Path) -> Iterator[Callable[[int], tuple[subprocess.Popen[str], str]]]:
+def start_device(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
     """Starts `edgetl-run serve` on a test pattern; gives the process and its address."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(port: int) -> tuple[subprocess.Popen[str], str]:
+    def start(port: int, *flags: str) -> tuple[subprocess.Popen[str], str]:
         command = [
             sys.executable,
             "-m",
@@ -377,14 +379,14 @@ def start_device(tmp_path: Path) -> Iterator[Callable[[int], tuple[subprocess.Po
             "--source",
             "pattern",
         ]
-        options = ["--port", str(port), "--terminal", "none"]
+        options = ["--port", str(port), "--terminal", "none", *flags]
         process = subprocess.Popen(
             [*command, *options], stderr=subprocess.PIPE, text=True, cwd=tmp_path
         )
         started.append(process)
         assert process.stderr
         told = next(line for line in process.stderr if "the page is at" in line)
-        return process, told.split()[-1]
+        return process, re.search(r"http:\S+[^;\s]", told)[0]
 
     yield start
     for process in started:
@@ -394,17 +396,31 @@ def start_device(tmp_path: Path) -> Iterator[Callable[[int], tuple[subprocess.Po
 
 
 def test_a_device_that_is_killed_and_started_again_is_back_on_the_page(start_device, browser):
-    process, url = start_device(0)
-    browser.open(url, width=375, height=812)
+    process, url = start_device(0, "--token", TOKEN)
+    browser.open(f"{url}?token={TOKEN}", width=375, height=812)
     browser.wait_for(LIVE)
     browser.wait_for("document.querySelectorAll('#top li').length === 3")
     process.kill()
     browser.wait_for("document.querySelector('#chip').dataset.state === 'lost'")
     assert browser.evaluate(LIVE) is False
     process.wait(10)
-    process, _ = start_device(int(url.rstrip("/").rpartition(":")[2]))
+    process, _ = start_device(int(url.rstrip("/").rpartition(":")[2]), "--token", TOKEN)
     browser.wait_for(LIVE)
     browser.open("about:blank")
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     assert "Traceback" not in process.stderr.read()
+
+
+def test_a_page_whose_token_is_of_yesterday_says_that_it_is_wrong(start_device, browser):
+    process, url = start_device(0)
+    browser.open(url)
+    browser.wait_for(LIVE)
+    process.kill()
+    process.wait(10)
+    _, other = start_device(int(url.split("/")[2].rpartition(":")[2]))
+    assert other != url
+    browser.wait_for("document.title === 'This token is wrong'")
+    browser.open(other)
+    browser.wait_for(LIVE)
+    browser.open("about:blank")

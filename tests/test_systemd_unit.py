@@ -1,17 +1,19 @@
 """The unit file against the real systemd-analyze, and the engines under what it forbids."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgetl_runtime.errors import OptionsError, ServiceError
 from edgetl_runtime.service.unit import install, plan_installation, quote, uninstall
 from edgetl_runtime.settings.file import load_settings
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.settings.sections import CollectSettings, Settings
 
 # 0 is locked in, 10 is root without limits; systemd calls up to 2 "safe" or "OK".
 MOST_EXPOSURE = 2.0
@@ -57,6 +59,30 @@ def unit(tmp_path) -> Path:
 def test_systemd_finds_nothing_wrong_with_the_unit(unit):
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if "edgetl" in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+
+
+def test_systemd_finds_nothing_wrong_with_a_unit_that_may_do_more(tmp_path, monkeypatch):
+    """A port below 1024, outputs in a home, and a callback in an odd folder."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    folder = tmp_path / "a b%c$d"
+    folder.mkdir()
+    (folder / "actions_of_mine.py").touch()
+    monkeypatch.chdir(folder)
+    values = {
+        "output": {"jsonl": "/home/root/a b/a.jsonl", "callback": "actions_of_mine:react"},
+        "serve": {"port": 80},
+    }
+    installation = plan_installation("door", load_settings(None, values), root=tmp_path)
+    install(installation)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", installation.unit_file],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     ours = [line for line in done.stderr.splitlines() if "edgetl" in line]
     assert (done.returncode, ours) == (0, []), done.stderr
@@ -129,7 +155,8 @@ def test_several_services_live_side_by_side(tmp_path):
     one, two = (plan_installation(n, Settings(), root=tmp_path) for n in ("door", "gate"))
     install(one)
     install(two)
-    assert sorted(uninstall("door", root=tmp_path)) == sorted([one.unit_file, one.settings_file])
+    files = [one.unit_file, one.settings_file, one.secrets_file]
+    assert sorted(uninstall("door", root=tmp_path)) == sorted(files)
     assert two.unit_file.exists()
     with pytest.raises(ServiceError, match="there is no service door"):
         uninstall("door", root=tmp_path)
@@ -161,6 +188,9 @@ def test_settings_that_somebody_changed_are_not_replaced(tmp_path):
     with pytest.raises(ServiceError, match="says something else"):
         install(other)
     assert first.settings_file.read_text() == first.settings_text
+    other.settings_file.write_bytes("# für die Tür\n".encode("iso8859-1"))
+    with pytest.raises(ServiceError, match="says something else"):
+        install(other)
     install(other, overwrite=True)
     assert first.settings_file.read_text() == other.settings_text
 
@@ -171,3 +201,67 @@ def test_an_existing_user_can_be_chosen():
     assert "DynamicUser" not in text
     with pytest.raises(OptionsError, match="expected the name of a user"):
         plan_installation("door", Settings(), user="pi\nExecStart=x")
+
+
+BREAK = "/x\nExecStartPre=+/bin/true\n#"
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("output", "jsonl", f"{BREAK}/y"),
+        ("output", "csv", f"{BREAK}/y"),
+        ("collect", "folder", BREAK),
+        ("service", "state_dir", BREAK),
+        ("model", "bundle", f"/home{BREAK}/parts.bundle"),
+        ("source", "address", f"/home{BREAK}/film.avi"),
+    ],
+)
+def test_settings_made_in_python_cannot_add_a_line_to_the_unit(section, name, value):
+    found = Settings(collect=CollectSettings(what=("unsure",)))
+    part = msgspec.structs.replace(getattr(found, section), **{name: value})
+    with pytest.raises(OptionsError):
+        plan_installation("door", msgspec.structs.replace(found, **{section: part}))
+
+
+def test_settings_are_for_root_only(tmp_path):
+    planned = plan_installation("door", settings_of("/opt/a.bundle", "0"), root=tmp_path)
+    install(planned)
+    assert planned.settings_file.stat().st_mode & 0o777 == 0o600
+    assert planned.unit_file.stat().st_mode & 0o777 == 0o644
+
+
+def test_passwords_are_for_root_only_and_outlive_another_installation(tmp_path):
+    planned = plan_installation("door", settings_of("/opt/a.bundle", "0"), root=tmp_path)
+    install(planned)
+    assert planned.secrets_file.stat().st_mode & 0o777 == 0o600
+    assert f"\nEnvironmentFile=-/etc/edgetl/{planned.secrets_file.name}\n" in planned.unit_text
+    planned.secrets_file.write_text("EDGETL_MQTT_PASSWORD=geheim\n")
+    install(planned, overwrite=True)
+    assert planned.secrets_file.read_text() == "EDGETL_MQTT_PASSWORD=geheim\n"
+    assert planned.secrets_file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_no_secret_is_readable_for_others_at_any_moment(tmp_path, umask):
+    """Looked at before and after each step that changes a name, and whatever the umask."""
+    seen = set()
+
+    def look(event, arguments):
+        if event in ("os.rename", "os.chmod", "open", "os.remove") and watching:
+            for file in (tmp_path / "etc/edgetl").glob("*"):
+                seen.add((file.suffix, os.lstat(file).st_mode & 0o077))
+
+    watching = True
+    sys.addaudithook(look)
+    before = os.umask(umask)
+    try:
+        for _ in range(2):
+            planned = plan_installation("door", settings_of("/opt/a", "0"), root=tmp_path)
+            install(planned, overwrite=True)
+            look("open", ())
+    finally:
+        watching = False
+        os.umask(before)
+    assert {suffix for suffix, _ in seen} >= {".toml", ".env"}
+    assert {mode for _, mode in seen} == {0}

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.console import FOLDER, check_page, load_tensorflow, print_json, print_table, track
+from edgetl.console import FOLDER, check_page, print_json, print_table, track
+from edgetl_runtime.printable import make_printable
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.dataset.importing import ImportReport
@@ -60,15 +62,17 @@ def preview(
     Example: edgetl data preview photos --augment camera
     """
     from edgetl.augmentation import describe, parse_augmentation
+    from edgetl.dataset.place import check_outside
     from edgetl.inspection.preview import check_target, draw_preview, write_preview
 
     augmentation = parse_augmentation(augment)
+    check_outside(data, out)
     check_target(out, overwrite=overwrite)
     sheet = draw_preview(data, augmentation, track=track, **options)
     write_preview(sheet, out, overwrite=overwrite)
     text = describe(augmentation)
     for one in sheet.skipped:
-        click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: skipped {one.path}: {one.reason}"), err=True)
     if as_json:
         print_json(
             {
@@ -80,8 +84,9 @@ def preview(
             }
         )
         return
-    classes = len({one.label for one in sheet.shown})
-    click.echo(f"{out}: {len(sheet.shown)} photos of {classes} classes, augmentation {text}")
+    photos = count_noun(len(sheet.shown), "photo")
+    classes = count_noun(len({one.label for one in sheet.shown}), "class", "classes")
+    click.echo(f"{out}: {photos} of {classes}, augmentation {text}")
     click.echo(f"next: edgetl train {data} --augment {text} --out runs/{data.resolve().stem}")
 
 
@@ -141,13 +146,16 @@ def check(
     from edgetl.inspection.page import check_target, write_page
 
     check_target(data, out, overwrite=overwrite)
-    if options["weights"] != "none":
-        load_tensorflow()
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")
     report = check_data(data, CheckOptions(**options), track=track)  # type: ignore[arg-type]
     write_page(report, out)
+    for one in report.passed_over[:_ROWS_A_KIND]:
+        click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
+    if len(report.passed_over) > _ROWS_A_KIND:
+        more = len(report.passed_over) - _ROWS_A_KIND
+        click.echo(f"edgetl: {more} more left out; --json lists all", err=True)
     for text in report.left_out:
         click.echo(f"edgetl: not looked for: {text}", err=True)
     if as_json:
@@ -167,7 +175,7 @@ def _print_check(report: "DataReport", out: Path) -> None:
         issues = report.of_kind(kind)
         if issues:
             doubts = f" ({count_sure(issues)})" if issues[0].sure != "certain" else ""
-            summary.append(f"{len(issues)} {SECTIONS[kind].short}{doubts}")
+            summary.append(f"{SECTIONS[kind].count(len(issues))}{doubts}")
         for issue in issues[:_ROWS_A_KIND]:
             photo = issue.paths[0] if issue.paths else issue.label or ""
             others = f" (+{len(issue.paths) - 1})" if len(issue.paths) > 1 else ""
@@ -177,9 +185,14 @@ def _print_check(report: "DataReport", out: Path) -> None:
     if rows:
         print_table(("finding", "sure", "photo or class", "what"), rows)
     other = f", {report.unknown} of other things" if report.unknown else ""
-    found = ", ".join(summary) or "fine"
-    click.echo(f"{report.photos} photos{other}, {report.skipped} left out: {found}")
+    found = ", ".join(summary) or "nothing found"
+    photos = count_noun(report.photos, "photo")
+    classes = count_noun(len(report.classes), "class", "classes")
+    click.echo(f"{photos} of {classes}{other}, {report.skipped} left out: {found}")
     click.echo(f"page: {out}")
+    if report.hindrance:
+        click.echo(f"before training: {report.hindrance}")
+        return
     click.echo(f"next: edgetl train {report.data} --out runs/{Path(report.data).resolve().stem}")
 
 
@@ -225,9 +238,9 @@ def import_photos(
     report = import_collected(collected, out, known=known, keep_similar=keep_similar, track=track)
     write_page(report, page)
     for one in report.refused:
-        click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)
     for one in report.doubted:
-        click.echo(f"edgetl: not believed {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: not believed {one.path}: {one.reason}"), err=True)
     if as_json:
         print_json({"page": str(page), "report": report})
     else:
@@ -245,14 +258,14 @@ def _find_free_page(out: Path) -> Path:
 def _print_import(report: "ImportReport", page: Path) -> None:
     from collections import Counter
 
-    from edgetl.dataset.listing import UNKNOWN, UNSORTED
+    from edgetl.dataset.labels import UNKNOWN, UNSORTED
 
     counts = Counter(one.suggested for one in report.imported)
     if counts:
         rows = [(name, str(counts[name])) for name in sorted(counts)]
         print_table(("folder", "new photos"), rows)
     left = f"{len(report.copies)} known already, {len(report.similar)} look like another"
-    click.echo(f"{len(report.imported)} new photos in {report.target}; {left}")
+    click.echo(f"{count_noun(len(report.imported), 'new photo')} in {report.target}; {left}")
     click.echo(f"page: {page}")
     if not report.imported:
         return

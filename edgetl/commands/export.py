@@ -1,6 +1,7 @@
 """`edgetl export` and `edgetl recipes`."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,16 +11,36 @@ from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, load_tensorflow, print_json, print_table, track
 
 if TYPE_CHECKING:
+    from edgetl.foreign import Checked, ForeignOptions
+    from edgetl.run import Run
     from edgetl_export.bundling import Exported
+    from edgetl_export.foreign.source import Size
     from edgetl_export.recipes import Recipe
     from edgetl_export.repair import Repair
     from edgetl_runtime.preprocessing import Fit
 
 _POINTS = click.FloatRange(0, 100)
+_MOST_PX = 4096
 
 
-# The commands' own list, since the one of `edgetl_export` is slow to import: a test compares them.
-_SCALINGS = ("0..255", "0..1", "-1..1", "imagenet")
+class _SizeType(click.ParamType):  # type: ignore[type-arg]
+    """Side of a square, or (width, height), px; each 1..4096."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Size":
+        width, cross, height = str(value).lower().partition("x")
+        sides = [width, height] if cross else [width]
+        if not all(one.isdecimal() and 1 <= int(one) <= _MOST_PX for one in sides):
+            self.fail(
+                f"expected a side such as 224, or WIDTHxHEIGHT such as 160x120, each 1..{_MOST_PX}"
+                f" px; got {value}",
+                param,
+                ctx,
+            )
+        return (int(width), int(height)) if cross else int(width)
 
 
 def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
@@ -102,15 +123,21 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
     help="Instead of RUN: a model trained elsewhere, a .tflite, .onnx or .keras file or the folder "
     "of a SavedModel.",
 )
-@click.option("--labels", type=FOLDER, help="Of --model: text file, one label a line.")
+@click.option(
+    "--labels",
+    type=FOLDER,
+    help="Of --model: text file, one label a line; needless where the model brings its own.",
+)
 @click.option(
     "--data", type=FOLDER, help="Of --model: labelled photos, to calibrate with and to measure by."
 )
 @click.option(
     "--scaling",
-    type=click.Choice(_SCALINGS),
+    metavar="NAME",
     help="Of --model, what it expects of a pixel: 0..255 as it is; 0..1: level / 255; -1..1: "
-    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it.",
+    "level / 127.5 - 1; imagenet: (level / 255 - mean) / deviation, as torchvision has it; caffe: "
+    'level - mean, blue first; "mean=0.5,0.4,0.3 std=0.25,0.25,0.2" of levels 0..1, or of 0..255 '
+    'where one is above 1. "bgr NAME" if it takes blue first.',
 )
 @click.option(
     "--fit",
@@ -120,11 +147,17 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 @click.option(
     "--size",
     "size_px",
-    type=click.IntRange(1, 4096),
+    type=_SizeType(),
     metavar="PX",
-    help="Of --model: side of its input, where it leaves that free.",
+    help="Of --model: side of its input, or WIDTHxHEIGHT, where it leaves that free.",
 )
 @click.option("--trust", is_flag=True, help="Open a --model that can run code: .keras, SavedModel.")
+@click.option(
+    "--allow-doubt",
+    is_flag=True,
+    help="Of --model: write the bundle though the photos, or the file itself, speak against "
+    "--labels or --scaling.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(
     run: Path | None,
@@ -136,8 +169,9 @@ def export(
     data: Path | None,
     scaling: str | None,
     fit: "Fit | None",
-    size_px: int | None,
+    size_px: "Size | None",
     trust: bool,
+    allow_doubt: bool,
     max_drop: float,
     max_class_drop: float,
     max_bytes: int | None,
@@ -156,53 +190,80 @@ def export(
 ) -> None:
     """Convert a trained RUN to LiteRT and ONNX files, measure them, and repair what got worse.
 
-    Instead of RUN, --model takes a classifier that was trained elsewhere, with --labels, --data
-    and --scaling. A file that stays worse than allowed is left out, with a warning; exit code 3
-    and no bundle if --recipe named it, with --strict, or if none is left. The best attempts are
-    then kept in OUT.rejected.
+    Instead of RUN, --model takes a classifier that was trained elsewhere, with --data, --scaling
+    and, where it brings none along, --labels. A file that stays worse than allowed is left out,
+    with a warning; exit code 3 and no bundle if --recipe named it, with --strict, or if none is
+    left. The best attempts are then kept in OUT.rejected.
 
     Example: edgetl export runs/parts --out parts.bundle
     """
-    from edgetl_export.gate import Gate
-
     recipes = read_recipes(names)
-    given = {"--labels": labels, "--data": data, "--scaling": scaling}
-    _check_combination(run, model, given, {"--fit": fit, "--size": size_px, "--trust": trust})
-    load_tensorflow()
-    from edgetl_export.bundling import Settings
-    from edgetl_export.finishing import Acceptance
-    from edgetl_export.trained import About
+    _check_strictness(strict=strict, allow_drop=allow_drop)
+    given = {"--data": data, "--scaling": scaling}
+    possible = {"--labels": labels, "--fit": fit, "--size": size_px, "--trust": trust}
+    _check_combination(run, model, given, possible | {"--allow-doubt": allow_doubt})
+    # Whatever can be refused at once is, before imports that take seconds.
+    with ExitStack() as stack:
+        checked, opened = None, None
+        if model and data and scaling:
+            from edgetl.foreign import ForeignOptions
 
-    settings = Settings(
-        recipes=recipes,
-        gate=Gate(max_drop, max_class_drop, max_bytes),
-        repair=repair,
-        # What somebody asks for by name is not left out.
-        strict=strict or bool(names),
-        allow_drop=allow_drop,
-        acceptance=Acceptance(
-            false_accepts / 100,
-            None if max_false_rejects is None else max_false_rejects / 100,
-        ),
-    )
-    about = About(name, model_version, author, license_, description)
-    if model and labels and data and scaling:
-        from edgetl.foreign import ForeignOptions, export_foreign
+            options = ForeignOptions(
+                *(model, labels, data, scaling, fit or "stretch"),
+                size_px=size_px,
+                trust=trust,
+                allow_doubt=allow_doubt,
+            )
+            checked = stack.enter_context(_check_foreign(options, out, overwrite=overwrite))
+        elif run:
+            opened = _open_run(run, out, overwrite=overwrite)
+        load_tensorflow()
+        from edgetl_export.bundling import Settings
+        from edgetl_export.finishing import Acceptance
+        from edgetl_export.gate import Gate
+        from edgetl_export.trained import About
 
-        options = ForeignOptions(model, labels, data, scaling, fit or "stretch", size_px, trust)
-        exported = export_foreign(
-            options, out, settings, about, names=names, overwrite=overwrite, track=track
+        settings = Settings(
+            recipes=recipes,
+            gate=Gate(max_drop, max_class_drop, max_bytes),
+            repair=repair,
+            # What somebody asks for by name is not left out.
+            strict=strict or bool(names),
+            allow_drop=allow_drop,
+            acceptance=Acceptance(
+                false_accepts / 100,
+                None if max_false_rejects is None else max_false_rejects / 100,
+            ),
         )
-    elif run:
-        from edgetl.export import export as run_export
-        from edgetl.run import Run
+        about = About(name, model_version, author, license_, description)
+        if checked:
+            from edgetl.foreign import export_checked
 
-        exported = run_export(Run.open(run), out, settings, about, overwrite=overwrite, track=track)
-    if as_json:
-        print_json(_record(exported))
-        return
-    _print_attempts(exported)
-    click.echo(f"next: edgetl-run classify {out} PHOTO")
+            exported = export_checked(
+                checked, out, settings, about, names=names, overwrite=overwrite, track=track
+            )
+        elif opened:
+            from edgetl.export import export as run_export
+
+            exported = run_export(opened, out, settings, about, overwrite=overwrite, track=track)
+    _print(exported, out, as_json=as_json)
+
+
+def _open_run(run: Path, out: Path, *, overwrite: bool) -> "Run":
+    from edgetl.export import check_photos
+    from edgetl.run import Run
+    from edgetl_export.packing import check_target
+
+    check_target(out, overwrite=overwrite)
+    opened = Run.open(run)
+    opened.read_weights()
+    check_photos(opened)
+    return opened
+
+
+def _check_strictness(*, strict: bool, allow_drop: bool) -> None:
+    if strict and allow_drop:
+        raise click.UsageError("--strict and --allow-drop contradict one another; leave one out")
 
 
 def _check_combination(
@@ -224,6 +285,20 @@ def _check_combination(
         raise click.UsageError(
             f"--model needs {', '.join(missing)}, too; see: edgetl export --help"
         )
+
+
+def _check_foreign(
+    options: "ForeignOptions", out: Path, *, overwrite: bool
+) -> AbstractContextManager["Checked"]:
+    from edgetl.foreign import check_foreign
+    from edgetl_export.foreign.scaling import find_scaling
+    from edgetl_runtime.errors import OptionsError
+
+    try:
+        find_scaling(options.scaling)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
+    return check_foreign(options, out, overwrite=overwrite)
 
 
 @click.command()
@@ -285,7 +360,16 @@ def _record(exported: "Exported") -> dict[str, object]:
         ],
         "left_out": msgspec.to_builtins(bundle.manifest.provenance.left_out),
         "attempts": describe_attempts(exported.attempts),
+        "examination": msgspec.to_builtins(exported.examination),
     }
+
+
+def _print(exported: "Exported", out: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_record(exported))
+        return
+    _print_attempts(exported)
+    click.echo(f"next: edgetl-run classify {out} PHOTO")
 
 
 def _print_attempts(exported: "Exported") -> None:
@@ -310,3 +394,5 @@ def _print_attempts(exported: "Exported") -> None:
                 f"{variant.name}: {sentence}; agreement {variant.metrics.agreement:.1%}", err=True
             )
     print_scores(exported.bundle.manifest)
+    if exported.examination is not None and not exported.examination.doubts:
+        click.echo(exported.examination.summary)

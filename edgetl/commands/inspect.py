@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, print_json, print_table
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl_runtime.bundle import BundleManifest
@@ -41,8 +42,8 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
         click.echo(f"the gate left {one.name} out: {one.reason}", err=True)
     if unlisted := opened.find_unlisted():
         click.echo(
-            f"edgetl: {len(unlisted)} files in {bundle} belong to nothing and were not checked: "
-            + ", ".join(map(repr, unlisted[:5])),
+            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} that the bundle "
+            "does not list: " + ", ".join(map(repr, unlisted[:5])),
             err=True,
         )
     if not as_json:

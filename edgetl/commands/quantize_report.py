@@ -60,18 +60,21 @@ def quantize_report(
     from edgetl_export.recipes import RECIPES
 
     recipes = read_recipes(names) if names else RECIPES
-    if out is not None:
-        check_page(out, overwrite=overwrite)
     page = out or _default_page(run)
-    load_tensorflow()
-    from edgetl.export import describe_run
-    from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff
+    check_page(page, overwrite=overwrite or out is None)
+    from edgetl.export import check_photos, describe_run
     from edgetl.run import Run
+
+    opened = Run.open(run)
+    opened.read_weights()
+    check_photos(opened)
+    load_tensorflow()
+    from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff
     from edgetl_export.gate import Gate
     from edgetl_export.tradeoff import measure_tradeoff
     from edgetl_runtime.storage import write_file
 
-    trained = describe_run(Run.open(run))
+    trained = describe_run(opened)
     found = measure_tradeoff(trained, recipes, Gate(), repair=repair, track=track)
     write_file(page, render_tradeoff(found, f"Quantization of {run.resolve().name}").encode())
     if as_json:

@@ -16,14 +16,15 @@ from edgetl.commands.flags import (
     spell_flag,
     spell_in,
 )
-from edgetl.console import FOLDER, load_tensorflow, print_json, print_metrics, track
+from edgetl.console import FOLDER, print_json, print_metrics, track
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.interruption import EXIT_INTERRUPTED
+from edgetl_runtime.printable import make_printable
+from edgetl_runtime.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.options import Options
     from edgetl.run import Run
-
-EXIT_INTERRUPTED = 130
 
 
 @click.command(cls=SectionedCommand)
@@ -86,7 +87,6 @@ def _train(
             f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
         )
     options = choose_options(config, flags)
-    load_tensorflow()
     from edgetl.training.train import train as run_training
 
     return run_training(
@@ -114,7 +114,6 @@ def _resume(
         raise _misuse(
             f"{contradicting[0]} contradicts --resume RUN, which goes on as it began; leave it out"
         )
-    load_tensorflow()
     from edgetl.training.train import resume as resume_training
 
     def choose(before: "Options") -> "Options":
@@ -168,13 +167,14 @@ def _explain_interruption(out: Path | None) -> None:
 def _record(run: "Run") -> dict[str, object]:
     from edgetl.reporting.findings import estimate_top1
 
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
     return {
         "run": str(run.path),
         "backbone": run.spec.backbone,
         "cut": run.spec.cut,
         "blocks": run.spec.blocks,
         "val_top1": run.metrics.top1,
-        "val_top1_interval": estimate_top1(run.metrics),
+        "val_top1_interval": estimate_top1(run.metrics, scenes),
         "test_top1": _measure_test(run),
         "seconds": run.file.seconds,
         "cached": run.file.cached,
@@ -191,15 +191,21 @@ def _measure_test(run: "Run") -> float | None:
 
 
 def _report(run: "Run") -> None:
+    from edgetl.reporting.findings import count_photos
+
     print_metrics(run.metrics)
     test = _measure_test(run)
-    figures = [f"validation top-1 {run.metrics.top1:.1%} on {run.metrics.examples} photos"]
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
+    photos = count_photos(run.metrics.examples, scenes, "photo")
+    figures = [f"validation top-1 {run.metrics.top1:.1%} on {photos}"]
     if test is not None:
         figures.append(f"test top-1 {test:.1%}")
     figures.append(f"trained: {run.spec.describe_cut()}")
-    figures.append(f"{run.file.computed} photos computed, {run.file.cached} from the cache")
+    computed = count_noun(run.file.computed, "photo")
+    figures.append(f"{computed} computed, {run.file.cached} from the cache")
     if unknown := len(run.manifest.unknown):
-        figures.append(f"{unknown} photos of other things kept for the reject threshold")
+        others = count_noun(unknown, "photo")
+        figures.append(f"{others} of other things kept for the reject threshold")
     figures.append(f"{run.file.seconds['total']:.1f} s")
     click.echo("; ".join(figures))
     _note_futile(run)
@@ -221,8 +227,10 @@ def _note_futile(run: "Run") -> None:
 
 
 def _note_skipped(run: "Run") -> None:
-    skipped = run.manifest.skipped
+    # What is left out for its name must not hide what is broken.
+    unusable = set(run.manifest.unusable)
+    skipped = sorted(run.manifest.skipped, key=lambda one: one not in unusable)
     for one in skipped[:5]:
-        click.echo(f"edgetl: skipped {one.path}: {one.reason}", err=True)
+        click.echo(make_printable(f"edgetl: skipped {one.path}: {one.reason}"), err=True)
     if len(skipped) > 5:
         click.echo(f"edgetl: {len(skipped) - 5} more skipped; see manifest.json", err=True)

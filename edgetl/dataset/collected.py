@@ -4,7 +4,6 @@ The folder comes from a board, perhaps by way of a stick that others had in thei
 may hold anything, and a picture may be none.
 """
 
-import os
 import re
 import stat
 from collections.abc import Iterable
@@ -14,17 +13,16 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import find_links
-from edgetl.dataset.listing import SPLIT_NAMES, UNKNOWN, UNSORTED
+from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
+from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.frames import PICTURE_SUFFIXES
+from edgetl_runtime.folders import is_hidden
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
 
 NO_RECORD = "it has no record"
 _RECORD_LIMIT_BYTES = 64 * 1024
-_LABEL_LIMIT_BYTES = 200
-_FORBIDDEN = set('/\\:*?"<>|')
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 # The most telling ones are kept where frames are near-duplicates.
 _TELLING = ("rejected", "unsure", "sampled")
@@ -55,7 +53,7 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
     @property
     def suggested(self) -> str:
         """The folder that it belongs into as far as the device can tell."""
-        return (self.frame and self.frame.answer.frame_label) or UNSORTED
+        return normalize((self.frame and self.frame.answer.frame_label) or UNSORTED)
 
     @property
     def kind(self) -> str:
@@ -174,12 +172,13 @@ def _list_pictures(folder: Path) -> list[Path]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    """Whether it may be one; what else it is, is said when it is looked at."""
+    return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
 def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:
     """Decodes each file."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(paths, pool.map(verify_file, paths), strict=True)
         return list(track(pairs, description, len(paths)))
 
@@ -215,22 +214,10 @@ def _find_doubt(frame: CollectedFrame) -> str:
     if not _TIME.fullmatch(frame.answer.time):
         return "its record has no time"
     label = frame.answer.frame_label
-    return "" if label is None or _may_be_folder(label) else f"its label {label!r} is no folder"
-
-
-def _may_be_folder(label: str) -> bool:
-    """Whether a label can be the name of a class's folder, here and on any system."""
-    special = {UNKNOWN, UNSORTED, *SPLIT_NAMES}
-    return (
-        bool(label)
-        and label == label.strip()
-        and not label.startswith(".")
-        and not label.endswith(".")
-        and label.isprintable()
-        and not set(label) & _FORBIDDEN
-        and label.lower() not in special
-        and len(label.encode("utf-8", "replace")) <= _LABEL_LIMIT_BYTES
-    )
+    if label is None:
+        return ""
+    obstacle = "is no class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
+    return f"its label {label!r} {obstacle}" if obstacle else ""
 
 
 def _rank(kind: str) -> int:

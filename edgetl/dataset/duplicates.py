@@ -14,7 +14,6 @@ beside 3 of equal bytes; half of them were looked at: each is one thing in one p
 same shot. Different things that lie alike reach 0.85 at most.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from edgetl.dataset.verification import GIST_PX, Gist
 from edgetl_export.progress import Track, silent
+from edgetl_runtime.allotment import count_processors
 
 MAX_HASH_DISTANCE = 10
 MIN_AGREEMENT = 0.9
@@ -107,7 +107,7 @@ def find_links(gists: Sequence[Gist], *, track: Track = silent) -> list[Link]:
         return measure_agreement(_change(first, candidate.view), second)
 
     links: dict[tuple[int, int], Link] = {}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(candidates, pool.map(compare, candidates), strict=True)
         try:
             for one, agreement in track(pairs, "comparing photos", len(candidates)):

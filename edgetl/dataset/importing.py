@@ -6,9 +6,11 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.collected import Candidate, Finding, choose_new, read_collected
+from edgetl.dataset.labels import find_twin, normalize
+from edgetl.dataset.listing import show_names
 from edgetl.dataset.tables import list_data
 from edgetl_export.progress import Track, silent
-from edgetl_runtime.errors import StorageError
+from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.storage import write_file
 
 
@@ -74,12 +76,13 @@ def import_collected(
         track: Shows progress.
 
     Raises:
-        DatasetError: If there is nothing to import, or `known` is no data set.
+        DatasetError: If there is nothing to import, or `known` is no data set or names photos
+            that are not there.
         StorageError: If the target cannot be written, or is the collected folder.
     """
     _check_apart(collected, target)
-    found = read_collected(collected, track=track)
     there = [*_list_files(target), *(_list_known(known) if known else [])]
+    found = read_collected(collected, track=track)
     choice = choose_new(found.candidates, there, keep_similar=keep_similar, track=track)
     imported = [_copy(one, target) for one in track(choice.new, "copying", len(choice.new))]
     return ImportReport(
@@ -114,12 +117,21 @@ def _list_files(folder: Path) -> list[Path]:
 
 def _list_known(data: Path) -> list[Path]:
     listing = list_data(data)
-    return [one.path for one in (*listing.files, *listing.unknown)]
+    paths = [one.path for one in (*listing.files, *listing.unknown)]
+    # Photos that are not found would come in again as new ones.
+    if data.is_file() and (missing := [path for path in paths if not path.is_file()]):
+        names = show_names(str(path.relative_to(listing.root)) for path in missing)
+        raise DatasetError(
+            f"--known {data}: {len(missing)} of {len(paths)} photos are not there: {names}; paths "
+            f"count from {listing.root}, so put the photos or the table back where they were, or "
+            "remove the lines"
+        )
+    return paths
 
 
 def _copy(candidate: Candidate, target: Path) -> Imported:
     name = _name_file(candidate)
-    folder = target / candidate.suggested
+    folder = _find_folder(target, candidate.suggested)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # A link could lead anywhere.
@@ -128,17 +140,27 @@ def _copy(candidate: Candidate, target: Path) -> Imported:
         if not (folder / name).exists():
             write_file(folder / name, candidate.path.read_bytes())
     except OSError as error:
-        raise StorageError(f"cannot write into {folder}: {error.strerror}") from error
+        raise StorageError(
+            f"cannot write into {folder}: {error.strerror}; check rights and room, or choose an "
+            "--out on a disk that takes such a name"
+        ) from error
     answer = candidate.frame.answer if candidate.frame else None
     return Imported(
-        path=f"{candidate.suggested}/{name}",
+        path=f"{folder.name}/{name}",
         source=candidate.path.name,
-        suggested=candidate.suggested,
+        suggested=folder.name,
         kind=candidate.kind,
         score=answer.frame_score if answer else None,
         top=tuple((one.label, one.score) for one in answer.top) if answer else (),
         time=answer.time if answer else "",
     )
+
+
+def _find_folder(target: Path, label: str) -> Path:
+    """The folder of a label; one that is there already may be spelled otherwise."""
+    names = {normalize(path.name): path for path in sorted(target.glob("*")) if path.is_dir()}
+    twin = label if label in names else find_twin(label, names)
+    return names[twin] if twin else target / label
 
 
 def _name_file(candidate: Candidate) -> str:

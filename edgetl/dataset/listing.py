@@ -1,26 +1,25 @@
-"""Which files a data set names: a folder of classes, or a table of paths and labels."""
+"""Which files a folder of classes names."""
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
+from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
+from edgetl.dataset.parts import (
+    Split,
+    class_folders,
+    find_parts,
+    find_shared_folders,
+    name_split,
+)
+from edgetl.dataset.walking import LOOSE, Walk, name_ours
 from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.wording import count_noun
 
-Split = Literal["train", "val", "test"]
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-# Photos of other things than the classes: they choose and measure the reject threshold.
-UNKNOWN = "_unknown_"
-# Where `edgetl data import` puts photos that a person has yet to sort.
-UNSORTED = "_unsorted_"
 EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl of path,label"
+_SHOWN = 4
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -29,6 +28,13 @@ class Listed(msgspec.Struct, frozen=True):
     path: Path
     label: str
     split: Split | None = None
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """What may be meant otherwise: one sentence on it, and one on what to do."""
+
+    what: str
+    advice: str
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -40,6 +46,8 @@ class Listing(msgspec.Struct, frozen=True):
         files: In the order in which they were found.
         unknown: Files of `_unknown_`, which is no class, in the same order.
         repeated: Paths that a table names again, and why that row is not used.
+        left_out: Hidden files and folders, runs and bundles of ours, and why they are not read.
+        doubts: About the folders.
     """
 
     root: Path
@@ -47,102 +55,124 @@ class Listing(msgspec.Struct, frozen=True):
     files: list[Listed]
     unknown: list[Listed] = []
     repeated: list[tuple[Path, str]] = []
+    left_out: list[tuple[Path, str]] = []
+    doubts: list[Doubt] = []
 
 
 def list_folder(root: Path) -> Listing:
     """Lists `CLASS/...` or `{train,val,test}/CLASS/...`; sub-folders of a class are read, too.
 
     A folder `_unknown_` beside class folders, or beside `train`, holds photos of other things;
-    one called `_unsorted_` must be empty.
+    one called `_unsorted_` must be empty. Hidden folders, runs and bundles of edgetl are left out.
 
     Raises:
-        DatasetError: If a folder is unreadable, or there are no class folders.
+        DatasetError: If a folder is unreadable, there are no class folders, it is not plain
+            which folders are classes and which are splits, or a label has two spellings.
     """
     root = Path(os.path.abspath(root)).resolve()
-    _refuse_unsorted(root)
-    labels: set[str] = set()
+    _check_root(root)
+    walk = Walk(root)
+    labels: dict[str, Path] = {}
     files: list[Listed] = []
-    for split, folder in split_folders(root):
-        labels |= {check_label(entry.name, str(entry)) for entry in _class_folders(folder)}
-        files += [Listed(path, label, split) for label, path in class_files(folder)]
-    return Listing(root, tuple(sorted(labels)), files, _list_unknown(root))
-
-
-def _list_unknown(root: Path) -> list[Listed]:
-    holders = dict.fromkeys([root, *(folder for _, folder in split_folders(root))])
-    folders = [holder / UNKNOWN for holder in holders]
-    return [
-        Listed(path, UNKNOWN) for folder in folders if folder.is_dir() for path in _files(folder)
+    doubts: list[Doubt] = []
+    parts = find_parts(root, walk)
+    holders = list(dict.fromkeys([root, *(folder for _, folder in parts)]))
+    for holder in holders:
+        _refuse_unsorted(holder)
+    for split, folder in parts:
+        classes = _list_classes(folder, walk)
+        doubts += _doubt_classes(folder, classes, walk)
+        for entry in classes:
+            label = check_label(entry.name, str(entry))
+            found = walk.files(entry)
+            # A folder with nothing in it but what is left out, such as `runs`, is no class.
+            if found or not _holds(entry, walk):
+                _check_spelling(label, entry, labels)
+                labels.setdefault(label, entry)
+            files += [Listed(path, label, split) for path in found]
+    unknown = [
+        Listed(path, UNKNOWN)
+        for holder in holders
+        if (folder := holder / UNKNOWN).is_dir()
+        for path in walk.files(folder)
     ]
+    for holder in holders:
+        walk.leave_files(holder, LOOSE)
+    return Listing(
+        root, tuple(sorted(labels)), files, unknown, left_out=walk.left_out, doubts=doubts
+    )
 
 
-def check_label(label: str, where: str) -> str:
-    """Refuses what no list of labels can hold: line breaks and other control characters.
-
-    Raises:
-        DatasetError: Naming the place.
-    """
-    if not label.isprintable():
-        raise DatasetError(
-            f"{where}: the label {label!r} has a line break or another unprintable character; "
-            "rename it"
-        )
-    return label
+def show_names(names: Iterable[str]) -> str:
+    """The first few, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more
 
 
-def split_folders(root: Path) -> list[tuple[Split | None, Path]]:
-    """The folders that hold class folders, with the part that each names."""
-    folders = _without_unknown(_subfolders(root))
-    named = {folder.name.lower() for folder in folders}
-    if "train" in named and named <= SPLIT_NAMES.keys():
-        return [(SPLIT_NAMES[folder.name.lower()], folder) for folder in folders]
-    return [(None, root)]
+def _check_root(root: Path) -> None:
+    if not root.is_dir():
+        raise DatasetError(f"{root} is no folder; expected {EXPECTED}")
+    if what := name_ours(root):
+        raise DatasetError(f"{root} is {what}, no folder of photos; expected {EXPECTED}")
 
 
-def class_files(folder: Path) -> list[tuple[str, Path]]:
-    """Label and path of every file in the class folders of a folder."""
-    return [(entry.name, path) for entry in _class_folders(folder) for path in _files(entry)]
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    if classes := _without_unknown(_subfolders(folder)):
-        return classes
-    raise DatasetError(f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg")
-
-
-def _without_unknown(folders: list[Path]) -> list[Path]:
-    return [folder for folder in folders if folder.name not in (UNKNOWN, UNSORTED)]
-
-
-def _refuse_unsorted(root: Path) -> None:
+def _refuse_unsorted(holder: Path) -> None:
     """Photos that nobody has sorted would be a class of their own."""
-    folder = root / UNSORTED
-    waiting = len(_files(folder)) if folder.is_dir() else 0
+    folder = holder / UNSORTED
+    waiting = len(Walk(holder).files(folder)) if folder.is_dir() else 0
     if waiting:
         raise DatasetError(
-            f"{folder} holds {waiting} photos that nobody has sorted: move each to the folder of "
-            f"its class, to {UNKNOWN} if it is none, or delete it"
+            f"{folder} holds {count_noun(waiting, 'photo')} that nobody has sorted: move each to "
+            f"the folder of its class, to {UNKNOWN} if it is none, or delete it"
         )
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is no folder; expected {EXPECTED}")
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DatasetError(
-            f"{folder} is unreadable ({error.strerror}); check its rights"
-        ) from error
-    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-
-
-def _files(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise DatasetError(f"{error.filename} is unreadable ({error.strerror}); check its rights")
-
-    return sorted(
-        Path(parent) / name
-        for parent, _, names in os.walk(folder, onerror=refuse)
-        for name in names
+def _list_classes(folder: Path, walk: Walk) -> list[Path]:
+    if classes := class_folders(folder, walk):
+        return classes
+    raise DatasetError(
+        f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg (photos without a "
+        "label are of no use here: move them away)"
     )
+
+
+def _check_spelling(label: str, folder: Path, labels: dict[str, Path]) -> None:
+    if twin := find_twin(label, labels):
+        raise DatasetError(
+            f"{labels[twin]} and {folder} look like one class in two spellings, {twin} and "
+            f"{label}; give both the same name, or names that differ in more than that"
+        )
+
+
+def _holds(folder: Path, walk: Walk) -> bool:
+    return any(path.is_relative_to(folder) for path, _ in walk.left_out)
+
+
+def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Doubt]:
+    """Class folders that look like something else."""
+    names = show_names(one.name for one in classes)
+    if shared := find_shared_folders(classes, walk):
+        yield Doubt(
+            f"the class folders of {folder.name} ({names}) all hold folders of the same names "
+            f"({show_names(shared)})",
+            f"If {show_names(shared)} are the classes, turn the folders round: CLASS/.../photo.jpg",
+        )
+        return
+    parts = [one.name for one in classes if name_split(one.name) and walk.holds_files(one)]
+    if parts and len(classes) > 1:
+        taken = "is taken for a class" if len(parts) == 1 else "are taken for classes"
+        what = "it is a part" if len(parts) == 1 else "they are parts"
+        yield Doubt(
+            f"{show_names(parts)} of {folder.name} {taken}",
+            f"If {what} of the data, put the photos into {{train,val,test}}/CLASS/.",
+        )
+    for one in classes:
+        inside = [inner.name for inner in walk.folders(one)]
+        unusual = len(inside) > 1 and (len(classes) == 1 or name_split(one.name))
+        if unusual and not walk.holds_files(one):
+            yield Doubt(
+                f"{one.name} is taken for a class, and holds nothing but folders "
+                f"({show_names(inside)})",
+                f"If those are the classes, give {one}, or move the folders beside it away.",
+            )

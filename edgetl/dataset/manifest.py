@@ -1,21 +1,29 @@
 """The data set: which photos, which labels, which part; nothing of it is ever written to."""
 
 import hashlib
+import logging
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from edgetl.dataset.listing import EXPECTED
-from edgetl.dataset.listing import Split as Split
+from edgetl.dataset.listing import EXPECTED, Listing
+from edgetl.dataset.parts import Split as Split
 from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
 from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
+from edgetl.dataset.walking import is_expected
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 
 # 2: an example has a group. 3: photos of other things are listed.
 FORMAT_VERSION = 3
 MIN_PHOTOS_A_CLASS = 3
+NO_TRAINING = (
+    "its folders, or its table, name parts of the data, and none of them is for training; name one "
+    "train"
+)
+_log = logging.getLogger(__name__)
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +97,11 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return hashlib.sha256(msgspec.json.encode((self.labels, self.examples))).hexdigest()
 
+    @property
+    def unusable(self) -> tuple[Skipped, ...]:
+        """Those of `skipped` that were meant to be used: no hidden files, no runs of ours."""
+        return tuple(one for one in self.skipped if not is_expected(one.reason))
+
     def part(self, *splits: Split) -> tuple[Example, ...]:
         """The examples of the given parts, in order."""
         return tuple(example for example in self.examples if example.split in splits)
@@ -105,6 +118,11 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learned = {example.group for example in self.part("train")}
         return tuple(one for one in self.part("val", "test") if one.group in learned)
 
+    def count_scenes(self, paths: Iterable[str]) -> int:
+        """How many different things photos show: near-duplicates, such as a burst, count once."""
+        groups = {one.path: one.group for one in self.examples}
+        return len({groups.get(path, path) for path in paths})
+
     def file(self, example: Example) -> Path:
         """Where an example's photo lies."""
         return Path(self.root) / example.path
@@ -115,7 +133,7 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def scan(
-    data: Path,
+    data: Path | Listing,
     *,
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
@@ -133,7 +151,8 @@ def scan(
     Args:
         data: A folder, `CLASS/photo.jpg` or `{train,val,test}/CLASS/photo.jpg` (sub-folders of
             a class are read, too), or a CSV or JSONL file of path, label and split; see `tables`.
-            A folder or label `_unknown_` is no class but holds photos of other things.
+            A folder or label `_unknown_` is no class but holds photos of other things. Or what
+            `list_data` found there.
         val_fraction: Share for validation, where the data does not say, above 0 and below 1.
         test_fraction: Share for testing, from 0.
         seed: Another seed gives other parts.
@@ -144,9 +163,9 @@ def scan(
     """
     check_fractions(val_fraction, test_fraction)
     scanned = scan_photos(data, track=track)
-    _check_classes(scanned)
+    _tell_doubts(scanned)
     manifest = split_photos(scanned, val_fraction, test_fraction, seed)
-    _check_parts(manifest)
+    check_trainable(scanned, manifest)
     return manifest
 
 
@@ -160,6 +179,7 @@ def scan_to_score(data: Path, *, track: Track = silent) -> DatasetManifest:
         DatasetError: If it is unreadable or a class is empty.
     """
     scanned = scan_photos(data, track=track)
+    _tell_doubts(scanned)
     _check_not_empty(scanned)
     return _write_down(scanned, [photo.split or "test" for photo in scanned.usable], 0)
 
@@ -175,6 +195,21 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
             f"validation and test share must be above 0 and together below 1, got {val_fraction} "
             f"and {test_fraction}"
         )
+
+
+def check_trainable(scanned: Scanned, manifest: DatasetManifest) -> None:
+    """Refuses photos that nothing can be learned from.
+
+    Args:
+        scanned: The photos.
+        manifest: The same photos with their parts.
+
+    Raises:
+        DatasetError: With what is missing.
+    """
+    _check_classes(scanned)
+    _check_given_parts(scanned)
+    _check_parts(manifest, scanned)
 
 
 def split_photos(
@@ -197,7 +232,7 @@ def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManif
     skipped = [Skipped(photo.path, photo.verdict.reason or "") for photo in scanned.faulty]
     skipped += [Skipped(photo.path, IN_TRAIN) for photo in scanned.leaks]
     skipped += [Skipped(photo.path, IN_CLASS) for photo in scanned.misplaced]
-    skipped += [Skipped(path, why) for path, why in scanned.repeated]
+    skipped += [Skipped(path, why) for path, why in (*scanned.repeated, *scanned.left_out)]
     return DatasetManifest(
         FORMAT_VERSION,
         str(scanned.root),
@@ -219,12 +254,18 @@ def _list_unknown(scanned: Scanned, seed: int) -> tuple[Unknown, ...]:
     return tuple(sorted(listed, key=lambda one: one.path))
 
 
+def _tell_doubts(scanned: Scanned) -> None:
+    for doubt in scanned.doubts:
+        _log.warning("%s. %s", doubt.what, doubt.advice)
+
+
 def _check_not_empty(scanned: Scanned) -> None:
     filled = {photo.label for photo in _all(scanned)}
     for label in scanned.labels:
         if label not in filled:
             raise DatasetError(
-                f"class {label} is empty: put photos into {scanned.root / label} or remove it"
+                f"class {label} is empty: put photos into its folder in {scanned.root}, or remove "
+                "the empty folder if it is no class"
             )
 
 
@@ -234,6 +275,8 @@ def _all(scanned: Scanned) -> list[Photo]:
 
 def _check_classes(scanned: Scanned) -> None:
     _check_not_empty(scanned)
+    if lacks_training(scanned):
+        raise DatasetError(f"{scanned.root}: {NO_TRAINING}")
     if len(scanned.labels) < 2:
         raise DatasetError(
             f"{scanned.root} has the one class {scanned.labels[0]}; a classifier needs at least "
@@ -246,17 +289,51 @@ def _check_classes(scanned: Scanned) -> None:
             name = bad and bad.path.rsplit("/", 1)[-1]
             why = f" (skipped {name}: {bad.verdict.reason})" if bad else ""
             raise DatasetError(
-                f"class {label} has {counts[label]} usable photos, at least {MIN_PHOTOS_A_CLASS} "
-                f"are needed{why}; add photos or remove the class"
+                f"class {label} has {counts[label]} usable photo{'s' * (counts[label] != 1)}, at "
+                f"least {MIN_PHOTOS_A_CLASS} are needed{why}; add photos, or take the class out "
+                "(move its folder away)"
             )
 
 
-def _check_parts(manifest: DatasetManifest) -> None:
+def _check_given_parts(scanned: Scanned) -> None:
+    """A part that was given and holds nothing but training photos would silently be another."""
+    left = {photo.split for photo in scanned.usable}
+    for photo in scanned.leaks:
+        if photo.split not in left:
+            raise DatasetError(
+                f"{scanned.root}: all photos of {photo.split} are in train, too (equal bytes), so "
+                f"nothing is left to judge by; take them out of train, or remove {photo.split}"
+            )
+
+
+def lacks_training(scanned: Scanned) -> bool:
+    """Whether all photos are in parts that nothing is learned from."""
+    return not {photo.split for photo in _all(scanned)} & {None, "train"}
+
+
+def _check_parts(manifest: DatasetManifest, scanned: Scanned) -> None:
     for split in ("train", "val"):
         present = {example.label for example in manifest.part(split)}
         missing = [label for label in manifest.labels if label not in present]
         if missing:
             raise DatasetError(
-                f"class {missing[0]} has no photo in the {split} part (photos with the same bytes "
-                "stay together); add different photos"
+                f"class {missing[0]} has no photo in the {split} part: "
+                f"{_explain_gap(missing[0], split, scanned)}"
             )
+
+
+def _explain_gap(label: str, split: Split, scanned: Scanned) -> str:
+    own = [photo for photo in scanned.usable if photo.label == label]
+    fixed = {photo.split for photo in own}
+    if not any(photo.split == "val" for photo in scanned.usable):
+        fixed.discard("train")
+    if any(photo.label == label and photo.split == split for photo in scanned.leaks):
+        return "all that are there have the same bytes as photos in train; put in others"
+    if fixed and None not in fixed:
+        where = " and ".join(sorted(part for part in fixed if part))
+        return f"its photos are in {where} only; move some to {split}, or take the class out"
+    contents = len({photo.verdict.sha256 for photo in own})
+    return (
+        f"its {len(own)} photos are {contents} different ones, and photos with the same bytes stay "
+        "together, those of another class included; add different photos"
+    )

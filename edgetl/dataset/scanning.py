@@ -1,6 +1,5 @@
 """One look at every photo of a data set: is it whole, and which others are the same picture?"""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,10 +7,13 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import Link, find_links, group
-from edgetl.dataset.listing import UNKNOWN, Listed, Listing, Split
+from edgetl.dataset.labels import UNKNOWN
+from edgetl.dataset.listing import Doubt, Listed, Listing
+from edgetl.dataset.parts import Split
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import Gist, Verdict, verify_file
 from edgetl_export.progress import Track, silent
+from edgetl_runtime.allotment import count_processors
 
 IN_TRAIN = "the same picture is in train"
 IN_CLASS = "the same picture is in a class"
@@ -38,6 +40,8 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
         unknown: Whole photos of other things.
         misplaced: Whole photos of `_unknown_` whose very bytes are in a class, too.
         repeated: Paths that a table names again, and why that row is not used.
+        left_out: What is no photo by its name or place, and why it was not read.
+        doubts: About the folders.
         groups: SHA-256 -> name of the near-duplicate group, its smallest SHA-256.
         hashes: SHA-256 of each content, sorted; what `links` counts in.
         links: Near-duplicates among the contents, strongest first.
@@ -51,18 +55,24 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
     unknown: list[Photo]
     misplaced: list[Photo]
     repeated: list[tuple[str, str]]
+    left_out: list[tuple[str, str]]
+    doubts: list[Doubt]
     groups: dict[str, str]
     hashes: list[str]
     links: list[Link]
 
 
-def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
+def scan_photos(data: Path | Listing, *, track: Track = silent) -> Scanned:
     """Lists a data folder or table, decodes every photo and finds near-duplicates.
+
+    Args:
+        data: Folder, table, or what `list_data` found there.
+        track: Shows progress.
 
     Raises:
         DatasetError: If `data` cannot be read, or has no class at all.
     """
-    listing = list_data(data)
+    listing = data if isinstance(data, Listing) else list_data(data)
     photos = _verify(listing, track)
     whole = [photo for photo in photos if photo.verdict.reason is None]
     readable = [photo for photo in whole if photo.label != UNKNOWN]
@@ -84,6 +94,8 @@ def scan_photos(data: Path, *, track: Track = silent) -> Scanned:
         unknown=[photo for photo in unknown if photo.verdict.sha256 not in gists],
         misplaced=[photo for photo in unknown if photo.verdict.sha256 in gists],
         repeated=[(_relative(path, listing.root), why) for path, why in listing.repeated],
+        left_out=[(_relative(path, listing.root), why) for path, why in listing.left_out],
+        doubts=listing.doubts,
         groups=dict(zip(hashes, names, strict=True)),
         hashes=hashes,
         links=links,
@@ -99,7 +111,7 @@ def _link(gists: dict[str, Gist | None], track: Track) -> tuple[list[str], list[
 
 def _verify(listing: Listing, track: Track) -> list[Photo]:
     files = [*listing.files, *listing.unknown]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         verdicts = pool.map(verify_file, [listed.path for listed in files])
         tracked = track(zip(files, verdicts, strict=True), "verifying photos", len(files))
         try:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from edgetl.dataset.listing import UNKNOWN, Split
+from edgetl.dataset.labels import UNKNOWN
+from edgetl.dataset.parts import Split
 
 Half = Literal["choose", "measure"]
 

@@ -8,25 +8,24 @@ import csv
 import difflib
 import io
 import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from edgetl.dataset.listing import (
-    EXPECTED,
-    SPLIT_NAMES,
-    UNKNOWN,
-    Listed,
-    Listing,
-    check_label,
-    list_folder,
-)
+from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
+from edgetl.dataset.listing import EXPECTED, Listed, Listing, list_folder
+from edgetl.dataset.parts import name_split
 from edgetl_runtime.errors import DatasetError
 
 SUFFIXES = (".csv", ".jsonl")
 _COLUMNS = ("path", "label", "split")
 _DELIMITERS = ",;\t"
+_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+# Half of a character that takes two in JSON; msgspec says of it that the text were cut.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -63,10 +62,12 @@ def list_table(file: Path) -> Listing:
     rows = _csv_rows(file, text) if file.suffix.lower() == ".csv" else _jsonl_rows(file, text)
     base = Path(os.path.abspath(file.parent))
     files: dict[Path, tuple[int, Listed]] = {}
+    labels: dict[str, int] = {}
     repeated: list[tuple[Path, str]] = []
     for line, row in rows:
         where = f"{file}, line {line}"
         listed = _locate(row, base, where)
+        _check_spelling(listed.label, line, labels, file)
         if listed.path not in files:
             files[listed.path] = (line, listed)
             continue
@@ -83,8 +84,18 @@ def list_table(file: Path) -> Listing:
         raise DatasetError(
             f"{file} lists no photos of a class; expected one row of path,label a photo"
         )
-    labels = tuple(sorted({listed.label for listed in known}))
-    return Listing(base.resolve(), labels, known, unknown, repeated)
+    names = tuple(sorted({listed.label for listed in known}))
+    return Listing(base.resolve(), names, known, unknown, repeated)
+
+
+def _check_spelling(label: str, line: int, labels: dict[str, int], file: Path) -> None:
+    """Remembers a label and the line where it is first; refuses one in two spellings."""
+    if label not in labels and (twin := find_twin(label, labels)):
+        raise DatasetError(
+            f"{file}, line {line}: {label} looks like {twin} of line {labels[twin]} in another "
+            "spelling; write both the same, or so that they differ in more than that"
+        )
+    labels.setdefault(label, line)
 
 
 def _read(file: Path) -> str:
@@ -108,9 +119,11 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
+                few = len(cells) < len(header)
+                remedy = "add what is missing" if few else f'quote a cell that holds "{delimiter}"'
                 raise DatasetError(
-                    f"{file}, line {reader.line_num}: {len(cells)} cells, the header has "
-                    f'{len(header)}; quote a cell that holds "{delimiter}"'
+                    f"{file}, line {reader.line_num}: {len(cells)} cell{'s' * (len(cells) != 1)}, "
+                    f"the header has {len(header)}; {remedy}"
                 )
             row = dict(zip(header, cells, strict=True))
             yield reader.line_num, _Row(row["path"], row["label"], row.get("split"))
@@ -145,30 +158,52 @@ def _jsonl_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
         try:
             yield number, decoder.decode(line)
         except msgspec.MsgspecError as error:
+            why = "half of a \\u pair without the other" if _SURROGATE.search(line) else error
             raise DatasetError(
-                f"{file}, line {number}: {error}; expected an object such as "
+                f"{file}, line {number}: {why}; expected an object such as "
                 '{"path": "nut/1.jpg", "label": "nut"}'
             ) from error
 
 
 def _locate(row: _Row, base: Path, where: str) -> Listed:
-    label = check_label(row.label.strip(), where)
-    if not label:
+    if not row.label.strip():
         raise DatasetError(f"{where}: the label is empty; give one or remove the line")
+    label = check_label(row.label.strip(), where)
+    if label == UNSORTED:
+        raise DatasetError(
+            f"{where}: {UNSORTED} is no class; give the photo its label, {UNKNOWN} if it shows "
+            "something else, or remove the line"
+        )
     if not row.path.strip() or "\0" in row.path:
         raise DatasetError(f"{where}: the path is empty or no path; correct or remove the line")
-    name = (row.split or "").strip().lower()
-    if name and name not in SPLIT_NAMES:
+    if _ADDRESS.match(row.path):
+        raise DatasetError(
+            f"{where}: {row.path} is an address; download the photo, and give the file's path"
+        )
+    part = name_split(row.split or "")
+    if part is None and (row.split or "").strip():
         raise DatasetError(
             f"{where}: unknown split {row.split!r}; expected train, val, test or nothing"
         )
-    path = Path(os.path.normpath(base / row.path.strip()))
+    if "\\" in row.path and not (base / row.path).exists():
+        raise DatasetError(
+            f"{where}: {row.path} is not there; write paths with / between folders, not \\"
+        )
+    path = _find_spelling(Path(os.path.normpath(base / row.path.strip())))
     if not path.is_relative_to(base) or path == base:
         raise DatasetError(
             f"{where}: {row.path} is not inside {base}; put the table into a folder that holds "
             "all its photos"
         )
-    return Listed(base.resolve() / path.relative_to(base), label, SPLIT_NAMES.get(name))
+    return Listed(base.resolve() / path.relative_to(base), label, part)
+
+
+def _find_spelling(path: Path) -> Path:
+    """The path of a file whose name another system composed, or decomposed, on its way here."""
+    if path.exists():
+        return path
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form.exists()), path)
 
 
 def _describe(listed: Listed) -> str:

@@ -11,8 +11,12 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from edgetl.dataset.orientation import read_orientation, turn_upright
+from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
+from edgetl_runtime.filetypes import judge_data
+from edgetl_runtime.folders import is_hidden
+from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
+from edgetl_runtime.pictures import decode_picture
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 200_000_000
@@ -32,6 +36,7 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
         height_px: Of the upright picture; 0 without one.
         gist: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
             which near-duplicates are found; None without a picture.
+        several: The file holds more pictures than this first one, as an animation does.
     """
 
     sha256: str
@@ -39,29 +44,35 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
     width_px: int = 0
     height_px: int = 0
     gist: Gist | None = None
+    several: bool = False
 
 
 def verify_file(path: Path) -> Verdict:
     """Decodes a file fully and says what is wrong with it, if anything."""
-    if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
-        return Verdict("", "a hidden file")
+    if is_hidden(path.name):
+        return Verdict("", HIDDEN)
     try:
         if not path.is_file():
             missing = not path.exists() and not path.is_symlink()
-            return Verdict("", "no such file" if missing else "not a plain file")
+            broken = path.is_symlink() and not path.exists()
+            why = "no such file" if missing else "a broken link" if broken else "not a plain file"
+            return Verdict("", why)
         if path.stat().st_size > MAX_FILE_BYTES:
             return Verdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
         data = path.read_bytes()
     except OSError as error:
         return Verdict("", f"unreadable ({error.strerror})")
     sha256 = hashlib.sha256(data).hexdigest()
+    known = judge_data(data)
+    if known.kind in ("video", "other"):
+        return Verdict(sha256, known.refuse())
     try:
         grey, orientation = _decode_grey(data)
     except FrameError as error:
         return Verdict(sha256, str(error))
     height, width = grey.shape if orientation < 5 else grey.shape[::-1]
     gist = np.ascontiguousarray(turn_upright(_average(grey), orientation))
-    return Verdict(sha256, None, width, height, gist)
+    return Verdict(sha256, None, width, height, gist, known.several)
 
 
 def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:
@@ -83,14 +94,19 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
         FrameError: If the JPEG is damaged or too large.
     """
     try:
-        height, width, color, _ = simplejpeg.decode_jpeg_header(data)
+        layout = follow_markers(data)
+        height, width = layout.height, layout.width
         if height * width > MAX_PIXELS:
             raise FrameError(f"{width}x{height} px, more than {MAX_PIXELS // 10**6} megapixels")
-        if color not in _PLAIN_JPEG:
+        # Bytes too many, as many cameras write them, are no fault.
+        if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in _PLAIN_JPEG:
             return None
         # Grey is enough: strict decoding reads all of the compressed data, and is three times
         # faster without colour conversion.
-        decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True)
+        decoded = np.empty((height, width, 1), np.uint8)
+        decode_strictly(data, layout, decoded, "GRAY", fastdct=True)
+    except JpegError as error:
+        raise FrameError(f"a {error.reason} JPEG") from error
     except ValueError as error:
         raise FrameError(f"a damaged JPEG ({error})") from error
     return decoded[:, :, 0]

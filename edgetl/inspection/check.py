@@ -7,12 +7,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgetl.dataset.manifest import DatasetManifest, check_fractions, split_photos
+from edgetl.dataset.manifest import (
+    DatasetManifest,
+    Skipped,
+    check_fractions,
+    check_trainable,
+    split_photos,
+)
 from edgetl.dataset.scanning import Scanned, scan_photos
 from edgetl.inspection.labels import find_feature_issues
 from edgetl.inspection.photos import Issue, Kind, Sure, inspect
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import find_weights
 from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError, WeightsError
@@ -20,6 +27,7 @@ from edgetl_runtime.preprocessing import Preprocessing
 
 # The worst for a model first.
 KINDS: tuple[Kind, ...] = (
+    "layout",
     "contradiction",
     "leak",
     "wrong_label",
@@ -27,8 +35,10 @@ KINDS: tuple[Kind, ...] = (
     "outlier",
     "near_duplicate",
     "exact_duplicate",
+    "few_photos",
     "imbalance",
     "odd_size",
+    "animation",
 )
 SURE: tuple[Sure, ...] = ("certain", "likely", "possible")
 _FEATURES = "wrong labels, outliers and the same thing photographed twice"
@@ -80,6 +90,8 @@ class DataReport(msgspec.Struct, frozen=True):
         classes: Sorted by label.
         issues: The worst kind first; see `inspection.Issue`.
         left_out: What was not looked for, with reason and remedy.
+        passed_over: What is no photo by its name or place, such as hidden folders, and why.
+        hindrance: Why training would refuse the data; empty if it would not.
         backbone: Whose features were compared; None without.
         size_px: Side of the model's input.
         seconds: All of it.
@@ -93,6 +105,8 @@ class DataReport(msgspec.Struct, frozen=True):
     classes: tuple[ClassCount, ...]
     issues: tuple[Issue, ...]
     left_out: tuple[str, ...]
+    passed_over: tuple[Skipped, ...]
+    hindrance: str
     backbone: str | None
     size_px: int
     seconds: float
@@ -140,10 +154,20 @@ def check_data(
         classes=_count_classes(manifest),
         issues=tuple(sorted(issues, key=_rank)),
         left_out=tuple(left_out),
+        passed_over=tuple(Skipped(path, why) for path, why in scanned.left_out),
+        hindrance=_find_hindrance(scanned, manifest),
         backbone=None if features is None else backbone.name,
         size_px=size_px,
         seconds=round(time.monotonic() - start, 2),
     )
+
+
+def _find_hindrance(scanned: Scanned, manifest: DatasetManifest) -> str:
+    try:
+        check_trainable(scanned, manifest)
+    except DatasetError as error:
+        return str(error)
+    return ""
 
 
 def _explain_nothing(data: Path, scanned: Scanned) -> str:
@@ -159,6 +183,7 @@ def _extract(
     weights = find_weights(options.weights, backbone, size_px)
     if weights.path is None:
         raise WeightsError("switched off by --weights none; give --weights imagenet or a file")
+    load_tensorflow(track)
     extractor = Extractor(backbone, weights, Preprocessing(size_px, size_px))
     wanted = [Wanted(manifest.file(one), one.sha256) for one in manifest.examples]
     return np.asarray(extractor.extract(wanted, track=track).rows, np.float32)

@@ -4,12 +4,12 @@ from itertools import groupby
 from pathlib import Path
 
 from edgetl.dataset.importing import Imported, ImportReport
-from edgetl.dataset.listing import UNKNOWN, UNSORTED
+from edgetl.dataset.labels import UNKNOWN, UNSORTED
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import counted
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.storage import write_file
+from edgetl_runtime.wording import count_noun
 
 _THUMBNAIL_PX = 180
 _PHOTOS_SHOWN = 120
@@ -44,7 +44,7 @@ def render_import(report: ImportReport) -> str:
         "import.html.j2",
         title=f"Imported: {Path(report.collected).resolve().name}",
         report=report,
-        lead=f"{counted(len(report.imported), 'new photo')} in {report.target}.",
+        lead=f"{count_noun(len(report.imported), 'new photo')} in {report.target}.",
         folders=sorted(folders, key=lambda one: (one["name"] != UNSORTED, str(one["name"]))),
         unsorted=UNSORTED,
         unknown=UNKNOWN,

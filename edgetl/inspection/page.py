@@ -8,14 +8,16 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import MIN_AGREEMENT
+from edgetl.dataset.place import check_outside
 from edgetl.inspection.check import KINDS, SURE, DataReport
 from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
 from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import counted, duration
+from edgetl.reporting.wording import duration
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.storage import write_file
+from edgetl_runtime.wording import count_noun
 
 SUFFIXES = (".html", ".htm")
 _THUMBNAIL_PX = 160
@@ -25,27 +27,51 @@ _CLASSES_SHOWN = 200
 
 
 class Section(msgspec.Struct, frozen=True):
-    """Words of one kind of finding; `comparing` ones show several photos side by side."""
+    """Words of one kind of finding.
+
+    Attributes:
+        title: Of the section.
+        lead: What it means.
+        one: What a single finding is.
+        many: What several are.
+        comparing: Whether several photos are shown side by side.
+        pictured: Whether photos are shown at all.
+    """
 
     title: str
     lead: str
-    short: str
+    one: str
+    many: str
     comparing: bool = False
+    pictured: bool = True
+
+    def count(self, number: int) -> str:
+        """`2 classes with few photos`."""
+        return count_noun(number, self.one, self.many)
 
 
 SECTIONS: dict[Kind, Section] = {
+    "layout": Section(
+        "Folders that may be meant otherwise",
+        "Which folders are classes and which are parts of the data follows from their names.",
+        "doubt about folders",
+        "doubts about folders",
+        pictured=False,
+    ),
     "contradiction": Section(
         "One picture, two labels",
         "The same picture lies in two classes. Whatever a model answers, one of the two counts as "
         "a mistake.",
-        "in two classes",
+        "picture in two classes",
+        "pictures in two classes",
         comparing=True,
     ),
     "leak": Section(
         "Validation photos that training sees",
         "A photo of the validation or test part has a twin in the training part, so its score "
         "measures memory instead of skill.",
-        "seen in training",
+        "photo seen in training",
+        "photos seen in training",
         comparing=True,
     ),
     "wrong_label": Section(
@@ -54,38 +80,65 @@ SECTIONS: dict[Kind, Section] = {
         "out-of-fold predictions). Likely: at most one of its "
         f"{NEIGHBOURS} nearest photos shares its label. Some are right and merely hard; only you "
         "can tell.",
+        "label in doubt",
         "labels in doubt",
     ),
     "unreadable": Section(
-        "Files that are no usable photo", "Training leaves them out.", "not usable"
+        "Files that are no usable photo",
+        "Training leaves them out.",
+        "unusable file",
+        "unusable files",
+        pictured=False,
     ),
     "outlier": Section(
         "Unlike any other photo",
         f"Their distance to the {NEIGHBOURS} nearest photos is at least {OUTLIER:g} deviations "
         "above the usual one: a wrong picture, or a rare but valuable one.",
-        "unlike any other",
+        "photo unlike any other",
+        "photos unlike any other",
     ),
     "near_duplicate": Section(
         "Near-duplicates",
         "The same picture in another size, compression, light or cut: perceptual hashes name "
         f"candidates, and their details, laid over each other, agree by at least {MIN_AGREEMENT}. "
         "Possible ones are near in the features of the backbone only.",
-        "near-duplicate groups",
+        "group of near-duplicates",
+        "groups of near-duplicates",
         comparing=True,
     ),
     "exact_duplicate": Section(
-        "Copies", "Files with the very same bytes.", "copied photos", comparing=True
+        "Copies",
+        "Files with the very same bytes.",
+        "group of copies",
+        "groups of copies",
+        comparing=True,
+    ),
+    "few_photos": Section(
+        "Classes with few photos",
+        f"Fewer than {FEW_PHOTOS}.",
+        "class with few photos",
+        "classes with few photos",
+        pictured=False,
     ),
     "imbalance": Section(
         "Classes out of balance",
-        f"Fewer than {FEW_PHOTOS} photos, or {IMBALANCE} times fewer than the largest class.",
-        "classes",
+        f"{IMBALANCE} times fewer photos than the largest class, or fewer still.",
+        "class out of balance",
+        "classes out of balance",
+        pictured=False,
     ),
     "odd_size": Section(
         "Odd sizes",
         "Much smaller than what the model sees, more than "
         f"{MAX_ASPECT:.0f} times as long as wide, or far from the usual size.",
-        "odd sizes",
+        "photo of odd size",
+        "photos of odd size",
+    ),
+    "animation": Section(
+        "Files of several pictures",
+        "Animations and pages: training sees the first picture of each.",
+        "file of several pictures",
+        "files of several pictures",
     ),
 }
 
@@ -98,11 +151,7 @@ def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix.lower() not in SUFFIXES:
         raise StorageError(f"--out {out} is no page; give a name that ends in .html")
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise StorageError(
-            f"--out {out} lies among the photos, which are never changed; choose a place outside "
-            f"{data}"
-        )
+    check_outside(data, out)
     if out.is_dir():
         raise StorageError(f"{out} is a folder; choose another --out")
     if os.path.lexists(out) and not overwrite:
@@ -140,10 +189,12 @@ def render_check(report: DataReport) -> str:
 
 
 def _summarize(report: DataReport) -> str:
-    classes = counted(len(report.classes), "class", "classes")
-    found = counted(len(report.issues), "finding") if report.issues else "nothing to complain about"
+    classes = count_noun(len(report.classes), "class", "classes")
+    found = (
+        count_noun(len(report.issues), "finding") if report.issues else "nothing to complain about"
+    )
     other = f" and {report.unknown:,} of other things" if report.unknown else ""
-    return f"{counted(report.photos, 'photo')} of {classes}{other} in {report.root}: {found}."
+    return f"{count_noun(report.photos, 'photo')} of {classes}{other} in {report.root}: {found}."
 
 
 def _make_tiles(report: DataReport) -> list[dict[str, str]]:
@@ -185,7 +236,7 @@ def _make_tiles(report: DataReport) -> list[dict[str, str]]:
 def _fill_section(kind: Kind, report: DataReport) -> dict[str, object]:
     issues = report.of_kind(kind)
     shown = issues[:_ISSUES_SHOWN]
-    pictured = kind not in ("unreadable", "imbalance")
+    pictured = SECTIONS[kind].pictured
     return {
         "kind": kind,
         "words": SECTIONS[kind],

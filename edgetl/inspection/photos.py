@@ -7,10 +7,11 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgetl.dataset.listing import UNKNOWN
-from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest
+from edgetl.dataset.labels import UNKNOWN
+from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest, lacks_training
 from edgetl.dataset.scanning import Photo, Scanned
-from edgetl.reporting.wording import counted
+from edgetl.dataset.walking import HIDDEN
+from edgetl_runtime.wording import count_noun
 
 Kind = Literal[
     "unreadable",
@@ -19,9 +20,12 @@ Kind = Literal[
     "wrong_label",
     "exact_duplicate",
     "near_duplicate",
+    "layout",
+    "few_photos",
     "imbalance",
     "outlier",
     "odd_size",
+    "animation",
 ]
 Sure = Literal["certain", "likely", "possible"]
 
@@ -71,15 +75,17 @@ def inspect(scanned: Scanned, manifest: DatasetManifest, size_px: int) -> list[I
         *_find_misplaced(scanned),
         *_find_copies(scanned),
         *_find_leaks(scanned, manifest),
+        *_find_odd_layout(scanned),
+        *_find_few_photos(scanned),
         *_find_imbalance(scanned),
         *_find_odd_sizes(scanned.usable, size_px),
+        *_find_animations(scanned.usable),
     ]
 
 
 def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
-    hidden = "a hidden file"
     for photo in scanned.faulty:
-        if photo.verdict.reason != hidden:
+        if photo.verdict.reason != HIDDEN:
             yield Issue(
                 "unreadable",
                 (photo.path,),
@@ -144,7 +150,7 @@ def _describe_same_bytes(photos: list[Photo]) -> Iterator[Issue]:
         yield _contradict(photos, None) or Issue(
             "exact_duplicate",
             _paths(photos),
-            f"{counted(len(photos), 'file')} hold the very same bytes",
+            f"{count_noun(len(photos), 'file')} hold the very same bytes",
             "certain",
             "Keep one; copies count a photo more than once.",
             label=photos[0].label,
@@ -192,17 +198,20 @@ def _describe_overflow(scanned: Scanned) -> Iterator[Issue]:
     yield Issue(
         "near_duplicate",
         tuple(where[sha] for end in ends if (sha := scanned.hashes[end]) in where),
-        f"{counted(len(loose), 'further pair')} of photos are alike, as frames of a fixed camera "
-        "or of one video are; the split cannot keep all of them together",
+        f"{count_noun(len(loose), 'further pair')} of photos are alike, as frames of a fixed "
+        "camera or of one video are; the split cannot keep all of them together",
         "likely",
         "Take fewer frames of one scene, or put whole scenes into train, val and test folders.",
     )
 
 
 def _find_leaks(scanned: Scanned, manifest: DatasetManifest) -> Iterator[Issue]:
+    # By the parts that were given: those that edgetl chooses could have moved the twin.
+    given = [photo for photo in scanned.usable if photo.split == "train"]
+    twins = {photo.verdict.sha256: photo.path for photo in reversed(given)}
     train = {example.group: example.path for example in reversed(manifest.part("train"))}
     for photo in scanned.leaks:
-        twin = train[scanned.groups[photo.verdict.sha256]]
+        twin = twins[photo.verdict.sha256]
         yield Issue(
             "leak",
             (photo.path, twin),
@@ -223,29 +232,44 @@ def _find_leaks(scanned: Scanned, manifest: DatasetManifest) -> Iterator[Issue]:
         )
 
 
+def _find_odd_layout(scanned: Scanned) -> Iterator[Issue]:
+    for doubt in scanned.doubts:
+        yield Issue("layout", (), doubt.what, "possible", doubt.advice)
+    if lacks_training(scanned):
+        yield Issue("layout", (), "no part is for training", "certain", "Name one part train.")
+    if len(scanned.labels) < 2:
+        advice = "Add at least one other class."
+        yield _class_issue("layout", scanned.labels[0], "it is the only class", advice)
+
+
+def _find_few_photos(scanned: Scanned) -> Iterator[Issue]:
+    counts = Counter(photo.label for photo in scanned.usable)
+    for label in scanned.labels:
+        found = count_noun(counts[label], "usable photo")
+        if counts[label] < MIN_PHOTOS_A_CLASS:
+            advice = f"Add photos: training needs at least {MIN_PHOTOS_A_CLASS}."
+            yield _class_issue("few_photos", label, f"it has {found}", advice)
+        elif counts[label] < FEW_PHOTOS:
+            advice = f"Add photos: {FEW_PHOTOS} a class are a beginning, 100 are good."
+            yield _class_issue("few_photos", label, f"it has only {found}", advice)
+
+
 def _find_imbalance(scanned: Scanned) -> Iterator[Issue]:
     counts = Counter(photo.label for photo in scanned.usable)
     largest = max(scanned.labels, key=lambda label: counts[label])
-    if len(scanned.labels) < 2:
-        yield _class_issue(largest, "it is the only class", "Add at least one other class.")
     for label in scanned.labels:
-        found = counted(counts[label], "usable photo")
-        if counts[label] < MIN_PHOTOS_A_CLASS:
-            advice = f"Add photos: training needs at least {MIN_PHOTOS_A_CLASS}."
-            yield _class_issue(label, f"it has {found}", advice)
-        elif counts[label] < FEW_PHOTOS:
-            advice = f"Add photos: {FEW_PHOTOS} a class are a beginning, 100 are good."
-            yield _class_issue(label, f"it has only {found}", advice)
         if 0 < counts[label] * IMBALANCE <= counts[largest]:
             yield _class_issue(
+                "imbalance",
                 label,
-                f"it has {found}, {largest} has {counts[largest]:,}",
+                f"it has {count_noun(counts[label], 'usable photo')}, {largest} has "
+                f"{counts[largest]:,}",
                 f"Add photos of {label}, or let each count more (balanced class weights).",
             )
 
 
-def _class_issue(label: str, what: str, advice: str) -> Issue:
-    return Issue("imbalance", (), what, "certain", advice, label=label)
+def _class_issue(kind: Kind, label: str, what: str, advice: str) -> Issue:
+    return Issue(kind, (), what, "certain", advice, label=label)
 
 
 def _find_odd_sizes(photos: Sequence[Photo], size_px: int) -> Iterator[Issue]:
@@ -272,6 +296,19 @@ def _judge_size(photo: Photo, size_px: int, usual: float) -> tuple[str, str] | N
         times = f"{ratio:.1f}" if ratio > 1 else f"1/{1 / ratio:.1f}"
         return f"{times} of the usual side ({usual:.0f} px)", "Check that it belongs here."
     return None
+
+
+def _find_animations(photos: Sequence[Photo]) -> Iterator[Issue]:
+    for photo in photos:
+        if photo.verdict.several:
+            yield Issue(
+                "animation",
+                (photo.path,),
+                "it holds several pictures, of which the first one counts",
+                "certain",
+                "Save the pictures that matter as files of their own.",
+                label=photo.label,
+            )
 
 
 def _side(photo: Photo) -> float:

@@ -1,7 +1,6 @@
 """Everything below the cut runs once per photo, on LiteRT, and is kept."""
 
 import hashlib
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, l
 from edgetl.networks.weights import Weights
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.progress import Track, silent
+from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
 from edgetl_runtime.storage import write_file
@@ -125,7 +125,7 @@ class Extractor:
     def _compute(self, missing: list[Wanted], cache: FeatureCache, track: Track) -> None:
         network = LiteRTNetwork(self._model())
         # All processors work: OpenCV and LiteRT release Python's lock.
-        workers = os.cpu_count() or 1
+        workers = count_processors()
 
         def compute(one: Wanted) -> list[tuple[str, Row]]:
             photo = read_picture(one.file)

@@ -15,6 +15,7 @@ import msgspec
 
 from edgetl.networks.backbones import Backbone, build
 from edgetl.networks.cache import cache_folder
+from edgetl.networks.framework import load_tensorflow
 from edgetl_runtime.errors import WeightsError
 from edgetl_runtime.storage import write_file
 
@@ -111,15 +112,21 @@ def _find_stored(backbone: Backbone, size_px: int) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def _find_cause(error: Exception) -> str:
+    """The end of what Keras says, behind the address: `[Errno -2] Name or service not known`."""
+    return " ".join(str(error).split()).rpartition(" -- ")[2][-80:]
+
+
 def _download(backbone: Backbone, size_px: int) -> Path:
     """Lets Keras find or download the weights, and keeps them as a file of our naming."""
+    load_tensorflow()
     try:
         with _quiet_download():
             model = build(backbone, size_px, weights="imagenet")
     except Exception as error:
         raise WeightsError(
             f"ImageNet weights of {backbone.name} cannot be had "
-            f"({' '.join(str(error).split())[-80:]}); give --weights FILE.weights.h5, set "
+            f"({_find_cause(error)}); give --weights FILE.weights.h5, set "
             f"{WEIGHTS_DIR_VARIABLE} to a folder with {weights_file_name(backbone, size_px)}, "
             "or train without: --weights none"
         ) from error

@@ -8,9 +8,10 @@ import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
 from edgetl.reporting.pages import render_page
-from edgetl.reporting.wording import counted, percent
+from edgetl.reporting.wording import percent
 from edgetl.run import Run
 from edgetl_runtime.errors import RunError
+from edgetl_runtime.wording import count_noun
 
 _LEVEL = 0.05
 
@@ -30,6 +31,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
         seconds: Duration of the training, s.
         photos: Number of photos used for training.
         examples: Number of validation photos.
+        scenes: Number of different things that they show; near-duplicates count once.
         judged: (hash, label) of each validation photo, sorted.
         right: Was it named right, in the order of `judged`; None without predictions.
     """
@@ -45,13 +47,15 @@ class ComparedRun(msgspec.Struct, frozen=True):
     seconds: float
     photos: int
     examples: int
+    scenes: int
     judged: tuple[tuple[str, str], ...]
     right: tuple[bool, ...] | None
 
     @property
     def interval(self) -> Interval:
         """95 % interval of top-1."""
-        return estimate_share(round(self.top1 * self.examples), self.examples)
+        hits = round(self.top1 * self.examples)
+        return estimate_share(hits, self.examples, scenes=self.scenes)
 
 
 class PairTest(msgspec.Struct, frozen=True):
@@ -136,6 +140,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         seconds=run.file.seconds["total"],
         photos=len(run.manifest.part("train")),
         examples=metrics.examples,
+        scenes=run.manifest.count_scenes(by_path),
         judged=tuple(judged),
         right=right,
     )
@@ -217,8 +222,8 @@ def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
     if not pair.only_first and not pair.only_second:
         return f"{first.name} and {second.name} are right on the same photos"
     counts = (
-        f"{first.name} alone is right on {counted(pair.only_first, 'photo')}, {second.name} alone "
-        f"on {pair.only_second} (McNemar's exact test, {pair.verdict})"
+        f"{first.name} alone is right on {count_noun(pair.only_first, 'photo')}, {second.name} "
+        f"alone on {pair.only_second} (McNemar's exact test, {pair.verdict})"
     )
     if pair.is_more_than_chance:
         return (
@@ -232,7 +237,7 @@ def render_comparison(comparison: Comparison) -> str:
     """Renders one HTML page that needs no network; equal input gives equal text."""
     return render_page(
         "compare.html.j2",
-        title=f"{counted(len(comparison.runs), 'run')} side by side",
+        title=f"{count_noun(len(comparison.runs), 'run')} side by side",
         comparison=comparison,
         conclusions=conclude(comparison),
         # Where the scale of the intervals begins: all of them would crowd its right end.

@@ -3,7 +3,7 @@
 Every claim about shares rests on 95 % intervals: what may be chance is called so.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -14,7 +14,8 @@ from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
 from edgetl.metrics import Interval, Metrics, Reliability, estimate_share
 from edgetl.predictions import Predictions
-from edgetl.reporting.wording import counted, percent, points, span
+from edgetl.reporting.wording import percent, points, span
+from edgetl_runtime.wording import count_noun
 
 Kind = Literal["warning", "note", "good"]
 _ORDER: tuple[Kind, ...] = ("warning", "note", "good")
@@ -55,14 +56,15 @@ def find_notable(
         manifest: The photos.
         predictions: Of the validation photos.
     """
+    scenes = manifest.count_scenes(predictions.paths)
     found = [
-        *_judge_top1(metrics),
-        *_judge_test(metrics, test),
-        *_judge_classes(metrics, manifest),
+        *_judge_top1(metrics, scenes),
+        *_judge_test(metrics, test, scenes, manifest),
+        *_judge_classes(metrics, manifest, count_class_scenes(manifest, predictions)),
         *_judge_confusion(metrics),
         *_judge_calibration(reliability, metrics.examples),
         *_judge_curves(histories),
-        *_judge_gap(histories, metrics),
+        *_judge_gap(histories, metrics, scenes),
         *_judge_confident_mistakes(predictions),
         *_judge_leaks(manifest),
         *_judge_balance(manifest),
@@ -76,13 +78,30 @@ def count_hits(metrics: Metrics) -> int:
     return sum(metrics.confusion[n][n] for n in range(len(metrics.confusion)))
 
 
-def estimate_top1(metrics: Metrics) -> Interval:
-    """95 % interval of top-1."""
-    return estimate_share(count_hits(metrics), metrics.examples)
+def count_class_scenes(manifest: DatasetManifest, predictions: Predictions) -> dict[str, int]:
+    """How many different things the photos of each class show."""
+    paths: dict[int, list[str]] = defaultdict(list)
+    for path, index in zip(predictions.paths, predictions.truth, strict=True):
+        paths[index].append(path)
+    return {
+        label: manifest.count_scenes(paths[index]) for index, label in enumerate(manifest.labels)
+    }
 
 
-def _judge_top1(metrics: Metrics) -> Iterator[Finding]:
-    interval = estimate_top1(metrics)
+def estimate_top1(metrics: Metrics, scenes: int | None = None) -> Interval:
+    """95 % interval of top-1; see `estimate_share` for `scenes`."""
+    return estimate_share(count_hits(metrics), metrics.examples, scenes=scenes)
+
+
+def count_photos(photos: int, scenes: int, kind: str) -> str:
+    """`112 validation photos of 11 different things`."""
+    of = f" of {count_noun(scenes, 'different thing')}" if scenes < photos else ""
+    return count_noun(photos, kind) + of
+
+
+def _judge_top1(metrics: Metrics, scenes: int) -> Iterator[Finding]:
+    interval = estimate_top1(metrics, scenes)
+    photos = count_photos(metrics.examples, scenes, "validation photo")
     label, most = max(metrics.classes.items(), key=lambda item: item[1].support)
     baseline = most.support / max(metrics.examples, 1)
     if interval.lower <= baseline:
@@ -90,30 +109,33 @@ def _judge_top1(metrics: Metrics) -> Iterator[Finding]:
             "warning",
             f"Not surely better than naming every photo {label}",
             f"That would be right for {percent(baseline)}; the model is for "
-            f"{percent(metrics.top1)} of {counted(metrics.examples, 'photo')} (95% interval "
+            f"{percent(metrics.top1)} of {count_noun(metrics.examples, 'photo')} (95% interval "
             f"{span(interval)}).",
         )
     elif count_hits(metrics) == metrics.examples:
         yield Finding(
             "good",
-            f"No mistake on {counted(metrics.examples, 'validation photo')}",
+            f"No mistake on {photos}",
             f"On new photos of the same kind, expect at least {percent(interval.lower, 0)}.",
         )
     if interval.upper - interval.lower > 2 * _VAGUE:
         yield Finding(
             "note",
-            f"{counted(metrics.examples, 'validation photo')} are few to judge by",
+            f"{photos} are few to judge by",
             f"Top-1 lies anywhere between {span(interval)}; a difference to another run must be "
             "large to mean anything.",
         )
 
 
-def _judge_test(metrics: Metrics, test: Metrics | None) -> Iterator[Finding]:
+def _judge_test(
+    metrics: Metrics, test: Metrics | None, scenes: int, manifest: DatasetManifest
+) -> Iterator[Finding]:
     if test is None or not test.examples:
         return
-    ours, theirs = estimate_top1(metrics), estimate_top1(test)
+    tested = manifest.count_scenes(one.path for one in manifest.part("test"))
+    ours, theirs = estimate_top1(metrics, scenes), estimate_top1(test, tested)
     figures = (
-        f"{percent(test.top1)} of {counted(test.examples, 'test photo')} (95% interval "
+        f"{percent(test.top1)} of {count_noun(test.examples, 'test photo')} (95% interval "
         f"{span(theirs)}), {percent(metrics.top1)} of the validation photos ({span(ours)})."
     )
     if ours.overlaps(theirs):
@@ -128,21 +150,25 @@ def _judge_test(metrics: Metrics, test: Metrics | None) -> Iterator[Finding]:
         yield Finding("note", "Test photos are easier than validation photos", figures)
 
 
-def _judge_classes(metrics: Metrics, manifest: DatasetManifest) -> Iterator[Finding]:
+def _judge_classes(
+    metrics: Metrics, manifest: DatasetManifest, scenes: dict[str, int]
+) -> Iterator[Finding]:
     present = [(label, one) for label, one in metrics.classes.items() if one.support]
     if len(present) < 2 or count_hits(metrics) == metrics.examples:
         return
     label, weakest = min(present, key=lambda item: (item[1].recall or 0, -item[1].support, item[0]))
     hits = round((weakest.recall or 0) * weakest.support)
-    interval = estimate_share(hits, weakest.support, looks=len(present))
+    seen = scenes.get(label)
+    interval = estimate_share(hits, weakest.support, looks=len(present), scenes=seen)
     others = metrics.examples - weakest.support
     rest_hits = count_hits(metrics) - hits
     rest = f"{percent(rest_hits / others, 0)} of the photos of the other classes are found"
-    clear = interval.upper < estimate_share(rest_hits, others).lower
+    rest_seen = sum(scenes.values()) - (seen or 0)
+    clear = interval.upper < estimate_share(rest_hits, others, scenes=rest_seen).lower
     yield Finding(
         "warning" if clear else "note",
         f"Class {label} is found least often: {percent(weakest.recall, 0)} of its "
-        f"{counted(weakest.support, 'photo')}",
+        f"{count_noun(weakest.support, 'photo')}",
         (
             f"{rest}; that is more than chance."
             if clear
@@ -166,8 +192,9 @@ def _judge_confusion(metrics: Metrics) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"Most often mixed up: {worst.true} named {worst.named}",
-            f"{worst.count} of the {worst.of} {worst.true} photos; "
-            f"{worst.back} of the {worst.back_of} {worst.named} photos are named {worst.true}.",
+            f"{worst.count} of {count_noun(worst.of, 'photo')} of {worst.true}; "
+            f"{worst.back} of {count_noun(worst.back_of, 'photo')} of {worst.named} named "
+            f"{worst.true}.",
         )
 
 
@@ -229,13 +256,13 @@ def _judge_calibration(reliability: Reliability, examples: int) -> Iterator[Find
             "good",
             "Scores mean what they say, as far as the photos show",
             f"{means}; chance alone explains up to {points(reliability.noise)} points on "
-            f"{counted(examples, 'photo')}.",
+            f"{count_noun(examples, 'photo')}.",
         )
 
 
 def _judge_curves(histories: Sequence[StageHistory]) -> Iterator[Finding]:
     for stage in histories:
-        loss, train = np.array(stage.curves["val_loss"]), np.array(stage.curves["loss"])
+        loss, train = np.array(stage.val_losses), np.array(stage.curves["loss"])
         if len(loss) < _FEW_EPOCHS or not np.isfinite([loss, train]).all():
             continue
         best = int(loss.argmin())
@@ -256,7 +283,7 @@ def _fell(train: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", since: int
 
 
 def _describe_overfitting(stage: StageHistory, best: int, least: float, end: float) -> Finding:
-    epochs = len(stage.curves["val_loss"])
+    epochs = len(stage.val_losses)
     left = stage.best_epoch < epochs
     kept = "those before it" if stage.best_epoch == 0 else f"those of epoch {stage.best_epoch}"
     return Finding(
@@ -267,12 +294,14 @@ def _describe_overfitting(stage: StageHistory, best: int, least: float, end: flo
     )
 
 
-def _judge_gap(histories: Sequence[StageHistory], metrics: Metrics) -> Iterator[Finding]:
+def _judge_gap(
+    histories: Sequence[StageHistory], metrics: Metrics, scenes: int
+) -> Iterator[Finding]:
     kept = [stage for stage in histories if stage.best_epoch]
     if not kept:
         return
     learned = kept[-1].curves["accuracy"][kept[-1].best_epoch - 1]
-    if learned - estimate_top1(metrics).upper > _VAGUE:
+    if learned - estimate_top1(metrics, scenes).upper > _VAGUE:
         yield Finding(
             "note",
             f"Training photos are named right far more often: {percent(learned, 0)} against "
@@ -291,7 +320,7 @@ def _judge_confident_mistakes(predictions: Predictions) -> Iterator[Finding]:
     if sure:
         yield Finding(
             "note",
-            f"{counted(sure, 'mistake')} with a score of {_CONFIDENT:.0%} or more",
+            f"{count_noun(sure, 'mistake')} with a score of {_CONFIDENT:.0%} or more",
             "They come first below: such a photo may carry a wrong label, or show two things.",
         )
 
@@ -315,19 +344,19 @@ def _judge_leaks(manifest: DatasetManifest) -> Iterator[Finding]:
     if leaks:
         yield Finding(
             "warning",
-            f"{counted(len(leaks), 'validation or test photo')} look like a training photo",
+            f"{count_noun(len(leaks), 'validation or test photo')} look like a training photo",
             f"Such as {leaks[0].path}. They flatter the figures: put near-duplicates into one "
             "part, or let edgetl choose the parts.",
         )
 
 
 def _judge_skipped(manifest: DatasetManifest) -> Iterator[Finding]:
-    skipped = len(manifest.skipped)
+    skipped = len(manifest.unusable)
     share = skipped / max(skipped + len(manifest.examples), 1)
     if share >= _LEAST_POINTS:
         yield Finding(
             "warning" if share > _VAGUE else "note",
-            f"{counted(skipped, 'file')} of the data folder could not be used",
+            f"{count_noun(skipped, 'file')} of the data folder could not be used",
             "The reasons are listed with the data.",
         )
 

@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 from edgetl.reporting import wording
+from edgetl_runtime.wording import count_noun
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,7 +30,10 @@ def render_page(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        name: getattr(wording, name) for name in ("percent", "span", "counted", "duration")
+        "count_noun": count_noun,
+        "duration": wording.duration,
+        "percent": wording.percent,
+        "span": wording.span,
     }
     script = (_TEMPLATES / "page.js").read_text("utf-8")
     style = (_TEMPLATES / "page.css").read_text("utf-8")

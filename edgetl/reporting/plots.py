@@ -118,7 +118,8 @@ def _draw_stages(axes: "Axes", histories: Sequence[StageHistory], name: str, sca
     start = 0
     for number, stage in enumerate(histories):
         for prefix, role, label in (("", "train", "training"), ("val_", "val", "validation")):
-            values = np.array(stage.curves[prefix + name]) * scale
+            judged = prefix and name == "loss"
+            values = np.array(stage.val_losses if judged else stage.curves[prefix + name]) * scale
             epochs = start + 1 + np.arange(len(values))
             # One epoch is a point, not a line.
             axes.plot(

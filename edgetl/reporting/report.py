@@ -18,10 +18,13 @@ from edgetl.metrics import (
     measure,
     measure_reliability,
 )
+from edgetl.options import Monitor
 from edgetl.predictions import Predictions
 from edgetl.reporting.findings import (
     ConfusedPair,
+    count_class_scenes,
     count_hits,
+    count_photos,
     estimate_top1,
     find_confused_pairs,
     find_notable,
@@ -29,7 +32,8 @@ from edgetl.reporting.findings import (
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import counted, duration, percent, points
+from edgetl.reporting.wording import duration, percent, points
+from edgetl_runtime.wording import count_noun
 
 MATRIX_CLASSES = 30
 _PAIRS, _FEW_PAIRS = 30, 8
@@ -37,6 +41,12 @@ _MISTAKES = 24
 _THUMBNAIL_PX = 256
 _SKIPPED = 200
 _TOTAL = "total"
+_CHOSEN_BY: dict[Monitor, str] = {
+    "calibrated": "the least validation loss, at the temperature that suits the scores best, as "
+    "the finished model has it",
+    "loss": "the least validation loss",
+    "accuracy": "the highest validation accuracy",
+}
 # Less than this share of the total is rounding, not a stage of its own.
 _REST = 0.02
 
@@ -143,11 +153,12 @@ def render_report(report: ReportInput) -> str:
         ),
         curves=_draw_curves(report.histories),
         stages=report.histories,
+        chosen_by=_CHOSEN_BY[report.histories[0].monitor] if report.histories else "",
         labels=labels,
         matrix=_color_matrix(report.metrics) if len(labels) <= MATRIX_CLASSES else [],
         heatmap=_draw_heatmap(report.metrics),
         pairs=_choose_pairs(report.metrics),
-        classes=_sort_classes(report.metrics),
+        classes=_sort_classes(report),
         reliability=reliability,
         reliability_plot=_mark_safe(
             draw_reliability(reliability, "Share named right over the score, and photos a score")
@@ -175,26 +186,26 @@ def _summarize(report: ReportInput) -> str:
     counts = Counter(example.split for example in report.manifest.examples)
     parts = [
         report.facts.get("backbone", ""),
-        counted(len(report.manifest.labels), "class", "classes"),
-        counted(counts["train"], "training photo"),
-        counted(counts["val"], "validation photo"),
-        counted(counts["test"], "test photo") if counts["test"] else "",
+        count_noun(len(report.manifest.labels), "class", "classes"),
+        count_noun(counts["train"], "training photo"),
+        count_noun(counts["val"], "validation photo"),
+        count_noun(counts["test"], "test photo") if counts["test"] else "",
     ]
     return " · ".join(part for part in parts if part)
 
 
 def _make_tiles(report: ReportInput, test: Metrics | None, reliability: Reliability) -> list[_Tile]:
     metrics = report.metrics
-    tiles = [_tell_top1("Validation top-1", metrics)]
-    if test is not None:
-        tiles.append(_tell_top1("Test top-1", test))
+    tiles = [_tell_top1("Validation top-1", metrics, report.manifest, report.predictions)]
+    if test is not None and report.test is not None:
+        tiles.append(_tell_top1("Test top-1", test, report.manifest, report.test))
     tiles += [
         _Tile(
             "Balanced accuracy",
             percent(metrics.balanced_accuracy),
             f"mean recall of the classes; macro F1 {percent(metrics.macro_f1)}",
         ),
-        _tell_weakest(metrics),
+        _tell_weakest(_sort_classes(report)),
         _Tile(
             "Calibration error",
             f"{points(reliability.expected_calibration_error)} points",
@@ -209,21 +220,24 @@ def _make_tiles(report: ReportInput, test: Metrics | None, reliability: Reliabil
     return tiles
 
 
-def _tell_top1(name: str, metrics: Metrics) -> _Tile:
-    interval = estimate_top1(metrics)
+def _tell_top1(
+    name: str, metrics: Metrics, manifest: DatasetManifest, predictions: Predictions
+) -> _Tile:
+    scenes = manifest.count_scenes(predictions.paths)
+    interval = estimate_top1(metrics, scenes)
     note = (
         f"{percent(interval.lower)} to {percent(interval.upper)} with 95% confidence: "
-        f"{count_hits(metrics):,} of {counted(metrics.examples, 'photo')}"
+        f"{count_hits(metrics):,} of {count_photos(metrics.examples, scenes, 'photo')}"
     )
     return _Tile(name, percent(metrics.top1), note, metrics.top1, interval)
 
 
-def _tell_weakest(metrics: Metrics) -> _Tile:
-    weakest = next((one for one in _sort_classes(metrics) if one.metrics.support), None)
+def _tell_weakest(classes: list[_ClassRow]) -> _Tile:
+    weakest = next((one for one in classes if one.metrics.support), None)
     if weakest is None:
         return _Tile("Weakest class", percent(None), "no photos")
     recall = weakest.metrics.recall
-    note = f"of {counted(weakest.metrics.support, 'photo')} of {weakest.label} are found"
+    note = f"of {count_noun(weakest.metrics.support, 'photo')} of {weakest.label} are found"
     return _Tile("Weakest class", percent(recall, 0), note, recall, weakest.interval)
 
 
@@ -258,11 +272,16 @@ def _choose_pairs(metrics: Metrics) -> list[ConfusedPair]:
     return find_confused_pairs(metrics)[: _FEW_PAIRS if beside_matrix else _PAIRS]
 
 
-def _sort_classes(metrics: Metrics) -> list[_ClassRow]:
+def _sort_classes(report: ReportInput) -> list[_ClassRow]:
     """Weakest recall first; classes without photos last."""
+    scenes = count_class_scenes(report.manifest, report.predictions)
+
+    def estimate(label: str, one: ClassMetrics) -> Interval:
+        hits = round((one.recall or 0) * one.support)
+        return estimate_share(hits, one.support, scenes=scenes.get(label))
+
     rows = [
-        _ClassRow(label, one, estimate_share(round((one.recall or 0) * one.support), one.support))
-        for label, one in metrics.classes.items()
+        _ClassRow(label, one, estimate(label, one)) for label, one in report.metrics.classes.items()
     ]
 
     def strength(row: _ClassRow) -> tuple[float, float, str]:

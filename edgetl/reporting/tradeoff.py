@@ -13,9 +13,10 @@ from edgetl.reporting.tradeoff_plots import (
     draw_sensitivities,
     draw_tradeoff,
 )
-from edgetl.reporting.wording import counted, percent, points, span
+from edgetl.reporting.wording import percent, points, span
 from edgetl_export.distribution import Distribution
 from edgetl_export.tradeoff import Measured, Outcome, Tradeoff
+from edgetl_runtime.wording import count_noun
 
 _WORST_BARS = 20
 # Layers are few if they carry most of the divergence and are no more than this share of all.
@@ -146,7 +147,7 @@ def _judge_refused(found: Tradeoff) -> Iterator[Finding]:
         if outcome.chosen.passed:
             continue
         tried = len(outcome.tried) - 1
-        after = f" after {counted(tried, 'repair')}" if tried else ""
+        after = f" after {count_noun(tried, 'repair')}" if tried else ""
         yield Finding(
             "warning",
             f"{outcome.recipe} is refused{after}",
@@ -225,18 +226,19 @@ def _judge_slow(found: Tradeoff) -> Iterator[Finding]:
     told = ", ".join(f"{name} ({ratio:.1f} times)" for name, ratio in slow)
     yield Finding(
         "note",
-        f"{counted(len(slow), 'file')} slower than float32",
+        f"{count_noun(len(slow), 'file')} slower than float32",
         f"{told} on this machine: choose by bytes only where time does not matter",
     )
 
 
 def _judge_photos(found: Tradeoff) -> Iterator[Finding]:
-    interval = estimate_share(round(found.top1 * found.examples), found.examples)
+    hits = round(found.top1 * found.examples)
+    interval = estimate_share(hits, found.examples, scenes=found.scenes)
     if interval.upper - interval.lower < 2 * _VAGUE:
         return
     yield Finding(
         "note",
-        f"{counted(found.examples, 'validation photo')} tell top-1 to "
+        f"{count_noun(found.examples, 'validation photo')} tell top-1 to "
         f"{points((interval.upper - interval.lower) / 2)} points only",
         "Whether a file is worse than the trained model is surer than these bands say, since both "
         "see the same photos; the differences between two files may still be chance",
@@ -247,8 +249,8 @@ def _summarize(found: Tradeoff) -> str:
     parts = (
         found.backbone,
         f"trained model {percent(found.top1)}",
-        counted(found.examples, "validation photo"),
-        f"{counted(found.calibration_photos, 'photo')} to calibrate with",
+        count_noun(found.examples, "validation photo"),
+        f"{count_noun(found.calibration_photos, 'photo')} to calibrate with",
     )
     return " · ".join(parts)
 
@@ -268,7 +270,8 @@ def _note(outcome: Outcome, place: int) -> str:
 
 
 def _estimate(found: Tradeoff, one: Measured) -> Interval:
-    return estimate_share(round(one.top1 * found.examples), found.examples)
+    hits = round(one.top1 * found.examples)
+    return estimate_share(hits, found.examples, scenes=found.scenes)
 
 
 def _draw_tradeoff(found: Tradeoff, axis: Axis) -> str:

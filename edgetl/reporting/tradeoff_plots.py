@@ -50,7 +50,7 @@ def draw_tradeoff(found: Tradeoff, axis: Axis, title: str) -> str:
         figure, axes = open_figure(_SCATTER_PX)
         _draw_limits(axes, found)
         for outcome in sorted(found.outcomes, key=lambda one: [*_ENGINES].index(one.engine)):
-            _draw_outcome(axes, outcome, axis, found.examples)
+            _draw_outcome(axes, outcome, axis, found)
         _scale(axes, axis)
         axes.set(xlabel=_AXES[axis], ylabel="validation top-1, %")
         figure.legend(
@@ -125,7 +125,7 @@ def _name_outcomes(axes: "Axes", found: Tradeoff, axis: Axis) -> None:
         color = COLORS["muted" if outcome.engine == "onnx" else "val"]
         x, y = _find_place(outcome.chosen, axis)
         labels.append(Label(outcome.recipe.removeprefix(f"{outcome.engine}-"), x, y, color))
-        low, high = _find_interval(outcome.chosen, found.examples)
+        low, high = _find_interval(outcome.chosen, found)
         lines.append(((x, low), (x, high)))
         if outcome.best:
             plain.append(_find_place(outcome.plain, axis))
@@ -133,12 +133,12 @@ def _name_outcomes(axes: "Axes", found: Tradeoff, axis: Axis) -> None:
     place_labels(axes, labels, others=plain, lines=lines)
 
 
-def _draw_outcome(axes: "Axes", outcome: Outcome, axis: Axis, examples: int) -> None:
+def _draw_outcome(axes: "Axes", outcome: Outcome, axis: Axis, found: Tradeoff) -> None:
     """Draws a recipe's mark, and how the repair brought it there."""
     marker, size, role = _ENGINES[outcome.engine]
     color = COLORS[role]
     x, y = _find_place(outcome.chosen, axis)
-    interval = _find_interval(outcome.chosen, examples)
+    interval = _find_interval(outcome.chosen, found)
     axes.plot([x, x], interval, color=color, linewidth=1.2, alpha=0.35, zorder=2)
     if outcome.best:
         _draw_repair(axes, _find_place(outcome.plain, axis), (x, y), color)
@@ -168,9 +168,10 @@ def _find_place(one: Measured, axis: Axis) -> Point:
     return cost, 100 * one.top1
 
 
-def _find_interval(one: Measured, examples: int) -> Point:
+def _find_interval(one: Measured, found: Tradeoff) -> Point:
     """Both ends of the interval of top-1, %."""
-    interval = estimate_share(round(one.top1 * examples), examples)
+    hits = round(one.top1 * found.examples)
+    interval = estimate_share(hits, found.examples, scenes=found.scenes)
     return 100 * interval.lower, 100 * interval.upper
 
 

@@ -28,11 +28,6 @@ def points(share: float) -> str:
     return f"{size:.0f}" if size >= 2 else f"{size:.1f}"
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 photo`, `1,424 photos`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def duration(seconds: float) -> str:
     """`0.42 s`, `28 s`, `3 min 20 s`, `1 h 12 min`."""
     if seconds < 10:

@@ -156,7 +156,13 @@ class _StageFit:
         )
 
     def _history(self) -> StageHistory:
-        return StageHistory(self._stage.name, self._curves, self._best_epoch, self._seconds)
+        return StageHistory(
+            self._stage.name,
+            self._curves,
+            self._best_epoch,
+            self._seconds,
+            self._stage.recipe.monitor,
+        )
 
     def _is_over(self) -> bool:
         patience = self._stage.recipe.patience

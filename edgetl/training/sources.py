@@ -4,7 +4,6 @@ The order of an epoch, the view of each photo and what is mixed with what follow
 epoch alone. So an epoch after a crash is the one that would have come without it.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgetl.ahead import compute_ahead
 from edgetl.augmentation import Augmentation, make_view
+from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame, Preprocessing
 
@@ -129,7 +129,7 @@ class LivePhotos:
         self._preprocessing = preprocessing
         self._augmentation = augmentation
         self.classes = np.array([photo.label for photo in photos], np.int64)
-        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+        self._pool = ThreadPoolExecutor(max_workers=count_processors())
 
     def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
         """Photo numbers of an epoch."""

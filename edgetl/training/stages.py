@@ -12,6 +12,7 @@ from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.history import StageHistory
 from edgetl.networks.backbones import Backbone
 from edgetl.networks.features import Extracted, Extractor, Wanted
+from edgetl.networks.head import build_head, finish_head, probabilities
 from edgetl.networks.model import (
     HEAD_CUT,
     NO_CUT,
@@ -35,7 +36,6 @@ from edgetl.training.cross_validation import (
 )
 from edgetl.training.devices import one_device
 from edgetl.training.fitting import Fitter
-from edgetl.training.head import build_head, finish_head, probabilities
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
 from edgetl.training.steps import Stage, compile_prediction, predict_logits

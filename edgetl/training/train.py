@@ -13,8 +13,11 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest, scan
+from edgetl.dataset.tables import list_data
 from edgetl.metrics import measure
+from edgetl.networks.arrays import encode_weights
 from edgetl.networks.backbones import find_backbone
+from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.model import ModelSpec
 from edgetl.networks.weights import Weights, find_weights
 from edgetl.options import Options, check_options, encode_toml
@@ -25,10 +28,10 @@ from edgetl.run import (
     HISTORY_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
-    MODEL_FILE,
     PREDICTIONS_FILE,
     REPORT_FILE,
     RUN_FILE,
+    WEIGHTS_FILE,
     Run,
     RunFile,
     describe_versions,
@@ -40,6 +43,7 @@ from edgetl.training.tensorboard import write_event
 from edgetl.training.workspace import (
     Unfinished,
     Workspace,
+    check_apart,
     check_same,
     reopen_workspace,
     start_workspace,
@@ -82,8 +86,10 @@ def train(
     """
     options = options or Options()
     check_options(options)
+    check_apart(out, data)
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
+        list_data(data)  # What is wrong with the folders is said before any other work.
         weights = _find_weights(options)
         manifest = _scan(data, options, track)
         unfinished = Unfinished(
@@ -178,6 +184,7 @@ def _finish(
         if unfinished.tensorboard:
             write_event(workspace.folder, stage, epoch, figures)
 
+    load_tensorflow(track)
     with training_devices() as device:
         learner = Learner(
             manifest=manifest,
@@ -220,8 +227,9 @@ def _write(
     folder = workspace.folder
     validation = learned.predictions[0]
     metrics = measure(manifest.labels, validation.classes, validation.probabilities.argmax(axis=1))
-    learned.model.save(folder / MODEL_FILE)
+    weights = encode_weights(learned.model)
     contents = {
+        WEIGHTS_FILE: weights,
         MANIFEST_FILE: encode(manifest),
         METRICS_FILE: encode(metrics),
         HISTORY_FILE: encode(learned.histories),
@@ -244,7 +252,7 @@ def _write(
         format_version=FORMAT_VERSION,
         spec=spec,
         options=options,
-        model_sha256=hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest(),
+        model_sha256=hashlib.sha256(weights).hexdigest(),
         dataset_digest=manifest.digest,
         seconds=seconds,
         cached=learned.cached,

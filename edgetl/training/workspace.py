@@ -8,12 +8,13 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest
+from edgetl.dataset.place import check_outside
 from edgetl.networks.weights import Weights
 from edgetl.options import Options, list_differences
 from edgetl.run import FORMAT_VERSION, RUN_FILE, UNFINISHED, describe_versions, encode
@@ -84,6 +85,19 @@ class Workspace(msgspec.Struct, frozen=True):
         _sweep(self.out)
 
 
+def check_apart(out: Path, data: Path) -> None:
+    """Refuses a run among photos, and photos in a run: one would be taken for the other.
+
+    Raises:
+        StorageError: With a place that is free of photos.
+    """
+    check_outside(data, out)
+    if data.resolve().is_relative_to(out.resolve()):
+        raise StorageError(
+            f"the photos ({data}) lie in --out {out}, which a run replaces; choose another --out"
+        )
+
+
 @contextmanager
 def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
     """Makes the workspace of a new training, in place of an interrupted one with `overwrite`.
@@ -97,6 +111,7 @@ def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
     check_replaceable(out, marker=RUN_FILE, overwrite=overwrite)
     folder = _folder(out)
     _check_ours(folder)
+    above = _list_missing(folder.parent)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,6 +131,7 @@ def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
             # Nothing to go on from: leave no trace.
             if folder.is_dir() and not is_resumable(out):
                 shutil.rmtree(folder, ignore_errors=True)
+                _remove_empty(above)
 
 
 @contextmanager
@@ -195,6 +211,17 @@ def _folder(out: Path) -> Path:
     if out.name in ("", ".."):
         raise StorageError(f"{out} cannot be renamed to; give a run a name, such as {out / 'run'}")
     return out.with_name(out.name + UNFINISHED)
+
+
+def _list_missing(folder: Path) -> list[Path]:
+    """The folder and those above it that are not there yet, the innermost first."""
+    return [one for one in (folder, *folder.parents) if not one.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # Something else lies there now.
+            folder.rmdir()
 
 
 def _check_ours(folder: Path) -> None:

@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 
 from edgetl.history import StageHistory
+from edgetl.networks.head import build_head, finish_head
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
 from edgetl.training.cross_validation import standardize
 from edgetl.training.fitting import Fitter
-from edgetl.training.head import build_head, finish_head
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
 from edgetl.training.steps import Stage

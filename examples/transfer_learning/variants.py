@@ -133,7 +133,8 @@ def _find_finished(data: Path, options: Options, folder: Path) -> Run | None:
     run = Run.open(folder)
     listing = list_folder(data)
     known = {one.path for one in (*run.manifest.examples, *run.manifest.skipped)}
-    listed = {file.path.relative_to(listing.root).as_posix() for file in listing.files}
+    paths = [*(one.path for one in listing.files), *(path for path, _ in listing.left_out)]
+    listed = {path.relative_to(listing.root).as_posix() for path in paths}
     same_files = run.manifest.root == str(listing.root) and known == listed
     return run if same_files and run.file.options == options else None
 

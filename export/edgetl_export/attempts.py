@@ -1,6 +1,6 @@
 """Attempts: files are written and scored until one of each recipe passes the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,35 +26,45 @@ class Attempt(msgspec.Struct, frozen=True, eq=False):
         scores: Of the validation photos, float32 (photos, classes).
         metrics: Against the truth and the trained model.
         verdict: Of the gate.
+        is_too_large: The gate refused its size, whatever else it refused.
     """
 
     file: ModelFile
     scores: Scores
     metrics: VariantMetrics
     verdict: Verdict
+    is_too_large: bool = False
+
+
+Weigh = Callable[[ModelFile, Scores], int]
 
 
 class Judge:
     """Scores files on the validation photos, with the engine that the device uses."""
 
-    def __init__(self, trained: Trained, gate: Gate, track: Track = silent) -> None:
+    def __init__(
+        self, trained: Trained, gate: Gate, track: Track = silent, *, weigh: Weigh | None = None
+    ) -> None:
         """Decodes the photos.
+
+        Args:
+            trained: The model and its photos.
+            gate: What is allowed.
+            track: Shows progress.
+            weigh: Bytes of a file as it ships, with metadata that its scores decide on; None:
+                files are judged as they are.
 
         Raises:
             FrameError: If a photo cannot be read any more.
         """
         self._labels, self._gate, self._part = trained.labels, gate, trained.validation
-        self._track = track
+        self._track, self._weigh = track, weigh
         self._inputs = load_inputs(
             [photo.file for photo in self._part.photos],
             trained.preprocessing,
             "reading validation photos",
             track=track,
         )
-
-    def refuse_size(self, file: ModelFile) -> str:
-        """One sentence if the file is too large, else nothing."""
-        return self._gate.refuse_size(len(file.data))
 
     def judge(self, file: ModelFile) -> Attempt:
         """Runs one file on every photo.
@@ -70,9 +80,17 @@ class Judge:
             exported=scores.argmax(axis=1),
             labels=self._labels,
         )
-        if size := self.refuse_size(file):
+        size = self._refuse_size(file, scores)
+        if size:
             verdict = Verdict((*verdict.failures, size), verdict.unsure)
-        return Attempt(file, scores, measure(self._part, scores, self._labels), verdict)
+        metrics = measure(self._part, scores, self._labels)
+        return Attempt(file, scores, metrics, verdict, is_too_large=bool(size))
+
+    def _refuse_size(self, file: ModelFile, scores: Scores) -> str:
+        plain = self._gate.refuse_size(len(file.data))
+        if plain or self._weigh is None or self._gate.max_bytes is None:
+            return plain
+        return self._gate.refuse_size(self._weigh(file, scores), " with its metadata")
 
 
 def measure(part: Part, scores: Scores, labels: Sequence[str]) -> VariantMetrics:
@@ -119,7 +137,7 @@ def attempt(
     for plan in writer.plan(recipe, repair=repair):
         if attempts:
             # No repair makes a file smaller.
-            if judge.refuse_size(attempts[-1].file):
+            if attempts[-1].is_too_large:
                 break
             if not is_worth_trying(
                 plan, find_best(attempts), repair=repair, second_choice=second_choice

@@ -11,6 +11,7 @@ import msgspec
 
 from edgetl_export.attempts import Attempt, Judge, attempt, find_best, leave_out
 from edgetl_export.card import write_card
+from edgetl_export.examination import Examination
 from edgetl_export.files import FileWriter
 from edgetl_export.finishing import Acceptance, Finished, Finisher
 from edgetl_export.gate import Gate, Verdict
@@ -58,10 +59,12 @@ class Exported(msgspec.Struct, frozen=True):
     Attributes:
         bundle: What was written.
         attempts: By recipe name, in order; see `attempts.find_best` for which one ships.
+        examination: See `Trained`.
     """
 
     bundle: Bundle
     attempts: dict[str, tuple[Attempt, ...]]
+    examination: Examination | None = None
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -115,12 +118,13 @@ def export_bundle(
     check_target(out, overwrite=overwrite)
     trained.form.check(settings.recipes)
     created_utc = _stated_date()
-    writer, judge = FileWriter(trained, track), Judge(trained, settings.gate, track)
+    finisher = Finisher(trained, settings.acceptance, track)
+    writer = FileWriter(trained, track)
+    judge = Judge(trained, settings.gate, track, weigh=finisher.weigh)
     attempts = _attempt_all(settings, writer, judge)
     chosen, left_out = _choose(settings, attempts)
     if not chosen or (left_out and settings.strict):
         raise _refuse(out, settings, attempts, left_out)
-    finisher = Finisher(trained, settings.acceptance, track)
     finished = {name: finisher.finish(one) for name, one in chosen.items()}
     golden = choose_golden(trained.validation, trained.preprocessing)
     photos = writer.photos(Plan(settings.recipes[0]).photos)
@@ -129,7 +133,8 @@ def export_bundle(
     files = _assemble(trained, variants, golden, provenance)
     bundle = write_bundle(files, out, overwrite=overwrite)
     _warn(settings, chosen, left_out)
-    return Exported(bundle, {name: tuple(tried) for name, tried in attempts.items()})
+    every = {name: tuple(tried) for name, tried in attempts.items()}
+    return Exported(bundle, every, trained.examination)
 
 
 def describe_attempts(attempts: Mapping[str, Sequence[Attempt]]) -> list[dict[str, object]]:
@@ -237,7 +242,7 @@ def _assemble(
     parts = {"training": trained.training, "validation": trained.validation.photos}
     if trained.test is not None:
         parts["test"] = trained.test.photos
-    card = write_card(trained.labels, parts, variants, provenance)
+    card = write_card(trained.labels, parts, variants, provenance, trained.examination)
     manifest = BundleManifest(
         format_version=FORMAT_VERSION,
         labels=trained.labels,

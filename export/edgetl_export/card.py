@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from edgetl_export.examination import Examination
 from edgetl_export.trained import Labelled
 from edgetl_runtime.bundle import LeftOut, Provenance, Variant
+from edgetl_runtime.printable import is_printable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Characters that begin something in Markdown or HTML within a line or the cell of a table.
@@ -24,6 +26,7 @@ def write_card(
     parts: Mapping[str, Sequence[Labelled]],
     variants: Sequence[Variant],
     provenance: Provenance,
+    examination: Examination | None = None,
 ) -> bytes:
     """Writes the card; whatever the user named is shown as plain text.
 
@@ -32,6 +35,7 @@ def write_card(
         parts: Photos by part, such as `training`.
         variants: What is in the bundle, at least one.
         provenance: Where it comes from.
+        examination: Whether labels and scaling fit, if somebody else trained it.
 
     Returns:
         Markdown, UTF-8.
@@ -46,6 +50,7 @@ def write_card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found = [f"On labelled photos: {examination.summary}"] if examination else []
     environment.filters["percent"] = _percent
     counted = {part: Counter(photo.index for photo in photos) for part, photos in parts.items()}
     card = environment.get_template("model_card.md.j2").render(
@@ -57,7 +62,7 @@ def write_card(
         engines=sorted({variant.engine for variant in variants}),
         tested=any(variant.test_metrics for variant in variants),
         made=provenance,
-        limits=list(_find_limits(labels, counted, variants, provenance.left_out)),
+        limits=found + list(_find_limits(labels, counted, variants, provenance.left_out)),
     )
     return card.encode()
 
@@ -115,5 +120,5 @@ def _escape(value: object) -> object:
     """One line of plain text, unless a filter says that the text is ready."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    printable = "".join(char if char.isprintable() else " " for char in value)
+    printable = "".join(char if is_printable(char) else " " for char in value)
     return _MARKUP.sub(r"\\\1", " ".join(printable.split()))

@@ -1,5 +1,7 @@
 """Confidence: how far the scores of a classifier are from how often it is right."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,8 @@ from edgetl_runtime.prediction import Scores
 
 RELIABILITY_BINS = 15
 _LOG_RANGE = 4.0
+# Where the best temperature lies here, no score says anything.
+GREATEST_TEMPERATURE = math.exp(_LOG_RANGE)
 
 
 def cross_entropy(logits: NDArray[np.floating], classes: NDArray[np.int64]) -> float:

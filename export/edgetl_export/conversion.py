@@ -5,6 +5,7 @@ from typing import Any
 
 from edgetl_export.native import divert_stderr
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.quoting import quote_error
 
 
 def freeze(model: Any, shape: tuple[int, ...]) -> Any:
@@ -48,5 +49,6 @@ def convert_to_tflite(converter: Any) -> bytes:
             warnings.simplefilter("ignore")
             return bytes(converter.convert())
     except (ConverterError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"TensorFlow cannot convert this model to LiteRT: {reason}") from error
+        raise ExportError(
+            f"TensorFlow cannot convert this model to LiteRT ({quote_error(error)})"
+        ) from error

@@ -4,11 +4,12 @@ Two engines of one thread each finish sooner than one engine of two threads, sin
 not share well; and what one thread computes does not depend on the number of processors.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
+
+from edgetl_runtime.allotment import count_processors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,10 +48,3 @@ def share_out(
 
     with ThreadPoolExecutor(size) as pool:
         yield from pool.map(handle, items)
-
-
-def count_processors() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

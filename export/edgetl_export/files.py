@@ -81,8 +81,10 @@ class FileWriter:
     def plan(self, recipe: Recipe, *, repair: Repair) -> tuple[Plan, ...]:
         """The plain recipe, and the repairs that this model can have, in order."""
         form = self._trained.form
+        # ONNX Runtime's own tool, which writes dynamic files, takes the head apart.
+        refit = self.can_refit and recipe.name != "onnx-dynamic"
         plans = make_plans(
-            recipe, repair=repair if form.precision == "float32" else "none", refit=self.can_refit
+            recipe, repair=repair if form.precision == "float32" else "none", refit=refit
         )
         # Which layers are sensitive is found on a .tflite.
         return tuple(one for one in plans if form.engine == "litert" or not one.keep)
@@ -244,6 +246,9 @@ class FileWriter:
                     per_channel=plan.per_channel,
                     keep=self._kept(plan),
                 )
+            case "dynamic":
+                ready = model if self._is_onnx else onnx.prepare(model)
+                return onnx.quantize_dynamically(ready, per_channel=plan.per_channel)
             case "float16":
                 return onnx.halve(model)
         return model

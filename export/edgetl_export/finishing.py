@@ -78,11 +78,9 @@ class Finisher:
         """
         truth = self._trained.validation.truth
         temperature = fit_temperature_of_scores(attempt.scores, truth)
-        calibration = self._calibrate(attempt, temperature)
-        # Other programs know no temperature: theirs is a threshold of the scores as they are.
-        raw = self._calibrate(attempt, 1.0).reject_threshold
+        calibration = self._calibrate(attempt.file, attempt.scores, temperature)
         return Finished(
-            file=self._describe(attempt.file, temperature, raw),
+            file=self._complete(attempt.file, attempt.scores, temperature),
             metrics=self._describe_answers(
                 attempt.metrics, soften(attempt.scores, temperature), truth, calibration
             ),
@@ -90,10 +88,20 @@ class Finisher:
             calibration=calibration,
         )
 
-    def _calibrate(self, attempt: Attempt, temperature: float) -> Calibration:
+    def weigh(self, file: ModelFile, scores: Scores) -> int:
+        """Bytes of a file as it ships, with its metadata."""
+        temperature = fit_temperature_of_scores(scores, self._trained.validation.truth)
+        return len(self._complete(file, scores, temperature).data)
+
+    def _complete(self, file: ModelFile, scores: Scores, temperature: float) -> ModelFile:
+        # Other programs know no temperature: theirs is a threshold of the scores as they are.
+        raw = self._calibrate(file, scores, 1.0).reject_threshold
+        return self._describe(file, temperature, raw)
+
+    def _calibrate(self, file: ModelFile, raw: Scores, temperature: float) -> Calibration:
         truth = self._trained.validation.truth
-        scores = soften(attempt.scores, temperature)
-        source, choosing, measuring = self._find_unknown(attempt, temperature)
+        scores = soften(raw, temperature)
+        source, choosing, measuring = self._find_unknown(file, raw, temperature)
         chosen = choose_threshold(
             scores,
             truth,
@@ -105,7 +113,7 @@ class Finisher:
         return Calibration(
             temperature=temperature,
             reject_threshold=chosen.threshold,
-            calibration_error_before=measure_calibration_error(attempt.scores, truth),
+            calibration_error_before=measure_calibration_error(raw, truth),
             calibration_error=measure_calibration_error(scores, truth),
             false_accept_rate=rates.false_accept_rate,
             false_reject_rate=rates.false_reject_rate,
@@ -113,14 +121,14 @@ class Finisher:
         )
 
     def _find_unknown(
-        self, attempt: Attempt, temperature: float
+        self, file: ModelFile, raw: Scores, temperature: float
     ) -> tuple[UnknownSource, Scores, Scores]:
         """Scores of unknown things to choose the threshold by, and others to measure it on."""
         choosing, measuring = self._unknown_inputs
         if choosing:
-            parts = [soften(attempt.file.run(one), temperature) for one in (choosing, measuring)]
+            parts = [soften(file.run(one), temperature) for one in (choosing, measuring)]
             return "_unknown_", parts[0], parts[1]
-        scores = soften(attempt.scores, temperature)
+        scores = soften(raw, temperature)
         held_out = hold_out_classes(scores, self._trained.validation.truth)
         if held_out is None:
             none = np.zeros((0, scores.shape[1]), np.float32)

@@ -25,7 +25,9 @@ def read_tree(model: bytes) -> Any:
     try:
         tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
+        raise ExportError(
+            "the .tflite is damaged, or a part of it is missing; copy or download it again"
+        ) from error
     for buffer in tree.buffers:
         if buffer.data is not None:
             # What is no array is packed byte by byte, a thousand times slower.

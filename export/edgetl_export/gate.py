@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from edgetl_runtime.wording import count_noun
+
 Points = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Flags = NDArray[np.bool_]
 SIGNIFICANCE = 0.05
@@ -29,11 +31,11 @@ class Gate(msgspec.Struct, frozen=True):
     max_class_drop: Points = 5.0
     max_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
 
-    def refuse_size(self, size_bytes: int) -> str:
-        """One sentence if a file is too large, else nothing."""
+    def refuse_size(self, size_bytes: int, what: str = "") -> str:
+        """One sentence if a file is too large, else nothing; `what` says what was weighed."""
         if self.max_bytes is None or size_bytes <= self.max_bytes:
             return ""
-        return f"{size_bytes:,} bytes, allowed are {self.max_bytes:,}"
+        return f"{size_bytes:,} bytes{what}, allowed are {self.max_bytes:,}"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -136,7 +138,7 @@ def _judge(
         return
     points = 100 * float(lost.mean() - won.mean())
     if points > limit + _ROUNDING:
-        photos = f"on {len(lost)} photos ({lost.sum()} lost, {won.sum()} won)"
+        photos = f"on {count_noun(len(lost), 'photo')} ({lost.sum()} lost, {won.sum()} won)"
         sentence = f"{before}{points:.1f} points {after} {photos}, allowed are {limit:g}"
         yield _Drop(sentence, points, most, _test(int(lost.sum()), int(won.sum())))
 

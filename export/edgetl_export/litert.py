@@ -12,6 +12,7 @@ from edgetl_export.flatbuffer import read_tree, write_tree
 from edgetl_export.native import divert_stderr
 from edgetl_runtime.bundle import Precision
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.quoting import quote_error
 from edgetl_runtime.tensors import TensorSpec
 
 _UINT8 = 3
@@ -127,8 +128,7 @@ def _load(model: bytes) -> Any:
             return interpreter
         except (ValueError, RuntimeError) as error:
             failure = error
-    reason = " ".join(str(failure).split())[:300]
-    raise ExportError(f"LiteRT cannot load this .tflite: {reason}") from failure
+    raise ExportError(f"LiteRT cannot load this .tflite ({quote_error(failure)})") from failure
 
 
 def _spec(detail: Any, layout: str) -> TensorSpec:
@@ -155,8 +155,7 @@ def _run(work: Any, ranges: Mapping[str, tuple[float, float]], *, pixels: bool =
                 calibration or None, enable_progress_report=False, enable_progress_bar=False
             )
     except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"this model cannot be quantized: {reason}") from error
+        raise ExportError(f"this model cannot be quantized ({quote_error(error)})") from error
     return _pack(done.quantized_model, pixels=pixels)
 
 

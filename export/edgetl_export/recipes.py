@@ -81,6 +81,12 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "onnx",
+        "dynamic",
+        "weights in 8 bits, activations measured while it runs",
+        "no photos to calibrate with, and ONNX Runtime is there already",
+    ),
+    Recipe(
+        "onnx",
         "float16",
         "weights and activations in 16 bits",
         "a GPU; a CPU computes it slower than float32",

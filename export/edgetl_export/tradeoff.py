@@ -120,6 +120,7 @@ class Tradeoff(msgspec.Struct, frozen=True):
         backbone: For the record.
         top1: Share of the validation photos that the trained model names right, 0..1.
         examples: Validation photos.
+        scenes: How many different things they show; None: as many as photos.
         calibration_photos: Training photos that chose the ranges.
         kept: Layers that a `mixed` recipe leaves in float, the most sensitive ones.
         gate: What a file must not exceed.
@@ -139,6 +140,7 @@ class Tradeoff(msgspec.Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
     layers: tuple[Layer, ...]
     distributions: tuple[Distribution, ...]
+    scenes: int | None = None
 
 
 def measure_tradeoff(
@@ -183,6 +185,7 @@ def measure_tradeoff(
         outcomes=tuple(outcomes),
         layers=tuple(layers),
         distributions=tuple(found),
+        scenes=trained.validation.scenes,
     )
 
 

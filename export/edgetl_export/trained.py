@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_export.examination import Examination
 from edgetl_export.recipes import Recipe
 from edgetl_runtime.bundle import EngineName, Precision
 from edgetl_runtime.errors import ExportError
@@ -67,10 +68,13 @@ class Part(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         photos: The photos.
         scores: What the trained model says of them, float32 (photos, classes).
+        scenes: How many different things they show, where shots of one thing count once; None:
+            as many as photos.
     """
 
     photos: tuple[Labelled, ...]
     scores: Scores
+    scenes: int | None = None
 
     @property
     def truth(self) -> NDArray[np.int64]:
@@ -115,6 +119,7 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
         unknown: Photos of other things, if there are any.
         about: For the record, and for the metadata of the files.
         form: What `graph` is. An .onnx takes (1, 3, height, width).
+        examination: Whether labels and scaling fit, if somebody else trained it.
     """
 
     graph: bytes
@@ -132,3 +137,4 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     unknown: UnknownPhotos = UnknownPhotos()
     about: About = About()
     form: Form = Form()
+    examination: Examination | None = None

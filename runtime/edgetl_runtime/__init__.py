@@ -16,9 +16,15 @@ or, from a camera, smoothed over frames:
 The names below load on first use, so that `edgetl-run --help` need not wait for numpy and OpenCV.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+# Nothing slow is imported here: what comes before the entry understands Ctrl-C shows a traceback.
+import os
 
+# ONNX Runtime from 1.32 on reports its use to Microsoft, and keeps an id of the machine in the home
+# folder and in TMPDIR, unless this is set before it is imported. Every module of ours that imports
+# it has been through here; child processes inherit it. Who wants the reports sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgetl_runtime.benchmark import BenchmarkReport
     from edgetl_runtime.bundle import Bundle
@@ -60,6 +66,8 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 

@@ -1,114 +1,23 @@
-"""`edgetl-run`: one command a module of `commands`.
+"""The entry of `edgetl-run`; nothing is imported before Ctrl-C is understood."""
 
-Results go to stdout (`--json` for machines), warnings to stderr. Exit code 0: done, 1: our
-error, 2: usage, 3: ran, but a check failed, 75: another instance runs.
-"""
-
-import io
-import os
 import sys
-from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
-
-from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_LOCKED
-from edgetl_runtime.commands.printing import warn
-from edgetl_runtime.commands.results import RESULTS, Results
-from edgetl_runtime.commands.settings import add_settings
-from edgetl_runtime.errors import EdgetlError, LockedError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
-
-_MAX_PIXELS = "200000000"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
-    _prepare_streams()
-    _prepare_opencv()
+    """Runs one command and returns its exit code; without arguments those of the process."""
+    if arguments is not None:
+        return _run(arguments)
     try:
-        arguments = sys.argv[1:] if arguments is None else arguments
-        options = _parser(arguments).parse_args(arguments)
-        command: Callable[[argparse.Namespace], int] = options.command
-        with redirect_stdout(Results(sys.stdout)):
-            code = command(options)
-            sys.stdout.flush()
-        return code
-    except EdgetlError as error:
-        warn(str(error))
-        return EXIT_LOCKED if isinstance(error, LockedError) else EXIT_ERROR
+        from edgetl_runtime.interruption import run_program
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except MemoryError:
-        warn("there is not enough memory; is a file very large, or a limit (ulimit -v) very small?")
-        return EXIT_ERROR
-    except OSError as error:
-        _tell(error)
-        return EXIT_ERROR
+        return 130  # As `interruption` has it, which is not there yet.
+    return run_program(lambda: _run(sys.argv[1:]))
 
 
-def _tell(error: OSError) -> None:
-    if error.filename != RESULTS:
-        where = f"{error.filename}: " if error.filename else ""
-        warn(f"{where}{error.strerror or error}")
-        return
-    # Without this Python complains once more when it flushes stdout at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    # A reader that has gone, as `| head` does, needs no message.
-    if not isinstance(error, BrokenPipeError):
-        warn(f"cannot write the results: {error.strerror}")
+def _run(arguments: list[str]) -> int:
+    from edgetl_runtime.commands.program import run
 
-
-def _prepare_streams() -> None:
-    # Where whoever started us closed them, the next file would get their number: a lock, say,
-    # which answers would then be printed into.
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it stays open
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - it stays open
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _prepare_opencv() -> None:
-    # OpenCV and its FFmpeg read these when they are imported: our own messages say what failed.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
-
-
-def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
-    # Here, where Ctrl-C at the very start is understood already.
-    import argparse
-
-    from edgetl_runtime import __version__
-    from edgetl_runtime.commands import (
-        bench,
-        camera,
-        classify,
-        config,
-        doctor,
-        install_service,
-        serve,
-        verify,
-    )
-
-    parser = argparse.ArgumentParser(
-        prog="edgetl-run",
-        description="Classify pictures, videos and cameras with an edgetl bundle.",
-    )
-    parser.add_argument("--version", action="version", version=f"edgetl-run {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (verify, classify, camera, serve, bench, config, doctor, install_service):
-        module.add(commands)
-    for name in commands.choices.keys() & set(arguments):
-        add_settings(commands.choices[name])
-    return parser
+    return run(arguments)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ class Answer(msgspec.Struct, frozen=True, eq=False):
         time_s: Seconds since 1970 on the wall clock.
         picture: uint8 (height, width, 3) BGR, the view as classified, or None if no output
             wanted it. Shared: whoever draws on it copies it first.
+        position_s: Where in a video the frame is, seconds from its first one; None elsewhere.
+        file: The file that the frame is from; None of a camera, stream or pipe.
     """
 
     source: str
@@ -55,3 +57,5 @@ class Answer(msgspec.Struct, frozen=True, eq=False):
     event: Event | None
     time_s: float
     picture: Frame | None = None
+    position_s: float | None = None
+    file: str | None = None

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from edgetl_runtime.allotment import count_allowed, read_cpu_quota, read_memory_limit
+
 _ROOT = Path("/")
 _THERMAL = "sys/class/thermal/thermal_zone0/temp"
 _GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
@@ -29,6 +31,9 @@ class Board(msgspec.Struct, frozen=True):
         os: Operating system and release.
         python: Version of Python.
         governor: CPU frequency governor, or None where the system does not tell.
+        allowed_cores: Those of `cores` that this process may use.
+        cpu_quota: Processor time that a control group allows it, in processors; None: all.
+        memory_limit_bytes: Memory that a control group allows it; None: all.
     """
 
     board: str | None
@@ -37,6 +42,26 @@ class Board(msgspec.Struct, frozen=True):
     os: str
     python: str
     governor: str | None
+    allowed_cores: int
+    cpu_quota: float | None = None
+    memory_limit_bytes: int | None = None
+
+    @property
+    def processor_limits(self) -> tuple[str, ...]:
+        """Where this process may use fewer processors than there are: such as `CPU quota 0.5`."""
+        found = []
+        if self.allowed_cores < self.cores:
+            found.append(f"{self.allowed_cores} of {self.cores} cores allowed")
+        if self.cpu_quota is not None:
+            found.append(f"CPU quota {self.cpu_quota:.3g}")
+        return tuple(found)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The same, and such as `memory limit 512 MiB`."""
+        if self.memory_limit_bytes is None:
+            return self.processor_limits
+        return (*self.processor_limits, f"memory limit {self.memory_limit_bytes / 2**20:.0f} MiB")
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -68,6 +93,9 @@ def describe_board(root: Path = _ROOT) -> Board:
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         governor=_read(root / _GOVERNOR),
+        allowed_cores=count_allowed(),
+        cpu_quota=read_cpu_quota(root),
+        memory_limit_bytes=read_memory_limit(root),
     )
 
 
@@ -98,7 +126,8 @@ def _read_throttled() -> int | None:
         run = subprocess.run(
             [tool, "get_throttled"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=_TOOL_TIMEOUT_S,
         )

@@ -15,11 +15,15 @@ import msgspec
 from edgetl_runtime.containers import is_safe, open_container
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.printable import holds_control
+from edgetl_runtime.storage import put_back
 from edgetl_runtime.tensors import TensorSpec, picture_size
 
 FORMAT_VERSION = 3
 MANIFEST = "bundle.json"
 SEAL = "bundle.json.sha256"
+# As long as the name of a folder can be.
+MOST_LABEL_BYTES = 255
 LABELS = "labels.txt"
 CARD = "MODEL_CARD.md"
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
@@ -270,6 +274,7 @@ class Bundle(msgspec.Struct, frozen=True):
         Raises:
             BundleError: If anything is missing, damaged, unsafe, inconsistent or newer.
         """
+        put_back(Path(path))
         bundle = cls(Path(path), *_read_manifest(Path(path)))
         for stored in bundle.files:
             bundle.read(stored)
@@ -326,8 +331,13 @@ class Bundle(msgspec.Struct, frozen=True):
         for variant in self.manifest.variants:
             if name in (None, variant.name) and engine in (None, variant.engine):
                 return variant
-        wanted = " ".join(filter(None, [name, engine and f"for engine {engine}"]))
-        names = ", ".join(variant.name for variant in self.manifest.variants)
+        known = {variant.name: variant.engine for variant in self.manifest.variants}
+        names = ", ".join(known)
+        if name in known:
+            raise BundleError(
+                f"{name} is for the engine {known[name]}, not for {engine}; leave one out"
+            )
+        wanted = name or f"for engine {engine}"
         raise BundleError(f"{self.path} has no variant {wanted}; it has: {names}")
 
 
@@ -376,6 +386,18 @@ def _check(path: Path, manifest: BundleManifest) -> None:
     labels = manifest.labels
     if len(labels) < 2 or len(set(labels)) != len(labels) or not all(map(str.strip, labels)):
         raise BundleError(f"{path}: labels must be two or more, different and not empty")
+    if odd := [label for label in labels if holds_control(label)]:
+        # They would end lines, rows and topics of whatever the label is written into.
+        raise BundleError(
+            f"{path}: the label {odd[0]!a} holds a control character; name the class otherwise and "
+            + _EXPORT_AGAIN
+        )
+    if long := [label for label in labels if len(label.encode()) > MOST_LABEL_BYTES]:
+        # Each answer carries some of them, to every output.
+        raise BundleError(
+            f"{path}: the label {long[0][:20]}... has {len(long[0].encode()):,} bytes, at most "
+            f"{MOST_LABEL_BYTES} are allowed; name the class otherwise and {_EXPORT_AGAIN}"
+        )
     if not manifest.variants:
         raise BundleError(f"{path} lists no model; {_EXPORT_AGAIN}")
     for stored in manifest.files:

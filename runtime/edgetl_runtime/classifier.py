@@ -4,8 +4,9 @@ import threading
 import time
 from pathlib import Path
 
+from edgetl_runtime.allotment import default_threads
 from edgetl_runtime.bundle import Bundle, Variant
-from edgetl_runtime.engine import Engine, default_threads, open_engine
+from edgetl_runtime.engine import Engine, open_engine
 from edgetl_runtime.errors import ModelOutputError
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities
 from edgetl_runtime.preprocessing import Frame

@@ -11,13 +11,14 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import ENOENT
+from errno import EINVAL, ENOENT
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
 from edgetl_runtime.errors import BundleError
+from edgetl_runtime.obstacles import name_special
 
 ZIP_SUFFIX: Final = ".zip"
 MOST_MEMBERS: Final = 256
@@ -32,7 +33,7 @@ _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _COPY_AGAIN: Final = "copy the bundle again"
 _ZIP_AGAIN: Final = "make it again with: edgetl export RUN --out NAME.zip"
 # What Python's zipfile raises on bytes that are no zip: it has no error of its own for half of it.
-_DAMAGE: Final = (
+DAMAGE: Final = (
     *(zipfile.BadZipFile, zlib.error, EOFError, struct.error),
     *(RuntimeError, ValueError, OverflowError),
 )
@@ -64,8 +65,14 @@ def open_container(path: Path) -> Container:
     """The container at a path: a file is taken for a zip, anything else for a folder.
 
     Raises:
+        BundleError: If it is neither, but a device, a pipe or a socket.
         OSError: If the path cannot be looked at.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise BundleError(
+            f"{path} is no bundle but {name_special(path.stat().st_mode)}; give a folder or a .zip "
+            "that `edgetl export` wrote"
+        )
     return Archive(path) if path.is_file() else Folder(path)
 
 
@@ -122,8 +129,13 @@ class Archive(msgspec.Struct, frozen=True):
                 with zipfile.ZipFile(file) as archive:
                     _check_members(self.path, archive.infolist())
                     yield archive
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise BundleError(f"{self.path} is damaged ({error}); {_COPY_AGAIN}") from error
+        except OSError as error:
+            if error.errno != EINVAL:
+                raise
+            # Its end leads to a place before its beginning.
+            raise BundleError(f"{self.path} is damaged (at its end); {_COPY_AGAIN}") from error
 
 
 def is_safe(name: str) -> bool:
@@ -148,8 +160,8 @@ def _check_end(path: Path, file: BinaryIO) -> None:
     end = tail[-_END.size :]
     if len(end) < _END.size or not end.startswith(_END_SIGNATURE):
         raise BundleError(
-            f"{path} is no zip, or its end was cut off; copy it again, or give a folder or a .zip "
-            "that `edgetl export` wrote"
+            f"{path} is no zip, or its end was cut off or written over; copy it again, or give a "
+            "folder or a .zip that `edgetl export` wrote"
         )
     *_, members, directory_bytes, _, _ = _END.unpack(end)
     large = tail[: -_END.size].startswith(_ZIP64_SIGNATURE)

@@ -22,6 +22,7 @@ import msgspec
 
 from edgetl_runtime.bundle import VariantMetrics
 from edgetl_runtime.prediction import Prediction
+from edgetl_runtime.wording import count_noun
 
 DAY_S: Final = 86_400.0
 SPACING_S: Final = 10.0
@@ -183,7 +184,8 @@ def _list_notes(visits: int, expected: VariantMetrics) -> tuple[str, ...]:
     if expected.label_shares is None:
         notes.append("the bundle does not say what to expect; export it again to compare")
     if visits < LEAST_VISITS:
-        notes.append(f"too little was seen for a verdict: {visits} visits of {LEAST_VISITS}")
+        found = f"{count_noun(visits, 'visit')} of {LEAST_VISITS}"
+        notes.append(f"too little was seen for a verdict: {found}")
     return tuple(notes)
 
 

@@ -1,14 +1,11 @@
 """Engines run model files; each lives in its own module behind one protocol."""
 
-import os
 from typing import Protocol
 
 from edgetl_runtime.bundle import EngineName
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.tensors import TensorSpec
-
-MAX_DEFAULT_THREADS = 4
 
 
 class Engine(Protocol):
@@ -56,9 +53,3 @@ def open_engine(
     from edgetl_runtime.onnx import OnnxEngine
 
     return OnnxEngine(model, *tensors, threads=threads)
-
-
-def default_threads() -> int:
-    """The processors this process may use, at most 4: small networks gain nothing beyond."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(MAX_DEFAULT_THREADS, available or 1))

@@ -15,6 +15,7 @@ EdgetlError
 │   └── ModelOutputError     a model put out what are no probabilities
 ├── FrameError       a picture cannot be read or is no frame
 ├── CameraError      a camera, stream or video does not deliver
+│   └── RefusedError         it refuses the name or password
 ├── OutputError      an answer cannot be written to where it should go
 │   └── UndeliveredError     not now, but perhaps later: an event waits for it
 └── ServiceError     the service cannot be started, reloaded or installed
@@ -82,6 +83,10 @@ class FrameError(EdgetlError):
 
 class CameraError(EdgetlError):
     """A camera, stream or video does not deliver frames."""
+
+
+class RefusedError(CameraError):
+    """A camera refuses the name or password; many lock an account that is tried again and again."""
 
 
 class OutputError(EdgetlError):

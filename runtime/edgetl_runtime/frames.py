@@ -1,20 +1,16 @@
 """Frames, and those of picture files, folders and videos."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import msgspec
 
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.pictures import decode_picture
+from edgetl_runtime.filetypes import identify
+from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.preprocessing import Frame
-
-PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .bmp .dib .webp .tif .tiff .gif .ppm .pgm .pbm .pnm".split()
-)
-VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mkv .mov .avi .webm .mjpg .mjpeg .mpg .mpeg .ts".split())
+from edgetl_runtime.videos import VideoFile, explain_codec
 
 
 class CapturedFrame(msgspec.Struct, frozen=True, eq=False):
@@ -26,79 +22,76 @@ class CapturedFrame(msgspec.Struct, frozen=True, eq=False):
         index: Number of the frame in its source, from 0; gaps are frames dropped as too old, or
             bad.
         captured_s: On the clock of `time.monotonic`, seconds.
+        position_s: Where in a video it is, seconds from its first frame; None elsewhere.
+        file: The file that it is from; None of a camera, stream or pipe.
     """
 
     image: Frame
     source: str
     index: int
     captured_s: float
+    position_s: float | None = None
+    file: str | None = None
 
     def age_s(self) -> float:
         """How long ago it was captured, seconds."""
         return time.monotonic() - self.captured_s
 
 
-def read_frames(path: Path) -> Iterator[CapturedFrame]:
+def read_frames(
+    path: Path, note: Callable[[str], None] = lambda sentence: None
+) -> Iterator[CapturedFrame]:
     """Yields the picture of a picture file, or every frame of a video.
 
+    Which of the two it is, its content says. What is of no known kind is tried as a video.
+
+    Args:
+        path: Of the file.
+        note: Gets a sentence on each lack of a video that is read all the same.
+
     Raises:
-        FrameError: If the file is no picture.
+        FrameError: If the file cannot be read, or is neither.
         CameraError: If the video cannot be opened or holds no frame.
     """
     captured_s = time.monotonic()
     try:
-        data = b"" if path.suffix.lower() in VIDEO_SUFFIXES else path.read_bytes()
-    except OSError as error:
-        raise FrameError(f"{path}: unreadable ({error.strerror or error})") from error
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        yield from _video_frames(path)
-        return
-    try:
-        yield CapturedFrame(decode_picture(data), str(path), 0, captured_s)
+        known = identify(path)
     except FrameError as error:
         raise FrameError(f"{path}: {error}") from error
+    if known.kind == "picture":
+        yield CapturedFrame(read_picture(path), str(path), 0, captured_s, file=str(path))
+    elif known.kind == "other":
+        raise FrameError(f"{path}: {known.refuse('a picture or video')}")
+    else:
+        yield from _read_video(path, note)
 
 
-def find_files(path: Path) -> list[Path]:
-    """The picture and video files of a folder and its sub-folders, sorted; a file is itself.
-
-    Raises:
-        FrameError: If the path does not exist or the folder has none.
-    """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise FrameError(f"{path} does not exist; give a picture, a folder or a video")
-    known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
-    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in known]
-    visible = [file for file in files if file.is_file() and not file.name.startswith(".")]
-    if not visible:
-        raise FrameError(f"{path} holds no picture and no video")
-    return visible
-
-
-def _video_frames(path: Path) -> Iterator[CapturedFrame]:
-    capture = _open_video(path)
-    index = 0
+def _read_video(path: Path, note: Callable[[str], None]) -> Iterator[CapturedFrame]:
     try:
-        while capture.grab():
-            captured_s = time.monotonic()
-            ok, image = capture.retrieve()
-            if ok:
-                yield CapturedFrame(image, str(path), index, captured_s)  # type: ignore[arg-type]
-            index += 1
-    finally:
-        capture.release()
-    if index == 0:
-        raise CameraError(f"{path} holds no frame; is the video cut or damaged?")
-
-
-def _open_video(path: Path) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture()
-    try:
-        capture.open(str(path), cv2.CAP_FFMPEG)
-    except cv2.error as error:
+        video = VideoFile(path)
+    except CameraError as error:
         raise CameraError(f"cannot open {path}: {error}") from error
-    if not capture.isOpened():
-        raise CameraError(f"cannot open {path}: it is no video, or a damaged one")
-    return capture
+    if lacks := video.describe_lacks():
+        note(f"{path}: {lacks}")
+    try:
+        while video.grab():
+            captured_s = time.monotonic()
+            ok, image = video.capture.retrieve()
+            if not ok:
+                note(f"{path}: the frame at {video.position_s:.2f} s cannot be decoded")
+            else:
+                yield CapturedFrame(
+                    image,  # type: ignore[arg-type]
+                    str(path),
+                    video.index,
+                    captured_s,
+                    video.position_s,
+                    str(path),
+                )
+        if video.index < 0:
+            why = explain_codec(video.capture) or "is the video cut or damaged?"
+            raise CameraError(f"{path} holds no frame; {why}")
+    finally:
+        video.close()
+    if lack := video.find_lack():
+        note(f"{path} {lack.sentence}")

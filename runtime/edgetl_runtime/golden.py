@@ -37,6 +37,8 @@ TOLERANCE: Final[dict[Precision, float]] = {
     "float32": 0.01,
 }
 LEAST_SCORE: Final = 1e-3
+# Logits of scores that hardly differ: a step of 8 bits would be more than all of them.
+_LEAST_SPREAD: Final = 0.1
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -90,10 +92,22 @@ def prepare(bundle: Bundle) -> list[Frame]:
 
     Raises:
         BundleError: If a file changed since the bundle was opened.
-        FrameError: If one is not a picture.
+        FrameError: If one is not a picture; the message names it.
     """
     apply = bundle.manifest.preprocessing.apply
-    return [apply(decode_picture(bundle.read(stored))) for stored in bundle.manifest.golden]
+    return [apply(_decode(stored.file, bundle.read(stored))) for stored in bundle.manifest.golden]
+
+
+def _decode(file: str, data: bytes) -> Frame:
+    try:
+        return decode_picture(data)
+    except FrameError as error:
+        # What to do about it is for the owner of a photo.
+        why = str(error).partition(";")[0]
+        raise FrameError(
+            f"{file}: {why}; its hash is right, so that it was exported like this: do not use this "
+            "bundle"
+        ) from error
 
 
 def digest(pixels: Frame) -> str:
@@ -156,8 +170,9 @@ def measure_deviation(expected: Scores, found: Scores) -> float:
     """How far scores are apart: 0 for equal ones, about 1.4 for scores of unrelated pictures.
 
     The root mean square, over all frames and labels, of the difference of the logits, divided by
-    that of the expected logits. A frame's logits are the logarithms of its scores less their
-    mean; scores below 0.001 count as 0.001.
+    that of the expected logits, which counts as 0.1 where it is less: there every label has
+    nearly the same score. A frame's logits are the logarithms of its scores less their mean;
+    scores below 0.001 count as 0.001.
 
     Args:
         expected: Probabilities, float32 (frames, classes).
@@ -168,7 +183,8 @@ def measure_deviation(expected: Scores, found: Scores) -> float:
     """
     wanted = to_logits(expected)
     difference = to_logits(found) - wanted
-    return float(np.sqrt(np.mean(difference**2) / np.mean(wanted**2)))
+    spread = max(float(np.mean(wanted**2)), _LEAST_SPREAD**2)
+    return float(np.sqrt(np.mean(difference**2) / spread))
 
 
 def to_logits(scores: Scores) -> NDArray[np.float64]:

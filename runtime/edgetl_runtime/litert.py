@@ -10,6 +10,7 @@ import numpy as np
 from edgetl_runtime.errors import EngineError, MissingEngineError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.quoting import quote_error
 from edgetl_runtime.tensors import TensorSpec, check_tensor, only
 
 _PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
@@ -34,7 +35,7 @@ class LiteRTEngine:
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise EngineError(f"{self.name} cannot load the model: {error}") from error
+            raise EngineError(f"{self.name} cannot load the model: {quote_error(error)}") from error
         entry = only(self._interpreter.get_input_details(), "input")
         exit_ = only(self._interpreter.get_output_details(), "output")
         check_tensor(tensor_in, entry["shape"], entry["dtype"])
@@ -50,7 +51,7 @@ class LiteRTEngine:
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
-            raise EngineError(f"{self.name} failed: {error}") from error
+            raise EngineError(f"{self.name} failed: {quote_error(error)}") from error
         scores: Scores = self._interpreter.get_tensor(self._output)
         return scores.reshape(-1)
 

@@ -8,6 +8,7 @@ import numpy as np
 from edgetl_runtime.errors import EngineError, MissingEngineError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.quoting import quote_error
 from edgetl_runtime.tensors import TensorSpec, check_tensor, only
 
 _NUMPY_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
@@ -46,7 +47,7 @@ class OnnxEngine:
                 model, options, providers=["CPUExecutionProvider"]
             )
         except self._errors as error:
-            raise EngineError(f"{self.name} cannot load the model: {error}") from error
+            raise EngineError(f"{self.name} cannot load the model: {quote_error(error)}") from error
         entry = only(self._session.get_inputs(), "input")
         exit_ = only(self._session.get_outputs(), "output")
         for spec, tensor in ((tensor_in, entry), (tensor_out, exit_)):
@@ -65,7 +66,7 @@ class OnnxEngine:
         try:
             scores: Scores = self._session.run([self._output], feed)[0]
         except self._errors as error:
-            raise EngineError(f"{self.name} failed: {error}") from error
+            raise EngineError(f"{self.name} failed: {quote_error(error)}") from error
         return scores.reshape(-1)
 
 

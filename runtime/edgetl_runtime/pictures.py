@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.errors import FrameError
+from edgetl_runtime.filetypes import FileType, judge_data
+from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, follow_markers, mend
 from edgetl_runtime.preprocessing import Frame
 
-JPEG_MAGIC = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
 WHITE = 255
 _BAND_PIXELS = 1 << 18
 
@@ -47,16 +47,38 @@ def decode_picture(data: bytes) -> Frame:
     """
     if not data:
         raise FrameError("an empty file")
-    if data.startswith(JPEG_MAGIC) and _JPEG_END not in data:
-        raise FrameError("a truncated JPEG: its end marker is missing")
+    if data.startswith(JPEG_MAGIC):
+        data = _check_jpeg(data)
     picture = _imdecode(data, cv2.IMREAD_COLOR)
     if picture is None or picture.size == 0:
-        raise FrameError("not a picture, or a damaged one")
+        raise FrameError(_explain(judge_data(data)))
     if picture.dtype != np.uint8:
         raise FrameError(f"a picture with {picture.dtype} levels; save it with 8 bits a channel")
     if data.startswith(JPEG_MAGIC):
         return picture
     return _on_white(picture, _imdecode(data, cv2.IMREAD_UNCHANGED))
+
+
+def _explain(known: FileType) -> str:
+    if known.kind == "picture":
+        return (
+            f"{known.name} that is damaged, or that OpenCV {cv2.__version__} cannot read; save it "
+            "again, as JPEG or PNG"
+        )
+    if known.kind == "unknown":
+        return "not a picture, or a damaged one"
+    return known.refuse()
+
+
+def _check_jpeg(data: bytes) -> bytes:
+    """A whole JPEG, as OpenCV takes it: whether it notices a cut one depends on its version."""
+    try:
+        return mend(data, follow_markers(data))
+    except JpegError as error:
+        if error.reason == "truncated":
+            raise FrameError("a truncated JPEG: its end marker is missing") from error
+        # Other damage is for OpenCV to judge.
+        return data
 
 
 def _imdecode(data: bytes, flags: int) -> Frame | None:

@@ -4,30 +4,49 @@ Everything that matters is written aside in the same folder, flushed to the disk
 renamed into place, so that a kill or a power cut leaves the old state or the new one.
 """
 
+import ctypes
+import errno
+import glob
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgetl_runtime.containers import open_container
 from edgetl_runtime.errors import BundleError, StorageError
 
+# From linux/fs.h and linux/fcntl.h.
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+# Ends the name of what is ours to remove; no person's copy is called so.
+_OLD = ".edgetl-old."
 
-def write_file(path: Path, data: bytes) -> None:
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Replaces a file atomically; on any failure the old file stays as it was.
+
+    Args:
+        path: The file.
+        data: What shall be in it.
+        mode: Who may read it, less what the umask forbids. From the first byte on nobody else can.
 
     Raises:
         StorageError: If the folder cannot be written or the disk is full.
     """
-    with staged_file(path) as aside:
+    with staged_file(path, mode=mode) as aside:
         aside.write_bytes(data)
 
 
 @contextmanager
-def staged_file(target: Path) -> Iterator[Path]:
+def staged_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """Fills a file aside and renames it into place when the block ends without an error.
+
+    Args:
+        target: Where the file shall be.
+        mode: Who may read it, less what the umask forbids.
 
     Yields:
         An empty file beside `target`.
@@ -36,21 +55,26 @@ def staged_file(target: Path) -> Iterator[Path]:
         StorageError: If the folder cannot be written or the disk is full.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        descriptor, aside = _make_aside(target, mode)
     except OSError as error:
         raise _cannot_write(target, error) from error
-    aside = Path(name)
     try:
         with os.fdopen(descriptor, "rb") as file:
             yield aside
             os.fsync(file.fileno())
-        aside.chmod(0o644)
         os.replace(aside, target)
         _sync_folder(target.parent)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _make_aside(target: Path, mode: int) -> tuple[int, Path]:
+    """A new file beside the target, by a name that nobody can guess and lay a link at."""
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(aside, flags, mode), aside
 
 
 @contextmanager
@@ -72,7 +96,8 @@ def staged_folder(target: Path, *, marker: str, overwrite: bool = False) -> Iter
     check_replaceable(target, marker=marker, overwrite=overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        staging.mkdir()
     except OSError as error:
         raise _cannot_write(target, error) from error
     try:
@@ -109,6 +134,10 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
     Raises:
         StorageError: With the remedy.
     """
+    put_back(target)
+    for aside in _find_old(target):
+        _remove(aside)
+    _check_parent(target)
     if not os.path.lexists(target):
         return
     if target.is_dir() and not any(target.iterdir()):
@@ -119,6 +148,21 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
         )
     if not overwrite:
         raise StorageError(f"{target} exists; choose another --out or add --overwrite")
+
+
+def _check_parent(target: Path) -> None:
+    """Refuses what can never be written, before somebody works for minutes on what goes there."""
+    parents = target.absolute().parents or (target,)
+    folder = next(one for one in parents if os.path.lexists(one))
+    code = 0
+    if not folder.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        code = errno.EACCES
+    if code:
+        raise StorageError(
+            f"cannot write {target}: {folder}: {os.strerror(code)}; choose another --out"
+        )
 
 
 def _holds(target: Path, marker: str) -> bool:
@@ -132,15 +176,66 @@ def _holds(target: Path, marker: str) -> bool:
 
 
 def _swap(staging: Path, target: Path) -> None:
-    os.chmod(staging, 0o755)
     if not target.exists():
         os.rename(staging, target)
     else:
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-        os.rename(target, aside)
-        os.rename(staging, target)
-        shutil.rmtree(aside, ignore_errors=True)
+        _exchange(staging, target)
+        _sync_folder(target.parent)
+        _remove(staging)
     _sync_folder(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Two files or folders take each other's names, in one step where the system can."""
+    if not _exchange_at_once(one, other):
+        with tempfile.TemporaryDirectory(dir=other.parent, prefix=f".{other.name}{_OLD}") as aside:
+            old = Path(aside) / other.name
+            os.rename(other, old)
+            try:
+                os.rename(one, other)
+            except OSError:
+                os.rename(old, other)
+                raise
+            os.rename(old, one)
+
+
+def put_back(target: Path) -> None:
+    """Puts back what a kill in the middle of `_exchange` left beside its place.
+
+    Only where names cannot be exchanged in one step (NFS, exFAT, macOS) can anything be left.
+    """
+    if os.path.lexists(target):
+        return
+    for aside in _find_old(target):
+        with suppress(OSError):
+            os.rename(aside / target.name, target)
+            _remove(aside)
+            return
+
+
+def _find_old(target: Path) -> list[Path]:
+    return list(target.parent.glob(f".{glob.escape(target.name)}{_OLD}*"))
+
+
+def _exchange_at_once(one: Path, other: Path) -> bool:
+    """renameat2(2) with RENAME_EXCHANGE; False where the system or the file system lacks it."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_tree(folder: Path) -> None:
@@ -162,4 +257,4 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write {path}: {error}; what was there is intact")
+    return StorageError(f"cannot write {path}: {error.strerror or error}; what was there is intact")

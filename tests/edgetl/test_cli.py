@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
+import cv2
+import numpy as np
 import pytest
 
 from edgetl import cli
@@ -223,8 +226,38 @@ def test_help_imports_nothing_heavy(command: str) -> None:
 def test_wrong_usage_exits_2(refuse: Refuse, arguments: tuple[str, ...]) -> None:
     code, complaint = refuse(*arguments)
     assert code == 2
-    assert "Usage: " in complaint
-    assert "Error: " in complaint
+    wrong, remedy = complaint.splitlines()
+    program = wrong.partition(": ")[0]
+    assert program in ("edgetl", f"edgetl {arguments[0]}")
+    assert remedy == f"try: {program} --help"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("export", "run", "--ot", "x"), "--out"),
+        (("train", "photos", "--out", "x", "--epoch", "3"), "--epochs"),
+        pytest.param(
+            ("trian", "photos"),
+            "Did you mean 'train'?",
+            marks=pytest.mark.skipif(
+                not hasattr(click.exceptions, "NoSuchCommand"), reason="click before 8.4"
+            ),
+        ),
+    ],
+)
+def test_a_near_miss_gets_the_right_word(
+    refuse: Refuse, arguments: tuple[str, ...], said: str
+) -> None:
+    code, complaint = refuse(*arguments)
+    assert code == 2
+    assert said in complaint
+    assert len(complaint.splitlines()) == 2
+
+
+def test_a_command_without_words_shows_its_help() -> None:
+    done = edgetl("data")
+    assert "Usage: edgetl data" in done.stdout + done.stderr
 
 
 def one_line(result: tuple[int, str]) -> str:
@@ -358,4 +391,38 @@ def test_photos_of_other_things_are_mentioned_and_never_named(
     code, printed, complaint = call("evaluate", run, photos_copy, "--json")
     assert code == 0
     assert set(json.loads(printed)["classes"]) == {"bolt", "gear"}
-    assert f"16 photos in {photos_copy}/_unknown_ have no class" in complaint
+    assert f"not scored: 16 photos in {photos_copy}/_unknown_, which are of no class" in complaint
+
+
+def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path: Path) -> None:
+    odd = tmp_path / "\x1b]0;owned\x07.bundle"
+    _, told = refuse("inspect", odd)
+    assert "\\x1b]0;owned" in told
+    assert "\x1b" not in told
+
+
+def test_a_full_disk_is_named_and_no_other_failure_is_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/some/folder")
+    with pytest.raises(OSError, match="No space") as full, open("/dev/full", "w") as file:
+        file.write("x")
+    said = cli.describe_failure(full.value)
+    assert said.startswith("No space left on device: temporary files in /some/folder; TMPDIR")
+    with pytest.raises(FileNotFoundError) as missing:
+        (tmp_path / "gone").read_bytes()
+    said = cli.describe_failure(missing.value)
+    assert said.startswith(f"No such file or directory: {tmp_path}/gone. ")
+
+
+def test_evaluate_says_how_many_files_it_left_out(call: Call, tmp_path: Path) -> None:
+    tiny = Path(__file__).parents[1] / "data/tiny.bundle"
+    labels = Bundle.open(tiny).labels
+    for n, label in enumerate(labels):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        picture = np.full((32, 32, 3), 80 * n, np.uint8)
+        cv2.imwrite(str(tmp_path / "photos" / label / "a.png"), picture)
+        (tmp_path / "photos" / label / "b.png").write_bytes(b"no picture")
+    code, _, complaint = call("evaluate", tiny, tmp_path / "photos")
+    assert code == 0
+    assert f"edgetl: {len(labels)} files were left out; why, says: edgetl data check" in complaint

@@ -32,6 +32,14 @@ def test_check_prints_a_table_the_page_and_the_next_command(faulty: Path, tmp_pa
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
+def test_check_does_not_send_to_a_training_that_must_fail(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "bolt", tmp_path / "one/bolt")
+    done = check(tmp_path / "one", "--weights", "none", "--out", tmp_path / "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "before training: " in done.stdout.splitlines()[-1]
+    assert "a classifier needs at least two classes" in done.stdout.splitlines()[-1]
+
+
 def test_check_prints_one_json_object_and_is_strict_if_asked(faulty: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     done = check(faulty, "--weights", "none", "--out", page, "--json", "--strict")
@@ -65,6 +73,32 @@ def test_check_says_how_many_photos_are_of_other_things(photos_copy: Path, tmp_p
     page = tmp_path / "page.html"
     done = check(photos_copy, "--weights", "none", "--out", page)
     assert done.returncode == 0, done.stderr
-    assert "32 photos, 16 of other things, 0 left out" in done.stdout
+    assert "32 photos of 2 classes, 16 of other things, 0 left out" in done.stdout
     done = check(photos_copy, "--weights", "none", "--out", page, "--overwrite", "--json")
     assert json.loads(done.stdout)["report"]["unknown"] == 16
+
+
+def test_twelve_against_twelve_photos_are_few_but_in_balance(
+    photos_copy: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(photos_copy / "washer")
+    for path in [*photos_copy.glob("*/1[2-5].jpg")]:
+        path.unlink()
+    done = check(photos_copy, "--weights", "none", "--size", 64, "--out", tmp_path / "page.html")
+    assert "out of balance" not in done.stdout
+    last = "24 photos of 2 classes, 0 left out: 2 classes with few photos"
+    assert last in done.stdout.splitlines()
+
+
+def test_check_names_what_it_leaves_out_and_what_looks_odd(
+    photos_copy: Path, tmp_path: Path
+) -> None:
+    for name in ("monday", "tuesday"):
+        shutil.copytree(photos_copy, tmp_path / "days" / name)
+        shutil.rmtree(tmp_path / "days" / name / "bolt")
+    (tmp_path / "days/@eaDir").mkdir()
+    done = check(tmp_path / "days", "--weights", "none", "--out", tmp_path / "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "left out @eaDir: a hidden or system folder" in done.stderr
+    assert "1 doubt about folders" in done.stdout
+    assert "folders of the same names (gear, washer)" in (tmp_path / "page.html").read_text()

@@ -41,9 +41,15 @@ def test_an_unknown_recipe_is_a_usage_error_before_anything_is_read(tmp_path: Pa
         (("run", "--model", "a.onnx"), "give either RUN, or --model FILE"),
         (("run", "--labels", "labels.txt"), "--labels is for --model; a RUN knows it"),
         (("run", "--trust"), "--trust is for --model"),
-        (("--model", "a.onnx"), "--model needs --labels, --data, --scaling, too"),
+        (("--model", "a.onnx"), "--model needs --data, --scaling, too"),
         (("--model", "a.onnx", "--labels", "l", "--data", "d"), "--model needs --scaling, too"),
-        (("--model", "a.onnx", "--scaling", "caffe"), "'caffe' is not one of '0..255'"),
+        (
+            ("--model", "a.onnx", "--labels", "l", "--data", "d", "--scaling", "torch"),
+            "unknown scaling 'torch'; expected one of 0..255",
+        ),
+        (("--model", "a.onnx", "--size", "64x"), "WIDTHxHEIGHT such as 160x120"),
+        (("--model", "a.onnx", "--size", "-1x64"), "WIDTHxHEIGHT such as 160x120"),
+        (("run", "--allow-doubt"), "--allow-doubt is for --model"),
     ],
 )
 def test_a_run_and_a_foreign_model_exclude_each_other(
@@ -57,7 +63,7 @@ def test_a_run_and_a_foreign_model_exclude_each_other(
 
 def test_the_command_knows_every_scaling_and_its_formula() -> None:
     text = " ".join(edgetl("export", "--help").stdout.split())
-    assert f"[{'|'.join(one.name for one in SCALINGS)}]" in text
+    assert all(f"{one.name}: " in text or f"{one.name} as" in text for one in SCALINGS)
     for formula in ("level / 255", "level / 127.5 - 1", "(level / 255 - mean) / deviation"):
         assert formula in text
 
@@ -109,7 +115,7 @@ def test_inspect_shows_figures_of_each_file_and_what_does_not_belong(
     for part in (*figures, "R. Levi", "apache-2.0", "MODEL_CARD.md"):
         assert part in done.stdout, part
     assert done.stderr.splitlines() == [
-        f"edgetl: 1 files in {folder} belong to nothing and were not checked: 'notes.txt'"
+        f"edgetl: not checked: 1 file in {folder} that the bundle does not list: 'notes.txt'"
     ]
 
 

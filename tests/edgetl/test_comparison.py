@@ -41,6 +41,7 @@ def make_run(name: str, right: str, **changes: Any) -> ComparedRun:
         seconds=12.0,
         photos=100,
         examples=len(hits),
+        scenes=len(hits),
         judged=judged,
         right=hits,
     )

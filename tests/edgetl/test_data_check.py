@@ -54,7 +54,7 @@ def in_turn(count: int = 60) -> list[str]:
 
 def test_a_clean_set_has_few_photos_a_class_and_no_other_fault(photos: Path) -> None:
     report = check_data(photos, PLAIN)
-    assert {issue.kind for issue in report.issues} == {"imbalance"}
+    assert {issue.kind for issue in report.issues} == {"few_photos"}
     assert {issue.label for issue in report.issues} == {"bolt", "gear", "washer"}
     assert [(one.label, one.photos) for one in report.classes] == [
         ("bolt", 16),
@@ -92,6 +92,17 @@ def test_one_picture_in_two_classes_is_a_contradiction(photos_copy: Path, exact:
     assert found(report, "near_duplicate") == found(report, "exact_duplicate") == []
 
 
+def test_a_part_that_is_a_copy_of_train_is_all_leaks(photos: Path, tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for label in ("bolt", "gear"):
+            shutil.copytree(photos / label, tmp_path / part / label)
+    report = check_data(tmp_path, PLAIN)
+    copies = [str(one.relative_to(tmp_path)) for one in (tmp_path / "val").rglob("*.*")]
+    twins = [(one, one.replace("val", "train")) for one in sorted(copies)]
+    assert found(report, "leak") == twins
+    assert "all photos of val are in train" in report.hindrance
+
+
 def test_leaks_between_given_parts_are_found(photos: Path, tmp_path: Path) -> None:
     for part in ("bolt", "gear"):
         for number in range(16):
@@ -113,7 +124,8 @@ def test_classes_that_training_would_refuse_are_findings_not_errors(photos_copy:
         path.unlink()
     (photos_copy / "nothing").mkdir()
     report = check_data(photos_copy, PLAIN)
-    words = {(issue.label, issue.what) for issue in report.of_kind("imbalance")}
+    issues = (*report.of_kind("few_photos"), *report.of_kind("imbalance"))
+    words = {(issue.label, issue.what) for issue in issues}
     assert ("bolt", "it has 2 usable photos") in words
     assert ("bolt", "it has 2 usable photos, gear has 16") in words
     assert ("nothing", "it has 0 usable photos") in words
@@ -122,7 +134,7 @@ def test_classes_that_training_would_refuse_are_findings_not_errors(photos_copy:
 def test_a_single_class_is_a_finding(photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos / "bolt", tmp_path / "bolt")
     report = check_data(tmp_path, PLAIN)
-    assert report.of_kind("imbalance")[0].what == "it is the only class"
+    assert report.of_kind("layout")[0].what == "it is the only class"
 
 
 def test_odd_sizes_are_found(photos_copy: Path) -> None:
@@ -135,6 +147,25 @@ def test_odd_sizes_are_found(photos_copy: Path) -> None:
     assert sizes["bolt/tiny.png"].startswith("20 x 20 px: less than half the model's input")
     assert sizes["bolt/long.png"] == "384 x 96 px: 4.0 times as long as wide"
     assert sizes["bolt/huge.png"].startswith("900 x 900 px: 9.4 of the usual side")
+
+
+def test_an_animation_is_found_and_a_video_or_heic_is_no_photo(photos_copy: Path) -> None:
+    folder = photos_copy / "bolt"
+    data = cv2.imencode(".png", read_picture(folder / "00.jpg"))[1].tobytes()
+    # An `acTL` of two frames before the pixels.
+    (folder / "moving.png").write_bytes(
+        data[:33] + b"\0\0\0\x08acTL\0\0\0\2\0\0\0\0\xf3\x8d\x93\x70" + data[33:]
+    )
+    jpeg = cv2.imencode(".jpg", read_picture(folder / "01.jpg"))[1].tobytes()
+    (folder / "film.jpg").write_bytes(jpeg + jpeg)
+    (folder / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90))
+    (folder / "photo").write_bytes(cv2.imencode(".webp", read_picture(folder / "02.jpg"))[1])
+    report = check_data(photos_copy, PLAIN)
+    assert found(report, "animation") == [("bolt/moving.png",)]
+    reasons = {issue.paths[0]: issue.what for issue in report.of_kind("unreadable")}
+    assert set(reasons) == {"bolt/film.jpg", "bolt/IMG_1.HEIC"}
+    assert "a Motion JPEG video" in reasons["bolt/film.jpg"]
+    assert re.search("a HEIC picture, .*heif-convert", reasons["bolt/IMG_1.HEIC"])
 
 
 def test_without_weights_the_report_says_what_was_left_out(photos: Path) -> None:

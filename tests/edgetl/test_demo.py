@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgetl.cli import DEMO_MARKER
 from edgetl.console import find_command
-from edgetl.demo import VariantResult, VideoResult, choose_options, explain_video
+from edgetl.demo import MARKER, VariantResult, VideoResult, choose_options, explain_video
 from edgetl_runtime.benchmark import benchmark
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.preprocessing import Preprocessing
@@ -62,3 +63,7 @@ def test_the_next_command_can_be_called_as_it_is_printed(
 def test_a_command_on_the_path_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert find_command("edgetl-run") == "edgetl-run"
+
+
+def test_the_command_knows_the_folders_of_demos() -> None:
+    assert DEMO_MARKER == MARKER

@@ -26,7 +26,7 @@ from edgetl.training.checkpoint import Checkpoints
 from edgetl.training.devices import one_device, training_devices
 from edgetl.training.fitting import Fitter
 from edgetl.training.steps import Stage
-from edgetl.training.head import build_head
+from edgetl.networks.head import build_head
 from edgetl.dataset.manifest import scan
 from edgetl.networks.model import Cut, build_upper, set_trainable
 from edgetl.options import HeadOptions, Options, TrainingOptions

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edgetl.evaluate import evaluate
+from edgetl.options import Options, TrainingOptions
 from edgetl.run import Run
+from edgetl.training.train import train
 from edgetl_runtime.errors import BundleError, DatasetError, RunError
 
 
@@ -114,3 +116,17 @@ def test_photos_of_other_things_are_counted_and_not_scored(
     result = evaluate(run_folder, validation)
     assert result.metrics == Run.open(run_folder).metrics
     assert result.unknown == 1
+
+
+def test_labels_are_matched_whoever_composed_them(photos_copy: Path, tmp_path: Path) -> None:
+    options = Options(
+        backbone="cnn", weights="none", size_px=32, training=TrainingOptions(epochs=1)
+    )
+    (photos_copy / "gear").rename(photos_copy / "Zahnra\u0308der")
+    run = train(photos_copy, tmp_path / "run", options)
+    assert run.spec.labels[2] == "washer"
+    (photos_copy / "Zahnra\u0308der").rename(photos_copy / "Zahnr\u00e4der")
+    assert evaluate(tmp_path / "run", photos_copy).metrics.examples == 48
+    (photos_copy / "washer").rename(photos_copy / "Washer")
+    with pytest.raises(DatasetError, match="Washer, the model knows washer in that spelling"):
+        evaluate(tmp_path / "run", photos_copy)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from edgetl.history import StageHistory
+from edgetl.networks.head import build_head
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
 from edgetl.training.fitting import Fitter
-from edgetl.training.head import build_head
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
 from edgetl.training.steps import Stage, judge, predict_logits

@@ -1,20 +1,20 @@
 """`edgetl export --model`: a model trained elsewhere becomes a bundle, or one line says why not."""
 
 import hashlib
+import io
 import json
 import logging
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgetl.cli import main
 from edgetl.foreign import ForeignOptions, export_foreign
-from edgetl_export.foreign.labels import read_labels
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import ExportError
@@ -22,7 +22,6 @@ from edgetl_runtime.golden import verify
 from edgetl_runtime.pictures import read_picture
 
 FLOAT = ("litert-int8", "litert-float32", "onnx-int8", "onnx-float32")
-Said = tuple[int, str, str]
 
 
 def fingerprint(root: Path) -> dict[str, str]:
@@ -35,22 +34,6 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 def describe(folder: Path, name: str, photos: Path, **more: Any) -> ForeignOptions:
     return ForeignOptions(folder / name, folder / "labels.txt", photos, "-1..1", trust=True, **more)
-
-
-@pytest.fixture
-def edgetl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """The command in this process: exit code, stdout and stderr, native code's included."""
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["edgetl", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capfd.readouterr()
-        code = stopped.value.code
-        return (code if isinstance(code, int) else 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -182,21 +165,12 @@ def test_few_calibration_photos_are_a_warning_once(
     assert caplog.text.count("training photos to calibrate with, fewer than 20") == 1
 
 
-def test_labels_may_be_numbered_and_come_from_windows(tmp_path: Path) -> None:
-    file = tmp_path / "labels.txt"
-    for text in ("﻿a\r\nb b\r\n", "0 a\n1 b b\n\n", "0: a\n1: b b"):
-        file.write_bytes(text.encode())
-        assert read_labels(file) == ("a", "b b")
-    file.write_text("0\n1\n2")
-    assert read_labels(file) == ("0", "1", "2")
-    file.write_text("3 musketeers\n101 dalmatians")
-    assert read_labels(file) == ("3 musketeers", "101 dalmatians")
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"washer\nbolt\nwasher\n", "line 3: the label washer is in line 1, too"),
+        (b"washer\nbolt\nwasher\n", "has the class gear, which is not in"),
+        (b"washer\ngear\ngear\n", "has the class bolt, which is not in"),
+        (b"gear\nbolt\ngear\nwasher\n", "has 4 labels"),
         (b"washer\n\nbolt\ngear\n", "line 2 is empty"),
         (b"washer\nb\xf6lt\ngear\n", "line 2 is not UTF-8"),
         (b"washer\nbolt\n", "has 2 labels (line 2: bolt), the model has 3 outputs"),
@@ -238,7 +212,7 @@ def test_bad_labels_are_one_line_and_touch_nothing(
         ("model.onnx", ("--recipe", "mixed"), "litert-mixed cannot be made of an .onnx here"),
         ("int8.tflite", ("--recipe", "float32"), "ships as it is; ask for litert-int8 only"),
         ("float.tflite", ("--size", 64), "takes 32x32 px and nothing else"),
-        ("labels.txt", (), "is of no known kind"),
+        ("labels.txt", (), "is a text, not a model"),
         ("gone.onnx", (), "does not exist"),
     ],
 )
@@ -288,7 +262,10 @@ def test_data_without_photos_to_calibrate_with_is_refused(
 def test_a_recipe_that_cannot_be_made_is_refused_before_photos_are_read(
     foreign_folder: Path, tmp_path: Path
 ) -> None:
-    options = describe(foreign_folder, "model.onnx", tmp_path / "no photos at all")
+    for label in ("bolt", "gear", "washer"):
+        (tmp_path / "unreadable" / label).mkdir(parents=True)
+        (tmp_path / "unreadable" / label / "1.jpg").touch()
+    options = describe(foreign_folder, "model.onnx", tmp_path / "unreadable")
     with pytest.raises(ExportError, match=r"cannot be made of an \.onnx"):
         export_foreign(options, tmp_path / "b", names=["litert-float32"])
 
@@ -302,3 +279,60 @@ def test_two_exports_of_one_model_hold_the_same_files(
     first, second = (fingerprint(tmp_path / name) for name in ("a", "b"))
     dated = {"bundle.json", "bundle.json.sha256", "MODEL_CARD.md"}
     assert {name for name in first if first[name] != second[name]} <= dated
+
+
+@pytest.fixture(scope="module")
+def labelled_folder(foreign_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with its labels inside, as Ultralytics and TensorFlow Lite write them."""
+    import onnx
+
+    folder = tmp_path_factory.mktemp("labelled")
+    labels = (foreign_folder / "labels.txt").read_text().split()
+    proto = onnx.load(foreign_folder / "model.onnx")
+    named = proto.metadata_props.add()
+    named.key, named.value = "names", repr(dict(enumerate(labels)))
+    onnx.save(proto, folder / "named.onnx")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("readme.txt", "hello")
+        file.writestr("labels.txt", "\n".join(labels) + "\n")
+    model = (foreign_folder / "float.tflite").read_bytes()
+    (folder / "named.tflite").write_bytes(model + archive.getvalue())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("named.onnx", "the property names of"), ("named.tflite", "labels.txt in")]
+)
+def test_labels_that_lie_in_the_model_need_no_file(
+    labelled_folder: Path,
+    photos: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    place: str,
+) -> None:
+    options = ForeignOptions(labelled_folder / name, None, photos, "-1..1")
+    recipe = "onnx-float32" if name.endswith("onnx") else "litert-float32"
+    exported = export_foreign(options, tmp_path / "b", names=[recipe])
+    assert exported.bundle.manifest.labels == ("washer", "bolt", "gear")
+    assert exported.bundle.manifest.variants[0].metrics.top1 > 0.8
+    assert f"3 labels are taken from {place} {labelled_folder / name}: washer" in caplog.text
+
+
+def test_labels_in_another_order_than_the_models_own_are_refused(
+    labelled_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.txt").write_text("bolt\ngear\nwasher\n")
+    model = labelled_folder / "named.onnx"
+    options = ForeignOptions(model, tmp_path / "labels.txt", photos, "-1..1")
+    with pytest.raises(ExportError, match="in another order; leave --labels out"):
+        export_foreign(options, tmp_path / "b", names=["onnx-float32"])
+
+
+def test_a_model_without_labels_asks_for_them(
+    foreign_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    options = ForeignOptions(foreign_folder / "float.tflite", None, photos, "-1..1")
+    with pytest.raises(ExportError, match=r"brings no labels along; .*labels"):
+        export_foreign(options, tmp_path / "b")

@@ -1,13 +1,20 @@
 """The head: what is exported gives the probabilities of what was trained."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import pytest
 
+from edgetl.networks.arrays import decode_weights, encode_weights
+from edgetl.networks.head import (
+    build_finished_head,
+    build_head,
+    finish_head,
+    hidden_units,
+    probabilities,
+)
 from edgetl.options import HeadOptions
-from edgetl.training.head import build_head, finish_head, hidden_units, probabilities
 
 FEATURES = 6
 ACTIVATIONS = ("relu", "tanh", "gelu", "swish", "sigmoid")
@@ -127,3 +134,20 @@ def test_probabilities_of_huge_logits_are_numbers() -> None:
     np.testing.assert_allclose(
         probabilities(np.array([[np.log(3)], [0]], np.float32)), [[0.25, 0.75], [0.5, 0.5]], 1e-6
     )
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+def test_a_head_comes_back_from_its_weights(
+    hidden: tuple[int, ...], output: Literal["softmax", "sigmoid"]
+) -> None:
+    kind: Literal["mlp", "linear"] = "mlp" if hidden else "linear"
+    options = HeadOptions(kind, hidden, batch_norm=bool(hidden), output=output)
+    finished = finish_head(build(options, classes=2), options)
+    features = finished.input_shape[-1]
+    rebuilt = build_finished_head(features, 2, options)
+    for layer in rebuilt.layers:
+        layer.set_weights([np.full_like(one, 0.5) for one in layer.get_weights()])
+    decode_weights(encode_weights(finished), rebuilt)
+    rows = np.random.default_rng(0).normal(size=(9, features)).astype(np.float32)
+    np.testing.assert_array_equal(rebuilt.predict_on_batch(rows), finished.predict_on_batch(rows))

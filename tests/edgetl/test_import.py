@@ -140,7 +140,7 @@ def test_a_damaged_picture_and_a_link_are_refused(collected, tmp_path):
 
 @pytest.mark.parametrize(
     "label",
-    ["../owned", "/tmp/owned", "a/b", "", ".", "..", "a\n", "_unknown_", "train", "x" * 300],
+    ["../owned", "/tmp/owned", "a/b", "", ".", "..", "a\n", "_unknown_", "_Unsorted_", "x" * 300],
 )
 def test_a_label_that_is_no_folder_is_not_believed(collect, tmp_path, label):
     path = collect(draw_part("gear", 700, 96))
@@ -202,7 +202,7 @@ def test_the_collected_folder_cannot_be_the_target(collected):
 
 def test_training_refuses_what_nobody_has_sorted(collected, photos_copy):
     import_collected(collected, photos_copy)
-    with pytest.raises(DatasetError, match=r"_unsorted_ holds 1 photos that nobody has sorted"):
+    with pytest.raises(DatasetError, match=r"_unsorted_ holds 1 photo that nobody has sorted"):
         list_folder(photos_copy)
     shutil.rmtree(photos_copy / "_unsorted_")
     (photos_copy / "_unsorted_").mkdir()
@@ -251,4 +251,14 @@ def test_nothing_to_import_is_one_line(tmp_path, kind):
     done = run(tmp_path / kind, "--out", tmp_path / "out", "--page", tmp_path / "p.html")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_known_photos_that_are_not_there_are_named(collected, photos, tmp_path):
+    shutil.copy(photos / "gear/00.jpg", tmp_path / "here.jpg")
+    rows = ["here.jpg,gear", *(f"gone/{n}.jpg,gear" for n in range(6))]
+    (tmp_path / "known.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    words = r"6 of 7 photos are not there: gone/0.jpg, gone/1.jpg, .* and 2 more"
+    with pytest.raises(DatasetError, match=words):
+        import_collected(collected, tmp_path / "out", known=tmp_path / "known.csv")
     assert not (tmp_path / "out").exists()

@@ -185,7 +185,7 @@ def test_what_is_no_photo_is_listed_with_the_reason(tmp_path: Path) -> None:
     manifest = scan(tmp_path)
     assert list(reasons(manifest)) == sorted(reasons(manifest))
     found = reasons(manifest)
-    assert found["nut/.DS_Store"] == "a hidden file"
+    assert found["nut/.DS_Store"] == "a hidden or system file"
     assert "not a picture" in found["nut/notes.txt"]
     assert "JPEG" in found["nut/half.jpg"]
     assert found["nut/nothing.jpg"] == "an empty file"
@@ -350,6 +350,15 @@ def test_a_copy_of_an_old_photo_moves_no_photo_but_its_group(tmp_path: Path) -> 
     assert after.items() >= before.items()
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_given_part_that_holds_training_photos_only_is_no_part(tmp_path: Path, part: str) -> None:
+    for label in ("nut", "bolt"):
+        put_drawings(tmp_path / "train", label, *range(6))
+        put_drawings(tmp_path / part, label, 1, 2)
+    with pytest.raises(DatasetError, match=f"all photos of {part} are in train, too"):
+        scan(tmp_path)
+
+
 def test_a_near_duplicate_across_given_parts_stays_and_is_named_a_leak(tmp_path: Path) -> None:
     for label in ("nut", "bolt"):
         put_drawings(tmp_path / "train", label, *range(5))
@@ -497,3 +506,45 @@ def test_a_manifest_with_other_things_survives_json(tmp_path: Path) -> None:
     put(fill(tmp_path), "_unknown_", 1, 2, 3)
     manifest = scan(tmp_path)
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest
+
+
+def test_a_class_that_lies_in_one_part_only_is_told_so(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 4)
+    put(tmp_path / "train", "washer", 30, 31, 32)
+    for label in ("nut", "bolt"):
+        put(tmp_path / "val", label, 10)
+    with pytest.raises(
+        DatasetError, match=r"class washer has no photo in the val part: .* train on"
+    ):
+        scan(tmp_path)
+
+
+def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 4)
+    put(tmp_path / "val", "nut", 10)
+    (tmp_path / "val/bolt").mkdir()
+    shutil.copy(tmp_path / "train/bolt/000.png", tmp_path / "val/bolt")
+    with pytest.raises(DatasetError, match=r"class bolt .* val part: .* same bytes as photos in"):
+        scan(tmp_path)
+
+
+def test_parts_without_one_for_training_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "dev", 4)
+    fill(tmp_path / "eval", 4)
+    with pytest.raises(DatasetError, match="none of them is for training"):
+        scan(tmp_path)
+    assert len(scan_to_score(tmp_path).part("val")) > 0
+
+
+def test_a_doubt_about_folders_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path / "monday", 4)
+    fill(tmp_path / "tuesday", 4)
+    scan(tmp_path)
+    assert "all hold folders of the same names (bolt, nut)" in caplog.text
+
+
+def test_a_run_in_the_making_is_no_reason_to_delete_it(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "runs/a").mkdir(parents=True)
+    (tmp_path / "runs/a/run.json").write_text("{}")
+    assert scan(tmp_path).labels == ("bolt", "nut")

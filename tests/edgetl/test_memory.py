@@ -17,7 +17,7 @@ from edgetl.networks.cache import FeatureCache
 from edgetl.training.checkpoint import Checkpoints
 from edgetl.training.fitting import Fitter
 from edgetl.training.steps import Stage
-from edgetl.training.head import build_head
+from edgetl.networks.head import build_head
 from edgetl.options import HeadOptions, TrainingOptions
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows

@@ -95,7 +95,7 @@ def complain(
         assert printed == ""
         assert "Traceback" not in complaint
         assert "no photos" not in complaint, "the options were accepted"
-        return int(str(caught.value.code)), complaint.splitlines()[-1]
+        return int(str(caught.value.code)), complaint.splitlines()[0]
 
     return run
 
@@ -238,7 +238,7 @@ def test_a_wrong_flag_is_usage_and_says_what_is_allowed(
 ) -> None:
     code, complaint = complain(*flags.split())
     assert code == 2
-    assert complaint.startswith(f"Error: {found}")
+    assert complaint.startswith(f"edgetl train: {found}")
     assert allowed in complaint
 
 
@@ -335,7 +335,7 @@ def test_a_contradiction_names_both_options_and_what_is_allowed(
 ) -> None:
     code, complaint = complain(*flags.split())
     assert code == 2
-    assert complaint.startswith("Error: ")
+    assert complaint.startswith("edgetl train: ")
     for part in (one, other, allowed):
         assert part in complaint
 
@@ -366,7 +366,8 @@ def test_a_contradiction_between_file_and_flag_names_each_as_it_was_written(
     code, complaint = complain("--optimizer", "adamw", toml=toml)
     assert code == 2
     assert complaint.startswith(
-        "Error: $.training.momentum = 0.9 in my.toml does not go with --optimizer adamw; allowed"
+        "edgetl train: $.training.momentum = 0.9 in my.toml does not go with --optimizer adamw; "
+        "allowed"
     )
 
 
@@ -384,7 +385,11 @@ def test_a_flag_may_mend_a_contradiction_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"= 3", "is no TOML: Invalid statement (at line 1"), (b"\xff\xfe", "is no TOML"), (None, "")],
+    [
+        (b"= 3", "is no TOML: Invalid statement (at line 1"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (None, ""),
+    ],
 )
 def test_what_is_no_toml_is_named(content: bytes | None, why: str, tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
@@ -394,6 +399,16 @@ def test_what_is_no_toml_is_named(content: bytes | None, why: str, tmp_path: Pat
         file.write_bytes(content)
     with pytest.raises(OptionsError, match=re.escape(f"{file} {why}")):
         read_config(file)
+
+
+def test_a_file_that_never_ends_is_no_list_of_options() -> None:
+    with pytest.raises(OptionsError, match="larger than any list of options"):
+        read_config(Path("/dev/zero"))
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_have_lines_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_bytes(b"\xef\xbb\xbfviews = 3\r\nseed = 5\r\n")
+    assert read_config(tmp_path / "my.toml") == {"views": 3, "seed": 5}
 
 
 def test_a_run_given_as_config_is_pointed_to_its_file(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_damaged_photo_is_replaced_and_named(photos_copy: Path) -> None:
     (photos_copy / broken.path).write_bytes(b"no photo any more")
     sheet = draw_preview(photos_copy, LIGHT, photos=3)
     assert [(one.path, one.reason) for one in sheet.skipped] == [
-        (broken.path, "not a picture, or a damaged one")
+        (broken.path, "not a picture, but a text file")
     ]
     assert [one.label for one in sheet.shown] == ["bolt", "gear", "washer"]
 
@@ -191,9 +191,9 @@ def test_the_command_prints_one_object_for_machines(
     assert record["augmentation"] == "light"
     assert len(record["photos"]) == 48
     assert record["skipped"] == [
-        {"path": "gear/notes.txt", "reason": "not a picture, or a damaged one"}
+        {"path": "gear/notes.txt", "reason": "not a picture, but a text file"}
     ]
-    assert complaint == "edgetl: skipped gear/notes.txt: not a picture, or a damaged one\n"
+    assert complaint == "edgetl: skipped gear/notes.txt: not a picture, but a text file\n"
 
 
 @pytest.mark.parametrize(

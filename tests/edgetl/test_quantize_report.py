@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -195,3 +196,13 @@ def test_names_of_points_at_one_place_are_moved_apart() -> None:
     for n, box in enumerate(boxes):
         assert inside.x0 < box.x0 < box.x1 < inside.x1
         assert box.count_overlaps(boxes[:n] + boxes[n + 1 :]) == 0
+
+
+def test_many_shots_of_one_thing_widen_the_bands(tradeoff: Tradeoff) -> None:
+    def measure_band(found: Tradeoff) -> float:
+        outcomes: Any = record_tradeoff(found)["outcomes"]
+        interval = outcomes[0]["tried"][0]["top1_interval"]
+        return float(interval.upper - interval.lower)
+
+    bursts = msgspec.structs.replace(tradeoff, scenes=4)
+    assert measure_band(bursts) > 2 * measure_band(tradeoff)

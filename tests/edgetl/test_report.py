@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgetl.dataset.manifest import DatasetManifest, Skipped, scan
+from edgetl.dataset.walking import HIDDEN
 from edgetl.history import StageHistory
 from edgetl.metrics import measure, measure_reliability
 from edgetl.predictions import Predictions
@@ -62,6 +63,7 @@ def make_stage(name: str = "head", **changes: Any) -> StageHistory:
         "val_accuracy": 0.8 - 0.5 / (1 + epochs),
         "learning_rate": np.full(10, 1e-3),
     } | changes.pop("curves", {})
+    curves = {"val_calibrated_loss": curves["val_loss"]} | curves
     lists = {name: np.asarray(values).tolist() for name, values in curves.items()}
     return StageHistory(name, lists, **({"best_epoch": 10, "seconds": 2.5} | changes))
 
@@ -386,6 +388,9 @@ def test_unused_files_are_told_where_they_are_many(manifest: DatasetManifest) ->
     skipped = tuple(Skipped(f"gear/{n}.txt", "not a picture") for n in range(10))
     many = find(msgspec.structs.replace(manifest, skipped=skipped))
     assert many["10 files of the data folder could not be used"].kind == "warning"
+    hidden = tuple(Skipped(f"gear/.{n}", HIDDEN) for n in range(10))
+    told = find(msgspec.structs.replace(manifest, skipped=hidden))
+    assert not any("could not be used" in one for one in told)
 
 
 def test_confused_pairs_come_with_their_reverse() -> None:
@@ -484,3 +489,41 @@ def test_all_and_none_are_said_of_all_and_none_only(
 )
 def test_durations_are_said_in_fitting_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_many_shots_of_one_thing_promise_no_more_than_one(manifest: DatasetManifest) -> None:
+    right = make_predictions(manifest)
+    alone = find(manifest, predictions=right)
+    val = manifest.part("val")
+    examples = tuple(
+        msgspec.structs.replace(one, group=f"scene {n % 6}") if one.split == "val" else one
+        for n, one in enumerate(manifest.examples)
+    )
+    bursts = msgspec.structs.replace(manifest, examples=examples)
+    words = f"No mistake on {len(val)} validation photos"
+    # Wilson's lower ends of all right of so many.
+    assert f"expect at least {100 * len(val) / (len(val) + 3.8415):.0f}%" in alone[words].detail
+    found = starting(find(bursts, predictions=right), f"{words} of 6 different things")
+    assert found.detail == "On new photos of the same kind, expect at least 61%."
+    page = render_report(make_input(bursts, predictions=right))
+    assert f"{len(val)} of {len(val)} photos of 6 different things" in Text(page).text
+
+
+@pytest.mark.parametrize(
+    ("monitor", "shown", "chosen"),
+    [
+        ("calibrated", "0.017", "at the temperature that suits the scores best"),
+        ("loss", "0.080", "the least validation loss;"),
+        ("accuracy", "0.017", "the highest validation accuracy"),
+    ],
+)
+def test_the_loss_that_chose_is_the_one_that_is_shown(
+    manifest: DatasetManifest, monitor: str, shown: str, chosen: str
+) -> None:
+    curves = {"val_loss": [0.08] * 10, "val_calibrated_loss": [0.017] * 10}
+    stages = tuple(make_stage(name, curves=curves, monitor=monitor) for name in ("head", "blocks"))
+    page = Text(render_report(make_input(manifest, histories=stages))).text
+    (hidden,) = {"0.017", "0.080"} - {shown}
+    assert shown in page.split()
+    assert hidden not in page.split()
+    assert chosen in page

@@ -28,10 +28,10 @@ RUN_FILES = {
     "history.json",
     "manifest.json",
     "metrics.json",
-    "model.keras",
     "predictions.json",
     "report.html",
     "run.json",
+    "weights.npz",
 }
 SCRATCH = Options(
     backbone="lenet",

@@ -1,8 +1,14 @@
 """A run folder opens only if it is whole, ours, and of this version."""
 
+import hashlib
+import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,15 +123,148 @@ def test_another_format_is_refused_with_a_remedy(
         Run.open(copy)
 
 
-def test_a_changed_model_is_not_opened(copy: Path) -> None:
-    data = bytearray((copy / "model.keras").read_bytes())
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("run.json", "a named pipe"),
+        ("manifest.json", "a device"),
+        ("weights.npz", "a named pipe"),
+        ("weights.npz", "a folder"),
+    ],
+)
+def test_what_would_never_end_is_not_read(copy: Path, name: str, what: str) -> None:
+    (copy / name).unlink()
+    if what == "a named pipe":
+        os.mkfifo(copy / name)
+    elif what == "a device":
+        (copy / name).symlink_to("/dev/zero")
+    else:
+        (copy / name).mkdir()
+    # A child, so that the old behaviour is a failure and no hang.
+    code = "import sys; from pathlib import Path; from edgetl.run import Run\n"
+    code += "Run.open(Path(sys.argv[1])).read_weights()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(copy)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert f"{name} is {what}, not a file; train again with: edgetl train DATA" in done.stderr
+
+
+def test_the_remedy_for_a_damaged_run_is_a_whole_command(copy: Path) -> None:
+    (copy / "metrics.json").write_text("{")
+    with pytest.raises(RunError, match=f"train again with: edgetl train DATA --out {copy}$"):
+        Run.open(copy)
+
+
+@pytest.mark.parametrize("command", ["export", "quantize-report", "evaluate"])
+def test_damaged_weights_are_told_before_tensorflow_is_imported(
+    copy: Path, photos: Path, command: str
+) -> None:
+    (copy / "weights.npz").write_bytes(b"damaged")
+    rest = {"export": ["--out", str(copy.parent / "b")], "evaluate": [str(photos)]}.get(command, [])
+    # Where TensorFlow cannot be imported, only what comes before it can be told.
+    code = "import sys; sys.modules['tensorflow'] = None\n"
+    code += "from edgetl.__main__ import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, str(copy), *rest],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "not the file that training wrote" in done.stderr
+    assert done.returncode == 1
+
+
+def test_changed_weights_are_not_opened(copy: Path) -> None:
+    data = bytearray((copy / "weights.npz").read_bytes())
     data[len(data) // 2] ^= 1
-    (copy / "model.keras").write_bytes(data)
+    (copy / "weights.npz").write_bytes(data)
     with pytest.raises(RunError, match="not the file that training wrote"):
         Run.open(copy).load_model()
 
 
-def test_a_missing_model_is_named(copy: Path) -> None:
-    (copy / "model.keras").unlink()
-    with pytest.raises(RunError, match=r"model\.keras is unreadable"):
+def test_missing_weights_are_named(copy: Path) -> None:
+    (copy / "weights.npz").unlink()
+    with pytest.raises(RunError, match=r"weights\.npz is unreadable"):
+        Run.open(copy).load_model()
+
+
+class _Payload:
+    """An object whose unpickling makes a folder."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self._target),)
+
+
+def put_weights(run: Path, data: bytes) -> None:
+    """Puts a stranger's weights into a run, with the hash that belongs to them."""
+    (run / "weights.npz").write_bytes(data)
+    edit(run / "run.json", model_sha256=hashlib.sha256(data).hexdigest())
+
+
+def pack(arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{str(n): array for n, array in enumerate(arrays)})
+    return file.getvalue()
+
+
+def test_a_strangers_run_runs_no_code(copy: Path, tmp_path: Path) -> None:
+    weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
+    weights[-1] = np.array([_Payload(tmp_path / "owned")] * len(weights[-1]), object)
+    put_weights(copy, pack(weights))
+    with pytest.raises(RunError, match=r"weights\.npz is damaged"):
+        Run.open(copy).load_model()
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_strangers_network_is_not_opened(copy: Path, tmp_path: Path) -> None:
+    model = Run.open(copy).load_model()
+    model.save(tmp_path / "model.keras")
+    put_weights(copy, (tmp_path / "model.keras").read_bytes())
+    with pytest.raises(RunError, match=r"weights\.npz is damaged"):
+        Run.open(copy).load_model()
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_weights_of_another_shape_are_refused(copy: Path, number: int) -> None:
+    weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
+    weights[number] = weights[number].ravel()[:-1]
+    put_weights(copy, pack(weights))
+    with pytest.raises(RunError, match=r"weights\.npz is damaged: array"):
+        Run.open(copy).load_model()
+
+
+def test_weights_of_fewer_layers_are_refused(copy: Path) -> None:
+    weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
+    put_weights(copy, pack(weights[:-2]))
+    with pytest.raises(RunError, match=f"it holds {len(weights) - 2} arrays, not {len(weights)}"):
+        Run.open(copy).load_model()
+
+
+def test_packed_weights_that_are_damaged_inside_are_refused(copy: Path) -> None:
+    weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
+    file = io.BytesIO()
+    np.savez_compressed(file, **{str(n): array for n, array in enumerate(weights)})  # type: ignore[arg-type]
+    data = bytearray(file.getvalue())
+    # Behind the first member's header: the type of a packed block, of which 3 does not exist.
+    data[30 + len("0.npy") + 20] |= 0b110
+    put_weights(copy, data)
+    with pytest.raises(RunError, match=r"weights\.npz is damaged"):
+        Run.open(copy).load_model()
+
+
+def test_an_array_that_would_fill_the_memory_is_not_read(copy: Path) -> None:
+    weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
+    weights[0] = np.zeros((1 << 28,), np.float32)
+    file = io.BytesIO()
+    np.savez_compressed(file, **{str(n): array for n, array in enumerate(weights)})  # type: ignore[arg-type]
+    put_weights(copy, file.getvalue())
+    with pytest.raises(RunError, match="array 0"):
         Run.open(copy).load_model()

@@ -131,13 +131,18 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
         ("path,label\n", "lists no photos"),
         ("path,label,path\na,b,c\n", "a column is there twice"),
         ("path,label,spilt\na,b,train\n", "unknown column spilt; did you mean split"),
-        ("path,label\npics/1.png\n", "line 2: 1 cells, the header has 2"),
+        ("path,label\npics/1.png\n", "line 2: 1 cell, the header has 2; add what is missing"),
+        ("path,label\npics\\1.png,a\n", "line 2: .* is not there; write paths with / between"),
+        ("path,label\nhttps://x.org/1.png,a\n", "line 2: https://x.org/1.png is an address"),
         ("path,label\n\npics/1.png,a,b\n", "line 3: 3 cells, the header has 2"),
         ("path,label\npics/1.png,  \n", "line 2: the label is empty"),
         ("path,label\n,nut\n", "line 2: the path is empty"),
         ('path,label\npics/1.png,"a\nb"\n', "line 3: the label 'a.nb' has a line break"),
         ("path,label\npics/1.png,nut\npics/1.png,bolt\n", "line 3: .* bolt here and nut in line 2"),
-        ("path,label,split\npics/1.png,nut,dev\n", "line 2: unknown split 'dev'; expected train"),
+        (
+            "path,label,split\npics/1.png,nut,odd\n",
+            "line 2: unknown split 'odd'; expected train",
+        ),
         ('path,label\n"pics/1.png,nut\n', "no valid CSV"),
     ],
 )
@@ -152,6 +157,11 @@ def test_bad_rows_are_refused_by_line(folder: Path, text: str, match: str) -> No
 def test_bad_lines_of_a_jsonl_are_refused_by_number(folder: Path, line: str) -> None:
     good = '{"path": "pics/1.png", "label": "nut"}'
     refuse(folder, f"{good}\n{line}\n", "line 2: .*expected an object", "photos.jsonl")
+
+
+def test_half_a_character_in_a_jsonl_is_told_as_what_it_is(folder: Path) -> None:
+    line = '{"path": "pics/1.png", "label": "\\ud800"}\n'
+    refuse(folder, line, "line 1: half of a .u pair without the other", "photos.jsonl")
 
 
 def test_a_table_that_is_not_utf_8_is_refused(folder: Path) -> None:
@@ -185,3 +195,25 @@ def test_the_label_unknown_is_no_class(folder: Path, split: str) -> None:
 
 def test_a_table_of_other_things_only_is_refused(folder: Path) -> None:
     refuse(folder, "path,label\npics/1.png,_unknown_\n", "lists no photos of a class")
+
+
+@pytest.mark.parametrize(
+    ("label", "match"),
+    [
+        *(("n/a", "line 3: the label 'n/a' has a slash"), ("..", "line 3: .* hidden or system")),
+        *(("Nut", "line 3: Nut looks like nut of line 2"), ("_unsorted_", "line 3: _unsorted_ is")),
+        *(("n" * 256, "line 3: .* longer than 255 bytes"), ("lost+found", "line 3: .*system")),
+    ],
+)
+def test_a_label_that_no_folder_can_have_is_refused_by_its_line(
+    folder: Path, label: str, match: str
+) -> None:
+    refuse(folder, f"path,label\npics/0.png,nut\npics/1.png,{label}\n", match)
+
+
+def test_a_label_and_a_path_may_be_composed_or_decomposed(folder: Path) -> None:
+    (folder / "pics/0.png").rename(folder / "pics/A\u0308.png")
+    text = "path,label\npics/\u00c4.png,\u00c4\npics/1.png,A\u0308\npics/2.png,b\n"
+    manifest = scan_to_score(write(folder, text))
+    assert manifest.labels == ("b", "\u00c4")
+    assert len(manifest.examples) == 3

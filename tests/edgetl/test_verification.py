@@ -53,6 +53,36 @@ def test_a_truncated_jpeg_with_an_end_marker_is_refused(tmp_path: Path) -> None:
     assert "damaged JPEG" in str(reason_for(tmp_path, data[: len(data) // 2] + b"\xff\xd9"))
 
 
+def with_thumbnail(data: bytes) -> bytes:
+    """A JPEG whose camera's notes hold a whole small one."""
+    small = b"Exif\0\0" + encode(".jpg", PICTURE[::8, ::8])
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(small) + 2) + small + data[2:]
+
+
+@pytest.mark.parametrize("kept", [0.7, 0.9, 0.99])
+def test_a_truncated_jpeg_with_a_thumbnail_is_refused(tmp_path: Path, kept: float) -> None:
+    data = with_thumbnail(encode(".jpg"))
+    assert reason_for(tmp_path, data) is None
+    assert reason_for(tmp_path, data[: int(len(data) * kept)]) == "a truncated JPEG"
+
+
+def as_of_cats_and_dogs(data: bytes) -> bytes:
+    """Many of these photos are of JFIF 0.00, and hold up to 2 kB more before their end."""
+    return data[:11] + b"\0\0" + data[13:-2] + bytes(range(250)) * 4 + data[-2:]
+
+
+def test_a_jpeg_with_bytes_too_many_is_accepted(tmp_path: Path) -> None:
+    data = encode(".jpg")
+    for at in (2, data.index(b"\xff\xdb"), len(data) - 2):
+        assert reason_for(tmp_path, data[:at] + b"12345678" + data[at:]) is None
+    assert reason_for(tmp_path, as_of_cats_and_dogs(data)) is None
+
+
+def test_bytes_too_many_hide_none_that_are_missing(tmp_path: Path) -> None:
+    data = encode(".jpg")
+    assert reason_for(tmp_path, data[:2] + b"123" + data[2 : len(data) // 2] + b"\xff\xd9")
+
+
 def test_half_a_png_is_refused(tmp_path: Path) -> None:
     data = encode(".png")
     assert reason_for(tmp_path, data[: len(data) // 2], "photo.png") is not None
@@ -68,7 +98,7 @@ def test_text_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".DS_Store", "._photo.jpg", "Thumbs.db", "desktop.ini"])
 def test_hidden_files_are_named_so(tmp_path: Path, name: str) -> None:
-    assert reason_for(tmp_path, encode(".jpg"), name) == "a hidden file"
+    assert reason_for(tmp_path, encode(".jpg"), name) == "a hidden or system file"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -78,7 +108,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").symlink_to(tmp_path / "gone.jpg")
-    assert verify_file(tmp_path / "photo.jpg").reason == "not a plain file"
+    assert verify_file(tmp_path / "photo.jpg").reason == "a broken link"
 
 
 def test_a_missing_file_is_named_so(tmp_path: Path) -> None:

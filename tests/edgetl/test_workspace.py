@@ -13,6 +13,7 @@ from edgetl.training.checkpoint import Checkpoint, Progress
 from edgetl.training.workspace import (
     Unfinished,
     Workspace,
+    check_apart,
     is_resumable,
     reopen_workspace,
     start_workspace,
@@ -179,3 +180,33 @@ def test_a_folder_without_a_name_is_refused_before_any_work(
     monkeypatch.chdir(tmp_path / "above" / "here")
     with pytest.raises(StorageError, match=r"exists and holds something else|such as run"):
         start_workspace(Path(place), overwrite=False).__enter__()
+
+
+def test_a_failure_leaves_no_empty_folder_above(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), start_workspace(tmp_path / "a/b/run", overwrite=False):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ZeroDivisionError), start_workspace(tmp_path / "a/b/run", overwrite=False):
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.rglob("*")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("data", "out"),
+    [
+        *(("photos", "photos"), ("photos", "photos/runs/a"), ("photos", "photos/../photos/a")),
+        *(("link", "photos/a"), ("photos", "link/a"), ("run/photos", "run"), ("run/a.csv", "run")),
+    ],
+)
+def test_a_run_and_photos_do_not_lie_in_one_another(data: str, out: str, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    (tmp_path / "run/photos").mkdir(parents=True)
+    with pytest.raises(StorageError, match="choose"):
+        check_apart(tmp_path / out, tmp_path / data)
+
+
+def test_a_run_may_lie_beside_a_table(tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").touch()
+    check_apart(tmp_path / "runs/a", tmp_path / "photos.csv")

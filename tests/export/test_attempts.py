@@ -112,6 +112,21 @@ def test_a_file_over_its_budget_is_refused_without_repair(
     assert len(records) == 1
 
 
+def test_the_limit_of_bytes_holds_for_the_file_that_ships(
+    tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    def export_within(max_bytes: int | None, name: str) -> Exported:
+        gate = Gate(max_drop=20, max_class_drop=50, max_bytes=max_bytes)
+        settings = Settings(recipes=INT8, gate=gate, repair="none")
+        return export(Run.open(tiny_run_folder), tmp_path / name, settings)
+
+    (free,) = export_within(None, "free.bundle").bundle.manifest.variants
+    (exact,) = export_within(free.bytes, "exact.bundle").bundle.manifest.variants
+    assert exact.bytes == (tmp_path / "exact.bundle" / exact.file).stat().st_size == free.bytes
+    with pytest.raises(GateError, match=f"{free.bytes:,} bytes with its metadata, allowed are"):
+        export_within(free.bytes - 1, "refused.bundle")
+
+
 def test_an_old_bundle_outlives_a_refusal(
     exploding_run: Path, tiny_run_folder: Path, tmp_path: Path
 ) -> None:

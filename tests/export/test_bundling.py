@@ -230,7 +230,7 @@ def test_photos_that_went_away_are_named(
 
 def test_a_changed_model_is_not_exported(tiny_run_folder: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(tiny_run_folder, tmp_path / "run"))
-    with (run / "model.keras").open("ab") as file:
+    with (run / "weights.npz").open("ab") as file:
         file.write(b"x")
     with pytest.raises(RunError, match="not the file that training wrote"):
         export(Run.open(run), tmp_path / "out")

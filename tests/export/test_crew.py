@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgetl_export import scoring
-from edgetl_export.crew import count_processors, share_out
+from edgetl_export.crew import share_out
+from edgetl_runtime.allotment import count_processors
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.engine import open_engine
 

@@ -116,7 +116,11 @@ def test_metadata_change_no_score(
 def test_other_programs_get_a_threshold_for_the_scores_as_they_are(
     finished: dict[str, Finished], attempts: dict[str, Attempt], trained: Trained, name: str
 ) -> None:
-    raw = Finisher(trained, Acceptance())._calibrate(attempts[name], 1.0).reject_threshold
+    raw = (
+        Finisher(trained, Acceptance())
+        ._calibrate(attempts[name].file, attempts[name].scores, 1.0)
+        .reject_threshold
+    )
     mine = finished[name].calibration.reject_threshold
     assert raw > mine + 0.01
     data = finished[name].file.data

@@ -19,7 +19,7 @@ from edgetl_export.foreign.ending import (
     SOFTMAX,
     choose_ending,
 )
-from edgetl_export.foreign.scaling import SCALINGS, find_scaling
+from edgetl_export.foreign.scaling import find_scaling
 from edgetl_export.foreign.source import Source
 from edgetl_export.litert import describe as describe_tflite
 from edgetl_export.onnx import describe as describe_onnx
@@ -35,6 +35,14 @@ FORMULAS = {
     "0..1": lambda x: x / 255.0,
     "-1..1": lambda x: x / 127.5 - 1.0,
     "imagenet": lambda x: (x / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225],
+    "caffe": lambda x: x[..., ::-1] - [103.939, 116.779, 123.68],
+    "bgr imagenet": lambda x: (
+        (x[..., ::-1] / 255.0 - [0.406, 0.456, 0.485]) / [0.225, 0.224, 0.229]
+    ),
+    "mean=0.5,0.4,0.3 std=0.25,0.25,0.2": lambda x: (
+        (x / 255.0 - [0.5, 0.4, 0.3]) / [0.25, 0.25, 0.2]
+    ),
+    "bgr mean=[100, 110, 120] std=58": lambda x: (x[..., ::-1] - [100, 110, 120]) / 58,
 }
 PLAIN = find_scaling("0..255")
 
@@ -68,7 +76,7 @@ def own(foreign_folder: Path) -> Any:
     return lambda scaled: np.asarray(model(np.asarray(scaled, np.float32), training=False))
 
 
-@pytest.mark.parametrize("scaling", [one.name for one in SCALINGS])
+@pytest.mark.parametrize("scaling", FORMULAS)
 @pytest.mark.parametrize("name", ["model.keras", "saved", "float.tflite", "model.onnx"])
 def test_levels_give_what_the_model_gives_on_its_own_preprocessing(
     foreign_folder: Path, drawn: list[np.ndarray], own: Any, name: str, scaling: str
@@ -105,7 +113,7 @@ def invoke(model: bytes, picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["float32.tflite", "uint8.tflite", "int8.tflite"])
-@pytest.mark.parametrize("scaling", ["-1..1", "imagenet"])
+@pytest.mark.parametrize("scaling", ["-1..1", "imagenet", "bgr mean=[100, 110, 120] std=58"])
 def test_a_quantized_tflite_is_wrapped_as_it_is(
     foreign_folder: Path, drawn: list[np.ndarray], name: str, scaling: str
 ) -> None:
@@ -240,6 +248,41 @@ def test_external_data_that_is_too_short_is_refused(tmp_path: Path) -> None:
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
+def write_external(home: Path, location: str, **more: str) -> Path:
+    weights = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[3, 3])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **more}.items():
+        weights.external_data.add(key=key, value=value)
+    (home / "net.onnx").write_bytes(make_onnx(weights=weights).SerializeToString())
+    return home / "net.onnx"
+
+
+@pytest.mark.parametrize(
+    "more", [{"offset": "-5"}, {"offset": "x"}, {"length": "-1"}, {"length": "many"}]
+)
+def test_external_data_at_a_place_that_is_none_is_refused(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    (tmp_path / "net.bin").write_bytes(bytes(36))
+    with pytest.raises(ExportError, match=r"does not say where the weights weights are \("):
+        open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
+
+
+@pytest.mark.parametrize("more", [{}, {"offset": "8"}, {"length": "12"}, {"length": "100"}])
+def test_external_data_of_less_than_the_weights_take_is_refused(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    (tmp_path / "net.bin").write_bytes(bytes(20))
+    with pytest.raises(ExportError, match="20 bytes, too few for the weights"):
+        open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
+
+
+def test_external_data_in_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.bin")
+    with pytest.raises(ExportError, match="not a plain file inside its own folder"):
+        open_model(write_external(tmp_path, "net.bin"), PLAIN)
+
+
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", "sub/x.bin"])
 def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> None:
     home = tmp_path / "home"
@@ -258,16 +301,26 @@ def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> No
 def two_inputs() -> onnx.ModelProto:
     model = make_onnx()
     model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, (1,)))
+    model.graph.node.append(helper.make_node("Mul", ["logits", "mask"], ["masked"]))
+    model.graph.output[0].name = "masked"
     return model
 
 
 def custom_operator() -> onnx.ModelProto:
-    return make_onnx(more=(helper.make_node("Sharpen", ["logits"], ["out"], domain="acme"),))
+    model = make_onnx(more=(helper.make_node("Sharpen", ["logits"], ["out"], domain="acme"),))
+    model.graph.output[0].name = "out"
+    return model
 
 
 def unknown_operator() -> onnx.ModelProto:
     model = make_onnx()
     model.graph.node[0].op_type = "GlobalAveragePuddle"
+    return model
+
+
+def new_format() -> onnx.ModelProto:
+    model = make_onnx()
+    model.ir_version = 99
     return model
 
 
@@ -284,11 +337,14 @@ def new_opset() -> onnx.ModelProto:
         (custom_operator, "operator Sharpen of acme"),
         (unknown_operator, "GlobalAveragePuddle"),
         (new_opset, "opset 99, this edgetl reads up to"),
+        (new_format, "version 99 of the format .* reads up to .* export it again"),
         (lambda: make_onnx(shape=(8, 3, 32, 32)), "8 pictures at once"),
         (lambda: make_onnx(shape=(1, 3, "h", "w")), "choose the one it was trained on: --size PX"),
-        (lambda: make_onnx(shape=(1, 1, 32, 32)), "expected an RGB picture"),
-        (lambda: make_onnx(kind=TensorProto.UINT8), "takes uint8, expected float32"),
-        (onnx.ModelProto, "it has no operators"),
+        (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB picture"),
+        (lambda: make_onnx(shape=(-1, 3, -1, 32)), "32 px wide and of any height; choose"),
+        (lambda: make_onnx(kind=TensorProto.INT8), "takes int8, expected float32"),
+        (onnx.ModelProto, "is empty"),
+        (lambda: onnx.ModelProto(ir_version=8), "it has no operators"),
     ],
 )
 def test_an_onnx_that_is_no_classifier_is_refused(tmp_path: Path, model: Any, words: str) -> None:
@@ -358,9 +414,9 @@ def free_size(tree: Any) -> None:
     graph.tensors[graph.inputs[0]].shapeSignature = [-1, -1, -1, 3]
 
 
-def make_grey(tree: Any) -> None:
+def make_two_channels(tree: Any) -> None:
     graph = tree.subgraphs[0]
-    graph.tensors[graph.inputs[0]].shape = [1, 32, 32, 1]
+    graph.tensors[graph.inputs[0]].shape = [1, 32, 32, 2]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +427,7 @@ def make_grey(tree: Any) -> None:
         (point_outside, "names tensors or operators that it lacks"),
         (cut_weights, "is damaged: the constant .* bytes, expected"),
         (free_size, "pictures of any size"),
-        (make_grey, r"takes \(1, 32, 32, 1\), expected one RGB picture"),
+        (make_two_channels, r"takes \(1, 32, 32, 2\), expected one RGB picture"),
     ],
 )
 def test_a_tflite_that_cannot_run_is_refused(
@@ -405,7 +461,7 @@ def test_code_in_a_keras_file_does_not_run_even_with_trust(tmp_path: Path) -> No
     image = keras.Input((32, 32, 3))
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x * 2)(image))
     keras.Model(image, mean).save(tmp_path / "code.keras")
-    with pytest.raises(ExportError, match=r"Keras cannot open .*export it with model.export"):
+    with pytest.raises(ExportError, match=r"has a Lambda layer.*export it with model.export"):
         open_model(tmp_path / "code.keras", PLAIN, trust=True)
 
 
@@ -416,7 +472,7 @@ def test_damaged_keras_files_and_saved_models_are_refused(
     saved = Path(shutil.copytree(foreign_folder / "saved", tmp_path / "saved"))
     (saved / "saved_model.pb").write_bytes(b"nonsense")
     for path in (tmp_path / "bad.keras", saved):
-        with pytest.raises(ExportError, match="cannot open") as caught:
+        with pytest.raises(ExportError, match=r"cannot open|is damaged") as caught:
             open_model(path, PLAIN, trust=True)
         assert "\n" not in str(caught.value)
 
@@ -439,9 +495,9 @@ def test_another_size_than_the_models_is_refused(foreign_folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gone.tflite", "notes.txt", "folder"])
 def test_what_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.txt").write_bytes(b"\x01hello")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ExportError, match=r"expected a \.tflite, \.onnx or \.keras file"):
+    with pytest.raises(ExportError, match=r"expected a \.tflite, \.onnx, \.keras or \.h5 file"):
         open_model(tmp_path / name, PLAIN)
 
 
@@ -462,7 +518,9 @@ def test_endings_are_told_from_the_outputs() -> None:
 def test_a_form_offers_what_can_be_made_of_it() -> None:
     assert all(map(Form().offers, RECIPES))
     only_onnx = [one for one in RECIPES if Form("onnx").offers(one)]
-    assert only_onnx == list(find_recipes(["onnx-int8", "onnx-float16", "onnx-float32"]))
+    assert only_onnx == list(
+        find_recipes(["onnx-int8", "onnx-dynamic", "onnx-float16", "onnx-float32"])
+    )
     finished = [one.name for one in RECIPES if Form("litert", "int8").offers(one)]
     assert finished == ["litert-int8"]
     with pytest.raises(ExportError, match=r"litert-int8 cannot be made of an \.onnx here"):
@@ -472,3 +530,35 @@ def test_a_form_offers_what_can_be_made_of_it() -> None:
 def test_an_unknown_scaling_is_an_error_with_the_names() -> None:
     with pytest.raises(OptionsError, match=r"expected one of 0\.\.255, 0\.\.1, -1\.\.1, imagenet"):
         find_scaling("torch")
+
+
+def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
+    foreign_folder: Path, tmp_path: Path
+) -> None:
+    proto = onnx.load(foreign_folder / "model.onnx")
+    proto.graph.node[-1].input[0] = "nobody"
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(ExportError, match=r"m\.onnx: .* damaged: its operator \w+ takes what no"):
+        open_model(tmp_path / "m.onnx", PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (3e28, "is 256 steps of what comes out, or more"),
+        (0.0, "are not above 0"),
+        (-1.0, "above 0"),
+    ],
+)
+def test_steps_that_end_the_process_are_refused_before_the_engine_sees_them(
+    foreign_folder: Path, tmp_path: Path, steps: float, words: str
+) -> None:
+    from edgetl_export.flatbuffer import read_tree, write_tree
+
+    tree = read_tree((foreign_folder / "uint8.tflite").read_bytes())
+    graph = tree.subgraphs[0]
+    weights = next(one.inputs[1] for one in graph.operators if len(one.inputs) == 3)
+    graph.tensors[weights].quantization.scale[0] = steps
+    (tmp_path / "m.tflite").write_bytes(write_tree(tree))
+    with pytest.raises(ExportError, match=rf"m\.tflite: the \.tflite is damaged.* {words}"):
+        open_model(tmp_path / "m.tflite", find_scaling("-1..1"))

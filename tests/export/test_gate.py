@@ -71,12 +71,12 @@ def test_chance_excuses_one_photo_or_what_a_class_may_lose(
 def test_the_sentence_names_drop_limit_photos_and_chance() -> None:
     (refused,) = judge(8, 0, max_drop=0.1).failures
     assert refused == (
-        "0.4 points below the trained model on 2000 photos (8 lost, 0 won), allowed are 0.1 "
+        "0.4 points below the trained model on 2,000 photos (8 lost, 0 won), allowed are 0.1 "
         "(p = 0.0039)"
     )
     (excused,) = judge(5, 1, max_drop=0.1).unsure
     assert excused == (
-        "0.2 points below the trained model on 2000 photos (5 lost, 1 won), allowed are 0.1; "
+        "0.2 points below the trained model on 2,000 photos (5 lost, 1 won), allowed are 0.1; "
         "chance explains it (p = 0.11)"
     )
     (sentence,) = judge(50, 0).failures

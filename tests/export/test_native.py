@@ -25,6 +25,15 @@ def _complain_and_fail() -> None:
         raise RuntimeError("boom")
 
 
+def test_native_output_of_an_interrupted_block_is_dropped(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt), divert_stderr():
+        os.write(2, b"no GPU here\n")
+        raise KeyboardInterrupt
+    assert capfd.readouterr().err == ""
+
+
 def test_stderr_works_again_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
     with divert_stderr():
         pass

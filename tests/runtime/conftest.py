@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -134,6 +135,61 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def make_turned_video(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a video as a phone held upright does: lying, with a matrix that says how to turn it.
+
+    64x48 px as stored, the left half dark and the right half bright.
+    """
+
+    def make(name: str = "phone.mp4") -> Path:
+        path = tmp_path / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[:, 32:] = 200
+        for _ in range(5):
+            writer.write(picture)
+        writer.release()
+        data = bytearray(path.read_bytes())
+        # ISO/IEC 14496-12, 8.3.2: the matrix is the last but the size; this turns clockwise.
+        matrix = data.index(b"tkhd") + 44
+        turned = (0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+        data[matrix : matrix + 36] = struct.pack(">9i", *turned)
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_uneven_video(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a video whose frames are 1/30 s apart at first, and then 1/5 s."""
+
+    def make(fast: int, slow: int, name: str = "uneven.mp4") -> Path:
+        path = tmp_path / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48))
+        for number in range(fast + slow):
+            writer.write(np.full((48, 64, 3), 10 + 3 * number % 240, np.uint8))
+        writer.release()
+        data = bytearray(path.read_bytes())
+        # ISO/IEC 14496-12, 8.6.1.2: runs of frames and how long each of them is.
+        times = data.index(b"stts") + 8
+        count, frames, step = struct.unpack(">3i", data[times : times + 12])
+        assert (count, frames) == (1, fast + slow)
+        data[times : times + 12] = struct.pack(">5i", 2, fast, step, slow, 6 * step)
+        for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
+            start = data.index(box) - 4
+            size = int.from_bytes(data[start : start + 4], "big") + 8
+            data[start : start + 4] = size.to_bytes(4, "big")
+        # An edit list would cut what is longer now.
+        edits = data.index(b"edts")
+        data[edits : edits + 4] = b"free"
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+@pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs code in a fresh interpreter outside the repository."""
 
@@ -160,6 +216,7 @@ def edgetl_run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             [sys.executable, "-m", "edgetl_runtime", *map(str, arguments)],
             stdout=options.pop("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE,
+            stdin=options.pop("stdin", None),
             text=True,
             cwd=options.pop("cwd", tmp_path),
             preexec_fn=options.pop("preexec_fn", None),
@@ -179,13 +236,14 @@ def start_edgetl_run(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen
     """Starts `edgetl-run` and leaves it running; the test ends it, or else the fixture does."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: object) -> "subprocess.Popen[str]":
+    def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, "-m", "edgetl_runtime", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
+            **options,
             # A shell that runs the tests in the background has told its children to ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )

@@ -243,3 +243,25 @@ def test_a_zip_that_changed_after_it_was_opened_never_reaches_an_engine(tiny_zip
     tiny_zip.write_bytes(data)
     with pytest.raises(BundleError, match="damaged"):
         Classifier.open(bundle, variant="litert-int8")
+
+
+def test_a_zip_whose_end_leads_nowhere_is_told_as_damaged(tiny_zip):
+    whole = tiny_zip.read_bytes()
+    end = whole.rindex(b"PK\5\6")
+    for at, value in ((16, 2 * len(whole)), (16, 0), (12, 5)):
+        data = bytearray(whole)
+        data[end + at : end + at + 4] = struct.pack("<I", value)
+        tiny_zip.write_bytes(data)
+        assert "is damaged" in refusal(tiny_zip)
+        assert "Invalid argument" not in refusal(tiny_zip)
+    tiny_zip.write_bytes(whole + b"junk")
+    assert "its end was cut off or written over" in refusal(tiny_zip)
+
+
+def test_a_device_is_no_bundle():
+    assert "/dev/zero is no bundle but a device; give a folder or a .zip" in refusal("/dev/zero")
+
+
+def test_a_pipe_is_no_bundle_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no bundle but a named pipe" in refusal(tmp_path / "pipe")

@@ -97,7 +97,7 @@ def test_one_thing_before_the_camera_for_hours_is_one_observation(show):
     report = drift.report()
     assert (report.answers, report.visits) == (2000, 1)
     assert report.verdicts == ()
-    assert any(f"1 visits of {LEAST_VISITS}" in note for note in report.notes)
+    assert any(f": 1 visit of {LEAST_VISITS}" in note for note in report.notes)
 
 
 def test_only_one_answer_in_ten_seconds_counts(show):

@@ -1,9 +1,7 @@
-import os
-
 import numpy as np
 import pytest
 
-from edgetl_runtime.engine import default_threads, open_engine
+from edgetl_runtime.engine import open_engine
 from edgetl_runtime.golden import TOLERANCE
 
 
@@ -32,7 +30,3 @@ def test_scores_differ_from_frame_to_frame(bundle, golden_frames):
 def test_the_number_of_threads_does_not_change_the_answer(bundle, golden_frames):
     one, three = (run(bundle, "litert-float32", golden_frames, threads) for threads in (1, 3))
     assert np.abs(one - three).max() < 1e-5
-
-
-def test_the_default_is_at_most_four_threads_and_no_more_than_processors():
-    assert 1 <= default_threads() <= min(4, len(os.sched_getaffinity(0)))

@@ -148,6 +148,18 @@ def test_a_golden_frame_that_is_no_picture_is_a_failure(replace_file):
     assert "not a picture" in result.failures[0]
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda png: png[:300], lambda png: png[:16] + b"\xff" + png[17:]]
+)
+def test_a_golden_frame_that_is_damaged_is_named_with_what_to_do(damage, replace_file, tiny):
+    data = damage((tiny / "golden" / "0.png").read_bytes())
+    (failure,) = verify(Bundle.open(replace_file("golden/0.png", data))).failures
+    assert failure.startswith("golden/0.png: ")
+    assert failure.endswith("it was exported like this: do not use this bundle")
+    assert "save it" not in failure
+    assert "make it smaller" not in failure
+
+
 def test_a_bundle_without_golden_frames_is_not_verified(edit):
     def change(manifest):
         manifest["golden"] = []
@@ -191,6 +203,14 @@ def test_deviation_does_not_see_how_sure_a_frame_is_beyond_a_thousandth():
     surer = np.array([[0.99999, 0.00001], [0.2, 0.8]], np.float32)
     assert measure_deviation(sure, surer) < 1e-3
     assert measure_deviation(sure, sure[::-1]) > 1
+
+
+def test_scores_that_are_all_alike_can_be_compared():
+    alike = np.full((2, 3), 1 / 3, np.float32)
+    assert measure_deviation(alike, alike) == 0
+    step = alike + np.float32([1 / 256, 0, 0])
+    assert 0 < measure_deviation(alike, step) < TOLERANCE["int8"]
+    assert measure_deviation(alike, np.float32([[0.8, 0.1, 0.1]] * 2)) > 1
 
 
 def test_the_bundle_carries_the_stated_tolerances(bundle):

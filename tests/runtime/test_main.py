@@ -1,15 +1,21 @@
 import functools
 import json
+import os
 import resource
 import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 
+import cv2
+import numpy as np
 import pytest
 
 PREDICTION_KEYS = {
-    *("source", "frame", "label", "score", "top", "preprocess_ms", "invoke_ms", "age_ms")
+    *("source", "frame", "position_s", "label", "score", "top"),
+    *("preprocess_ms", "invoke_ms", "age_ms"),
 }
+GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 PERCENTILES = {"p50", "p90", "p99"}
 
 
@@ -60,12 +66,13 @@ def test_verify_ends_with_3_when_the_golden_frames_are_not_reproduced(forged, ed
     assert result["failures"][0] in done.stderr
 
 
-def test_verify_ends_with_1_when_a_bit_is_flipped(damaged, edgetl_run):
+def test_verify_ends_with_3_when_a_bit_is_flipped(damaged, edgetl_run):
     done = edgetl_run("verify", damaged, "--json")
     (result,) = parse(done)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert result["ok"] is False
     assert "litert-int8.tflite is damaged" in result["failures"][0]
+    assert edgetl_run("verify", damaged).stdout == f"{damaged}: FAILED\n"
 
 
 @pytest.mark.parametrize("command", ["classify", "camera", "serve", "bench"])
@@ -120,9 +127,10 @@ def test_a_broken_picture_in_a_folder_is_reported_and_the_others_are_classified(
     (folder / "2.mp4").write_bytes(b"no video")
     done = edgetl_run("classify", tiny, folder, "--json")
     assert done.returncode == 0
-    assert [record["source"][-5:] for record in parse(done)] == ["0.png", "2.png", "3.png", "4.png"]
-    assert f"{folder / '1.png'}: not a picture" in done.stderr
-    assert f"cannot open {folder / '2.mp4'}" in done.stderr
+    answered = [record["source"][-5:] for record in parse(done) if "unused" not in record]
+    assert answered == ["0.png", "2.png", "3.png", "4.png"]
+    unused = "2 files are not used: 1.png (a web page), 2.mp4 (a text file)"
+    assert f"edgetl-run: of {folder}, {unused}" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["missing.png", "broken.png", "empty"])
@@ -159,6 +167,14 @@ def test_an_unknown_variant_ends_with_1_and_lists_those_present(tiny, frame, edg
     assert "it has: litert-int8" in done.stderr
 
 
+def test_an_engine_that_a_variant_is_not_for_is_told(tiny, frame, edgetl_run):
+    flags = ("--variant", "litert-int8", "--engine", "onnx")
+    done = edgetl_run("classify", tiny, frame, *flags)
+    assert done.returncode == 1
+    says = "edgetl-run: litert-int8 is for the engine litert, not for onnx; leave one out"
+    assert says in done.stderr.splitlines()
+
+
 def test_camera_prints_one_json_object_a_frame(tiny, make_video, edgetl_run):
     video = make_video(30)
     done = edgetl_run("camera", tiny, "--source", video, "--max-frames", 3, "--json")
@@ -191,8 +207,18 @@ def test_a_signal_ends_the_camera_before_the_video_does(number, tiny, make_video
     json.loads(process.stdout.readline())
     process.send_signal(number)
     _, errors = process.communicate(timeout=frames / fps / 2)
-    assert process.returncode == 0
+    # What was asked for is not whole.
+    assert process.returncode == 128 + number
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("flags", [("pattern",), ("video.avi", "--realtime", "--loop")])
+def test_a_signal_is_the_usual_end_of_what_has_none(flags, tiny, film, start_edgetl_run):
+    process = start_edgetl_run("camera", tiny, "--json", "--source", *flags)
+    json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_bench_prints_one_json_object(tiny, edgetl_run):
@@ -232,13 +258,70 @@ def test_bench_prints_a_table_for_people(tiny, edgetl_run):
         ("camera", "x.bundle", "--size", "640"),
         ("camera", "x.bundle", "--max-frames", "²"),
         ("bench", "x.bundle", "--frame-size", "0x480"),
+        ("classify", "x.bundle", ""),
+        ("verify", ""),
+        ("camera", "x.bundle", "--source", "0", "--source", "1"),
+        ("serve", "x.bundle", "--csv", "a", "--jsonl", "b", "--csv", "c"),
+        ("classify", "x.bundle", "a.png", "--engine", "litert", "--engine", "onnx"),
         ("bench", "x.bundle", "--runs", "many"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments, edgetl_run):
     done = edgetl_run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "usage: edgetl-run" in done.stderr
+    wrong, remedy = done.stderr.splitlines()
+    program = wrong.partition(": ")[0]
+    assert program in ("edgetl-run", f"edgetl-run {arguments[0] if arguments else ''}")
+    assert remedy == f"try: {program} --help"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--verison",), "there is no flag --verison; did you mean --version?"),
+        (("srve", "x.bundle"), "found 'srve'; did you mean serve?"),
+        (("verify", "x.bundle", "--jsn"), "there is no flag --jsn; did you mean --json?"),
+        (("serve", "--souce", "0"), "there is no flag --souce; did you mean --source?"),
+        (("serve", "--tokn=geheimes-zeichen"), "no flag --tokn; did you mean --token?"),
+        (("bench", "x", "--engine", "litrt"), "found 'litrt'; did you mean litert?"),
+        (("camera", "x", "--qqqqqq"), "there is no flag --qqqqqq\n"),
+        (("camera", "x", "film.mp4"), "arguments: film.mp4; did you mean --source film.mp4?\n"),
+        (
+            ("classify", "x", "a.png", "--csv", "a.csv"),
+            "there is no flag --csv here; `edgetl-run camera BUNDLE --source FILE --csv ...` has",
+        ),
+        (
+            ("camera", "x", "--source", "rtsp://me:geheim@a/1", "--source", "pattern"),
+            "--source: it is given twice with different values, and takes one; run one edgetl-run",
+        ),
+        (("serve", "x", "--token", "geheim" * 3, "--token", "geheim" * 4), "it is given twice"),
+        (("classify", "x", ""), "expected a path, got nothing; is a variable not set?"),
+        (("doctor", "x", "y\x1b[31m"), "unrecognized arguments: y\\x1b[31m\n"),
+    ],
+)
+def test_a_near_miss_gets_the_right_word(arguments, said, edgetl_run):
+    done = edgetl_run(*arguments)
+    assert said in done.stderr
+    assert "geheim" not in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_what_is_given_twice_alike_is_taken(tiny, frame, edgetl_run):
+    flags = ("--top", "1", "--variant", "litert-int8")
+    done = edgetl_run("classify", tiny, frame, *flags, *flags, "--json")
+    assert len(json.loads(done.stdout)["top"]) == 1
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_verify_shows_no_password_of_an_address(flags, edgetl_run):
+    done = edgetl_run("verify", "https://me:geheim@host/parts.zip", *flags)
+    assert done.returncode == 1
+    assert "host/parts.zip" in done.stdout
+    assert "geheim" not in done.stdout + done.stderr
+
+
+def test_a_flag_may_still_be_shortened(edgetl_run):
+    assert edgetl_run("--vers").stdout.startswith("edgetl-run 0.")
 
 
 @pytest.mark.parametrize("command", ["verify", "classify", "camera", "bench"])
@@ -285,6 +368,184 @@ def test_results_that_cannot_be_written_end_with_1(command, tiny, frame, edgetl_
     assert "edgetl-run: cannot write the results" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("camera", "--help")])
+def test_help_that_cannot_be_written_ends_with_1(arguments, edgetl_run):
+    with open("/dev/full", "w") as full:
+        done = edgetl_run(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert "cannot write the results: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["iso8859-1", "ascii"])
+def test_json_is_utf8_whatever_the_locale(
+    encoding, tiny, write_sealed, frame, tmp_path, edgetl_run, monkeypatch
+):
+    manifest = (tiny / "bundle.json").read_bytes()
+    bundle = write_sealed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    with (tmp_path / "out.json").open("wb") as out:
+        done = edgetl_run("classify", bundle, frame, "--json", stdout=out)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.json").read_bytes().decode("utf-8"))
+    assert "Äpfel 螺" in [one["label"] for one in record["top"]]
+
+
+@pytest.fixture
+def film(make_video):
+    return make_video(30)
+
+
+@pytest.mark.parametrize("flags", [(), ("--realtime",)])
+@pytest.mark.parametrize("option", ["--jsonl", "--csv", "--pictures", "--video"])
+def test_a_file_whose_answers_were_lost_ends_with_1(option, flags, tiny, film, edgetl_run):
+    out = {"--pictures": "/proc/pictures", "--video": "/proc/new.avi"}.get(option, "/dev/full")
+    done = edgetl_run("camera", tiny, "--source", film, option, out, *flags)
+    assert done.returncode == 1
+    assert f"output {option[2:]} lacks" in done.stderr
+    assert out in done.stderr
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+@contextmanager
+def start_reader(*command):
+    """Waits for no writer that never comes."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            yield reader
+        finally:
+            reader.kill()
+
+
+@pytest.mark.parametrize("option", ["--jsonl", "--csv"])
+def test_a_pipe_that_nobody_reads_is_refused_for_a_file(option, tiny, film, pipe, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", film, option, pipe)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{pipe}: nobody reads this pipe; start its reader first" in done.stderr
+
+
+def test_a_pipe_with_a_reader_gets_every_answer(tiny, film, pipe, edgetl_run):
+    with start_reader("cat", pipe) as reader:
+        done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe)
+        assert done.returncode == 0, done.stderr
+        assert len(reader.communicate()[0].splitlines()) == 30
+
+
+def test_a_pipe_whose_reader_goes_ends_with_1(tiny, film, pipe, edgetl_run):
+    with start_reader("head", "-n1", pipe):
+        done = edgetl_run("camera", tiny, "--source", film, "--jsonl", pipe, "--realtime")
+    assert done.returncode == 1
+    assert "output jsonl lacks" in done.stderr
+
+
+def test_a_camera_waits_for_the_reader_of_a_pipe(tiny, pipe, start_edgetl_run):
+    source = ("--source", "pattern", "--fps", 20, "--terminal", "none")
+    process = start_edgetl_run("camera", tiny, *source, "--jsonl", pipe)
+    assert any("nobody reads this pipe" in line for line in process.stderr)
+    with pipe.open() as reader:
+        assert reader.readline().startswith('{"boot_id"')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
+
+
+def test_answers_that_standard_output_lost_end_with_1(tiny, film, edgetl_run):
+    with open("/dev/full", "w") as full:
+        done = edgetl_run("camera", tiny, "--source", film, "--json", stdout=full)
+    assert done.returncode == 1
+    assert "output terminal lacks 30 answers: cannot write the results: No space" in done.stderr
+
+
+@pytest.mark.parametrize(("out", "code"), [("/dev/full", 1), ("/dev/null", 0)])
+def test_a_camera_that_was_to_give_so_many_answers_ends_with_1_where_they_were_lost(
+    out, code, tiny, edgetl_run
+):
+    flags = ("--source", "pattern", "--max-frames", 3, "--json")
+    with open(out, "w") as full:
+        done = edgetl_run("camera", tiny, *flags, stdout=full)
+    assert done.returncode == code
+    assert ("output terminal lacks 3 answers: cannot write the results" in done.stderr) == code
+
+
+@pytest.mark.parametrize("flags", [(), ("--realtime",)])
+def test_a_file_whose_answers_are_whole_ends_with_0(flags, tiny, film, tmp_path, edgetl_run):
+    outputs = [f"--{kind}={tmp_path / kind}" for kind in ("jsonl", "csv", "pictures")]
+    done = edgetl_run("camera", tiny, "--source", film, *outputs, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "lacks" not in done.stderr
+    assert len((tmp_path / "jsonl").read_text().splitlines()) == 30 or flags
+
+
+def test_of_a_file_no_answer_is_rotated_away(tiny, make_video, tmp_path, edgetl_run):
+    film = make_video(4000, name="long.avi")
+    out = tmp_path / "answers.jsonl"
+    arguments = ("--jsonl", out, "--file-quota-mb", 1, "--terminal", "none")
+    done = edgetl_run("camera", tiny, "--source", film, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert out.stat().st_size > 2e6
+    assert len(out.read_text().splitlines()) == 4000
+
+
+def close_stdout():
+    os.close(1)
+
+
+@pytest.mark.parametrize("command", ["verify", "classify"])
+def test_results_for_a_closed_standard_output_end_with_1(command, tiny, frame, edgetl_run):
+    arguments = [frame] if command == "classify" else []
+    done = edgetl_run(command, tiny, *arguments, "--json", preexec_fn=close_stdout)
+    assert done.returncode == 1
+    assert "cannot write the results: standard output is closed" in done.stderr
+
+
+def test_answers_for_a_closed_standard_output_are_no_success_of_the_terminal(
+    tiny, make_video, edgetl_run
+):
+    arguments = ("--source", make_video(10), "--json")
+    done = edgetl_run("camera", tiny, *arguments, preexec_fn=close_stdout)
+    assert (
+        "output terminal failed: cannot write the results: standard output is closed" in done.stderr
+    )
+
+
+def test_a_camera_without_a_standard_output_has_nothing_to_complain_of(tiny, edgetl_run):
+    arguments = ("--source", "pattern", "--max-frames", 10)
+    done = edgetl_run("camera", tiny, *arguments, preexec_fn=close_stdout)
+    assert done.returncode == 0
+    assert "terminal" not in done.stderr
+
+
+@pytest.fixture
+def foreign(tiny, write_sealed, monkeypatch):
+    """A bundle whose label Latin-1 holds a part of only, and such a terminal."""
+    manifest = (tiny / "bundle.json").read_bytes()
+    monkeypatch.setenv("PYTHONIOENCODING", "iso8859-1")
+    return write_sealed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
+
+
+def test_a_line_is_in_the_encoding_of_the_terminal(foreign, make_video, tmp_path, edgetl_run):
+    arguments = ("camera", foreign, "--source", make_video(10), "--top", 3)
+    with (tmp_path / "out").open("wb") as out:
+        assert edgetl_run(*arguments, stdout=out).returncode == 0
+    assert "Äpfel \\u87ba" in (tmp_path / "out").read_bytes().decode("iso8859-1")
+    with (tmp_path / "out").open("wb") as out:
+        assert edgetl_run(*arguments, "--json", stdout=out).returncode == 0
+    assert "Äpfel 螺" in (tmp_path / "out").read_bytes().decode("utf-8")
+
+
+def test_a_settings_file_can_be_read_again_whatever_the_locale(tmp_path, edgetl_run, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "iso8859-1")
+    path = tmp_path / "edgetl.toml"
+    for arguments in (("--jsonl", "/x/Äpfel 螺"), ("--config", path)):
+        with (tmp_path / "out").open("wb") as out:
+            assert edgetl_run("config", *arguments, stdout=out).returncode == 0
+        os.replace(tmp_path / "out", path)
+        assert 'jsonl = "/x/Äpfel 螺"' in path.read_bytes().decode("utf-8")
+
+
 def test_what_the_system_refuses_is_no_trouble_of_the_results(tiny, edgetl_run):
     limited = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (5, 5))
     done = edgetl_run("serve", tiny, "--port", 0, "--source", "pattern", preexec_fn=limited)
@@ -303,20 +564,94 @@ def test_a_folder_that_is_gone_is_named(tiny, tmp_path, edgetl_run):
     assert "the current folder does not exist any more" in done.stderr
 
 
-def test_ctrl_c_while_modules_are_imported_needs_no_traceback(run_python):
-    """The interrupt comes with the import of each of our modules behind `main`'s own."""
-    code = """
-import sys
-from edgetl_runtime.__main__ import main
+INTERRUPT = """
+import os, signal, sys
+name, how, *sys.argv = sys.argv[1:]
 
 class Interrupt:
-    def find_spec(self, name, path, target=None):
-        if name == "edgetl_runtime.commands.verify":
-            raise KeyboardInterrupt
+    def find_spec(self, found, path, target=None):
+        if found != name:
+            return
+        sys.meta_path.remove(self)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            if how == "raised":
+                raise
+            if how == "changed":
+                raise ImportError("numpy.core.multiarray failed to import")
+            Lost()
 
-assert not [name for name in sys.modules if name.startswith("edgetl_runtime.commands.v")]
+class Lost:
+    def __del__(self):
+        raise KeyboardInterrupt
+
 sys.meta_path.insert(0, Interrupt())
-sys.exit(main(["--help"]))
+from edgetl_runtime.__main__ import main
+sys.exit(main())
 """
-    done = run_python(code)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("how", ["raised", "changed", "lost"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("edgetl_runtime.commands.program", "argparse", "edgetl_runtime.folders", "cv2"),
+        *("edgetl_runtime.litert", "edgetl_runtime.onnx"),
+    ],
+)
+def test_ctrl_c_needs_no_traceback_whatever_an_import_makes_of_it(
+    module, how, tiny, golden, run_python
+):
+    """As a library may: it hands it on, takes it for a broken import, or drops it."""
+    engine = "onnx" if module.endswith("onnx") else "litert"
+    pictures = [golden] * 200
+    done = run_python(INTERRUPT, module, how, "-", "classify", tiny, *pictures, "--engine", engine)
+    assert done.returncode == 130
+    assert done.stderr.replace(GREETING, "") == ""
+
+
+@pytest.fixture
+def golden(tiny):
+    return tiny / "golden"
+
+
+def test_the_camera_sums_up_what_became_of_the_frames(tiny, edgetl_run, tmp_path):
+    pytest.importorskip("simplejpeg")
+    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 99, np.uint8))[1].tobytes()
+    odd = jpeg[:-2] + bytes(40) + jpeg[-2:]
+    (tmp_path / "jpegs").write_bytes(odd)
+    with (tmp_path / "jpegs").open("rb") as file:
+        done = edgetl_run("camera", tiny, "--source", "-", stdin=file)
+    assert done.returncode == 0, done.stderr
+    assert "1 answer, 0 older frames dropped, 1 with extra bytes" in done.stderr
+
+
+@pytest.mark.parametrize("umask", [0, 0o002])
+def test_nobody_else_may_write_what_the_service_makes(umask, tiny, tmp_path, edgetl_run):
+    pytest.importorskip("uvicorn")
+    folder = tmp_path / "new" / "state"
+    state = ("--state-dir", folder, "--jsonl", folder / "answers" / "a.jsonl")
+    source = ("--source", "pattern", "--max-frames", 3)
+    arguments = ("serve", tiny, *source, *state, "--port", 0)
+    done = edgetl_run(*arguments, preexec_fn=lambda: os.umask(umask))
+    assert done.returncode == 0, done.stderr
+    made = [folder.parent, *folder.parent.rglob("*")]
+    assert len(made) > 5
+    for path in made:
+        assert path.stat().st_mode & 0o022 == 0, path
+
+
+def test_the_name_that_a_video_got_is_said(tiny, film, tmp_path, edgetl_run):
+    for name in ("out.avi", "out-2.avi"):
+        done = edgetl_run("camera", tiny, "--source", film, "--video", "out.avi")
+        assert done.returncode == 0, done.stderr
+        assert f"edgetl-run: the video is {name}\n" in done.stderr
+        assert (tmp_path / name).is_file()
+
+
+def test_the_doctor_names_a_folder_without_a_bundle_once(tmp_path, edgetl_run):
+    (tmp_path / "empty").mkdir()
+    done = edgetl_run("doctor", "empty", "--json")
+    (check,) = (one for one in parse(done)[0]["checks"] if one["name"] == "bundle")
+    assert check["found"].startswith("empty is no bundle")

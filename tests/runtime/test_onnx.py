@@ -93,6 +93,18 @@ def test_int8_products_are_summed_exactly_on_every_processor():
     assert engine.run(WHITE).tolist() == WHITE_SUMS
 
 
+def test_onnx_runtime_reports_to_nobody_and_leaves_nothing_in_home_and_tmpdir(
+    run_python, tiny, tmp_path, monkeypatch
+):
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(home))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    assert run_python(LOAD, tiny).returncode == 0
+    assert [*home.rglob("*")] == []
+
+
 def test_without_the_session_option_a_processor_that_saturates_gets_other_sums():
     import onnxruntime
 

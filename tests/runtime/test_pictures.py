@@ -176,3 +176,23 @@ def test_a_picture_beyond_opencvs_limit_is_refused():
     bomb = png[:16] + header + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + png[33:]
     with pytest.raises(FrameError):
         decode_picture(bomb)
+
+
+def test_half_a_jpeg_is_refused_whatever_thumbnail_it_holds(photo):
+    thumbnail = encode(".jpg", photo[:16, :16])
+    exif = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 8) + b"Exif\0\0" + thumbnail
+    jpeg = encode(".jpg", photo)
+    whole = jpeg[:2] + exif + jpeg[2:]
+    assert np.array_equal(decode_picture(whole), decode_picture(jpeg))
+    for kept in (0.6, 0.8, 0.99):
+        with pytest.raises(FrameError, match="truncated JPEG"):
+            decode_picture(whole[: int(kept * len(whole))])
+
+
+@pytest.mark.parametrize("extra", [1, 5, 2000])
+def test_bytes_too_many_in_a_jpeg_cost_nothing(extra, photo):
+    jpeg = encode(".jpg", photo)
+    table = jpeg.index(b"\xff\xdb")
+    for at in (2, table, len(jpeg) - 2):
+        odd = jpeg[:at] + bytes(extra) + jpeg[at:]
+        assert np.array_equal(decode_picture(odd), decode_picture(jpeg))

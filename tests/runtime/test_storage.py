@@ -1,11 +1,20 @@
+import os
 import signal
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
+from edgetl_runtime import storage
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import check_replaceable, staged_file, staged_folder, write_file
+from edgetl_runtime.storage import (
+    check_replaceable,
+    put_back,
+    staged_file,
+    staged_folder,
+    write_file,
+)
 
 FULL_DISK = """
 import resource, signal, sys
@@ -241,3 +250,126 @@ def test_a_zip_of_our_folder_may_be_replaced_and_no_other(member, overwrite, say
         return
     with pytest.raises(StorageError, match=says):
         check_replaceable(path, marker="mark", overwrite=overwrite)
+
+
+REPLACED_AND_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from edgetl_runtime import storage
+from edgetl_runtime.storage import put_back, staged_folder
+
+target = Path(sys.argv[1])
+# What the exchange itself calls cannot be told apart by Python: ctypes.dlsym comes before it.
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.chmod", "shutil.rmtree", "ctypes.dlsym"}
+
+def replace(kill_at):
+    left = kill_at
+    def count(event, arguments=()):
+        nonlocal left
+        if event in EVENTS:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    with staged_folder(target, marker="mark", overwrite=True) as folder:
+        (folder / "mark").write_text("new")
+        sys.addaudithook(count)
+
+if sys.argv[2] == "apart":
+    storage._exchange_at_once = lambda one, other: False
+outcomes = []
+while True:
+    os.system(f"rm -rf {target.parent}/.target* {target}; mkdir {target}")
+    (target / "mark").write_text("old")
+    pid = os.fork()
+    if pid == 0:
+        replace(len(outcomes) + 1)
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    put_back(target)
+    outcomes.append((target / "mark").read_text())
+    if ended == 0:
+        break
+assert set(outcomes) == {"old", "new"}, outcomes
+assert outcomes == sorted(outcomes, reverse=True), outcomes
+"""
+
+
+@pytest.mark.parametrize("how", ["at once", "apart"])
+def test_a_kill_while_a_folder_is_replaced_leaves_the_old_one_or_the_new_one(
+    how, tmp_path, run_python
+):
+    done = run_python(REPLACED_AND_KILLED, tmp_path / "target", how)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o027])
+def test_the_umask_holds_for_what_is_written(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        write_file(tmp_path / "file", b"")
+        write_file(tmp_path / "secret", b"", mode=0o600)
+        with staged_folder(tmp_path / "folder", marker="mark"):
+            pass
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("file", "secret", "folder")]
+    assert modes == [0o644 & ~umask, 0o600, 0o777 & ~umask]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_file_can_be_replaced_by_a_folder(tmp_path, monkeypatch, at_once):
+    if not at_once:
+        monkeypatch.setattr(storage, "_exchange_at_once", lambda one, other: False)
+    target = tmp_path / "target"
+    with zipfile.ZipFile(target, "w") as file:
+        file.writestr("mark", "old")
+    with staged_folder(target, marker="mark", overwrite=True) as folder:
+        (folder / "mark").write_text("new")
+    assert (target / "mark").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_what_only_its_owner_may_read_is_never_open_to_others(tmp_path, monkeypatch):
+    modes, replace = [], os.replace
+    target = tmp_path / "secret"
+
+    def look(aside, name):
+        modes.append(os.stat(aside).st_mode & 0o777)
+        replace(aside, name)
+        modes.append(os.stat(name).st_mode & 0o777)
+
+    monkeypatch.setattr(os, "replace", look)
+    write_file(target, b"one", mode=0o600)
+    write_file(target, b"two", mode=0o600)
+    assert modes == [0o600] * 4
+    assert target.read_bytes() == b"two"
+
+
+def test_what_was_left_beside_its_place_is_put_back_and_nothing_else(tmp_path):
+    (tmp_path / ".ours.edgetl-old.x1" / "ours").mkdir(parents=True)
+    (tmp_path / ".ours.edgetl-old.x1" / "ours" / "mark").write_text("old")
+    (tmp_path / ".others.edgetl-old.x2" / "others").mkdir(parents=True)
+    put_back(tmp_path / "ours")
+    assert (tmp_path / "ours" / "mark").read_text() == "old"
+    assert names(tmp_path) == [".others.edgetl-old.x2", "ours"]
+    put_back(tmp_path / "others" / "deeper")
+    put_back(tmp_path / "ours")
+    assert names(tmp_path) == [".others.edgetl-old.x2", "ours"]
+
+
+def test_what_can_never_be_written_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="Not a directory; choose another --out"):
+        check_replaceable(tmp_path / "file" / "new", marker="mark", overwrite=False)
+
+
+def test_what_was_replaced_does_not_come_back(tmp_path, ours):
+    (tmp_path / ".ours.edgetl-old.x1" / "ours").mkdir(parents=True)
+    (tmp_path / ".ours.old.20260101" / "ours").mkdir(parents=True)
+    check_replaceable(ours, marker="mark", overwrite=True)
+    assert names(tmp_path) == [".ours.old.20260101", "ours"]
+
+
+def test_the_root_of_all_folders_is_no_target():
+    with pytest.raises(StorageError, match="something else"):
+        check_replaceable(Path("/"), marker="mark", overwrite=True)

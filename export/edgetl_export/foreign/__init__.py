@@ -1,64 +1,64 @@
 """Models trained elsewhere: read, checked, and wrapped so that plain RGB levels go in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from edgetl_export.foreign.kinds import find_kind as find_kind
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Foreign
-from edgetl_runtime.errors import ExportError
-
-EXPECTED = "a .tflite, .onnx or .keras file or the folder of a SavedModel"
-_SAVED_MODEL = "saved_model.pb"
+from edgetl_export.foreign.source import Foreign, Size
+from edgetl_runtime.errors import EngineError, ExportError
 
 
 def open_model(
-    path: Path, scaling: Scaling, *, size_px: int | None = None, trust: bool = False
+    path: Path, scaling: Scaling, *, size_px: Size | None = None, trust: bool = False
 ) -> Foreign:
     """Opens a model that edgetl did not train.
 
     Args:
-        path: File or folder; its name tells what it is.
+        path: File or folder; its content tells what it is.
         scaling: What the model expects of a pixel.
-        size_px: Side of the input where the model leaves that free.
-        trust: Open what can run code: .keras and SavedModel.
+        size_px: Side of the input, or (width, height), where the model leaves that free.
+        trust: Open what can run code: .keras, .h5 and SavedModel.
 
     Raises:
-        ExportError: If it is missing, damaged, not trusted, or no classifier of pictures.
+        ExportError: If it is missing, damaged, not trusted, or no classifier of pictures; it names
+            the file.
     """
-    kind = _find_kind(path)
-    if kind in _REASONS and not trust:
-        raise ExportError(f"{path} is not opened: {_REASONS[kind]}. If you trust it, add --trust")
-    if kind == ".tflite":
+    with naming(path):
+        return _open(path, scaling, size_px, trust=trust)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the name of a model before an error that does not have it.
+
+    Args:
+        path: Of the model.
+    """
+    try:
+        yield
+    except (ExportError, EngineError) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _open(path: Path, scaling: Scaling, size_px: Size | None, *, trust: bool) -> Foreign:
+    kind = find_kind(path, trust=trust)
+    if kind == "tflite":
         from edgetl_export.foreign.tflite import TfliteModel
 
         return TfliteModel(_read(path), scaling, size_px)
-    if kind == ".onnx":
+    if kind == "onnx":
         from edgetl_export.foreign.onnx import OnnxModel
 
         return OnnxModel(path, scaling, size_px)
     from edgetl_export.foreign import keras
 
-    open_ = keras.open_keras if kind == ".keras" else keras.open_saved_model
-    return open_(path, scaling, size_px)
-
-
-_REASONS = {
-    ".keras": "a .keras file can run code of whoever made it when it is opened",
-    _SAVED_MODEL: (
-        "a SavedModel is a program, which can read and write files of yours when it runs"
-    ),
-}
-
-
-def _find_kind(path: Path) -> str:
-    if not path.exists():
-        raise ExportError(f"{path} does not exist; expected {EXPECTED}")
-    if path.is_dir():
-        if not (path / _SAVED_MODEL).is_file():
-            raise ExportError(f"{path} is no SavedModel (no {_SAVED_MODEL}); expected {EXPECTED}")
-        return _SAVED_MODEL
-    if path.suffix.lower() not in (".tflite", ".onnx", ".keras"):
-        raise ExportError(f"{path} is of no known kind; expected {EXPECTED}")
-    return path.suffix.lower()
+    if kind == "saved_model":
+        return keras.open_saved_model(path, scaling, size_px)
+    return keras.open_keras(path, kind, scaling, size_px)
 
 
 def _read(path: Path) -> bytes:

@@ -1,5 +1,7 @@
 """Ending: what must follow a model's outputs so that they are one probability for each label."""
 
+from typing import Literal
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,12 @@ from edgetl_runtime.prediction import Scores
 # Sums of float32 softmaxes are closer to 1; those of 8 bits are off by a step for each output.
 _TOLERANCE = 1e-3
 _STEP = 1 / 256
+# Sums of percents, or of 255 levels, differ by less than this share of them.
+_ALIKE = 0.02
+
+
+End = Literal["softmax", "log_softmax", "sigmoid", "linear", "other"]
+"""What a model's graph ends in: `linear` puts out logits, `other` tells nothing."""
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -50,11 +58,12 @@ PAIR_OF_LOGITS = Ending(
 )
 
 
-def choose_ending(raw: Scores, *, quantized: bool = False) -> Ending:
+def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -> Ending:
     """What must follow outputs like these.
 
     Args:
         raw: What the model puts out for a few photos, (photos, outputs).
+        end: What its graph ends in; where that tells nothing, the numbers decide.
         quantized: The outputs have 8 bits.
 
     Raises:
@@ -65,15 +74,46 @@ def choose_ending(raw: Scores, *, quantized: bool = False) -> Ending:
             "the model puts out numbers that are not finite; look at --scaling, and at the model"
         )
     outputs = raw.shape[1]
-    tolerance = _TOLERANCE + (outputs * _STEP if quantized else 0)
-    inside = bool((raw >= -_TOLERANCE).all() and (raw <= 1 + _TOLERANCE).all())
     if outputs == 1:
-        return PAIR if inside else PAIR_OF_LOGITS
-    if inside and np.abs(raw.sum(axis=1) - 1).max() <= tolerance:
+        return _choose_for_one(raw, end)
+    if end == "softmax":
         return NOTHING
+    if end in ("linear", "log_softmax"):
+        # The softmax of log-probabilities is the probabilities.
+        return SOFTMAX
+    tolerance = _TOLERANCE + (outputs * _STEP if quantized else 0)
+    inside = _are_shares(raw)
+    if inside and end == "other" and np.abs(raw.sum(axis=1) - 1).max() <= tolerance:
+        return NOTHING
+    whole = float(raw.sum(axis=1).mean())
+    if (
+        end == "other"
+        and not inside
+        and raw.min() >= 0
+        and np.ptp(raw.sum(axis=1)) < _ALIKE * whole
+    ):
+        raise ExportError(
+            f"the model's outputs are shares of {whole:.0f}, not of 1; export it without what "
+            "multiplies them"
+        )
     if inside:
         raise ExportError(
             f"the model's {outputs} outputs are shares that do not sum to 1, as if several labels "
             "could be right at once; end it in a softmax, or in logits, which get one here"
         )
     return SOFTMAX
+
+
+def _choose_for_one(raw: Scores, end: End) -> Ending:
+    if end in ("softmax", "log_softmax"):
+        raise ExportError(
+            "the model has one output and a softmax behind it, which is 1 for every photo; end it "
+            "in a sigmoid, or in two outputs"
+        )
+    if end == "other":
+        return PAIR if _are_shares(raw) else PAIR_OF_LOGITS
+    return PAIR if end == "sigmoid" else PAIR_OF_LOGITS
+
+
+def _are_shares(raw: Scores) -> bool:
+    return bool((raw >= -_TOLERANCE).all() and (raw <= 1 + _TOLERANCE).all())

@@ -1,13 +1,15 @@
 """Data of an .onnx that lies in files beside it, read only from its own folder."""
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.quoting import quote_error
 
 _LIMIT_BYTES = 2**31 - 1
 
@@ -36,13 +38,19 @@ def load_external(proto: onnx.ModelProto, folder: Path) -> None:
 
 
 def _read(tensor: TensorProto, folder: Path) -> bytes:
-    info = ExternalDataInfo(tensor)
+    try:
+        info = ExternalDataInfo(tensor)
+        offset, length = int(info.offset or 0), info.length and int(info.length)
+    except ValueError as error:
+        raise ExportError(
+            f"the .onnx does not say where the weights {tensor.name} are ({quote_error(error)}); "
+            "export it again"
+        ) from error
     path = _locate(info.location, folder)
     try:
         size = path.stat().st_size
-        offset = int(info.offset or 0)
-        length = size - offset if info.length is None else int(info.length)
-        if offset < 0 or length < 0 or offset + length > size:
+        length = size - offset if length is None else length
+        if offset + max(length, _count_bytes(tensor)) > size or min(offset, length) < 0:
             raise ExportError(
                 f"{path} has {size:,} bytes, too few for the weights {tensor.name} of the .onnx; "
                 "copy both again"
@@ -57,13 +65,22 @@ def _read(tensor: TensorProto, folder: Path) -> bytes:
         ) from error
 
 
+def _count_bytes(tensor: TensorProto) -> int:
+    """The bytes of its numbers; 0 of kinds that numpy lacks, of which several share a byte."""
+    if tensor.data_type not in helper.get_all_tensor_dtypes():
+        return 0
+    kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return math.prod(tensor.dims) * kind.itemsize if kind.kind in "biufc" else 0
+
+
 def _locate(location: str, folder: Path) -> Path:
     pure = PurePosixPath(location.replace("\\", "/"))
     home = folder.resolve()
     path = home / pure
     outside = pure.is_absolute() or ".." in pure.parts or not pure.parts or ":" in location
-    # A link could lead to any file of this computer.
-    if outside or "\x00" in location or path.resolve() != path:
+    # A link could lead to any file of this computer, and reading a pipe could wait for ever.
+    special = not outside and "\x00" not in location and path.exists() and not path.is_file()
+    if outside or "\x00" in location or path.resolve() != path or special:
         raise ExportError(
             f"the .onnx keeps weights in {location!r}, which is not a plain file inside its own "
             "folder; such a model is not opened"

@@ -1,22 +1,25 @@
-"""A .keras file or a SavedModel, which become a .tflite; both can run code, so both need trust."""
+"""A .keras or .h5 file or a SavedModel, which become a .tflite; all can run code and need trust."""
 
-import zipfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from edgetl_export.conversion import convert_to_tflite, freeze
 from edgetl_export.foreign.ending import Ending
+from edgetl_export.foreign.keras_files import load
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.source import Size, Source, choose_size
+from edgetl_export.foreign.statements import Statement
 from edgetl_export.foreign.tflite import TfliteModel
 from edgetl_export.native import divert_stderr
 from edgetl_export.trained import Form
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.quoting import quote_error
 
 _BATCH = 32
 _SIGNATURE = "serving_default"
@@ -27,9 +30,11 @@ class TensorflowModel:
     """See `source.Foreign`; what it puts out is computed by TensorFlow itself, not by a copy."""
 
     is_coarse = False
+    statements: tuple[Statement, ...] = ()
+    words = ""
 
     def __init__(
-        self, call: Call, shape: Sequence[int | None], scaling: Scaling, size_px: int | None
+        self, call: Call, shape: Sequence[int | None], scaling: Scaling, size_px: Size | None
     ) -> None:
         """Converts a function of one picture.
 
@@ -42,18 +47,25 @@ class TensorflowModel:
         Raises:
             ExportError: If it takes no RGB picture, or TensorFlow cannot convert it.
         """
-        self._call, self._scaling = call, scaling
+        self._call = call
         self.size = _read_size(shape, size_px)
+        channels = shape[3] or 0
+        self.scaling = scaling.fit_to(channels)
         self._single = shape[0] is not None
-        self._converted = TfliteModel(_convert(call, self.size), scaling)
+        self._converted = TfliteModel(_convert(call, (*self.size, channels)), scaling)
         self.outputs = self._converted.outputs
+        self.end = self._converted.end
         self.form = Form("litert", self._converted.form.precision)
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """See `Foreign.look`."""
+        return self.look_with(self.scaling, pictures)
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look_with`."""
         batch = 1 if self._single else _BATCH
         found = [
-            np.asarray(self._call(self._scaling.apply(pictures[n : n + batch]), training=False))
+            np.asarray(self._call(scaling.apply(pictures[n : n + batch]), training=False))
             for n in range(0, len(pictures), batch)
         ]
         return np.concatenate(found).reshape(len(pictures), -1).astype(np.float32)
@@ -63,42 +75,47 @@ class TensorflowModel:
         return self._converted.finish(ending)
 
 
-def open_keras(file: Path, scaling: Scaling, size_px: int | None) -> TensorflowModel:
-    """Opens a .keras file that is trusted; code of others inside (Lambda layers) is refused still.
+def open_keras(
+    file: Path, kind: Literal["keras", "h5"], scaling: Scaling, size_px: Size | None
+) -> TensorflowModel:
+    """Opens a .keras or .h5 file that is trusted; code of others inside (Lambda) is refused still.
 
     Raises:
         ExportError: If it is damaged, has layers that are not Keras' own, or more ends than two.
     """
-    import keras
-
-    try:
-        with divert_stderr():
-            model = keras.models.load_model(file, compile=False)
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        ImportError,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-        zipfile.BadZipFile,
-    ) as error:
-        reason = " ".join(str(error).split())[:300]
+    model = load(file, kind)
+    inputs = model.inputs or []
+    if len(inputs) > 1:
+        names = ", ".join(one.name for one in inputs)
         raise ExportError(
-            f"Keras cannot open {file}: {reason}. If it has layers of its own, export it with "
-            "model.export(FOLDER) where it was trained, and give that folder"
-        ) from error
-    if not model.built or len(model.inputs or []) != 1 or len(model.outputs) != 1:
-        raise ExportError(
-            f"{file} is no Keras model with one input and one output; build it with an Input, "
-            "and save it again"
+            f"{file} has {len(inputs)} inputs ({names}), expected 1; save the classifier of one "
+            "picture alone"
         )
-    return TensorflowModel(model, tuple(model.inputs[0].shape), scaling, size_px)
+    if not model.built or not inputs:
+        raise ExportError(
+            f"{file} is no Keras model with one input; build it with an Input, and save it again"
+        )
+    if len(model.outputs) != 1:
+        raise ExportError(
+            f"{file} has {len(model.outputs)} outputs, expected 1; save it with the scores alone: "
+            "keras.Model(model.input, model.outputs[0]).save('scores.keras')"
+        )
+    return TensorflowModel(_Call(model), tuple(model.inputs[0].shape), scaling, size_px)
 
 
-def open_saved_model(folder: Path, scaling: Scaling, size_px: int | None) -> TensorflowModel:
+class _Call:
+    """A model of Keras, which warns of pictures in another structure than it was saved with."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, image: Any, *, training: bool) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The structure of `inputs`")
+            return self._model(image, training=training)
+
+
+def open_saved_model(folder: Path, scaling: Scaling, size_px: Size | None) -> TensorflowModel:
     """Opens a trusted SavedModel with one signature of one input and one output.
 
     Raises:
@@ -110,8 +127,7 @@ def open_saved_model(folder: Path, scaling: Scaling, size_px: int | None) -> Ten
         with divert_stderr():
             loaded = tf.saved_model.load(str(folder))
     except (tf.errors.OpError, ValueError, OSError, LookupError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ExportError(f"TensorFlow cannot open {folder}: {reason}") from error
+        raise ExportError(f"TensorFlow cannot open {folder} ({quote_error(error)})") from error
     signature = loaded.signatures.get(_SIGNATURE)
     if signature is None:
         found = ", ".join(loaded.signatures) or "none"
@@ -120,15 +136,50 @@ def open_saved_model(folder: Path, scaling: Scaling, size_px: int | None) -> Ten
             "model.export(FOLDER)"
         )
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-    if len(inputs) != 1 or len(outputs) != 1:
+    exit_, words = _choose_output(folder, outputs)
+    if len(inputs) != 1:
         raise ExportError(
-            f"{folder} has {len(inputs)} inputs and {len(outputs)} outputs, expected 1 and 1"
+            f"{folder} has {len(inputs)} inputs ({', '.join(inputs)}), expected 1; export the "
+            "classifier alone"
         )
     ((name, spec),) = inputs.items()
-    (exit_,) = outputs
-
     call = _Signature(loaded, signature, name, exit_)
-    return TensorflowModel(call, tuple(spec.shape.as_list()), scaling, size_px)
+    model = TensorflowModel(call, tuple(_read_shape(folder, spec)), scaling, size_px)
+    model.words = words
+    if spec.dtype.is_integer:
+        model.statements = (Statement(f"its input of {spec.dtype.name}", (0.0, 255.0)),)
+    return model
+
+
+def _read_shape(folder: Path, spec: Any) -> list[int | None]:
+    if not (spec.dtype.is_floating or spec.dtype.is_integer):
+        raise ExportError(
+            f"{folder} takes {spec.dtype.name}, such as the bytes of a file, expected the pixels "
+            "of a picture; export it with a signature that takes those"
+        )
+    if spec.shape.rank is None:
+        raise ExportError(
+            f"{folder} does not say which pictures it takes; export it with a signature of the "
+            "shape (None, height, width, 3)"
+        )
+    shape: list[int | None] = spec.shape.as_list()
+    return shape
+
+
+def _choose_output(folder: Path, outputs: Mapping[str, Any]) -> tuple[str, str]:
+    """Which output is the scores: the only one of floats; and what is left out, for people."""
+    floats = [name for name, spec in sorted(outputs.items()) if spec.dtype.is_floating]
+    if len(floats) != 1:
+        raise ExportError(
+            f"{folder} has {len(outputs)} outputs ({', '.join(sorted(outputs))}), expected 1 of "
+            "scores; export the classifier alone"
+        )
+    others = sorted(name for name in outputs if name != floats[0])
+    if not others:
+        return floats[0], ""
+    return floats[
+        0
+    ], f"its output {floats[0]} is taken for the scores, {', '.join(others)} left out"
 
 
 class _Signature:
@@ -138,31 +189,36 @@ class _Signature:
         # The variables live as long as the loaded object does.
         self._loaded = loaded
         self._signature, self._entry, self._exit = signature, entry, exit_
+        self._dtype = signature.structured_input_signature[1][entry].dtype
 
     def __call__(self, image: Any, *, training: bool) -> Any:
         import tensorflow as tf
 
-        return self._signature(**{self._entry: tf.convert_to_tensor(image)})[self._exit]
+        # Float levels are whole numbers: none is changed on the way to integers.
+        given = tf.cast(tf.convert_to_tensor(image), self._dtype)
+        return tf.cast(self._signature(**{self._entry: given})[self._exit], tf.float32)
 
 
-def _convert(call: Call, size: tuple[int, int]) -> bytes:
+def _convert(call: Call, shape: tuple[int, int, int]) -> bytes:
     import tensorflow as tf
 
     try:
         with divert_stderr():
-            frozen = freeze(call, (1, *size, 3))
+            frozen = freeze(call, (1, *shape))
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise ExportError(
-            f"the model does not take pictures of {size[1]}x{size[0]} px: {reason}"
+            f"the model does not take pictures of {shape[1]}x{shape[0]} px ({quote_error(error)})"
         ) from error
     return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
 
 
-def _read_size(shape: Sequence[int | None], size_px: int | None) -> tuple[int, int]:
+def _read_size(shape: Sequence[int | None], size_px: Size | None) -> tuple[int, int]:
     shown = "(" + ", ".join("?" if one is None else str(one) for one in shape) + ")"
-    if len(shape) != 4 or shape[3] != 3:
-        raise ExportError(f"the model takes {shown}, expected RGB pictures, (1, height, width, 3)")
+    if len(shape) != 4 or shape[3] not in (1, 3):
+        raise ExportError(
+            f"the model takes {shown}, expected RGB pictures, (1, height, width, 3), or grey ones, "
+            "(1, height, width, 1)"
+        )
     if shape[0] not in (None, 1):
         raise ExportError(
             f"the model takes {shape[0]} pictures at once, {shown}; save it with a free batch"

@@ -11,8 +11,11 @@ from onnx import TensorProto, compose, helper, inliner, numpy_helper, shape_infe
 
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.external import load_external
+from edgetl_export.foreign.layout import read_layout
+from edgetl_export.foreign.outputs import choose_scores, find_end, float_scores, read_by
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.source import Size, Source
+from edgetl_export.foreign.statements import Statement, read_graph
 from edgetl_export.native import divert_stderr
 from edgetl_export.onnx import IR_VERSION, OPSET, describe
 from edgetl_export.scoring import run_described
@@ -21,11 +24,15 @@ from edgetl_runtime.bundle import Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.quoting import quote_error
 
 _LIMIT_BYTES = 2**31 - 1
 # Steps for each channel need it.
 _LEAST_OPSET = 13
-_DOMAINS = ("", "ai.onnx", "com.microsoft")
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+# What others take is cast to.
+_INPUTS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.UINT8)
+_OTHER_FLOATS = (TensorProto.FLOAT16, TensorProto.DOUBLE)
 _PREFIX = "model/"
 _INPUT, _OUTPUT = "image", "scores"
 
@@ -35,7 +42,7 @@ class OnnxModel:
 
     is_coarse = False
 
-    def __init__(self, file: Path, scaling: Scaling, size_px: int | None = None) -> None:
+    def __init__(self, file: Path, scaling: Scaling, size_px: Size | None = None) -> None:
         """Checks an .onnx and puts the scaling in front of it.
 
         Raises:
@@ -43,6 +50,7 @@ class OnnxModel:
                 Runtime lacks, has data outside its folder, or takes or puts out something else
                 than one picture and one list of scores.
         """
+        self._file, self._size_px = file, size_px
         try:
             self._open(_read(file), file.parent, scaling, size_px)
         except UnicodeDecodeError as error:
@@ -50,16 +58,24 @@ class OnnxModel:
             raise ExportError(f"{file} is damaged: a name in it is no text ({error})") from error
 
     def _open(
-        self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: int | None
+        self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: Size | None
     ) -> None:
+        _sort(proto)
+        self.words = choose_scores(proto)
+        float_scores(proto)
         _check_operators(proto)
         load_external(proto, folder)
         proto = _modernize(proto)
         entry = _find_input(proto)
-        last, self.size = _read_input(entry, size_px)
-        _fix_input(proto, entry, last, self.size)
+        said = _check_kind(entry)
+        channels, last, self.size = read_layout(proto, entry, size_px)
+        _fix_input(entry, channels, last, self.size)
+        _forget_shapes(proto)
         self.form = Form("onnx", _find_precision(proto))
-        self._proto = _wrap(proto, entry.name, scaling, last, self.size)
+        self.end = find_end(proto)
+        self.scaling = scaling.fit_to(channels)
+        self.statements = said + read_graph(proto, entry.name)
+        self._proto = _wrap(proto, entry.name, self.scaling, last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
 
@@ -70,6 +86,10 @@ class OnnxModel:
             EngineError: If ONNX Runtime fails.
         """
         return run_described("onnx", self._data, describe(self._data), pictures)
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look_with`."""
+        return OnnxModel(self._file, scaling, self._size_px).look(pictures)
 
     def finish(self, ending: Ending) -> Source:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
@@ -86,7 +106,7 @@ class OnnxModel:
         try:
             onnx.checker.check_model(self._proto, full_check=True)
         except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
-            raise ExportError(f"the .onnx is not valid: {_shorten(error)}") from error
+            raise ExportError(f"the .onnx is not valid: {quote_error(error)}") from error
         return bytes(self._proto.SerializeToString(deterministic=True))
 
 
@@ -102,10 +122,30 @@ def _read(file: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ExportError(f"{file} cannot be read ({error.strerror})") from error
     except DecodeError as error:
-        raise ExportError(f"{file} is no .onnx, or a damaged one: {error}") from error
+        raise ExportError(
+            f"{file} is no .onnx, or a damaged one; copy or download it again"
+        ) from error
     if not proto.graph.node:
         raise ExportError(f"{file} is no .onnx, or a damaged one: it has no operators")
     return proto
+
+
+def _sort(proto: onnx.ModelProto) -> None:
+    """Operators in the order of their work; the converter to 16 bits appends some at the end."""
+    from onnxruntime.transformers.onnx_model import OnnxModel as Model
+
+    done = {one.name for one in (*proto.graph.input, *proto.graph.initializer)} | {""}
+    for node in proto.graph.node:
+        if not set(node.input) <= done:
+            try:
+                Model(proto).topological_sort()
+            except RuntimeError as error:
+                raise ExportError(
+                    f"the .onnx is damaged: its operator {node.op_type} takes what no other one "
+                    "puts out; copy or download it again"
+                ) from error
+            return
+        done |= set(node.output)
 
 
 def _check_operators(proto: onnx.ModelProto) -> None:
@@ -116,6 +156,11 @@ def _check_operators(proto: onnx.ModelProto) -> None:
                 f"the .onnx has the operator {node.op_type} of {node.domain}, which ONNX Runtime "
                 "lacks; export it again with standard operators only"
             )
+    if proto.ir_version > onnx.IR_VERSION:
+        raise ExportError(
+            f"the .onnx is of version {proto.ir_version} of the format (IR), this edgetl reads up "
+            f"to {onnx.IR_VERSION}; export it again with opset {OPSET}"
+        )
     newest = onnx.defs.onnx_opset_version()
     for opset in proto.opset_import:
         if opset.domain in ("", "ai.onnx") and opset.version > newest:
@@ -139,7 +184,7 @@ def _modernize(proto: onnx.ModelProto) -> onnx.ModelProto:
         except (RuntimeError, onnx.version_converter.ConvertError) as error:
             raise ExportError(
                 f"the .onnx has opset {versions[0]}, which cannot be brought to {OPSET} "
-                f"({_shorten(error)}); export it again with opset {OPSET}"
+                f"({quote_error(error)}); export it again with opset {OPSET}"
             ) from error
     proto.ir_version = max(proto.ir_version, IR_VERSION)
     return proto
@@ -149,7 +194,10 @@ def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     graph = proto.graph
     constants = {one.name for one in graph.initializer}
     # Old files list their constants among the inputs.
-    inputs: list[onnx.ValueInfoProto] = [one for one in graph.input if one.name not in constants]
+    read = {name for node in graph.node for name in read_by(node)}
+    inputs: list[onnx.ValueInfoProto] = [
+        one for one in graph.input if one.name not in constants and one.name in read
+    ]
     for kind, ends in (("input", inputs), ("output", list(graph.output))):
         if len(ends) != 1:
             names = ", ".join(one.name for one in ends)
@@ -160,37 +208,24 @@ def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     return inputs[0]
 
 
-def _read_input(entry: onnx.ValueInfoProto, size_px: int | None) -> tuple[bool, tuple[int, int]]:
-    """True if channels are last, and (height, width)."""
-    tensor = entry.type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT:
-        name = TensorProto.DataType.Name(tensor.elem_type).lower()
+def _check_kind(entry: onnx.ValueInfoProto) -> tuple[Statement, ...]:
+    """Refuses an input that is neither floats nor plain levels; the latter say their range."""
+    kind = entry.type.tensor_type.elem_type
+    name = TensorProto.DataType.Name(kind).lower()
+    if kind not in _INPUTS:
         raise ExportError(f"the .onnx takes {name}, expected float32; export it again with that")
-    lengths = [one.dim_value or None for one in tensor.shape.dim]
-    shown = "(" + ", ".join("?" if one is None else str(one) for one in lengths) + ")"
-    if len(lengths) != 4 or 3 not in (lengths[1], lengths[3]):
-        raise ExportError(
-            f"the .onnx takes {shown}, expected an RGB picture: (1, 3, height, width) or "
-            "(1, height, width, 3)"
-        )
-    if lengths[0] not in (None, 1):
-        raise ExportError(
-            f"the .onnx takes {lengths[0]} pictures at once, {shown}; export it again with a "
-            "batch of 1, or a free one"
-        )
-    last = lengths[1] != 3
-    height, width = (lengths[1], lengths[2]) if last else (lengths[2], lengths[3])
-    return last, choose_size((height, width), size_px)
+    return (Statement("its input of uint8", (0.0, 255.0)),) if kind == TensorProto.UINT8 else ()
 
 
 def _fix_input(
-    proto: onnx.ModelProto,
-    entry: onnx.ValueInfoProto,
-    last: bool,
-    size: tuple[int, int],
+    entry: onnx.ValueInfoProto, channels: int, last: bool, size: tuple[int, int]
 ) -> None:
-    """Batch 1 and a fixed size; all shapes behind are found again."""
-    _set_shape(entry, (1, *size, 3) if last else (1, 3, *size))
+    """Batch 1 and a fixed size."""
+    _set_shape(entry, (1, *size, channels) if last else (1, channels, *size))
+
+
+def _forget_shapes(proto: onnx.ModelProto) -> None:
+    """All shapes behind the input are found again."""
     del proto.graph.value_info[:]
     proto.graph.output[0].type.tensor_type.ClearField("shape")
 
@@ -224,12 +259,18 @@ def _wrap(
     graph = wrapped.graph
     entry, exit_ = graph.input[0].name, graph.output[0].name
     front = _Front(entry)
-    if not scaling.is_plain:
+    if scaling.order != "rgb":
+        front.add("Conv", scaling.matrix[:, :, np.newaxis, np.newaxis])
+    elif not scaling.is_plain:
         front.add("Mul", np.array(scaling.factor, np.float32).reshape(1, 3, 1, 1))
     if any(scaling.offset):
-        front.add("Add", np.array(scaling.offset, np.float32).reshape(1, 3, 1, 1))
+        front.add("Add", np.array(scaling.offset, np.float32).reshape(1, -1, 1, 1))
     if last:
         front.add("Transpose", perm=[0, 2, 3, 1])
+    kind = graph.input[0].type.tensor_type.elem_type
+    if kind != TensorProto.FLOAT:
+        front.add("Cast", to=kind)
+        graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
     nodes = front.join() or [helper.make_node("Identity", [_INPUT], [entry], "entry")]
     for position, node in enumerate(nodes):
         graph.node.insert(position, node)
@@ -303,6 +344,9 @@ def _shape_output(proto: onnx.ModelProto) -> int:
     outputs = max(found, default=0)
     if not found or int(np.prod(found)) != outputs or outputs < 1:
         raise ExportError(f"the .onnx puts out {found}, expected scores of one picture, (1, n)")
+    if scores.type.tensor_type.elem_type in _OTHER_FLOATS:
+        _append(proto, "Cast", to=TensorProto.FLOAT)
+        scores.type.tensor_type.elem_type = TensorProto.FLOAT
     if scores.type.tensor_type.elem_type != TensorProto.FLOAT:
         raise ExportError("the .onnx puts out no float32; export it again with float32 scores")
     if len(found) != 2:
@@ -315,10 +359,11 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
     """What comes out for one picture, by running it: inference stops at computed shapes."""
     import onnxruntime
 
-    from edgetl_runtime.onnx import error_types
+    from edgetl_runtime.onnx import EXACT, error_types
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry(*EXACT)
     try:
         session = onnxruntime.InferenceSession(
             proto.SerializeToString(),
@@ -330,14 +375,16 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
         (entry,) = session.get_inputs()
         (scores,) = session.run(None, {_INPUT: np.zeros(entry.shape, np.float32)})
     except error_types(onnxruntime) as error:
-        raise ExportError(f"ONNX Runtime cannot run this .onnx: {_shorten(error)}") from error
+        hint = ""
+        # A name that is no text is bytes.
+        if any(str(node.op_type).startswith("QLinear") for node in proto.graph.node):
+            hint = "; quantize it again in the format QDQ, or with uint8 activations"
+        raise ExportError(
+            f"ONNX Runtime cannot run this .onnx ({quote_error(error)}){hint}"
+        ) from error
     return tuple(np.shape(scores))
 
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
     kind = value.type.tensor_type.elem_type
     value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shape))
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

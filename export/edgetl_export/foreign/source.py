@@ -5,13 +5,17 @@ from typing import Protocol
 
 import msgspec
 
-from edgetl_export.foreign.ending import Ending
+from edgetl_export.foreign.ending import End, Ending
+from edgetl_export.foreign.scaling import Scaling
+from edgetl_export.foreign.statements import Statement
 from edgetl_export.trained import Form
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.preprocessing import Frame
 
 GREATEST_SIDE_PX = 4096
+# Of a square, or (width, height), px.
+Size = int | tuple[int, int]
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
@@ -34,15 +38,27 @@ class Foreign(Protocol):
         outputs: Number of its outputs.
         form: Of the file that `finish` returns.
         is_coarse: True if the outputs have 8 bits.
+        end: What its graph ends in.
+        words: What was left out of it, for people; empty: nothing.
+        scaling: What stands in front of it.
+        statements: What the file itself says of the pictures that it takes.
     """
 
     size: tuple[int, int]
     outputs: int
     form: Form
     is_coarse: bool
+    end: End
+    words: str
+    scaling: Scaling
+    statements: tuple[Statement, ...]
 
     def look(self, pictures: Sequence[Frame]) -> Scores:
         """What it puts out for pictures, float32 (pictures, outputs)."""
+        ...
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """What it would put out for pictures with another scaling in front."""
         ...
 
     def finish(self, ending: Ending) -> Source:
@@ -50,21 +66,35 @@ class Foreign(Protocol):
         ...
 
 
-def choose_size(fixed: tuple[int | None, int | None], size_px: int | None) -> tuple[int, int]:
+def choose_size(fixed: tuple[int | None, int | None], size_px: Size | None) -> tuple[int, int]:
     """(height, width) of an input, which is the model's where that is not free.
+
+    Args:
+        fixed: (height, width) as the model has it; None or no number above 0 where it is free.
+        size_px: What somebody chose: the side of a square, or (width, height).
 
     Raises:
         ExportError: If the model leaves it free and nobody chose, or somebody chose another one.
     """
-    height, width = fixed
+    height, width = (side if side is not None and side > 0 else None for side in fixed)
     if size_px is None and (height is None or width is None):
+        takes = "pictures of any size"
+        if height or width:
+            takes = f"pictures {f'{height} px high' if height else f'{width} px wide'} and of any "
+            takes += "width" if height else "height"
         raise ExportError(
-            "the model takes pictures of any size; choose the one it was trained on: --size PX"
+            f"the model takes {takes}; choose the one it was trained on: --size PX, or --size "
+            "WIDTHxHEIGHT if it is no square"
         )
-    chosen = (height or size_px or 0, width or size_px or 0)
-    if size_px is not None and chosen != (size_px, size_px):
+    wide, high = (size_px, size_px) if isinstance(size_px, int) else size_px or (0, 0)
+    chosen = (height or high, width or wide)
+    if size_px is not None and chosen != (high, wide):
+        order = "" if chosen[0] == chosen[1] else ", width x height,"
+        remedy = "leave --size out"
+        if height is None or width is None:
+            remedy = f"give --size {chosen[1]}x{chosen[0]}"
         raise ExportError(
-            f"the model takes {chosen[1]}x{chosen[0]} px and nothing else; leave --size out"
+            f"the model takes {chosen[1]}x{chosen[0]} px{order} and nothing else; {remedy}"
         )
     if not all(1 <= side <= GREATEST_SIDE_PX for side in chosen):
         raise ExportError(

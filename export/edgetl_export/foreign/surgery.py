@@ -33,7 +33,10 @@ class Surgery:
         return self._graph.tensors[self._graph.outputs[0]]
 
     def scale(self, scaling: Scaling) -> None:
-        """Puts the scaling in front of a float32 input, which then takes levels 0..255."""
+        """Puts the scaling in front of a float32 input, which then takes RGB levels 0..255."""
+        if scaling.order != "rgb":
+            self._mix(scaling)
+            return
         if any(scaling.offset):
             self._combine("ADD", "Add", np.array(scaling.offset))
         if scaling.factor != (1, 1, 1):
@@ -43,6 +46,16 @@ class Surgery:
         """Makes a quantized input float32."""
         picture = self._add_tensor("picture", self.picture.shape, _FLOAT32)
         self._put_first(picture, [], "QUANTIZE", "Quantize")
+
+    def take_channels_last(self) -> None:
+        """Makes an input (1, 3, height, width) one of (1, height, width, 3)."""
+        _, channels, height, width = map(int, self.picture.shape)
+        order = self._add_constant("picture/order", np.array([0, 3, 1, 2], np.int32), _INT32)
+        picture = self._add_tensor(
+            "picture/last", (1, height, width, channels), int(self.picture.type)
+        )
+        self._graph.tensors[picture].quantization = self.picture.quantization
+        self._put_first(picture, [order], "TRANSPOSE", "Transpose")
 
     def take_unsigned(self) -> None:
         """Makes an int8 input uint8: the same numbers, counted from 0."""
@@ -87,11 +100,22 @@ class Surgery:
         picture = self._add_tensor(f"picture/{kind.lower()}", self.picture.shape, _FLOAT32)
         self._put_first(picture, [numbers], kind, options)
 
-    def _put_first(self, picture: int, more: list[int], kind: str, options: str) -> None:
-        """An operator that reads a new input and writes what was the input."""
+    def _mix(self, scaling: Scaling) -> None:
+        """A convolution of single pixels: each channel of the model is a sum of all colours."""
+        kernel = self._add_constant("mix/kernel", scaling.matrix[:, np.newaxis, np.newaxis])
+        bias = self._add_constant("mix/bias", np.array(scaling.offset, np.float32))
+        picture = self._add_tensor("picture/mix", [*self.picture.shape[:3], 3], _FLOAT32)
+        options = self._put_first(picture, [kernel, bias], "CONV_2D", "Conv2D")
+        options.padding = self._schema.Padding.VALID
+        options.strideW = options.strideH = 1
+        options.dilationWFactor = options.dilationHFactor = 1
+
+    def _put_first(self, picture: int, more: list[int], kind: str, options: str) -> Any:
+        """An operator that reads a new input and writes what was it; returns its options."""
         operator = self._operator([picture, *more], int(self._graph.inputs[0]), kind, options)
         self._graph.operators.insert(0, operator)
         self._graph.inputs = [picture]
+        return operator.builtinOptions
 
     def _put_last(self, shape: Sequence[int], more: list[int], kind: str, options: str) -> Any:
         """An operator that reads what was the output and writes a new one; returns its options."""

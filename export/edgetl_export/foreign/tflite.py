@@ -9,8 +9,10 @@ from edgetl_export import litert
 from edgetl_export.flatbuffer import read_tree
 from edgetl_export.foreign.ending import Ending
 from edgetl_export.foreign.scaling import Scaling
-from edgetl_export.foreign.source import Source, choose_size
+from edgetl_export.foreign.source import Size, Source, choose_size
+from edgetl_export.foreign.statements import read_statements
 from edgetl_export.foreign.surgery import Surgery
+from edgetl_export.foreign.tflite_outputs import Writers
 from edgetl_export.graph import find_graph
 from edgetl_export.scoring import run_described
 from edgetl_export.trained import Form
@@ -23,12 +25,16 @@ from edgetl_runtime.preprocessing import Frame
 _FLOAT32, _FLOAT16, _UINT8, _INT16, _INT8 = 0, 1, 3, 7, 9
 _WIDTHS = {_FLOAT32: 4, _FLOAT16: 2, 2: 4, _UINT8: 1, 4: 8, _INT16: 2, _INT8: 1}
 _CUSTOM = 32
+# Of its `BuiltinOperator`: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED.
+_LAYERS = (3, 4, 9)
+# XNNPACK's limit for a step of the input times one of the weights, in steps of the output.
+_MOST_STEPS = 256
 
 
 class TfliteModel:
     """See `source.Foreign`."""
 
-    def __init__(self, data: bytes, scaling: Scaling, size_px: int | None = None) -> None:
+    def __init__(self, data: bytes, scaling: Scaling, size_px: Size | None = None) -> None:
         """Checks a .tflite and puts the scaling in front of it.
 
         Raises:
@@ -36,18 +42,29 @@ class TfliteModel:
                 something else than one picture and one list of scores.
         """
         tree = read_tree(data)
-        graph = find_graph(tree)
+        _check_graphs(tree)
+        graph = tree.subgraphs[0]
         _check_references(tree, graph)
+        _check_steps(tree, graph)
         _check_operators(tree)
+        writers = Writers(tree, graph)
+        self.words = writers.choose_scores()
+        find_graph(tree)
         picture, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
         self.size = _read_size(picture, size_px)
         self.outputs = _count_outputs(scores)
         self.form = Form("litert", _find_precision(tree, graph))
+        self.end = writers.find_end()
         # A free batch is 1: the shape says so beside its signature.
         for tensor in graph.tensors:
             tensor.shapeSignature = None
         self._surgery = Surgery(tree)
-        _put_in_front(self._surgery, scaling)
+        if _has_channels_first(_shape(picture)):
+            self._surgery.take_channels_last()
+        self.scaling = scaling.fit_to(int(self._surgery.picture.shape[3]))
+        self.statements = read_statements(tree, picture)
+        self._file, self._size_px = data, size_px
+        _put_in_front(self._surgery, self.scaling)
         _put_out_floats(self._surgery, self.outputs)
         self._data = self._surgery.encode()
         self._tensors = litert.describe(self._data, any_step=True)
@@ -60,6 +77,10 @@ class TfliteModel:
             EngineError: If LiteRT fails.
         """
         return run_described("litert", self._data, self._tensors, pictures)
+
+    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.look_with`."""
+        return TfliteModel(self._file, scaling, self._size_px).look(pictures)
 
     def finish(self, ending: Ending) -> Source:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
@@ -94,6 +115,8 @@ def _put_out_floats(surgery: Surgery, outputs: int) -> None:
 
 def _fits(picture: Any, scaling: Scaling) -> bool:
     """True if the quantized levels 0..255 stand for what the scaling makes of them."""
+    if scaling.order != "rgb":
+        return False
     step, zero = float(picture.quantization.scale[0]), int(picture.quantization.zeroPoint[0])
     shift = 128 if picture.type == _INT8 else 0
     ends = np.array([step * (level - shift - zero) for level in (0, 255)])
@@ -102,7 +125,7 @@ def _fits(picture: Any, scaling: Scaling) -> bool:
     return bool(np.abs(ends[:, np.newaxis] - wanted).max() <= 1.01 * step)
 
 
-def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
+def _read_size(picture: Any, size_px: Size | None) -> tuple[int, int]:
     shape = _shape(picture)
     if picture.type != _FLOAT32 and not (
         picture.type in (_UINT8, _INT8) and _is_quantized(picture)
@@ -111,17 +134,24 @@ def _read_size(picture: Any, size_px: int | None) -> tuple[int, int]:
             "the .tflite takes neither float32 nor quantized 8-bit pictures; convert it again "
             "with a float32 input"
         )
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+    first = _has_channels_first(shape)
+    if len(shape) != 4 or shape[0] != 1 or not (first or shape[3] in (1, 3)):
         raise ExportError(
-            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3)"
+            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3) or "
+            "(1, 3, height, width), or a grey one, with 1 in place of 3"
         )
     signature = picture.shapeSignature
-    if signature is not None and min(signature[1:3], default=0) < 0:
+    if signature is not None and min(signature[1:], default=0) < 0:
         raise ExportError(
             "the .tflite takes pictures of any size, which its layers do not know; convert it "
             "again with a fixed height and width"
         )
-    return choose_size((shape[1], shape[2]), size_px)
+    height, width = shape[2:] if first else shape[1:3]
+    return choose_size((height, width), size_px)
+
+
+def _has_channels_first(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
 
 
 def _count_outputs(scores: Any) -> int:
@@ -173,11 +203,45 @@ def _check_references(tree: Any, graph: Any) -> None:
             )
 
 
+def _check_steps(tree: Any, graph: Any) -> None:
+    """Refuses steps at which XNNPACK ends the process, instead of saying what is wrong."""
+    for tensor in graph.tensors:
+        if _is_quantized(tensor) and not (np.array(tensor.quantization.scale) > 0).all():
+            raise ExportError(
+                f"the .tflite is damaged: the steps of {_name(tensor)} are not above 0"
+            )
+    for one in graph.operators:
+        code = tree.operatorCodes[one.opcodeIndex]
+        ends = [graph.tensors[n] for n in (*_list(one.inputs)[:2], *_list(one.outputs)[:1])]
+        if max(code.builtinCode, code.deprecatedBuiltinCode) not in _LAYERS:
+            continue
+        if all(map(_is_quantized, ends)):
+            picture, weights, result = (float(max(end.quantization.scale)) for end in ends)
+            if not picture * weights < _MOST_STEPS * result:
+                raise ExportError(
+                    f"the .tflite is damaged, or badly quantized: one step of {_name(ends[1])} is "
+                    f"{_MOST_STEPS} steps of what comes out, or more; convert it again"
+                )
+
+
+def _check_graphs(tree: Any) -> None:
+    if len(tree.subgraphs) != 1:
+        raise ExportError(
+            f"the .tflite has {len(tree.subgraphs)} graphs, expected 1, as conditions, loops and "
+            "some converters make them; convert it again without them, or give an .onnx"
+        )
+
+
 def _check_operators(tree: Any) -> None:
     for code in tree.operatorCodes:
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
         if kind == _CUSTOM:
             name = (code.customCode or b"?").decode(errors="replace")
+            if name.startswith("edgetpu"):
+                raise ExportError(
+                    "the .tflite is compiled for Coral's Edge TPU; give the one that it was "
+                    "compiled from"
+                )
             why = "of TensorFlow itself" if name.startswith("Flex") else "of somebody's own making"
             raise ExportError(
                 f"the .tflite has the operator {name}, {why}, which no device here has; convert "

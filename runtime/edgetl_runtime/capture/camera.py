@@ -1,6 +1,7 @@
 """A camera that can be left alone: whatever happens to it is a state, not a crash."""
 
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,11 +20,15 @@ from edgetl_runtime.capture.source import Granted
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.frames import CapturedFrame
 from edgetl_runtime.settings.sections import SourceSettings
+from edgetl_runtime.wording import count_noun
 
 _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9
 _STEADY_S = 10.0
 _PAUSE_S = 1.0
+_GLANCE_S = 0.1
+# Cameras that lock an account after five or seven wrong passwords forget them within this time.
+_REFUSED_S = 1800.0
 
 
 class Camera:
@@ -34,6 +39,11 @@ class Camera:
 
     The process may hang or die: it is then killed and started again, from within `take`. Of a
     camera or stream only the newest frame is kept, so that a slow model sees a young one.
+
+    Attributes:
+        source: The address, without passwords.
+        live: Only the newest frame counts.
+        finite: A file or folder, whose answers somebody wants all of, also where it is played.
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class Camera:
         input_px: tuple[int, int] | None = None,
         keep_trying: bool = False,
         required: bool = False,
+        stop: threading.Event | None = None,
         _plan: SourcePlan | None = None,
         _backoff: Backoff | None = None,
     ) -> None:
@@ -57,6 +68,7 @@ class Camera:
             keep_trying: A camera that is absent or gets lost is waited for, instead of raising
                 an error. The constructor then returns before the camera is open.
             required: With `keep_trying`: it must be there at the start.
+            stop: Once it is set, a source that is not open yet is given up at once.
             _plan: Another source; for tests.
             _backoff: Another pace of reopening; for tests.
 
@@ -66,16 +78,18 @@ class Camera:
         self._plan = _plan or plan_source(address, settings, input_px)
         self.source = self._plan.source
         self.live = self._plan.live
+        self.finite = self._plan.finite
         self._settings = settings
         # What cannot be opened again is lost for good.
         self._keep_trying = keep_trying and self._plan.reopens and not required
         self._backoff = _backoff or Backoff()
+        self._given_up = stop or threading.Event()
         self._stable_id = self._plan.device and find_stable_id(self._plan.device)
         self._process: CaptureProcess | None = None
         self._state: FeedState = "opening"
         self._reason = ""
         self._granted: Granted | None = None
-        self._past = _Counters()
+        self._past = _Counters(notes=self._plan.notes)
         self._openings = 0
         self._opened_s = 0.0
         self._retry_s = 0.0
@@ -140,14 +154,19 @@ class Camera:
 
     def close(self) -> None:
         """Releases the source within two seconds; a second call does nothing."""
-        self._stop(_CLOSE_TIMEOUT_S)
+        # Standard input, which may be silent for ever, has nothing to give back.
+        self._stop(0.0 if self._plan.patient else _CLOSE_TIMEOUT_S)
         self._state, self._reason = "ended", "closed"
         self._status = self._describe()
 
     def _wait_until_open(self) -> None:
         while self._openings == 0 and self._process is not None and not self._process.ended:
-            self._process.hear(self._deadline_s() - time.monotonic())
+            self._process.hear(min(_GLANCE_S, self._next_look_s() - time.monotonic()))
             self._follow(self._process)
+            if self._given_up.is_set():
+                # What hangs while it opens holds nothing that it could give back.
+                self._stop()
+                raise CameraError(f"{self.source} was not open yet when it was given up")
             if self._openings == 0:
                 self._judge(self._process)
 
@@ -156,7 +175,7 @@ class Camera:
             self._start_when_due(give_up_s)
             return None
         frame = self._process.take()
-        wait_s = 0.0 if frame else min(give_up_s, self._deadline_s()) - time.monotonic()
+        wait_s = 0.0 if frame else min(give_up_s, self._next_look_s()) - time.monotonic()
         self._process.hear(wait_s)
         frame = frame or self._process.take()
         self._follow(self._process)
@@ -198,6 +217,11 @@ class Camera:
         timeout_s = settings.read_timeout_s if self._process.opened else settings.open_timeout_s
         return self._process.heard_s + timeout_s
 
+    def _next_look_s(self) -> float:
+        """When to wake without news; what may be silent for ever is not looked at all the time."""
+        deadline_s, now_s = self._deadline_s(), time.monotonic()
+        return now_s + _PAUSE_S if self._plan.patient and deadline_s <= now_s else deadline_s
+
     def _follow(self, process: CaptureProcess) -> None:
         """Takes over what the process told."""
         if process.opened and not self._opened_s:
@@ -215,7 +239,14 @@ class Camera:
         self._granted = Granted(granted.size_px or (frame.width, frame.height), granted.fps)
         self._watch_stillness()
         pixels = np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3)
-        return CapturedFrame(pixels, self.source, frame.number, frame.captured_ns / 1e9)
+        return CapturedFrame(
+            pixels,
+            self.source,
+            frame.number,
+            frame.captured_ns / 1e9,
+            frame.position_s,
+            frame.file,
+        )
 
     def _watch_stillness(self) -> None:
         assert self._process is not None
@@ -236,11 +267,15 @@ class Camera:
             self._stop()
             self._state = "ended"
             if not self._past.delivered:
-                raise CameraError(f"{self.source} holds no frame; is it cut or damaged?")
+                notes = self._past.notes[len(self._plan.notes) :]
+                why = " ".join(notes) or "is it cut or damaged?"
+                raise CameraError(f"{self._name} holds no frame; {why}")
         elif process.failure is not None:
-            self._lose(process.failure)
+            self._lose(process.failure, _REFUSED_S if process.refused else 0.0)
         elif time.monotonic() >= self._deadline_s():
             settings = self._settings
+            if not process.opened and self._plan.patient:
+                return
             if not process.opened:
                 self._lose(f"it was not open after {settings.open_timeout_s:g} s")
             elif self._plan.patient:
@@ -248,30 +283,45 @@ class Camera:
             else:
                 self._lose(f"it delivered no frame for {settings.read_timeout_s:g} s")
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, pause_s: float = 0.0) -> None:
+        """Gives the camera up for now; it is opened again after `pause_s` at the earliest."""
         self._stop()
         self._reason = reason
         if not self._keep_trying:
             self._state = "ended"
             raise CameraError(f"{self._what_failed()}: {reason}")
         self._state = "lost"
-        self._retry_s = time.monotonic() + self._backoff.next_s()
+        if pause_s:
+            self._reason += f"; it is tried again in {pause_s / 60:.0f} min, lest it be locked"
+        self._retry_s = time.monotonic() + max(pause_s, self._backoff.next_s())
+
+    @property
+    def _name(self) -> str:
+        return "standard input" if self.source == "-" else self.source
 
     def _what_failed(self) -> str:
+        name = self._name
         if not self._openings:
-            return f"cannot open {self.source}"
-        return f"{self.source} stopped delivering after {self._past.delivered} frames"
+            return f"cannot open {name}"
+        if not self._past.delivered:
+            return f"{name} delivered no frame"
+        return f"{name} stopped delivering after {count_noun(self._past.delivered, 'frame')}"
 
     def _count(self) -> "_Counters":
         if self._process is None:
             return self._past
         delivered, dropped = self._process.counters()
-        bad = Counter(self._past.bad) + Counter(self._process.bad)
-        return _Counters(self._past.delivered + delivered, self._past.dropped + dropped, bad)
+        return _Counters(
+            self._past.delivered + delivered,
+            self._past.dropped + dropped,
+            Counter(self._past.bad) + self._process.counts["bad"],
+            Counter(self._past.odd) + self._process.counts["odd"],
+            tuple(dict.fromkeys(self._past.notes + self._process.notes)),
+        )
 
     def _describe(self) -> FeedStatus:
         counters = self._count()
-        size_px, fps = self._granted or (None, None)
+        size_px, fps, _ = self._granted or Granted()
         return FeedStatus(
             state=self._state,
             reason=self._reason,
@@ -280,7 +330,9 @@ class Camera:
             delivered=counters.delivered,
             dropped=counters.dropped,
             bad=dict(counters.bad),
+            notes=counters.notes,
             reconnects=max(0, self._openings - 1),
+            odd=dict(counters.odd),
         )
 
 
@@ -288,3 +340,5 @@ class _Counters(NamedTuple):
     delivered: int = 0
     dropped: int = 0
     bad: Mapping[str, int] = MappingProxyType({})
+    odd: Mapping[str, int] = MappingProxyType({})
+    notes: tuple[str, ...] = ()

@@ -19,8 +19,11 @@ import time
 from edgetl_runtime.capture.slot import Slots
 from edgetl_runtime.capture.source import BadFrame, Granted, Options, Shot, Source
 from edgetl_runtime.capture.stillness import Stillness
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime.errors import CameraError, RefusedError
+from edgetl_runtime.masking import mask_text
 
+MAX_NOTES = 3
+"""So many inputs that are no frames are named; all are counted."""
 BAD_IN_A_ROW = 10
 """So many bad frames one after another, and the source is opened again."""
 _GRACE_S = 1.0
@@ -38,7 +41,8 @@ class Parent:
         self._news_fd = news_fd
         self._control = os.fdopen(control_fd, "rb", buffering=0)
         self._taken = threading.Semaphore(1)
-        self._bad: dict[str, int] = {}
+        self._notes = 0
+        self._counts: dict[str, dict[str, int]] = {}
         os.set_blocking(news_fd, False)
         self.options: Options = json.loads(self._control.readline())
         threading.Thread(target=self._listen, daemon=True).start()
@@ -54,11 +58,26 @@ class Parent:
         """Says that there is a new frame; a full pipe says so already."""
         self._try("")
 
-    def tell_bad(self, reason: str) -> None:
-        """Counts a bad frame, and says so as soon as there is room."""
-        self._bad[reason] = self._bad.get(reason, 0) + 1
-        if self._try(json.dumps({"bad": self._bad})):
-            self._bad = {}
+    def tell_bad(self, reason: str, note: str = "") -> None:
+        """Counts a bad frame, and says so as soon as there is room; the first ones are named."""
+        if note and self._notes < MAX_NOTES:
+            self._notes += 1
+            self.tell_note(note)
+        self._tell_one_more("bad", reason)
+
+    def tell_odd(self, what: str) -> None:
+        """Counts a frame with something amiss, and says so as soon as there is room."""
+        self._tell_one_more("odd", what)
+
+    def _tell_one_more(self, kind: str, reason: str) -> None:
+        counts = self._counts.setdefault(kind, {})
+        counts[reason] = counts.get(reason, 0) + 1
+        if self._try(json.dumps(self._counts)):
+            self._counts = {}
+
+    def tell_note(self, note: str) -> None:
+        """Sends a sentence for people, which may quote a file's name of any bytes."""
+        self.tell(note=note[:_MAX_REASON].encode("utf-8", "backslashreplace").decode())
 
     def wait_taken(self) -> None:
         """Waits until the frame before was taken."""
@@ -89,19 +108,27 @@ def main(header_fd: int, pixels_fd: int, news_fd: int, control_fd: int) -> None:
         # A program that a source starts must not keep the parent waiting for the pipes' end.
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     parent = Parent(news_fd, control_fd)
-    sys.excepthook = lambda kind, error, _: parent.tell(
-        failed=f"the capture process failed: {kind.__name__}: {error}"[:_MAX_REASON]
+    sys.excepthook = lambda kind, error, _: _tell_failure(
+        parent, f"the capture process failed: {kind.__name__}: {error}"
     )
     slots = Slots(header_fd, pixels_fd, writes=True)
     module = importlib.import_module(parent.options["module"])
     source: Source = module.make(parent.options)
     try:
-        granted = source.open()
-        parent.tell(opened=Granted(*granted)._asdict())
+        granted = Granted(*source.open())
+        for note in granted.notes:
+            parent.tell_note(note)
+        parent.tell(opened=granted._replace(notes=())._asdict())
         _capture(source, slots, parent)
     except CameraError as error:
-        parent.tell(failed=str(error)[:_MAX_REASON])
+        _tell_failure(parent, str(error), refused=isinstance(error, RefusedError))
     source.close()
+
+
+def _tell_failure(parent: Parent, reason: str, *, refused: bool = False) -> None:
+    """What libraries say quotes the address as it was opened."""
+    reason = mask_text(reason, str(parent.options["address"]))[:_MAX_REASON]
+    parent.tell(failed=reason, refused=refused)
 
 
 def _capture(source: Source, slots: Slots, parent: Parent) -> None:
@@ -113,21 +140,24 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
         try:
             shot = source.read(slots.canvas)
         except BadFrame as bad:
-            parent.tell_bad(bad.reason)
+            parent.tell_bad(bad.reason, bad.note)
             number += 1
             bad_in_a_row += 1
             if options["live"] and bad_in_a_row == BAD_IN_A_ROW:
-                raise CameraError(f"{bad_in_a_row} bad frames in a row, the last {bad}") from bad
+                last = bad.note or bad.reason
+                raise CameraError(f"{bad_in_a_row} bad frames in a row, the last {last}") from bad
             continue
         if shot is None:
             parent.tell(ended=True)
             return
         bad_in_a_row = 0
+        if shot.odd:
+            parent.tell_odd(shot.odd)
         _watch(stillness, shot, slots, parent)
         if not options["live"]:
             parent.wait_taken()
         number += shot.skipped
-        slots.publish(number, shot.captured_ns, shot.skipped)
+        slots.publish(number, shot.captured_ns, shot.skipped, shot.position_s, shot.file)
         parent.tell_frame()
         number += 1
 

@@ -22,6 +22,10 @@ class FeedStatus(msgspec.Struct, frozen=True):
         dropped: Frames that were captured and replaced by newer ones before anyone took them.
         bad: Frames that were no frames, by reason, such as `truncated`.
         reconnects: How often the camera was opened again.
+        notes: Sentences for people on what of the source is not used, such as a broken picture of
+            a folder; the first few are named.
+        odd: Frames that were taken although something was amiss, by what, such as `extra bytes`
+            in a JPEG, of which simplejpeg tells.
     """
 
     state: FeedState
@@ -32,6 +36,8 @@ class FeedStatus(msgspec.Struct, frozen=True):
     dropped: int = 0
     bad: dict[str, int] = {}
     reconnects: int = 0
+    odd: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
 
 
 class FrameFeed(Protocol):

@@ -2,7 +2,8 @@
 
 OpenCV decodes damaged data silently, to a picture with grey or shifted blocks. So the structure
 is checked first, and simplejpeg, where the extra `jpeg` is installed, refuses data in which bytes
-are missing. A JPEG has no checksum: of single flipped bits six in seven pass for a picture.
+are missing. Bytes too many, which many webcams send, pass and are counted. A JPEG has no checksum:
+nearly all single flipped bits pass for a picture.
 """
 
 import importlib.util
@@ -12,22 +13,39 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.capture.source import BadFrame, Canvas
+from edgetl_runtime.filetypes import judge_data
+from edgetl_runtime.jpegs import (
+    JpegError,
+    JpegLayout,
+    begins_picture,
+    decode_strictly,
+    find_companions,
+    follow_markers,
+    mend,
+)
 from edgetl_runtime.preprocessing import Frame
 
 MAX_BYTES = 32 * 1024 * 1024
 # More than any camera module has; a header that claims more would cost a small board its memory.
 MAX_JPEG_PIXELS = 64_000_000
-_SOI = b"\xff\xd8"
+EXTRA_BYTES = "extra bytes"
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _START = b"\xff\xd8\xff"
-_EOI = b"\xff\xd9"
 _SOS = 0xDA
 # Baseline, extended and progressive with Huffman codes; libjpeg-turbo reads no other kind but
 # arithmetic coding (0xC9, 0xCA), which no camera sends.
-_FRAME_HEADERS = (0xC0, 0xC1, 0xC2)
-_OTHER_FRAME_HEADERS = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+_KINDS = (0xC0, 0xC1, 0xC2)
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
 # Inside the coded picture 0xFF is followed by 0x00 or a restart marker.
 _START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
 _PADDING = b"\x00\r\n"
+# The beginning of a start, or of a part's head, of which the rest is to come.
+_UNDECIDED = re.compile(rb"(?:\xff\xd8?|[\r\n]*-)\Z")
+_UNDECIDED_BYTES = 16
+# Between the pictures of a network camera's answer that somebody else fetched (`curl`).
+_PART_BEGUN = re.compile(rb"[\0\r\n]*--")
+_PART_HEAD = re.compile(rb"[\0\r\n]*(--[^\r\n]*\r?\n)([\w-]+:[^\r\n]*\r?\n)*\s*")
+_PART_HEAD_BYTES = 8192
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -36,28 +54,37 @@ _REDUCED = {
 }
 
 
-def check_jpeg(data: bytes | memoryview) -> tuple[int, int]:
+def check_jpeg(data: bytes | memoryview) -> JpegLayout:
     """Checks the structure of a JPEG without decoding it.
 
     Returns:
-        Its (width, height).
+        Where its parts are.
 
     Raises:
-        BadFrame: `empty`, `not_jpeg`, `truncated`, `damaged` or `too_large`.
+        BadFrame: `empty`, `no JPEG`, `truncated`, `damaged` or `too large`.
     """
     data = bytes(data)
     if not data:
         raise BadFrame("empty")
     if len(data) > MAX_BYTES:
-        raise BadFrame("too_large")
-    if not data.startswith(_SOI):
-        raise BadFrame("not_jpeg")
-    width, height, coded_at = _read_header(data)
-    if data.rfind(_EOI, coded_at) < 0:
-        raise BadFrame("truncated")
-    if width * height > MAX_JPEG_PIXELS:
-        raise BadFrame("too_large")
-    return width, height
+        raise BadFrame("too large")
+    try:
+        layout = follow_markers(data)
+    except JpegError as error:
+        raise BadFrame(error.reason, _describe_other(data)) from error
+    if layout.kind not in _KINDS:
+        raise BadFrame("of an unusual kind")
+    if layout.width * layout.height > MAX_JPEG_PIXELS:
+        raise BadFrame("too large")
+    return layout
+
+
+def _describe_other(data: bytes) -> str:
+    """`no JPEG but a web page`, where that much is known."""
+    known = judge_data(data)
+    if data.startswith(_SOI) or known.kind == "unknown":
+        return ""
+    return f"no JPEG but {known.name}"
 
 
 class JpegDecoder:
@@ -75,20 +102,28 @@ class JpegDecoder:
         self._input_px = input_px
         self._strict = importlib.util.find_spec("simplejpeg") is not None
 
-    def decode(self, data: bytes | memoryview, canvas: Canvas) -> None:
+    def decode(self, data: bytes | memoryview, canvas: Canvas) -> str:
         """Decodes one picture to B, G, R; the EXIF orientation is ignored.
+
+        Returns:
+            `extra bytes` if some were too many, else nothing.
 
         Raises:
             BadFrame: If the data is no whole JPEG.
         """
-        width, height = check_jpeg(data)
-        divisor = choose_divisor(width, height, self._input_px)
-        width, height = -(-width // divisor), -(-height // divisor)
+        layout = check_jpeg(data)
+        divisor = choose_divisor(layout.width, layout.height, self._input_px)
+        width, height = -(-layout.width // divisor), -(-layout.height // divisor)
         pixels = np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)
-        if self._strict:
-            _decode_strictly(data, pixels)
-        else:
-            _decode_leniently(data, pixels, divisor)
+        odd = bool(layout.spare or bytes(data[layout.end :]).strip(_PADDING))
+        if not self._strict:
+            _decode_leniently(mend(bytes(data), layout), pixels, divisor)
+            return EXTRA_BYTES if odd else ""
+        try:
+            odd |= decode_strictly(bytes(data), layout, pixels, "BGR")
+        except JpegError as error:
+            raise BadFrame(error.reason) from error
+        return EXTRA_BYTES if odd else ""
 
 
 def choose_divisor(width: int, height: int, input_px: tuple[int, int] | None) -> int:
@@ -100,23 +135,37 @@ def choose_divisor(width: int, height: int, input_px: tuple[int, int] | None) ->
 
 
 class JpegSplitter:
-    """Cuts a stream of JPEGs, one right after another, into single ones."""
+    """Cuts a stream of JPEGs, one right after another, into single ones.
+
+    What follows the end of a whole JPEG belongs to it: phones append a film, notes of their own
+    (Samsung's end in SEFT), or smaller pictures. It is skipped.
+    """
 
     def __init__(self) -> None:
         """Starts with nothing."""
         self._buffer = bytearray()
         self._searched = 0
+        # Since the end of a whole picture; None: none came, or it was cut.
+        self._behind: int | None = None
+        self._companions: frozenset[int] = frozenset()
+        self._in_trailer = False
+        self._odd = False
 
     @property
     def begun(self) -> bool:
         """Whether some of the next picture came already."""
         return len(self._buffer) > 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Takes what came, and returns what is complete.
+    def take_oddity(self) -> str:
+        """`extra bytes` if some were skipped behind a picture since the last call, else nothing."""
+        odd, self._odd = self._odd, False
+        return EXTRA_BYTES if odd else ""
 
-        What lies between two pictures is returned as well, unless it is padding: it is for
-        `check_jpeg` to say that it is none.
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes what came, and returns the pictures that are complete.
+
+        What lies before the first one, or behind one that is cut, is returned as well, unless it
+        is padding or the head of a part: it is for `check_jpeg` to say that it is none.
         """
         self._buffer += data
         pieces = []
@@ -124,9 +173,32 @@ class JpegSplitter:
             piece = bytes(self._buffer[:end])
             del self._buffer[:end]
             self._searched = 0
-            if piece.strip(_PADDING):
+            if self._is_wanted(piece):
                 pieces.append(piece)
         return pieces
+
+    def _is_wanted(self, piece: bytes) -> bool:
+        if piece.startswith(_START):
+            if self._behind in self._companions:
+                self._skip(piece)
+                return False
+            self._in_trailer = False
+            self._behind = 0 if piece.endswith(_EOI) else None
+            self._companions = find_companions(piece)
+            return True
+        if not piece.strip(_PADDING) or _PART_HEAD.fullmatch(piece):
+            if self._behind is not None:
+                self._behind += len(piece)
+            return False
+        if self._behind is None:
+            return True
+        self._skip(piece)
+        return False
+
+    def _skip(self, trailer: bytes) -> None:
+        assert self._behind is not None
+        self._behind += len(trailer)
+        self._in_trailer = self._odd = True
 
     def _find_end(self) -> int:
         buffer = self._buffer
@@ -134,8 +206,14 @@ class JpegSplitter:
             return len(buffer)
         if not buffer.startswith(_START):
             start = buffer.find(_START)
-            # The last two bytes may be the beginning of a start.
-            return start if start >= 0 else max(0, len(buffer) - len(_START) + 1)
+            if start < 0 and _PART_BEGUN.match(buffer) and len(buffer) < _PART_HEAD_BYTES:
+                return 0
+            return start if start >= 0 else len(buffer) - _count_undecided(buffer)
+        if self._in_trailer and not self._searched:
+            # In a film, the same three bytes come by chance.
+            begins = begins_picture(buffer)
+            if not begins:
+                return 0 if begins is None else len(_SOI)
         self._searched = self._searched or _skip_header(buffer)
         if not self._searched:
             return 0
@@ -146,55 +224,27 @@ class JpegSplitter:
         return found.start() if found.group() == _SOI else found.end()
 
 
-def _read_header(data: bytes) -> tuple[int, int, int]:
-    """(width, height, where the coded picture begins)."""
-    size: tuple[int, int] | None = None
-    at = len(_SOI)
-    while at + 4 <= len(data):
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at] != 0xFF or length < 2:
-            raise BadFrame("damaged")
-        if marker in _OTHER_FRAME_HEADERS:
-            raise BadFrame("not_jpeg")
-        if marker in _FRAME_HEADERS and length >= 8:
-            height, width = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (5, 7))
-            size = width, height
-        at += 2 + length
-        if marker == _SOS:
-            if size is None or 0 in size:
-                raise BadFrame("damaged")
-            return *size, at
-    raise BadFrame("truncated")
+def _count_undecided(buffer: bytearray) -> int:
+    found = _UNDECIDED.search(buffer[-_UNDECIDED_BYTES:])
+    return len(found.group()) if found else 0
 
 
 def _skip_header(buffer: bytearray) -> int:
     """Where the coded picture begins, or 0 if that has not come yet."""
     at = len(_SOI)
-    while at + 4 <= len(buffer):
-        marker, length = buffer[at + 1], int.from_bytes(buffer[at + 2 : at + 4], "big")
-        if buffer[at] != 0xFF or length < 2:
-            return at
-        at += 2 + length
+    while found := _MARKER.search(buffer, at):
+        marker, at = found[1][0], found.end()
+        if marker in b"\xd8\xd9":
+            return found.start()
+        if len(buffer) < at + 2:
+            return 0
+        at += int.from_bytes(buffer[at : at + 2], "big")
         if marker == _SOS:
             return at if at <= len(buffer) else 0
     return 0
 
 
-def _decode_strictly(data: bytes | memoryview, pixels: Frame) -> None:
-    import simplejpeg
-
-    height, width = pixels.shape[:2]
-    try:
-        picture = simplejpeg.decode_jpeg(
-            data, "BGR", min_height=height, min_width=width, buffer=pixels, strict=True
-        )
-    except ValueError as error:
-        raise BadFrame("damaged") from error
-    if picture.shape != pixels.shape:
-        raise BadFrame("damaged")
-
-
-def _decode_leniently(data: bytes | memoryview, pixels: Frame, divisor: int) -> None:
+def _decode_leniently(data: bytes, pixels: Frame, divisor: int) -> None:
     flags = _REDUCED[divisor] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -4,23 +4,36 @@ from edgetl_runtime.capture.jpeg import MAX_BYTES
 from edgetl_runtime.errors import CameraError
 
 _LINE_BYTES = 8192
+_JPEG = b"\xff\xd8"
+# So many parts in a row that are no pictures are taken for what goes with the one before.
+_BETWEEN = 4
+_DIGITS = 20
 
 
 class PartSplitter:
     """Takes bytes as they come and gives whole parts.
+
+    What says that it is no picture, such as the time or what a camera found, is left out between
+    pictures; where there are none, it is given, so that somebody can say what it is.
 
     Attributes:
         begun: Whether some of the next part's data came already.
     """
 
     def __init__(self, boundary: bytes) -> None:
-        """Starts with nothing; `boundary` is what a part's first line begins with."""
+        """Starts with nothing; `boundary` is what a part's first line should begin with.
+
+        Some servers leave out its dashes, or name another one than they send.
+        """
         self._boundary = boundary
+        self._is_sure = False
         self._buffer = bytearray()
         self._at_boundary = False
         self._in_data = False
         self._length: int | None = None
         self._searched = 0
+        self._is_picture = True
+        self._left_out = _BETWEEN
 
     @property
     def begun(self) -> bool:
@@ -36,17 +49,27 @@ class PartSplitter:
         self._buffer += data
         parts = []
         while (self._in_data or self._read_head()) and (end := self._find_end()) >= 0:
-            parts.append(bytes(self._buffer[:end]))
+            part = bytes(self._buffer[:end])
             del self._buffer[:end]
             self._in_data = False
+            if self._is_wanted(part):
+                parts.append(part)
         return parts
+
+    def _is_wanted(self, part: bytes) -> bool:
+        if part.startswith(_JPEG):
+            self._left_out = 0
+        elif not self._is_picture:
+            self._left_out += 1
+            return self._left_out > _BETWEEN
+        return True
 
     def _read_head(self) -> bool:
         """Skips to the data of a part; False if that has not come yet."""
         while line := self._cut_line():
             if not self._at_boundary:
-                self._at_boundary = line.startswith(self._boundary)
-                self._length = None
+                self._at_boundary = self._is_boundary(line)
+                self._length, self._is_picture = None, True
             elif not line.strip():
                 self._at_boundary, self._in_data, self._searched = False, True, 0
                 return True
@@ -54,10 +77,23 @@ class PartSplitter:
                 self._read_field(line)
         return False
 
+    def _is_boundary(self, line: bytes) -> bool:
+        name = line.rstrip()
+        bare = self._boundary.lstrip(b"-")
+        if not self._is_sure and name and (name.startswith(b"--") or name == bare):
+            self._is_sure = True
+            # The longer one: `--` alone would be found within a picture.
+            if not bare or not name.startswith(self._boundary):
+                self._boundary = name
+        return line.startswith(self._boundary)
+
     def _read_field(self, line: bytes) -> None:
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            self._length = min(int(value), MAX_BYTES)
+        name, _, value = (one.strip().lower() for one in line.partition(b":"))
+        if name == b"content-type":
+            self._is_picture = value.startswith(b"image/")
+        # A length that cannot be true is none; the next boundary tells.
+        if name == b"content-length" and value.isdigit() and len(value) < _DIGITS:
+            self._length = int(value) if int(value) <= MAX_BYTES else None
 
     def _cut_line(self) -> bytes:
         buffer = self._buffer

@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ class CaptureProcess:
         opened: What the source granted, or None before it is open.
         ended: The source is through.
         failure: Why it delivers nothing any more, or None.
-        bad: Frames that were no frames, by reason.
+        notes: Sentences for people on what of the source is not used.
+        refused: It fails since name or password are refused.
+        counts: Frames that were `bad` (no frames) or `odd`, by reason.
         still: Fingerprint of the frame that it froze at, or None.
         heard_s: When it last showed that it lives: started, opened, or delivered.
     """
@@ -46,7 +49,9 @@ class CaptureProcess:
         self.opened: Granted | None = None
         self.ended = False
         self.failure: str | None = None
-        self.bad: dict[str, int] = {}
+        self.notes: tuple[str, ...] = ()
+        self.refused = False
+        self.counts: dict[str, Counter[str]] = {"bad": Counter(), "odd": Counter()}
         self.still: Any = options["frozen_fingerprint"]
         self.heard_s = time.monotonic()
         self._plan = plan
@@ -124,14 +129,16 @@ class CaptureProcess:
                 size_px = granted["size_px"]
                 self.opened = Granted(size_px and tuple(size_px), granted["fps"])
                 self.heard_s = time.monotonic()
-            case {"bad": counts}:
-                for reason, count in counts.items():
-                    self.bad[reason] = self.bad.get(reason, 0) + count
+            case {"bad": _} | {"odd": _}:
+                for kind, counts in message.items():
+                    self.counts[kind].update(counts)
                 self.heard_s = time.monotonic()
+            case {"note": note}:
+                self.notes += (note,)
             case {"still": fingerprint}:
                 self.still = fingerprint
-            case {"failed": reason}:
-                self.failure = reason
+            case {"failed": reason, "refused": refused}:
+                self.failure, self.refused = reason, refused
             case {"ended": True}:
                 self.ended = True
 
@@ -164,7 +171,8 @@ def _pipe(undo: ExitStack) -> tuple[int, int]:
 def _start(plan: SourcePlan, descriptors: tuple[int, ...]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [*plan.python, str(_BOOTSTRAP), *map(str, descriptors)],
-        stdin=None if plan.module.endswith(".pipe") else subprocess.DEVNULL,
+        # By its number: what replaced a closed one would not be inherited otherwise.
+        stdin=0 if plan.module.endswith(".pipe") else subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=_QUIET | os.environ,

@@ -10,6 +10,7 @@ Uses the standard library only: the writer may run on another Python than the re
 """
 
 import fcntl
+import math
 import mmap
 import os
 import struct
@@ -26,8 +27,9 @@ MAX_PIXELS = 200_000_000
 _SLOTS = 3
 _NOBODY = -1
 _ROLES = struct.Struct("=qqqq")  # newest, held, delivered, dropped
-_LABEL = struct.Struct("=qqqqq")  # number, captured_ns, published_ns, height, width
-_HEADER_BYTES = mmap.PAGESIZE
+# number, captured_ns, published_ns, height, width, position_s (NaN: none), file (empty: none)
+_LABEL = struct.Struct("=qqqqqd4096s")
+_HEADER_BYTES = 4 * max(4096, mmap.PAGESIZE)
 _STRIDE = -(-3 * MAX_PIXELS // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
 _LOCK_PAUSE_S = 0.0002
 
@@ -42,6 +44,9 @@ class SlotFrame(NamedTuple):
         height: In pixels.
         width: In pixels.
         pixels: height * width * 3 bytes, read only: rows of B, G, R levels.
+        position_s: Where in a video it is, seconds; None elsewhere.
+        file: The file that it is from; None of a camera, stream or pipe. Bytes that are no UTF-8
+            are escaped.
     """
 
     number: int
@@ -50,6 +55,8 @@ class SlotFrame(NamedTuple):
     height: int
     width: int
     pixels: memoryview
+    position_s: float | None = None
+    file: str | None = None
 
 
 class Slots:
@@ -86,7 +93,7 @@ class Slots:
             BadFrame: If the frame is empty or larger than a slot.
         """
         if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
-            raise BadFrame("too_large" if height > 0 and width > 0 else "empty")
+            raise BadFrame("too large" if height > 0 and width > 0 else "empty")
         with self._locked(None):
             newest, held, _, _ = _ROLES.unpack_from(self._header)
         free = next(slot for slot in range(_SLOTS) if slot not in (newest, held))
@@ -99,17 +106,28 @@ class Slots:
         slot, height, width = self._drawn
         return self._view(slot, 3 * height * width), 3 * width
 
-    def publish(self, number: int, captured_ns: int, skipped: int = 0) -> None:
+    def publish(
+        self,
+        number: int,
+        captured_ns: int,
+        skipped: int = 0,
+        position_s: float | None = None,
+        file: str | None = None,
+    ) -> None:
         """Makes the last canvas the newest frame.
 
         Args:
             number: In its source.
             captured_ns: On the clock of `time.monotonic_ns`.
             skipped: Frames before it that were given up as too late; counted as dropped.
+            position_s: Where in a video it is, seconds.
+            file: The file that it is from.
         """
         slot, height, width = self._drawn
         label = (number, captured_ns, time.monotonic_ns(), height, width)
-        _LABEL.pack_into(self._header, _label_at(slot), *label)
+        place = math.nan if position_s is None else position_s
+        name = os.fsencode(file or "")
+        _LABEL.pack_into(self._header, _label_at(slot), *label, place, name)
         with self._locked(None):
             newest, held, delivered, dropped = _ROLES.unpack_from(self._header)
             dropped += skipped + (newest != _NOBODY)
@@ -131,9 +149,11 @@ class Slots:
         except TimeoutError:
             return None
         label = _LABEL.unpack_from(self._header, _label_at(newest))
-        number, captured_ns, published_ns, height, width = label
+        number, captured_ns, published_ns, height, width, place, name = label
         pixels = self._view(newest, 3 * height * width)
-        return SlotFrame(number, captured_ns, published_ns, height, width, pixels)
+        position_s = None if math.isnan(place) else place
+        file = name.rstrip(b"\0").decode("utf-8", "backslashreplace") or None
+        return SlotFrame(number, captured_ns, published_ns, height, width, pixels, position_s, file)
 
     def counters(self) -> tuple[int, int]:
         """How many frames were delivered, and how many of them dropped."""

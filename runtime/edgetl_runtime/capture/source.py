@@ -19,12 +19,14 @@ class BadFrame(FrameError):
 
     Attributes:
         reason: One or two words, out of a small set, such as `truncated`.
+        note: A sentence for people, which names the input; empty where there is nothing to name.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, note: str = "") -> None:
         """Keeps the reason, which is also the message."""
         super().__init__(reason)
         self.reason = reason
+        self.note = note
 
 
 class Granted(NamedTuple):
@@ -33,10 +35,12 @@ class Granted(NamedTuple):
     Attributes:
         size_px: (width, height), or None if it does not tell.
         fps: None if it does not tell.
+        notes: Sentences for people on what of it is not used.
     """
 
     size_px: tuple[int, int] | None = None
     fps: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Shot(NamedTuple):
@@ -46,11 +50,17 @@ class Shot(NamedTuple):
         captured_ns: On the clock of `time.monotonic_ns`.
         raw: The bytes that it was decoded from, if there were any.
         skipped: Frames before it that were given up as too late.
+        position_s: Where in a video it is, seconds from its first frame; None elsewhere.
+        file: The file that it is from; None of a camera, stream or pipe.
+        odd: What was amiss with it although it is a frame, such as `extra bytes`; else empty.
     """
 
     captured_ns: int
     raw: bytes | memoryview | None = None
     skipped: int = 0
+    position_s: float | None = None
+    file: str | None = None
+    odd: str = ""
 
 
 class Source(Protocol):

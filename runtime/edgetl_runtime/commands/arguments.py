@@ -1,11 +1,98 @@
-"""Arguments that commands share."""
+"""Arguments that commands share, and how a mistake in them is told."""
 
 import argparse
-from collections.abc import Callable
+import difflib
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
+
+from edgetl_runtime.masking import mask_text
+from edgetl_runtime.printable import make_printable
 
 Subparsers = argparse._SubParsersAction
 _MAX_THREADS = 1024
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, and where help is in another; all flags would hide both."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As `ArgumentParser`."""
+        super().__init__(*arguments, **options)
+        self.register("action", None, _StoreOnce)
+        self.register("action", "store", _StoreOnce)
+        # So that a flag that nobody knows is told by the command that it was given to.
+        self.set_defaults(parser=self)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with 2."""
+        said = make_printable(mask_text(message))
+        self.exit(2, f"{self.prog}: {said}\ntry: {self.prog} --help\n")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As `ArgumentParser`; an unknown flag gets the known one that is nearest."""
+        # A command is needed, but it is not what is wrong with `--verison`.
+        if args and args[0].startswith("-") and not self._knows(args[0]):
+            self._refuse(args[:1])
+        found, others = self.parse_known_args(args, namespace)
+        if others:
+            found.parser._refuse(others)
+        return found
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # The base drops what cannot be written.
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
+
+    def _knows(self, text: str) -> bool:
+        """Whether a flag begins so; the first letters are enough where no other has them."""
+        return any(one.startswith(text.partition("=")[0]) for one in self._option_string_actions)
+
+    def _refuse(self, others: Sequence[str]) -> NoReturn:
+        flag = next((one for one in others if one.startswith("-") and len(one) > 1), None)
+        if flag is None:
+            takes_source = "--source" in self._option_string_actions and len(others) == 1
+            meant = f"; did you mean --source {others[0]}?" if takes_source else ""
+            self.error(f"unrecognized arguments: {' '.join(others)}{meant}")
+        name = flag.partition("=")[0]
+        elsewhere = self.get_default("find_elsewhere")
+        hint = elsewhere and elsewhere(name)
+        self.error(f"there is no flag {name}{hint or suggest(name, self._option_string_actions)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(one) for one in action.choices]
+            expected = f"expected one of: {', '.join(known)}"
+            message = f"{expected}, found {value!r}{suggest(str(value), known)}"
+            raise argparse.ArgumentError(action, message)
+
+
+class _StoreOnce(argparse._StoreAction):
+    """A flag with one value; what is given twice would else be dropped in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = vars(namespace).setdefault("flags_given", {})
+        if option_string and given.setdefault(self.dest, values) != values:
+            # Without the values: one may be a secret.
+            message = "it is given twice with different values, and takes one"
+            hint = "; run one edgetl-run for each" if self.dest == "source.address" else ""
+            raise argparse.ArgumentError(self, message + hint)
+        super().__call__(parser, namespace, values, option_string)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean X?`, if something that is known is near to a name, else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def add_command(
@@ -21,7 +108,7 @@ def add_command(
     parser.set_defaults(command=function)
     if bundle:
         parser.add_argument(
-            "bundle", type=Path, help="the folder or .zip that `edgetl export` wrote"
+            "bundle", type=path, help="the folder or .zip that `edgetl export` wrote"
         )
     return parser
 
@@ -35,8 +122,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Adds what chooses engine and variant, and `--json`."""
     parser.add_argument("--engine", choices=("litert", "onnx"), help="default: the bundle's first")
     parser.add_argument("--variant", help="such as litert-int8")
-    parser.add_argument("--threads", type=threads, help="of the engine (default: cores, at most 4)")
+    parser.add_argument(
+        "--threads", type=threads, help="of the engine (default: processors, at most 4)"
+    )
     add_json(parser)
+
+
+def path(text: str) -> Path:
+    """A path; an empty one, such as of a variable that is not set, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got nothing; is a variable not set?")
+    return Path(text)
 
 
 def positive(text: str) -> int:

@@ -11,7 +11,7 @@ from edgetl_runtime.commands.arguments import (
     positive,
     size,
 )
-from edgetl_runtime.commands.printing import print_json
+from edgetl_runtime.commands.printing import print_json, say
 
 if TYPE_CHECKING:
     from edgetl_runtime.benchmark import BenchmarkReport
@@ -79,11 +79,13 @@ def _record(report: "BenchmarkReport", *, raw: bool) -> dict[str, object]:
 
 def _print(report: "BenchmarkReport") -> None:
     board = report.board
-    print(f"{board.board or board.cpu}, {board.cores} cores, {board.os}, Python {board.python}")
-    print(f"{report.variant} on {report.engine}, threads {report.threads}, frame {report.frame_px}")
-    print(f"{'ms':<12}{'p50':>8}{'p90':>8}{'p99':>8}   ({len(report.total_samples_ms)} runs)")
+    say(f"{board.board or board.cpu}, {board.cores} cores, {board.os}, Python {board.python}")
+    if board.limits:
+        say(f"this process may not use all of it: {', '.join(board.limits)}")
+    say(f"{report.variant} on {report.engine}, threads {report.threads}, frame {report.frame_px}")
+    say(f"{'ms':<12}{'p50':>8}{'p90':>8}{'p99':>8}   ({len(report.total_samples_ms)} runs)")
     for name in ("preprocess", "invoke", "total"):
         stage: Percentiles = getattr(report, f"{name}_ms")
-        print(f"{name:<12}{stage.p50:8.2f}{stage.p90:8.2f}{stage.p99:8.2f}")
+        say(f"{name:<12}{stage.p50:8.2f}{stage.p90:8.2f}{stage.p99:8.2f}")
     memory = f"{report.peak_rss_mib:.0f} MiB" if report.peak_rss_mib else "unknown"
-    print(f"load {report.load_ms:.0f} ms, first {report.first_ms:.1f} ms, peak memory {memory}")
+    say(f"load {report.load_ms:.0f} ms, first {report.first_ms:.1f} ms, peak memory {memory}")

@@ -13,6 +13,10 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     parser = add_command(
         commands, "camera", classify_camera, "name what a camera sees", bundle=False
     )
+    parser.epilog = (
+        "Ctrl-C is the usual end of a camera (exit code 0); of a film or folder that was not read "
+        "to its end it is an interruption (130)."
+    )
     take_settings(parser, _SECTIONS)
     add_json(parser)
 

@@ -3,7 +3,8 @@
 import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command
-from edgetl_runtime.commands.settings import take_settings
+from edgetl_runtime.commands.printing import print_file
+from edgetl_runtime.commands.settings import take_settings, warn_of_readers
 
 _SECTIONS = (
     *("model", "source", "view", "pace", "smoothing", "output", "collect", "serve", "service"),
@@ -22,5 +23,7 @@ def print_config(options: argparse.Namespace) -> int:
     from edgetl_runtime.settings.file import describe_settings, load_settings
     from edgetl_runtime.settings.flags import collect_overrides
 
-    print(describe_settings(load_settings(options.config, collect_overrides(options))), end="")
+    settings = load_settings(options.config, collect_overrides(options))
+    print_file(describe_settings(settings))
+    warn_of_readers(1, settings)
     return 0

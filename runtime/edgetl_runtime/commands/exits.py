@@ -7,4 +7,3 @@ EXIT_GATE: Final = 3
 """Ran, but the golden frames were not reproduced, or the doctor found what must be mended."""
 EXIT_LOCKED: Final = 75
 """Another instance runs; `EX_TEMPFAIL` of sysexits.h."""
-EXIT_INTERRUPTED: Final = 130

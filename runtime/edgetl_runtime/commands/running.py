@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.commands.exits import EXIT_ERROR
-from edgetl_runtime.commands.printing import warn
+from edgetl_runtime.commands.printing import tell, warn
 
 if TYPE_CHECKING:
+    from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.serving.server import PageServer
     from edgetl_runtime.settings.sections import Settings
 
@@ -24,25 +25,28 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
     from edgetl_runtime.service.running import Service
 
     with Service(settings, warn) as service:
+        _tell_exposed(settings, page=page is not None)
         from edgetl_runtime.outputs.opening import open_outputs
         from edgetl_runtime.pipeline.opening import open_camera
         from edgetl_runtime.pipeline.pipeline import Pipeline
         from edgetl_runtime.service.telling import StateTeller
 
         classifier = service.open_classifier()
-        required = settings.source.required or page is None
         gone: list[bool] = []
 
         def stop() -> None:
             gone.append(True)
             service.stop()
 
-        feed = open_camera(
-            settings.source.address,
-            settings,
-            classifier.bundle,
-            keep_trying=True,
-            required=required,
+        feed = service.open_feed(
+            lambda stop: open_camera(
+                settings.source.address,
+                settings,
+                classifier.bundle,
+                keep_trying=True,
+                required=settings.source.required or page is None,
+                stop=stop,
+            )
         )
         outputs = open_outputs(
             settings,
@@ -50,6 +54,7 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
             live=feed.live,
             find_fps=lambda: feed.status().fps,
             on_gone=stop,
+            note=warn,
         )
 
         def note_progress() -> None:
@@ -67,12 +72,29 @@ def run_camera(settings: "Settings", page: "PageServer | None" = None) -> int:
         teller = StateTeller(pipeline.status, warn)
         try:
             if page:
-                warn(f"the page is at {page.start(pipeline)}")
+                tell(f"the page is at {page.start(pipeline)}{page.token_hint}")
             answered = service.run(pipeline)
         finally:
             if page:
                 page.close()
         if gone:
             return EXIT_ERROR
-        warn(f"{answered} answers, {feed.status().dropped} older frames dropped")
-        return 0
+        teller.sum_up(answered, feed.status())
+        # The higher one is the signal's.
+        return max(service.interruption, _tell_losses(pipeline, settings, is_file=feed.finite))
+
+
+def _tell_losses(pipeline: "Pipeline", settings: "Settings", *, is_file: bool) -> int:
+    # A camera goes on whatever is lost; a job with an end is there for what is written of it.
+    has_end = is_file or settings.pace.max_frames is not None
+    losses = pipeline.describe_losses() if has_end else []
+    for loss in losses:
+        warn(loss)
+    return EXIT_ERROR if losses else 0
+
+
+def _tell_exposed(settings: "Settings", *, page: bool) -> None:
+    from edgetl_runtime.service.cleartext import find_exposed
+
+    for sentence in find_exposed(settings, page=page):
+        warn(sentence)

@@ -1,6 +1,8 @@
 """`edgetl-run serve`: name what a camera sees, and show it on a page."""
 
 import argparse
+import sys
+from pathlib import Path
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.settings import read_settings, take_settings
@@ -24,4 +26,9 @@ def serve(options: argparse.Namespace) -> int:
     from edgetl_runtime.serving.server import PageServer
 
     settings = read_settings(options, terminal="event")
-    return run_camera(settings, PageServer(settings.serve))
+    state = settings.service.state_dir
+    token_file = Path(state) / "page-token" if state else None
+    # A service's standard error is a log.
+    is_seen = sys.stderr.isatty()
+    page = PageServer(settings.serve, token_file, shows_kept_token=is_seen)
+    return run_camera(settings, page)

@@ -1,9 +1,12 @@
 """Settings of commands that run a camera: a file, and flags over it."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from edgetl_runtime.commands.printing import warn
 
 if TYPE_CHECKING:
     from edgetl_runtime.settings.sections import Settings
@@ -30,6 +33,24 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser, sections)
 
 
+def warn_of_readers(file: "Path | int", settings: "Settings") -> None:
+    """Warns where everybody may read a file that holds a password or a token.
+
+    Args:
+        file: Its path, or an open descriptor.
+        settings: What is in it.
+    """
+    from edgetl_runtime.settings.secrecy import holds_secret, is_open_to_others
+
+    if holds_secret(settings) and is_open_to_others(file):
+        name = "the new file" if isinstance(file, int) else str(file)
+        named = "" if isinstance(file, int) else f" {shlex.quote(name)}"
+        warn(
+            f"everybody may read {name}, which holds a password or a token; remedy: "
+            f"chmod 600{named}"
+        )
+
+
 def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     """The settings that file and flags give together.
 
@@ -50,6 +71,8 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     if getattr(options, "json", False):
         overrides.setdefault("output", {})["terminal"] = "json"
     settings = load_settings(options.config, overrides)
+    if options.config is not None:
+        warn_of_readers(options.config, load_settings(options.config))
     if settings.output.terminal is None:
         output = msgspec.structs.replace(settings.output, terminal=terminal)
         settings = msgspec.structs.replace(settings, output=output)

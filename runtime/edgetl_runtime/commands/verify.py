@@ -4,8 +4,9 @@ import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
-from edgetl_runtime.commands.printing import print_json, show_path, warn
+from edgetl_runtime.commands.printing import print_json, say, show_path, warn
 from edgetl_runtime.errors import BundleError
+from edgetl_runtime.masking import mask_text
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
@@ -23,11 +24,15 @@ def verify_bundle(options: argparse.Namespace) -> int:
         result = verify(Bundle.open(options.bundle))
         code = 0 if result.ok else EXIT_GATE
     except BundleError as error:
-        result, code = Verification(False, [], [show_path(error)], []), EXIT_ERROR
+        # What is not there, or may not be read, was not checked.
+        code = EXIT_ERROR if isinstance(error.__cause__, OSError) else EXIT_GATE
+        result = Verification(False, [], [mask_text(show_path(error))], [])
     if options.json:
         print_json(result)
     else:
-        print(f"{options.bundle}: {'ok' if result.ok else 'FAILED'}, {len(result.checked)} checks")
+        checks = f", {len(result.checked)} checks" if result.checked else ""
+        bundle = mask_text(str(options.bundle))
+        say(f"{bundle}: {'ok' if result.ok else 'FAILED'}{checks}")
     for line in result.failures:
         warn(line)
     for line in result.skipped:

@@ -1,6 +1,7 @@
 """A function of the user's own."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 
@@ -79,7 +80,19 @@ def find_function(place: str) -> Function:
     function: Function | None = getattr(module, name, None)
     if not callable(function):
         raise OptionsError(f"callback: {module_name} has no function {name}")
+    if not _takes_one(function):
+        raise OptionsError(f"callback: {place} must take one argument, the answer")
     return function
+
+
+def _takes_one(function: Function) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except BaseException:  # noqa: BLE001 - a stranger's code, of which Python knows no signature
+        return True
+    return True
 
 
 def _describe(error: BaseException) -> str:

@@ -47,7 +47,7 @@ class Collect(PlainOutput):
     """
 
     name = "collect"
-    lossless = False
+    lossless = True
 
     def __init__(self, settings: CollectSettings, find_digest: Callable[[], str]) -> None:
         """Nothing is written yet.

@@ -19,7 +19,8 @@ class Command(EventOutput):
     """Runs a command for each event, one at a time, and tells it through the environment.
 
     EDGETL_LABEL and EDGETL_PREVIOUS (empty: nothing known), EDGETL_SCORE (0..1), EDGETL_TIME
-    (ISO 8601 in UTC), EDGETL_EVENT (its number) and EDGETL_SOURCE. The label is never part of
+    (ISO 8601 in UTC), EDGETL_EVENT (its number), EDGETL_SOURCE, EDGETL_FILE and, of a video,
+    EDGETL_POSITION_S (seconds from its first frame). The label is never part of
     the command line, so that no label can be a command. What it prints goes to standard error.
     """
 
@@ -97,5 +98,7 @@ def _make_environment(answer: Answer, event: Event) -> dict[str, str]:
         "EDGETL_TIME": format_time(event.time_s),
         "EDGETL_EVENT": str(event.number),
         "EDGETL_SOURCE": answer.source,
+        "EDGETL_FILE": answer.file or "",
+        "EDGETL_POSITION_S": "" if answer.position_s is None else f"{answer.position_s:.3f}",
     }
     return own | {name: value.replace("\0", "") for name, value in told.items()}

@@ -1,5 +1,6 @@
 """Files of answers: JSON lines and CSV."""
 
+import codecs
 import csv
 import io
 from pathlib import Path
@@ -8,15 +9,24 @@ from edgetl_runtime.answer import Answer
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.records import Record, Recorder, encode_line
 from edgetl_runtime.outputs.rotation import RotatingFile
+from edgetl_runtime.printable import keep_on_line
 
 _EVENT = ("event_number", "event_label", "event_previous", "event_score", "event_time")
+# Also in their full width, which spreadsheets in some languages take, too.
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _OWN = ("top", "event")
+_FIRST = Record.__struct_fields__[0]
 
 
 class _Log(PlainOutput):
-    """Appends a line for each answer, or for each event."""
+    """Appends a line for each answer, or for each event.
+
+    Attributes:
+        beginnings: One of these begins each file that is ours, whatever version wrote it.
+    """
 
     lossless = True
+    beginnings: tuple[bytes, ...]
 
     def __init__(self, file: RotatingFile, top: int, *, only_events: bool) -> None:
         self._file = file
@@ -35,6 +45,10 @@ class _Log(PlainOutput):
         """
         self._file.append(self._encode(self._recorder.describe(answer)))
 
+    def open_pipe(self) -> None:
+        """See `RotatingFile.open_pipe`."""
+        self._file.open_pipe()
+
     def close(self) -> None:
         """Flushes and closes the file.
 
@@ -51,6 +65,7 @@ class JsonLines(_Log):
     """A line of JSON for each answer; see `records.Record`."""
 
     name = "jsonl"
+    beginnings = (f'{{"{_FIRST}"'.encode(),)
 
     def __init__(self, path: Path, top: int, quota_bytes: int, *, only_events: bool) -> None:
         """Args: path: To append to. quota_bytes: Size at which it is set aside."""
@@ -64,11 +79,23 @@ class CsvRows(_Log):
     """A row for each answer; the columns are those of `records.Record`, top and event flat."""
 
     name = "csv"
+    beginnings = (f"{_FIRST},".encode(), codecs.BOM_UTF8 + f"{_FIRST},".encode())
 
-    def __init__(self, path: Path, top: int, quota_bytes: int, *, only_events: bool) -> None:
-        """Args: path: To append to. quota_bytes: Size at which it is set aside."""
+    def __init__(
+        self, path: Path, top: int, quota_bytes: int, *, only_events: bool, mark: bool = False
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            path: To append to.
+            top: Labels to list.
+            quota_bytes: Size at which it is set aside.
+            only_events: No other answers.
+            mark: Begin with a byte order mark, by which Excel tells UTF-8.
+        """
         self._top = top
-        file = RotatingFile(path, quota_bytes, header=_encode_row(list_columns(top)))
+        header = (codecs.BOM_UTF8 if mark else b"") + _encode_row(list_columns(top))
+        file = RotatingFile(path, quota_bytes, header=header)
         super().__init__(file, top, only_events=only_events)
 
     def _encode(self, record: Record) -> bytes:
@@ -92,9 +119,21 @@ def _plain_columns() -> list[str]:
     return [name for name in Record.__struct_fields__ if name not in _OWN]
 
 
+def _make_cell(value: object) -> object:
+    """A value that ends no line, and that no spreadsheet takes for a formula.
+
+    Labels and names of files are other people's words; `=HYPERLINK(...)` would be run by whoever
+    opens the file. An apostrophe in front makes it text.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return value
+    text = keep_on_line(value)
+    return f"'{text}" if len(text) > 1 and text.lstrip()[:1] in _FORMULA else text
+
+
 def _encode_row(values: list[object] | list[str]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(
-        [str(value).lower() if isinstance(value, bool) else value for value in values]
-    )
+    csv.writer(text, lineterminator="\n").writerow([_make_cell(value) for value in values])
     return text.getvalue().encode("utf-8", "backslashreplace")

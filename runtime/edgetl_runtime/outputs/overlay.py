@@ -23,7 +23,7 @@ _WIDEST = 26
 
 
 def draw_answer(picture: Frame, answer: Answer, top: int = 3) -> Frame:
-    """Draws label, score, bars of the best labels and age of the frame.
+    """Draws label, score, bars of the best labels and age of the frame, or its place in a video.
 
     Args:
         picture: uint8 (height, width, 3) BGR; is not changed. One of less than 64 px a side is
@@ -107,6 +107,8 @@ def _draw_row(
 def _draw_age(drawn: Frame, answer: Answer, text_px: int) -> None:
     pen = Pen(text_px)
     text = f"{answer.prediction.age_ms:.0f} ms old"
+    if answer.position_s is not None:
+        text = f"{answer.position_s:.2f} s"
     width_px, margin = pen.measure(text), text_px // 2
     left = drawn.shape[1] - width_px - 3 * margin
     _shade(drawn, left, margin, width_px + 2 * margin, text_px + margin)

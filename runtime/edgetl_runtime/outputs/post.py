@@ -6,13 +6,23 @@ from urllib.parse import SplitResult, urlsplit
 
 from edgetl_runtime.answer import Answer
 from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
+from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.output import EventOutput
 from edgetl_runtime.outputs.records import Recorder, encode_line
+from edgetl_runtime.tls import Identity, explain
 
 TOKEN = "EDGETL_POST_TOKEN"
 _TIMEOUT_S = 5.0
 _TOO_MANY_REQUESTS = 429
 _REQUEST_TIMEOUT = 408
+_IDENTITY = Identity("post")
+_NO_RIGHT = f"is the environment variable {TOKEN} set, and right?"
+_HINTS = {
+    401: _NO_RIGHT,
+    403: _NO_RIGHT,
+    404: "is the path of the address right?",
+    405: "is this an address that takes POST?",
+}
 
 
 class Post(EventOutput):
@@ -26,17 +36,22 @@ class Post(EventOutput):
     name = "post"
     lossless = True
 
-    def __init__(self, url: str, top: int) -> None:
+    def __init__(self, url: str, top: int, identity: Identity = _IDENTITY) -> None:
         """Sends nothing yet.
 
         Args:
             url: http or https.
             top: Labels to list.
+            identity: Of an https connection.
 
         Raises:
             OptionsError: If the address is none.
         """
         self._url = parse_url(url)
+        encrypted = self._url.scheme == "https"
+        identity.check_use(encrypted=encrypted, address="https://")
+        self._context = identity.make_context() if encrypted else None
+        check_token(os.environ.get(TOKEN, ""))
         self._path = self._url.path or "/"
         self._path += f"?{self._url.query}" if self._url.query else ""
         self._recorder = Recorder(top)
@@ -51,20 +66,27 @@ class Post(EventOutput):
         try:
             status = self._send(encode_line(self._recorder.describe(answer)))
         except (OSError, http.client.HTTPException) as error:
-            raise UndeliveredError(f"{self._where} does not answer: {error}") from error
+            raise UndeliveredError(f"{self._where}: {explain(error, 'post')}") from error
         if status >= 500 or status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS):
             raise UndeliveredError(f"{self._where} answered with status {status}")
         if status >= 300:
-            hint = "; give the address that it redirects to" if status < 400 else ""
+            hint = _HINTS.get(status, "give the address that it redirects to")
+            hint = f"; {hint}" if status < 400 or status in _HINTS else ""
             raise OutputError(f"{self._where} answered with status {status}{hint}")
 
     def _send(self, body: bytes) -> int:
-        connection = _connect(self._url)
+        connection = self._connect()
         try:
             connection.request("POST", self._path, body, _make_headers())
             return connection.getresponse().status
         finally:
             connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        if self._context is None:
+            return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=self._context)
 
     @property
     def _where(self) -> str:
@@ -85,7 +107,9 @@ def parse_url(url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
-        raise OptionsError(f"post: expected an address such as http://host:8000/path, got {url}")
+        raise OptionsError(
+            f"post: expected an address such as http://host:8000/path, got {mask(url)}"
+        )
     if parts.username is not None:
         raise OptionsError(
             f"post: no name or password in the address, others could read it; put a token into "
@@ -94,9 +118,17 @@ def parse_url(url: str) -> SplitResult:
     return parts
 
 
-def _connect(url: SplitResult) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    return kind(url.hostname or "", url.port, timeout=_TIMEOUT_S)
+def check_token(token: str) -> None:
+    """Refuses a token that no header can hold, before the first event would show it.
+
+    Raises:
+        OptionsError: Without the token.
+    """
+    if not (token.isascii() and token.isprintable()):
+        raise OptionsError(
+            f"post: the environment variable {TOKEN} holds a line break or another character that "
+            "no header can hold; expected letters, digits and signs of ASCII"
+        )
 
 
 def _make_headers() -> dict[str, str]:

@@ -50,6 +50,8 @@ class Record(msgspec.Struct, frozen=True):
         stale: The frame was too old for a label.
         low_information: The frame was nearly of one colour.
         event: The change that this answer brought, or None.
+        file: The file that the frame is from; None of a camera, stream or pipe.
+        position_s: Where in a video the frame is, seconds from its first one; None elsewhere.
     """
 
     boot_id: str
@@ -70,6 +72,8 @@ class Record(msgspec.Struct, frozen=True):
     stale: bool
     low_information: bool
     event: Change | None
+    file: str | None = None
+    position_s: float | None = None
 
 
 class Recorder:
@@ -93,6 +97,8 @@ class Recorder:
             clock_synced=self._clock.is_synced(),
             source=answer.source,
             frame=answer.index,
+            file=answer.file,
+            position_s=None if answer.position_s is None else round(answer.position_s, _S_DIGITS),
             label=answer.label,
             score=round(answer.score, _SCORE_DIGITS),
             frame_label=prediction.label,
@@ -116,6 +122,15 @@ def _describe_event(event: Event) -> Change:
         score=round(event.score, _SCORE_DIGITS),
         time=format_time(event.time_s),
     )
+
+
+def show_place(answer: Answer) -> str:
+    """Where a frame is from: `0#211`, `film.mp4#48 (1.60 s)`, `photos/10.jpg`."""
+    if answer.position_s is not None:
+        place = f"{answer.file or answer.source}#{answer.index} ({answer.position_s:.2f} s)"
+    else:
+        place = answer.file or f"{answer.source}#{answer.index}"
+    return make_printable(place)
 
 
 def encode_line(record: Record) -> bytes:

@@ -1,6 +1,7 @@
 """A file that grows by whole lines up to a size, and then begins again."""
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -45,7 +46,22 @@ class RotatingFile:
             self._write(line)
         except OSError as error:
             self._forget()
-            raise UndeliveredError(f"cannot write {self.path}: {error.strerror}") from error
+            raise UndeliveredError(f"cannot write {self.path}: {_explain(error)}") from error
+
+    def open_pipe(self) -> None:
+        """Opens a named pipe now, so that one without a reader is known before any work.
+
+        What is no pipe is opened by the first line.
+
+        Raises:
+            OutputError: If nobody reads the pipe.
+        """
+        if not self.path.is_fifo():
+            return
+        try:
+            self._open()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {_explain(error)}") from error
 
     def close(self) -> None:
         """Flushes to the disk and closes.
@@ -74,8 +90,7 @@ class RotatingFile:
         self._start()
 
     def _start(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(self.path, flags, 0o644)
+        self._descriptor = _open_to_append(self.path)
         found = os.fstat(self._descriptor)
         self._size, self._is_regular = found.st_size, stat.S_ISREG(found.st_mode)
         if not self._size:
@@ -118,3 +133,21 @@ class RotatingFile:
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+
+def _open_to_append(path: Path) -> int:
+    if not path.is_fifo():
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    # Also open for reading, a pipe would take what nobody ever reads; and waiting for a reader
+    # here, nobody could be told.
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _explain(error: OSError) -> str:
+    if error.errno == errno.ENXIO:
+        return "nobody reads this pipe; start its reader first"
+    if error.errno == errno.EPIPE:
+        return "the reader of this pipe has gone"
+    return str(error.strerror)

@@ -1,6 +1,8 @@
 """The terminal: a line for each answer or event, or JSON for machines."""
 
+import fcntl
 import os
+import sys
 from collections.abc import Callable
 from typing import Literal
 
@@ -8,7 +10,14 @@ from edgetl_runtime.answer import Answer, Event
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line, show_label, show_prediction
+from edgetl_runtime.outputs.records import (
+    Recorder,
+    encode_line,
+    show_label,
+    show_place,
+    show_prediction,
+)
+from edgetl_runtime.printable import show_reason
 
 TerminalFormat = Literal["line", "event", "json"]
 STDOUT = 1
@@ -66,7 +75,7 @@ class Terminal(PlainOutput):
                     self._is_gone = True
                     self._on_gone()
                 return
-            raise OutputError(f"cannot write the results: {error.strerror}") from error
+            raise OutputError(f"cannot write the results: {show_reason(error)}") from error
 
     def _encode(self, answer: Answer) -> bytes:
         if self._kind == "json":
@@ -75,7 +84,18 @@ class Terminal(PlainOutput):
             line = show_event(answer.event, answer)
         else:
             line = show_answer(answer, self._top)
-        return f"{line}\n".encode("utf-8", "backslashreplace")
+        # JSON is UTF-8 everywhere; what a person reads is in the encoding of the terminal.
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        return f"{line}\n".encode(encoding, "backslashreplace")
+
+
+def is_closed(descriptor: int = STDOUT) -> bool:
+    """Whether nothing can be written there, since whoever started the program closed it."""
+    try:
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    except OSError:
+        return True
+    return mode & os.O_ACCMODE == os.O_RDONLY
 
 
 def show_answer(answer: Answer, top: int) -> str:
@@ -85,8 +105,7 @@ def show_answer(answer: Answer, top: int) -> str:
     stable = "too old" if answer.stale else f"stable {show_label(answer.label)}"
     named = show_prediction(prediction, top)
     return (
-        f"{answer.source}#{answer.index}  {named}  "
-        f"{took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
+        f"{show_place(answer)}  {named}  {took_ms:.1f} ms, age {prediction.age_ms:.1f} ms, {stable}"
     )
 
 
@@ -94,5 +113,5 @@ def show_event(event: Event, answer: Answer) -> str:
     """One line about a change: `2026-11-23T19:08:42.123Z  washer -> gear 93%  0#211`."""
     return (
         f"{format_time(event.time_s)}  {show_label(event.previous)} -> {show_label(event.label)}"
-        f"{f' {event.score:.0%}' if event.label else ''}  {answer.source}#{answer.index}"
+        f"{f' {event.score:.0%}' if event.label else ''}  {show_place(answer)}"
     )

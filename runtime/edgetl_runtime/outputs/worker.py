@@ -11,7 +11,10 @@ import msgspec
 
 from edgetl_runtime.answer import Answer
 from edgetl_runtime.errors import EdgetlError, UndeliveredError
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.outputs.output import Output, OutputStatus
+from edgetl_runtime.printable import make_printable
+from edgetl_runtime.wording import count_noun
 
 QUEUED = 64
 # Answers carry pictures of up to 6 MB: 64 of them would be more than a small board has.
@@ -49,7 +52,7 @@ class OutputWorker:
         self._hurried = self._closing = self._uses_pictures = False
         self._close_at_s = float("inf")
         self._written = self._dropped = self._failed = self._failures = 0
-        self._error = ""
+        self._error = self._worst = ""
         self._warned_s: float | None = None
         self._told = False
         self._thread = threading.Thread(target=self._run, name=f"output {output.name}", daemon=True)
@@ -92,6 +95,19 @@ class OutputWorker:
                 self.output.name, self._written, self._dropped, self._failed, self._error
             )
 
+    def describe_loss(self) -> str:
+        """What the output lacks of the answers that it accepted: one sentence, or nothing.
+
+        To be asked after it was closed. What was dropped counts for a lossless output only.
+        """
+        with self._changed:
+            missing = self._failed + (self._dropped if self.output.lossless else 0)
+            if not missing and not self._error:
+                return ""
+            answers = count_noun(missing, "answer")
+            lacks = f"lacks {answers}" if missing else "is not whole"
+            return f"output {self.output.name} {lacks}: {self._worst or 'it was too slow'}"
+
     def close(self, timeout_s: float = 2.0) -> None:
         """Writes what waits and closes the output, as far as that is possible in the time.
 
@@ -108,6 +124,8 @@ class OutputWorker:
     def _end_close(self, deadline_s: float) -> None:
         self._thread.join(max(0.0, deadline_s - time.monotonic()))
         if self._thread.is_alive():
+            with self._changed:
+                self._error = self._worst = "it hangs and was abandoned"
             self._warn(f"output {self.output.name} hangs and was abandoned")
 
     def _full(self, answer: Answer) -> bool:
@@ -132,7 +150,7 @@ class OutputWorker:
         finally:
             if not self._closing:
                 # Python prints a traceback, since this is our own mistake; the state stays true.
-                self._error = "it ended by a fault in edgetl; please report it"
+                self._error = self._worst = "it ended by a fault in edgetl; please report it"
             self._close_output()
 
     def _take(self) -> Answer | None:
@@ -170,12 +188,13 @@ class OutputWorker:
             self._error = ""
         if failures and self._told:
             self._told = False
-            self._warn(f"output {self.output.name} works again after {failures} failures")
+            times = count_noun(failures, "failure")
+            self._warn(f"output {self.output.name} works again after {times}")
 
     def _note_failure(self, answer: Answer, error: EdgetlError) -> None:
         with self._changed:
             self._failures += 1
-            self._error = str(error)
+            self._error = self._worst = mask_text(str(error))
             if self._closing:
                 # There is no later: what waits would fail, too.
                 self._close_at_s = 0.0
@@ -197,14 +216,14 @@ class OutputWorker:
             self.output.close()
         except EdgetlError as error:
             with self._changed:
-                self._error = str(error)
+                self._error = self._worst = mask_text(str(error))
             self._warn(f"output {self.output.name} failed: {error}")
 
     @staticmethod
     def _warn(text: str) -> None:
         # Nobody may be there to read it, which is no reason to end.
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"edgetl-run: {text}\n")
+            sys.stderr.write(f"edgetl-run: {make_printable(mask_text(text))}\n")
             sys.stderr.flush()
 
 

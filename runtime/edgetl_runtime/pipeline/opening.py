@@ -1,6 +1,7 @@
 """Opens the camera for a model and a view."""
 
 import math
+import threading
 
 from edgetl_runtime.bundle import Bundle
 from edgetl_runtime.capture.camera import Camera
@@ -15,6 +16,7 @@ def open_camera(
     *,
     keep_trying: bool = False,
     required: bool = False,
+    stop: threading.Event | None = None,
 ) -> Camera:
     """Opens a source; JPEGs are decoded no larger than the model needs of the view.
 
@@ -24,6 +26,7 @@ def open_camera(
         bundle: The model's.
         keep_trying: See `Camera`.
         required: See `Camera`.
+        stop: See `Camera`.
 
     Raises:
         CameraError: If the source is not there and not waited for, or can never be there.
@@ -43,4 +46,5 @@ def open_camera(
         input_px=input_px,
         keep_trying=keep_trying,
         required=required,
+        stop=stop,
     )

@@ -146,6 +146,10 @@ class Pipeline:
             worker.stop_waiting()
         self._preparation.stop()
 
+    def describe_losses(self) -> list[str]:
+        """What outputs lack of the answers that they accepted; to be asked after `run`."""
+        return [loss for worker in self._workers if (loss := worker.describe_loss())]
+
     def swap(self, classifier: Classifier) -> None:
         """Takes another model into use between two frames; may be called from any thread."""
         self._classifier = classifier
@@ -283,13 +287,18 @@ class Pipeline:
             low_information=prepared.low_information,
             event=self._note_change(label, smoothed.score),
             time_s=time.time(),
+            position_s=prepared.position_s,
+            file=prepared.file,
             picture=prepared.picture,
         )
 
     def _smooth(self, prepared: Prepared, prediction: Prediction) -> Smoothed:
+        if prepared.position_s is not None:
+            # A video is read faster than it plays: its frames are as far apart as when it was
+            # taken.
+            return self._smoother.update(prediction, prepared.position_s, is_video=True)
         if self._feed.live:
             return self._smoother.update(prediction, prepared.captured_s)
-        # A video is read faster than it plays: its frames are as far apart as when it was taken.
         fps = self._feed.status().fps
         if fps:
             return self._smoother.update(prediction, prepared.index / fps)

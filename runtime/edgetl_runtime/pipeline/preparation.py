@@ -32,6 +32,8 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
         index: Number of the frame in its source.
         size_px: (width, height) of the frame as captured.
         captured_s: On the clock of `time.monotonic`.
+        position_s: Where in a video it is, seconds; None elsewhere.
+        file: The file that it is from; None of a camera, stream or pipe.
         preprocess_ms: From frame to input.
         low_information: The input is nearly of one colour.
         picture: uint8 (height, width, 3) BGR, a copy of the view, if one was wanted.
@@ -43,6 +45,8 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
     index: int
     size_px: tuple[int, int]
     captured_s: float
+    position_s: float | None
+    file: str | None
     preprocess_ms: float
     low_information: bool
     picture: Frame | None
@@ -164,6 +168,8 @@ class Preparation:
             index=frame.index,
             size_px=(frame.image.shape[1], frame.image.shape[0]),
             captured_s=frame.captured_s,
+            position_s=frame.position_s,
+            file=frame.file,
             preprocess_ms=preprocess_ms,
             low_information=_is_of_one_colour(pixels),
             picture=view.copy() if self._wants_picture() else None,

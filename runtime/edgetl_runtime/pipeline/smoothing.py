@@ -31,7 +31,8 @@ class Smoother:
     second; the label is the best one, or None when its average is below the reject threshold.
     `majority`: the label, None among them, that most of the last frames had; of equals the newer.
     With both, another label must be the candidate `hold` times in a row to become the stable one
-    (hysteresis).
+    (hysteresis). At the start of a video, which may be shorter than that, the first label becomes
+    it at once.
     """
 
     def __init__(self, settings: SmoothingSettings) -> None:
@@ -47,25 +48,34 @@ class Smoother:
         self._label: str | None = None
         self._candidate: str | None = None
         self._led = 0
+        self._updates = 0
 
-    def update(self, prediction: Prediction, at_s: float) -> Smoothed:
+    def update(self, prediction: Prediction, at_s: float, *, is_video: bool = False) -> Smoothed:
         """Takes the next frame's prediction.
 
         Args:
             prediction: Of the frame alone.
             at_s: When that was seen, seconds: on a camera's clock, or within a video.
+            is_video: It is a frame of a video, which begins again where `at_s` is earlier than
+                before.
         """
+        if is_video and at_s < self._seen_s:
+            self.reset()
+        begins = is_video and self._label is None and self._updates < self._settings.hold
+        hold = 1 if begins else self._settings.hold
+        self._updates += 1
         if self._settings.method == "none":
             return Smoothed(prediction.label, prediction.score, prediction.scores)
         if self._settings.method == "average":
             scores = self._add_to_average(prediction, at_s)
             best = int(np.argmax(scores))
             known = scores[best] >= prediction.reject_threshold
-            self._hold(prediction.labels[best] if known else None)
+            self._hold(prediction.labels[best] if known else None, hold)
         else:
             self._recent.append(prediction)
             scores = np.mean([one.scores for one in self._recent], axis=0, dtype=np.float32)
-            self._hold(_find_majority(self._recent))
+            self._seen_s = at_s
+            self._hold(_find_majority(self._recent), hold)
         return Smoothed(self._label, self._score(prediction.labels, scores), scores)
 
     def _add_to_average(self, prediction: Prediction, at_s: float) -> Scores:
@@ -78,13 +88,13 @@ class Smoother:
         self._seen_s = at_s
         return self._average
 
-    def _hold(self, candidate: str | None) -> None:
+    def _hold(self, candidate: str | None, hold: int) -> None:
         if candidate == self._label:
             self._led = 0
             return
         self._led = self._led + 1 if candidate == self._candidate else 1
         self._candidate = candidate
-        if self._led >= self._settings.hold:
+        if self._led >= hold:
             self._label, self._led = candidate, 0
 
     def _score(self, labels: tuple[str, ...], scores: Scores) -> float:

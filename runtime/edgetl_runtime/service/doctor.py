@@ -4,13 +4,13 @@ What may crash is tried in child processes; everything that is read from the sys
 a root folder, so that a test can give it another system.
 """
 
+import errno
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from edgetl_runtime.allotment import count_processors, default_threads, read_memory_limit
 from edgetl_runtime.board import describe_board, read_health
+from edgetl_runtime.errors import ServiceError
+from edgetl_runtime.interpreters import run_code
+from edgetl_runtime.masking import mask_text
+from edgetl_runtime.printable import make_printable
+from edgetl_runtime.serving.host import explain_refusal, resolve
 from edgetl_runtime.settings.sections import Settings
 
 Verdict = Literal["ok", "warning", "failed", "skipped"]
@@ -80,6 +86,7 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         check_picamera,
         lambda: check_heat(root),
         lambda: check_governor(root),
+        lambda: check_processors(settings, root),
         lambda: check_disk(settings),
         lambda: check_memory(root),
         lambda: check_clock(root),
@@ -87,16 +94,21 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         lambda: check_port(settings),
         lambda: check_watchdog(root),
     ]
-    return [check for look in looks for check in look()]
+    return [_mask(check) for look in looks for check in look()]
+
+
+def _mask(check: Check) -> Check:
+    found, remedy = mask_text(check.found), mask_text(check.remedy)
+    return msgspec.structs.replace(check, found=found, remedy=remedy)
 
 
 def format_checks(checks: list[Check]) -> str:
     """One line for each check, and below it what to do."""
     lines = []
     for check in checks:
-        lines.append(f"{MARKS[check.verdict]} {check.name}: {check.found}")
+        lines.append(f"{MARKS[check.verdict]} {check.name}: {make_printable(check.found)}")
         if check.remedy:
-            lines.append(f"    -> {check.remedy}")
+            lines.append(f"    -> {make_printable(check.remedy)}")
     return "\n".join(lines)
 
 
@@ -131,19 +143,32 @@ def check_opencv() -> Iterator[Check]:
 
 
 def check_bundle(settings: Settings) -> Iterator[Check]:
-    """Hashes and golden frames, in a child process."""
+    """Hashes and golden frames of every variant, each in a child process."""
     path = settings.model.bundle
     if not path:
         yield Check("bundle", "skipped", "none was named")
         return
-    from edgetl_runtime.service.trial import TrialOrder, try_bundle
+    from edgetl_runtime.service.trial import TrialOrder, try_variants
 
     model = settings.model
-    trial = try_bundle(TrialOrder(path, model.engine, model.variant, model.threads))
-    if trial.verdict == "good":
-        yield Check("bundle", "ok", f"{path} gives the scores that it should")
-    else:
-        yield Check("bundle", "failed", trial.reason, f"try: edgetl-run verify {path}")
+    trials = try_variants(TrialOrder(path, model.engine, model.variant, model.threads))
+    remedy = f"try: edgetl-run verify {path}"
+    first, *others = trials
+    good = [name for name, trial in trials.items() if trial.verdict == "good"]
+    if trials[first].verdict != "good":
+        hint = f"; or use another: --variant {good[0]}" if good else ""
+        reason = trials[first].reason
+        # Where no bundle could be opened, that is what was tried, and the reason names it.
+        found = reason if reason.startswith(first) else f"{first}: {reason}"
+        yield Check("bundle", "failed", found, remedy + hint)
+    if good:
+        yield Check("bundle", "ok", f"{path} gives the scores that it should: {', '.join(good)}")
+    for name in others:
+        verdict, reason = trials[name].verdict, trials[name].reason
+        if verdict == "bad":
+            yield Check("bundle", "warning", f"{name}: {reason}", f"{remedy}; do not use {name}")
+        elif verdict == "unable":
+            yield Check("bundle", "skipped", f"{name} was not tried: {reason}")
 
 
 def check_cameras(root: Path = Path("/")) -> Iterator[Check]:
@@ -169,7 +194,7 @@ def check_picamera() -> Iterator[Check]:
     if not Path(_SYSTEM_PYTHON).exists():
         yield Check("picamera2", "skipped", f"there is no {_SYSTEM_PYTHON}")
         return
-    code, _ = _run([_SYSTEM_PYTHON, "-c", "import picamera2"])
+    code, _ = _run(run_code("import picamera2", python=_SYSTEM_PYTHON))
     if code:
         remedy = (
             "for a Raspberry Pi camera: sudo apt install python3-picamera2 --no-install-recommends"
@@ -211,10 +236,29 @@ def check_governor(root: Path = Path("/")) -> Iterator[Check]:
         yield Check("governor", "ok", governor)
 
 
+def check_processors(settings: Settings, root: Path = Path("/")) -> Iterator[Check]:
+    """How many processors this process may use, and whether the engine's threads find one each."""
+    board, usable = describe_board(root), count_processors(root)
+    threads = settings.model.threads or default_threads(root)
+    found = ", ".join([f"{board.cores} cores", *board.processor_limits, f"threads {threads}"])
+    if threads > usable:
+        remedy = f"frames wait for one another; set --threads {usable}, or leave it out"
+        yield Check("processors", "warning", found, remedy)
+    elif board.cpu_quota is not None and board.cpu_quota < 1:
+        remedy = "once its share is used a frame waits, up to 0.1 s; allow a whole processor"
+        yield Check("processors", "warning", found, remedy)
+    else:
+        yield Check("processors", "ok", found)
+
+
 def check_disk(settings: Settings) -> Iterator[Check]:
     """Room where models and answers are kept."""
     folder = Path(settings.service.state_dir or ".").absolute()
     folder = next(path for path in (folder, *folder.parents) if path.exists())
+    if not folder.is_dir():
+        found = f"{folder} is a file, no folder"
+        yield Check("disk", "failed", found, "choose another --state-dir")
+        return
     free = shutil.disk_usage(folder).free
     inodes = os.statvfs(folder)
     # File systems without a fixed number of inodes say that they have none.
@@ -235,11 +279,16 @@ def check_memory(root: Path = Path("/")) -> Iterator[Check]:
     if not available:
         yield Check("memory", "skipped", "the system does not tell")
         return
-    kib = int(available[1])
+    kib, limit = int(available[1]), read_memory_limit(root)
+    found = f"{kib / 1024:.0f} MiB available"
+    if limit is not None:
+        found += f", memory limit {limit / 2**20:.0f} MiB"
     if kib < _LITTLE_MEMORY_KIB:
-        yield Check("memory", "warning", f"{kib / 1024:.0f} MiB available", "end other programs")
+        yield Check("memory", "warning", found, "end other programs")
+    elif limit is not None and limit / 1024 < _LITTLE_MEMORY_KIB:
+        yield Check("memory", "warning", found, "allow this container or unit more memory")
     else:
-        yield Check("memory", "ok", f"{kib / 1024:.0f} MiB available")
+        yield Check("memory", "ok", found)
     controllers = _read(root / "sys/fs/cgroup/cgroup.controllers").split()
     if controllers and "memory" not in controllers:
         remedy = "add cgroup_enable=memory to /boot/firmware/cmdline.txt and restart"
@@ -272,13 +321,18 @@ def check_port(settings: Settings) -> Iterator[Check]:
     """Whether the page can have its port."""
     host, port = settings.serve.host, settings.serve.port
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        family, address = resolve(host, port)
         with socket.socket(family, socket.SOCK_STREAM) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((host, port))
+            tried.bind(address)
+    except ServiceError as error:
+        reason, _, remedy = str(error).rpartition("; ")
+        yield Check("port", "failed", reason, remedy)
     except OSError as error:
-        remedy = f"choose another --port, or find who has it: sudo ss -ltnp 'sport = :{port}'"
-        yield Check("port", "failed", f"{host}:{port} cannot be had ({error.strerror})", remedy)
+        reason, _, remedy = explain_refusal(error).partition("; ")
+        if error.errno == errno.EADDRINUSE:
+            remedy = f"choose another --port, or find who has it: sudo ss -ltnp 'sport = :{port}'"
+        yield Check("port", "failed", f"{host}:{port} cannot be had ({reason})", remedy)
     else:
         yield Check("port", "ok", f"{host}:{port} is free")
 
@@ -316,14 +370,19 @@ def _check_engine(name: str, modules: tuple[str, ...]) -> Check:
 
 
 def _run_python(code: str) -> tuple[int, str]:
-    return _run([sys.executable, "-c", code])
+    return _run(run_code(code))
 
 
 def _run(command: list[str]) -> tuple[int, str]:
     """Exit code, and what a program printed; for a bad end, what ended it."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_CHILD_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return 1, f"no answer within {_CHILD_TIMEOUT_S:.0f} s"

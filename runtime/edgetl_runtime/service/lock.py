@@ -3,6 +3,8 @@
 import contextlib
 import fcntl
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,8 @@ from edgetl_runtime.errors import LockedError, ServiceError
 from edgetl_runtime.settings.sections import ServiceSettings
 
 _LOCK = "lock"
+# Without waiting, where somebody laid a named pipe.
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PID_BYTES = 32
 
 
@@ -32,17 +36,34 @@ def hold_lock(path: Path) -> Iterator[None]:
         LockedError: If another process holds it, with its pid.
         ServiceError: If the file cannot be opened.
     """
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ServiceError(f"cannot open the lock {path}: {path.parent} is a file, no folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, _FLAGS, 0o644)
     except OSError as error:
+        if path.is_symlink():
+            raise ServiceError(
+                f"cannot open the lock {path}: it is a link, which somebody may have laid to "
+                "another file; remove it, or choose another --state-dir or --lock"
+            ) from error
         raise ServiceError(f"cannot open the lock {path} ({error.strerror})") from error
     try:
+        _check_ours(descriptor, path)
         _take(descriptor, path)
         yield
     finally:
         # The file stays: whoever removed it could remove the next holder's.
         os.close(descriptor)
+
+
+def _check_ours(descriptor: int, path: Path) -> None:
+    """The file is emptied later, which a file of other content would not outlive."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise ServiceError(f"{path} is no plain file; remove it, or choose another --lock")
+    found = os.pread(descriptor, _PID_BYTES + 1, 0)
+    if not re.fullmatch(rb"[\x00\s]*\d*\s*", found):
+        raise ServiceError(f"{path} holds something else than a lock; choose another --lock")
 
 
 def _take(descriptor: int, path: Path) -> None:

@@ -11,6 +11,7 @@ most one such step back, since nothing lies behind it; only a person installs.
 
 import contextlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -30,6 +31,10 @@ from edgetl_runtime.storage import staged_folder
 MOST_STARTS: Final = 3
 _SPARE_BYTES: Final = 32 * 2**20
 _MANIFEST_LIMIT_BYTES: Final = 16 * 2**20
+
+# A model is called by its SHA-256, and what is on its way to be one has that in its name.
+_OURS = re.compile(r"[0-9a-f]{64}")
+_REMAINS = re.compile(r"\.[0-9a-f]{64}\..+")
 
 
 class ModelStore:
@@ -66,6 +71,11 @@ class ModelStore:
         self._lock = threading.RLock()
         self._trying: str | None = None
         try:
+            if self._models.is_symlink():
+                raise StorageError(
+                    f"{self._models} is a link, and models are deleted in it; remove the link, or "
+                    "choose another --state-dir"
+                )
             self._models.mkdir(parents=True, exist_ok=True)
             self._record = read_record(folder) or ModelRecord()
             self._clear_remains()
@@ -268,7 +278,8 @@ class ModelStore:
             StorageError: If the folder cannot be read.
         """
         try:
-            paths = [path for path in self._models.iterdir() if not path.name.startswith(".")]
+            # Somebody else's folder of that name may have been chosen: what is not ours stays.
+            paths = [path for path in self._models.iterdir() if _OURS.fullmatch(path.name)]
             # Not of what a link leads to, which need not exist.
             return [path.name for path in sorted(paths, key=lambda path: -path.lstat().st_mtime)]
         except OSError as error:
@@ -282,8 +293,9 @@ class ModelStore:
 
     def _clear_remains(self) -> None:
         """Removes what a kill left half written."""
-        for path in self._models.glob(".*"):
-            _remove(path)
+        for path in self._models.iterdir():
+            if _REMAINS.fullmatch(path.name):
+                _remove(path)
         for path in self.folder.glob(".models*.json.*"):
             path.unlink(missing_ok=True)
 

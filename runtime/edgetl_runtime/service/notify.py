@@ -9,6 +9,9 @@ import socket
 import time
 from collections.abc import Mapping
 
+from edgetl_runtime.masking import mask_text
+from edgetl_runtime.printable import make_printable
+
 
 class Notifier:
     """Sends messages to systemd; does nothing where systemd did not start the process.
@@ -47,7 +50,7 @@ class Notifier:
 
     def describe(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self._send("STATUS=" + " ".join(text.split()))
+        self._send("STATUS=" + make_printable(mask_text(" ".join(text.split()))))
 
     def ping(self) -> None:
         """Tells the watchdog of progress; to be called on each, and sent when it is time.

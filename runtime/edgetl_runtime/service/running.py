@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from edgetl_runtime.errors import (
     BundleError,
+    CameraError,
     EngineError,
     OptionsError,
     ServiceError,
@@ -30,11 +31,14 @@ from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
+from edgetl_runtime.service.strangers import find_stranger
+from edgetl_runtime.settings.file import reads_to_an_end
 from edgetl_runtime.settings.sections import Settings
 
 if TYPE_CHECKING:
     from edgetl_runtime.answer import Answer
     from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.service.models import ModelStore
@@ -54,6 +58,7 @@ class Service:
         self._warn = warn
         self._notifier = Notifier()
         self._held = ExitStack()
+        self._signals = SignalWatch(self.stop, self.reload, self._describe)
         self._stop = threading.Event()
         self._ending = threading.Lock()
         self._has_begun = False
@@ -73,10 +78,12 @@ class Service:
             LockedError: If another instance holds the lock.
             ServiceError: If the lock cannot be opened.
         """
+        if (folder := self._settings.service.state_dir) and (said := find_stranger(folder)):
+            self._warn(said)
         with ExitStack() as held:
             for lock in find_locks(self._settings.service):
                 held.enter_context(hold_lock(lock))
-            held.enter_context(SignalWatch(self.stop, self.reload, self._describe))
+            held.enter_context(self._signals)
             self._held = held.pop_all()
         return self
 
@@ -92,6 +99,15 @@ class Service:
                 self._note_end()
         finally:
             self._held.close()
+
+    @property
+    def interruption(self) -> int:
+        """The exit code after a signal: 0 of a camera, which has no other end, and 0 without one.
+
+        Of a file that was not read to its end it is 130 for Ctrl-C, 143 for SIGTERM.
+        """
+        caught = self._signals.caught
+        return 128 + caught if caught and reads_to_an_end(self._settings.source) else 0
 
     @property
     def problem(self) -> str:
@@ -125,8 +141,26 @@ class Service:
             if not self._stop.is_set():
                 raise
         if self._stop.is_set():
-            raise SystemExit(0)
+            raise SystemExit(self.interruption)
         return classifier
+
+    def open_feed(self, open_camera: "Callable[[threading.Event], Camera]") -> "Camera":
+        """The source of frames.
+
+        Args:
+            open_camera: Gives up as soon as the event is set.
+
+        Raises:
+            CameraError: If the source is not there.
+            SystemExit: If a signal came meanwhile: there is nothing to take down yet.
+        """
+        try:
+            return open_camera(self._stop)
+        except CameraError:
+            # What was stopped while it opened is no failure.
+            if not self._stop.is_set():
+                raise
+            raise SystemExit(self.interruption) from None
 
     def run(self, pipeline: "Pipeline") -> int:
         """Runs the pipeline until its source ends or a signal comes.

@@ -27,6 +27,9 @@ class SignalWatch:
 
     The first SIGTERM or SIGINT calls `on_stop`, the second one ends the process at once. A
     process that has not ended in time by itself is ended, too.
+
+    Attributes:
+        caught: The number of the signal that asked for the end, or None.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class SignalWatch:
         self._on_tick = on_tick
         self._old: dict[signal.Signals, Any] = {}
         self._stop_s: float | None = None
+        self.caught: int | None = None
         self._had_terminal = False
 
     def __enter__(self) -> "SignalWatch":
@@ -102,6 +106,7 @@ class SignalWatch:
             if self._stop_s is not None:
                 end_now(128 + number)
             self._stop_s = time.monotonic()
+            self.caught = number
             self._on_stop()
         elif number == signal.SIGHUP:
             self._on_reload()

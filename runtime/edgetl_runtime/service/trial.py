@@ -19,10 +19,15 @@ from typing import Final, Literal
 import msgspec
 
 from edgetl_runtime.errors import BundleError, EdgetlError, MissingEngineError
+from edgetl_runtime.interpreters import run_code
 
 Verdict = Literal["good", "bad", "unable"]
 TRIAL_TIMEOUT_S: Final = 120.0
-_MODULE: Final = "edgetl_runtime.service.trial"
+_CHILD: Final = "from edgetl_runtime.service.trial import main; sys.exit(main())"
+_LISTING: Final = (
+    "import msgspec; from edgetl_runtime.service.trial import list_variants; "
+    "sys.stdout.buffer.write(msgspec.json.encode(list_variants(*sys.argv[1:])))"
+)
 # Whoever ends the whole service, as systemd does, ends the child with it.
 _ENDED: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 # How native code ends that gets no memory.
@@ -82,7 +87,7 @@ def try_bundle(
     """
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", _MODULE],
+            run_code(_CHILD),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -95,13 +100,54 @@ def try_bundle(
         output: list[bytes] = [b"", b""]
         talking = threading.Thread(target=_talk, args=(child, order, output), daemon=True)
         talking.start()
-        stopped = _wait(child, talking, time.monotonic() + timeout_s, stop or threading.Event())
-        talking.join()
+        try:
+            stopped = _wait(child, talking, time.monotonic() + timeout_s, stop or threading.Event())
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            talking.join()
     if stopped == "stopped":
         return Trial("unable", "the trial was stopped")
     if stopped == "late":
         return Trial("bad", f"the trial took longer than {timeout_s:g} s")
     return _judge(order, child.returncode, *output)
+
+
+def try_variants(order: TrialOrder) -> dict[str, Trial]:
+    """Tries every variant of a bundle, each in a child process of its own.
+
+    Returns:
+        By name, and first the one that the order means; that one alone, under the bundle's path,
+        if the bundle cannot be opened.
+    """
+    listing = subprocess.run(
+        [*run_code(_LISTING), order.bundle, order.variant or "", order.engine or ""],
+        capture_output=True,
+        check=False,
+    )
+    if listing.returncode:
+        return {order.bundle: try_bundle(order)}
+    names = msgspec.json.decode(listing.stdout, type=list[str])
+    return {
+        name: try_bundle(msgspec.structs.replace(order, variant=name, engine=None))
+        for name in names
+    }
+
+
+def list_variants(bundle: str, variant: str, engine: str) -> list[str]:
+    """Names of a bundle's variants, and first the one that settings mean.
+
+    Raises:
+        BundleError: If it is damaged or lacks that one.
+    """
+    from edgetl_runtime.bundle import Bundle, EngineName
+
+    opened = Bundle.open(bundle)
+    wanted = msgspec.convert(engine or None, EngineName | None)
+    chosen = opened.variant(variant or None, engine=wanted).name
+    names = (one.name for one in opened.manifest.variants)
+    return [chosen, *(name for name in names if name != chosen)]
 
 
 def run_trial(order: TrialOrder) -> Trial:
@@ -164,7 +210,9 @@ def _make_expendable() -> None:
 
 
 def _talk(child: "subprocess.Popen[bytes]", order: TrialOrder, output: list[bytes]) -> None:
-    output[:] = child.communicate(msgspec.json.encode(order))
+    # After Ctrl-C nobody waits for the answer, and the pipes may be closed meanwhile.
+    with contextlib.suppress(OSError, ValueError):
+        output[:] = child.communicate(msgspec.json.encode(order))
 
 
 def _wait(
@@ -209,7 +257,3 @@ def _name_signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

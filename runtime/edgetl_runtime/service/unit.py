@@ -16,6 +16,16 @@ from typing import Final
 import msgspec
 
 from edgetl_runtime.errors import OptionsError, ServiceError
+from edgetl_runtime.printable import holds_control
+from edgetl_runtime.service.placement import (
+    find_groups,
+    find_program,
+    find_python,
+    find_read,
+    find_working_folder,
+    find_written,
+    place,
+)
 from edgetl_runtime.settings.file import describe_settings
 from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.storage import write_file
@@ -25,12 +35,20 @@ _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}\Z")
 _STATE: Final = "/var/lib/edgetl"
 _SETTINGS: Final = "/etc/edgetl"
 _UNITS: Final = "/etc/systemd/system"
-_OUTPUTS: Final = ("jsonl", "csv", "video", "pictures")
+# ProtectHome and PrivateTmp put something else in their place.
+_HIDDEN: Final = ("/root/", "/tmp/", "/var/tmp/", "/run/user/")
+_FIRST_FREE_PORT: Final = 1024
+_SECRETS: Final = b"""\
+# Variables of the environment, one a line; only root may read this file. For example:
+# EDGETL_MQTT_PASSWORD=secret
+# EDGETL_POST_TOKEN=secret
+"""
 _TEMPLATE: Final = """\
 # Written by: edgetl-run install-service {name}
 # Change the settings in {settings_file}, then: systemctl restart {unit}
 # (reload takes another bundle only). Change this with: systemctl edit {unit}
-# Passwords, such as EDGETL_MQTT_PASSWORD, go there, too: [Service] Environment=NAME=VALUE
+# Passwords, such as EDGETL_MQTT_PASSWORD=..., belong into {secrets_file}, which only root reads;
+# what stands in a unit everybody does.
 [Unit]
 Description=edgetl camera classifier {name}
 # However often it fails: a board that is left alone must not give up.
@@ -54,11 +72,12 @@ RestartPreventExitStatus=2
 WatchdogSec=30
 
 {user}
-SupplementaryGroups=video
+SupplementaryGroups={groups}
 LoadCredential=settings.toml:{settings_file}
+EnvironmentFile=-{secrets_file}
 StateDirectory=edgetl/{name}
 StateDirectoryMode=0750
-WorkingDirectory=%S/edgetl/{name}
+WorkingDirectory={folder}
 UMask=0027
 {writable}
 # A Raspberry Pi needs cgroup_enable=memory in cmdline.txt for the two limits.
@@ -76,8 +95,8 @@ DeviceAllow=char-dma_heap rw
 DeviceAllow=/dev/vchiq rw
 DeviceAllow=/dev/vcio rw
 
-CapabilityBoundingSet=
-AmbientCapabilities=
+CapabilityBoundingSet={rights}
+AmbientCapabilities={rights}
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome={home}
@@ -117,8 +136,14 @@ class Installation(msgspec.Struct, frozen=True):
         unit_text: What is in it.
         settings_file: Beside those of other services.
         settings_text: What is in it.
+        secrets_file: Variables of the environment, for passwords; made empty, for root only.
         hidden: Files that the service needs and could not see where they are: root's home and
             the folders for temporary files are closed to it.
+        placed: The settings with absolute paths.
+        user: Who runs it; None: a dynamic user.
+        groups: Whose rights it has besides.
+        read: What it must be able to read: Python, edgetl, and what the settings name.
+        written: Folders that it must be able to write to, besides its state folder.
     """
 
     unit: str
@@ -126,7 +151,13 @@ class Installation(msgspec.Struct, frozen=True):
     unit_text: str
     settings_file: Path
     settings_text: str
+    secrets_file: Path
     hidden: tuple[str, ...] = ()
+    placed: Settings = Settings()
+    user: str | None = None
+    groups: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[tuple[Path, str], tuple[Path, str]]:
@@ -150,23 +181,34 @@ def plan_installation(
     Raises:
         OptionsError: If a name cannot be in a unit file.
     """
+    state = Path(_STATE) / name
+    placed = place(settings, state)
+    folder = find_working_folder(settings)
+    read = (*find_python(), *find_read(placed), *([folder] if folder else []))
+    written = find_written(placed, state)
+    seen = [os.path.join(path, "") for path in (*read, *written)]
+    homes = [path.split("/")[2] for path in seen if path.startswith("/home/")]
+    if user is None and homes:
+        user = homes[0]
     _check(name, user)
-    placed = _place(settings, Path(_STATE) / name)
-    needed = [*_find_program()[:1], placed.model.bundle, placed.source.address]
-    hidden = [path for path in needed if path.startswith(("/root/", "/tmp/", "/var/tmp/"))]
-    homes = [path.split("/")[2] for path in needed if path.startswith("/home/")]
-    user = user or (homes[0] if homes else None)
     unit = f"edgetl-{name}.service"
     settings_file = Path(_SETTINGS) / f"{name}.toml"
+    secrets_file = settings_file.with_suffix(".env")
+    groups = find_groups(placed)
     text = _TEMPLATE.format(
         name=name,
         unit=unit,
         settings_file=settings_file,
-        command=" ".join(map(quote, [*_find_program(), "serve"])),
+        secrets_file=secrets_file,
+        command=" ".join(map(quote, [*find_program(), "serve"])),
         credential="%d/settings.toml",
         user=f"User={user}" if user else "DynamicUser=yes",
+        groups=" ".join(groups),
+        folder=_check_line(folder).replace("%", "%%") if folder else f"%S/edgetl/{name}",
+        rights="CAP_NET_BIND_SERVICE" if 0 < placed.serve.port < _FIRST_FREE_PORT else "",
         home="read-only" if homes else "yes",
-        writable=_writable(placed),
+        # With - it starts, too, where one does not exist, and says so when it writes.
+        writable="".join(f"ReadWritePaths={_quote_path(one)}\n" for one in written),
     )
     return Installation(
         unit=unit,
@@ -174,12 +216,18 @@ def plan_installation(
         unit_text=re.sub(r"\n\n\n+", "\n\n", text),
         settings_file=root / str(settings_file).lstrip("/"),
         settings_text=describe_settings(placed),
-        hidden=tuple(hidden),
+        secrets_file=root / str(secrets_file).lstrip("/"),
+        hidden=tuple(dict.fromkeys(path[:-1] for path in seen if path.startswith(_HIDDEN))),
+        placed=placed,
+        user=user,
+        groups=groups,
+        read=read,
+        written=written,
     )
 
 
 def install(installation: Installation, *, overwrite: bool = False) -> None:
-    """Writes both files; the settings can hold secrets and are for root only.
+    """Writes the files; settings and passwords are for root only, and passwords stay.
 
     Args:
         installation: What to write.
@@ -194,15 +242,16 @@ def install(installation: Installation, *, overwrite: bool = False) -> None:
     _check_settings(installation, overwrite=overwrite)
     for path in (installation.unit_file, installation.settings_file):
         path.parent.mkdir(parents=True, exist_ok=True)
-    installation.settings_file.touch(mode=0o600)
-    write_file(installation.settings_file, installation.settings_text.encode())
-    installation.settings_file.chmod(0o600)
+    write_file(installation.settings_file, installation.settings_text.encode(), mode=0o600)
+    if not installation.secrets_file.exists():
+        write_file(installation.secrets_file, _SECRETS, mode=0o600)
     write_file(installation.unit_file, installation.unit_text.encode())
 
 
 def _check_settings(installation: Installation, *, overwrite: bool) -> None:
     file = installation.settings_file
-    if overwrite or not file.exists() or file.read_text() == installation.settings_text:
+    text = installation.settings_text.encode()
+    if overwrite or not file.exists() or file.read_bytes() == text:
         return
     raise ServiceError(
         f"{file} exists and says something else; change it there, choose another --name, or add "
@@ -211,7 +260,7 @@ def _check_settings(installation: Installation, *, overwrite: bool) -> None:
 
 
 def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
-    """Removes a service's unit and settings; its state folder, with what it learned, stays.
+    """Removes a service's unit, settings and passwords; its state folder stays.
 
     Returns:
         What was removed.
@@ -222,7 +271,8 @@ def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
     """
     installation = plan_installation(name, Settings(), root=root)
     _check_root(installation)
-    found = [path for path in (installation.unit_file, installation.settings_file) if path.exists()]
+    files = (installation.unit_file, installation.settings_file, installation.secrets_file)
+    found = [path for path in files if path.exists()]
     if not found:
         raise ServiceError(f"there is no service {name}: {installation.unit_file} does not exist")
     enabled = installation.unit_file.parent / "multi-user.target.wants" / installation.unit
@@ -233,8 +283,12 @@ def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
 
 
 def quote(text: str) -> str:
-    """A word of ExecStart= as systemd.service(5) and systemd.syntax(7) read it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    """A word of ExecStart= as systemd.service(5) and systemd.syntax(7) read it.
+
+    Raises:
+        OptionsError: If it would end the line.
+    """
+    escaped = _check_line(text).replace("\\", "\\\\").replace('"', '\\"')
     escaped = escaped.replace("%", "%%").replace("$", "$$")
     return escaped if re.fullmatch(r"[\w@%+=:,./$-]+", escaped) else f'"{escaped}"'
 
@@ -253,54 +307,17 @@ def _check_root(installation: Installation) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK):
         raise ServiceError(
-            f"{folder} belongs to root; run: sudo {shlex.join([*_find_program(), *sys.argv[1:]])}"
+            f"{folder} belongs to root; run: sudo {shlex.join([*find_program(), *sys.argv[1:]])}"
         )
 
 
-def _find_program() -> list[str]:
-    """How to start `edgetl-run` without a shell and a search path."""
-    program = Path(sys.executable).with_name("edgetl-run")
-    return [str(program)] if program.is_file() else [sys.executable, "-m", "edgetl_runtime"]
-
-
-def _place(settings: Settings, state: Path) -> Settings:
-    """Absolute paths only: a service begins nowhere."""
-    try:
-        os.getcwd()
-    except OSError as error:
-        raise OptionsError("the current folder does not exist any more; cd to another") from error
-    model = msgspec.structs.replace(
-        settings.model,
-        bundle=os.path.abspath(settings.model.bundle) if settings.model.bundle else "",
-    )
-    address = settings.source.address
-    source = msgspec.structs.replace(
-        settings.source, address=os.path.abspath(address) if os.path.exists(address) else address
-    )
-    outputs = {name: getattr(settings.output, name) for name in _OUTPUTS}
-    output = msgspec.structs.replace(
-        settings.output, **{name: str(state / path) for name, path in outputs.items() if path}
-    )
-    collect = msgspec.structs.replace(settings.collect, folder=str(state / settings.collect.folder))
-    service = msgspec.structs.replace(
-        settings.service, state_dir=settings.service.state_dir or str(state)
-    )
-    return msgspec.structs.replace(
-        settings, model=model, source=source, output=output, collect=collect, service=service
-    )
-
-
-def _writable(settings: Settings) -> str:
-    """Folders beyond the state folder that outputs were told to write to."""
-    files = [getattr(settings.output, name) for name in _OUTPUTS]
-    folders = {os.path.dirname(path) for path in files if path}
-    folders |= {settings.collect.folder} if settings.collect.what else set()
-    folders |= {settings.service.state_dir or _STATE}
-    beyond = sorted(one for one in folders if not one.startswith(f"{_STATE}/"))
-    # With - it starts, too, where one does not exist yet, and says so when it writes.
-    return "".join(f"ReadWritePaths={_quote_path(one)}\n" for one in beyond)
-
-
 def _quote_path(path: str) -> str:
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = _check_line(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"-{escaped}"'
+
+
+def _check_line(text: str) -> str:
+    """Settings refuse such text, too; but what follows a line break here is run as root."""
+    if holds_control(text):
+        raise OptionsError(f"{text!r} cannot be in a unit file: it holds a control character")
+    return text

@@ -1,16 +1,20 @@
 """Who may ask, and what a browser may do with the answers.
 
-- Off the loopback every path but `/healthz` demands the token. `/healthz` then tells the state and
-  no more, so that a monitor needs no secret, and a stranger learns nothing that he can use.
-- On the loopback there is no token, unless one was set. Other pages in the same browser can still
-  send requests to it, so without a token the Host header must name the loopback (against DNS
-  rebinding), and requests that another site makes are refused (against forgery), but for following
-  a link.
+- Every path but `/healthz` demands the token, on the loopback, too: other users of the machine
+  reach it, and behind a reverse proxy everybody's request comes from there, with a Host header
+  that names the loopback. `/healthz` then tells the state and no more, so that a monitor needs no
+  secret, and a stranger learns nothing that he can use.
+- A browser keeps the token in a cookie, which it also adds to what pages of the same host on other
+  ports ask. So requests that another site makes are refused (against forgery), but for following a
+  link. A name that was rebound to this machine brings no cookie.
+
+A proxy may serve the page below a path of its own, and for TLS: all addresses that we give are
+relative, and so is the cookie's path.
 """
 
-import ipaddress
 import re
 import secrets
+from collections.abc import Iterator
 from http.cookies import CookieError, SimpleCookie
 
 import msgspec
@@ -20,8 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEALTH_PATH = "/healthz"
-# A name or address and a port, as in RFC 9112, section 3.2; nothing that could pass for a path.
-_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^][/?#@:\s]+))(?::[0-9]*)?")
+_PORT = re.compile(r":[0-9]*\Z")
 _COOKIE_S = 30 * 24 * 3600
 _POLICY = "; ".join(
     (
@@ -44,57 +47,83 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_NO_TOKEN = "a token is needed: open the address that `edgetl-run serve` showed when it started"
-_NO_TOKEN_PAGE = f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>A token is needed</title>
+_NO_TOKEN = (
+    "a token is needed: `edgetl-run serve` said where it is when it started; of a service it is in "
+    "the file page-token in its state folder. Add ?token=TOKEN to the address, or send the header "
+    "Authorization: Bearer TOKEN"
+)
+_WRONG_TOKEN = _NO_TOKEN.replace("a token is needed", "this token is wrong")
+_TOKEN_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width">
-<h1>A token is needed</h1>
-<p>{_NO_TOKEN}.</p><p><a href="/">Try again</a></p></html>
+<h1>{title}</h1>
+<p>{said}.</p><p><a href="./">Try again</a></p></html>
 """
+_TWO_LENGTHS = (
+    "give Content-Length or Transfer-Encoding, not both: a proxy may believe the other one"
+)
+_FORGED = (
+    "a page of another site made this request, or a proxy in front changed its Host header: open "
+    "the page by its own address, and let the proxy hand on the browser's Host (nginx: "
+    "proxy_set_header Host $http_host;)"
+)
 
 
 class Access(msgspec.Struct, frozen=True):
     """The rules of one server.
 
     Attributes:
-        token: Demanded of everyone; None on the loopback, unless one was set.
+        token: Demanded of everyone.
         cookie: Name under which a browser keeps the token. Cookies do not know ports, so the
             port is part of it.
     """
 
-    token: str | None
+    token: str
     cookie: str
 
     def refusal(self, request: Request) -> Response | None:
         """Why this request gets no answer, or None if it may have one."""
-        if self.token is None and not _names_loopback(request.headers.get("host", "")):
-            hosts = "localhost, 127.0.0.1 or [::1]"
-            return _refuse(403, f"the Host header must be {hosts}; open the page by that name")
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            # RFC 9112, 6.1: what follows may have been smuggled past a proxy.
+            return JSONResponse({"error": _TWO_LENGTHS}, 400, {"connection": "close"})
         if _is_forged(request.method, request.headers):
-            return _refuse(403, "a request that another site made")
+            return JSONResponse({"error": _FORGED}, 403)
         # Not `request.url`: that is made with the Host header, so whoever asks chooses its path.
         path = request.scope["path"]
         if path == HEALTH_PATH or self.knows(request):
             return None
-        if self.token is not None and _matches(request.query_params.get("token"), self.token):
-            return self._remember() if path == "/" else None
-        return _demand_token(path)
+        if _matches(request.query_params.get("token"), self.token):
+            return self._remember(request.headers) if path == "/" else None
+        return _demand_token(path, _WRONG_TOKEN if self._shows_other(request) else _NO_TOKEN)
 
     def knows(self, request: Request) -> bool:
-        """Whether the asker proved to hold the token, by header or cookie, if one is needed."""
-        if self.token is None:
-            return True
+        """Whether the asker proved to hold the token, by header or cookie."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and _matches(bearer.strip(), self.token):
             return True
-        return _matches(_read_cookie(request.headers, self.cookie), self.token)
+        cookies = _read_cookies(request.headers, self.cookie)
+        return any(_matches(cookie, self.token) for cookie in cookies)
 
-    def _remember(self) -> Response:
+    def _shows_other(self, request: Request) -> bool:
+        """Whether there is a token, which is not ours, since ours would have been taken."""
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        shown = (request.query_params.get("token"), scheme.lower() == "bearer" and bearer.strip())
+        return any(shown) or any(_read_cookies(request.headers, self.cookie))
+
+    def _remember(self, headers: Headers) -> Response:
         """Moves the token from the address, which lands in histories, into a cookie."""
-        assert self.token is not None
-        response = RedirectResponse("/", status_code=303)
+        response = RedirectResponse("./", status_code=303)
         response.set_cookie(
-            self.cookie, self.token, max_age=_COOKIE_S, httponly=True, samesite="strict"
+            self.cookie,
+            self.token,
+            max_age=_COOKIE_S,
+            # None, which is the folder of the address as the browser knows it, whatever path a
+            # proxy serves us below.
+            path="",
+            # Who sends this header himself makes his own cookie stricter, and nobody else's.
+            secure=_first(headers.get("x-forwarded-proto", "")) == "https",
+            httponly=True,
+            samesite="strict",
         )
         return response
 
@@ -121,62 +150,57 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_guarded)
 
 
-def make_token() -> str:
-    """256 random bits that fit into a URL."""
-    return secrets.token_urlsafe(32)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an IP address, in digits, can be reached from this machine only."""
-    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-
-
-def _names_loopback(host: str) -> bool:
-    """Whether a Host header is `localhost` or an address, which no name server can rebind."""
-    if (match := _HOST.fullmatch(host)) is None:
-        return False
-    name = match[1] or match[2]
-    try:
-        return name.lower() == "localhost" or is_loopback(name)
-    except ValueError:
-        return False
-
-
 def _is_forged(method: str, headers: Headers) -> bool:
     """Whether a browser says that another site made this request.
 
-    Old browsers send Origin only; what is no browser sends neither, and needs no protection from
-    other sites.
+    Sec-Fetch-Site is the browser's own judgement, which no proxy spoils. It is not sent by old
+    browsers, nor over plain HTTP to another host. What changes or costs something must then come
+    from where it goes to, by its Origin. (Our own script is asked for with an Origin, too, and
+    what is merely read stays unreadable to other sites.) What is no browser sends neither, and
+    needs no protection from other sites.
     """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        follows_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        return site not in ("none", "same-origin") and not follows_link
     origin = headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != headers.get("host"):
-        return True
-    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+    if origin is None or method in ("GET", "HEAD"):
         return False
-    follows_link = headers.get("sec-fetch-mode") == "navigate"
-    return not (follows_link and method == "GET")
+    # A proxy that hands on another Host says here what the browser's was. Anybody may send it, but
+    # only a browser's request is judged here, and there a page of another site cannot add it: the
+    # browser would ask us first (CORS), and we never agree.
+    asked = [headers.get("host", ""), _first(headers.get("x-forwarded-host", ""))]
+    place = origin.partition("://")[2].lower()
+    # nginx' $host has lost the port.
+    return not {place, _PORT.sub("", place)} & {one.lower() for one in asked if one}
+
+
+def _first(listed: str) -> str:
+    """What the proxy nearest to the browser said, where several stand in a row."""
+    return listed.partition(",")[0].strip()
 
 
 def _matches(given: str | None, token: str) -> bool:
     return given is not None and secrets.compare_digest(given.encode(), token.encode())
 
 
-def _read_cookie(headers: Headers, name: str) -> str | None:
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return None
-    return cookies[name].value if name in cookies else None
+def _read_cookies(headers: Headers, name: str) -> Iterator[str]:
+    """All of this name: below one proxy, another board's cookie may stand beside ours."""
+    for part in ";".join(headers.getlist("cookie")).split(";"):
+        try:
+            cookies = SimpleCookie(part)
+        except CookieError:
+            continue
+        if name in cookies:
+            yield cookies[name].value
 
 
-def _refuse(status: int, message: str) -> Response:
-    return JSONResponse({"error": message}, status)
-
-
-def _demand_token(path: str) -> Response:
+def _demand_token(path: str, said: str) -> Response:
     # A browser keeps a strict cookie to itself after a link from another site: hence `try again`.
     response: Response = (
-        HTMLResponse(_NO_TOKEN_PAGE, 401) if path == "/" else _refuse(401, _NO_TOKEN)
+        HTMLResponse(_TOKEN_PAGE.format(title=said.partition(":")[0].capitalize(), said=said), 401)
+        if path == "/"
+        else JSONResponse({"error": said}, 401)
     )
     response.headers["www-authenticate"] = "Bearer"
     return response

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edgetl_runtime.errors import EdgetlError, FrameError
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
 from edgetl_runtime.serving.classifying import Classifying
@@ -24,10 +25,10 @@ from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upl
 from edgetl_runtime.serving.views import (
     PredictionView,
     StateView,
-    hide_passwords,
     view_prediction,
     without_passwords,
 )
+from edgetl_runtime.settings.options import show
 
 BODY_S = 20.0
 _MEGABYTE = 1_000_000
@@ -35,6 +36,15 @@ _SNAPSHOT_S = 3.0
 # Each holds a picture in memory and competes with the camera for the engine.
 _MAX_UPLOADS = 2
 _HEALTHY = ("ok", "degraded")
+_NO_ADDRESS = (
+    "no such address; a proxy that serves the page below a path of its own must take that path off "
+    "(nginx: location /camera/ { proxy_pass http://127.0.0.1:8080/; })"
+)
+_WRONG_KIND = (
+    "send the bytes of the picture itself as the body, no form, with the header Content-Type: "
+    f"{' or '.join(KINDS)}"
+)
+_NO_METHOD = "this address does not take the method {}"
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
@@ -59,11 +69,14 @@ def build_app(
         Route("/events", addresses.answers),
         Route("/snapshot.jpg", addresses.snapshot),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={HTTPException: _explain},
     )
+    # That would lead to an address made of the Host header, without a proxy's path.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Addresses:
@@ -116,7 +129,7 @@ class _Addresses:
         """Classifies the JPEG or PNG that is the request's body."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in KINDS:
-            raise HTTPException(415, f"expected a body of type {' or '.join(KINDS)}")
+            raise HTTPException(415, f"{_WRONG_KIND}, found {show(kind) if kind else 'none'}")
         if self._uploads >= _MAX_UPLOADS:
             raise HTTPException(503, "busy with other pictures; try again")
         self._uploads += 1
@@ -136,7 +149,7 @@ class _Addresses:
         except FrameError as error:
             raise HTTPException(422, str(error)) from error
         except EdgetlError as error:
-            raise HTTPException(503, hide_passwords(str(error))) from error
+            raise HTTPException(503, mask_text(str(error))) from error
 
     def _status(self) -> Status:
         return without_passwords(self._classifying.status())
@@ -169,7 +182,11 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
 
 async def _explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    told = _NO_ADDRESS if error.status_code == 404 else error.detail
+    if error.status_code == 405:
+        takes = sorted((error.headers or {}).get("Allow", "").split(", "))
+        told = f"{_NO_METHOD.format(show(request.method))}; use {' or '.join(takes)}"
+    return JSONResponse({"error": told}, error.status_code, error.headers)
 
 
 def _json(told: object) -> Response:

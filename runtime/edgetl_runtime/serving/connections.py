@@ -54,6 +54,12 @@ class BoundedProtocol(H11Protocol):
         if not self._is_answering():
             self._await_head()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no HTTP; whoever answers what came before it has nobody to talk to."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        super().send_400_response(msg)
+
     def pause_writing(self) -> None:
         """The client does not read: gives it a deadline."""
         super().pause_writing()

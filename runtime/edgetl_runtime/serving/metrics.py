@@ -135,6 +135,11 @@ def _source(feed: FeedStatus) -> Iterator[Metric]:
     for reason, count in feed.bad.items():
         bad.add_metric([reason], count)
     yield bad
+    text = "Frames that were taken although something was amiss."
+    odd = CounterMetricFamily("edgetl_source_odd", text, labels=["reason"])
+    for reason, count in feed.odd.items():
+        odd.add_metric([reason], count)
+    yield odd
     delivering = feed.state == "delivering"
     yield _gauge("edgetl_source_delivering", "1 while frames come.", delivering)
 

@@ -1,18 +1,21 @@
 """The page's server, beside the pipeline and never in its way."""
 
 import asyncio
-import errno
 import logging
 import math
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from edgetl_runtime.errors import ServiceError
+from edgetl_runtime.errors import ServiceError, StorageError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.serving.classifying import Classifying
 from edgetl_runtime.serving.feed import PageFeed
+from edgetl_runtime.serving.host import explain_refusal, resolve
+from edgetl_runtime.serving.token import keep_token, make_token
 from edgetl_runtime.settings.sections import ServeSettings
 
 if TYPE_CHECKING:
@@ -37,11 +40,27 @@ class PageServer:
 
     Attributes:
         output: Gets the answers; to be handed to the pipeline.
+        token_hint: Once started, what to add to the address; empty if it is whole.
     """
 
-    def __init__(self, settings: ServeSettings) -> None:
-        """Opens nothing yet; `settings` say where to listen, and limits."""
+    def __init__(
+        self,
+        settings: ServeSettings,
+        token_file: Path | None = None,
+        *,
+        shows_kept_token: bool = False,
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            settings: Where to listen, and limits.
+            token_file: Where a token is kept that is made here; None: it lives as long as this.
+            shows_kept_token: The address goes to a person, and to no log.
+        """
         self._settings = settings
+        self._token_file = token_file
+        self._shows_kept_token = shows_kept_token
+        self.token_hint = ""
         self._feed = PageFeed(settings.page_fps)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -58,7 +77,9 @@ class PageServer:
             classifying: The pipeline; asked from other threads.
 
         Returns:
-            The address to open, with the token if one is needed.
+            The address to open. A token is part of it if it was made here, and a person reads it
+            or it is kept nowhere else: what somebody set is not shown, and no log gets what can
+            be read in a file.
 
         Raises:
             ServiceError: If the extra is missing, the port is in use or the address is not ours.
@@ -71,9 +92,7 @@ class PageServer:
             raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
         listener = _listen(self._settings)
         address, port = listener.getsockname()[:2]
-        token = self._settings.token
-        if token is None and not access.is_loopback(address):
-            token = access.make_token()
+        token, shown = self._choose_token()
         rules = access.Access(token, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
         built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
@@ -93,7 +112,7 @@ class PageServer:
             )
         )
         self._run(self._server, listener)
-        return _url(address, port, token)
+        return _url(address, port, token if shown else None)
 
     def close(self) -> None:
         """Ends all connections and the thread, within two seconds; a second call does nothing."""
@@ -101,6 +120,23 @@ class PageServer:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(_CLOSE_S)
+
+    def _choose_token(self) -> tuple[str, bool]:
+        """The token, and whether the address shows it."""
+        if self._settings.token is not None:
+            self.token_hint = "; add ?token= and the token that you set"
+            return self._settings.token, False
+        if self._token_file is None:
+            return make_token(), True
+        try:
+            kept = keep_token(self._token_file)
+        except StorageError as error:
+            # A disk that cannot be written is no reason to show no page.
+            self.token_hint = f" (at the next start the token is another one, since {error})"
+            return make_token(), True
+        if not self._shows_kept_token:
+            self.token_hint = f"; add ?token= and what is in {self._token_file}"
+        return kept, self._shows_kept_token
 
     def _run(self, server: "uvicorn.Server", listener: socket.socket) -> None:
         _log_failures_in_one_line()
@@ -124,17 +160,8 @@ class PageServer:
 
 def _listen(settings: ServeSettings) -> socket.socket:
     where = f"{settings.host}:{settings.port}"
-    try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as error:
-        raise ServiceError(
-            f"cannot serve on {where}: no such address ({error}); give 127.0.0.1 for this machine "
-            "alone, or 0.0.0.0 for the network, too"
-        ) from error
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
+    family, address = resolve(settings.host, settings.port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -142,24 +169,14 @@ def _listen(settings: ServeSettings) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ServiceError(f"cannot serve on {where}: {_explain(error)}") from error
+        raise ServiceError(f"cannot serve on {where}: {explain_refusal(error)}") from error
     return listener
-
-
-def _explain(error: OSError) -> str:
-    known = {
-        errno.EADDRINUSE: "the port is in use; end the other program or give another --port "
-        "(0 takes a free one)",
-        errno.EACCES: "no right to use this port; give one above 1023",
-        errno.EADDRNOTAVAIL: "not an address of this machine; give 127.0.0.1 or 0.0.0.0",
-    }
-    return known.get(error.errno or 0, str(error))
 
 
 def _url(address: str, port: int, token: str | None) -> str:
     host = _own_address() if address in ("0.0.0.0", "::") else address
     host = f"[{host}]" if ":" in host else host
-    query = f"?token={token}" if token else ""
+    query = f"?token={quote(token, safe='')}" if token else ""
     return f"http://{host}:{port}/{query}"
 
 

@@ -5,7 +5,8 @@ import threading
 from typing import NamedTuple
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import JPEG_MAGIC, decode_picture
+from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, follow_markers
+from edgetl_runtime.pictures import decode_picture
 from edgetl_runtime.preprocessing import Frame
 
 KINDS = ("image/jpeg", "image/png")
@@ -18,10 +19,8 @@ _TURNED = 2 * _DECODED
 # libjpeg keeps 16-bit coefficients of three channels until the last scan.
 _PROGRESSIVE = 3 * 2
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-# JPEG markers (ITU-T T.81 table B.1): SOF0-SOF15 hold the size, but for DHT, JPG and DAC.
-_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# JPEG markers (ITU-T T.81, table B.1).
 _PROGRESSIVE_MARKERS = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
-_BARE_MARKERS = frozenset((0x01, 0xFF, *range(0xD0, 0xD9)))
 # Of two that come at once the second waits, so that the bound holds for both.
 _decoding = threading.Lock()
 
@@ -83,18 +82,10 @@ def read_head(data: bytes) -> Head:
 
 
 def _jpeg_head(data: bytes) -> Head:
-    """Walks from segment to segment up to the first that tells a size."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in _BARE_MARKERS:
-            # 0xFF may fill the space before a marker.
-            at += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        if marker in _SIZE_MARKERS:
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            progressive = marker in _PROGRESSIVE_MARKERS
-            return Head(width, height, _DECODED + _PROGRESSIVE if progressive else _TURNED)
-        at += 2 + length
-    raise FrameError("a damaged JPEG: it tells no size")
+    try:
+        layout = follow_markers(data)
+    except JpegError as error:
+        raise FrameError(f"a {error.reason} JPEG") from error
+    progressive = layout.kind in _PROGRESSIVE_MARKERS
+    cost = _DECODED + _PROGRESSIVE if progressive else _TURNED
+    return Head(layout.width, layout.height, cost)

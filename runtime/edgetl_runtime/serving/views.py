@@ -1,16 +1,14 @@
 """What viewers are told: structs that become JSON."""
 
-import re
-
 import msgspec
 
 from edgetl_runtime.answer import Answer
+from edgetl_runtime.masking import mask_text
 from edgetl_runtime.pipeline.status import State, Status
 from edgetl_runtime.prediction import Prediction
 
 _TOP = 5
 _NO_LABEL: tuple[State, ...] = ("stale", "no_camera", "failed")
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class LabelScore(msgspec.Struct, frozen=True):
@@ -38,6 +36,8 @@ class AnswerView(msgspec.Struct, frozen=True):
     preprocess_ms: float
     invoke_ms: float
     age_ms: float
+    position_s: float | None
+    file: str | None
 
 
 class PredictionView(msgspec.Struct, frozen=True):
@@ -75,6 +75,8 @@ def view_answer(answer: Answer) -> AnswerView:
         preprocess_ms=one.preprocess_ms,
         invoke_ms=one.invoke_ms,
         age_ms=one.age_ms,
+        position_s=answer.position_s,
+        file=answer.file,
     )
 
 
@@ -97,19 +99,14 @@ def view_prediction(prediction: Prediction) -> PredictionView:
 
 
 def without_passwords(status: Status) -> Status:
-    """Takes user names and passwords out of the addresses that reasons and errors quote."""
+    """Masks the addresses that reasons and errors quote."""
     replace = msgspec.structs.replace
     return replace(
         status,
-        reason=hide_passwords(status.reason),
-        feed=replace(status.feed, reason=hide_passwords(status.feed.reason)),
-        outputs=tuple(replace(one, error=hide_passwords(one.error)) for one in status.outputs),
+        reason=mask_text(status.reason),
+        feed=replace(status.feed, reason=mask_text(status.feed.reason)),
+        outputs=tuple(replace(one, error=mask_text(one.error)) for one in status.outputs),
     )
-
-
-def hide_passwords(text: str) -> str:
-    """Takes `user:password@` out of every URL in a text."""
-    return _PASSWORD.sub("", text)
 
 
 def _top(prediction: Prediction) -> tuple[LabelScore, ...]:

@@ -3,6 +3,7 @@
 The command line, the settings file and the example file are all made out of this list.
 """
 
+import datetime
 import inspect
 import re
 from collections.abc import Iterator
@@ -13,12 +14,18 @@ import msgspec
 import msgspec.inspect as kinds
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.masking import mask
+from edgetl_runtime.printable import holds_control
+from edgetl_runtime.settings.sections import TOKEN_LENGTH, Settings
+from edgetl_runtime.wording import count_noun
 
 # Where a field's name alone would say too little beside the flags of other sections.
 _FLAGS: Final = {
     "source.address": "source",
     "source.required": "require-camera",
+    "source.ca": "source-ca",
+    "source.cert": "source-cert",
+    "source.key": "source-key",
     "smoothing.method": "smoothing",
     "smoothing.frames": "smoothing-frames",
     "output.callback": "callback",
@@ -29,6 +36,8 @@ _FLAGS: Final = {
 }
 _ATTRIBUTE: Final = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 _SHOWN: Final = 80
+# How Python writes a byte of a name that is no UTF-8.
+_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -69,6 +78,11 @@ class Option(msgspec.Struct, frozen=True):
         return any((note.extra or {}).get("path") for note in self._notes())
 
     @property
+    def is_secret(self) -> bool:
+        """Whether no message may quote the value."""
+        return any((note.extra or {}).get("secret") for note in self._notes())
+
+    @property
     def allowed(self) -> str:
         """What values it may have, to be read after "expected"."""
         for note in self._notes():
@@ -90,7 +104,12 @@ class Option(msgspec.Struct, frozen=True):
             converted = msgspec.convert(value, self.type, strict=not text)
             _check_text(converted)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            raise OptionsError(f"expected {self.allowed}, found {show(value)}") from error
+            found = _describe_secret(value) if self.is_secret else show(_mask(value))
+            is_text = isinstance(self.kind, kinds.StrType)
+            plain = ", without control characters" if is_text and _has_control(value) else ""
+            if isinstance(error, UnicodeEncodeError):
+                plain = " in UTF-8 (of a file with another name: rename it, or give its folder)"
+            raise OptionsError(f"expected {self.allowed}{plain}, found {found}") from error
         return converted
 
     def _notes(self) -> Iterator[kinds.Metadata]:
@@ -121,20 +140,52 @@ def list_sections() -> dict[str, type[msgspec.Struct]]:
 
 def show(value: object) -> str:
     """A value as an error shows it: on one line, and not for ever."""
-    text = ascii(value) if _is_odd(value) else repr(value)
+    text = _BYTE.sub(r"\\x\1", ascii(value)) if _is_odd(value) else _spell(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _spell(value: object) -> str:
+    """As TOML does; text as in Python, whose quotes say where it ends."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "a table"
+        case list() if any(isinstance(one, dict) for one in value):
+            return "a list of tables"
+        case list():
+            return f"[{', '.join(map(_spell, value))}]"
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case _:
+            return repr(value)
+
+
+def _describe_secret(value: object) -> str:
+    if not isinstance(value, str):
+        return "no text; put it in quotes"
+    short = len(value) < TOKEN_LENGTH
+    return count_noun(len(value), "character") if short else "others among them"
+
+
+def _mask(value: object) -> object:
+    return mask(value) if isinstance(value, str) else value
 
 
 def _is_odd(value: object) -> bool:
     return isinstance(value, str) and not value.isprintable()
 
 
+def _has_control(value: object) -> bool:
+    return isinstance(value, str) and holds_control(value)
+
+
 def _check_text(value: object) -> None:
-    """Refuses what no file name and no argument of a program can hold."""
+    """Refuses control characters: text goes on into unit files, headers, topics and terminals."""
     if isinstance(value, str):
         value.encode()
-        if "\x00" in value:
-            raise msgspec.ValidationError("text holds a NUL")
+        if _has_control(value):
+            raise msgspec.ValidationError("text holds a control character")
 
 
 def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:

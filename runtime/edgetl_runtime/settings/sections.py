@@ -33,6 +33,23 @@ Location = Annotated[
     msgspec.Meta(min_length=1, description="the path of a file or folder", extra={"path": True}),
 ]
 """In a settings file, relative to that file."""
+TOKEN_LENGTH = 16
+"""At least, in characters."""
+Token = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^[!-~]{{{TOKEN_LENGTH},}}\Z",
+        description=f"{TOKEN_LENGTH} or more letters, digits and signs of ASCII, without spaces",
+        extra={"secret": True},
+    ),
+]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z",
+        description="up to 63 letters a-z and A-Z, digits, dots, - and _, such as door",
+    ),
+]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -53,7 +70,8 @@ class ModelSettings(_Section, frozen=True):
         bundle: The folder or .zip that `edgetl export` wrote.
         engine: The engine that runs the model; by default the bundle's first variant decides.
         variant: Name of the model file, such as `litert-int8`; by default the first.
-        threads: Threads of the engine; by default the processors at hand, at most 4.
+        threads: Threads of the engine; by default the processors at hand (affinity and CPU quota
+            count), at most 4.
     """
 
     bundle: Location = ""
@@ -72,6 +90,7 @@ class SourceSettings(_Section, frozen=True):
         size: Size to ask a camera for; of raw frames and of the test pattern, their size.
         fps: Frames a second to ask a camera for, and of the test pattern.
         format: Format of frames on standard input; raw ones need a size.
+        stride: Bytes from one row of a raw frame to the next, where rows are padded.
         realtime: Play a video at its own speed and skip frames when late, as a camera would.
         loop: Begin a video or folder again when it ends.
         required: Exit when the camera is absent at the start, instead of waiting for it; `camera`
@@ -80,18 +99,25 @@ class SourceSettings(_Section, frozen=True):
         read_timeout_s: Until a camera must have delivered the next frame.
         frozen_after_s: After so long of frames equal in every bit, a camera counts as frozen;
             0 switches the check off.
+        ca: File (PEM) of the CA to trust in place of the system's, for an https address.
+        cert: File (PEM) of this board's own certificate, where the camera demands one.
+        key: File (PEM) of its key, if it is not in cert.
     """
 
     address: Annotated[str, msgspec.Meta(min_length=1)] = "0"
     size: Size | None = None
     fps: Rate | None = None
     format: Literal["mjpeg", "bgr24", "rgb24", "gray8", "yuv420p"] = "mjpeg"
+    stride: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     realtime: bool = False
     loop: bool = False
     required: bool = False
     open_timeout_s: Seconds = 10.0
     read_timeout_s: Seconds = 5.0
     frozen_after_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 10.0
+    ca: Location | None = None
+    cert: Location | None = None
+    key: Location | None = None
 
 
 class ViewSettings(_Section, frozen=True):
@@ -131,7 +157,8 @@ class SmoothingSettings(_Section, frozen=True):
         method: `average` of scores, `majority` of labels, or `none`.
         half_life_s: Of the exponential average: after so long a score has lost half its weight.
         frames: The majority is counted over so many frames.
-        hold: A new label must lead for so many frames in a row before it becomes the stable one.
+        hold: A new label must lead for so many frames in a row before it becomes the stable one; a
+            video's first one comes at once.
     """
 
     method: Literal["none", "average", "majority"] = "average"
@@ -147,20 +174,32 @@ class OutputSettings(_Section, frozen=True):
         terminal: `line` for each answer, `event` for changes only, `json`, or `none`; by default
             `line` for `camera` and `event` for `serve`.
         top: Labels to list.
-        jsonl: File that gets a line of JSON for each answer.
-        csv: File that gets a row for each answer.
-        file_quota_mb: Size at which jsonl and csv files are rotated; one older file is kept. Of
-            `pictures`, the oldest go when the folder would exceed it.
-        video: New video with the answers drawn into it.
+        jsonl: File that gets a line of JSON for each answer; one that is there is added to.
+        csv: File that gets a row for each answer; one that is there is added to or, where its
+            columns are others, set aside as FILE.1.
+        file_quota_mb: Size at which jsonl and csv files of a camera are rotated; one older file
+            is kept. Of `pictures`, the oldest go when the folder would exceed it.
+        video: New video with the answers drawn into it; where there is such a file, it gets a
+            number, and its name is said at the end.
         pictures: Folder that gets a picture with the answer drawn into it for each event.
+        name: Of this camera among others, for MQTT, Home Assistant and its service; by default the
+            host's, and `camera` for a service.
         mqtt: Broker, such as `mqtt://user@host:1883` or `mqtts://host`; a password comes from
             the environment variable EDGETL_MQTT_PASSWORD.
         mqtt_topic: Below which states and events are published.
         mqtt_discovery: Announce the camera to Home Assistant.
+        mqtt_ca: File (PEM) of the CA to trust in place of the system's, for `mqtts://`.
+        mqtt_cert: File (PEM) of this board's own certificate, where the broker demands one.
+        mqtt_key: File (PEM) of its key, if it is not in mqtt_cert.
         post: URL that gets each event as JSON.
+        post_ca: As mqtt_ca, for an https URL.
+        post_cert: As mqtt_cert.
+        post_key: As mqtt_key.
         command: Shell command that runs on each event, told through EDGETL_* variables.
         callback: `module:function` of Python that is called with each answer.
         only_events: jsonl and csv get events only.
+        csv_mark: Begin the csv with a byte order mark, without which Excel misreads letters such
+            as ä.
     """
 
     terminal: Literal["line", "event", "json", "none"] | None = None
@@ -170,13 +209,21 @@ class OutputSettings(_Section, frozen=True):
     file_quota_mb: Count = 64
     video: Location | None = None
     pictures: Location | None = None
+    name: Name | None = None
     mqtt: str | None = None
     mqtt_topic: str = "edgetl"
     mqtt_discovery: bool = True
+    mqtt_ca: Location | None = None
+    mqtt_cert: Location | None = None
+    mqtt_key: Location | None = None
     post: str | None = None
+    post_ca: Location | None = None
+    post_cert: Location | None = None
+    post_key: Location | None = None
     command: str | None = None
     callback: str | None = None
     only_events: bool = False
+    csv_mark: bool = False
 
 
 class CollectSettings(_Section, frozen=True):
@@ -201,17 +248,17 @@ class ServeSettings(_Section, frozen=True):
     """`[serve]`: the page.
 
     Attributes:
-        host: Address to listen on; any other than loopback demands a token.
+        host: Address to listen on; by default only this machine can reach it.
         port: 0 takes a free one.
-        token: That a page or program must show, on loopback, too; by default made anew where one
-            is needed, and shown once.
+        token: That whoever opens the page, and each program, must show; by default made at the
+            first start and kept in the state folder or, without one, made at each start.
         page_fps: Pictures a second of the live picture.
         max_picture_mb: Largest picture that `/api/classify` takes.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    token: Annotated[str, msgspec.Meta(min_length=16)] | None = None
+    token: Token | None = None
     page_fps: Rate = 10.0
     max_picture_mb: Count = 10
 

@@ -1,5 +1,7 @@
 """Sources that fail in real capture processes."""
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +45,33 @@ def opened() -> Iterator[Callable[..., Camera]]:
     yield open_camera
     for camera in cameras:
         camera.close()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
+    """Starts servers that are closed when the test ends, and returns their ports.
+
+    Each connection is handed over in a thread of its own.
+    """
+    listeners: list[socket.socket] = []
+
+    def serve(listener: socket.socket, handle: Callable[[socket.socket], None]) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=handle, args=(connection,), daemon=True).start()
+
+    def start(handle: Callable[[socket.socket], None]) -> int:
+        listeners.append(socket.create_server(("127.0.0.1", 0)))
+        threading.Thread(target=serve, args=(listeners[-1], handle), daemon=True).start()
+        port: int = listeners[-1].getsockname()[1]
+        return port
+
+    yield start
+    for listener in listeners:
+        listener.close()
 
 
 class Openings:

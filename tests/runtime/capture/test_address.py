@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgetl_runtime.capture.address import find_stable_id, hide_password, plan_source
+from edgetl_runtime.capture.address import find_stable_id, plan_source
 from edgetl_runtime.capture.backoff import Backoff
+from edgetl_runtime.capture.camera import Camera
+from edgetl_runtime.capture.devices import explain_failure
 from edgetl_runtime.capture.stillness import MIN_EQUAL, Stillness
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime.errors import CameraError, OptionsError
 from edgetl_runtime.settings.sections import SourceSettings
 
 
@@ -32,13 +34,73 @@ def test_an_address_names_its_source(address, module, live, freezes):
     assert (plan.live, plan.freezes) == (live, freezes)
 
 
-@pytest.mark.parametrize(("name", "module"), [("a.jpg", "pictures"), ("a.avi", "video")])
-def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, module, tmp_path):
-    (tmp_path / name).touch()
+@pytest.mark.parametrize(
+    ("name", "data", "module"),
+    [("a.avi", b"\xff\xd8\xff\xe0", "pictures"), ("a.jpg", b"RIFF\0\0\0\0AVI ", "video")],
+)
+def test_a_file_is_read_frame_by_frame_unless_it_shall_play(name, data, module, tmp_path):
+    (tmp_path / name).write_bytes(data)
     assert plan_source(str(tmp_path / name), SourceSettings()).module.endswith(module)
     assert not plan_source(str(tmp_path / name), SourceSettings()).live
     playing = plan_source(str(tmp_path / name), SourceSettings(realtime=True))
     assert playing.live == (module == "video")
+
+
+@pytest.mark.parametrize("name", ["a film.avi", "10:30 ä%20.avi"])
+def test_the_address_of_a_file_is_the_file(name, make_video):
+    path = make_video(3)
+    path = path.rename(path.with_name(name))
+    for address in (path.as_uri(), path.as_uri().replace("file:", "FILE:")):
+        plan = plan_source(address, SourceSettings())
+        assert (plan.source, plan.finite) == (str(path), True)
+        with Camera(address) as camera:
+            assert [frame.file for frame in camera] == 3 * [str(path)]
+
+
+def test_a_scheme_in_capitals_is_that_in_small_letters():
+    plan = plan_source("RTSP://camera/Live", SourceSettings())
+    assert plan.options["address"] == plan.source == "rtsp://camera/Live"
+
+
+@pytest.mark.parametrize(
+    ("address", "flags", "says"),
+    [
+        ("film", {"fps": 3.0}, "--fps is not used for a video; --every and --max-fps set the pace"),
+        (
+            "film",
+            {"size": "9x9", "format": "rgb24"},
+            "--size and --format are not used for a video",
+        ),
+        ("film", {"loop": True, "realtime": True}, None),
+        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for pictures"),
+        ("http://camera/x", {"fps": 3.0}, None),
+        ("http://camera/x", {"size": "9x9"}, "--size is not used for a camera over HTTP"),
+        ("rtsp://camera/x", {"loop": True}, "--loop is not used for a network stream"),
+        ("-", {"size": "9x9"}, "--size is not used for JPEGs on standard input"),
+        ("-", {"size": "9x9", "format": "gray8", "stride": 12}, None),
+        ("pattern", {"size": "9x9", "fps": 3.0}, None),
+        ("0", {"size": "9x9", "fps": 3.0, "format": "mjpeg"}, None),
+        ("0", {"stride": 12}, "--stride is not used for a camera of this board"),
+    ],
+)
+def test_a_setting_that_a_source_does_not_use_is_told(address, flags, says, make_video, tmp_path):
+    (tmp_path / "folder").mkdir()
+    make_video(2).rename(tmp_path / "film")
+    address = str(tmp_path / address) if address in ("film", "folder") else address
+    plan = plan_source(address, SourceSettings(**flags))
+    assert plan.notes == ((says,) if says else ())
+
+
+def test_what_is_not_used_is_said_with_the_answers(tiny, make_video, edgetl_run):
+    done = edgetl_run("camera", tiny, "--source", make_video(3), "--fps", "1", "--terminal", "none")
+    assert done.returncode == 0
+    assert done.stderr.count("--fps is not used for a video") == 1
+
+
+@pytest.mark.parametrize("address", ["pattern", "-", "0"])
+def test_a_certificate_where_nothing_is_encrypted_is_refused(address):
+    with pytest.raises(OptionsError, match="--source-ca: only an encrypted connection uses it"):
+        plan_source(address, SourceSettings(ca="a.pem"))
 
 
 @settings(deadline=None)
@@ -48,19 +110,6 @@ def test_any_text_is_an_address_or_a_camera_error(text):
         plan_source(text, SourceSettings())
     except CameraError as error:
         assert "cannot open" in str(error)  # noqa: PT017
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("rtsp://me:secret@camera:554/stream?a=1", "rtsp://me:***@camera:554/stream?a=1"),
-        ("http://camera/stream", "http://camera/stream"),
-        ("rtsp://me@camera/", "rtsp://me@camera/"),
-        ("http://me:p@ss@camera/", "http://me:***@camera/"),
-    ],
-)
-def test_a_password_is_not_shown(address, shown):
-    assert hide_password(address) == shown
 
 
 def test_a_device_is_known_by_its_id_rather_than_its_number(tmp_path):
@@ -132,3 +181,37 @@ def test_one_changed_pixel_anywhere_is_not_frozen():
         pixels[change] = 1 + change % 200
         stillness.see(None, memoryview(pixels), 30)
         assert not stillness.frozen
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("127.0.0.1:28080/mjpg", "put http:// in front"),
+        ("192.168.1.5", "put http:// in front"),
+        ("me:secret@camera.local:554/live", "put rtsp:// in front"),
+        ("me:secret@camera/live", "put http:// in front"),
+        ("htp://camera/x", "did you mean http:// ?"),
+        ("rstp://camera/x", "did you mean rtsp:// ?"),
+        ("http:/camera/x", "did you mean http:// at its beginning?"),
+        ("https//camera/x", "did you mean https:// at its beginning?"),
+        ("http://camera/\x01x", "it holds a control character"),
+    ],
+)
+def test_a_mistyped_address_is_told_with_the_right_one(address, says):
+    with pytest.raises(CameraError) as caught:
+        plan_source(address, SourceSettings())
+    assert says in str(caught.value)
+
+
+def test_a_space_around_an_address_is_none_of_it():
+    plan = plan_source(" http://camera/stream\n", SourceSettings())
+    assert plan.source == plan.options["address"] == "http://camera/stream"
+
+
+def test_a_missing_device_is_told_in_a_whole_sentence(monkeypatch):
+    monkeypatch.setattr("glob.glob", lambda _: [])
+    assert explain_failure("/dev/video98").startswith(
+        "there is no /dev/video98, nor any other camera; is it plugged in?"
+    )
+    monkeypatch.setattr("glob.glob", lambda _: ["/dev/video2"])
+    assert "there is no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.capture.camera import Camera
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime.errors import CameraError, OptionsError
 from edgetl_runtime.settings.sections import SourceSettings
 
 HTML = b"<html>camera is rebooting</html>"
@@ -36,7 +36,7 @@ def without_length(jpeg):
 class Server:
     """Sends what `parts()` yields, to one client after another."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, context=None):
         self.parts = lambda: map(with_length, map(jpeg_of, itertools.cycle(range(200))))
         self.content_type = "multipart/x-mixed-replace; boundary=edge"
         self.password = None
@@ -67,7 +67,9 @@ class Server:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.handle_error = lambda *_: None
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/stream.mjpg"
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}/stream.mjpg"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
@@ -169,7 +171,7 @@ def test_a_restarted_server_is_found_again(serve, opened, impatient, at_once, ta
 def test_an_absent_server_is_an_error_or_waited_for(serve, opened, impatient, at_once, take_until):
     free = serve()
     free.close()
-    with pytest.raises(CameraError, match=r"cannot open http://.*does not answer"):
+    with pytest.raises(CameraError, match=r"cannot open http://.*nothing listens there"):
         Camera(free.url)
     camera = opened(free.url, impatient, keep_trying=True, _backoff=at_once())
     take_until(camera, lambda status: status.state == "lost")
@@ -183,8 +185,8 @@ def test_an_absent_server_is_an_error_or_waited_for(serve, opened, impatient, at
         (lambda jpeg: jpeg[: len(jpeg) // 2], "truncated"),
         (lambda jpeg: jpeg[:30], "truncated"),
         (lambda jpeg: b"", "empty"),
-        (lambda jpeg: HTML, "not_jpeg"),
-        (lambda jpeg: bytes(len(jpeg)), "not_jpeg"),
+        (lambda jpeg: HTML, "no JPEG"),
+        (lambda jpeg: bytes(len(jpeg)), "no JPEG"),
         (lambda jpeg: jpeg[:2] + bytes(50) + jpeg[52:], "damaged"),
     ],
     ids=["cut", "cut in header", "empty", "HTML", "zeroed", "zeroed header"],
@@ -200,6 +202,44 @@ def test_a_bad_jpeg_costs_one_frame_and_is_counted(spoil, reason, server, take_u
     assert set(status.bad) == {reason}
     assert status.delivered >= 9
     assert server.connections == 1
+
+
+@pytest.mark.parametrize("part", [with_length, without_length])
+def test_jpegs_with_bytes_too_many_are_taken_and_counted(part, server, take_until):
+    pytest.importorskip("simplejpeg")
+    server.parts = lambda: (
+        part(jpeg[:-2] + b"some bytes too many" + jpeg[-2:])
+        for jpeg in map(jpeg_of, itertools.cycle(range(200)))
+    )
+    with Camera(server.url) as camera:
+        take_until(camera, lambda status: status.delivered >= 20)
+        status = camera.status()
+    assert status.bad == {}
+    assert status.odd["extra bytes"] >= 19
+    assert server.connections == 1
+
+
+SEFT = b"\0\0\x01\x0a\x0e\0\0\0Image_UTC_Data17642SEFHk\0\0\0\x01\0\0\0" + bytes(3000) + b"SEFT"
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_snapshot_with_bytes_after_its_end_is_asked_for_again_and_again(
+    pieces, server, take_until
+):
+    server.content_type = "image/jpeg"
+
+    def send():
+        data = jpeg_of(server.connections) + SEFT
+        size = len(data) // pieces + 1
+        return (data[at : at + size] for at in range(0, len(data), size))
+
+    server.parts = send
+    with Camera(server.url, SourceSettings(fps=50)) as camera:
+        take_until(camera, lambda status: status.delivered >= 4)
+        status = camera.status()
+    assert status.bad == {}
+    assert status.odd["extra bytes"] >= 3
+    assert (status.state, status.reconnects) == ("delivering", 0)
 
 
 def test_a_stream_of_nothing_but_rubbish_is_opened_again(
@@ -244,10 +284,21 @@ def test_a_password_in_the_address_is_used_and_never_shown(server, opened):
     with Camera(address) as camera:
         assert camera.take(5.0) is not None
         assert "s3cret" not in camera.source
-        assert "me:***@127.0.0.1" in camera.source
+        assert "//***@127.0.0.1" in camera.source
     with pytest.raises(CameraError, match="401") as caught:
         Camera(address.replace("s3cret", "wr0ng"))
     assert "wr0ng" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "password", ["a/b", "a?b", "a#b", "a@b", "p@ss/w?r#d", "1/2:3", "%", "a%2Fb"]
+)
+def test_a_password_is_used_as_its_owner_wrote_it(server, password):
+    plain = password.replace("%2F", "/")
+    server.password = "Basic " + base64.b64encode(f"me:{plain}".encode()).decode()
+    with Camera(server.url.replace("//", f"//me:{password}@")) as camera:
+        assert camera.take(5.0) is not None
+        assert camera.source == server.url.replace("//", "//***@")
 
 
 def test_another_kind_of_video_over_http_is_left_to_ffmpeg(server, make_video):
@@ -267,3 +318,18 @@ def test_a_page_is_no_stream(server):
     server.parts = lambda: [HTML]
     with pytest.raises(CameraError, match="cannot open"):
         Camera(server.url, SourceSettings(open_timeout_s=5))
+
+
+def test_a_camera_with_ones_own_certificate_is_trusted_by_its_ca(serve, server_context, authority):
+    server = serve(context=server_context)
+    with Camera(server.url, SourceSettings(ca=str(authority.ca))) as camera:
+        assert next(iter(camera)).image.shape == (48, 64, 3)
+    says = "its certificate is not trusted; give the CA that signed it: --source-ca FILE"
+    with pytest.raises(CameraError, match=says):
+        Camera(server.url)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1/x", "rtsp://127.0.0.1/x"])
+def test_a_ca_for_a_camera_without_tls_is_refused(address):
+    with pytest.raises(OptionsError, match="--source-ca: only an encrypted connection uses it"):
+        Camera(address, SourceSettings(ca="ca.pem"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import ssl
 import subprocess
 import threading
 import time
@@ -138,7 +139,7 @@ def _mount(arguments: list[object]) -> None:
 class Receiver:
     """An HTTP server that keeps what it was sent, and answers as the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.status, self.delay_s = 200, 0.0
         self.headers: dict[str, str] = {}
         self.received: list[tuple[str, dict[str, str], bytes]] = []
@@ -167,7 +168,9 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/events?camera=1"
+        if context:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}/events?camera=1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -181,5 +184,12 @@ class Receiver:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     server = Receiver()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def secure_receiver(server_context: ssl.SSLContext) -> Iterator[Receiver]:
+    server = Receiver(server_context)
     yield server
     server.stop()

@@ -14,6 +14,7 @@ from edgetl_runtime.outputs import collect as collect_module
 from edgetl_runtime.outputs.collect import Collect, CollectedFrame
 from edgetl_runtime.outputs.quota import QuotaFolder
 from edgetl_runtime.outputs.snapshots import Snapshots
+from edgetl_runtime.outputs.worker import QUEUED
 from edgetl_runtime.settings.sections import CollectSettings
 
 UNSURE, SURE, LOW = (0.5, 0.4, 0.1), (0.9, 0.06, 0.04), (0.4, 0.35, 0.25)
@@ -54,6 +55,18 @@ def test_frames_of_a_kind_are_kept(open_collect, offer, tmp_path, kind, taken, l
     assert frame.bundle_sha256 == "ab" * 32
     assert frame.answer.frame_score == pytest.approx(max(taken))
     assert cv2.imread(str(next(jpeg))).shape == (48, 64, 3)
+
+
+def test_a_file_waits_for_every_frame_that_is_to_be_kept(
+    open_collect, start_worker, make_answer, picture, tmp_path
+):
+    worker = start_worker(open_collect("sampled", every_s=1e-9), live=False)
+    for index in range(5 * QUEUED):
+        assert worker.wants_picture()
+        worker.publish(make_answer(index, picture=picture))
+    worker.close(60)
+    assert worker.status().dropped == 0
+    assert len(list((tmp_path / "collected").glob("*.jpg"))) == 5 * QUEUED
 
 
 def test_picture_and_record_have_one_name_that_says_what_they_are(open_collect, offer, tmp_path):

@@ -1,5 +1,6 @@
 """JSON lines and CSV: whole lines, bounded size, and a disk that refuses."""
 
+import codecs
 import csv
 import json
 import os
@@ -50,6 +51,8 @@ def test_a_line_says_all_about_an_answer(jsonl, tmp_path, make_answer):
         "stale": False,
         "low_information": False,
         "event": None,
+        "file": None,
+        "position_s": None,
     }
     assert changed["sequence"] == 2
     assert changed["stale"] is True
@@ -77,7 +80,7 @@ def test_csv_has_one_header_and_a_cell_for_each_column(tmp_path, make_answer):
     assert (first["frame"], first["label"], first["stale"]) == ("3", "gear", "false")
     assert (first["top2_label"], first["top2_score"]) == ("spring", "0.1875")
     assert first["event_number"] == ""
-    assert second["label"] == 'a "b",\nc'
+    assert second["label"] == 'a "b",\\nc'
     assert (second["event_number"], second["event_previous"]) == ("1", "gear")
 
 
@@ -89,6 +92,28 @@ def test_a_csv_with_other_columns_is_set_aside(tmp_path, make_answer):
         output.close()
     assert path.read_text().startswith(",".join(list_columns(3)))
     assert (tmp_path / "answers.csv.1").read_text().startswith(",".join(list_columns(2)))
+
+
+def test_a_csv_for_excel_begins_once_with_a_mark(tmp_path, make_answer):
+    path = tmp_path / "answers.csv"
+    for _ in range(2):
+        output = CsvRows(path, 1, MB, only_events=False, mark=True)
+        output.write(make_answer(labels=("Äpfel", "b", "c")))
+        output.close()
+    assert path.read_bytes().count(codecs.BOM_UTF8) == 1
+    header, *rows = path.read_text("utf-8-sig").splitlines()
+    assert header == ",".join(list_columns(1))
+    assert ["Äpfel" in row for row in rows] == [True, True]
+    assert os.listdir(tmp_path) == ["answers.csv"]
+
+
+def test_every_csv_that_is_begun_anew_has_the_mark(tmp_path, make_answer):
+    output = CsvRows(tmp_path / "a.csv", 1, 1500, only_events=False, mark=True)
+    for index in range(20):
+        output.write(make_answer(index))
+    output.close()
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "a.csv.1"]
+    assert all(file.read_bytes().startswith(codecs.BOM_UTF8) for file in tmp_path.iterdir())
 
 
 def test_only_events_takes_no_other_answers(tmp_path, make_answer):

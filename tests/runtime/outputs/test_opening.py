@@ -1,5 +1,6 @@
 """From settings to outputs, and the terminal."""
 
+import codecs
 import contextlib
 import json
 import os
@@ -20,6 +21,65 @@ def open_all():
         return open_outputs(settings, find_digest=lambda: "")
 
     return open_all
+
+
+@pytest.mark.parametrize("option", ["jsonl", "csv", "video"])
+def test_a_dash_is_no_file(open_all, option):
+    with pytest.raises(OptionsError, match=f"{option}: - is no file; .* with --json"):
+        open_all(**{option: "-"}, terminal="none")
+
+
+def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(OptionsError, match=r"csv: .* is the file of jsonl, too; give each its own"):
+        open_all(jsonl=str(tmp_path / "a"), csv=str(tmp_path / "link"), terminal="none")
+
+
+def test_pictures_and_collected_frames_in_one_folder_are_refused(open_all, tmp_path):
+    folder = str(tmp_path / "kept")
+    collect = CollectSettings(what=("sampled",), folder=f"{tmp_path}/../{tmp_path.name}/kept")
+    with pytest.raises(OptionsError, match=r"collect.folder: .* is the folder of pictures, too"):
+        open_all(collect, pictures=folder, terminal="none")
+    # What is not collected needs no folder.
+    assert open_all(CollectSettings(folder=folder), pictures=folder, terminal="none")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["jsonl", "csv", "video", "pictures", "collect.folder"])
+def test_an_address_is_no_file(open_all, option):
+    address, collect = "https://host/answers.avi", None
+    if option == "collect.folder":
+        collect = CollectSettings(what=("sampled",), folder=address)
+    flags = {} if collect else {option: address}
+    with pytest.raises(
+        OptionsError, match=rf"{option}: .* is an address, not a (file|folder); --post "
+    ):
+        open_all(collect, **flags, terminal="none")
+
+
+@pytest.mark.parametrize("option", ["jsonl", "csv"])
+@pytest.mark.parametrize("name", ["mine", "mine.1"])
+def test_a_file_of_somebody_else_is_not_written_to(open_all, tmp_path, option, name):
+    (tmp_path / name).write_text("precious\n")
+    with pytest.raises(OptionsError, match=rf"{option}: .*{name} holds something else"):
+        open_all(**{option: str(tmp_path / "mine")}, terminal="none")
+    assert (tmp_path / name).read_text() == "precious\n"
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 100, b'{"boo', b'\0\n{"boot_id":"'])
+def test_what_a_power_cut_left_is_ours(open_all, tmp_path, left):
+    (tmp_path / "mine").write_bytes(left)
+    assert open_all(jsonl=str(tmp_path / "mine"), terminal="none")
+
+
+@pytest.mark.parametrize("option", ["jsonl", "csv"])
+def test_answers_of_an_earlier_run_are_gone_on_with(open_all, make_answer, tmp_path, option):
+    path = tmp_path / "mine"
+    for _ in range(2):
+        (output,) = open_all(**{option: str(path)}, terminal="none")
+        output.write(make_answer())
+        output.close()
+    assert len(path.read_text().splitlines()) == (2 if option == "jsonl" else 3)
 
 
 @pytest.fixture
@@ -55,6 +115,15 @@ def test_every_option_gives_an_output_of_its_own(open_all, tmp_path):
     assert os.listdir(tmp_path) == []
     for output in outputs:
         output.close()
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_csv_has_a_mark_if_it_is_asked_for(open_all, tmp_path, make_answer, mark):
+    path = tmp_path / "a.csv"
+    (output,) = open_all(terminal="none", csv=str(path), csv_mark=mark)
+    output.write(make_answer())
+    output.close()
+    assert path.read_bytes().startswith(codecs.BOM_UTF8) is mark
 
 
 def test_nothing_asked_for_is_nothing(open_all):

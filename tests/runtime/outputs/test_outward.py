@@ -3,7 +3,9 @@
 import json
 import os
 import socket
+import struct
 import sys
+import threading
 import time
 
 import pytest
@@ -13,6 +15,7 @@ from edgetl_runtime.outputs import post as post_module
 from edgetl_runtime.outputs.callback import Callback
 from edgetl_runtime.outputs.command import Command
 from edgetl_runtime.outputs.post import Post
+from edgetl_runtime.tls import Identity
 
 
 @pytest.fixture
@@ -65,6 +68,31 @@ def test_a_server_that_refuses_an_event_is_not_asked_again(receiver, event, stat
     assert not isinstance(caught.value, UndeliveredError)
 
 
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(401, "EDGETL_POST_TOKEN set"), (403, "EDGETL_POST_TOKEN"), (404, "path"), (405, "POST")],
+)
+def test_what_a_refusal_may_mean_is_asked(receiver, event, status, hint):
+    receiver.status = status
+    with pytest.raises(OutputError, match=f"status {status}; is .*{hint}.*[?]$"):
+        Post(receiver.url, 2).write(event)
+
+
+def test_a_server_that_wants_tls_is_asked_about_it(event):
+    """It hangs up on a client that does not begin with TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            taken, _ = server.accept()
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            taken.close()
+
+        threading.Thread(target=hang_up).start()
+        post = Post(f"http://127.0.0.1:{server.getsockname()[1]}", 2)
+        with pytest.raises(UndeliveredError, match="with or without TLS"):
+            post.write(event)
+
+
 def test_a_redirect_is_not_followed(receiver, event):
     receiver.status, receiver.headers = 302, {"Location": receiver.url + "&other=1"}
     with pytest.raises(OutputError, match="302; give the address that it redirects to"):
@@ -84,7 +112,7 @@ def test_a_dead_server_is_an_error(event):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(UndeliveredError, match=f"127.0.0.1:{port} does not answer"):
+    with pytest.raises(UndeliveredError, match=f"127.0.0.1:{port}: nothing listens there"):
         Post(f"http://127.0.0.1:{port}", 2).write(event)
 
 
@@ -119,6 +147,19 @@ def test_events_reach_a_server_that_was_away(
     assert worker.status().failed == 0
 
 
+def test_a_server_with_ones_own_certificate_is_trusted_by_its_ca(secure_receiver, authority, event):
+    Post(secure_receiver.url, 2, Identity("post", ca=str(authority.ca))).write(event)
+    assert len(secure_receiver.received) == 1
+    says = "its certificate is not trusted; give the CA that signed it: --post-ca FILE"
+    with pytest.raises(UndeliveredError, match=says):
+        Post(secure_receiver.url, 2).write(event)
+
+
+def test_a_ca_for_a_post_without_tls_is_refused(authority):
+    with pytest.raises(OptionsError, match="--post-ca: only an encrypted connection uses it"):
+        Post("http://127.0.0.1", 2, Identity("post", ca=str(authority.ca)))
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -146,7 +187,9 @@ def test_a_command_is_told_through_its_environment(tmp_path, event, monkeypatch)
     Command(f"env | grep EDGETL_ | sort > {tmp_path}/told").write(event)
     assert (tmp_path / "told").read_text().splitlines() == [
         "EDGETL_EVENT=7",
+        "EDGETL_FILE=",
         "EDGETL_LABEL=gear",
+        "EDGETL_POSITION_S=",
         "EDGETL_PREVIOUS=washer",
         "EDGETL_SCORE=0.7500",
         "EDGETL_SOURCE=camera",
@@ -298,10 +341,12 @@ def test_whatever_a_module_raises_is_a_refusal(own_module, fault):
         ("gone_module:on", "cannot be imported"),
         ("my_relay:off", "has no function off"),
         ("my_relay:number", "has no function number"),
+        ("my_relay:none", "my_relay:none must take one argument, the answer"),
+        ("my_relay:two", "my_relay:two must take one argument, the answer"),
     ],
 )
 def test_a_callback_that_is_not_there_is_refused(own_module, place, message):
-    own_module("number = 1\ndef on(answer): ...\n")
+    own_module("number = 1\ndef on(answer): ...\ndef none(): ...\ndef two(a, b): ...\n")
     with pytest.raises(OptionsError, match=message):
         Callback(place)
 

@@ -1,6 +1,8 @@
 """Annotated videos and the overlay itself."""
 
+import fcntl
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -62,11 +64,60 @@ def test_a_camera_gives_a_video_that_lasts_as_long_as_what_it_shows(
     assert len(frames) / fps == pytest.approx(3 + 3 + 1, abs=0.35)
 
 
+def test_a_film_of_uneven_rate_gives_a_video_that_lasts_as_long(tmp_path, make_answer, frame_of):
+    """Five seconds at 30 a second, five at 5, told as the mean rate; then a minute at rest."""
+    times = [n / 30 for n in range(150)] + [5 + n / 5 for n in range(25)] + [70]
+    video = Video(tmp_path / "new.avi", 3, lambda: 17.5)
+    for index, seconds in enumerate(times):
+        video.write(make_answer(index, position_s=seconds, file="f", picture=frame_of(100)))
+    video.close()
+    frames, fps = read_video(tmp_path / "new.avi")
+    assert fps == pytest.approx(30, rel=0.01)
+    assert len(frames) / fps == pytest.approx(70, abs=0.1)
+
+
+def test_a_looped_film_goes_on_in_the_video(tmp_path, make_answer, frame_of):
+    video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+    for index in range(60):
+        at_s = index % 20 / 25
+        video.write(make_answer(index, position_s=at_s, file="f", picture=frame_of(4 * index)))
+    video.close()
+    frames, fps = read_video(tmp_path / "new.avi")
+    assert (len(frames), fps) == (60, 25)
+
+
+def test_the_overlay_tells_where_in_a_film_a_frame_is(make_answer, frame_of):
+    picture = frame_of(128, 320, 240)
+    drawn = [
+        draw_answer(picture, make_answer(position_s=at_s, picture=picture)) for at_s in (1.0, 2.0)
+    ]
+    assert (drawn[0][:40, 160:] != drawn[1][:40, 160:]).any()
+
+
 def test_a_video_of_few_frames_is_written_when_closed(tmp_path, make_answer, frame_of):
     video = Video(tmp_path / "new.avi", 3, None)
     video.write(make_answer(picture=frame_of(50)))
     video.close()
     assert len(read_video(tmp_path / "new.avi")[0]) == 1
+
+
+@pytest.mark.parametrize("name", ["10:30.avi", "http:host.mp4", "part%03d.avi", "a_0001.avi"])
+def test_a_videos_name_is_never_an_address(name, tmp_path, make_answer, frame_of, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = Video(Path(name), 2, lambda: 25.0)
+    for _ in range(3):
+        output.write(make_answer(picture=frame_of(90)))
+    output.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("frames", [1, 5, 20])
+def test_each_frame_that_a_film_loses_is_counted(frames, tiny, make_video, tmp_path, edgetl_run):
+    (tmp_path / "full").touch()
+    flags = ("--video", tmp_path / "full" / "a.avi", "--terminal", "none")
+    done = edgetl_run("camera", tiny, "--source", make_video(frames), *flags)
+    assert done.returncode == 1
+    assert f"lacks {frames} answer{'s'[: frames > 1]}: cannot write" in done.stderr
 
 
 def test_no_frame_gives_no_video(tmp_path):
@@ -106,9 +157,113 @@ def test_a_nearly_full_disk_stops_the_video_and_what_is_there_can_be_seen(
     assert len(read_video(tmp_path / "new.avi")[0]) == 25
 
 
+@pytest.fixture
+def noise():
+    def noise(seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+
+    return noise
+
+
+@pytest.mark.parametrize(("name", "kept"), [("new.avi", ["new.avi"]), ("new.mp4", [])])
+def test_a_video_that_the_disk_did_not_hold_is_an_error_and_never_an_empty_file(
+    small_disk, make_answer, noise, monkeypatch, name, kept
+):
+    monkeypatch.setattr(video_module, "_LEAST_FREE_BYTES", 0)
+    video = Video(small_disk / name, 3, lambda: 25.0)
+    for index in range(80):
+        video.write(make_answer(index, picture=noise(index)))
+    with pytest.raises(OutputError, match=rf"{name} (is cut short|could not be written); is the"):
+        video.close()
+    assert os.listdir(small_disk) == kept
+    assert all(read_video(small_disk / one)[0] for one in kept)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from edgetl_runtime.outputs.video import Video
+from edgetl_runtime.answer import Answer
+from edgetl_runtime.prediction import Prediction
+scores = np.array([1.0], np.float32)
+prediction = Prediction(
+    labels=("gear",), scores=scores, reject_threshold=0.5, captured_s=1.0, answered_s=1.1,
+    preprocess_ms=1.0, invoke_ms=1.0,
+)
+video = Video(Path(sys.argv[1]), 1, lambda: 25.0)
+for index in range(200):
+    picture = np.random.default_rng(index).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    video.write(Answer(
+        index=index, prediction=prediction, smoothed=scores, label="gear", event=None,
+        source="camera", size_px=(160, 120), score=1.0, stale=False, low_information=False,
+        time_s=1.0, picture=picture,
+    ))
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("new.avi", ["new-2.avi", "new.avi"]), ("new.mp4", ["new.mp4"])]
+)
+def test_what_a_kill_left_is_kept_or_removed_by_the_next_video(
+    tmp_path, make_answer, noise, run_python, name, found
+):
+    folder = tmp_path / "videos"
+    assert run_python(KILLED, folder / name).returncode == -9
+    (left,) = os.listdir(folder)
+    assert left.startswith(".new.")
+    video = Video(folder / name, 3, lambda: 25.0)
+    video.write(make_answer(picture=noise()))
+    video.close()
+    assert sorted(os.listdir(folder)) == found
+    lengths = {one: len(read_video(folder / one)[0]) for one in found}
+    assert lengths.pop(video.path.name) == 1
+    # The end of it was in the killed process.
+    assert all(length > 100 for length in lengths.values())
+
+
+def test_no_link_is_followed_and_nobody_can_guess_the_name_of_a_video_under_way(
+    tmp_path, make_answer, noise
+):
+    victim, folder = tmp_path / "victim", tmp_path / "shared"
+    victim.write_bytes(b"precious")
+    folder.mkdir()
+    (folder / f".new.{os.getpid()}.avi").symlink_to(victim)
+    videos = [Video(folder / "new.avi", 1, lambda: 25.0) for _ in range(2)]
+    for video in videos:
+        video.write(make_answer(picture=noise()))
+    assert len({name for name in os.listdir(folder) if name.startswith(".new.")}) == 3
+    for video in videos:
+        video.close()
+    assert victim.read_bytes() == b"precious"
+    assert {"new.avi", "new-2.avi"} <= set(os.listdir(folder))
+
+
+def test_a_video_that_another_process_writes_is_left_alone(tmp_path, make_answer, noise):
+    other = tmp_path / ".new.0123456789abcdef.avi"
+    other.write_bytes(b"RIFF")
+    with other.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+        video.write(make_answer(picture=noise()))
+        video.close()
+        assert other.exists()
+
+
+def test_files_of_other_names_are_left_alone(tmp_path, make_answer, noise):
+    names = [".new.notes.avi", ".new.b.0123456789abcdef.avi", "new.0123456789abcdef.avi"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
+    video.write(make_answer(picture=noise()))
+    video.close()
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "new.avi"])
+
+
 def test_a_folder_without_the_right_to_write_is_an_error(read_only_folder, make_answer, frame_of):
     video = Video(read_only_folder / "new.avi", 3, lambda: 25.0)
-    with pytest.raises(OutputError, match="no right to write"):
+    with pytest.raises(OutputError, match="Read-only file system"):
         video.write(make_answer(picture=frame_of(50)))
     video.close()
 

@@ -9,7 +9,7 @@ import pytest
 from edgetl_runtime.errors import OutputError, UndeliveredError
 from edgetl_runtime.outputs import worker as worker_module
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.worker import QUEUED, QUEUED_BYTES
+from edgetl_runtime.outputs.worker import QUEUED, QUEUED_BYTES, OutputWorker
 
 
 class Sink(PlainOutput):
@@ -216,6 +216,49 @@ def test_closing_writes_what_waits_and_closes_the_output(start_worker, make_answ
     worker.close(20)
     assert len(sink.written) == 10
     assert sink.closed
+
+
+def test_an_output_that_took_every_answer_lacks_nothing(start_worker, make_answer):
+    worker = start_worker(Sink(lossless=True), live=False)
+    for index in range(3 * QUEUED):
+        worker.publish(make_answer(index))
+    worker.close()
+    assert worker.describe_loss() == ""
+
+
+def test_an_answer_that_failed_is_missed_though_later_ones_were_written(
+    start_worker, make_answer, wait_until, quick_retries
+):
+    sink = Sink()
+    worker = start_worker(sink)
+    sink.error = OutputError("the disk is full")
+    worker.publish(make_answer(0))
+    wait_until(lambda: worker.status().failed)
+    sink.error = None
+    worker.publish(make_answer(1))
+    worker.close()
+    assert len(sink.written) == 1
+    assert worker.describe_loss() == "output sink lacks 1 answer: the disk is full"
+
+
+@pytest.mark.parametrize(("lossless", "missing"), [(True, True), (False, False)])
+def test_what_was_dropped_is_missed_by_a_lossless_output(make_answer, lossless, missing):
+    sink = Sink(lossless=lossless, hangs=True)
+    worker = OutputWorker(sink, live=True)
+    worker.publish(make_answer(-1))
+    assert sink.entered.wait(20)
+    for index in range(QUEUED + 5):
+        worker.publish(make_answer(index))
+    sink.go.set()
+    worker.close(20)
+    loss = "output sink lacks 5 answers: it was too slow" if missing else ""
+    assert worker.describe_loss() == loss
+
+
+def test_a_hung_output_is_not_whole(hung, capfd):
+    _, worker = hung
+    worker.close(0.1)
+    assert worker.describe_loss() == "output sink is not whole: it hangs and was abandoned"
 
 
 def test_closing_a_slow_output_stops_writing_in_time_to_close_it(start_worker, make_answer):

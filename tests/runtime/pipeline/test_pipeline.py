@@ -2,6 +2,7 @@
 
 import hashlib
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -45,6 +46,27 @@ def test_every_frame_of_a_file_is_answered_as_the_classifier_alone_does(
         assert answer.label == classifier(frame).label
     assert [answer.index for answer in output.answers] == list(range(answered))
     assert (file_feed.closed, output.closed) == (1, 1)
+
+
+def test_frames_of_a_video_are_as_far_apart_as_their_places_in_it(
+    scripted, classes, file_feed, keeping_output
+):
+    for _ in range(2):
+        file_feed.put(NOISE)
+    for place, frame in enumerate(file_feed.frames):
+        # By their numbers, they would be 1/30 s apart.
+        at_s = 60.0 * place
+        file_feed.frames[place] = msgspec.structs.replace(frame, position_s=at_s, file="film")
+    file_feed.end()
+    output = keeping_output()
+    rows = [one_hot(0, classes), one_hot(1, classes)]
+    Pipeline(scripted(*rows), file_feed, [output], Settings()).run()
+    assert [(answer.position_s, answer.file) for answer in output.answers] == [
+        (0.0, "film"),
+        (60.0, "film"),
+    ]
+    last = output.answers[1]
+    assert last.smoothed == pytest.approx(last.prediction.scores, abs=1e-3)
 
 
 def test_an_event_tells_that_the_stable_label_changed(

@@ -84,3 +84,31 @@ def test_the_score_belongs_to_the_stable_label():
     settings = SmoothingSettings(method="average", half_life_s=0.001, hold=3)
     out = run(settings, [0.9] * 5 + [0.2])
     assert (out[5].label, out[5].score) == ("gear", pytest.approx(0.2))
+
+
+@pytest.mark.parametrize("method", ["average", "majority"])
+def test_a_video_has_its_first_label_at_once_and_a_camera_has_not(method):
+    for is_video, expected in ((True, ["gear", "gear"]), (False, [None, None])):
+        smoother = Smoother(SmoothingSettings(method=method, hold=3))
+        out = [smoother.update(seen(0.9), n / 10, is_video=is_video) for n in range(2)]
+        assert [one.label for one in out] == expected
+
+
+def test_a_video_whose_first_frame_shows_nothing_has_the_label_of_its_second():
+    smoother = Smoother(SmoothingSettings(method="average", half_life_s=0.01, hold=3))
+    out = [smoother.update(seen(gear), n / 10, is_video=True) for n, gear in enumerate((0.5, 0.9))]
+    assert [one.label for one in out] == [None, "gear"]
+
+
+def test_a_later_odd_frame_does_not_change_the_label_of_a_video():
+    smoother = Smoother(SmoothingSettings(method="average", half_life_s=0.001, hold=3))
+    gears = [0.5] * 5 + [0.9] + [0.5] * 5
+    out = [smoother.update(seen(gear), n / 10, is_video=True) for n, gear in enumerate(gears)]
+    assert {one.label for one in out} == {None}
+
+
+def test_a_video_that_begins_again_begins_anew():
+    smoother = Smoother(SmoothingSettings(method="average", half_life_s=0.5))
+    for n in range(10):
+        smoother.update(seen(0.9), n / 10, is_video=True)
+    assert smoother.update(seen(0.1), 0.0, is_video=True).label == "nut"

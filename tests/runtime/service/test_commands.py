@@ -1,6 +1,8 @@
 import json
 import sys
 
+import pytest
+
 from edgetl_runtime.settings.file import load_settings
 from edgetl_runtime.settings.sections import Settings
 
@@ -47,7 +49,8 @@ def test_doctor_says_what_to_do(edgetl_run, tiny_copy):
 
 def test_install_service_shows_what_it_would_write(edgetl_run, tiny):
     done = edgetl_run("install-service", tiny, "--name", "door", "--dry-run", "--source", "0")
-    assert done.returncode == 0
+    # Where Python lies in root's home, nothing could be installed.
+    assert done.returncode == ("a service cannot see" in done.stderr)
     assert "# /etc/systemd/system/edgetl-door.service\n" in done.stdout
     assert "\nType=notify\n" in done.stdout
     assert f'\nbundle = "{tiny}"\n' in done.stdout
@@ -57,3 +60,35 @@ def test_a_service_that_is_not_there_cannot_be_removed(edgetl_run):
     done = edgetl_run("install-service", "--uninstall", "--name", "no-such-service")
     assert done.returncode == 1
     assert "no-such-service" in done.stderr
+
+
+SECRETS = [
+    ("--token", "geheimes-zeichen"),
+    ("--source", "rtsp://pi:geheim@camera/stream"),
+    ("--source", "http://camera/v.cgi?user=pi&pwd=geheim"),
+    ("--mqtt", "mqtt://pi:geheim@broker"),
+]
+
+
+@pytest.mark.parametrize("flags", SECRETS)
+@pytest.mark.parametrize(("mode", "warns"), [(0o644, True), (0o600, False)])
+def test_a_settings_file_with_a_secret_that_everybody_may_read_is_a_warning(
+    flags, mode, warns, edgetl_run, tmp_path
+):
+    file = tmp_path / "my edgetl.toml"
+    with file.open("w") as out:
+        file.chmod(mode)
+        made = edgetl_run("config", *flags, stdout=out)
+    assert ("everybody may read" in made.stderr) is warns
+    read = edgetl_run("serve", "no.bundle", "--config", file)
+    assert (f"everybody may read {file}" in read.stderr) is warns
+    assert (f"remedy: chmod 600 '{file}'" in read.stderr) is warns
+    assert "geheim" not in made.stderr + read.stderr
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--source", "rtsp://camera/cam?channel=1"), ("--mqtt", "mqtt://pi@broker")]
+)
+def test_a_settings_file_without_a_secret_may_be_read(flags, edgetl_run, tmp_path):
+    with (tmp_path / "edgetl.toml").open("w") as out:
+        assert edgetl_run("config", *flags, stdout=out).stderr == ""

@@ -74,6 +74,58 @@ def test_a_damaged_bundle_is_found(tiny_copy):
     assert (check.verdict, "labels.txt" in check.found) == ("failed", True)
 
 
+def judge(bundle, **model) -> dict[str, str]:
+    """What the doctor finds, and how bad it is."""
+    settings = load_settings(None, {"model": {"bundle": str(bundle), **model}})
+    return {check.found: check.verdict for check in doctor.check_bundle(settings)}
+
+
+def find(checks: dict[str, str], words: str) -> tuple[str, str]:
+    (found,) = [found for found in checks if words in found]
+    return found, checks[found]
+
+
+def test_every_variant_is_tried(tiny):
+    pytest.importorskip("onnxruntime")
+    names = "litert-int8, litert-float32, onnx-int8, onnx-float32"
+    assert judge(tiny) == {f"{tiny} gives the scores that it should: {names}": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("forged", "model", "first", "other"),
+    [
+        (0, {}, "litert-int8", None),
+        (1, {}, None, "litert-float32"),
+        (1, {"variant": "litert-float32"}, "litert-float32", None),
+    ],
+)
+def test_a_variant_with_wrong_scores_is_named(forged, model, first, other, edit):
+    def reverse(manifest):
+        manifest["variants"][forged]["golden_scores"][2].reverse()
+
+    checks = judge(edit(reverse), **model)
+    _, verdict = find(checks, f"{first or other}: its scores of the golden frames are ")
+    assert verdict == ("failed" if first else "warning")
+    assert "ok" in checks.values()
+
+
+def test_a_variant_whose_engine_is_missing_is_named_with_the_reason(tiny, tmp_path, monkeypatch):
+    (tmp_path / "onnxruntime.py").write_text("raise ModuleNotFoundError('no onnxruntime')\n")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    checks = judge(tiny)
+    found, verdict = find(checks, "onnx-float32 was not tried: ")
+    assert (verdict, "install it with" in found) == ("skipped", True)
+    assert find(checks, "should: litert-int8, litert-float32")[1] == "ok"
+
+
+def test_a_variant_that_kills_its_engine_leaves_the_others(make_bundle, faulty_engine):
+    checks = judge(make_bundle("deadly", "SIGILL"))
+    found, verdict = find(checks, "litert-int8: ")
+    assert ("SIGILL" in found, verdict) == (True, "failed")
+    assert "litert-float32" in find(checks, "should: ")[0]
+
+
 def test_cameras_are_listed_with_their_stable_names(system):
     root = system({"dev/video0": "", "dev/video10": "", "dev/video2": ""})
     (root / "dev/v4l/by-id").mkdir(parents=True)
@@ -156,6 +208,31 @@ def test_a_port_in_use_is_found():
 
 
 @pytest.mark.parametrize(
+    ("host", "found", "remedy"),
+    [
+        ("256.1.1.1", "cannot serve on 256.1.1.1", "give 127.0.0.1"),
+        ("no-such-host.invalid", "no such address", "give 127.0.0.1"),
+        # Of RFC 5737, which nobody has.
+        ("192.0.2.200", "not an address of this machine", "give 127.0.0.1 or 0.0.0.0"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_no_matter_of_the_port(host, found, remedy):
+    (check,) = doctor.check_port(load_settings(None, {"serve": {"host": host}}))
+    assert check.verdict == "failed"
+    assert found in check.found
+    assert check.remedy.startswith(remedy)
+
+
+def test_a_state_folder_that_is_a_file_is_found(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    settings = load_settings(None, {"service": {"state_dir": str(file)}})
+    check = only(doctor.check_disk(settings))
+    assert check.verdict == "failed"
+    assert "is a file, no folder" in check.found
+
+
+@pytest.mark.parametrize(
     ("board", "limit", "verdict"),
     [
         ("Raspberry Pi 4 Model B", "RuntimeWatchdogSec=14s", "ok"),
@@ -192,3 +269,41 @@ def test_a_child_that_hangs_or_is_not_there_is_a_finding(monkeypatch):
 def test_formats_of_what_is_no_camera_are_nothing(tmp_path):
     (tmp_path / "video0").touch()
     assert doctor._list_formats(tmp_path / "video0") == ""
+
+
+def test_modules_in_the_current_folder_are_not_run(tiny, tmp_path, monkeypatch):
+    for name in ("random", "cv2", "msgspec", "numpy", "onnxruntime"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    code, output = doctor._run_python("import random, cv2, numpy, msgspec; print('installed ones')")
+    assert (code, output) == (0, "installed ones")
+
+
+GROUP = {
+    "proc/self/cgroup": "0::/\n",
+    "proc/self/mountinfo": "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("quota", "threads", "verdict", "remedy"),
+    [
+        ("max 100000", None, "ok", ""),
+        ("100000 100000", None, "ok", ""),
+        ("100000 100000", 2, "warning", "set --threads 1, or leave it out"),
+        ("50000 100000", None, "warning", "allow a whole processor"),
+    ],
+)
+def test_a_quota_is_named_with_the_threads_that_fit(quota, threads, verdict, remedy, system):
+    root = system(GROUP | {"sys/fs/cgroup/cpu.max": quota})
+    settings = load_settings(None, {"model": {"threads": threads}} if threads else {})
+    check = only(doctor.check_processors(settings, root))
+    assert (check.verdict, remedy in check.remedy) == (verdict, True), check
+    assert ("CPU quota" in check.found) is not quota.startswith("max")
+
+
+def test_a_memory_limit_is_named(system):
+    free = {"proc/meminfo": "MemAvailable: 9000000 kB\n"}
+    root = system(GROUP | free | {"sys/fs/cgroup/memory.max": str(100 * 2**20)})
+    check = next(doctor.check_memory(root))
+    assert (check.verdict, "memory limit 100 MiB" in check.found) == ("warning", True)

@@ -42,6 +42,18 @@ def test_the_second_instance_is_told_the_pid_of_the_first(tmp_path, holder):
         pass
 
 
+def test_a_lock_that_is_a_link_is_called_one_and_nothing_behind_it_is_touched(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("1\n")
+    (tmp_path / "lock").symlink_to(other)
+    with (
+        pytest.raises(ServiceError, match=r"lock: it is a link, .*; remove it, or choose another"),
+        hold_lock(tmp_path / "lock"),
+    ):
+        pass
+    assert other.read_text() == "1\n"
+
+
 def test_a_killed_instance_holds_nothing(tmp_path, holder):
     holder.kill()
     holder.wait()
@@ -60,6 +72,13 @@ def test_a_child_of_the_holder_does_not_keep_the_lock(tmp_path):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with child, hold_lock(tmp_path / "lock"):
         child.kill()
+
+
+def test_a_state_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    said = "file is a file, no folder"
+    with pytest.raises(ServiceError, match=said), hold_lock(tmp_path / "file" / "lock"):
+        pass
 
 
 def test_a_lock_that_cannot_be_is_one_error(tmp_path):
@@ -83,5 +102,24 @@ def test_a_full_disk_does_not_keep_the_lock_from_holding(full_disk):
         hold_lock(lock),
         pytest.raises(LockedError, match=r"another instance runs \(pid unknown"),
         hold_lock(lock),
+    ):
+        pass
+
+
+def test_a_file_of_other_content_is_no_lock_and_stays(tmp_path):
+    (tmp_path / "notes.txt").write_text("12 things to do")
+    with (
+        pytest.raises(ServiceError, match="holds something else than a lock"),
+        hold_lock(tmp_path / "notes.txt"),
+    ):
+        pass
+    assert (tmp_path / "notes.txt").read_text() == "12 things to do"
+
+
+def test_a_named_pipe_is_no_lock(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    with (
+        pytest.raises(ServiceError, match=r"lock is no plain file; remove it"),
+        hold_lock(tmp_path / "lock"),
     ):
         pass

@@ -172,7 +172,7 @@ def test_a_damaged_current_model_is_mended_by_its_bundle(store, make_bundle):
 
 def test_what_a_killed_installation_left_is_cleared(store, make_bundle, reopened):
     copy = store.install(make_bundle("one"))
-    (store.folder / "models" / ".half").mkdir()
+    (store.folder / "models" / f".{'1' * 64}.half").mkdir()
     (store.folder / "models" / ("0" * 64)).mkdir()
     (store.folder / ".models.json.x").touch()
     reopened().open()
@@ -228,9 +228,32 @@ def test_a_full_disk_refuses_before_anything_is_copied(full_disk, make_bundle):
     assert store.record == ModelRecord()
 
 
+def test_what_somebody_else_keeps_in_the_folder_stays(store, make_bundle, reopened):
+    models = store.folder / "models"
+    theirs = [models / "resnet" / "weights.bin", models / "notes.txt", models / ".hidden"]
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    store.install(make_bundle("one"))
+    store.commit(store.record.current)
+    store.install(make_bundle("two"))
+    assert reopened().open()
+    assert [path.read_text() for path in theirs] == ["mine"] * 3
+
+
+def test_a_link_in_place_of_the_models_is_refused_and_not_emptied(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / ("0" * 64)).write_text("mine")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "models").symlink_to(tmp_path / "precious")
+    with pytest.raises(StorageError, match=r"models is a link, .* choose another --state-dir"):
+        ModelStore(tmp_path / "state", try_out=passes)
+    assert (tmp_path / "precious" / ("0" * 64)).read_text() == "mine"
+
+
 def test_a_link_that_leads_nowhere_is_cleared_away(store, make_bundle, reopened):
     copy = store.install(make_bundle("one"))
-    link = store.folder / "models" / "x"
+    link = store.folder / "models" / ("0" * 64)
     link.symlink_to("nowhere")
     assert reopened().open().sha256 == copy.sha256
     assert not link.is_symlink()

@@ -26,8 +26,12 @@ def test_each_message_is_one_datagram(any_systemd):
     notifier = Notifier(environment)
     notifier.ready()
     notifier.describe("two\nlines")
+    notifier.describe("a\x1b[2J\udcff at rtsp://me:hunter2@camera/s\nMAINPID=1")
     notifier.stopping()
-    assert any_systemd.received() == ["READY=1", "STATUS=two lines", "STOPPING=1"]
+    ready, *states, stopping = any_systemd.received()
+    assert (ready, stopping) == ("READY=1", "STOPPING=1")
+    shown = "a\\x1b[2J\\xff at rtsp://***@camera/s MAINPID=1"
+    assert states == ["STATUS=two lines", f"STATUS={shown}"]
 
 
 def test_a_reload_tells_when_it_began(any_systemd):

@@ -45,6 +45,17 @@ def test_each_change_of_state_is_told_once(status, monkeypatch):
     assert told == ["no_camera: unplugged", "ok"]
 
 
+def test_the_sum_says_how_many_answers_had_no_label_as_too_old(status):
+    told = []
+    withheld = msgspec.structs.replace(status, answered=420, withheld=343)
+    StateTeller(lambda: withheld, told.append).sum_up(77, status.feed)
+    StateTeller(lambda: status, told.append).sum_up(77, status.feed)
+    assert told == [
+        "77 answers, 343 without a label as no longer true, 0 older frames dropped",
+        "77 answers, 0 older frames dropped",
+    ]
+
+
 def test_looking_is_cheap_between_two_looks(status, monkeypatch):
     monkeypatch.setattr(telling, "_LOOK_EVERY_S", 0.15)
     reads = []

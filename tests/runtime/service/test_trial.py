@@ -103,3 +103,27 @@ def test_an_engine_that_is_not_installed_says_nothing_about_the_bundle(make_bund
     trial = try_bundle(TrialOrder(str(make_bundle("sound"))))
     assert trial.verdict == "unable"
     assert "not installed" in trial.reason
+
+
+def test_modules_in_the_current_folder_are_not_run(make_bundle, tmp_path, monkeypatch):
+    for name in ("random", "cv2", "msgspec", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    assert try_bundle(TrialOrder(str(make_bundle("sound")))) == Trial("good")
+
+
+def test_ctrl_c_in_a_trial_is_one_interrupt_and_no_more(tiny, run_python):
+    """The thread that talks with the child must not find its pipes closed."""
+    code = """
+import os, signal, sys, threading, time
+from edgetl_runtime.service.trial import TrialOrder, try_bundle
+
+threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    try_bundle(TrialOrder(sys.argv[1], None, None, None, None))
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = run_python(code, tiny)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

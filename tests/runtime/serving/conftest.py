@@ -51,7 +51,9 @@ STATUS = Status(
     age_ms=Percentiles(7.0, 8.0, 9.0),
     last_answer_age_s=0.1,
     low_information=False,
-    feed=FeedStatus("delivering", "", (320, 240), 30.0, 1300, 66, {"truncated": 7}, 8),
+    feed=FeedStatus(
+        *("delivering", "", (320, 240), 30.0, 1300, 66, {"truncated": 7}, 8, {"extra bytes": 12})
+    ),
     outputs=(OutputStatus("mqtt", 9, 10, 11, "the broker is away"),),
     board=Health(51.5, False),
     drift=DriftReport(0, 0, {}, None, None, None, None, None, None, None, (), ()),
@@ -92,7 +94,7 @@ class Page:
         self.url = self.server.start(board)
         self.host, _, port = self.url.split("/")[2].rpartition(":")
         self.port = int(port)
-        self.token = self.url.partition("?token=")[2]
+        self.token = settings.token or self.url.partition("?token=")[2]
         self.answered = 0
 
     def answer(self, **changes: object) -> Answer:
@@ -119,10 +121,16 @@ class Page:
         method: str = "GET",
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        anonymous: bool = False,
     ) -> http.client.HTTPResponse:
-        """One request on a connection of its own; the answer is read whole."""
+        """One request on a connection of its own; the answer is read whole.
+
+        Without the token if `anonymous`.
+        """
+        shown = {} if anonymous else {"Authorization": f"Bearer {self.token}"}
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
-            connection.request(method, path, body, headers or {})
+            connection.request(method, path, body, shown | (headers or {}))
             response = connection.getresponse()
             response.data = response.read()
             return response
@@ -142,8 +150,12 @@ class Page:
 
     def stream(self, path: str, receive_bytes: int | None = None) -> socket.socket:
         """A raw connection that asked for a stream."""
-        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-        return self.connect(request, receive_bytes)
+        return self.connect(self.head("GET", path) + b"\r\n", receive_bytes)
+
+    def head(self, method: str, path: str) -> bytes:
+        """The first lines of a request that shows the token; more headers may follow."""
+        shown = f"Host: localhost\r\nAuthorization: Bearer {self.token}\r\n"
+        return f"{method} {path} HTTP/1.1\r\n{shown}".encode()
 
 
 def count_page_threads() -> int:

@@ -16,7 +16,10 @@ from edgetl_runtime.settings.sections import ServeSettings
 
 JPEG = {"Content-Type": "image/jpeg"}
 PNG = {"Content-Type": "image/png"}
-HEAD = b"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+
+
+def head(page):
+    return page.head("POST", "/api/classify") + b"Content-Type: image/jpeg\r\n"
 
 
 def send(page, data, headers=JPEG):
@@ -57,7 +60,8 @@ def test_the_model_sees_what_was_sent(page, board, tiny, golden_frames):
 def test_what_a_form_of_another_site_could_send_is_refused(page, board, jpeg, kind):
     status, told = send(page, jpeg, {"Content-Type": kind})
     assert status == 415
-    assert "image/jpeg" in told["error"]
+    assert "with the header Content-Type: image/jpeg" in told["error"]
+    assert told["error"].endswith(f"found {kind!r}" if kind else "found none")
     assert board.seen == []
 
 
@@ -101,13 +105,13 @@ def test_a_picture_that_would_fill_the_memory_is_refused_before_it_is_decoded(pa
 
 def test_a_body_that_says_it_is_too_large_is_refused_unread(serve):
     page = serve(max_picture_mb=1)
-    with page.connect(HEAD + b"Content-Length: 1000001\r\n\r\n") as connection:
+    with page.connect(head(page) + b"Content-Length: 1000001\r\n\r\n") as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_that_grows_too_large_is_refused_while_it_comes(serve, jpeg):
     page = serve(max_picture_mb=1)
-    with page.connect(HEAD + b"Transfer-Encoding: chunked\r\n\r\n") as connection:
+    with page.connect(head(page) + b"Transfer-Encoding: chunked\r\n\r\n") as connection:
         for _ in range(11):
             connection.sendall(b"186a0\r\n" + bytes(100_000) + b"\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
@@ -123,7 +127,7 @@ def test_a_too_large_body_is_refused_so_that_its_sender_sees_it(serve, jpeg):
 
 def test_a_body_that_never_ends_is_cut_off(page, jpeg, monkeypatch):
     monkeypatch.setattr(app, "BODY_S", 0.3)
-    with page.connect(HEAD + b"Content-Length: 1000\r\n\r\nabc") as connection:
+    with page.connect(head(page) + b"Content-Length: 1000\r\n\r\nabc") as connection:
         data = b""
         while part := connection.recv(1000):
             data += part
@@ -133,7 +137,7 @@ def test_a_body_that_never_ends_is_cut_off(page, jpeg, monkeypatch):
 
 def test_a_body_that_ends_early_costs_nothing(page, jpeg, wait_until):
     for _ in range(5):
-        page.connect(HEAD + b"Content-Length: 1000\r\n\r\nabc").close()
+        page.connect(head(page) + b"Content-Length: 1000\r\n\r\nabc").close()
     wait_until(lambda: send(page, jpeg)[0] == 200)
 
 

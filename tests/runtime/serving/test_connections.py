@@ -70,7 +70,7 @@ def test_a_stream_may_last_longer_than_a_head(page):
 
 
 def test_a_body_that_nobody_asked_for_is_cut_off(page):
-    head = b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+    head = page.head("POST", "/nothing") + b"Content-Length: 1000000000\r\n\r\n"
     start_s = time.monotonic()
     with page.connect(head) as connection, pytest.raises(OSError, match=r"reset|pipe"):
         while time.monotonic() - start_s < 20:
@@ -80,7 +80,7 @@ def test_a_body_that_nobody_asked_for_is_cut_off(page):
 
 
 def test_a_client_that_asks_and_asks_and_never_reads_is_cut_off(page, wait_until):
-    ask = b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ask = page.head("GET", "/page.js") + b"\r\n"
     with page.connect(ask * 500, receive_bytes=1024) as connection:
         state = page.server._server.server_state
         wait_until(lambda: state.connections)
@@ -131,6 +131,15 @@ def test_what_is_no_http_gets_an_answer_or_an_end(page, data):
         answer = read_all(connection)
     assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
     assert page.ask("/healthz").status == 200
+
+
+def test_what_follows_a_request_of_two_lengths_is_not_answered(page):
+    request = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+    body = b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with page.connect(request + body + ASK) as connection:
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def test_an_upgrade_to_a_web_socket_is_answered_as_a_plain_request(page):

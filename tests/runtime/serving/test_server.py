@@ -1,13 +1,21 @@
 """The server starts with an address or a reason, and ends in time whatever its clients do."""
 
+import contextlib
+import os
 import socket
+import stat
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
+from urllib.parse import quote
 
 import pytest
 
 from edgetl_runtime.errors import ServiceError
 from edgetl_runtime.serving.server import PageServer
+from edgetl_runtime.serving.token import keep_token
 from edgetl_runtime.settings.sections import ServeSettings
 
 NO_EXTRA = """
@@ -29,8 +37,10 @@ print(sorted(set(sys.modules) & {"starlette", "uvicorn", "anyio", "h11", "promet
 
 
 def test_the_address_that_is_shown_opens_the_page(page):
-    assert page.url == f"http://127.0.0.1:{page.port}/"
-    assert page.ask("/").status == 200
+    assert page.url == f"http://127.0.0.1:{page.port}/?token={page.token}"
+    jar = urllib.request.HTTPCookieProcessor()
+    with urllib.request.build_opener(jar).open(page.url, timeout=20) as response:
+        assert (response.status, response.url) == (200, f"http://127.0.0.1:{page.port}/")
 
 
 def test_a_port_in_use_is_named_with_what_to_do(page, board):
@@ -92,8 +102,8 @@ def test_the_server_closes_in_two_seconds_whatever_its_clients_do(page, feeding,
     reads = [page.stream(path) for path in ("/stream.mjpg", "/events")]
     silent = [page.connect(), page.connect(b"GET / HT")]
     half_sent = page.connect(
-        b"POST /api/classify HTTP/1.1\r\nHost: localhost\r\n"
-        b"Content-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\nabc"
+        page.head("POST", "/api/classify")
+        + b"Content-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\nabc"
     )
     for connection in reads:
         assert connection.recv(1000)
@@ -113,11 +123,9 @@ def test_the_server_closes_in_two_seconds_whatever_its_clients_do(page, feeding,
 def test_a_classification_that_hangs_does_not_keep_the_server_open(page, board, jpeg, wait_until):
     hang, begun = threading.Event(), threading.Event()
     board.on_classify = lambda: (begun.set(), hang.wait(20))
-    head = (
-        f"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
-        f"Content-Length: {len(jpeg)}\r\n\r\n"
-    )
-    with page.connect(head.encode() + jpeg):
+    head = page.head("POST", "/api/classify") + b"Content-Type: image/jpeg\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(jpeg)
+    with page.connect(head + jpeg):
         assert begun.wait(10)
         start_s = time.monotonic()
         page.server.close()
@@ -134,3 +142,107 @@ def test_a_stream_that_is_read_ends_whole_when_the_server_closes(page, path, wai
         while part := connection.recv(65536):
             data += part
     assert data.endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.fixture
+def start(board):
+    """Serves with a token file; returns the server and the address that it shows."""
+    servers = []
+
+    def start(settings, token_file=None, **options):
+        servers.append(PageServer(settings, token_file, **options))
+        return servers[-1], servers[-1].start(board)
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def open_with(address, token):
+    jar = urllib.request.HTTPCookieProcessor()
+    opener = urllib.request.build_opener(jar)
+    with opener.open(f"{address}?token={quote(token, safe='')}", timeout=20) as response:
+        assert response.status == 200
+    with opener.open(f"{address}api/state", timeout=20) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("token", ["0123456789abcdef", 'a/b?c#d&e=f+g%20;"\\,'])
+def test_a_token_that_was_set_is_not_shown_and_opens_the_page(start, tmp_path, token):
+    settings = ServeSettings(port=0, token=token)
+    server, address = start(settings, tmp_path / "page-token", shows_kept_token=True)
+    assert token not in address + server.token_hint
+    assert quote(token, safe="") not in address + server.token_hint
+    assert "the token that you set" in server.token_hint
+    assert not (tmp_path / "page-token").exists()
+    open_with(address, token)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_token_that_was_made_is_kept_for_its_owner_and_not_shown_to_logs(start, tmp_path, host):
+    file = tmp_path / "state" / "page-token"
+    first, address = start(ServeSettings(host=host, port=0), file)
+    token = file.read_text().strip()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(token) == 43
+    assert token not in address + first.token_hint
+    assert str(file) in first.token_hint
+    open_with(address, token)
+    start(ServeSettings(host=host, port=0), file)
+    assert file.read_text().strip() == token
+
+
+def test_a_person_is_shown_the_token_that_is_kept(start, tmp_path):
+    file = tmp_path / "page-token"
+    server, address = start(ServeSettings(port=0), file, shows_kept_token=True)
+    assert address.endswith(f"/?token={file.read_text().strip()}")
+    assert server.token_hint == ""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_token_that_somebody_laid_there_is_replaced(tmp_path, kind):
+    file = tmp_path / "page-token"
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        (tmp_path / "known").write_text("x" * 43)
+        file.symlink_to(tmp_path / "known")
+    token = keep_token(file)
+    assert token != "x" * 43
+    assert file.read_text().strip() == token
+    assert stat.S_ISREG(file.lstat().st_mode)
+
+
+def test_a_file_without_a_token_is_written_anew(start, tmp_path):
+    file = tmp_path / "page-token"
+    file.write_bytes(b"\xff short")
+    start(ServeSettings(host="0.0.0.0", port=0), file)
+    assert len(file.read_text().strip()) == 43
+
+
+def test_a_folder_that_cannot_be_written_does_not_end_the_page(start, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    server, address = start(ServeSettings(port=0), tmp_path / "file" / "page-token")
+    assert "cannot be made (File exists)" in server.token_hint
+    bare, _, token = address.partition("?token=")
+    open_with(bare, token)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_serve_shows_a_kept_token_to_a_person_and_not_to_a_log(tiny, tmp_path, seen):
+    reading, writing = os.openpty() if seen else os.pipe()
+    command = [sys.executable, "-m", "edgetl_runtime", "serve", str(tiny), "--source", "pattern"]
+    command += ["--port", "0", "--state-dir", str(tmp_path), "--max-frames", "3"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writing) as process:
+        os.close(writing)
+        told = b""
+        # The end of a terminal is an error.
+        with contextlib.suppress(OSError):
+            while data := os.read(reading, 65536):
+                told += data
+        os.close(reading)
+    assert process.returncode == 0, told
+    assert b"the page is at http://127.0.0.1:" in told
+    token = (tmp_path / "page-token").read_bytes().strip()
+    assert (b"?token=" + token in told) is seen
+    assert (str(tmp_path / "page-token").encode() in told) is not seen

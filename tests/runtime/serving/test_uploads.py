@@ -71,6 +71,13 @@ def test_no_small_file_makes_a_picture_that_fills_the_memory(picture, said):
     assert int(peak_mb) < 250
 
 
+@pytest.mark.parametrize("before", [b"\xff\xdb", b"\xff\xd9"])
+def test_a_photo_with_bytes_too_many_is_taken(before):
+    data = FILES[0]
+    at = data.index(before)
+    assert decode_upload(data[:at] + b"123" + data[at:]).shape == NOISE.shape
+
+
 def test_a_progressive_photo_may_be_no_larger_than_its_coefficients_allow():
     data = bytearray(FILES[1])
     at = data.index(b"\xff\xc2")

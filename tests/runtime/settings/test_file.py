@@ -1,4 +1,6 @@
+import os
 import re
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +63,7 @@ def test_the_command_line_wins_over_the_file(write):
 def test_text_counts_as_a_number_on_the_command_line_only(refusal):
     assert load_settings(None, {"source": {"fps": "12.5"}}).source.fps == 12.5
     assert refusal('[source]\nfps = "12.5"') == (
-        "FILE: source.fps: expected a number above 0 to 1,000, found '12.5'"
+        "FILE, line 2: source.fps: expected a number above 0 to 1,000, found '12.5'"
     )
 
 
@@ -71,18 +73,28 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ("[source]\nfps = 0", "source.fps: expected a number above 0 to 1,000, found 0"),
         ("[source]\nfps = nan", "source.fps: expected a number above 0 to 1,000, found nan"),
         ("[serve]\nport = 65536", "serve.port: expected a whole number from 0 to 65,535"),
-        ("[pace]\nevery = true", "pace.every: expected a whole number .*found True"),
+        ("[pace]\nevery = true", "pace.every: expected a whole number .*found true$"),
+        ("[serve]\nport = 2026-11-27", "serve.port: expected a whole number .*found 2026-11-27$"),
+        ("[serve]\nport = 07:30:00", "serve.port: expected a whole number .*found 07:30:00$"),
+        ("[serve]\nport = [true, 'a']", r"serve.port: .*found \[true, 'a'\]$"),
+        ("[serve.port]\na = 1", "serve.port: expected a whole number .*found a table$"),
         ("[view]\nrotate = 45", "view.rotate: expected one of: 0, 90, 180, 270, found 45"),
         ("[source]\nsize = '1x0'", "source.size: expected WIDTHxHEIGHT in pixels.*found '1x0'"),
         ('[source]\nsize = "1x1\\n"', r"source.size: expected WIDTHxHEIGHT.*found '1x1\\n'"),
-        ("[serve]\ntoken = 'short'", "serve.token: expected text of 16 characters or more"),
+        (
+            "[serve]\ntoken = 'short'",
+            "serve.token: expected 16 or more letters, digits and signs of ASCII, without spaces",
+        ),
         ("[collect]\nwhat = ['odd']", "collect.what: expected a list, each one of: .*unsure"),
-        ('[output]\ncommand = "a\\u0000b"', "output.command: expected text, found"),
+        (
+            '[output]\ncommand = "a\\u0000b"',
+            "output.command: expected text, without control characters, found",
+        ),
         ("[output]\njsonl = ''", "output.jsonl: expected the path of a file or folder, found ''"),
         ("source = 5", r"source: expected a table \[source\], found 5"),
-        ("[[source]]\nfps = 5", r"source: expected a table \[source\], found"),
+        ("[[source]]\nfps = 5", r"source: expected a table \[source\], found a list of tables$"),
         ("[source", "is no TOML: "),
-        ("fps = 5", r"\[fps\] is unknown; did you mean fps in \[source\]"),
+        ("fps = 5", r"fps is unknown; did you mean fps in \[source\]"),
         ("[sorce]", r"\[sorce\] is unknown; did you mean \[source\]"),
         ("[x]", r"\[x\] is unknown; known are: \[model\], \[source\]"),
         ("[source]\nfpss = 5", "source.fpss is unknown; did you mean source.fps"),
@@ -91,7 +103,62 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
     ],
 )
 def test_an_error_names_file_path_value_and_what_is_allowed(text, message, refusal):
-    assert re.match("FILE:? ?" + message, refusal(text))
+    assert re.match(r"FILE(, line \d+)?:? ?" + message, refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# x\n\n[serve]\n\nport = 'x'\n", 5),
+        ("[serve]\r\nhost = 'a'\r\nport = 'x'\r\n", 3),
+        ("\ufeff[source]\nfps = 1\n[pace]\nevery = 'x'", 4),
+        ("source.fps = 3\nserve.port = 'x'", 2),
+        ("serve = {port = 'x'}", 1),
+        ("[pace]\nport = 1\n[serve]\nport = 'x'", 2),
+        ("[serve]\nhost = 'a'\nprot = 1", 3),
+        ("\n[srve]\nport = 1", 2),
+        ("\n\nserve = 3", 3),
+    ],
+)
+def test_an_error_names_the_line(text, line, refusal):
+    assert refusal(text).startswith(f"FILE, line {line}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("[source]\naddress = /dev/video0", 'text needs quotes, such as "/dev/video0"'),
+        ('[model]\nbundle = "C:\\Users\\x"', "needs single quotes"),
+        ("[source]\nloop = True", "write true or false, in small letters"),
+    ],
+)
+def test_what_beginners_write_gets_a_remedy(text, remedy, refusal):
+    said = refusal(text)
+    assert "at line 2" in said
+    assert said.endswith(remedy) or remedy in said
+
+
+@pytest.mark.parametrize(
+    ("data", "line"), [(b"\xff\xfe[\x00s\x00", 1), (b"# a\n# caf\xe9\n", 2), (b"\n\n\x80", 3)]
+)
+def test_a_file_in_another_encoding_is_told_so(write, data, line):
+    with pytest.raises(OptionsError, match=f"line {line} is not UTF-8; save the file as UTF-8"):
+        load_settings(write(data))
+
+
+def test_a_file_that_is_not_there_can_be_made(tmp_path):
+    with pytest.raises(OptionsError, match=r"`edgetl-run config > .*x.toml` makes one"):
+        load_settings(tmp_path / "x.toml")
+
+
+def test_a_control_character_is_named_as_one(refusal):
+    assert "without control characters, found" in refusal('[output]\njsonl = "a\\u0001b"')
+
+
+def test_a_home_is_meant_by_its_usual_sign(write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/pi")
+    found = load_settings(write('[output]\njsonl = "~/a.jsonl"\n[source]\naddress = "~/a.avi"'))
+    assert (found.output.jsonl, found.source.address) == ("/home/pi/a.jsonl", "/home/pi/a.avi")
 
 
 def test_an_error_stays_short_whatever_was_found(refusal):
@@ -206,7 +273,7 @@ def test_settings_written_to_a_file_come_back_equal(write, case):
     again = load_settings(file)
     ours, theirs = (getattr(getattr(s, option.section), option.name) for s in (found, again))
     if option.is_path or option.path == "source.address":
-        assert theirs in (ours, str(file.parent / ours))
+        assert theirs in (ours, str(file.parent / os.path.expanduser(ours)))
     else:
         assert theirs == ours
 
@@ -257,3 +324,76 @@ def test_loading_settings_imports_neither_numpy_nor_opencv(run_python):
 
 def test_a_file_may_begin_with_a_byte_order_mark(write):
     assert load_settings(write(b"\xef\xbb\xbf[pace]\nevery = 3\n")).pace.every == 3
+
+
+@pytest.mark.parametrize("character", ["\\n", "\\r", "\\u001b", "\\u0085", "\\u2028", "\\u0000"])
+@pytest.mark.parametrize(
+    "option",
+    ["output.jsonl", "collect.folder", "service.state_dir", "model.bundle", "output.mqtt_topic"],
+)
+def test_text_with_a_control_character_is_refused(write, option, character):
+    section, name = option.split(".")
+    file = write(f'[{section}]\n{name} = "/x{character}ExecStartPre=+/bin/true"\n')
+    with pytest.raises(OptionsError, match=f"{name}: expected "):
+        load_settings(file)
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "with a space in it", "geheimes-zeichen-ä", "geheim-€-1234567"]
+)
+def test_a_token_that_no_header_can_carry_is_refused(refusal, token):
+    said = refusal(f'[serve]\ntoken = "{token}"\n')
+    assert "serve.token: expected 16 or more letters, digits and signs of ASCII" in said
+    assert token not in said
+
+
+def test_marks_that_turn_text_round_are_escaped_and_read_again(tmp_path):
+    address = "http://a/\u202egpj.\u2066\U000e0041"
+    file = tmp_path / "a.toml"
+    settings = load_settings(None, {"output": {"post": address}})
+    file.write_text(describe_settings(settings), encoding="utf-8")
+    lines = file.read_text(encoding="utf-8").split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert load_settings(file).output.post == address
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OptionsError, match=r"cannot be read \(nobody writes into this pipe"):
+        load_settings(pipe)
+
+
+def test_a_pipe_is_read_to_its_end_however_slowly_it_is_written(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    slowly = f"exec > {pipe}; sleep 0.2; echo '[serve]'; sleep 0.2; echo 'port = 9'"
+    with subprocess.Popen(["sh", "-c", slowly]) as writer:
+        try:
+            assert load_settings(pipe).serve.port == 9
+        finally:
+            writer.kill()
+
+
+def test_brackets_without_an_end_are_one_error(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text(f"x = {'[' * 3000}")
+    with pytest.raises(OptionsError, match="is no TOML: too many brackets within one another"):
+        load_settings(file)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "found"),
+    [
+        ("serve", "token", "x" * 15, "expected 16 or more .*, found 15 characters"),
+        ("serve", "token", "x", "without spaces, found 1 character$"),
+        ("serve", "token", 1234567890123456789, "found no text; put it in quotes"),
+        ("output", "name", "a\0b", "such as door, without control characters, found"),
+        ("serve", "token", "x y" * 10, "without spaces, found others among them"),
+        ("pace", "max_fps", "5\a", r"expected a number above 0 to 1,000, found '5.x07'"),
+        ("output", "name", "\xc4", "up to 63 letters a-z and A-Z, digits"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said(section, name, value, found):
+    with pytest.raises(OptionsError, match=found):
+        load_settings(None, {section: {name: value}})

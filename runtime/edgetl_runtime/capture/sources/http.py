@@ -1,147 +1,213 @@
-"""Motion JPEG over HTTP: what most network cameras and phones offer.
+"""Pictures over HTTP: Motion JPEG, what most network cameras and phones offer, and snapshots.
 
-Read here rather than by FFmpeg, so that damaged JPEGs are noticed and deadlines are ours. What
-turns out to be another kind of video is left to FFmpeg.
+Read here rather than by FFmpeg, so that damaged JPEGs are noticed, and deadlines, passwords and
+certificates are ours. Another kind of video goes to FFmpeg through a pipe: a server is asked once.
 """
 
 import http.client
-import io
-import socket
-import urllib.error
-import urllib.request
-from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+import re
+import time
 
-from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes, DatedParts
-from edgetl_runtime.capture.jpeg import JpegDecoder
+from edgetl_runtime.capture.arrivals import DatedParts
+from edgetl_runtime.capture.greeting import quote_line
+from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.multipart import PartSplitter
-from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.pump import Pump
+from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.capture.sources.stream import Stream
+from edgetl_runtime.capture.web import (
+    CHUNK_BYTES,
+    OTHER_ADDRESS,
+    WebAddress,
+    WebResponse,
+    explain_break,
+)
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.filetypes import FileType, judge_data
+from edgetl_runtime.jpegs import JPEG_MAGIC
+from edgetl_runtime.masking import mask
+from edgetl_runtime.tls import Identity
 
-_MOTION_JPEG = "multipart/x-mixed-replace"
-# No smaller than a record of TLS, which else would keep the rest where no poll sees it.
-_CHUNK_BYTES = 64 * 1024
+_JPEG = b"\xff\xd8\xff"
+# So much is waited for to tell what an answer is.
+_HEAD_BYTES = 1024
+_PLAYLIST = b"#EXTM3U"
+_NO_PIECES = (
+    "it is a playlist (HLS) of pieces of video, and none of them can be read; give the address of "
+    "the camera's own stream (RTSP or Motion JPEG), which is seconds younger, too"
+)
+_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
+_SNAPSHOT_S = 1.0
 
 
 def make(options: Options) -> Source:
     """The stream at `address`."""
-    return HttpStream(options["address"], options["timeout_s"], options["input_px"])
+    identity = Identity("source", **options["identity"])
+    address = WebAddress(options["address"], options["timeout_s"], identity)
+    pause_s = 1 / options["fps"] if options["fps"] else _SNAPSHOT_S
+    # A pause must not pass for silence.
+    pause_s = min(pause_s, options["timeout_s"] / 2)
+    return HttpStream(address, options["timeout_s"], pause_s, JpegDecoder(options["input_px"]))
 
 
 class HttpStream:
-    """JPEGs in the parts of an endless answer."""
+    """JPEGs in the parts of an endless answer, or one in each of many; or what FFmpeg reads."""
 
-    def __init__(self, address: str, timeout_s: float, input_px: tuple[int, int] | None) -> None:
-        """Asks for nothing yet."""
+    def __init__(
+        self, address: WebAddress, timeout_s: float, pause_s: float, decoder: JpegDecoder
+    ) -> None:
+        """Asks for nothing yet.
+
+        Args:
+            address: Of the stream.
+            timeout_s: Until FFmpeg must have got something.
+            pause_s: From one snapshot to the next.
+            decoder: For JPEGs.
+        """
         self._address = address
         self._timeout_s = timeout_s
-        self._decoder = JpegDecoder(input_px)
-        self._response: _Response
+        self._pause_s = pause_s
+        self._decoder = decoder
+        self._response: WebResponse | None = None
+        self._head = b""
+        self._splitter = JpegSplitter()
+        self._parts: DatedParts
         self._other: Stream | None = None
-        self._parts: DatedParts | None = None
+        self._pump: Pump | None = None
+        self._is_snapshot = False
+        self._asked_s = 0.0
+        self._came = 0
 
     def open(self) -> Granted:
         """Asks for the stream and looks at its kind."""
-        try:
-            self._response = _request(self._address, self._timeout_s)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise CameraError(f"the server says {error.code} {error.reason}") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CameraError(f"it does not answer ({_reason(error)})") from error
-        headers = self._response.headers
-        if headers.get_content_type() == _MOTION_JPEG:
-            # Some servers put the leading dashes into the name, too.
-            name = (headers.get_boundary() or "").lstrip("-").encode()
-            self._parts = DatedParts(PartSplitter(b"--" + name), self._response.arrivals)
+        self._ask()
+        if self._other is None:
             return Granted()
-        self._response.close()
-        self._other = Stream(self._address, self._timeout_s)
-        return self._other.open()
+        try:
+            return self._other.open()
+        except CameraError as error:
+            assert self._response is not None
+            if self._head.startswith(_PLAYLIST):
+                raise CameraError(_NO_PIECES) from error
+            told = _describe(self._response)
+            raise CameraError(f"it answers ({told}), but sends no readable video") from error
 
     def read(self, canvas: Canvas) -> Shot:
         """Waits for a whole part and decodes the newest."""
         if self._other is not None:
-            return self._other.read(canvas)
-        assert self._parts is not None
-        response = self._response
-        try:
-            shot = self._parts.read(lambda: response.read1(_CHUNK_BYTES), response.has_more)
-        except (OSError, http.client.HTTPException) as error:
-            raise CameraError(f"the connection broke ({_reason(error)})") from error
+            return self._read_other(self._other, canvas)
+        shot = self._read_part()
+        if shot is None and self._is_snapshot and self._came == 1:
+            time.sleep(max(0.0, self._asked_s + self._pause_s - time.monotonic()))
+            self._ask()
+            shot = self._read_part()
         if shot is None or shot.raw is None:
+            if self._is_snapshot and not self._came and self._splitter.begun:
+                # The next one may be whole.
+                self._came = 1
+                raise BadFrame("truncated")
             raise CameraError("the stream ended")
-        self._decoder.decode(shot.raw, canvas)
-        return shot
+        self._came += 1 + shot.skipped
+        skipped = self._splitter.take_oddity()
+        return shot._replace(odd=self._decoder.decode(shot.raw, canvas) or skipped)
 
     def close(self) -> None:
         """Ends the connection."""
-        if self._parts is not None:
+        if self._response is not None:
             self._response.close()
         if self._other is not None:
             self._other.close()
 
+    def _ask(self) -> None:
+        self._asked_s, self._came = time.monotonic(), 0
+        self._response = response = self._address.ask()
+        kind = response.headers.get_content_type()
+        if (packed := response.headers.get("Content-Encoding", "identity")).lower() != "identity":
+            raise CameraError(f"it sends what is packed ({packed}), which nobody asked for")
+        if kind.startswith("multipart/"):
+            # Some servers put the leading dashes into the name, too.
+            name = (response.headers.get_boundary() or "").lstrip("-").encode()
+            self._parts = DatedParts(PartSplitter(b"--" + name), response.arrivals)
+            return
+        self._head = _wait_for_head(response)
+        if self._head.startswith(_JPEG):
+            self._is_snapshot = True
+            self._splitter = JpegSplitter()
+            self._parts = DatedParts(self._splitter, response.arrivals)
+            return
+        self._choose_other(response, judge_data(self._head))
 
-class _Response(http.client.HTTPResponse):
-    """An answer that tells how long its data waited."""
-
-    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        self._bytes = ArrivingBytes(self.fp.detach(), sock.gettimeout())
-        self.fp = io.BufferedReader(self._bytes, _CHUNK_BYTES)
-
-    @property
-    def arrivals(self) -> Arrivals:
-        return self._bytes.arrivals
-
-    def has_more(self) -> bool:
-        """Whether something can be read without waiting."""
-        if self.fp is None:
-            return False
-        self._bytes.blocking = False
+    def _read_part(self) -> Shot | None:
         try:
-            # The line end after a chunk is read with the next chunk's length, which is to come.
-            return self.fp.peek(1) not in (b"", b"\r\n")
-        finally:
-            self._bytes.blocking = True
+            return self._parts.read(self._read_some, self._has_more)
+        except (OSError, http.client.HTTPException) as error:
+            raise CameraError(f"the connection broke ({explain_break(error)})") from error
+
+    def _read_some(self) -> bytes:
+        if head := self._head:
+            self._head = b""
+            return head
+        return self._response.read1(CHUNK_BYTES) if self._response else b""
+
+    def _has_more(self) -> bool:
+        return bool(self._head) or (self._response is not None and self._response.has_more())
+
+    def _choose_other(self, response: WebResponse, known: FileType) -> None:
+        head, told = self._head, _describe(response)
+        if response.headers.get_content_type() == "text/html" or known.name == "a web page":
+            raise CameraError(self._describe_page(response))
+        if head.startswith(_PLAYLIST) or (known.name.startswith("an MP4") and _needs_seeks(head)):
+            # FFmpeg asks for further pieces itself, again and again.
+            response.close()
+            self._other = Stream(self._address.address, self._timeout_s)
+            return
+        if known.kind in ("other", "picture"):
+            what = f'text ("{quote_line(head)}")' if known.name == "a text file" else known.name
+            if head.startswith(JPEG_MAGIC):
+                what = "what begins like a JPEG and is none"
+            raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {OTHER_ADDRESS}")
+        self._pump = Pump(self._read_some)
+        self._other = Stream(self._pump.address, self._timeout_s)
+
+    def _read_other(self, other: Stream, canvas: Canvas) -> Shot:
+        try:
+            return other.read(canvas)
+        except CameraError as error:
+            if self._pump and self._pump.failure:
+                raise CameraError(f"the connection broke ({self._pump.failure})") from error
+            raise
+
+    def _describe_page(self, response: WebResponse) -> str:
+        title = _TITLE.search(self._head)
+        named = f' "{title[1].decode(errors="replace").strip()}"' if title else ""
+        moved = response.url != self._address.url
+        led = f"leads to {mask(response.url)} and " if moved else ""
+        told = f"a web page{named}, no video ({_describe(response)})"
+        return f"it {led}sends {told}; {OTHER_ADDRESS}"
 
 
-class _Plain(http.client.HTTPConnection):
-    response_class = _Response
+def _wait_for_head(response: WebResponse) -> bytes:
+    """The first bytes of an answer; no more is waited for where they are those of a JPEG."""
+    head = b""
+    try:
+        while len(head) < _HEAD_BYTES and not head.startswith(_JPEG):
+            if not (data := response.read1(CHUNK_BYTES)):
+                break
+            head += data
+    except (OSError, http.client.HTTPException) as error:
+        if not head:
+            raise CameraError(f"it answers ({_describe(response)}), then sends nothing") from error
+    if not head:
+        raise CameraError(f"it answers ({_describe(response)}), and sends nothing")
+    return head
 
 
-class _Secure(http.client.HTTPSConnection):
-    response_class = _Response
+def _describe(response: WebResponse) -> str:
+    """Such as `200 OK, text/html`."""
+    kind = response.headers.get("Content-Type", "no Content-Type").partition(";")[0]
+    return f"{response.status} {response.reason}".strip() + f", {kind}"
 
 
-class _Opener(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Plain, req)
-
-
-class _SecureOpener(urllib.request.HTTPSHandler):
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Secure, req)
-
-
-def _request(address: str, timeout_s: float) -> _Response:
-    """Asks for an address, which may hold user and password, as network cameras' do."""
-    parts = urlsplit(address)
-    url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if parts.username is not None:
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        passwords.add_password(None, url, user, password)
-    opener = urllib.request.build_opener(
-        _Opener(),
-        _SecureOpener(),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-        urllib.request.HTTPDigestAuthHandler(passwords),
-    )
-    response: _Response = opener.open(url, timeout=timeout_s)
-    return response
-
-
-def _reason(error: Exception) -> object:
-    return getattr(error, "reason", None) or error or type(error).__name__
+def _needs_seeks(head: bytes) -> bool:
+    """Whether the table of an MP4's frames may lie at its end."""
+    return head[4:8] == b"ftyp" and head[int.from_bytes(head[:4], "big") :][4:8] != b"moov"

@@ -5,8 +5,11 @@ import time
 import cv2
 
 from edgetl_runtime.capture.retrieval import retrieve_into
+from edgetl_runtime.capture.rtsp import explain_failure
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.videos import explain_codec, open_capture
 
 _FPS_LIMIT = 1000.0
 _FPS_ASSUMED = 25.0
@@ -36,9 +39,11 @@ class Stream:
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, self._timeout_ms),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._timeout_ms),
         ]
-        self._capture.open(self._address, cv2.CAP_FFMPEG, timeouts)
+        # FFmpeg takes the escapes out again.
+        address = split_credentials(self._address).escaped
+        self._capture = open_capture(address, *timeouts)
         if not self._capture.isOpened():
-            raise CameraError("it does not answer, refuses, or sends no video")
+            raise self._explain()
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -57,9 +62,15 @@ class Stream:
             raise BadFrame("undecodable")
         return Shot(captured_ns, skipped=skipped)
 
+    def _explain(self) -> CameraError:
+        if self._address.lower().startswith("rtsp:"):
+            return explain_failure(self._address, self._timeout_ms / 1000)
+        return CameraError("it does not answer, refuses, or sends no video")
+
     def _grab(self) -> None:
         if not self._capture.grab():
-            raise CameraError("the stream ended, or nothing came for too long")
+            codec = "" if self._grabbed_ns else explain_codec(self._capture)
+            raise CameraError(codec or "the stream ended, or nothing came for too long")
         self._grabbed_ns = time.monotonic_ns()
 
     def _drain(self, gap_ns: int) -> int:

@@ -6,6 +6,7 @@ import time
 import cv2
 import numpy as np
 
+from edgetl_runtime.capture.devices import explain_failure
 from edgetl_runtime.capture.jpeg import JpegDecoder
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
@@ -45,10 +46,7 @@ class UsbCamera:
         """Opens the camera, asks for format, size and rate, and reads back what it grants."""
         _open(self._capture, self._address)
         if not self._capture.isOpened():
-            raise CameraError(
-                "no camera answers there; is it plugged in, and may this user use it? "
-                "(`v4l2-ctl --list-devices` lists cameras)"
-            )
+            raise CameraError(explain_failure(_find_device(self._address)))
         self._ask(*self._asked)
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
@@ -69,8 +67,7 @@ class UsbCamera:
         if not ok or data is None:
             raise BadFrame("empty")
         jpeg = np.ascontiguousarray(data).tobytes()
-        self._decoder.decode(jpeg, canvas)
-        return Shot(captured_ns, jpeg)
+        return Shot(captured_ns, jpeg, odd=self._decoder.decode(jpeg, canvas))
 
     def close(self) -> None:
         """Lets go of the camera."""
@@ -101,12 +98,15 @@ class UsbCamera:
         return driver_ns if self._tells_time else now_ns
 
 
+def _find_device(address: str) -> str:
+    return f"/dev/video{int(address)}" if address.isdecimal() else address
+
+
 def _open(capture: cv2.VideoCapture, address: str) -> None:
     try:
         if sys.platform != "linux" and address.isdecimal():
             capture.open(int(address))
         else:
-            device = f"/dev/video{int(address)}" if address.isdecimal() else address
-            capture.open(device, cv2.CAP_V4L2)
+            capture.open(_find_device(address), cv2.CAP_V4L2)
     except cv2.error as error:
         raise CameraError(f"OpenCV cannot open it: {error.err}") from error

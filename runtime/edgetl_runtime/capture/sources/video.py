@@ -2,14 +2,10 @@
 
 import time
 
-import cv2
-
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
 from edgetl_runtime.errors import CameraError
-
-DEFAULT_FPS = 25.0
-_FPS_LIMIT = 1000.0
+from edgetl_runtime.videos import VideoFile, explain_codec
 
 
 def make(options: Options) -> Source:
@@ -25,58 +21,57 @@ class Video:
         self._path = path
         self._realtime = realtime
         self._loop = loop
-        self._capture = cv2.VideoCapture()
-        self._size_px = (0, 0)
-        self._period_s = 0.0
-        self._frames = 0.0
         self._start_s = 0.0
-        self._position = 0
+        self._told_lack = False
 
     def open(self) -> Granted:
-        """Opens the file with OpenCV's FFmpeg, which is in every wheel of OpenCV."""
-        self._capture.open(self._path, cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
-            raise CameraError(f"{self._path} is no video, or a damaged one")
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        fps = fps if 0 < fps <= _FPS_LIMIT else DEFAULT_FPS
-        self._period_s = 1 / fps
-        self._frames = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        """Opens the file."""
+        self._file = VideoFile(self._path)
         self._start_s = time.monotonic()
-        size_px = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        self._size_px = (int(self._capture.get(size_px[0])), int(self._capture.get(size_px[1])))
-        return Granted(self._size_px, fps)
+        lacks = self._file.describe_lacks()
+        notes = (f"{self._path}: {lacks}",) if lacks else ()
+        return Granted(self._file.size_px, self._file.fps, notes)
 
     def read(self, canvas: Canvas) -> Shot | None:
         """Decodes the next frame; when playing late, skips those whose time has passed."""
         skipped = 0
         while self._grab():
             if not self._realtime or self._wait_for_turn():
-                captured_ns = time.monotonic_ns()
-                if not retrieve_into(self._capture, canvas, self._size_px):
-                    raise BadFrame("undecodable")
-                return Shot(captured_ns, skipped=skipped)
+                return self._retrieve(canvas, skipped)
             skipped += 1
+        if self._file.index < 0 and (why := explain_codec(self._file.capture)):
+            raise CameraError(why)
+        if (lack := self._file.find_lack()) and not self._told_lack:
+            self._told_lack = True
+            raise BadFrame(lack.reason, f"{self._path} {lack.sentence}")
         return None
 
     def close(self) -> None:
-        """Closes the file."""
-        self._capture.release()
+        """Nothing to let go of: the process ends."""
+
+    def _retrieve(self, canvas: Canvas, skipped: int) -> Shot:
+        captured_ns = time.monotonic_ns()
+        if not retrieve_into(self._file.capture, canvas, self._file.size_px):
+            note = f"a frame of {self._path} at {self._file.position_s:.2f} s cannot be decoded"
+            raise BadFrame("undecodable", note)
+        return Shot(captured_ns, skipped=skipped, position_s=self._file.position_s, file=self._path)
 
     def _grab(self) -> bool:
-        if not self._capture.grab():
-            # A video without a single frame would begin again for ever.
-            if not (self._loop and self._position):
-                return False
-            self._capture.open(self._path, cv2.CAP_FFMPEG)
-            self._start_s += self._position * self._period_s
-            self._position = 0
-            if not self._capture.grab():
-                return False
-        self._position += 1
-        return True
+        if self._file.grab():
+            return True
+        # A video without a single frame would begin again for ever.
+        if not self._loop or self._file.index < 0:
+            return False
+        self._start_s += self._file.position_s + self._file.step_s
+        self._file.close()
+        self._file = VideoFile(self._path)
+        return self._file.grab()
 
     def _wait_for_turn(self) -> bool:
-        """Sleeps until the frame is due; False if the next one is due already, and there is one."""
-        late_s = time.monotonic() - self._start_s - (self._position - 1) * self._period_s
+        """Sleeps until the frame is due; False if the next one is due already.
+
+        When that is, is not known yet: it is taken to last as long as the one before.
+        """
+        late_s = time.monotonic() - self._start_s - self._file.position_s
         time.sleep(max(0.0, -late_s))
-        return late_s < self._period_s or self._position >= self._frames
+        return late_s < self._file.step_s or self._file.is_last

@@ -1,7 +1,7 @@
 // Shows what the board says. Labels and reasons are text from elsewhere: they reach the page
 // through textContent only.
 
-import { Chart } from "/chart.js";
+import { Chart } from "./chart.js";
 
 const LOST_AFTER_MS = 5000;
 const EVENTS_SHOWN = 50;
@@ -35,7 +35,7 @@ let paused = false;
 
 function connect() {
   events?.close();
-  events = new EventSource("/events");
+  events = new EventSource("events");
   heardMs = performance.now();
   const on = (name, handle) =>
     events.addEventListener(name, (message) => {
@@ -50,8 +50,16 @@ function connect() {
   events.onerror = () => {
     showState("lost", "");
     // The browser tries again by itself, but not after a refusal such as a 503.
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => visible() && connect(), 5000);
+    if (events.readyState !== EventSource.CLOSED) return;
+    setTimeout(() => visible() && connect(), 5000);
+    leaveIfUnknown();
   };
+}
+
+// A board that was started again may have another token; the answer to a reload says what to do.
+async function leaveIfUnknown() {
+  const answer = await fetch("api/state").catch(() => null);
+  if (answer?.status === 401) location.reload();
 }
 
 function disconnect() {
@@ -246,7 +254,7 @@ function showEvent(event) {
 
 function showPicture() {
   if (paused) return;
-  $("picture").src = `/stream.mjpg?${Date.now()}`;
+  $("picture").src = `stream.mjpg?${Date.now()}`;
 }
 
 function hidePicture() {
@@ -280,8 +288,9 @@ async function classify(file) {
   tell("Looking at it …", "");
   try {
     const type = file.type || "application/octet-stream";
-    const answer = await fetch("/api/classify", { method: "POST", headers: { "Content-Type": type }, body: file });
-    const told = await answer.json();
+    const answer = await fetch("api/classify", { method: "POST", headers: { "Content-Type": type }, body: file });
+    // A proxy in front may refuse by itself, in HTML.
+    const told = await answer.json().catch(() => ({ error: `refused with status ${answer.status}, by a proxy in front` }));
     if (!answer.ok) return tell(sentence(told.error), "bad");
     tell(told.label ?? "Nothing known", "answered");
     showBars($("tried"), told.top);

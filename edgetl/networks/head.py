@@ -1,17 +1,40 @@
 """The head: a classifier on features, trained on standardized ones, exported on raw ones."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.options import HeadOptions
+from edgetl.validation import Share
 
 if TYPE_CHECKING:
     import keras
 
 Array = NDArray[np.float32]
 HEAD = "head"
+Units = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
+
+
+class HeadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The classifier on top of the features.
+
+    Attributes:
+        kind: `linear`, or `mlp`: a multi-layer perceptron.
+        hidden: Units of each hidden layer of an mlp.
+        activation: Of the hidden layers.
+        dropout: Share of features, and of hidden units, left out in each training step.
+        batch_norm: Batch normalization after each hidden layer.
+        output: `softmax`, or `sigmoid` for two classes: one unit that says how likely the
+            second class is. The exported file has two scores either way.
+    """
+
+    kind: Literal["linear", "mlp"] = "linear"
+    hidden: tuple[Units, ...] = ()
+    activation: Literal["relu", "tanh", "gelu", "swish", "sigmoid"] = "relu"
+    dropout: Share = 0.0
+    batch_norm: bool = False
+    output: Literal["softmax", "sigmoid"] = "softmax"
 
 
 def build_head(
@@ -101,19 +124,35 @@ def finish_head(
     if options.output == "sigmoid":
         kernel, bias = weights[-1]
         weights[-1] = (np.hstack([-kernel / 2, kernel / 2]), np.hstack([-bias / 2, bias / 2]))
-    features = keras.Input((weights[0][0].shape[0],), name="features")
-    values: Any = features
-    for number, (kernel, _) in enumerate(weights[:-1]):
-        values = keras.layers.Dense(kernel.shape[1], name=f"hidden_{number}")(values)
-        values = _activate(values, options, number)
-    scores = keras.layers.Dense(weights[-1][0].shape[1], activation="softmax", name=HEAD)(values)
-    head = keras.Model(features, scores, name="finished_head")
+    head = build_finished_head(len(weights[0][0]), weights[-1][0].shape[1], options)
     for layer, parts in zip(dense, weights, strict=True):
         head.get_layer(layer.name).set_weights(list(parts))
     for layer in trained.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             head.get_layer(layer.name).set_weights(layer.get_weights())
     return head
+
+
+def build_finished_head(features: int, classes: int, options: HeadOptions) -> "keras.Model":
+    """Builds what `finish_head` gives, with weights that say nothing yet.
+
+    Args:
+        features: How many.
+        classes: Number of labels.
+        options: Layers.
+
+    Returns:
+        A Keras model: float32 (batch, features) -> probabilities (batch, classes).
+    """
+    import keras
+
+    row = keras.Input((features,), name="features")
+    values: Any = row
+    for number, units in enumerate(hidden_units(options)):
+        values = keras.layers.Dense(units, name=f"hidden_{number}")(values)
+        values = _activate(values, options, number)
+    scores = keras.layers.Dense(classes, activation="softmax", name=HEAD)(values)
+    return keras.Model(row, scores, name="finished_head")
 
 
 def probabilities(logits: Array) -> Array:

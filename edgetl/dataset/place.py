@@ -1,0 +1,21 @@
+"""Where results may lie: not among the photos, which are never added to."""
+
+from pathlib import Path
+
+from edgetl_runtime.errors import StorageError
+
+
+def check_outside(data: Path, out: Path) -> None:
+    """Refuses a result in a folder of photos, where it would be taken for one of them.
+
+    A table does not count: it names its photos, whatever lies beside them.
+
+    Raises:
+        StorageError: With a place that is free of photos.
+    """
+    photos = data.resolve()
+    if data.is_dir() and out.resolve().is_relative_to(photos):
+        raise StorageError(
+            f"--out {out} lies among the photos of {data}, which are never changed; choose a "
+            f"place outside, such as {photos.parent / (out.name or 'run')}"
+        )

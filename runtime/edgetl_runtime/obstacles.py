@@ -1,0 +1,92 @@
+"""Why a file or folder cannot be read, in words that say what to do."""
+
+import difflib
+import os
+import stat
+from pathlib import Path
+
+_PIPE = "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it)"
+
+
+def find_obstacle(path: Path) -> str:
+    """What keeps this user from reading a file or folder; empty if nothing does.
+
+    Opens it for a moment, but nothing that could block: no pipe, no device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        return _explain_absence(path, error)
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        if stat.S_ISFIFO(mode):
+            return f"{_PIPE}, not a file"
+        return f"{name_special(mode)}, not a file"
+    try:
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()
+        else:
+            os.close(os.open(path, os.O_RDONLY))
+    except PermissionError:
+        return explain_rights(path)
+    except OSError as error:
+        return f"unreadable ({error.strerror})"
+    return ""
+
+
+def explain_rights(path: Path) -> str:
+    """Whose a file is that this user may not read."""
+    status = path.stat()
+    what = "folder" if stat.S_ISDIR(status.st_mode) else "file"
+    owner = name_user(status.st_uid)
+    return (
+        f"this user ({name_user(os.geteuid())}) may not read the {what}: it is {owner}'s, with "
+        f"rights {stat.filemode(status.st_mode)[1:]}; run as {owner}, or "
+        f"`sudo chmod o+r{'x' if what == 'folder' else ''}` it"
+    )
+
+
+def name_user(uid: int) -> str:
+    """The name of a user, or the number of one that has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _explain_absence(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        return f"this user ({name_user(os.geteuid())}) may not look into {_find_closed(path)}"
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return f"unreadable ({getattr(error, 'strerror', None) or error})"
+    if path.is_symlink():
+        return f"a link to {os.readlink(path)}, which is not there"
+    for parent in reversed(path.parents):
+        if not os.path.exists(parent):
+            return f"there is no folder {parent}"
+        if not os.path.isdir(parent):
+            return f"{parent} is a file, no folder"
+    return f"there is no such file{_suggest(path)}"
+
+
+def _find_closed(path: Path) -> Path:
+    """The first folder on the way that this user may not enter."""
+    closed = (one for one in reversed(path.parents) if not os.access(one, os.X_OK))
+    return next(closed, path.parent)
+
+
+def _suggest(path: Path) -> str:
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, names, 1, cutoff=0.8)
+    return f" (did you mean {path.with_name(close[0])}?)" if close else ""
+
+
+def name_special(mode: int) -> str:
+    """What is neither file nor folder, by its mode: `a device`."""
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
