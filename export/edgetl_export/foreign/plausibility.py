@@ -47,7 +47,7 @@ class _Compared(msgspec.Struct, frozen=True, eq=False):
     remedy: str
     is_better: bool
     is_much_better: bool
-    # Whether each photo would be named right.
+    # Whether each photo would be classified correctly.
     after: Flags
 
 
