@@ -49,7 +49,7 @@ REPORT_FILE = "report.html"
 # A training under way writes beside its run, into a folder with this ending.
 UNFINISHED = ".unfinished"
 _TRAIN_AGAIN = "train again with: edgetl train DATA --out"
-# No network here has so many weights, and no manifest so many photos.
+# More than the weights of any network here, or the manifest of any data set.
 _MOST_BYTES = 2**31
 T = TypeVar("T")
 

@@ -149,8 +149,8 @@ def scan(
     Args:
         data: A folder, `CLASS/photo.jpg` or `{train,val,test}/CLASS/photo.jpg` (sub-folders of
             a class are read, too), or a CSV or JSONL file of path, label and split; see `tables`.
-            A folder or label `_unknown_` is no class but holds photos of other things. Or what
-            `list_data` found there.
+            A folder or label `_unknown_` is not a class; it holds photos of no class. Or a
+            listing that `list_data` returned.
         val_fraction: Share for validation, where the data does not say, above 0 and below 1.
         test_fraction: Share for testing, from 0.
         seed: Another seed gives other parts.

@@ -20,7 +20,7 @@ def divert_stderr() -> Iterator[None]:
         os.dup2(elsewhere.fileno(), 2)
         try:
             yield
-        except Exception:  # Ctrl-C is no failure of what runs.
+        except Exception:  # After Ctrl-C there is nothing to explain.
             os.dup2(kept, 2)
             elsewhere.seek(0)
             os.write(2, elsewhere.read())

@@ -51,7 +51,7 @@ _BEGINNINGS: Final = (
     (b"\x7fELF", f"is a program, not a model; if it is an .eim, it {_EDGE_IMPULSE}"),
     (b"GGUF", "is a language model (GGUF), no classifier of pictures"),
 )
-# What to do about a file that is no model, by a noun in the name of what it is.
+# Remedies for files that are not models, by a word in the name of their type.
 _REMEDIES: Final = {
     "picture": "photos are given with --data",
     "drawing": "photos are given with --data",

@@ -38,7 +38,7 @@ def read_record(file: str, text: str) -> list[str] | None:
 
 
 def find_labels(record: Any) -> Any:
-    """What a dictionary has under one of `KEYS`; None if that is no list and no dictionary."""
+    """The first list or dictionary under one of `KEYS`; None if there is none."""
     if not isinstance(record, Mapping):
         return None
     return next((record[key] for key in KEYS if isinstance(record.get(key), dict | list)), None)

@@ -5,7 +5,7 @@ from edgetl_runtime.errors import CameraError
 
 _LINE_BYTES = 8192
 _JPEG = b"\xff\xd8"
-# So many parts in a row that are no pictures are taken for what goes with the one before.
+# Up to this many parts in a row that are not pictures count as notes on the one before.
 _BETWEEN = 4
 _DIGITS = 20
 
@@ -13,8 +13,8 @@ _DIGITS = 20
 class PartSplitter:
     """Takes bytes as they come and gives whole parts.
 
-    What says that it is no picture, such as the time or what a camera found, is left out between
-    pictures; where there are none, it is given, so that somebody can say what it is.
+    A part that is not a picture by its own header, such as a time stamp, is left out between
+    pictures. Where there are no pictures it is given, so that the reader can say what it is.
 
     Attributes:
         begun: Whether some of the next part's data came already.
