@@ -6,13 +6,12 @@ Nothing heavy is imported before what can be refused without it was refused.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from edgetl.progress import Progress, follow
 from edgetl.run import RUN_FILE, Run
-from edgetl.validation import check_values
 from edgetl_runtime.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from edgetl_runtime.image.preprocessing import Fit
 
 StrPath: TypeAlias = str | os.PathLike[str]
-_Options = TypeVar("_Options", bound=msgspec.Struct)
 
 
 def train(
@@ -188,11 +186,7 @@ def export(
         DatasetError: If `data` cannot be used.
         StorageError: If `out` exists or cannot be written.
     """
-    from edgetl_export.options import ExportOptions
-    from edgetl_export.recipes import find_recipes
-
-    chosen = merge(options or ExportOptions(), keywords)
-    find_recipes(chosen.recipes)
+    chosen = _choose_export(options, keywords)
     with follow(progress):
         if isinstance(model, Run) or (Path(model) / RUN_FILE).is_file():
             given = (data, labels, scaling, fit, size, trust or None, allow_doubt or None)
@@ -238,16 +232,15 @@ def compare(runs: "Sequence[Run | StrPath]") -> "Comparison":
     return compare_described([describe_run(one, str(one.path)) for one in opened])
 
 
-def merge(options: _Options, keywords: dict[str, Any]) -> _Options:
-    """Options with some fields replaced; each is checked.
+def _choose_export(options: "ExportOptions | None", keywords: dict[str, Any]) -> "ExportOptions":
+    from edgetl_export.options import ExportOptions, make_options
+    from edgetl_runtime.options.choices import Choices
 
-    Raises:
-        OptionsError: If a name is unknown or a value not allowed.
-    """
-    kind = type(options)
-    content = msgspec.to_builtins(options) | keywords
-    check_values(content, kind)
-    return msgspec.convert(content, kind)
+    choices = Choices(ExportOptions, style="keyword")
+    if options is not None:
+        choices.add_tables(msgspec.to_builtins(options), style="keyword")
+    choices.add_keywords(keywords)
+    return make_options(choices)
 
 
 def _refuse_for_runs(given: Sequence[object]) -> None:

@@ -234,7 +234,7 @@ def test_heads_are_compared_on_cats_and_dogs_and_a_broken_file_is_named(
 
 
 def test_the_command_of_the_best_head_is_one_that_edgetl_takes(scripts):
-    from edgetl.commands.flags import read_flags
+    from edgetl.commands.flags import collect_flags
     from edgetl.commands.train import choose_options
     from edgetl.commands.train import train as command
 
@@ -242,7 +242,7 @@ def test_the_command_of_the_best_head_is_one_that_edgetl_takes(scripts):
         words = ["DATA", "--finetune", "none", "--output", "sigmoid", *setup.flags.split()]
         parameters = command.make_context("train", words).params
         known = {name: parameters[name] for name in parameters if name not in SWITCHES}
-        options = choose_options(None, read_flags(known))
+        options = choose_options(None, collect_flags(known))
         assert options.head == setup.head
         assert (options.training.l1, options.training.l2) == (setup.l1, setup.l2)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.augmentation import Augmentation
+from edgetl.augmentation.strengths import Augmentation
 from edgetl_runtime.errors import OptionsError
 
 Floats = NDArray[np.floating[Any]]

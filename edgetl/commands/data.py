@@ -61,7 +61,7 @@ def preview(
 
     Example: edgetl data preview photos --augment camera
     """
-    from edgetl.augmentation import describe, parse_augmentation
+    from edgetl.augmentation.parsing import describe, parse_augmentation
     from edgetl.dataset.place import check_outside
     from edgetl.inspection.preview import check_target, draw_preview, write_preview
 

@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgetl.commands.flags import OptionsCommand, collect_flags
 from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, print_json, print_table
 
 if TYPE_CHECKING:
     from edgetl_export.load.source import Size
+    from edgetl_export.options import ExportOptions
     from edgetl_export.package.bundling import Exported
-    from edgetl_export.quantize.repairs import Repair
-    from edgetl_export.recipes import Recipe
     from edgetl_runtime.image.preprocessing import Fit
 
-_POINTS = click.FloatRange(0, 100)
 _MOST_PX = 4096
+
+
+def _import_options() -> "type[ExportOptions]":
+    from edgetl_export.options import ExportOptions
+
+    return ExportOptions
 
 
 class _SizeType(click.ParamType):  # type: ignore[type-arg]
@@ -40,88 +45,9 @@ class _SizeType(click.ParamType):  # type: ignore[type-arg]
         return (int(width), int(height)) if cross else int(width)
 
 
-def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
-    """Recipes by what `--recipe` says; see `edgetl_export.recipes.find_recipes`.
-
-    Raises:
-        UsageError: If a name is unknown.
-    """
-    from edgetl_export.recipes import find_recipes
-    from edgetl_runtime.errors import OptionsError
-
-    try:
-        return find_recipes(names)
-    except OptionsError as error:
-        raise click.UsageError(str(error)) from error
-
-
-@click.command()
+@click.command(cls=OptionsCommand, root=_import_options, title="Bundle")
 @click.argument("run", type=FOLDER, required=False)
 @click.option("--out", required=True, type=FOLDER, help="Folder for the bundle, or NAME.zip.")
-@click.option(
-    "--recipe",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    help="File to write, such as litert-int8, or int8 for both engines. May be repeated; "
-    "`edgetl recipes` lists them.  [int8 and float32 for both engines]",
-)
-@click.option(
-    "--max-drop",
-    default=1.0,
-    show_default=True,
-    type=_POINTS,
-    help="Largest loss of top-1 accuracy, in points. A larger one that may be chance is accepted, "
-    "up to --max-class-drop.",
-)
-@click.option(
-    "--max-class-drop",
-    default=5.0,
-    show_default=True,
-    type=_POINTS,
-    help="Largest loss of recall of one class, in points, unless it may be chance.",
-)
-@click.option(
-    "--max-bytes", type=click.IntRange(1), help="Largest size of a file, in bytes.  [no limit]"
-)
-@click.option(
-    "--repair",
-    default="quick",
-    show_default=True,
-    type=click.Choice(["none", "quick", "thorough"]),
-    help="What to try for a file that loses too much accuracy. none: nothing; quick: retrain the "
-    "head, and keep layers in float where that can help; thorough: everything.",
-)
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Fail if any file loses too much accuracy, instead of leaving that file out.",
-)
-@click.option(
-    "--allow-drop",
-    is_flag=True,
-    help="Write the bundle even if files lose too much accuracy; they are marked.",
-)
-@click.option(
-    "--false-accepts",
-    default=10.0,
-    show_default=True,
-    type=_POINTS,
-    help="Target for the false-accept rate on unknown images, in percent.",
-)
-@click.option(
-    "--max-false-rejects",
-    type=_POINTS,
-    help="Largest false-reject rate on known classes, in percent; takes precedence over "
-    "--false-accepts.  [10 with photos in _unknown_, else 2]",
-)
-@click.option("--name", default="", help="Name of the model, for the model card and the metadata.")
-@click.option(
-    "--model-version", default="", help="Version of the model.  [a digest of its weights]"
-)
-@click.option("--author", default="", help="Author of the model.")
-@click.option("--license", "license_", default="", help="License of the model, such as CC-BY-4.0.")
-@click.option("--description", default="", help="What the model is for, in one sentence.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option(
     "--model",
@@ -170,7 +96,6 @@ def read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
 def export(
     run: Path | None,
     out: Path,
-    names: tuple[str, ...],
     *,
     model: Path | None,
     labels: Path | None,
@@ -180,21 +105,9 @@ def export(
     size_px: "Size | None",
     trust: bool,
     allow_doubt: bool,
-    max_drop: float,
-    max_class_drop: float,
-    max_bytes: int | None,
-    repair: "Repair",
-    strict: bool,
-    allow_drop: bool,
-    false_accepts: float,
-    max_false_rejects: float | None,
-    name: str,
-    model_version: str,
-    author: str,
-    license_: str,
-    description: str,
     overwrite: bool,
     as_json: bool,
+    **parameters: object,
 ) -> None:
     """Convert a trained RUN to LiteRT and ONNX files, measure them, and repair what got worse.
 
@@ -208,33 +121,14 @@ def export(
     given = {"--data": data, "--scaling": scaling}
     possible = {"--labels": labels, "--fit": fit, "--size": size_px, "--trust": trust}
     _check_combination(run, model, given, possible | {"--allow-doubt": allow_doubt})
-    if strict and allow_drop:
-        raise click.UsageError("--strict and --allow-drop contradict one another; leave one out")
     from edgetl.api import export as run_export
-    from edgetl_export.options import ExportOptions
+    from edgetl.run import Run
     from edgetl_runtime.errors import OptionsError
 
-    options = ExportOptions(
-        recipes=names,
-        max_drop=max_drop,
-        max_class_drop=max_class_drop,
-        max_bytes=max_bytes,
-        repair=repair,
-        strict=strict or None,
-        allow_drop=allow_drop,
-        false_accepts=false_accepts,
-        max_false_rejects=max_false_rejects,
-        name=name,
-        model_version=model_version,
-        author=author,
-        license=license_,
-        description=description,
-    )
-    source = run or model
-    assert source is not None  # As `_check_combination` saw.
+    options = _choose_options(parameters)
     try:
         exported = run_export(
-            *(source, out, options),
+            *(model or Run.open(run or Path()), out, options),
             data=data,
             labels=labels,
             scaling=scaling,
@@ -247,6 +141,19 @@ def export(
     except OptionsError as error:
         raise click.UsageError(str(error)) from error
     _print(exported, out, as_json=as_json)
+
+
+def _choose_options(parameters: Mapping[str, object]) -> "ExportOptions":
+    from edgetl_export.options import make_options
+    from edgetl_runtime.errors import OptionsError
+    from edgetl_runtime.options.choices import Choices
+
+    choices = Choices(_import_options(), style="flag")
+    try:
+        choices.add_tables(collect_flags(parameters), style="flag", text=True)
+        return make_options(choices)
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _check_combination(

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.commands.export import read_recipes
 from edgetl.console import FOLDER, check_page, print_json, print_table
 from edgetl.networks.framework import load_tensorflow
 
 if TYPE_CHECKING:
-    from edgetl_export.quantize.repairs import Repair
+    from edgetl_export.options import Repair
     from edgetl_export.quantize.tradeoff import Tradeoff
+    from edgetl_export.recipes import Recipe
 
 _ENDING = "-quantize.html"
 
@@ -51,9 +51,7 @@ def quantize_report(
 
     Example: edgetl quantize-report runs/parts
     """
-    from edgetl_export.recipes import RECIPES
-
-    recipes = read_recipes(names) if names else RECIPES
+    recipes = _read_recipes(names)
     page = out or _default_page(run)
     check_page(page, overwrite=overwrite or out is None)
     from edgetl.exporting.runs import check_photos, describe_run
@@ -79,6 +77,16 @@ def quantize_report(
         click.echo(finding.headline)
     click.echo(f"page: {page}")
     click.echo(f"next: {_suggest(run, found, repair)}")
+
+
+def _read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
+    from edgetl_export.recipes import RECIPES, find_recipes
+    from edgetl_runtime.errors import OptionsError
+
+    try:
+        return find_recipes(names) if names else RECIPES
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _default_page(run: Path) -> Path:

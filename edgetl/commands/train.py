@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgetl.commands.flags import (
-    SectionedCommand,
-    Spell,
-    add_flags,
-    read_flags,
-    spell_both,
-    spell_flag,
-    spell_in,
-)
+from edgetl.commands.flags import OptionsCommand, collect_flags
 from edgetl.console import FOLDER, print_json, print_metrics
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.system.interruption import EXIT_INTERRUPTED
@@ -27,7 +19,13 @@ if TYPE_CHECKING:
     from edgetl.run import Run
 
 
-@click.command(cls=SectionedCommand)
+def _import_options() -> "type[TrainOptions]":
+    from edgetl.options import TrainOptions
+
+    return TrainOptions
+
+
+@click.command(cls=OptionsCommand, root=_import_options, title="Network and photos")
 @click.argument("data", type=FOLDER, required=False)
 @click.option("--out", type=FOLDER, help="Folder to write the run to.")
 @click.option("--config", type=FOLDER, help="TOML file of options; flags win over it.")
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@add_flags
 def train(
     data: Path | None,
     out: Path | None,
@@ -55,7 +52,7 @@ def train(
 
     Example: edgetl train photos --out runs/parts
     """
-    flags = read_flags(parameters)
+    flags = collect_flags(parameters)
     switches = {"--out": out, "--overwrite": overwrite, "--tensorboard": tensorboard}
     try:
         if resume is not None:
@@ -124,20 +121,15 @@ def choose_options(
     config: Path | None, flags: dict[str, Any], before: "TrainOptions | None" = None
 ) -> "TrainOptions":
     """Flags over the file over what was before over the defaults."""
-    import msgspec
+    from edgetl.options import make_options
+    from edgetl_runtime.options.choices import Choices
 
-    from edgetl.options import make_options, read_config
-
-    content: dict[str, Any] = msgspec.to_builtins(before) if before else {}
-    spell: Spell = spell_flag
+    choices = Choices(_import_options(), before, style="flag")
     if config:
-        content = read_config(config, spell=spell_in(config))
-        spell = spell_both(config, content, flags)
-    for place, value in flags.items():
-        table, _, name = place.rpartition(".")
-        (content.setdefault(table, {}) if table else content)[name] = value
+        choices.add_file(config)
     try:
-        return make_options(content, spell=spell)
+        choices.add_tables(flags, style="flag", text=True)
+        return make_options(choices)
     except OptionsError as error:
         # Each value of a file was checked when it was read, so what is wrong now is a flag.
         if flags:

@@ -9,7 +9,9 @@ import cv2
 import msgspec
 import numpy as np
 
-from edgetl.augmentation import BATCH_STRENGTHS, Augmentation, describe, make_view
+from edgetl.augmentation.parsing import describe
+from edgetl.augmentation.strengths import BATCH_STRENGTHS, Augmentation
+from edgetl.augmentation.views import make_view
 from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import Skipped
 from edgetl.dataset.tables import list_data

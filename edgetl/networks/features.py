@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 
 from edgetl.ahead import compute_ahead
-from edgetl.augmentation import LIGHT, Augmentation, make_view
-from edgetl.augmentation import digest as digest_augmentation
+from edgetl.augmentation.strengths import LIGHT, Augmentation
+from edgetl.augmentation.strengths import digest as digest_augmentation
+from edgetl.augmentation.views import make_view
 from edgetl.networks.backbones import Backbone
 from edgetl.networks.cache import FeatureCache, Precision, Row, cache_folder
 from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network

@@ -1,40 +1,17 @@
 """The head: a classifier on features, trained on standardized ones, exported on raw ones."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.validation import Share
+from edgetl.networks.head_options import HeadOptions
 
 if TYPE_CHECKING:
     import keras
 
 Array = NDArray[np.float32]
 HEAD = "head"
-Units = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
-
-
-class HeadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The classifier on top of the features.
-
-    Attributes:
-        kind: `linear`, or `mlp`: a multi-layer perceptron.
-        hidden: Units of each hidden layer of an mlp.
-        activation: Of the hidden layers.
-        dropout: Share of features, and of hidden units, left out in each training step.
-        batch_norm: Batch normalization after each hidden layer.
-        output: `softmax`, or `sigmoid` for two classes: one unit that says how likely the
-            second class is. The exported file has two scores either way.
-    """
-
-    kind: Literal["linear", "mlp"] = "linear"
-    hidden: tuple[Units, ...] = ()
-    activation: Literal["relu", "tanh", "gelu", "swish", "sigmoid"] = "relu"
-    dropout: Share = 0.0
-    batch_norm: bool = False
-    output: Literal["softmax", "sigmoid"] = "softmax"
 
 
 def build_head(

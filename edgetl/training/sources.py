@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.ahead import compute_ahead
-from edgetl.augmentation import Augmentation, make_view
+from edgetl.augmentation.strengths import Augmentation
+from edgetl.augmentation.views import make_view
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 from edgetl_runtime.system.allotment import count_processors

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.augmentation import Augmentation
 from edgetl.augmentation.mixing import mix
+from edgetl.augmentation.strengths import Augmentation
 from edgetl.training.recipe import StageRecipe, weigh_classes
 from edgetl.training.sources import TrainingSource, iterate
 from edgetl_export.evaluate.confidence import cross_entropy, fit_temperature

@@ -11,22 +11,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.augmentation import (
-    BATCH_STRENGTHS,
-    LIGHT,
-    NONE,
-    PRESETS,
-    Augmentation,
-    describe,
-    digest,
-    make_view,
-    parse_augmentation,
-)
 from edgetl.augmentation.colors import change_colors, draw_colors
 from edgetl.augmentation.draws import Draws
 from edgetl.augmentation.geometry import draw_geometry
 from edgetl.augmentation.operations import OPERATIONS, draw_operations
-from edgetl.augmentation.strengths import LIMITS
+from edgetl.augmentation.parsing import describe, parse_augmentation
+from edgetl.augmentation.strengths import (
+    BATCH_STRENGTHS,
+    LIGHT,
+    LIMITS,
+    NONE,
+    PRESETS,
+    Augmentation,
+    digest,
+)
+from edgetl.augmentation.views import make_view
 from edgetl.drawings import draw_part
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.image.preprocessing import Frame
@@ -70,7 +69,9 @@ def test_a_view_is_the_same_whatever_thread_makes_it() -> None:
 
 def test_a_view_is_the_same_in_another_process() -> None:
     script = (
-        "import sys; from edgetl.augmentation import make_view, parse_augmentation\n"
+        "import sys\n"
+        "from edgetl.augmentation.parsing import parse_augmentation\n"
+        "from edgetl.augmentation.views import make_view\n"
         "from edgetl.drawings import draw_part\n"
         f"view = make_view(draw_part('gear', 3, 160), {SHA!r}, 1, "
         f"parse_augmentation({describe(HEAVIEST)!r}))\n"

@@ -64,7 +64,7 @@ def test_a_run_and_a_foreign_model_exclude_each_other(
 def test_the_command_knows_every_scaling_and_its_formula() -> None:
     text = " ".join(edgetl("export", "--help").stdout.split())
     assert all(f"{one.name}: " in text or f"{one.name} as" in text for one in SCALINGS)
-    for formula in ("level / 255", "level / 127.5 - 1", "(level / 255 - mean) / deviation"):
+    for formula in ("x / 255", "x / 127.5 - 1", "(x / 255 - mean) / std"):
         assert formula in text
 
 

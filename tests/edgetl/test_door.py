@@ -11,8 +11,7 @@ from PIL import Image
 
 import edgetl
 import edgetl_export
-from edgetl.commands.flags import FLAGS
-from edgetl.options import list_keywords
+from edgetl_runtime.options.option import list_options
 
 SMALL = {"backbone": "cnn", "weights": "none", "size": 32, "augment": "none", "epochs": 1}
 HEAVY = ("numpy", "cv2", "msgspec", "click", "scipy", "keras", "tensorflow")
@@ -53,8 +52,10 @@ def test_no_module_hides_a_function_of_the_same_name(tiny_run_folder: Path) -> N
 
 
 def test_keywords_are_called_as_the_flags_are() -> None:
-    flags = {flag.name[2:].replace("-", "_"): place for place, flag in FLAGS.items()}
-    assert list_keywords() == flags
+    for kind in (edgetl.TrainOptions, edgetl.ExportOptions):
+        for option in list_options(kind).values():
+            flag = option.flag[2:].replace("-", "_")
+            assert option.keyword == (option.name if option.is_list else flag)
 
 
 def test_three_lines_are_the_whole_job(photos: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl.augmentation import LIGHT, PRESETS, make_view
+from edgetl.augmentation.strengths import LIGHT, PRESETS
+from edgetl.augmentation.views import make_view
 from edgetl.dataset.manifest import scan_to_score
 from edgetl.networks.backbones import build, find_backbone
 from edgetl.networks.features import Extractor, Wanted

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgetl.augmentation import NONE, Augmentation
 from edgetl.augmentation.mixing import check_mixing, mix
+from edgetl.augmentation.strengths import NONE, Augmentation
 from edgetl_runtime.errors import OptionsError
 
 ROWS, CLASSES = 8, 8

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgetl import cli
-from edgetl.augmentation import LIGHT, NONE, PRESETS, parse_augmentation
+from edgetl.augmentation.parsing import parse_augmentation
+from edgetl.augmentation.strengths import LIGHT, NONE, PRESETS
 from edgetl.inspection.preview import draw_preview, write_preview
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.image.decoding import read_picture

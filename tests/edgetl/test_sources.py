@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl.augmentation import LIGHT, Augmentation, make_view
+from edgetl.augmentation.strengths import LIGHT, Augmentation
+from edgetl.augmentation.views import make_view
 from edgetl.training.sources import Batch, CachedRows, Integers, LivePhotos, SourcePhoto, iterate
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.image.decoding import read_picture

@@ -14,11 +14,11 @@ import pytest
 from edgetl.exporting.runs import export_run
 from edgetl.run import Run
 from edgetl_export.evaluate.gate import GateVerdict
-from edgetl_export.options import ExportOptions
+from edgetl_export.options import ExportOptions, Repair
 from edgetl_export.package.bundling import Exported
 from edgetl_export.progress import shown
 from edgetl_export.quantize.model_files import ModelFile
-from edgetl_export.quantize.repairs import Plan, Repair, make_plans
+from edgetl_export.quantize.repairs import Plan, make_plans
 from edgetl_export.quantize.search import Attempt, find_best, is_worth_trying
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.reader import Bundle, VariantMetrics

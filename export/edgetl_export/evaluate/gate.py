@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from edgetl_export.options import Points
 from edgetl_runtime.text.wording import count_noun
 
-Points = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Flags = NDArray[np.bool_]
 SIGNIFICANCE = 0.05
 _LEAST_SHOWN = 0.0001

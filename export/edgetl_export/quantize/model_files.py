@@ -15,10 +15,11 @@ from edgetl_export.graph.bias_correction import correct, round_to_bytes, round_t
 from edgetl_export.graph.equalization import equalize
 from edgetl_export.graph.head_refit import refit
 from edgetl_export.graph.model_graph import Graph, Head
+from edgetl_export.options import Repair
 from edgetl_export.progress import step
 from edgetl_export.quantize import onnx_quantizer, sensitivity, tflite_quantizer
 from edgetl_export.quantize.calibration import choose_photos, load_inputs
-from edgetl_export.quantize.repairs import PHOTOS, Plan, Repair, make_plans
+from edgetl_export.quantize.repairs import PHOTOS, Plan, make_plans
 from edgetl_export.quantize.sensitivity import Divergences, Sensitivity
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import Trained

@@ -1,17 +1,15 @@
 """Repair: what is tried, in order, until a quantized file is as good as the trained model."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import msgspec
 
+from edgetl_export.options import Repair
 from edgetl_export.recipes import RECIPES, Recipe
 
 PHOTOS = 300
 # Of top-1, 0..1, with the head fitted again: no few layers in float bring more than that back.
 FARTHEST_DROP = 0.1
-# Plain files only; what takes seconds, and minutes only where they can help; all.
-Repair = Literal["none", "quick", "thorough"]
 
 
 class Plan(msgspec.Struct, frozen=True):

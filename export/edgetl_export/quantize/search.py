@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.evaluate.gate import Gate, GateVerdict, check
+from edgetl_export.options import Repair
 from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.quantize.model_files import FileWriter, ModelFile
-from edgetl_export.quantize.repairs import FARTHEST_DROP, Plan, Repair, is_refit_only
+from edgetl_export.quantize.repairs import FARTHEST_DROP, Plan, is_refit_only
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import ScoredPhotos, Trained
 from edgetl_runtime.bundle.reader import Attempted, LeftOut, VariantMetrics

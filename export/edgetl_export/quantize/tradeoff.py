@@ -6,10 +6,11 @@ import msgspec
 
 from edgetl_export.evaluate.gate import Gate, GateVerdict
 from edgetl_export.graph.model_graph import CONVOLUTION, DEPTHWISE, Graph
+from edgetl_export.options import Repair
 from edgetl_export.quantize.distribution import Distribution, find_distributions
 from edgetl_export.quantize.latency import measure_latencies
 from edgetl_export.quantize.model_files import FileWriter, ModelFile
-from edgetl_export.quantize.repairs import KEEP, PHOTOS, Plan, Repair
+from edgetl_export.quantize.repairs import KEEP, PHOTOS, Plan
 from edgetl_export.quantize.search import Attempt, Judge, attempt, find_best, measure
 from edgetl_export.quantize.sensitivity import Sensitivity
 from edgetl_export.recipes import Recipe, find_recipes

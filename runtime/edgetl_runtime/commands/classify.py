@@ -38,9 +38,10 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def _find_elsewhere(flag: str) -> str:
     """Where a flag is that `classify` has not; empty if nowhere."""
-    from edgetl_runtime.settings.options import list_options
+    from edgetl_runtime.options.option import list_options
+    from edgetl_runtime.settings.sections import Settings
 
-    known = any(option.flag == flag for option in list_options().values())
+    known = any(option.flag == flag for option in list_options(Settings).values())
     return f" here; `edgetl-run camera BUNDLE --source FILE {flag} ...` has it" if known else ""
 
 

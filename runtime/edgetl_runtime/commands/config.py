@@ -20,10 +20,10 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def print_config(options: argparse.Namespace) -> int:
     """Runs the command."""
+    from edgetl_runtime.options.flags import collect_flags
     from edgetl_runtime.settings.file import describe_settings, load_settings
-    from edgetl_runtime.settings.flags import collect_overrides
 
-    settings = load_settings(options.config, collect_overrides(options))
+    settings = load_settings(options.config, collect_flags(options))
     print_file(describe_settings(settings))
     warn_of_readers(1, settings)
     return 0

@@ -22,7 +22,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     sections = parser.get_default("sections")
     if sections is None:
         return
-    from edgetl_runtime.settings.flags import add_arguments
+    from edgetl_runtime.options.flags import add_arguments
+    from edgetl_runtime.settings.sections import Settings
 
     parser.add_argument(
         "--config",
@@ -30,7 +31,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="settings in TOML (edgetl-run config prints one); flags count more than it",
     )
-    add_arguments(parser, sections)
+    # Python's own list of all flags would hide what is asked of the user.
+    parser.usage = f"{parser.prog} [OPTIONS] [BUNDLE]"
+    add_arguments(parser, Settings, sections, {"model.bundle": "BUNDLE"})
 
 
 def warn_of_readers(file: "Path | int", settings: "Settings") -> None:
@@ -64,10 +67,10 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     import msgspec
 
     from edgetl_runtime.errors import OptionsError
+    from edgetl_runtime.options.flags import collect_flags
     from edgetl_runtime.settings.file import load_settings
-    from edgetl_runtime.settings.flags import collect_overrides
 
-    overrides = collect_overrides(options)
+    overrides = collect_flags(options)
     if getattr(options, "json", False):
         overrides.setdefault("output", {})["terminal"] = "json"
     settings = load_settings(options.config, overrides)

@@ -20,10 +20,10 @@ from edgetl_runtime.errors import OptionsError, UndeliveredError
 from edgetl_runtime.outputs.homeassistant import announce
 from edgetl_runtime.outputs.inbox import make_client
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.settings.options import show
 from edgetl_runtime.system.tls import Identity, explain, probe
 from edgetl_runtime.text.masking import mask
 from edgetl_runtime.text.printable import holds_control
+from edgetl_runtime.text.showing import show
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

@@ -12,9 +12,8 @@ from typing import Final
 import msgspec
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.settings.file import names_file
-from edgetl_runtime.settings.options import list_options
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.options.option import list_options
+from edgetl_runtime.settings.sections import Settings, names_file
 
 # What the service writes; every other path is one that it reads.
 _FILES: Final = ("output.jsonl", "output.csv", "output.video", "output.pictures", "service.lock")
@@ -37,7 +36,7 @@ def place(settings: Settings, state: Path) -> Settings:
     except OSError as error:
         raise OptionsError("the current folder does not exist any more; cd to another") from error
     changes: dict[str, dict[str, object]] = {"service": {"state_dir": str(state)}}
-    for path, option in list_options().items():
+    for path, option in list_options(Settings).items():
         value = getattr(getattr(settings, option.section), option.name)
         if option.is_path and value:
             base = state if path in (*_FILES, *_FOLDERS) else Path()
@@ -64,7 +63,11 @@ def find_python() -> tuple[str, ...]:
 
 def find_read(placed: Settings) -> tuple[str, ...]:
     """Files and folders that the settings name and the service reads."""
-    known = [option for path, option in list_options().items() if path not in (*_FILES, *_FOLDERS)]
+    known = [
+        option
+        for path, option in list_options(Settings).items()
+        if path not in (*_FILES, *_FOLDERS)
+    ]
     named = [getattr(getattr(placed, one.section), one.name) for one in known if one.is_path]
     address, program = placed.source.address, find_script(placed)
     is_file = os.path.isabs(address) and not address.startswith("/dev/")

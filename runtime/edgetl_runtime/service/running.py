@@ -32,7 +32,6 @@ from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
 from edgetl_runtime.service.strangers import find_stranger
-from edgetl_runtime.settings.file import reads_to_an_end
 from edgetl_runtime.settings.sections import Settings
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class Service:
         Of a file that was not read to its end it is 130 for Ctrl-C, 143 for SIGTERM.
         """
         caught = self._signals.caught
-        return 128 + caught if caught and reads_to_an_end(self._settings.source) else 0
+        return 128 + caught if caught and self._settings.source.reads_to_an_end else 0
 
     @property
     def problem(self) -> str:

@@ -24,8 +24,8 @@ from edgetl_runtime.serving.metrics import build_registry, scrape
 from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, next_picture
 from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
 from edgetl_runtime.serving.views import StateView, without_passwords
-from edgetl_runtime.settings.options import show
 from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.showing import show
 
 BODY_S = 20.0
 _MEGABYTE = 1_000_000

@@ -5,7 +5,7 @@ import re
 import stat
 from typing import Final
 
-from edgetl_runtime.settings.options import list_options
+from edgetl_runtime.options.option import list_options
 from edgetl_runtime.settings.sections import Settings
 
 # A password before the host, or a value of the query or path that is named like one.
@@ -16,7 +16,7 @@ _PASSWORD: Final = re.compile(
 
 def holds_secret(settings: Settings) -> bool:
     """Whether there is a token, or an address with what is likely a password."""
-    for option in list_options().values():
+    for option in list_options(Settings).values():
         value = getattr(getattr(settings, option.section), option.name)
         if isinstance(value, str) and (option.is_secret or _PASSWORD.match(value)):
             return True

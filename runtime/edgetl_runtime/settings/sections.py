@@ -10,9 +10,16 @@ A file has one table for each struct below, and `edgetl-run` has one flag for ea
     method = "majority"
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
+
+
+def names_file(address: str) -> bool:
+    """Whether a source's address can only be the path of a file, a folder or a device."""
+    return not re.fullmatch(r"\d+|.*://.*|-|picamera(:\d)?|pattern", address, re.DOTALL)
+
 
 Size = Annotated[
     str,
@@ -104,7 +111,7 @@ class SourceSettings(_Section, frozen=True):
         key: File (PEM) of its key, if it is not in cert.
     """
 
-    address: Annotated[str, msgspec.Meta(min_length=1)] = "0"
+    address: Annotated[str, msgspec.Meta(min_length=1, extra={"path": names_file})] = "0"
     size: Size | None = None
     fps: Rate | None = None
     format: Literal["mjpeg", "bgr24", "rgb24", "gray8", "yuv420p"] = "mjpeg"
@@ -118,6 +125,12 @@ class SourceSettings(_Section, frozen=True):
     ca: Location | None = None
     cert: Location | None = None
     key: Location | None = None
+
+    @property
+    def reads_to_an_end(self) -> bool:
+        """Whether frames come from a file or folder that is read once."""
+        device = self.address.startswith("/dev/")
+        return names_file(self.address) and not device and not self.loop
 
 
 class ViewSettings(_Section, frozen=True):
@@ -282,6 +295,55 @@ class ServiceSettings(_Section, frozen=True):
 
 class Settings(_Section, frozen=True):
     """All options; see each section."""
+
+    # Where a field's name alone would say too little beside the flags of other sections.
+    FLAGS: ClassVar = {
+        "source.address": "source",
+        "source.required": "require-camera",
+        "source.ca": "source-ca",
+        "source.cert": "source-cert",
+        "source.key": "source-key",
+        "smoothing.method": "smoothing",
+        "smoothing.frames": "smoothing-frames",
+        "collect.what": "collect",
+        "collect.folder": "collect-folder",
+        "collect.quota_mb": "collect-quota-mb",
+        "collect.every_s": "collect-every-s",
+    }
+    EXAMPLES: ClassVar = {
+        "model.bundle": "parts.bundle",
+        "model.engine": "litert",
+        "model.variant": "litert-int8",
+        "model.threads": 2,
+        "source.size": "1280x720",
+        "source.fps": 30.0,
+        "source.ca": "ca.pem",
+        "source.cert": "board.pem",
+        "source.key": "board.key",
+        "source.stride": 1344,
+        "view.region": "0.25,0,0.5,1",
+        "pace.max_fps": 5.0,
+        "pace.max_frames": 1000,
+        "output.terminal": "event",
+        "output.jsonl": "answers.jsonl",
+        "output.csv": "answers.csv",
+        "output.video": "answers.avi",
+        "output.pictures": "events",
+        "output.name": "door",
+        "output.mqtt": "mqtt://user@broker:1883",
+        "output.mqtt_ca": "ca.pem",
+        "output.mqtt_cert": "board.pem",
+        "output.mqtt_key": "board.key",
+        "output.post_ca": "ca.pem",
+        "output.post_cert": "board.pem",
+        "output.post_key": "board.key",
+        "output.post": "http://collector:8000/events",
+        "output.command": 'logger "$EDGETL_LABEL"',
+        "output.callback": "actions:react",
+        "serve.token": "at-least-16-characters",
+        "service.state_dir": "/var/lib/edgetl",
+        "service.lock": "/run/edgetl/lock",
+    }
 
     model: ModelSettings = ModelSettings()
     source: SourceSettings = SourceSettings()

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.options.option import list_options, list_sections
 from edgetl_runtime.settings.file import describe_settings, load_settings
-from edgetl_runtime.settings.options import list_options, list_sections
 from edgetl_runtime.settings.sections import Settings
 
 if sys.version_info >= (3, 11):
@@ -206,11 +206,13 @@ def test_what_cannot_be_a_settings_file_is_refused(make, tmp_path):
 
 
 def test_every_option_has_a_meaning():
-    assert [path for path, option in list_options().items() if len(option.meaning) < 10] == []
+    assert [
+        path for path, option in list_options(Settings).items() if len(option.meaning) < 10
+    ] == []
 
 
 def test_no_two_options_share_a_flag():
-    flags = [option.flag for option in list_options().values()]
+    flags = [option.flag for option in list_options(Settings).values()]
     assert len(set(flags)) == len(flags)
 
 
@@ -223,9 +225,9 @@ def test_the_example_file_shows_every_option_and_each_line_is_valid(write):
     shown = {
         f"{section}.{name}" for section, table in tomllib.loads(text).items() for name in table
     }
-    assert shown == set(list_options())
+    assert shown == set(list_options(Settings))
     found = load_settings(write(text))
-    for option in list_options().values():
+    for option in list_options(Settings).values():
         if option.default not in (None, "") and not option.is_path:
             assert getattr(getattr(found, option.section), option.name) == option.default
 
@@ -237,9 +239,11 @@ def options_values() -> st.SearchStrategy[dict[str, dict[str, object]]]:
         text, st.integers(), st.floats(), st.booleans(), st.lists(text, max_size=3), st.none()
     )
     likely = st.sampled_from(["0", "1", "5", "0.5", "640x480", "none", "true", "litert", "x" * 16])
-    names = sorted({option.name for option in list_options().values()})
+    names = sorted({option.name for option in list_options(Settings).values()})
     fields = st.dictionaries(st.sampled_from(names) | text, value | likely, max_size=4)
-    return st.dictionaries(st.sampled_from(sorted(list_sections())) | text, fields, max_size=3)
+    return st.dictionaries(
+        st.sampled_from(sorted(list_sections(Settings))) | text, fields, max_size=3
+    )
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -251,9 +255,9 @@ def test_any_values_are_settings_or_one_error(values):
 
 @st.composite
 def single_values(draw):
-    option = draw(st.sampled_from(sorted(list_options())))
+    option = draw(st.sampled_from(sorted(list_options(Settings))))
     text = draw(st.text(max_size=20) | st.from_regex(r"\A[0-9.x,+-]{1,8}\Z"))
-    return list_options()[option], text
+    return list_options(Settings)[option], text
 
 
 @settings(
@@ -311,12 +315,12 @@ def test_an_example_file_with_damage_is_settings_or_one_error(write, data):
 
 
 def test_deep_nesting_is_refused(refusal):
-    assert "no TOML" in refusal("a = " + "[" * 100_000)
+    assert "not valid TOML: too deeply nested" in refusal("a = " + "[" * 100_000)
 
 
 def test_loading_settings_imports_neither_numpy_nor_opencv(run_python):
     code = (
-        "import sys, edgetl_runtime.settings.file, edgetl_runtime.settings.flags\n"
+        "import sys, edgetl_runtime.settings.file, edgetl_runtime.options.flags\n"
         "print({'numpy', 'cv2'} & set(sys.modules))"
     )
     assert run_python(code).stdout == "set()\n"
@@ -378,9 +382,7 @@ def test_a_pipe_is_read_to_its_end_however_slowly_it_is_written(tmp_path):
 def test_brackets_without_an_end_are_one_error(tmp_path):
     file = tmp_path / "a.toml"
     file.write_text(f"x = {'[' * 3000}")
-    with pytest.raises(
-        OptionsError, match="is not valid TOML: too many brackets within one another"
-    ):
+    with pytest.raises(OptionsError, match="is not valid TOML: too deeply nested"):
         load_settings(file)
 
 
@@ -391,7 +393,7 @@ def test_brackets_without_an_end_are_one_error(tmp_path):
         ("serve", "token", "x", "without spaces, found 1 character$"),
         ("serve", "token", 1234567890123456789, "found no text; put it in quotes"),
         ("output", "name", "a\0b", "such as door, without control characters, found"),
-        ("serve", "token", "x y" * 10, "without spaces, found others among them"),
+        ("serve", "token", "x y" * 10, "without spaces, found other characters among them"),
         ("pace", "max_fps", "5\a", r"expected a number above 0 to 1,000, found '5.x07'"),
         ("output", "name", "\xc4", "up to 63 letters a-z and A-Z, digits"),
     ],
