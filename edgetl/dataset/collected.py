@@ -14,7 +14,8 @@ import msgspec
 
 from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
-from edgetl.dataset.verification import Gist, PhotoVerdict, verify_file
+from edgetl.dataset.photo import Gist, PhotoVerdict
+from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.image.folders import is_hidden

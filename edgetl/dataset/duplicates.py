@@ -22,7 +22,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.dataset.verification import GIST_PX, Gist
+from edgetl.dataset.photo import Gist
+from edgetl.dataset.verification import GIST_PX
 from edgetl_export.progress import track
 from edgetl_runtime.system.allotment import count_processors
 
@@ -91,7 +92,7 @@ def find_links(gists: Sequence[Gist]) -> list[Link]:
     """Finds near-duplicates among pictures of different bytes.
 
     Args:
-        gists: uint8 (64, 64) grey, one a picture; see `verification.Verdict`.
+        gists: uint8 (64, 64) grey, one a picture; see `photo.PhotoVerdict`.
 
     Returns:
         The links, strongest first, each pair once.

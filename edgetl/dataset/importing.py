@@ -115,7 +115,7 @@ def _list_files(folder: Path) -> list[Path]:
 
 def _list_known(data: Path) -> list[Path]:
     listing = list_data(data)
-    paths = [one.path for one in (*listing.files, *listing.unknown)]
+    paths = [one.file for one in (*listing.photos, *listing.unknown)]
     # Photos that are not found would come in again as new ones.
     if data.is_file() and (missing := [path for path in paths if not path.is_file()]):
         names = show_names(str(path.relative_to(listing.root)) for path in missing)

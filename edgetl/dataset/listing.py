@@ -8,26 +8,18 @@ import msgspec
 
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
 from edgetl.dataset.parts import (
-    Split,
     class_folders,
     find_parts,
     find_shared_folders,
     name_split,
 )
+from edgetl.dataset.photo import Photo
 from edgetl.dataset.walking import LOOSE, Walk, name_ours
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.text.wording import count_noun
 
 EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl of path,label"
 _SHOWN = 4
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A file that a data set names; `split` is None where it does not say."""
-
-    path: Path
-    label: str
-    split: Split | None = None
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -43,7 +35,7 @@ class Listing(msgspec.Struct, frozen=True):
     Attributes:
         root: Absolute; every path lies in it.
         labels: Sorted; classes without a file are among them.
-        files: In the order in which they were found.
+        photos: Files of a class, in the order in which they were found.
         unknown: Files of `_unknown_`, which is no class, in the same order.
         repeated: Paths that a table names again, and why that row is not used.
         left_out: Hidden files and folders, runs and bundles of ours, and why they are not read.
@@ -52,8 +44,8 @@ class Listing(msgspec.Struct, frozen=True):
 
     root: Path
     labels: tuple[str, ...]
-    files: list[Listed]
-    unknown: list[Listed] = []
+    photos: list[Photo]
+    unknown: list[Photo] = []
     repeated: list[tuple[Path, str]] = []
     left_out: list[tuple[Path, str]] = []
     doubts: list[Doubt] = []
@@ -73,7 +65,7 @@ def list_folder(root: Path) -> Listing:
     _check_root(root)
     walk = Walk(root)
     labels: dict[str, Path] = {}
-    files: list[Listed] = []
+    photos: list[Photo] = []
     doubts: list[Doubt] = []
     parts = find_parts(root, walk)
     holders = list(dict.fromkeys([root, *(folder for _, folder in parts)]))
@@ -89,9 +81,9 @@ def list_folder(root: Path) -> Listing:
             if found or not _holds(entry, walk):
                 _check_spelling(label, entry, labels)
                 labels.setdefault(label, entry)
-            files += [Listed(path, label, split) for path in found]
+            photos += [Photo.list(path, root, label, split) for path in found]
     unknown = [
-        Listed(path, UNKNOWN)
+        Photo.list(path, root, UNKNOWN)
         for holder in holders
         if (folder := holder / UNKNOWN).is_dir()
         for path in walk.files(folder)
@@ -99,7 +91,7 @@ def list_folder(root: Path) -> Listing:
     for holder in holders:
         walk.leave_files(holder, LOOSE)
     return Listing(
-        root, tuple(sorted(labels)), files, unknown, left_out=walk.left_out, doubts=doubts
+        root, tuple(sorted(labels)), photos, unknown, left_out=walk.left_out, doubts=doubts
     )
 
 

@@ -10,8 +10,9 @@ import msgspec
 
 from edgetl.dataset.listing import EXPECTED, Listing
 from edgetl.dataset.parts import Split as Split
-from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
-from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
+from edgetl.dataset.photo import Photo
+from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Scanned, scan_photos
+from edgetl.dataset.splitting import Half, choose_parts, halve
 from edgetl.dataset.walking import is_expected
 from edgetl_runtime.errors import DatasetError
 
@@ -213,18 +214,14 @@ def split_photos(
     scanned: Scanned, val_fraction: float, test_fraction: float, seed: int
 ) -> DatasetManifest:
     """The manifest of photos already looked at, whether or not it is fit to train on."""
-    placed = [
-        Placed(photo.label, photo.split, photo.verdict.sha256, scanned.groups[photo.verdict.sha256])
-        for photo in scanned.usable
-    ]
-    return _write_down(scanned, choose_parts(placed, val_fraction, test_fraction, seed), seed)
+    parts = choose_parts(scanned.usable, val_fraction, test_fraction, seed)
+    return _write_down(scanned, parts, seed)
 
 
 def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManifest:
     examples = [
-        Example(photo.path, photo.label, part, sha, scanned.groups[sha])
+        Example(photo.path, photo.label, part, photo.sha256, photo.group)
         for photo, part in zip(scanned.usable, parts, strict=True)
-        if (sha := photo.verdict.sha256)
     ]
     skipped = [Skipped(photo.path, photo.verdict.reason or "") for photo in scanned.faulty]
     skipped += [Skipped(photo.path, IN_TRAIN) for photo in scanned.leaks]
@@ -242,12 +239,8 @@ def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManif
 
 
 def _list_unknown(scanned: Scanned, seed: int) -> tuple[Unknown, ...]:
-    halves = halve((photo.verdict.sha256 for photo in scanned.unknown), seed)
-    listed = [
-        Unknown(photo.path, sha, halves[sha])
-        for photo in scanned.unknown
-        if (sha := photo.verdict.sha256)
-    ]
+    halves = halve((photo.sha256 for photo in scanned.unknown), seed)
+    listed = [Unknown(photo.path, photo.sha256, halves[photo.sha256]) for photo in scanned.unknown]
     return tuple(sorted(listed, key=lambda one: one.path))
 
 
@@ -329,7 +322,7 @@ def _explain_gap(label: str, split: Split, scanned: Scanned) -> str:
     if fixed and None not in fixed:
         where = " and ".join(sorted(part for part in fixed if part))
         return f"its photos are in {where} only; move some to {split}, or take the class out"
-    contents = len({photo.verdict.sha256 for photo in own})
+    contents = len({photo.sha256 for photo in own})
     return (
         f"its {len(own)} photos are {contents} different ones, and photos with the same bytes stay "
         "together, those of another class included; add different photos"

@@ -8,24 +8,15 @@ import msgspec
 
 from edgetl.dataset.duplicates import Link, find_links, group
 from edgetl.dataset.labels import UNKNOWN
-from edgetl.dataset.listing import Doubt, Listed, Listing
-from edgetl.dataset.parts import Split
+from edgetl.dataset.listing import Doubt, Listing
+from edgetl.dataset.photo import Gist, Photo, PhotoVerdict, show_path
 from edgetl.dataset.tables import list_data
-from edgetl.dataset.verification import Gist, PhotoVerdict, verify_file
+from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.system.allotment import count_processors
 
 IN_TRAIN = "the same picture is in train"
 IN_CLASS = "the same picture is in a class"
-
-
-class Photo(msgspec.Struct, frozen=True, eq=False):
-    """One file of a data set; path relative to its root, with forward slashes."""
-
-    path: str
-    label: str
-    split: Split | None
-    verdict: PhotoVerdict
 
 
 class Scanned(msgspec.Struct, frozen=True, eq=False):
@@ -73,29 +64,30 @@ def scan_photos(data: Path | Listing) -> Scanned:
     """
     listing = data if isinstance(data, Listing) else list_data(data)
     photos = _verify(listing)
-    whole = [photo for photo in photos if photo.verdict.reason is None]
-    readable = [photo for photo in whole if photo.label != UNKNOWN]
-    unknown = [photo for photo in whole if photo.label == UNKNOWN]
-    in_train = {photo.verdict.sha256 for photo in readable if photo.split == "train"}
-
-    def leaks(photo: Photo) -> bool:
-        return photo.split not in (None, "train") and photo.verdict.sha256 in in_train
-
-    gists = {photo.verdict.sha256: photo.verdict.gist for photo in readable}
+    readable = [photo for photo in photos if photo.is_usable and photo.label != UNKNOWN]
+    unknown = [photo for photo in photos if photo.is_usable and photo.label == UNKNOWN]
+    gists = {photo.sha256: photo.verdict.gist for photo in readable}
     hashes, links = _link(gists)
     names = [hashes[n] for n in group(len(hashes), links)]
+    groups = dict(zip(hashes, names, strict=True))
+    grouped = [msgspec.structs.replace(one, group=groups[one.sha256]) for one in readable]
+    in_train = {photo.sha256 for photo in readable if photo.split == "train"}
+
+    def leaks(photo: Photo) -> bool:
+        return photo.split not in (None, "train") and photo.sha256 in in_train
+
     return Scanned(
         root=listing.root,
         labels=listing.labels,
-        usable=[photo for photo in readable if not leaks(photo)],
-        faulty=[photo for photo in photos if photo.verdict.reason is not None],
-        leaks=[photo for photo in readable if leaks(photo)],
-        unknown=[photo for photo in unknown if photo.verdict.sha256 not in gists],
-        misplaced=[photo for photo in unknown if photo.verdict.sha256 in gists],
-        repeated=[(_relative(path, listing.root), why) for path, why in listing.repeated],
-        left_out=[(_relative(path, listing.root), why) for path, why in listing.left_out],
+        usable=[photo for photo in grouped if not leaks(photo)],
+        faulty=[photo for photo in photos if not photo.is_usable],
+        leaks=[photo for photo in grouped if leaks(photo)],
+        unknown=[photo for photo in unknown if photo.sha256 not in gists],
+        misplaced=[photo for photo in unknown if photo.sha256 in gists],
+        repeated=[(show_path(file, listing.root), why) for file, why in listing.repeated],
+        left_out=[(show_path(file, listing.root), why) for file, why in listing.left_out],
         doubts=listing.doubts,
-        groups=dict(zip(hashes, names, strict=True)),
+        groups=groups,
         hashes=hashes,
         links=links,
     )
@@ -109,24 +101,18 @@ def _link(gists: dict[str, Gist | None]) -> tuple[list[str], list[Link]]:
 
 
 def _verify(listing: Listing) -> list[Photo]:
-    files = [*listing.files, *listing.unknown]
+    photos = [*listing.photos, *listing.unknown]
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
-        verdicts = pool.map(verify_file, [listed.path for listed in files])
-        tracked = track(zip(files, verdicts, strict=True), "verifying photos", len(files))
+        verdicts = pool.map(_look, photos)
+        tracked = track(zip(photos, verdicts, strict=True), "verifying photos", len(photos))
         try:
-            return [_photo(listed, verdict, listing.root) for listed, verdict in tracked]
+            return [msgspec.structs.replace(photo, verdict=verdict) for photo, verdict in tracked]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _photo(listed: Listed, verdict: PhotoVerdict, root: Path) -> Photo:
-    path = _relative(listed.path, root)
-    if path != listed.path.relative_to(root).as_posix():
-        verdict = PhotoVerdict("", "its name is not UTF-8; rename it")
-    return Photo(path, listed.label, listed.split, verdict)
-
-
-def _relative(path: Path, root: Path) -> str:
-    """With forward slashes; bytes of a name that are no UTF-8 become visible escapes."""
-    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+def _look(photo: Photo) -> PhotoVerdict:
+    if not photo.file.as_posix().endswith(photo.path):
+        return PhotoVerdict("", "its name is not UTF-8; rename it")
+    return verify_file(photo.file)

@@ -5,25 +5,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import msgspec
-
 from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.parts import Split
+from edgetl.dataset.photo import Photo
 
 Half = Literal["choose", "measure"]
 
 
-class Placed(msgspec.Struct, frozen=True):
-    """What matters of a photo: its class, what the folders say, its content and its group."""
-
-    label: str
-    split: Split | None
-    sha256: str
-    group: str
-
-
 def choose_parts(
-    photos: Sequence[Placed], val_fraction: float, test_fraction: float, seed: int
+    photos: Sequence[Photo], val_fraction: float, test_fraction: float, seed: int
 ) -> list[Split]:
     """Chooses the part of each photo.
 
@@ -63,7 +53,7 @@ def halve(contents: Iterable[str], seed: int) -> dict[str, Half]:
     return {sha: "choose" if part == "val" else "measure" for sha, part in parts.items()}
 
 
-def _choose_members(photos: Sequence[Placed], wanted: int) -> dict[str, str]:
+def _choose_members(photos: Sequence[Photo], wanted: int) -> dict[str, str]:
     """What moves as one, by content: the group, or the content where a class has too few groups."""
     groups: dict[str, set[str]] = defaultdict(set)
     for photo in photos:

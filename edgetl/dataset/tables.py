@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
-from edgetl.dataset.listing import EXPECTED, Listed, Listing, list_folder
+from edgetl.dataset.listing import EXPECTED, Listing, list_folder
 from edgetl.dataset.parts import name_split
+from edgetl.dataset.photo import Photo
 from edgetl_runtime.errors import DatasetError
 
 SUFFIXES = (".csv", ".jsonl")
@@ -61,30 +62,30 @@ def list_table(file: Path) -> Listing:
     text = _read(file)
     rows = _csv_rows(file, text) if file.suffix.lower() == ".csv" else _jsonl_rows(file, text)
     base = Path(os.path.abspath(file.parent))
-    files: dict[Path, tuple[int, Listed]] = {}
+    files: dict[Path, tuple[int, Photo]] = {}
     labels: dict[str, int] = {}
     repeated: list[tuple[Path, str]] = []
     for line, row in rows:
         where = f"{file}, line {line}"
-        listed = _locate(row, base, where)
-        _check_spelling(listed.label, line, labels, file)
-        if listed.path not in files:
-            files[listed.path] = (line, listed)
+        photo = _locate(row, base, where)
+        _check_spelling(photo.label, line, labels, file)
+        if photo.file not in files:
+            files[photo.file] = (line, photo)
             continue
-        earlier, same = files[listed.path]
-        if same != listed:
+        earlier, same = files[photo.file]
+        if same != photo:
             raise DatasetError(
-                f"{where}: {row.path} is {_describe(listed)} here and {_describe(same)} in line "
+                f"{where}: {row.path} is {_describe(photo)} here and {_describe(same)} in line "
                 f"{earlier}; keep one of the two"
             )
-        repeated.append((listed.path, f"listed again in line {line}"))
+        repeated.append((photo.file, f"listed again in line {line}"))
     known = [one for _, one in files.values() if one.label != UNKNOWN]
     unknown = [one for _, one in files.values() if one.label == UNKNOWN]
     if not known:
         raise DatasetError(
             f"{file} lists no photos of a class; expected one row of path,label a photo"
         )
-    names = tuple(sorted({listed.label for listed in known}))
+    names = tuple(sorted({photo.label for photo in known}))
     return Listing(base.resolve(), names, known, unknown, repeated)
 
 
@@ -165,7 +166,7 @@ def _jsonl_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
             ) from error
 
 
-def _locate(row: _Row, base: Path, where: str) -> Listed:
+def _locate(row: _Row, base: Path, where: str) -> Photo:
     if not row.label.strip():
         raise DatasetError(f"{where}: the label is empty; give one or remove the line")
     label = check_label(row.label.strip(), where)
@@ -195,7 +196,7 @@ def _locate(row: _Row, base: Path, where: str) -> Listed:
             f"{where}: {row.path} is not inside {base}; put the table into a folder that holds "
             "all its photos"
         )
-    return Listed(base.resolve() / path.relative_to(base), label, part)
+    return Photo.list(base.resolve() / path.relative_to(base), base.resolve(), label, part)
 
 
 def _find_spelling(path: Path) -> Path:
@@ -206,5 +207,5 @@ def _find_spelling(path: Path) -> Path:
     return next((form for form in forms if form.exists()), path)
 
 
-def _describe(listed: Listed) -> str:
-    return f"{listed.label} in {listed.split}" if listed.split else listed.label
+def _describe(photo: Photo) -> str:
+    return f"{photo.label} in {photo.split}" if photo.split else photo.label

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
 from edgetl.dataset.orientation import read_orientation, turn_upright
+from edgetl.dataset.photo import Gist, PhotoVerdict
 from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.image.decoding import decode_picture
@@ -22,29 +22,6 @@ MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 200_000_000
 GIST_PX = 64
 _PLAIN_JPEG = ("YCbCr", "Gray", "GRAY", "RGB")
-
-Gist = NDArray[np.uint8]
-
-
-class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
-    """What one look at a file tells.
-
-    Attributes:
-        sha256: Of the bytes; empty where they were not read.
-        reason: Why the file is no usable picture, or None if it is one.
-        width_px: Of the upright picture; 0 without one.
-        height_px: Of the upright picture; 0 without one.
-        gist: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
-            which near-duplicates are found; None without a picture.
-        several: The file holds more pictures than this first one, as an animation does.
-    """
-
-    sha256: str
-    reason: str | None
-    width_px: int = 0
-    height_px: int = 0
-    gist: Gist | None = None
-    several: bool = False
 
 
 def verify_file(path: Path) -> PhotoVerdict:

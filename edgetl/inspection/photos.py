@@ -9,7 +9,8 @@ import numpy as np
 
 from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest, lacks_training
-from edgetl.dataset.scanning import Photo, Scanned
+from edgetl.dataset.photo import Photo
+from edgetl.dataset.scanning import Scanned
 from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.text.wording import count_noun
 
@@ -99,9 +100,9 @@ def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
 
 
 def _find_misplaced(scanned: Scanned) -> Iterator[Issue]:
-    where = {photo.verdict.sha256: photo for photo in scanned.usable}
+    where = {photo.sha256: photo for photo in scanned.usable}
     for photo in scanned.misplaced:
-        twin = where[photo.verdict.sha256]
+        twin = where[photo.sha256]
         yield Issue(
             "contradiction",
             (photo.path, twin.path),
@@ -118,7 +119,7 @@ def _find_copies(scanned: Scanned) -> Iterator[Issue]:
     """Photos of one content, and groups of contents that are near-duplicates."""
     by_content: dict[str, list[Photo]] = defaultdict(list)
     for photo in scanned.usable:
-        by_content[photo.verdict.sha256].append(photo)
+        by_content[photo.sha256].append(photo)
     groups: dict[str, list[str]] = defaultdict(list)
     for sha in by_content:
         groups[scanned.groups[sha]].append(sha)
@@ -193,7 +194,7 @@ def _describe_overflow(scanned: Scanned) -> Iterator[Issue]:
     loose = [one for one in scanned.links if names[one.first] != names[one.second]]
     if not loose:
         return
-    where = {photo.verdict.sha256: photo.path for photo in scanned.usable}
+    where = {photo.sha256: photo.path for photo in scanned.usable}
     ends = list(dict.fromkeys(end for one in loose for end in (one.first, one.second)))
     yield Issue(
         "near_duplicate",
@@ -208,10 +209,10 @@ def _describe_overflow(scanned: Scanned) -> Iterator[Issue]:
 def _find_leaks(scanned: Scanned, manifest: DatasetManifest) -> Iterator[Issue]:
     # By the parts that were given: those that edgetl chooses could have moved the twin.
     given = [photo for photo in scanned.usable if photo.split == "train"]
-    twins = {photo.verdict.sha256: photo.path for photo in reversed(given)}
+    twins = {photo.sha256: photo.path for photo in reversed(given)}
     train = {example.group: example.path for example in reversed(manifest.part("train"))}
     for photo in scanned.leaks:
-        twin = twins[photo.verdict.sha256]
+        twin = twins[photo.sha256]
         yield Issue(
             "leak",
             (photo.path, twin),

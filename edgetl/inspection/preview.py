@@ -125,9 +125,9 @@ def check_target(out: Path, *, overwrite: bool) -> None:
 def _group_by_label(listing: Listing) -> dict[str, list[Path]]:
     """The files of each class; of `train` only, where the data names parts."""
     found: dict[str, list[Path]] = defaultdict(list)
-    for listed in listing.files:
-        if listed.split in (None, "train"):
-            found[listed.label].append(listed.path)
+    for photo in listing.photos:
+        if photo.split in (None, "train"):
+            found[photo.label].append(photo.file)
     return found
 
 

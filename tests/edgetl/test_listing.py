@@ -29,9 +29,9 @@ def fill(tmp_path: Path):
 
 def show(root: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for one in list_folder(root).files:
+    for one in list_folder(root).photos:
         key = f"{one.split}/{one.label}" if one.split else one.label
-        found.setdefault(key, []).append(one.path.relative_to(root.resolve()).as_posix())
+        found.setdefault(key, []).append(one.path)
     return found
 
 

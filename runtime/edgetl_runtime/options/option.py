@@ -224,6 +224,10 @@ def _bare(info: kinds.Type) -> kinds.Type:
     return _bare(info.type) if isinstance(info, kinds.Metadata) else info
 
 
+def _is_literal(info: kinds.Type) -> bool:
+    return isinstance(_bare(info), kinds.LiteralType)
+
+
 def _describe_secret(value: object) -> str:
     if not isinstance(value, str):
         return "no text; put it in quotes"
@@ -267,7 +271,7 @@ def _describe(kind: kinds.Type, words: list[str]) -> str:
     match _bare(kind):
         case kinds.UnionType(types=members):
             # "A number or one of: a, b", since the words go on to the end.
-            members = sorted(members, key=lambda one: isinstance(_bare(one), kinds.LiteralType))
+            members = tuple(sorted(members, key=_is_literal))
             return " or ".join(_describe(one, words) for one in members)
         case kinds.LiteralType():
             return "one of: " + ", ".join(words)
