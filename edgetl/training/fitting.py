@@ -60,9 +60,8 @@ class Fitter:
         if self._resumed and self._resumed.progress.stage > stage.number:
             history = self._resumed.progress.finished[stage.number]
         else:
-            history = _StageFit(stage, self._seed, self._checkpoints, tuple(self.histories)).run(
-                self._take_resumed(stage), self._observe
-            )
+            fit = _StageFit(stage, self._seed, self._checkpoints, tuple(self.histories))
+            history = fit.run(self._take_resumed(stage), self._observe)
         self.histories.append(history)
         return history
 

@@ -1,7 +1,6 @@
 """The stages of a training: the head, then the top blocks or the whole network."""
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,7 +25,6 @@ from edgetl.networks.model import (
 from edgetl.networks.weights import Weights
 from edgetl.options import TrainOptions
 from edgetl.predictions import Predictions
-from edgetl.training.checkpoint import Checkpoints
 from edgetl.training.cross_validation import (
     LabelledRows,
     choose_epochs,
@@ -102,8 +100,7 @@ class Learner:
         backbone: Backbone,
         weights: Weights,
         preprocessing: Preprocessing,
-        checkpoints: Checkpoints,
-        observe: Callable[[str, int, dict[str, float]], None],
+        fitter: Fitter,
     ) -> None:
         """Prepares a training; nothing is computed yet."""
         self._manifest = manifest
@@ -111,7 +108,7 @@ class Learner:
         self._backbone = backbone
         self._weights = weights
         self._preprocessing = preprocessing
-        self._fitter = Fitter(checkpoints, seed=options.seed, observe=observe)
+        self._fitter = fitter
         self._count = len(manifest.labels)
         self._l2 = 0.0
         self._seconds: dict[str, float] = {}

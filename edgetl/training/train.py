@@ -8,6 +8,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -38,6 +39,7 @@ from edgetl.run import (
     encode,
 )
 from edgetl.training.devices import training_devices
+from edgetl.training.fitting import Fitter
 from edgetl.training.stages import Learned, Learner
 from edgetl.training.tensorboard import write_event
 from edgetl.training.workspace import (
@@ -172,10 +174,7 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
     size_px = options.size_px or backbone.size_px
     preprocessing = Preprocessing(width_px=size_px, height_px=size_px, fit=options.fit)
 
-    def observe(stage: str, epoch: int, figures: dict[str, float]) -> None:
-        if unfinished.tensorboard:
-            write_event(workspace.folder, stage, epoch, figures)
-
+    observe = partial(write_event, workspace.folder) if unfinished.tensorboard else None
     load_tensorflow()
     with training_devices() as device:
         learner = Learner(
@@ -184,8 +183,7 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
             backbone=backbone,
             weights=weights,
             preprocessing=preprocessing,
-            checkpoints=workspace.checkpoints,
-            observe=observe,
+            fitter=Fitter(workspace.checkpoints, seed=options.seed, observe=observe),
         )
         learned = learner.learn()
     spec = ModelSpec(

@@ -106,8 +106,7 @@ def learn(policy, replicas):
             backbone=lenet,
             weights=find_weights(options.weights, lenet, 32),
             preprocessing=Preprocessing(width_px=32, height_px=32),
-            checkpoints=Checkpoints(folder / f"{policy}_{replicas}"),
-            observe=lambda *figures: None,
+            fitter=Fitter(Checkpoints(folder / f"{policy}_{replicas}"), seed=options.seed),
         ).learn()
         kept = keras.config.dtype_policy().name
     layers = {layer.dtype_policy.name for layer in learned.model.layers}
