@@ -154,7 +154,7 @@ def test_a_label_that_is_no_folder_is_not_believed(collect, tmp_path, label):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format_version": 2},
+        {"format_version": 1},
         {"kinds": []},
         {"kinds": ["funny"]},
         {"frame_score": 1.5},
