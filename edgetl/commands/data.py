@@ -143,14 +143,14 @@ def check(
 
     Example: edgetl data check photos
     """
-    from edgetl.inspection.page import check_target, write_page
+    from edgetl.inspection.page import check_target, render_check, write_page
 
     check_target(data, out, overwrite=overwrite)
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")
     report = check_data(data, CheckOptions(**options))  # type: ignore[arg-type]
-    write_page(report, out)
+    write_page(render_check(report), out)
     for one in report.passed_over[:_ROWS_A_KIND]:
         click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
     if len(report.passed_over) > _ROWS_A_KIND:
@@ -233,10 +233,11 @@ def import_photos(
     page = page or _find_free_page(out)
     check_page(page, overwrite=overwrite, option="--page")
     from edgetl.dataset.importing import import_collected
-    from edgetl.inspection.import_page import write_page
+    from edgetl.inspection.import_page import render_import
+    from edgetl.inspection.page import write_page
 
     report = import_collected(collected, out, known=known, keep_similar=keep_similar)
-    write_page(report, page)
+    write_page(render_import(report), page)
     for one in report.refused:
         click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)
     for one in report.doubted:

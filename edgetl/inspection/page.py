@@ -158,8 +158,8 @@ def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
         raise StorageError(f"{out} exists; choose another --out or add --overwrite")
 
 
-def write_page(report: DataReport, out: Path) -> None:
-    """Writes the page.
+def write_page(page: str, out: Path) -> None:
+    """Writes a page; its folder is made.
 
     Raises:
         StorageError: If it cannot be written.
@@ -168,7 +168,7 @@ def write_page(report: DataReport, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
-    write_file(out, render_check(report).encode("utf-8", "backslashreplace"))
+    write_file(out, page.encode("utf-8", "backslashreplace"))
 
 
 def render_check(report: DataReport) -> str:

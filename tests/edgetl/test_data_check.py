@@ -346,7 +346,7 @@ def test_nothing_of_the_data_is_changed(photos_copy: Path, tmp_path: Path) -> No
         return {str(one): one.lstat().st_mtime_ns for one in [photos_copy, *photos_copy.rglob("*")]}
 
     before = state()
-    write_page(check_data(photos_copy, PLAIN), tmp_path / "page.html")
+    write_page(render_check(check_data(photos_copy, PLAIN)), tmp_path / "page.html")
     assert state() == before
 
 
