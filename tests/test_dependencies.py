@@ -23,8 +23,8 @@ EXTRAS = {
     "serving": "serve",
     "outputs/inbox.py": "mqtt",
     "outputs/mqtt.py": "mqtt",
-    "onnx.py": "onnx",
-    "jpegs.py": "jpeg",
+    "engines/onnx_engine.py": "onnx",
+    "image/jpegs.py": "jpeg",
 }
 # Debian's: it comes with a Raspberry Pi's system and runs on the system's Python.
 FROM_THE_SYSTEM = {"picamera2", "gi"}

@@ -179,8 +179,7 @@ class Run:
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/png"}
         request = urllib.request.Request(url, picture, headers=headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
-            # What is an endless stream begins with all that was kept.
-            data: bytes = answer.read(3000) if url.endswith("events") else answer.read()
+            data = b"".join(_until_an_answer(answer)) if url.endswith("events") else answer.read()
         self.more.append(data)
         return data
 
@@ -197,6 +196,16 @@ class Run:
         files = [file for file in self.folder.rglob("*") if file.is_file()]
         found = {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
         return found | {f"more {n}": data for n, data in enumerate(self.more)}
+
+
+def _until_an_answer(stream) -> Iterator[bytes]:
+    """The lines of an endless stream, to the end of its first answer."""
+    name = b""
+    for line in stream:
+        yield line
+        if name == b"event: answer\n" and line.startswith(b"data: "):
+            return
+        name = line
 
 
 @pytest.fixture(scope="module")

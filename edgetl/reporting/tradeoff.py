@@ -182,7 +182,7 @@ def _judge_layers(found: Tradeoff) -> Iterator[Finding]:
     if count > max(_FEW * len(costs), found.kept):
         yield Finding(
             "note",
-            f"The loss is spread over many layers: {count} of {len(costs)} have {share} of the "
+            f"The loss is spread over many layers: {count} of {len(costs)} carry {share} of the "
             "divergence",
             f"The first are {names}. To leave {found.kept} of them in float (litert-mixed) helps "
             "little; a head that is fitted again helps all of them at once",

@@ -20,6 +20,7 @@ from edgetl_export.progress import shown
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.quantize.repairs import Plan, make_plans
 from edgetl_export.quantize.search import Attempt, find_best, is_worth_trying
+from edgetl_export.recipes import find_recipes
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.reader import Bundle, VariantMetrics
 from edgetl_runtime.engines.tensors import TensorSpec
@@ -27,6 +28,7 @@ from edgetl_runtime.errors import GateError
 
 T = TypeVar("T")
 INT8 = ("litert-int8",)
+(RECIPE,) = find_recipes(INT8)
 # The tiny validation part has few photos: one of them is more than a point.
 STRICT = 0.0
 
@@ -206,7 +208,7 @@ def make(
     unsure: tuple[str, ...] = (),
 ) -> Attempt:
     tensor = TensorSpec("image", (1, 32, 32, 3), "uint8", "nhwc")
-    file = ModelFile(Plan(INT8[0]), b"", (tensor, tensor))
+    file = ModelFile(Plan(RECIPE), b"", (tensor, tensor))
     metrics = VariantMetrics(100, 0.9 - drop, drop, agreement, {})
     return Attempt(file, np.zeros((0, 2), np.float32), metrics, GateVerdict(failures, unsure))
 
@@ -248,7 +250,7 @@ def test_the_best_is_sure_then_agrees_then_lost_least_then_is_first(
 def test_a_repair_is_tried_where_it_is_worth_its_time(
     best: Attempt, repair: Repair, second_choice: bool, tried: set[str]
 ) -> None:
-    _, refit, calibration, layers, *_ = make_plans(INT8[0], repair="thorough", refit=True)
+    _, refit, calibration, layers, *_ = make_plans(RECIPE, repair="thorough", refit=True)
     plans = {"refit": refit, "calibration": calibration, "layers": layers}
     found = {
         name

@@ -140,7 +140,7 @@ def test_a_zip_holds_the_bytes_of_the_folder(small: dict[str, Path]) -> None:
 def test_an_export_by_another_process_gives_the_same_bytes(
     small: dict[str, Path], tiny_run_folder: Path, tmp_path: Path
 ) -> None:
-    recipes = [part for one in THREE_FILES.recipes for part in ("--recipe", one.name)]
+    recipes = [part for one in THREE_FILES.recipes for part in ("--recipe", one)]
     more = (*recipes, "--allow-drop", "--json")
     child = start_export(tiny_run_folder, tmp_path / "again.zip", "", *more)
     printed, complaint = child.communicate()

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from edgetl_export.evaluate.tensors import describe_onnx
 from edgetl_export.graph.model_graph import Graph, Head
 from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.quantize.onnx_quantizer import (
@@ -16,7 +17,6 @@ from edgetl_export.quantize.onnx_quantizer import (
     OPSET,
     choose_ranges,
     convert,
-    describe,
     end_before_head,
     find_extremes,
     halve,
@@ -183,7 +183,7 @@ def test_int8_is_much_smaller_than_float32(bundle: Bundle) -> None:
 def test_descriptions_are_those_in_the_bundle(bundle: Bundle) -> None:
     for name in ("onnx-int8", "onnx-float32"):
         variant = bundle.variant(name)
-        assert describe(bundle.read(variant)) == (variant.input, variant.output)
+        assert describe_onnx(bundle.read(variant)) == (variant.input, variant.output)
 
 
 def test_two_conversions_give_the_same_bytes(tiny_model: Any, tiny_onnx: bytes) -> None:

@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgetl_export.evaluate.tensors import describe_onnx
 from edgetl_export.graph.model_graph import Head
 from edgetl_export.quantize.onnx_quantizer import (
-    describe,
     end_before_head,
     prepare,
     read_head,
@@ -54,7 +54,7 @@ def make(style: str) -> bytes:
 
 def run(model: bytes) -> np.ndarray:
     onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
-    return open_engine("onnx", model, describe(model), 1).run(PICTURE)
+    return open_engine("onnx", model, describe_onnx(model), 1).run(PICTURE)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

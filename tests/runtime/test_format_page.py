@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from edgetl_runtime.bundle import reader as format_module
 from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, BundleManifest, encode_seal
-from edgetl_runtime.bundle.reader import reader as format_module
 from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.image.preprocessing import Preprocessing
