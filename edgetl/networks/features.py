@@ -17,8 +17,10 @@ from edgetl.networks.backbones import Backbone
 from edgetl.networks.cache import FeatureCache, Precision, Row, cache_folder
 from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
 from edgetl.networks.weights import Weights
+from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_export.progress import track
+from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 from edgetl_runtime.system.allotment import count_processors
@@ -173,28 +175,17 @@ class Extractor:
 
 
 class LiteRTNetwork:
-    """A float32 .tflite that any number of threads may run, each on its own interpreter."""
+    """A float32 .tflite that any number of threads may run, each on an engine of its own."""
 
     def __init__(self, model: bytes) -> None:
-        """Keeps the model; interpreters are made on first use."""
+        """Keeps the model; engines are opened on first use."""
         self._model = model
+        self._tensors = describe_tflite(model)
         self._local = threading.local()
 
     def run(self, pixels: Frame) -> Row:
         """Runs the model on uint8 (height, width, 3) RGB; returns float32 (features,)."""
-        interpreter = self._interpreter()
-        interpreter.set_tensor(self._local.input, pixels[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-        features: Row = interpreter.get_tensor(self._local.output)[0]
+        if not hasattr(self._local, "engine"):
+            self._local.engine = open_engine("litert", self._model, self._tensors, 1)
+        features: Row = self._local.engine.run(pixels)
         return features
-
-    def _interpreter(self) -> Any:
-        if not hasattr(self._local, "interpreter"):
-            from ai_edge_litert.interpreter import Interpreter
-
-            interpreter = Interpreter(model_content=self._model, num_threads=1)
-            interpreter.allocate_tensors()
-            self._local.input = interpreter.get_input_details()[0]["index"]
-            self._local.output = interpreter.get_output_details()[0]["index"]
-            self._local.interpreter = interpreter
-        return self._local.interpreter
