@@ -30,6 +30,7 @@ from edgetl.console import (
     print_table,
 )
 from edgetl.progress import follow
+from edgetl_export.wording import percent
 from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
     else:
         print_metrics(result.metrics)
         photos = count_noun(result.metrics.examples, "photo")
-        click.echo(f"top-1 {result.metrics.top1:.1%} on {photos}")
+        click.echo(f"top-1 {percent(result.metrics.top1)} on {photos}")
     if result.trained_on:
         click.echo(
             f"edgetl: {result.trained_on} of these photos were trained on, so the figure "

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from edgetl_export.wording import percent
+
 if TYPE_CHECKING:
     from edgetl.metrics import Metrics
 
@@ -48,16 +50,12 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
 
 def print_metrics(metrics: "Metrics") -> None:
     """Prints the figures of each class and the confusion matrix."""
-
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
-
     rows = [
         (
             label,
-            share(one.precision),
-            share(one.recall),
-            share(one.specificity),
+            percent(one.precision),
+            percent(one.recall),
+            percent(one.specificity),
             str(one.support),
             " ".join(map(str, metrics.confusion[n])),
         )

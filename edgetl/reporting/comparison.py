@@ -8,8 +8,8 @@ import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
 from edgetl.reporting.pages import render_page
-from edgetl.reporting.wording import percent
 from edgetl.run import Run
+from edgetl_export.wording import percent
 from edgetl_runtime.errors import RunError
 from edgetl_runtime.text.wording import count_noun
 

@@ -4,7 +4,8 @@ import base64
 import hashlib
 from pathlib import Path
 
-from edgetl.reporting import wording
+from edgetl.reporting.wording import duration, span
+from edgetl_export.wording import percent
 from edgetl_runtime.text.wording import count_noun
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -31,9 +32,9 @@ def render_page(template: str, **values: object) -> str:
     )
     environment.filters |= {
         "count_noun": count_noun,
-        "duration": wording.duration,
-        "percent": wording.percent,
-        "span": wording.span,
+        "duration": duration,
+        "percent": percent,
+        "span": span,
     }
     script = (_TEMPLATES / "page.js").read_text("utf-8")
     style = (_TEMPLATES / "page.css").read_text("utf-8")

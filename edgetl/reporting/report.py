@@ -32,7 +32,8 @@ from edgetl.reporting.findings import (
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import duration, percent, points
+from edgetl.reporting.wording import duration
+from edgetl_export.wording import percent, points
 from edgetl_runtime.text.wording import count_noun
 
 MATRIX_CLASSES = 30

@@ -13,9 +13,10 @@ from edgetl.reporting.tradeoff_plots import (
     draw_sensitivities,
     draw_tradeoff,
 )
-from edgetl.reporting.wording import percent, points, span
+from edgetl.reporting.wording import span
 from edgetl_export.quantize.distribution import Distribution
 from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff
+from edgetl_export.wording import percent, points
 from edgetl_runtime.text.wording import count_noun
 
 _WORST_BARS = 20

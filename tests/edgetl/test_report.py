@@ -19,7 +19,8 @@ from edgetl.reporting.findings import Finding, find_confused_pairs, find_notable
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import duration, percent
+from edgetl.reporting.wording import duration
+from edgetl_export.wording import percent
 
 NASTY = "<script>document.title='owned'</script>"
 FORMULA = "$x_1$ & <b>"

@@ -16,6 +16,7 @@ from edgetl_export.evaluate.confidence import GREATEST_TEMPERATURE, fit_temperat
 from edgetl_export.examination import Alternative, Doubt, Examination
 from edgetl_export.load.orders import Indices, LabelOrder, find_moved, fit_order, list_orders
 from edgetl_export.load.scaling import SCALINGS, Scaling
+from edgetl_export.wording import percent
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.text.wording import count_noun
 
@@ -200,14 +201,14 @@ def _compare(
 def _doubt(compared: Sequence[_Compared], *, refuses: bool) -> Doubt:
     one = compared[0].alternative
     near = [
-        f"{other.alternative.meaning} ({other.alternative.top1:.1%})"
+        f"{other.alternative.meaning} ({percent(other.alternative.top1)})"
         for other in compared[1:]
         if other.is_better and not _are_apart(compared[0].after, other.after)
     ]
     photos = count_noun(one.photos, "photo")
     return Doubt(
-        f"top-1 is {one.top1_as_given:.1%} of {photos}; with {one.meaning} it would be "
-        f"{one.top1:.1%}: {compared[0].remedy}{'; as likely: ' * bool(near)}{', '.join(near)}",
+        f"top-1 is {percent(one.top1_as_given)} of {photos}; with {one.meaning} it would be "
+        f"{percent(one.top1)}: {compared[0].remedy}{'; as likely: ' * bool(near)}{', '.join(near)}",
         refuses,
     )
 
@@ -258,9 +259,10 @@ def _doubt_guesses(
 ) -> Iterator[Doubt]:
     """What can be said where nothing that was tried is better."""
     named = scores.argmax(axis=1)
-    found = f"top-1 is {(named == truth).mean():.1%} of {len(truth)} photos"
+    found = f"top-1 is {percent((named == truth).mean())} of {len(truth)} photos"
     guesses = (
-        f"guessing would give {guessing.share:.1%} ({guessing.low:.1%} to {guessing.high:.1%})"
+        f"guessing would give {percent(guessing.share)} "
+        f"({percent(guessing.low)} to {percent(guessing.high)})"
     )
     strangers = _find_strangers(named, truth)
     if _are_all(strangers, truth):
