@@ -15,13 +15,13 @@ import pytest
 from edgetl.reporting.comparison import (
     ComparedRun,
     compare,
-    compute_mcnemar_p,
     conclude,
     describe_run,
     record_comparison,
     render_comparison,
 )
 from edgetl.run import Run
+from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
 from edgetl_runtime.errors import RunError
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
@@ -40,8 +41,7 @@ class Ending(msgspec.Struct, frozen=True):
             factors, offsets = np.array(self.pair, np.float32)
             scores = scores * factors + offsets
         if self.softmax:
-            exact = np.exp(scores - scores.max(axis=1, keepdims=True))
-            scores = exact / exact.sum(axis=1, keepdims=True)
+            scores = softmax(scores, axis=1)
         return scores.astype(np.float32)
 
 

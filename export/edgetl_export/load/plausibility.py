@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from edgetl_export.evaluate.confidence import GREATEST_TEMPERATURE, fit_temperature_of_scores
+from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
 from edgetl_export.examination import Alternative, Doubt, Examination
 from edgetl_export.load.orders import Indices, LabelOrder, find_moved, fit_order, list_orders
 from edgetl_export.load.scaling import SCALINGS, Scaling
@@ -186,7 +186,7 @@ def _compare(
         touched: Photos of which something else would be expected.
     """
     won, lost = int((after & ~right).sum()), int((right & ~after).sum())
-    chance = binomtest(won, won + lost, 0.5, "greater").pvalue if won + lost else 1.0
+    chance = compute_mcnemar_p(won, lost, "greater")
     gain = float(after.mean() - right.mean())
     wrong, left = int((touched & ~right).sum()), int((touched & ~after).sum())
     return _Compared(
@@ -218,7 +218,7 @@ def _are_apart(best: Flags, other: Flags) -> bool:
     photos = min(len(best), len(other))
     won = int((best[:photos] & ~other[:photos]).sum())
     lost = int((other[:photos] & ~best[:photos]).sum())
-    return won + lost > 0 and binomtest(won, won + lost).pvalue < _APART
+    return compute_mcnemar_p(won, lost) < _APART
 
 
 class _Guessing(msgspec.Struct, frozen=True):
