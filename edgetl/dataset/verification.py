@@ -17,9 +17,9 @@ from edgetl_runtime.image.decoding import decode_picture
 from edgetl_runtime.image.filetypes import judge_data
 from edgetl_runtime.image.folders import is_hidden
 from edgetl_runtime.image.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
+from edgetl_runtime.image.limits import MAX_PIXELS
 
 MAX_FILE_BYTES = 512 * 2**20
-MAX_PIXELS = 200_000_000
 GIST_PX = 64
 _PLAIN_JPEG = ("YCbCr", "Gray", "GRAY", "RGB")
 

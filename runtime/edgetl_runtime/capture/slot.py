@@ -21,15 +21,15 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from edgetl_runtime.capture.source import BadFrame
+from edgetl_runtime.image.limits import MAX_PIXELS
 
-MAX_PIXELS = 200_000_000
-"""Of a frame. A slot has room for as many; pages that are never touched cost nothing."""
 _SLOTS = 3
 _NOBODY = -1
 _ROLES = struct.Struct("=qqqq")  # newest, held, delivered, dropped
 # number, captured_ns, published_ns, height, width, position_s (NaN: none), file (empty: none)
 _LABEL = struct.Struct("=qqqqqd4096s")
 _HEADER_BYTES = 4 * max(4096, mmap.PAGESIZE)
+# Room for the largest frame; pages that are never touched cost nothing.
 _STRIDE = -(-3 * MAX_PIXELS // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
 _LOCK_PAUSE_S = 0.0002
 

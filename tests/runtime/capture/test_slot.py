@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from edgetl_runtime.capture.slot import MAX_PIXELS, Slots
+from edgetl_runtime.capture.slot import Slots
 from edgetl_runtime.capture.source import BadFrame
+from edgetl_runtime.image.limits import MAX_PIXELS
 
 WRITER = """
 import sys
