@@ -34,14 +34,12 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
         StorageError: If it exists, or its folder does not or may not be written.
         UsageError: If it does not end in .html.
     """
+    from edgetl.targets import check_free
     from edgetl_runtime.errors import StorageError
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"{option} {out} must end in .html")
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another {option}")
-    if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; choose another {option} or add --overwrite")
+    check_free(out, overwrite=overwrite, option=option)
     if not out.parent.is_dir():
         raise StorageError(f"the folder {out.parent} does not exist; choose another {option}")
     if not os.access(out.parent, os.W_OK):

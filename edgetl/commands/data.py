@@ -62,12 +62,12 @@ def preview(
     Example: edgetl data preview photos --augment camera
     """
     from edgetl.augmentation.parsing import describe, parse_augmentation
-    from edgetl.dataset.place import check_outside
-    from edgetl.inspection.preview import check_target, draw_preview, write_preview
+    from edgetl.inspection.preview import check_sheet_target, draw_preview, write_preview
+    from edgetl.targets import check_outside
 
     augmentation = parse_augmentation(augment)
     check_outside(data, out)
-    check_target(out, overwrite=overwrite)
+    check_sheet_target(out, overwrite=overwrite)
     sheet = draw_preview(data, augmentation, **options)
     write_preview(sheet, out, overwrite=overwrite)
     text = describe(augmentation)
@@ -143,9 +143,9 @@ def check(
 
     Example: edgetl data check photos
     """
-    from edgetl.inspection.page import check_target, write_page
+    from edgetl.inspection.page import check_page_target, write_page
 
-    check_target(data, out, overwrite=overwrite)
+    check_page_target(data, out, overwrite=overwrite)
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")

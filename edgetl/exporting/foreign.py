@@ -26,7 +26,7 @@ from edgetl_export.load.kinds import Kind
 from edgetl_export.load.labels import check_count, find_repeated, read_labels, suggest_label
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import Foreign, Size
-from edgetl_export.package.packing import check_target
+from edgetl_export.package.packing import check_bundle_target
 from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_export.trained import (
     Labelled,
@@ -167,7 +167,7 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> Ite
         StorageError: If `out` exists or cannot be written.
     """
     with unpacked(options.model) as model:
-        check_target(out, overwrite=overwrite)
+        check_bundle_target(out, overwrite=overwrite)
         kind = find_kind(model, trust=options.trust)
         labels = _find_labels(options, model, kind)
         checked = Checked(options, model, kind, labels, list_data(options.data))

@@ -1,6 +1,5 @@
 """The page of a data check: every finding with its photos, in one HTML file."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +7,13 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import MIN_AGREEMENT
-from edgetl.dataset.place import check_outside
 from edgetl.inspection.check import KINDS, SURE, DataReport
 from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
 from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
 from edgetl.reporting.pages import render_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import duration
+from edgetl.targets import check_free, check_outside
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.system.storage import write_file
 from edgetl_runtime.text.wording import count_noun
@@ -143,7 +142,7 @@ SECTIONS: dict[Kind, Section] = {
 }
 
 
-def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
+def check_page_target(data: Path, out: Path, *, overwrite: bool) -> None:
     """Refuses a page that would replace something else or lie among the photos.
 
     Raises:
@@ -152,10 +151,7 @@ def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
     if out.suffix.lower() not in SUFFIXES:
         raise StorageError(f"--out {out} is no page; give a name that ends in .html")
     check_outside(data, out)
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another --out")
-    if os.path.lexists(out) and not overwrite:
-        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
+    check_free(out, overwrite=overwrite)
 
 
 def write_page(report: DataReport, out: Path) -> None:
