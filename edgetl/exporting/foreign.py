@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
+from edgetl.checksum import digest_file
 from edgetl.dataset.labels import find_twin
 from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
@@ -384,11 +385,9 @@ def _draw(photos: Sequence[Labelled], classes: int, most: int) -> list[Path]:
 def _digest(model: Path) -> str:
     """SHA-256 of a file; of a folder, over the names and the bytes of all its files."""
     if model.is_file():
-        with model.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_file(model)
     digest = hashlib.sha256()
     for path in sorted(one for one in model.rglob("*") if one.is_file()):
         digest.update(path.relative_to(model).as_posix().encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(digest_file(path)))
     return digest.hexdigest()

@@ -151,14 +151,14 @@ class Extractor:
     def _model(self) -> bytes:
         """The extractor as a .tflite, converted once."""
         path = self.folder / "extractor.tflite"
-        seal = self.folder / "extractor.tflite.sha256"
-        if path.is_file() and seal.is_file():
+        checksum = self.folder / "extractor.tflite.sha256"
+        if path.is_file() and checksum.is_file():
             model = path.read_bytes()
-            if hashlib.sha256(model).hexdigest() == seal.read_text():
+            if hashlib.sha256(model).hexdigest() == checksum.read_text():
                 return model
         model = self._convert()
         write_file(path, model)
-        write_file(seal, hashlib.sha256(model).hexdigest().encode())
+        write_file(checksum, hashlib.sha256(model).hexdigest().encode())
         return model
 
     def _convert(self) -> bytes:

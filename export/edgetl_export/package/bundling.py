@@ -25,10 +25,10 @@ from edgetl_export.trained import About, Trained, choose_recipes
 from edgetl_runtime.bundle.golden_frames import TOLERANCE, digest
 from edgetl_runtime.bundle.reader import (
     CARD,
+    CHECKSUM,
     FORMAT_VERSION,
     LABELS,
     MANIFEST,
-    SEAL,
     Bundle,
     BundleManifest,
     GoldenFrame,
@@ -37,8 +37,8 @@ from edgetl_runtime.bundle.reader import (
     Provenance,
     StoredFile,
     Variant,
+    encode_checksum,
     encode_manifest,
-    encode_seal,
 )
 from edgetl_runtime.errors import ExportError, GateError
 from edgetl_runtime.system.storage import staged_folder
@@ -249,7 +249,7 @@ def _assemble(
         provenance=provenance,
     )
     files[MANIFEST] = encode_manifest(manifest)
-    files[SEAL] = encode_seal(files[MANIFEST])
+    files[CHECKSUM] = encode_checksum(files[MANIFEST])
     return files
 
 

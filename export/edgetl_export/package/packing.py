@@ -36,7 +36,7 @@ def write_bundle(files: Mapping[str, bytes], out: Path, *, overwrite: bool) -> B
     """Writes a bundle aside, opens it as a device would, and renames it into place.
 
     Args:
-        files: Content by relative path with forward slashes; with `bundle.json` and its seal.
+        files: Content by relative path with forward slashes; with `bundle.json` and its checksum.
         out: A folder, or a zip if it ends in `.zip`.
         overwrite: Replace a bundle of the same kind.
 
