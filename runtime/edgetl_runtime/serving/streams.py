@@ -78,11 +78,11 @@ async def next_picture(feed: PageFeed, timeout_s: float) -> Picture | None:
     """The newest picture, made for this asker if nobody else watches; None if none comes."""
     deadline_s = time.monotonic() + timeout_s
     with feed.watched():
-        while (picture := feed.picture(1.0)) is None and not feed.bell.closed:
+        while (picture := feed.picture(1.0)) is None and not feed.notifier.closed:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 return None
-            await feed.bell.wait(left_s)
+            await feed.notifier.wait(left_s)
     return picture
 
 
@@ -90,14 +90,14 @@ async def _picture_parts(feed: PageFeed) -> AsyncIterator[bytes]:
     # A browser shows a part when it has seen the boundary behind it.
     yield b"--" + _BOUNDARY + b"\r\n"
     shown = 0
-    while not feed.bell.closed:
+    while not feed.notifier.closed:
         picture = feed.picture(FRESH_S)
         if picture is not None and picture.number != shown:
             shown = picture.number
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
             yield head.encode() + picture.jpeg + b"\r\n--" + _BOUNDARY + b"\r\n"
         else:
-            await feed.bell.wait(_STATE_PERIOD_S)
+            await feed.notifier.wait(_STATE_PERIOD_S)
 
 
 async def _answer_parts(feed: PageFeed, status: Callable[[], Status]) -> AsyncIterator[bytes]:
@@ -107,7 +107,7 @@ async def _answer_parts(feed: PageFeed, status: Callable[[], Status]) -> AsyncIt
     ages = [replace(one, answered_s=one.answered_s - now_s) for one in feed.history()]
     yield _event("history", msgspec.json.encode(ages))
     state_due_s, told_answer, told_event = 0.0, b"", 0
-    while not feed.bell.closed:
+    while not feed.notifier.closed:
         now = status()
         if time.monotonic() >= state_due_s:
             state_due_s = time.monotonic() + _STATE_PERIOD_S
@@ -120,7 +120,7 @@ async def _answer_parts(feed: PageFeed, status: Callable[[], Status]) -> AsyncIt
             told_answer = answer
             yield _event("answer", answer)
         else:
-            await feed.bell.wait(state_due_s - time.monotonic())
+            await feed.notifier.wait(state_due_s - time.monotonic())
 
 
 def _event(name: str, data: bytes) -> bytes:
