@@ -69,7 +69,7 @@ class Slots:
         self._header = mmap.mmap(header_fd, _HEADER_BYTES)
         self._access = mmap.ACCESS_WRITE if writes else mmap.ACCESS_READ
         self._maps: dict[int, mmap.mmap] = {}
-        self._drawn = (0, 0, 0)  # slot, height, width of the last canvas
+        self._drawn = (0, 0, 0)  # slot, height, width of the last buffer
 
     @classmethod
     def create(cls) -> "Slots":
@@ -86,7 +86,7 @@ class Slots:
         _ROLES.pack_into(slots._header, 0, _NOBODY, _NOBODY, 0, 0)
         return slots
 
-    def canvas(self, height: int, width: int) -> memoryview:
+    def buffer(self, height: int, width: int) -> memoryview:
         """Room for a frame that the next `publish` hands over; for the writer.
 
         Raises:
@@ -102,7 +102,7 @@ class Slots:
         return self._view(free, 3 * height * width)
 
     def drawn(self) -> tuple[memoryview, int]:
-        """The last canvas, and the length of its rows in bytes."""
+        """The last buffer, and the length of its rows in bytes."""
         slot, height, width = self._drawn
         return self._view(slot, 3 * height * width), 3 * width
 
@@ -114,7 +114,7 @@ class Slots:
         position_s: float | None = None,
         file: str | None = None,
     ) -> None:
-        """Makes the last canvas the newest frame.
+        """Makes the last buffer the newest frame.
 
         Args:
             number: In its source.
