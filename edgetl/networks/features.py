@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgetl.ahead import compute_ahead
 from edgetl.augmentation.strengths import LIGHT, Augmentation
 from edgetl.augmentation.strengths import digest as digest_augmentation
 from edgetl.augmentation.views import make_view
@@ -17,6 +16,7 @@ from edgetl.networks.backbones import Backbone
 from edgetl.networks.cache import FeatureCache, Precision, Row, cache_folder
 from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
 from edgetl.networks.weights import Weights
+from edgetl.prefetch import prefetch
 from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_export.progress import track
@@ -138,7 +138,7 @@ class Extractor:
             return [(key, row) for (_, key), row in zip(absent, rows, strict=True)]
 
         try:
-            computed = compute_ahead(compute, missing, workers=workers, ahead=4 * workers)
+            computed = prefetch(compute, missing, workers=workers, depth=4 * workers)
             for rows in track(computed, "computing features", len(missing)):
                 for key, row in rows:
                     cache.add(key, row)
