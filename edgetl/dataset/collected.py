@@ -14,7 +14,7 @@ import msgspec
 
 from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
-from edgetl.dataset.photo import Gist, PhotoVerdict
+from edgetl.dataset.photo import PhotoVerdict, Thumbnail
 from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
@@ -134,16 +134,16 @@ def choose_new(
         seen.add(one.verdict.sha256)
     if keep_similar:
         return Choice(different, copies, [])
-    gists = [verdict.gist for verdict in verdicts if verdict.gist is not None]
-    alike = _find_alike(gists, [one.verdict.gist for one in different])
+    thumbnails = [verdict.thumbnail for verdict in verdicts if verdict.thumbnail is not None]
+    alike = _find_alike(thumbnails, [one.verdict.thumbnail for one in different])
     new = [one for n, one in enumerate(different) if n not in alike]
     return Choice(new, copies, [different[n] for n in sorted(alike)])
 
 
-def _find_alike(known: list[Gist], gists: list[Gist | None]) -> set[int]:
+def _find_alike(known: list[Thumbnail], thumbnails: list[Thumbnail | None]) -> set[int]:
     """Indices of those that look like a known one, or like an earlier one that stays."""
-    listed = [(n, gist) for n, gist in enumerate(gists) if gist is not None]
-    links = find_links([*known, *(gist for _, gist in listed)])
+    listed = [(n, thumbnail) for n, thumbnail in enumerate(thumbnails) if thumbnail is not None]
+    links = find_links([*known, *(thumbnail for _, thumbnail in listed)])
     linked: dict[int, set[int]] = {}
     for link in links:
         linked.setdefault(link.second, set()).add(link.first)
