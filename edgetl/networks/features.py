@@ -30,7 +30,7 @@ from edgetl_runtime.system.storage import write_file
 _FORMAT = 2
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class FeatureRequest(msgspec.Struct, frozen=True):
     """One photo, and how many views of it beside the photo itself."""
 
     file: Path
@@ -38,7 +38,7 @@ class Wanted(msgspec.Struct, frozen=True):
     views: int = 0
 
 
-class Extracted(msgspec.Struct, frozen=True, eq=False):
+class Features(msgspec.Struct, frozen=True, eq=False):
     """Features, and what they cost.
 
     Attributes:
@@ -91,7 +91,7 @@ class Extractor:
         self.folder = cache_folder() / "features" / self.digest[:32]
         self._precision: Precision = "float32" if cut.kind == "head" else "float16"
 
-    def extract(self, wanted: Sequence[Wanted]) -> Extracted:
+    def extract(self, wanted: Sequence[FeatureRequest]) -> Features:
         """Returns the features of photos and views, from the cache where they are known.
 
         Whatever was computed before an interruption stays in the cache.
@@ -112,7 +112,7 @@ class Extractor:
             self._compute(missing, cache)
         owner = [n for n, own in enumerate(keys) for _ in own]
         is_view = [position > 0 for own in keys for position in range(len(own))]
-        return Extracted(
+        return Features(
             rows=cache.views(key for own in keys for key in own),
             owner=np.array(owner, np.int64),
             is_view=np.array(is_view, np.bool_),
@@ -120,17 +120,17 @@ class Extractor:
             computed=len(missing),
         )
 
-    def _keys(self, one: Wanted) -> list[str]:
+    def _keys(self, one: FeatureRequest) -> list[str]:
         """Cache keys: the photo, then its views."""
         views = (f"{one.sha256}:{self._views_digest}:{n + 1}" for n in range(one.views))
         return [one.sha256, *views]
 
-    def _compute(self, missing: list[Wanted], cache: FeatureCache) -> None:
+    def _compute(self, missing: list[FeatureRequest], cache: FeatureCache) -> None:
         network = LiteRTNetwork(self._model())
         # All processors work: OpenCV and LiteRT release Python's lock.
         workers = count_processors()
 
-        def compute(one: Wanted) -> list[tuple[str, Row]]:
+        def compute(one: FeatureRequest) -> list[tuple[str, Row]]:
             photo = read_picture(one.file)
             absent = [(n, key) for n, key in enumerate(self._keys(one)) if key not in cache]
             frames = (self._view(photo, one.sha256, n) for n, _ in absent)
