@@ -22,9 +22,9 @@ from edgetl_export.examination import Examination
 from edgetl_export.load import find_kind, naming, open_model
 from edgetl_export.load.archive import unpacked
 from edgetl_export.load.embedded import Embedded, find_beside, find_embedded
-from edgetl_export.load.ending import Ending, choose_ending
 from edgetl_export.load.kinds import Kind
 from edgetl_export.load.labels import check_count, find_repeated, read_labels, suggest_label
+from edgetl_export.load.output_activation import OutputActivation, choose_activation
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import Foreign, Size
 from edgetl_export.package.packing import check_bundle_target
@@ -273,22 +273,22 @@ def _describe(
         return load_inputs(photos, preprocessing, words)
 
     some = _draw(parts["train"], len(labels), _LOOKED_AT)
-    ending = choose_ending(
+    added = choose_activation(
         foreign.look(load(some, "reading training photos")),
-        foreign.end,
+        foreign.activation,
         quantized=foreign.is_coarse,
     )
 
-    examination = _examine(options, foreign, labels, parts, ending, load)
+    examination = _examine(options, foreign, labels, parts, added, load)
 
     def score(photos: tuple[Labelled, ...]) -> ScoredPhotos:
         files = [photo.file for photo in photos]
         raw: Scores = foreign.look(load(files, "reading validation photos"))
-        return ScoredPhotos(photos, ending.apply(raw))
+        return ScoredPhotos(photos, added.apply(raw))
 
     validation, test = score(parts["val"]), score(parts["test"]) if parts["test"] else None
-    source = foreign.finish(ending)
-    _tell(options.model, (foreign.words, ending.words), source.form)
+    source = foreign.finish(added)
+    _tell(options.model, (foreign.words, added.words), source.form)
     return Trained(
         graph=source.data,
         labels=labels,
@@ -326,7 +326,7 @@ def _examine(
     foreign: Foreign,
     labels: tuple[str, ...],
     parts: Mapping[Split, Sequence[Labelled]],
-    ending: Ending,
+    added: OutputActivation,
     load: Callable[[Sequence[Path], str], list[Frame]],
 ) -> Examination:
     """Compares the model with guessing, other orders of labels and other scalings."""
@@ -338,11 +338,11 @@ def _examine(
     chosen = _draw(photos, len(labels), _EXAMINED)
     frames = load(chosen, "reading photos to examine")
     found = examine(
-        ending.apply(foreign.look(frames)),
+        added.apply(foreign.look(frames)),
         np.array([index[one] for one in chosen], np.int64),
         labels,
         foreign.scaling,
-        lambda scaling, part: ending.apply(foreign.look_with(scaling, frames[part])),
+        lambda scaling, part: added.apply(foreign.look_with(scaling, frames[part])),
     )
     refused = [one.sentence for one in found.doubts if one.refuses]
     if refused and not options.allow_doubt:

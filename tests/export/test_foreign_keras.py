@@ -15,7 +15,7 @@ import pytest
 from edgetl_export.evaluate.scoring import run_described
 from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.load import open_model
-from edgetl_export.load.ending import NOTHING
+from edgetl_export.load.output_activation import NOTHING
 from edgetl_export.load.scaling import find_scaling
 from edgetl_runtime.errors import ExportError
 
@@ -153,7 +153,7 @@ def test_what_keras_2_wrote_is_read_by_keras_2(tmp_path: Path, name: str) -> Non
     expected = model(np.stack(PICTURES).astype(np.float32)).numpy()
     model.save(tmp_path / name)
     foreign = open_model(tmp_path / name, find_scaling("0..255"), trust=True)
-    assert foreign.end == "softmax"
+    assert foreign.activation == "softmax"
     np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=1e-5)
 
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgetl_export.evaluate.scoring import run_described
 from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.load import open_model
-from edgetl_export.load.ending import NOTHING
+from edgetl_export.load.output_activation import NOTHING
 from edgetl_export.load.scaling import SCALINGS, find_scaling
 from edgetl_export.load.source import SourceModel, choose_size
 from edgetl_export.load.statements import Statement, read_properties

@@ -9,7 +9,7 @@ from edgetl_export.evaluate.scoring import run_described
 from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.graph.flatbuffer import read_tree
 from edgetl_export.graph.model_graph import find_graph
-from edgetl_export.load.ending import Ending
+from edgetl_export.load.output_activation import OutputActivation
 from edgetl_export.load.scaling import Scaling
 from edgetl_export.load.source import Size, SourceModel, choose_size
 from edgetl_export.load.statements import read_statements
@@ -54,7 +54,7 @@ class TfliteModel:
         self.size = _read_size(picture, size_px)
         self.outputs = _count_outputs(scores)
         self.form = ModelFormat("litert", _find_precision(tree, graph))
-        self.end = writers.find_end()
+        self.activation = writers.find_activation()
         # A free batch is 1: the shape says so beside its signature.
         for tensor in graph.tensors:
             tensor.shapeSignature = None
@@ -82,12 +82,12 @@ class TfliteModel:
         """See `Foreign.look_with`."""
         return TfliteModel(self._file, scaling, self._size_px).look(pictures)
 
-    def finish(self, ending: Ending) -> SourceModel:
+    def finish(self, added: OutputActivation) -> SourceModel:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
         surgery = self._surgery
-        if ending.pair is not None:
-            surgery.make_pair(*ending.pair)
-        if ending.softmax:
+        if added.pair is not None:
+            surgery.make_pair(*added.pair)
+        if added.softmax:
             surgery.add_softmax()
         data = surgery.encode()
         describe_tflite(data, any_step=True)
