@@ -274,7 +274,7 @@ def _describe(
 
     some = _draw(parts["train"], len(labels), _LOOKED_AT)
     added = choose_activation(
-        foreign.look(load(some, "reading training photos")),
+        foreign.run(load(some, "reading training photos")),
         foreign.activation,
         quantized=foreign.is_coarse,
     )
@@ -283,7 +283,7 @@ def _describe(
 
     def score(photos: tuple[Labelled, ...]) -> ScoredPhotos:
         files = [photo.file for photo in photos]
-        raw: Scores = foreign.look(load(files, "reading validation photos"))
+        raw: Scores = foreign.run(load(files, "reading validation photos"))
         return ScoredPhotos(photos, added.apply(raw))
 
     validation, test = score(parts["val"]), score(parts["test"]) if parts["test"] else None
@@ -338,11 +338,11 @@ def _examine(
     chosen = _draw(photos, len(labels), _EXAMINED)
     frames = load(chosen, "reading photos to examine")
     found = examine(
-        added.apply(foreign.look(frames)),
+        added.apply(foreign.run(frames)),
         np.array([index[one] for one in chosen], np.int64),
         labels,
         foreign.scaling,
-        lambda scaling, part: added.apply(foreign.look_with(scaling, frames[part])),
+        lambda scaling, part: added.apply(foreign.run_with(scaling, frames[part])),
     )
     refused = [one.sentence for one in found.doubts if one.refuses]
     if refused and not options.allow_doubt:

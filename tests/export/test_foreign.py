@@ -84,9 +84,9 @@ def test_levels_give_what_the_model_gives_on_its_own_preprocessing(
     logits = own(FORMULAS[scaling](np.stack(pictures).astype(np.float64)))
     foreign = open_model(foreign_folder / name, find_scaling(scaling), trust=True)
     assert (foreign.size, foreign.outputs) == ((32, 32), 3)
-    looked = foreign.look(pictures)
-    np.testing.assert_allclose(looked, logits, atol=2e-4 * np.abs(logits).max())
-    added = choose_activation(looked)
+    outputs = foreign.run(pictures)
+    np.testing.assert_allclose(outputs, logits, atol=2e-4 * np.abs(logits).max())
+    added = choose_activation(outputs)
     assert added == SOFTMAX
     source = foreign.finish(added)
     assert source.form.precision == "float32"
@@ -118,7 +118,7 @@ def test_a_quantized_tflite_is_wrapped_as_it_is(
 ) -> None:
     pictures = drawn[::6]
     foreign = open_model(foreign_folder / name, find_scaling(scaling))
-    source = foreign.finish(choose_activation(foreign.look(pictures), quantized=foreign.is_coarse))
+    source = foreign.finish(choose_activation(foreign.run(pictures), quantized=foreign.is_coarse))
     assert source.form == ModelFormat("litert", "int8")
     # The file itself, not the network that it was made of: beyond the range that it was
     # calibrated on, which `imagenet` leaves, its layers clip and Keras does not.
@@ -153,7 +153,7 @@ def test_one_output_becomes_two_in_both_formats(tmp_path: Path, drawn: list[np.n
         (tmp_path / "one.tflite").write_bytes(convert(model))
         foreign = open_model(tmp_path / "one.tflite", PLAIN)
         # A logit of 1 and above is none of the shares 0..1.
-        assert choose_activation(np.abs(foreign.look(pictures)) + (activation is None)) == wanted
+        assert choose_activation(np.abs(foreign.run(pictures)) + (activation is None)) == wanted
         found = run(foreign.finish(wanted), pictures)
         np.testing.assert_allclose(found, np.hstack([1 - second, second]), atol=1e-4)
 

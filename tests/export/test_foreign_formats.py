@@ -46,7 +46,7 @@ def take(path: Path, pictures: list[np.ndarray], *, trust: bool = False) -> tupl
     """Opens and finishes a model as `edgetl export --model` does."""
     foreign = open_model(path, SCALING, trust=trust)
     added = choose_activation(
-        foreign.look(pictures), foreign.activation, quantized=foreign.is_coarse
+        foreign.run(pictures), foreign.activation, quantized=foreign.is_coarse
     )
     return added, foreign.finish(added)
 
@@ -140,7 +140,7 @@ def test_a_tflite_of_8_bits_inside_that_ends_in_a_softmax_needs_none(
     converter.representative_dataset = lambda: ([one] for one in inputs)
     (tmp_path / "inside.tflite").write_bytes(convert_to_tflite(converter))
     foreign = open_model(tmp_path / "inside.tflite", SCALING)
-    raw = foreign.look(drawn)
+    raw = foreign.run(drawn)
     # 40 shares in steps of 1/256 each: their sum says nothing.
     assert np.abs(raw.sum(axis=1) - 1).max() > 0.002
     assert foreign.activation == "softmax"
@@ -486,9 +486,9 @@ def test_a_tflite_or_an_onnx_is_one_whatever_its_name(
     foreign_folder: Path, drawn: list[np.ndarray], tmp_path: Path
 ) -> None:
     os.symlink(foreign_folder / "float.tflite", tmp_path / "model.bin")
-    assert open_model(tmp_path / "model.bin", SCALING).look(drawn).shape == (len(drawn), 3)
+    assert open_model(tmp_path / "model.bin", SCALING).run(drawn).shape == (len(drawn), 3)
     os.symlink(foreign_folder / "model.onnx", tmp_path / "renamed.tflite")
-    assert open_model(tmp_path / "renamed.tflite", SCALING).look(drawn).shape == (len(drawn), 3)
+    assert open_model(tmp_path / "renamed.tflite", SCALING).run(drawn).shape == (len(drawn), 3)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -154,7 +154,7 @@ def test_what_keras_2_wrote_is_read_by_keras_2(tmp_path: Path, name: str) -> Non
     model.save(tmp_path / name)
     foreign = open_model(tmp_path / name, find_scaling("0..255"), trust=True)
     assert foreign.activation == "softmax"
-    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=1e-5)
+    np.testing.assert_allclose(foreign.run(PICTURES), expected, atol=1e-5)
 
 
 @pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
@@ -262,7 +262,7 @@ def test_a_saved_model_takes_levels_in_numbers_of_any_kind(tmp_path: Path, kind:
     foreign = open_model(tmp_path / "m", find_scaling("0..255"), trust=True)
     expected = np.asarray(keras.ops.softmax(network(np.stack(PICTURES).astype(np.float32))))
     close = 1e-2 if kind == "float16" else 1e-4
-    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=close)
+    np.testing.assert_allclose(foreign.run(PICTURES), expected, atol=close)
     source = foreign.finish(NOTHING)
     tensors = describe_tflite(source.data, any_step=True)
     ran = run_described("litert", source.data, tensors, PICTURES)

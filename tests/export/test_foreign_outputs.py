@@ -64,7 +64,7 @@ def take(proto: onnx.ModelProto, tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def logits(foreign_folder: Path, drawn: list[np.ndarray]) -> np.ndarray:
-    return open_model(foreign_folder / "model.onnx", SCALING).look(drawn)
+    return open_model(foreign_folder / "model.onnx", SCALING).run(drawn)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_best_labels_alone_become_the_scores_that_they_are_made_of(
         proto.graph.initializer.append(numpy_helper.from_array(np.array([3]), "k"))
         node = helper.make_node("TopK", ["shares", "k"], ["sorted", "best"], axis=1)
         foreign = take(SOFT, node, sorted=FLOAT, best=INT64)
-    raw = foreign.look(drawn)
+    raw = foreign.run(drawn)
     np.testing.assert_array_equal(raw.argmax(axis=1), logits.argmax(axis=1))
     assert len(set(raw.argmax(axis=1))) > 1
 
@@ -116,7 +116,7 @@ def test_scores_of_other_floats_become_float32(
     take: Callable[..., Any], drawn: list[np.ndarray], logits: np.ndarray, kind: int
 ) -> None:
     foreign = take(helper.make_node("Cast", ["logits"], ["other"], to=kind), other=kind)
-    np.testing.assert_allclose(foreign.look(drawn), logits, atol=0.01)
+    np.testing.assert_allclose(foreign.run(drawn), logits, atol=0.01)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
@@ -133,7 +133,7 @@ def test_scores_of_8_bits_become_those_that_they_stand_for(
     node = helper.make_node("QuantizeLinear", ["shares", "step", "z"], ["bits"])
     foreign = take(SOFT, node, bits=helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
     assert foreign.activation == "softmax"
-    np.testing.assert_allclose(foreign.look(drawn), SOFTMAX.apply(logits), atol=1 / 256)
+    np.testing.assert_allclose(foreign.run(drawn), SOFTMAX.apply(logits), atol=1 / 256)
 
 
 def test_a_sequence_is_refused_by_its_name(proto: onnx.ModelProto, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_an_onnx_of_plain_levels_takes_them_as_they_are(
     (said,) = open_model(tmp_path / "m.onnx", SCALING).statements
     assert "its input of uint8 says that its pixels are 0 to 255" in said.contradict(SCALING)
     foreign = open_model(tmp_path / "m.onnx", find_scaling("0..255"))
-    np.testing.assert_allclose(foreign.look(drawn), logits, atol=1e-3)
+    np.testing.assert_allclose(foreign.run(drawn), logits, atol=1e-3)
 
 
 def test_an_input_that_nobody_reads_is_none(
@@ -241,7 +241,7 @@ def test_a_tflite_of_several_outputs_keeps_its_scores(
     foreign = convert(lambda raw: (raw, tf.nn.softmax(raw), tf.argmax(raw, 1)))
     assert foreign.activation == "softmax"
     assert " is taken for the scores, " in foreign.words
-    np.testing.assert_allclose(foreign.look(drawn), SOFTMAX.apply(logits), atol=1e-3)
+    np.testing.assert_allclose(foreign.run(drawn), SOFTMAX.apply(logits), atol=1e-3)
 
 
 def test_a_tflite_of_best_labels_keeps_the_scores_below_them(
@@ -250,7 +250,7 @@ def test_a_tflite_of_best_labels_keeps_the_scores_below_them(
     import tensorflow as tf
 
     for end in (lambda raw: tf.argmax(raw, 1), lambda raw: tf.math.top_k(tf.nn.softmax(raw), 3)[0]):
-        raw = convert(end).look(drawn)
+        raw = convert(end).run(drawn)
         np.testing.assert_array_equal(raw.argmax(axis=1), logits.argmax(axis=1))
 
 

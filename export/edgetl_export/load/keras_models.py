@@ -57,12 +57,12 @@ class TensorflowModel:
         self.activation = self._converted.activation
         self.form = ModelFormat("litert", self._converted.form.precision)
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look`."""
-        return self.look_with(self.scaling, pictures)
+    def run(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run`."""
+        return self.run_with(self.scaling, pictures)
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look_with`."""
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run_with`."""
         batch = 1 if self._single else _BATCH
         found = [
             np.asarray(self._call(scaling.apply(pictures[n : n + batch]), training=False))

@@ -80,17 +80,17 @@ class OnnxModel:
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look`.
+    def run(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run`.
 
         Raises:
             EngineError: If ONNX Runtime fails.
         """
         return run_described("onnx", self._data, describe_onnx(self._data), pictures)
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look_with`."""
-        return OnnxModel(self._file, scaling, self._size_px).look(pictures)
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run_with`."""
+        return OnnxModel(self._file, scaling, self._size_px).run(pictures)
 
     def finish(self, added: OutputActivation) -> SourceModel:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""

@@ -21,7 +21,7 @@ from edgetl_runtime.prediction import Scores
 from edgetl_runtime.text.wording import count_noun
 
 Flags = NDArray[np.bool_]
-Look = Callable[[Scaling, slice], Scores]
+Rescore = Callable[[Scaling, slice], Scores]
 # Chance makes so many of all examinations doubt what is right, at most, however much is compared.
 _SIGNIFICANCE = 0.005
 # What gains less is no reason to refuse a bundle: 5 points.
@@ -53,7 +53,7 @@ class _Compared(msgspec.Struct, frozen=True, eq=False):
 
 
 def examine(
-    scores: Scores, truth: Indices, labels: Sequence[str], scaling: Scaling, look: Look
+    scores: Scores, truth: Indices, labels: Sequence[str], scaling: Scaling, rescore: Rescore
 ) -> Examination:
     """Looks for what speaks against labels and scaling.
 
@@ -62,12 +62,12 @@ def examine(
         truth: Index of each one's label, (photos,).
         labels: In the order that was given.
         scaling: That was given.
-        look: Probabilities of some of the same photos with another scaling.
+        rescore: Probabilities of some of the same photos with another scaling.
     """
     named = scores.argmax(axis=1)
     compared = [*_compare_orders(named, truth, labels)]
     if (named == truth).mean() <= 1 - _LEAST_GAIN:
-        compared += _compare_scalings(named, truth, scaling, look)
+        compared += _compare_scalings(named, truth, scaling, rescore)
     compared.sort(key=lambda one: (one.is_better, one.alternative.top1), reverse=True)
     guessing = _guess(named, truth)
     if compared and compared[0].is_better:
@@ -148,17 +148,17 @@ def _fit_across(
 
 
 def _compare_scalings(
-    named: Indices, truth: Indices, given: Scaling, look: Look
+    named: Indices, truth: Indices, given: Scaling, rescore: Rescore
 ) -> Iterator[_Compared]:
     others = list_scalings(given)
     pilot = slice(0, _PILOT)
-    tried = [look(one, pilot).argmax(axis=1) for one in others]
+    tried = [rescore(one, pilot).argmax(axis=1) for one in others]
     hits = [int((one == truth[pilot]).sum()) for one in tried]
     kept = sorted(range(len(others)), key=hits.__getitem__, reverse=True)[:_KEPT]
     right = named == truth
     for number, (one, found) in enumerate(zip(others, tried, strict=True)):
         if number in kept and hits[number] > right[pilot].sum() and len(truth) > _PILOT:
-            rest = look(one, slice(_PILOT, None)).argmax(axis=1)
+            rest = rescore(one, slice(_PILOT, None)).argmax(axis=1)
             found = np.concatenate([found, rest])
         name = f'"{one.name}"' if " " in one.name else one.name
         after = found == truth[: len(found)]

@@ -53,11 +53,11 @@ class Foreign(Protocol):
     scaling: Scaling
     statements: tuple[Statement, ...]
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
+    def run(self, pictures: Sequence[Frame]) -> Scores:
         """What it outputs for pictures, float32 (pictures, outputs)."""
         ...
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
         """What it would put out for pictures with another scaling in front."""
         ...
 

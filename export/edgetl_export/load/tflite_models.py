@@ -70,17 +70,17 @@ class TfliteModel:
         self._tensors = describe_tflite(self._data, any_step=True)
         self.is_coarse = scores.type != _FLOAT32
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look`.
+    def run(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run`.
 
         Raises:
             EngineError: If LiteRT fails.
         """
         return run_described("litert", self._data, self._tensors, pictures)
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look_with`."""
-        return TfliteModel(self._file, scaling, self._size_px).look(pictures)
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run_with`."""
+        return TfliteModel(self._file, scaling, self._size_px).run(pictures)
 
     def finish(self, added: OutputActivation) -> SourceModel:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
