@@ -98,7 +98,7 @@ def read_collected(folder: Path) -> Collected:
     """
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
-    for path, verdict in _look(paths, "reading collected frames"):
+    for path, verdict in _verify_all(paths, "reading collected frames"):
         # A link leads out of the folder that was given.
         reason = "not a plain file" if path.is_symlink() else verdict.reason
         if reason is not None:
@@ -125,7 +125,7 @@ def choose_new(
         known: Photos that are there; files that are no pictures are passed over.
         keep_similar: Leave out equal bytes only.
     """
-    verdicts = [verdict for _, verdict in _look(list(known), "reading known photos")]
+    verdicts = [verdict for _, verdict in _verify_all(list(known), "reading known photos")]
     seen = {verdict.sha256 for verdict in verdicts if verdict.reason is None}
     copies: list[Candidate] = []
     different: list[Candidate] = []
@@ -175,7 +175,7 @@ def _is_picture(path: Path) -> bool:
     return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
-def _look(paths: list[Path], description: str) -> list[tuple[Path, PhotoVerdict]]:
+def _verify_all(paths: list[Path], description: str) -> list[tuple[Path, PhotoVerdict]]:
     """Decodes each file."""
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(paths, pool.map(verify_file, paths), strict=True)

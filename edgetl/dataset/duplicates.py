@@ -191,7 +191,9 @@ class _HashIndex:
 
     def near(self, queries: Hashes) -> Iterator[tuple[Indices, Indices, Indices]]:
         """Yields query, distance and listed hash; never a hash with its own query."""
-        for queried, listed in self._all(queries) if len(queries) <= _FEW else self._look(queries):
+        for queried, listed in (
+            self._all(queries) if len(queries) <= _FEW else self._look_up(queries)
+        ):
             apart = np.bitwise_count(queries[queried] ^ self._hashes[listed])
             keep = (apart <= MAX_HASH_DISTANCE) & (queried != listed)
             yield queried[keep], apart[keep].astype(np.int64), listed[keep]
@@ -202,7 +204,7 @@ class _HashIndex:
             queried, listed = np.nonzero(np.bitwise_count(block) <= MAX_HASH_DISTANCE)
             yield queried + start, listed
 
-    def _look(self, queries: Hashes) -> Iterator[tuple[Indices, Indices]]:
+    def _look_up(self, queries: Hashes) -> Iterator[tuple[Indices, Indices]]:
         for chunk in range(_CHUNKS):
             values = _chunk(queries, chunk)
             for flip in _FLIPS:

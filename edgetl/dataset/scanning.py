@@ -105,7 +105,7 @@ def _link(thumbnails: dict[str, Thumbnail | None]) -> tuple[list[str], list[Link
 def _verify(listing: Listing) -> list[Photo]:
     photos = [*listing.photos, *listing.unknown]
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
-        verdicts = pool.map(_look, photos)
+        verdicts = pool.map(_verify_one, photos)
         tracked = track(zip(photos, verdicts, strict=True), "verifying photos", len(photos))
         try:
             return [msgspec.structs.replace(photo, verdict=verdict) for photo, verdict in tracked]
@@ -114,7 +114,7 @@ def _verify(listing: Listing) -> list[Photo]:
             raise
 
 
-def _look(photo: Photo) -> PhotoVerdict:
+def _verify_one(photo: Photo) -> PhotoVerdict:
     if not photo.file.as_posix().endswith(photo.path):
         return PhotoVerdict("", "its name is not UTF-8; rename it")
     return verify_file(photo.file)

@@ -68,7 +68,7 @@ class JpegPipe:
     def _read(self) -> bytes:
         self._arrivals.wait()
         data = _read(_CHUNK_BYTES)
-        self._greeting.look(data)
+        self._greeting.feed(data)
         return data
 
 
