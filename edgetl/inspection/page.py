@@ -10,12 +10,11 @@ from edgetl.dataset.duplicates import MIN_AGREEMENT
 from edgetl.inspection.check import KINDS, SURE, DataReport
 from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
 from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import render_page, save_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import duration
 from edgetl.targets import check_free, check_outside
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.system.storage import write_file
 from edgetl_runtime.text.wording import count_noun
 
 SUFFIXES = (".html", ".htm")
@@ -160,11 +159,7 @@ def write_page(report: DataReport, out: Path) -> None:
     Raises:
         StorageError: If it cannot be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
-    write_file(out, render_check(report).encode("utf-8", "backslashreplace"))
+    save_page(render_check(report), out)
 
 
 def render_check(report: DataReport) -> str:

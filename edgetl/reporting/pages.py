@@ -6,6 +6,8 @@ from pathlib import Path
 
 from edgetl.reporting.wording import duration, span
 from edgetl_export.wording import percent
+from edgetl_runtime.errors import StorageError
+from edgetl_runtime.system.storage import write_file
 from edgetl_runtime.text.wording import count_noun
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -41,6 +43,19 @@ def render_page(template: str, **values: object) -> str:
     return environment.get_template(template).render(
         values, page_script=script, page_script_hash=_hash(script), page_style=style
     )
+
+
+def save_page(page: str, out: Path) -> None:
+    """Writes a page, in a folder that is made if it is not there.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
+    write_file(out, page.encode("utf-8", "backslashreplace"))
 
 
 def mark_safe(markup: str) -> str:
