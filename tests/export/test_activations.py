@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph import activations
 from edgetl_export.graph.activations import Extremes
-from edgetl_export.graph.model_graph import Graph, activations
+from edgetl_export.graph.model_graph import Graph
 from edgetl_export.quantize import tflite_quantizer
 
 CONVOLUTIONS = {

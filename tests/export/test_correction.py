@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph import activations
 from edgetl_export.graph.activations import collect_statistics
 from edgetl_export.graph.bias_correction import correct, round_to_bytes, round_to_halves
-from edgetl_export.graph.model_graph import DEPTHWISE, Graph, activations
+from edgetl_export.graph.model_graph import DEPTHWISE, Graph
 from edgetl_export.quantize import tflite_quantizer
 
 PICTURES = [

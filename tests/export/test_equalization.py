@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph import activations
 from edgetl_export.graph.activations import collect_statistics
 from edgetl_export.graph.equalization import EqualizationGroup, equalize, find_streams
-from edgetl_export.graph.model_graph import ADD, Graph, activations
+from edgetl_export.graph.model_graph import ADD, Graph
 from edgetl_export.quantize import tflite_quantizer
 
 SIDE = 32

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_export.graph.model_graph import Graph, activations
+from edgetl_export.graph import activations
+from edgetl_export.graph.model_graph import Graph
 from edgetl_export.quantize import sensitivity, tflite_quantizer
 from edgetl_export.quantize.sensitivity import diverge
 
