@@ -34,10 +34,10 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
         StorageError: If it exists, or its folder does not or may not be written.
         UsageError: If it does not end in .html.
     """
-    from edgetl.targets import check_free
+    from edgetl.targets import PAGE_SUFFIXES, check_free
     from edgetl_runtime.errors import StorageError
 
-    if out.suffix.lower() not in (".html", ".htm"):
+    if out.suffix.lower() not in PAGE_SUFFIXES:
         raise click.UsageError(f"{option} {out} must end in .html")
     check_free(out, overwrite=overwrite, option=option)
     if not out.parent.is_dir():

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from edgetl_runtime.errors import StorageError
 
+PAGE_SUFFIXES = (".html", ".htm")
+
 
 def check_outside(data: Path, out: Path) -> None:
     """Refuses a result in a folder of photos, where it would be taken for one of them.

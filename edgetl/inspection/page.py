@@ -13,11 +13,10 @@ from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, K
 from edgetl.reporting.pages import render_page, save_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import duration
-from edgetl.targets import check_free, check_outside
+from edgetl.targets import PAGE_SUFFIXES, check_free, check_outside
 from edgetl_runtime.errors import StorageError
 from edgetl_runtime.text.wording import count_noun
 
-SUFFIXES = (".html", ".htm")
 _THUMBNAIL_PX = 160
 _ISSUES_SHOWN = 60
 _PHOTOS_SHOWN = 6
@@ -147,7 +146,7 @@ def check_page_target(data: Path, out: Path, *, overwrite: bool) -> None:
     Raises:
         StorageError: With the remedy.
     """
-    if out.suffix.lower() not in SUFFIXES:
+    if out.suffix.lower() not in PAGE_SUFFIXES:
         raise StorageError(f"--out {out} is no page; give a name that ends in .html")
     check_outside(data, out)
     check_free(out, overwrite=overwrite)
