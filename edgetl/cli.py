@@ -30,13 +30,14 @@ from edgetl.console import (
     print_table,
 )
 from edgetl.progress import follow
+from edgetl_export.wording import percent
+from edgetl_runtime.image.limits import MAX_PIXELS
 from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
 
 EXIT_GATE = 3
-_MAX_PIXELS = "200000000"
 SEED = click.IntRange(0, 2**31 - 1)
 # That of `edgetl.demo`, which is slow to import: a test compares them.
 DEMO_MARKER = "edgetl-demo.json"
@@ -97,7 +98,7 @@ def _prepare_environment() -> None:
     # TensorFlow and OpenCV read these when they are imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     logging.basicConfig(format="edgetl: %(message)s", level=logging.WARNING)
 
 
@@ -128,7 +129,7 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
     else:
         print_metrics(result.metrics)
         photos = count_noun(result.metrics.examples, "photo")
-        click.echo(f"top-1 {result.metrics.top1:.1%} on {photos}")
+        click.echo(f"top-1 {percent(result.metrics.top1)} on {photos}")
     if result.trained_on:
         click.echo(
             f"edgetl: {result.trained_on} of these photos were trained on, so the figure "

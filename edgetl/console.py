@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from edgetl_export.wording import percent
+
 if TYPE_CHECKING:
     from edgetl.metrics import Metrics
 
@@ -32,14 +34,12 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
         StorageError: If it exists, or its folder does not or may not be written.
         UsageError: If it does not end in .html.
     """
+    from edgetl.targets import PAGE_SUFFIXES, check_free
     from edgetl_runtime.errors import StorageError
 
-    if out.suffix.lower() not in (".html", ".htm"):
+    if out.suffix.lower() not in PAGE_SUFFIXES:
         raise click.UsageError(f"{option} {out} must end in .html")
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another {option}")
-    if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; choose another {option} or add --overwrite")
+    check_free(out, overwrite=overwrite, option=option)
     if not out.parent.is_dir():
         raise StorageError(f"the folder {out.parent} does not exist; choose another {option}")
     if not os.access(out.parent, os.W_OK):
@@ -48,16 +48,12 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
 
 def print_metrics(metrics: "Metrics") -> None:
     """Prints the figures of each class and the confusion matrix."""
-
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
-
     rows = [
         (
             label,
-            share(one.precision),
-            share(one.recall),
-            share(one.specificity),
+            percent(one.precision),
+            percent(one.recall),
+            percent(one.specificity),
             str(one.support),
             " ".join(map(str, metrics.confusion[n])),
         )

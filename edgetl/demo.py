@@ -18,6 +18,7 @@ from edgetl.options import FittingOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.progress import track
+from edgetl_export.wording import percent
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark
 from edgetl_runtime.bundle.golden_frames import Verification, verify
 from edgetl_runtime.bundle.reader import Bundle, Variant
@@ -237,9 +238,9 @@ def summarize(result: DemoResult) -> Sequence[tuple[str, ...]]:
         (
             one.variant.file,
             f"{one.variant.bytes:,}",
-            f"{one.variant.metrics.top1:.1%}",
-            f"{one.held_out_top1:.1%}",
-            f"{one.video.correct_share:.1%}",
+            percent(one.variant.metrics.top1),
+            percent(one.held_out_top1),
+            percent(one.video.correct_share),
             f"{one.report.total_ms.p50:.2f}",
         )
         for one in result.variants

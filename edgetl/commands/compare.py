@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, check_page, print_json, print_table
+from edgetl_export.wording import percent
 
 if TYPE_CHECKING:
     from edgetl.reporting.comparison import Comparison
@@ -49,7 +50,7 @@ def _check(runs: tuple[Path, ...]) -> None:
 
 
 def _print_runs(comparison: "Comparison") -> None:
-    from edgetl.reporting.wording import duration, percent, span
+    from edgetl.reporting.wording import duration, span
 
     rows = [
         (

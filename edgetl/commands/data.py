@@ -62,12 +62,12 @@ def preview(
     Example: edgetl data preview photos --augment camera
     """
     from edgetl.augmentation.parsing import describe, parse_augmentation
-    from edgetl.dataset.place import check_outside
-    from edgetl.inspection.preview import check_target, draw_preview, write_preview
+    from edgetl.inspection.preview import check_sheet_target, draw_preview, write_preview
+    from edgetl.targets import check_outside
 
     augmentation = parse_augmentation(augment)
     check_outside(data, out)
-    check_target(out, overwrite=overwrite)
+    check_sheet_target(out, overwrite=overwrite)
     sheet = draw_preview(data, augmentation, **options)
     write_preview(sheet, out, overwrite=overwrite)
     text = describe(augmentation)
@@ -143,14 +143,14 @@ def check(
 
     Example: edgetl data check photos
     """
-    from edgetl.inspection.page import check_target, render_check, write_page
+    from edgetl.inspection.page import check_page_target, write_page
 
-    check_target(data, out, overwrite=overwrite)
+    check_page_target(data, out, overwrite=overwrite)
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")
     report = check_data(data, CheckOptions(**options))  # type: ignore[arg-type]
-    write_page(render_check(report), out)
+    write_page(report, out)
     for one in report.passed_over[:_ROWS_A_KIND]:
         click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
     if len(report.passed_over) > _ROWS_A_KIND:
@@ -233,11 +233,10 @@ def import_photos(
     page = page or _find_free_page(out)
     check_page(page, overwrite=overwrite, option="--page")
     from edgetl.dataset.importing import import_collected
-    from edgetl.inspection.import_page import render_import
-    from edgetl.inspection.page import write_page
+    from edgetl.inspection.import_page import write_page
 
     report = import_collected(collected, out, known=known, keep_similar=keep_similar)
-    write_page(render_import(report), page)
+    write_page(report, page)
     for one in report.refused:
         click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)
     for one in report.doubted:

@@ -9,6 +9,7 @@ import click
 from edgetl.commands.flags import OptionsCommand, collect_flags
 from edgetl.commands.inspect import print_scores
 from edgetl.console import FOLDER, print_json, print_table
+from edgetl_export.wording import percent, signed_points
 
 if TYPE_CHECKING:
     from edgetl_export.load.source import Size
@@ -254,9 +255,9 @@ def _print_attempts(exported: "Exported") -> None:
             one.file.plan.recipe.file,
             one.file.plan.repair or "-",
             f"{len(one.file.data):,}",
-            f"{one.metrics.top1:.1%}",
-            f"{100 * one.metrics.drop:+.1f}",
-            f"{one.metrics.agreement:.1%}",
+            percent(one.metrics.top1),
+            signed_points(one.metrics.drop),
+            percent(one.metrics.agreement),
             one.verdict.word,
         )
         for tried in exported.attempts.values()
@@ -267,7 +268,8 @@ def _print_attempts(exported: "Exported") -> None:
     for variant in exported.bundle.manifest.variants:
         for sentence in (*variant.failures, *variant.unsure):
             click.echo(
-                f"{variant.name}: {sentence}; agreement {variant.metrics.agreement:.1%}", err=True
+                f"{variant.name}: {sentence}; agreement {percent(variant.metrics.agreement)}",
+                err=True,
             )
     print_scores(exported.bundle.manifest)
     if exported.examination is not None and not exported.examination.doubts:

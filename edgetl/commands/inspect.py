@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, print_json, print_table
+from edgetl_export.wording import percent, signed_points
 from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
@@ -78,10 +79,10 @@ def _print_files(manifest: "BundleManifest") -> None:
             one.file,
             f"{one.bytes:,}",
             one.input.dtype,
-            f"{one.metrics.top1:.1%}",
-            _share(one.test_metrics.top1 if one.test_metrics else None),
-            f"{100 * one.metrics.drop:+.1f}",
-            f"{one.metrics.agreement:.1%}",
+            percent(one.metrics.top1),
+            percent(one.test_metrics.top1 if one.test_metrics else None),
+            signed_points(one.metrics.drop),
+            percent(one.metrics.agreement),
             one.repair or "-",
         )
         for one in manifest.variants
@@ -96,12 +97,12 @@ def print_scores(manifest: "BundleManifest") -> None:
         (
             one.name,
             f"{one.calibration.temperature:.3g}",
-            _share(one.calibration.calibration_error_before),
-            _share(one.calibration.calibration_error),
-            _share(one.test_metrics.calibration_error if one.test_metrics else None),
+            percent(one.calibration.calibration_error_before),
+            percent(one.calibration.calibration_error),
+            percent(one.test_metrics.calibration_error if one.test_metrics else None),
             f"{one.calibration.reject_threshold:.3g}",
-            _share(one.calibration.false_accept_rate),
-            _share(one.calibration.false_reject_rate),
+            percent(one.calibration.false_accept_rate),
+            percent(one.calibration.false_reject_rate),
             one.calibration.unknown or "-",
         )
         for one in manifest.variants
@@ -115,11 +116,7 @@ def print_scores(manifest: "BundleManifest") -> None:
 
 def _print_recall(manifest: "BundleManifest") -> None:
     rows = [
-        (label, *(_share(one.metrics.recall[label]) for one in manifest.variants))
+        (label, *(percent(one.metrics.recall[label]) for one in manifest.variants))
         for label in manifest.labels
     ]
     print_table(("recall", *(one.name for one in manifest.variants)), rows)
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"

@@ -7,6 +7,7 @@ import click
 
 from edgetl.console import FOLDER, check_page, print_json, print_table
 from edgetl.networks.framework import load_tensorflow
+from edgetl_export.wording import percent, signed_points
 
 if TYPE_CHECKING:
     from edgetl_export.options import Repair
@@ -101,9 +102,9 @@ def _print_outcomes(found: "Tradeoff") -> None:
             outcome.recipe,
             outcome.chosen.repair or "-",
             f"{outcome.chosen.bytes:,}",
-            f"{outcome.chosen.top1:.1%}",
-            f"{100 * outcome.chosen.drop:+.1f}",
-            f"{outcome.chosen.agreement:.1%}",
+            percent(outcome.chosen.top1),
+            signed_points(outcome.chosen.drop),
+            percent(outcome.chosen.agreement),
             f"{outcome.chosen.latency_ratio:.2f}",
             outcome.chosen.word,
         )

@@ -9,6 +9,7 @@ import click
 
 from edgetl.commands.flags import OptionsCommand, collect_flags
 from edgetl.console import FOLDER, print_json, print_metrics
+from edgetl_export.wording import percent
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.system.interruption import EXIT_INTERRUPTED
 from edgetl_runtime.text.printable import make_printable
@@ -187,9 +188,9 @@ def _report(run: "Run") -> None:
     test = _measure_test(run)
     scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
     photos = count_photos(run.metrics.examples, scenes, "photo")
-    figures = [f"validation top-1 {run.metrics.top1:.1%} on {photos}"]
+    figures = [f"validation top-1 {percent(run.metrics.top1)} on {photos}"]
     if test is not None:
-        figures.append(f"test top-1 {test:.1%}")
+        figures.append(f"test top-1 {percent(test)}")
     figures.append(f"trained: {run.spec.describe_cut()}")
     computed = count_noun(run.file.computed, "photo")
     figures.append(f"{computed} computed, {run.file.cached} from the cache")
@@ -210,8 +211,8 @@ def _note_futile(run: "Run") -> None:
             best = max(stage.curves["val_accuracy"])
             click.echo(
                 f"edgetl: fitting {stage.name} gained nothing on the validation photos (top-1 "
-                f"{best:.1%} at best); the weights before it were kept. If its loss in the report "
-                "jumps, lower --finetune-learning-rate",
+                f"{percent(best)} at best); the weights before it were kept. If its loss in the "
+                "report jumps, lower --finetune-learning-rate",
                 err=True,
             )
 

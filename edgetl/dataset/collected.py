@@ -14,7 +14,7 @@ import msgspec
 
 from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
-from edgetl.dataset.photo import Gist, PhotoVerdict
+from edgetl.dataset.photo import PhotoVerdict, Thumbnail
 from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
@@ -98,7 +98,7 @@ def read_collected(folder: Path) -> Collected:
     """
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
-    for path, verdict in _look(paths, "reading collected frames"):
+    for path, verdict in _verify_all(paths, "reading collected frames"):
         # A link leads out of the folder that was given.
         reason = "not a plain file" if path.is_symlink() else verdict.reason
         if reason is not None:
@@ -125,7 +125,7 @@ def choose_new(
         known: Photos that are there; files that are no pictures are passed over.
         keep_similar: Leave out equal bytes only.
     """
-    verdicts = [verdict for _, verdict in _look(list(known), "reading known photos")]
+    verdicts = [verdict for _, verdict in _verify_all(list(known), "reading known photos")]
     seen = {verdict.sha256 for verdict in verdicts if verdict.reason is None}
     copies: list[Candidate] = []
     different: list[Candidate] = []
@@ -134,16 +134,16 @@ def choose_new(
         seen.add(one.verdict.sha256)
     if keep_similar:
         return Choice(different, copies, [])
-    gists = [verdict.gist for verdict in verdicts if verdict.gist is not None]
-    alike = _find_alike(gists, [one.verdict.gist for one in different])
+    thumbnails = [verdict.thumbnail for verdict in verdicts if verdict.thumbnail is not None]
+    alike = _find_alike(thumbnails, [one.verdict.thumbnail for one in different])
     new = [one for n, one in enumerate(different) if n not in alike]
     return Choice(new, copies, [different[n] for n in sorted(alike)])
 
 
-def _find_alike(known: list[Gist], gists: list[Gist | None]) -> set[int]:
+def _find_alike(known: list[Thumbnail], thumbnails: list[Thumbnail | None]) -> set[int]:
     """Indices of those that look like a known one, or like an earlier one that stays."""
-    listed = [(n, gist) for n, gist in enumerate(gists) if gist is not None]
-    links = find_links([*known, *(gist for _, gist in listed)])
+    listed = [(n, thumbnail) for n, thumbnail in enumerate(thumbnails) if thumbnail is not None]
+    links = find_links([*known, *(thumbnail for _, thumbnail in listed)])
     linked: dict[int, set[int]] = {}
     for link in links:
         linked.setdefault(link.second, set()).add(link.first)
@@ -175,7 +175,7 @@ def _is_picture(path: Path) -> bool:
     return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
-def _look(paths: list[Path], description: str) -> list[tuple[Path, PhotoVerdict]]:
+def _verify_all(paths: list[Path], description: str) -> list[tuple[Path, PhotoVerdict]]:
     """Decodes each file."""
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(paths, pool.map(verify_file, paths), strict=True)

@@ -22,8 +22,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.dataset.photo import Gist
-from edgetl.dataset.verification import GIST_PX
+from edgetl.dataset.photo import Thumbnail
+from edgetl.dataset.verification import THUMBNAIL_PX
 from edgetl_export.progress import track
 from edgetl_runtime.system.allotment import count_processors
 
@@ -88,18 +88,18 @@ class _Candidate(msgspec.Struct, frozen=True, eq=False):
 _VIEWS = tuple(_View(cut, mirrored) for mirrored in (False, True) for cut in (0.0, _CUT))
 
 
-def find_links(gists: Sequence[Gist]) -> list[Link]:
+def find_links(thumbnails: Sequence[Thumbnail]) -> list[Link]:
     """Finds near-duplicates among pictures of different bytes.
 
     Args:
-        gists: uint8 (64, 64) grey, one a picture; see `photo.PhotoVerdict`.
+        thumbnails: uint8 (64, 64) grey, one a picture; see `photo.PhotoVerdict`.
 
     Returns:
         The links, strongest first, each pair once.
     """
-    if len(gists) < 2:
+    if len(thumbnails) < 2:
         return []
-    pictures = np.stack(list(gists))
+    pictures = np.stack(list(thumbnails))
     candidates = _find_candidates(pictures)
 
     def compare(candidate: _Candidate) -> float:
@@ -120,21 +120,21 @@ def find_links(gists: Sequence[Gist]) -> list[Link]:
     return sorted(links.values(), key=lambda link: (-link.agreement, link.first, link.second))
 
 
-def perceptual_hashes(gists: Gist, *, mirrored: bool = False) -> Hashes:
+def perceptual_hashes(thumbnails: Thumbnail, *, mirrored: bool = False) -> Hashes:
     """The 64-bit pHash of many pictures at once, bit for bit that of `imagehash.phash`.
 
     Args:
-        gists: uint8 (pictures, 64, 64) grey.
+        thumbnails: uint8 (pictures, 64, 64) grey.
         mirrored: Of the mirror images, which costs no second transform: mirroring turns the
             sign of every odd column of a cosine transform.
 
     Returns:
         uint64 (pictures,); the first of the 8 x 8 lowest frequencies is the highest bit.
     """
-    hashes = np.empty(len(gists), np.uint64)
+    hashes = np.empty(len(thumbnails), np.uint64)
     signs = np.where(np.arange(_LOW) % 2, -1.0, 1.0) if mirrored else np.ones(_LOW)
-    for start in range(0, len(gists), _BLOCK):
-        low = _low_frequencies(gists[start : start + _BLOCK]) * signs
+    for start in range(0, len(thumbnails), _BLOCK):
+        low = _low_frequencies(thumbnails[start : start + _BLOCK]) * signs
         flat = low.reshape(-1, _LOW * _LOW)
         bits = flat > np.median(flat, axis=1, keepdims=True)
         packed = np.packbits(bits, axis=1).view(">u8")[:, 0]
@@ -142,10 +142,10 @@ def perceptual_hashes(gists: Gist, *, mirrored: bool = False) -> Hashes:
     return hashes
 
 
-def _low_frequencies(gists: Gist) -> NDArray[np.float64]:
+def _low_frequencies(thumbnails: Thumbnail) -> NDArray[np.float64]:
     """The lowest cosine frequencies (DCT-II, both axes): float64 (pictures, 8, 8)."""
-    half = GIST_PX // _HASH_PX
-    blocks = gists.reshape(-1, _HASH_PX, half, _HASH_PX, half).mean(axis=(2, 4))
+    half = THUMBNAIL_PX // _HASH_PX
+    blocks = thumbnails.reshape(-1, _HASH_PX, half, _HASH_PX, half).mean(axis=(2, 4))
     small = np.rint(blocks)
     place = np.arange(_HASH_PX)
     cosines = np.cos(np.pi * np.arange(_LOW)[:, np.newaxis] * (2 * place + 1) / (2 * _HASH_PX))
@@ -154,7 +154,7 @@ def _low_frequencies(gists: Gist) -> NDArray[np.float64]:
     return np.where(np.abs(low) < 1e-6, 0.0, low)
 
 
-def _find_candidates(pictures: Gist) -> list[_Candidate]:
+def _find_candidates(pictures: Thumbnail) -> list[_Candidate]:
     """Pairs worth a look, at most `_NEAREST` a picture and view."""
     index = _HashIndex(perceptual_hashes(pictures))
     found: list[_Candidate] = []
@@ -191,7 +191,9 @@ class _HashIndex:
 
     def near(self, queries: Hashes) -> Iterator[tuple[Indices, Indices, Indices]]:
         """Yields query, distance and listed hash; never a hash with its own query."""
-        for queried, listed in self._all(queries) if len(queries) <= _FEW else self._look(queries):
+        for queried, listed in (
+            self._all(queries) if len(queries) <= _FEW else self._look_up(queries)
+        ):
             apart = np.bitwise_count(queries[queried] ^ self._hashes[listed])
             keep = (apart <= MAX_HASH_DISTANCE) & (queried != listed)
             yield queried[keep], apart[keep].astype(np.int64), listed[keep]
@@ -202,7 +204,7 @@ class _HashIndex:
             queried, listed = np.nonzero(np.bitwise_count(block) <= MAX_HASH_DISTANCE)
             yield queried + start, listed
 
-    def _look(self, queries: Hashes) -> Iterator[tuple[Indices, Indices]]:
+    def _look_up(self, queries: Hashes) -> Iterator[tuple[Indices, Indices]]:
         for chunk in range(_CHUNKS):
             values = _chunk(queries, chunk)
             for flip in _FLIPS:
@@ -236,21 +238,28 @@ def _make_flips() -> list[int]:
 _FLIPS = _make_flips()
 
 
-def _cut(gist: Gist) -> Gist:
+def _cut(thumbnail: Thumbnail) -> Thumbnail:
     """The picture without 2.5 % at each side."""
-    inner = (1 - 2 * _CUT) * GIST_PX
-    place = np.array([[inner / GIST_PX, 0, _CUT * GIST_PX], [0, inner / GIST_PX, _CUT * GIST_PX]])
+    inner = (1 - 2 * _CUT) * THUMBNAIL_PX
+    place = np.array(
+        [
+            [inner / THUMBNAIL_PX, 0, _CUT * THUMBNAIL_PX],
+            [0, inner / THUMBNAIL_PX, _CUT * THUMBNAIL_PX],
+        ]
+    )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cut = cv2.warpAffine(gist, place, gist.shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    cut = cv2.warpAffine(
+        thumbnail, place, thumbnail.shape, flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(cut, np.uint8)
 
 
-def _change(gist: Gist, view: _View) -> Gist:
-    turned = np.ascontiguousarray(gist[:, ::-1]) if view.mirrored else gist
+def _change(thumbnail: Thumbnail, view: _View) -> Thumbnail:
+    turned = np.ascontiguousarray(thumbnail[:, ::-1]) if view.mirrored else thumbnail
     return _cut(turned) if view.cut else turned
 
 
-def measure_agreement(first: Gist, second: Gist) -> float:
+def measure_agreement(first: Thumbnail, second: Thumbnail) -> float:
     """Correlation of the details of two pictures, at the best small shift and stretch.
 
     Args:
@@ -270,9 +279,9 @@ def measure_agreement(first: Gist, second: Gist) -> float:
     return max(plain, _align(*details))
 
 
-def _details(gist: Gist) -> Floats:
+def _details(thumbnail: Thumbnail) -> Floats:
     """What light and background leave: the picture less its blurred self."""
-    picture = gist.astype(np.float32)
+    picture = thumbnail.astype(np.float32)
     return np.asarray(picture - cv2.GaussianBlur(picture, (0, 0), _DETAIL_SIGMA_PX), np.float32)
 
 
@@ -297,7 +306,7 @@ def _align(first: Floats, second: Floats) -> float:
 def _is_small(warp: NDArray[np.float64]) -> bool:
     shear = max(abs(warp[0, 1]), abs(warp[1, 0]))
     zoom = max(abs(warp[0, 0] - 1), abs(warp[1, 1] - 1))
-    middle = np.array([GIST_PX / 2, GIST_PX / 2, 1.0])
+    middle = np.array([THUMBNAIL_PX / 2, THUMBNAIL_PX / 2, 1.0])
     shift = np.abs(warp @ middle - middle[:2]).max()
     return bool(shear <= _MAX_SHEAR and zoom <= _MAX_ZOOM and shift <= _MAX_SHIFT_PX)
 

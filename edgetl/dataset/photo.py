@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgetl.dataset.parts import Split
 
-Gist = NDArray[np.uint8]
+Thumbnail = NDArray[np.uint8]
 
 
 class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
@@ -19,7 +19,7 @@ class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
         reason: Why the file is no usable picture, or None if it is one.
         width_px: Of the upright picture; 0 without one.
         height_px: Of the upright picture; 0 without one.
-        gist: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
+        thumbnail: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
             which near-duplicates are found; None without a picture.
         several: The file holds more pictures than this first one, as an animation does.
     """
@@ -28,7 +28,7 @@ class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
     reason: str | None
     width_px: int = 0
     height_px: int = 0
-    gist: Gist | None = None
+    thumbnail: Thumbnail | None = None
     several: bool = False
 
 

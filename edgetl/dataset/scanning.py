@@ -9,7 +9,7 @@ import msgspec
 from edgetl.dataset.duplicates import Link, find_links, group
 from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.listing import Doubt, Listing
-from edgetl.dataset.photo import Gist, Photo, PhotoVerdict, show_path
+from edgetl.dataset.photo import Photo, PhotoVerdict, Thumbnail, show_path
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
@@ -66,8 +66,8 @@ def scan_photos(data: Path | Listing) -> Scanned:
     photos = _verify(listing)
     readable = [photo for photo in photos if photo.is_usable and photo.label != UNKNOWN]
     unknown = [photo for photo in photos if photo.is_usable and photo.label == UNKNOWN]
-    gists = {photo.sha256: photo.verdict.gist for photo in readable}
-    hashes, links = _link(gists)
+    thumbnails = {photo.sha256: photo.verdict.thumbnail for photo in readable}
+    hashes, links = _link(thumbnails)
     names = [hashes[n] for n in group(len(hashes), links)]
     groups = dict(zip(hashes, names, strict=True))
     grouped = [msgspec.structs.replace(one, group=groups[one.sha256]) for one in readable]
@@ -82,8 +82,8 @@ def scan_photos(data: Path | Listing) -> Scanned:
         usable=[photo for photo in grouped if not leaks(photo)],
         faulty=[photo for photo in photos if not photo.is_usable],
         leaks=[photo for photo in grouped if leaks(photo)],
-        unknown=[photo for photo in unknown if photo.sha256 not in gists],
-        misplaced=[photo for photo in unknown if photo.sha256 in gists],
+        unknown=[photo for photo in unknown if photo.sha256 not in thumbnails],
+        misplaced=[photo for photo in unknown if photo.sha256 in thumbnails],
         repeated=[(show_path(file, listing.root), why) for file, why in listing.repeated],
         left_out=[(show_path(file, listing.root), why) for file, why in listing.left_out],
         doubts=listing.doubts,
@@ -93,17 +93,19 @@ def scan_photos(data: Path | Listing) -> Scanned:
     )
 
 
-def _link(gists: dict[str, Gist | None]) -> tuple[list[str], list[Link]]:
+def _link(thumbnails: dict[str, Thumbnail | None]) -> tuple[list[str], list[Link]]:
     """Contents in order of their hash, so that the smallest of a group is its first."""
-    hashes = sorted(gists)
-    looks: Sequence[Gist] = [gist for sha in hashes if (gist := gists[sha]) is not None]
+    hashes = sorted(thumbnails)
+    looks: Sequence[Thumbnail] = [
+        thumbnail for sha in hashes if (thumbnail := thumbnails[sha]) is not None
+    ]
     return hashes, find_links(looks)
 
 
 def _verify(listing: Listing) -> list[Photo]:
     photos = [*listing.photos, *listing.unknown]
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
-        verdicts = pool.map(_look, photos)
+        verdicts = pool.map(_verify_one, photos)
         tracked = track(zip(photos, verdicts, strict=True), "verifying photos", len(photos))
         try:
             return [msgspec.structs.replace(photo, verdict=verdict) for photo, verdict in tracked]
@@ -112,7 +114,7 @@ def _verify(listing: Listing) -> list[Photo]:
             raise
 
 
-def _look(photo: Photo) -> PhotoVerdict:
+def _verify_one(photo: Photo) -> PhotoVerdict:
     if not photo.file.as_posix().endswith(photo.path):
         return PhotoVerdict("", "its name is not UTF-8; rename it")
     return verify_file(photo.file)

@@ -10,17 +10,17 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from edgetl.dataset.orientation import read_orientation, turn_upright
-from edgetl.dataset.photo import Gist, PhotoVerdict
+from edgetl.dataset.photo import PhotoVerdict, Thumbnail
 from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.image.decoding import decode_picture
 from edgetl_runtime.image.filetypes import judge_data
 from edgetl_runtime.image.folders import is_hidden
 from edgetl_runtime.image.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
+from edgetl_runtime.image.limits import MAX_PIXELS
 
 MAX_FILE_BYTES = 512 * 2**20
-MAX_PIXELS = 200_000_000
-GIST_PX = 64
+THUMBNAIL_PX = 64
 _PLAIN_JPEG = ("YCbCr", "Gray", "GRAY", "RGB")
 
 
@@ -48,8 +48,8 @@ def verify_file(path: Path) -> PhotoVerdict:
     except FrameError as error:
         return PhotoVerdict(sha256, str(error))
     height, width = grey.shape if orientation < 5 else grey.shape[::-1]
-    gist = np.ascontiguousarray(turn_upright(_average(grey), orientation))
-    return PhotoVerdict(sha256, None, width, height, gist, known.several)
+    thumbnail = np.ascontiguousarray(turn_upright(_average(grey), orientation))
+    return PhotoVerdict(sha256, None, width, height, thumbnail, known.several)
 
 
 def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:
@@ -89,9 +89,9 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     return decoded[:, :, 0]
 
 
-def _average(grey: NDArray[np.uint8]) -> Gist:
+def _average(grey: NDArray[np.uint8]) -> Thumbnail:
     """Shrinks by area averaging, so that size and compression of a copy leave little trace."""
-    size = (GIST_PX, GIST_PX)
-    growing = min(grey.shape) < GIST_PX
+    size = (THUMBNAIL_PX, THUMBNAIL_PX)
+    growing = min(grey.shape) < THUMBNAIL_PX
     rule: Any = cv2.INTER_LINEAR if growing else cv2.INTER_AREA
     return np.asarray(cv2.resize(grey, size, interpolation=rule), np.uint8)

@@ -49,7 +49,7 @@ class Walk:
         Raises:
             DatasetError: If the folder is unreadable.
         """
-        return self._look(folder)[0]
+        return self._entries(folder)[0]
 
     def files(self, folder: Path) -> list[Path]:
         """All files in a folder and below, sorted; links to folders are followed once.
@@ -66,7 +66,7 @@ class Walk:
             if self._was_read(current):
                 self._leave(current, _READ)
                 continue
-            folders, files = self._look(current)
+            folders, files = self._entries(current)
             found += files
             links += [one for one in folders if one.is_symlink()]
             waiting += [one for one in folders if not one.is_symlink()]
@@ -74,11 +74,11 @@ class Walk:
 
     def holds_files(self, folder: Path) -> bool:
         """Whether files lie in the folder itself."""
-        return bool(self._look(folder)[1])
+        return bool(self._entries(folder)[1])
 
     def leave_files(self, folder: Path, reason: str) -> None:
         """Remembers the files in the folder itself as left out."""
-        for path in self._look(folder)[1]:
+        for path in self._entries(folder)[1]:
             self._leave(path, reason)
 
     def _was_read(self, folder: Path) -> bool:
@@ -95,7 +95,7 @@ class Walk:
         # What is hidden is read by way of the link only.
         return not any(is_hidden(name) for name in real.relative_to(self._root).parts)
 
-    def _look(self, folder: Path) -> tuple[list[Path], list[Path]]:
+    def _entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Sub-folders and files that may be used, both sorted; the disk is asked once."""
         if folder not in self._found:
             self._found[folder] = self._list(folder)

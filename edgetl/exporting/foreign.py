@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
+from edgetl.checksum import digest_file
 from edgetl.dataset.labels import find_twin
 from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
@@ -21,12 +22,12 @@ from edgetl_export.examination import Examination
 from edgetl_export.load import find_kind, naming, open_model
 from edgetl_export.load.archive import unpacked
 from edgetl_export.load.embedded import Embedded, find_beside, find_embedded
-from edgetl_export.load.ending import Ending, choose_ending
 from edgetl_export.load.kinds import Kind
 from edgetl_export.load.labels import check_count, find_repeated, read_labels, suggest_label
+from edgetl_export.load.output_activation import OutputActivation, choose_activation
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import Foreign, Size
-from edgetl_export.package.packing import check_target
+from edgetl_export.package.packing import check_bundle_target
 from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_export.trained import (
     Labelled,
@@ -167,7 +168,7 @@ def check_foreign(options: ForeignOptions, out: Path, *, overwrite: bool) -> Ite
         StorageError: If `out` exists or cannot be written.
     """
     with unpacked(options.model) as model:
-        check_target(out, overwrite=overwrite)
+        check_bundle_target(out, overwrite=overwrite)
         kind = find_kind(model, trust=options.trust)
         labels = _find_labels(options, model, kind)
         checked = Checked(options, model, kind, labels, list_data(options.data))
@@ -272,22 +273,22 @@ def _describe(
         return load_inputs(photos, preprocessing, words)
 
     some = _draw(parts["train"], len(labels), _LOOKED_AT)
-    ending = choose_ending(
-        foreign.look(load(some, "reading training photos")),
-        foreign.end,
+    added = choose_activation(
+        foreign.run(load(some, "reading training photos")),
+        foreign.activation,
         quantized=foreign.is_coarse,
     )
 
-    examination = _examine(options, foreign, labels, parts, ending, load)
+    examination = _examine(options, foreign, labels, parts, added, load)
 
     def score(photos: tuple[Labelled, ...]) -> ScoredPhotos:
         files = [photo.file for photo in photos]
-        raw: Scores = foreign.look(load(files, "reading validation photos"))
-        return ScoredPhotos(photos, ending.apply(raw))
+        raw: Scores = foreign.run(load(files, "reading validation photos"))
+        return ScoredPhotos(photos, added.apply(raw))
 
     validation, test = score(parts["val"]), score(parts["test"]) if parts["test"] else None
-    source = foreign.finish(ending)
-    _tell(options.model, (foreign.words, ending.words), source.form)
+    source = foreign.finish(added)
+    _tell(options.model, (foreign.words, added.words), source.form)
     return Trained(
         graph=source.data,
         labels=labels,
@@ -325,7 +326,7 @@ def _examine(
     foreign: Foreign,
     labels: tuple[str, ...],
     parts: Mapping[Split, Sequence[Labelled]],
-    ending: Ending,
+    added: OutputActivation,
     load: Callable[[Sequence[Path], str], list[Frame]],
 ) -> Examination:
     """Compares the model with guessing, other orders of labels and other scalings."""
@@ -337,11 +338,11 @@ def _examine(
     chosen = _draw(photos, len(labels), _EXAMINED)
     frames = load(chosen, "reading photos to examine")
     found = examine(
-        ending.apply(foreign.look(frames)),
+        added.apply(foreign.run(frames)),
         np.array([index[one] for one in chosen], np.int64),
         labels,
         foreign.scaling,
-        lambda scaling, part: ending.apply(foreign.look_with(scaling, frames[part])),
+        lambda scaling, part: added.apply(foreign.run_with(scaling, frames[part])),
     )
     refused = [one.sentence for one in found.doubts if one.refuses]
     if refused and not options.allow_doubt:
@@ -384,11 +385,9 @@ def _draw(photos: Sequence[Labelled], classes: int, most: int) -> list[Path]:
 def _digest(model: Path) -> str:
     """SHA-256 of a file; of a folder, over the names and the bytes of all its files."""
     if model.is_file():
-        with model.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_file(model)
     digest = hashlib.sha256()
     for path in sorted(one for one in model.rglob("*") if one.is_file()):
         digest.update(path.relative_to(model).as_posix().encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(digest_file(path)))
     return digest.hexdigest()

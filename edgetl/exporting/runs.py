@@ -10,7 +10,7 @@ from edgetl.networks.framework import load_tensorflow
 from edgetl.predictions import Predictions
 from edgetl.run import Run
 from edgetl_export.graph.model_graph import Graph
-from edgetl_export.package.packing import check_target
+from edgetl_export.package.packing import check_bundle_target
 from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.trained import Labelled, ScoredPhotos, Trained
 from edgetl_runtime.errors import ExportError
@@ -33,7 +33,7 @@ def export_run(
         RunError: If the run's model is not the one that training wrote.
         StorageError: If `out` exists or cannot be written.
     """
-    check_target(out, overwrite=overwrite)
+    check_bundle_target(out, overwrite=overwrite)
     run.read_weights()
     check_photos(run)
     # Only now, since it takes seconds.

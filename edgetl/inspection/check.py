@@ -18,7 +18,7 @@ from edgetl.dataset.scanning import Scanned, scan_photos
 from edgetl.inspection.labels import find_feature_issues
 from edgetl.inspection.photos import Issue, Kind, Sure, inspect
 from edgetl.networks.backbones import find_backbone
-from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.features import Extractor, FeatureRequest
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import find_weights
 from edgetl_runtime.errors import DatasetError, WeightsError
@@ -182,7 +182,7 @@ def _extract(
         raise WeightsError("switched off by --weights none; give --weights imagenet or a file")
     load_tensorflow()
     extractor = Extractor(backbone, weights, Preprocessing(size_px, size_px))
-    wanted = [Wanted(manifest.file(one), one.sha256) for one in manifest.examples]
+    wanted = [FeatureRequest(manifest.file(one), one.sha256) for one in manifest.examples]
     return np.asarray(extractor.extract(wanted).rows, np.float32)
 
 

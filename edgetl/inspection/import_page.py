@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgetl.dataset.importing import Imported, ImportReport
 from edgetl.dataset.labels import UNKNOWN, UNSORTED
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import render_page, save_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl_runtime.text.wording import count_noun
 
@@ -17,6 +17,15 @@ _WORDS = {
     "sampled": "sampled",
     "": "no record",
 }
+
+
+def write_page(report: ImportReport, out: Path) -> None:
+    """Writes the page.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    save_page(render_import(report), out)
 
 
 def render_import(report: ImportReport) -> str:

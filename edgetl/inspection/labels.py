@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from edgetl.dataset.manifest import DatasetManifest, Example
 from edgetl.inspection.photos import Issue, Sure
-from edgetl.reporting.wording import percent
 from edgetl.training.cross_validation import FOLDS, predict_out_of_fold
 from edgetl_export.progress import track
+from edgetl_export.wording import percent
 
 NEIGHBOURS = 10
 # A class with fewer groups has folds that never saw it.

@@ -1,6 +1,5 @@
 """The page of a data check: every finding with its photos, in one HTML file."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,18 +7,16 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import MIN_AGREEMENT
-from edgetl.dataset.place import check_outside
 from edgetl.inspection.check import KINDS, SURE, DataReport
 from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
 from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import render_page, save_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import duration
+from edgetl.targets import PAGE_SUFFIXES, check_free, check_outside
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.system.storage import write_file
 from edgetl_runtime.text.wording import count_noun
 
-SUFFIXES = (".html", ".htm")
 _THUMBNAIL_PX = 160
 _ISSUES_SHOWN = 60
 _PHOTOS_SHOWN = 6
@@ -143,32 +140,25 @@ SECTIONS: dict[Kind, Section] = {
 }
 
 
-def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
+def check_page_target(data: Path, out: Path, *, overwrite: bool) -> None:
     """Refuses a page that would replace something else or lie among the photos.
 
     Raises:
         StorageError: With the remedy.
     """
-    if out.suffix.lower() not in SUFFIXES:
+    if out.suffix.lower() not in PAGE_SUFFIXES:
         raise StorageError(f"--out {out} is no page; give a name that ends in .html")
     check_outside(data, out)
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another --out")
-    if os.path.lexists(out) and not overwrite:
-        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
+    check_free(out, overwrite=overwrite)
 
 
-def write_page(page: str, out: Path) -> None:
-    """Writes a page; its folder is made.
+def write_page(report: DataReport, out: Path) -> None:
+    """Writes the page.
 
     Raises:
         StorageError: If it cannot be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
-    write_file(out, page.encode("utf-8", "backslashreplace"))
+    save_page(render_check(report), out)
 
 
 def render_check(report: DataReport) -> str:

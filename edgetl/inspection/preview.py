@@ -16,6 +16,7 @@ from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import Skipped
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import verify_file
+from edgetl.targets import check_free
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.image.decoding import read_picture
@@ -98,7 +99,7 @@ def write_preview(preview: Preview, out: Path, *, overwrite: bool = False) -> No
     Raises:
         StorageError: If `out` is no name of a picture, exists, or cannot be written.
     """
-    check_target(out, overwrite=overwrite)
+    check_sheet_target(out, overwrite=overwrite)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -108,7 +109,7 @@ def write_preview(preview: Preview, out: Path, *, overwrite: bool = False) -> No
     write_file(out, data.tobytes())
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
+def check_sheet_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a target before any work is done for it.
 
     Raises:
@@ -116,10 +117,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """
     if out.suffix.lower() not in FORMATS:
         raise StorageError(f"{out} must end in {', '.join(FORMATS)}; choose another --out")
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another --out")
-    if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
+    check_free(out, overwrite=overwrite)
 
 
 def _group_by_label(listing: Listing) -> dict[str, list[Path]]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from edgetl.networks.head_options import HeadOptions
 
@@ -136,8 +137,7 @@ def probabilities(logits: Array) -> Array:
     """Scores, float32 (rows, classes), of logits (rows, classes) or log-odds (rows, 1)."""
     if logits.shape[1] == 1:
         logits = np.hstack([-logits / 2, logits / 2])
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scores: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    scores: Array = softmax(logits, axis=1)
     return scores
 
 

@@ -1,7 +1,6 @@
 """Where a backbone's weights come from, and what to do when they cannot be had."""
 
 import contextlib
-import hashlib
 import os
 import socket
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgetl.checksum import digest_file
 from edgetl.networks.backbones import Backbone, build
 from edgetl.networks.cache import cache_folder
 from edgetl.networks.framework import load_tensorflow
@@ -59,13 +59,13 @@ def find_weights(source: str, backbone: Backbone, size_px: int) -> Weights:
             raise WeightsError(
                 f"{source} is no file; expected --weights imagenet, none or FILE.weights.h5"
             )
-        return Weights(source, path, _digest(path))
+        return Weights(source, path, digest_file(path))
     if not backbone.pretrained:
         raise WeightsError(
             f"{backbone.name} has no ImageNet weights; train it from scratch with --weights none"
         )
     path = _find_stored(backbone, size_px) or _download(backbone, size_px)
-    return Weights(source, path, _digest(path))
+    return Weights(source, path, digest_file(path))
 
 
 def load_weights(model: "keras.Model", weights: Weights, backbone: Backbone) -> None:
@@ -149,7 +149,3 @@ def _quiet_download() -> Iterator[None]:
             yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

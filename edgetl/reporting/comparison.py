@@ -8,8 +8,9 @@ import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
 from edgetl.reporting.pages import render_page
-from edgetl.reporting.wording import percent
 from edgetl.run import Run
+from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
+from edgetl_export.wording import percent
 from edgetl_runtime.errors import RunError
 from edgetl_runtime.text.wording import count_noun
 
@@ -158,28 +159,6 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
     tested = [n for n in usable if runs[n].right is not None]
     pairs = [_test_pair(runs, *pair) for pair in combinations(tested, 2)]
     return Comparison(tuple(runs), comparable, best, tuple(_adjust(pairs)))
-
-
-def compute_mcnemar_p(only_first: int, only_second: int) -> float:
-    """McNemar's exact test: can a fair coin explain who is right where just one is?
-
-    It fits two models that were trained once and judged on the same photos (Dietterich 1998,
-    "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms").
-
-    Args:
-        only_first: Photos that only the first classifies correctly.
-        only_second: Photos that only the second classifies correctly.
-
-    Returns:
-        The two-sided p: 2 P(X <= min) for X ~ Binomial(sum, 1/2), at most 1.
-    """
-    total, least = only_first + only_second, min(only_first, only_second)
-    # Whole numbers stay exact however many photos there are.
-    term = ways = 1
-    for n in range(least):
-        term = term * (total - n) // (n + 1)
-        ways += term
-    return min(1.0, 2 * ways / (1 << total))
 
 
 def _test_pair(runs: Sequence[ComparedRun], one: int, other: int) -> PairTest:

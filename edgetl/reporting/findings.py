@@ -14,7 +14,8 @@ from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
 from edgetl.metrics import Interval, Metrics, Reliability, estimate_share
 from edgetl.predictions import Predictions
-from edgetl.reporting.wording import percent, points, span
+from edgetl.reporting.wording import span
+from edgetl_export.wording import percent, points
 from edgetl_runtime.text.wording import count_noun
 
 Kind = Literal["warning", "note", "good"]

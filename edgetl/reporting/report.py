@@ -29,10 +29,11 @@ from edgetl.reporting.findings import (
     find_confused_pairs,
     find_notable,
 )
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import mark_safe, render_page
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import duration, percent, points
+from edgetl.reporting.wording import duration
+from edgetl_export.wording import percent, points
 from edgetl_runtime.text.wording import count_noun
 
 MATRIX_CLASSES = 30
@@ -160,7 +161,7 @@ def render_report(report: ReportInput) -> str:
         pairs=_choose_pairs(report.metrics),
         classes=_sort_classes(report),
         reliability=reliability,
-        reliability_plot=_mark_safe(
+        reliability_plot=mark_safe(
             draw_reliability(reliability, "Accuracy over the score, and photos for each score")
         ),
         mistakes=_find_mistakes(report),
@@ -246,7 +247,7 @@ def _draw_curves(histories: tuple[StageHistory, ...]) -> list[tuple[str, str]]:
         return []
     titles = {"loss": "Loss an epoch", "accuracy": "Accuracy an epoch"}
     return [
-        (title, _mark_safe(draw_curves(histories, name, f"{title}, training and validation")))
+        (title, mark_safe(draw_curves(histories, name, f"{title}, training and validation")))
         for name, title in titles.items()
     ]
 
@@ -254,7 +255,7 @@ def _draw_curves(histories: tuple[StageHistory, ...]) -> list[tuple[str, str]]:
 def _draw_heatmap(metrics: Metrics) -> str:
     if len(metrics.classes) <= MATRIX_CLASSES:
         return ""
-    return _mark_safe(draw_heatmap(metrics.confusion, "Confusion of all classes"))
+    return mark_safe(draw_heatmap(metrics.confusion, "Confusion of all classes"))
 
 
 def _color_matrix(metrics: Metrics) -> list[list[_Cell]]:
@@ -306,7 +307,7 @@ def _find_mistakes(report: ReportInput) -> list[_Mistake]:
             labels[truth[n]],
             labels[named[n]],
             float(top[n]),
-            _mark_safe(thumbnail(root / path, _THUMBNAIL_PX)),
+            mark_safe(thumbnail(root / path, _THUMBNAIL_PX)),
             not (root / path).is_file(),
         )
         for n in wrong[:_MISTAKES]
@@ -355,10 +356,3 @@ def _tell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_tell, value)) or "none"
     return "none" if value in ({}, "") else str(value)
-
-
-def _mark_safe(markup: str) -> str:
-    """Of what we drew ourselves: SVG elements and data URIs."""
-    from markupsafe import Markup
-
-    return Markup(markup)

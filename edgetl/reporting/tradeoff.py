@@ -6,16 +6,17 @@ import msgspec
 
 from edgetl.metrics import Interval, estimate_share
 from edgetl.reporting.findings import Finding
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import mark_safe, render_page
 from edgetl.reporting.tradeoff_plots import (
     Axis,
     draw_distribution,
     draw_sensitivities,
     draw_tradeoff,
 )
-from edgetl.reporting.wording import percent, points, span
+from edgetl.reporting.wording import span
 from edgetl_export.quantize.distribution import Distribution
 from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff
+from edgetl_export.wording import percent, points
 from edgetl_runtime.text.wording import count_noun
 
 _WORST_BARS = 20
@@ -74,7 +75,7 @@ def render_tradeoff(found: Tradeoff, title: str) -> str:
         rows=_list_rows(found),
         found=found,
         engines=" and ".join(found.engines.values()),
-        bars=_mark_safe(
+        bars=mark_safe(
             draw_sensitivities(
                 found.layers[:_WORST_BARS], found.kept, "Divergence of the most sensitive layers"
             )
@@ -281,7 +282,7 @@ def _draw_tradeoff(found: Tradeoff, axis: Axis) -> str:
         f"({span(_estimate(found, outcome.chosen))})"
         for outcome in found.outcomes
     )
-    return _mark_safe(draw_tradeoff(found, axis, f"Top-1 over {axis} of each recipe: {told}"))
+    return mark_safe(draw_tradeoff(found, axis, f"Top-1 over {axis} of each recipe: {told}"))
 
 
 def _draw_distribution(one: Distribution) -> str:
@@ -289,11 +290,4 @@ def _draw_distribution(one: Distribution) -> str:
         f"Inputs of {one.name} from {one.whole[0]:.3g} to {one.whole[1]:.3g}, of which 8 bits "
         f"span {one.chosen[0]:.3g} to {one.chosen[1]:.3g}; and the weights of its channels"
     )
-    return _mark_safe(draw_distribution(one, title))
-
-
-def _mark_safe(markup: str) -> str:
-    """Of what we drew ourselves: SVG elements."""
-    from markupsafe import Markup
-
-    return Markup(markup)
+    return mark_safe(draw_distribution(one, title))

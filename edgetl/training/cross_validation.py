@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from edgetl_export.progress import track
 
@@ -103,7 +104,8 @@ def predict_out_of_fold(
     epochs = choose_epochs(len(standard))
     stack.fit(standard, classes, masks, epochs, "predicting out of fold")
     logits = stack.logits(standard)[np.arange(len(standard)), folds]
-    return _softmax(logits)
+    scores: Array = softmax(logits, axis=1)
+    return scores
 
 
 def choose_l2(rows: LabelledRows, count: int, *, seed: int = 0) -> float:
@@ -152,12 +154,6 @@ def _assign_folds(classes: Integers, groups: Integers, random: np.random.Generat
         members = np.flatnonzero(labels == label)
         folds[members] = (random.permutation(len(members)) + label) % FOLDS
     return folds[position]
-
-
-def _softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: Array = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
-    return scores
 
 
 class _Stack:

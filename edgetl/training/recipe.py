@@ -54,6 +54,7 @@ def make_recipe(
     """
     first = kind in ("head", "scratch")
     rate = training.learning_rate if first else training.finetune_learning_rate
+    smoothing = training.label_smoothing
     return StageRecipe(
         epochs=epochs,
         batch=training.batch or _BATCHES[kind],
@@ -63,7 +64,7 @@ def make_recipe(
         schedule=training.schedule,
         warmup=_WARMUP[kind] if training.warmup is None else training.warmup,
         weight_decay=training.weight_decay,
-        label_smoothing=_or(training.label_smoothing, _SMOOTHING[kind]),
+        label_smoothing=_SMOOTHING[kind] if smoothing is None else smoothing,
         balanced=training.class_weights == "balanced",
         patience=training.patience,
         monitor=training.monitor,
@@ -82,7 +83,7 @@ def build_optimizer(recipe: StageRecipe, steps: int) -> Any:
         case "adam":
             return keras.optimizers.Adam(rate)
         case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=_or(decay, 1e-3))
+            return keras.optimizers.AdamW(rate, weight_decay=1e-3 if decay is None else decay)
         case "rmsprop":
             return keras.optimizers.RMSprop(rate, momentum=recipe.momentum)
         case "sgd":
@@ -114,7 +115,3 @@ def _build_schedule(recipe: StageRecipe, steps: int) -> Any:
         rates = [recipe.learning_rate / 10**n for n in range(3)]
         return schedules.PiecewiseConstantDecay(thirds, rates)
     return schedules.PiecewiseConstantDecay([steps], [recipe.learning_rate] * 2)
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value

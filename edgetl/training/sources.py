@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.ahead import compute_ahead
 from edgetl.augmentation.strengths import Augmentation
 from edgetl.augmentation.views import make_view
+from edgetl.prefetch import prefetch
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 from edgetl_runtime.system.allotment import count_processors
@@ -156,6 +156,4 @@ class LivePhotos:
 def iterate(source: TrainingSource, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:
     """Batches of an epoch; the next ones are loaded while one is used."""
     parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    return compute_ahead(
-        lambda part: source.load(part, epoch), parts, workers=1, ahead=_BATCHES_AHEAD
-    )
+    return prefetch(lambda part: source.load(part, epoch), parts, workers=1, depth=_BATCHES_AHEAD)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.history import StageHistory
 from edgetl.networks.backbones import Backbone
-from edgetl.networks.features import Extracted, Extractor, Wanted
+from edgetl.networks.features import Extractor, FeatureRequest, Features
 from edgetl.networks.head import build_head, finish_head, probabilities
 from edgetl.networks.model import (
     HEAD_CUT,
@@ -54,7 +54,7 @@ _MLP_L2 = 3e-3
 Standardization = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-class Learned(msgspec.Struct, frozen=True, eq=False):
+class FitResult(msgspec.Struct, frozen=True, eq=False):
     """What a training gives.
 
     Attributes:
@@ -114,7 +114,7 @@ class Learner:
         self._seconds: dict[str, float] = {}
         self._computed = 0
 
-    def learn(self) -> Learned:
+    def learn(self) -> FitResult:
         """Runs all stages.
 
         Raises:
@@ -149,7 +149,7 @@ class Learner:
             return NO_CUT
         return Cut("blocks", self._backbone.auto_blocks if wanted == "auto" else wanted)
 
-    def _learn_blocks(self, network: "keras.Model", head: "keras.Model", cut: Cut) -> Learned:
+    def _learn_blocks(self, network: "keras.Model", head: "keras.Model", cut: Cut) -> FitResult:
         import keras
 
         name = f"top {cut.blocks} blocks" if cut.blocks > 1 else "top block"
@@ -161,7 +161,9 @@ class Learner:
         kept = HEAD_CUT if self._options.finetune == "auto" and not history.best_epoch else cut
         return self._finish(model, network, head, parts, kept)
 
-    def _learn_everything(self, network: "keras.Model", head: "keras.Model", kind: str) -> Learned:
+    def _learn_everything(
+        self, network: "keras.Model", head: "keras.Model", kind: str
+    ) -> FitResult:
         import keras
 
         parts = self._live_parts()
@@ -177,7 +179,7 @@ class Learner:
         )
         return self._finish(model, network, head, parts, NO_CUT)
 
-    def _learn_from_scratch(self) -> Learned:
+    def _learn_from_scratch(self) -> FitResult:
         network = load_network(self._backbone, self._weights, self._preprocessing.width_px)
         size_px = self._preprocessing.width_px
         width = build_extractor(self._backbone, network, size_px).output_shape[-1]
@@ -185,7 +187,7 @@ class Learner:
         self._l2 = self._options.training.l2 or 0.0
         return self._learn_everything(network, self._make_head(plain), "scratch")
 
-    def _build_head(self, standardization: Standardization, extracted: Extracted) -> "keras.Model":
+    def _build_head(self, standardization: Standardization, extracted: Features) -> "keras.Model":
         self._l2 = self._choose_l2(extracted)
         return self._make_head(standardization)
 
@@ -195,7 +197,7 @@ class Learner:
             standardization, self._count, options.head, l1=options.training.l1, l2=self._l2
         )
 
-    def _choose_l2(self, extracted: Extracted) -> float:
+    def _choose_l2(self, extracted: Features) -> float:
         given = self._options.training.l2
         if given is not None:
             return given
@@ -217,7 +219,7 @@ class Learner:
         self._seconds["choosing L2"] = time.monotonic() - start
         return chosen
 
-    def _extract(self, cut: Cut, views: int, name: str) -> Extracted:
+    def _extract(self, cut: Cut, views: int, name: str) -> Features:
         import keras
 
         start = time.monotonic()
@@ -225,7 +227,9 @@ class Learner:
             self._backbone, self._weights, self._preprocessing, cut, self._options.augmentation
         )
         wanted = [
-            Wanted(self._manifest.file(one), one.sha256, views if one.split == "train" else 0)
+            FeatureRequest(
+                self._manifest.file(one), one.sha256, views if one.split == "train" else 0
+            )
             for one in self._manifest.examples
         ]
         with one_device():
@@ -272,14 +276,14 @@ class Learner:
         return np.array([place[one.label] for one in self._manifest.examples], np.int64)
 
     def _cached_parts(
-        self, extracted: Extracted, *, every_row: bool = False
+        self, extracted: Features, *, every_row: bool = False
     ) -> tuple[Parts, CachedRows]:
         train = self._cached(extracted, "train")
         test = self._cached(extracted, "test") if self._manifest.part("test") else None
         learned = train.using_every_row() if every_row else train
         return Parts(learned, self._cached(extracted, "val"), test), train
 
-    def _cached(self, extracted: Extracted, split: str) -> CachedRows:
+    def _cached(self, extracted: Features, split: str) -> CachedRows:
         examples = self._manifest.examples
         chosen = np.array([one.split == split for one in examples])
         rows = np.flatnonzero(chosen[extracted.owner])
@@ -310,7 +314,7 @@ class Learner:
         head: "keras.Model",
         parts: Parts,
         cut: Cut,
-    ) -> Learned:
+    ) -> FitResult:
         predict = compile_prediction(model)
         logits = predict_logits(predict, parts.val)
         temperature = fit_temperature(logits, parts.val.classes)
@@ -318,7 +322,7 @@ class Learner:
         if parts.test is not None:
             logits = predict_logits(predict, parts.test)
             predictions.append(self._score("test", logits / temperature))
-        return Learned(
+        return FitResult(
             model=self._assemble(network, head, temperature),
             cut=cut,
             l2=self._l2,

@@ -40,7 +40,7 @@ from edgetl.run import (
 )
 from edgetl.training.devices import training_devices
 from edgetl.training.fitting import Fitter
-from edgetl.training.stages import Learned, Learner
+from edgetl.training.stages import FitResult, Learner
 from edgetl.training.tensorboard import write_event
 from edgetl.training.workspace import (
     Unfinished,
@@ -209,7 +209,7 @@ def _write(
     manifest: DatasetManifest,
     options: TrainOptions,
     spec: ModelSpec,
-    learned: Learned,
+    learned: FitResult,
     seconds: dict[str, float],
     device: str,
 ) -> None:

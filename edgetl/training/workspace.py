@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest
-from edgetl.dataset.place import check_outside
 from edgetl.networks.weights import Weights
 from edgetl.options import TrainOptions, list_differences
 from edgetl.run import FORMAT_VERSION, RUN_FILE, UNFINISHED, describe_versions, encode
+from edgetl.targets import check_outside
 from edgetl.training.checkpoint import Checkpoints
 from edgetl_runtime.errors import RunError, StorageError
 from edgetl_runtime.system.storage import check_replaceable, replace_folder, write_file

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.pipeline.pipeline import Pipeline
-    from edgetl_runtime.service.telling import StateTeller
+    from edgetl_runtime.service.state_log import StateLog
     from edgetl_runtime.serving.server import PageServer
 
 Say = Callable[[str], None]
@@ -64,7 +64,7 @@ class Device:
         self._page = page
         self._warn, self._tell = warn, tell
         self._service = Service(settings, warn)
-        self._teller: StateTeller | None = None
+        self._state_log: StateLog | None = None
         self._has_reader = True
 
     def run(self) -> int:
@@ -82,7 +82,7 @@ class Device:
             self.classifier = self._service.open_classifier()
             self.camera = self._service.open_feed(self._open_camera)
             self.pipeline = self._open_pipeline()
-            self._teller = self._open_teller()
+            self._state_log = self._open_state_log()
             try:
                 self._open_page()
                 answered = self._service.run(self.pipeline)
@@ -90,7 +90,7 @@ class Device:
                 self._close_page()
             if not self._has_reader:
                 return _EXIT_ERROR
-            self._teller.sum_up(answered, self.camera.status())
+            self._state_log.sum_up(answered, self.camera.status())
             # The higher one is the signal's.
             return max(self._service.interruption, self._warn_of_losses())
 
@@ -132,10 +132,10 @@ class Device:
             on_model_failure=self._service.on_model_failure,
         )
 
-    def _open_teller(self) -> "StateTeller":
-        from edgetl_runtime.service.telling import StateTeller
+    def _open_state_log(self) -> "StateLog":
+        from edgetl_runtime.service.state_log import StateLog
 
-        return StateTeller(self.pipeline.status, self._warn)
+        return StateLog(self.pipeline.status, self._warn)
 
     def _open_page(self) -> None:
         if self._page:
@@ -153,8 +153,8 @@ class Device:
 
     def _note_progress(self) -> None:
         self._service.note_progress()
-        if self._teller:
-            self._teller.look()
+        if self._state_log:
+            self._state_log.update()
 
     def _note_reader_gone(self) -> None:
         """Nobody reads standard output any more, as after `| head`."""

@@ -11,7 +11,7 @@ import pytest
 from edgetl_export.load.scaling import SCALINGS
 from edgetl_export.package.packing import pack
 from edgetl_export.recipes import RECIPES
-from edgetl_runtime.bundle.reader import encode_seal
+from edgetl_runtime.bundle.reader import encode_checksum
 
 
 def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -107,7 +107,7 @@ def test_inspect_shows_figures_of_each_file_and_what_does_not_belong(
     record["provenance"] |= {"author": "R. Levi", "license": "apache-2.0"}
     data = json.dumps(record).encode()
     (folder / "bundle.json").write_bytes(data)
-    (folder / "bundle.json.sha256").write_bytes(encode_seal(data))
+    (folder / "bundle.json.sha256").write_bytes(encode_checksum(data))
     (folder / "notes.txt").touch()
     done = edgetl("inspect", folder)
     assert done.returncode == 0, done.stderr

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from edgetl.reporting.comparison import (
     ComparedRun,
     compare,
-    compute_mcnemar_p,
     conclude,
     describe_run,
     record_comparison,
@@ -46,38 +44,6 @@ def make_run(name: str, right: str, **changes: Any) -> ComparedRun:
         right=hits,
     )
     return msgspec.structs.replace(run, **changes)
-
-
-@pytest.mark.parametrize(
-    ("only_first", "only_second", "p"),
-    [
-        (0, 0, 1.0),
-        (3, 3, 1.0),
-        (1, 0, 1.0),
-        (0, 5, 2 / 32),
-        (6, 0, 2 / 64),
-        (8, 2, 2 * (1 + 10 + 45) / 1024),
-    ],
-)
-def test_p_is_that_of_a_fair_coin(only_first: int, only_second: int, p: float) -> None:
-    assert compute_mcnemar_p(only_first, only_second) == pytest.approx(p)
-    assert compute_mcnemar_p(only_second, only_first) == pytest.approx(p)
-
-
-def test_p_agrees_with_scipys_binomial_test() -> None:
-    from scipy.stats import binomtest
-
-    for first, second in ((23, 10), (120, 91), (4000, 4100)):
-        assert compute_mcnemar_p(first, second) == pytest.approx(
-            binomtest(first, first + second).pvalue
-        )
-
-
-def test_p_holds_where_chance_is_all_there_is() -> None:
-    random = np.random.default_rng(0)
-    wins = random.binomial(40, 0.5, 2000)
-    claimed = np.mean([compute_mcnemar_p(int(n), 40 - int(n)) < 0.05 for n in wins])
-    assert 0.02 < claimed <= 0.05
 
 
 def test_a_large_difference_is_more_than_chance() -> None:

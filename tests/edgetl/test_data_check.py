@@ -12,7 +12,7 @@ import pytest
 from edgetl.dataset.manifest import FORMAT_VERSION, DatasetManifest, Example
 from edgetl.inspection.check import KINDS, CheckOptions, DataReport, check_data
 from edgetl.inspection.labels import LEAST_GROUPS, find_feature_issues
-from edgetl.inspection.page import SECTIONS, check_target, render_check, write_page
+from edgetl.inspection.page import SECTIONS, check_page_target, render_check, write_page
 from edgetl.inspection.photos import Issue
 from edgetl_runtime.errors import DatasetError, EdgetlError, StorageError
 from edgetl_runtime.image.decoding import read_picture
@@ -346,23 +346,23 @@ def test_nothing_of_the_data_is_changed(photos_copy: Path, tmp_path: Path) -> No
         return {str(one): one.lstat().st_mtime_ns for one in [photos_copy, *photos_copy.rglob("*")]}
 
     before = state()
-    write_page(render_check(check_data(photos_copy, PLAIN)), tmp_path / "page.html")
+    write_page(check_data(photos_copy, PLAIN), tmp_path / "page.html")
     assert state() == before
 
 
 def test_a_page_is_never_put_among_the_photos_nor_over_something_else(photos_copy: Path) -> None:
     outside = photos_copy.parent / "page.html"
-    check_target(photos_copy, outside, overwrite=False)
+    check_page_target(photos_copy, outside, overwrite=False)
     for out, match in (
         (photos_copy / "page.html", "among the photos"),
         (photos_copy.parent / "photo.jpg", "ends in .html"),
     ):
         with pytest.raises(StorageError, match=match):
-            check_target(photos_copy, out, overwrite=True)
+            check_page_target(photos_copy, out, overwrite=True)
     outside.write_text("mine")
     with pytest.raises(StorageError, match="--overwrite"):
-        check_target(photos_copy, outside, overwrite=False)
-    check_target(photos_copy, outside, overwrite=True)
+        check_page_target(photos_copy, outside, overwrite=False)
+    check_page_target(photos_copy, outside, overwrite=True)
 
 
 def test_photos_of_other_things_are_counted_apart(photos_copy: Path) -> None:

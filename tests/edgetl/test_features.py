@@ -11,12 +11,12 @@ import pytest
 
 from edgetl.augmentation.strengths import LIGHT, PRESETS
 from edgetl.augmentation.views import make_view
+from edgetl.checksum import map_checksummed
 from edgetl.dataset.manifest import scan_to_score
 from edgetl.networks.backbones import build, find_backbone
-from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.features import Extractor, FeatureRequest
 from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_upper, load_network
 from edgetl.networks.weights import Weights, find_weights, load_weights
-from edgetl.sealing import map_sealed
 from edgetl_runtime.errors import FrameError, WeightsError
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -61,12 +61,14 @@ def mapper(extractor: Extractor, weights: Weights) -> Extractor:
 def list_keys(extractor: Extractor) -> list[str]:
     """Keys of all rows on the disk."""
     shards = extractor.folder.glob("*.features")
-    return [key for path in shards for key in map_sealed(path, dict)[0]["keys"]]
+    return [key for path in shards for key in map_checksummed(path, dict)[0]["keys"]]
 
 
-def wanted(photos: Path, count: int, views: int = 0) -> list[Wanted]:
+def wanted(photos: Path, count: int, views: int = 0) -> list[FeatureRequest]:
     manifest = scan_to_score(photos)
-    return [Wanted(manifest.file(one), one.sha256, views) for one in manifest.examples[:count]]
+    return [
+        FeatureRequest(manifest.file(one), one.sha256, views) for one in manifest.examples[:count]
+    ]
 
 
 def test_a_second_extraction_computes_nothing(extractor: Extractor, photos: Path) -> None:

@@ -69,7 +69,7 @@ def _count_right(foreign: Any, photos: Path) -> int:
     from edgetl_runtime.image.preprocessing import Preprocessing
 
     files = sorted(photos.rglob("*.jpg"))
-    named = foreign.look(load_inputs(files, Preprocessing(32, 32), "reading")).argmax(axis=1)
+    named = foreign.run(load_inputs(files, Preprocessing(32, 32), "reading")).argmax(axis=1)
     labels = ("washer", "bolt", "gear")
     return sum(labels[n] == file.parent.name for n, file in zip(named, files, strict=True))
 

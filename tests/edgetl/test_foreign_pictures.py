@@ -125,7 +125,7 @@ def test_float_scores_are_those_of_the_model_on_its_own_preprocessing(
     from edgetl_export.evaluate.scoring import run_described
     from edgetl_export.evaluate.tensors import describe_tflite
     from edgetl_export.load import open_model
-    from edgetl_export.load.ending import NOTHING
+    from edgetl_export.load.output_activation import NOTHING
     from edgetl_export.load.scaling import find_scaling
 
     scaling, trained, folder = model

@@ -19,7 +19,7 @@ from edgetl.reporting.findings import Finding, find_confused_pairs, find_notable
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import duration, percent
+from edgetl.reporting.wording import duration
 
 NASTY = "<script>document.title='owned'</script>"
 FORMULA = "$x_1$ & <b>"
@@ -463,24 +463,6 @@ def test_a_thumbnail_of_no_photo_is_grey(tmp_path: Path, content: bytes | None) 
     grey = decode(thumbnail(path, 32))
     assert grey.shape == (32, 32, 3)
     assert grey.std() < 1
-
-
-@pytest.mark.parametrize(
-    ("share", "digits", "text"),
-    [
-        (0.873, 1, "87.3%"),
-        (1.0, 0, "100%"),
-        (0.9999, 0, ">99%"),
-        (0.99996, 1, ">99.9%"),
-        (0.0, 0, "0%"),
-        (0.001, 0, "<1%"),
-        (None, 1, "-"),
-    ],
-)
-def test_all_and_none_are_said_of_all_and_none_only(
-    share: float | None, digits: int, text: str
-) -> None:
-    assert percent(share, digits) == text
 
 
 @pytest.mark.parametrize(

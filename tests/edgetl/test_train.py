@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl.checksum import map_checksummed
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.model import load_network
 from edgetl.networks.weights import find_weights
 from edgetl.options import FittingOptions, HeadOptions, TrainOptions, make_options, read_config
 from edgetl.run import Run
-from edgetl.sealing import map_sealed
 from edgetl.training.train import train
 from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
@@ -145,7 +145,9 @@ def test_no_augmentation_computes_no_view_twice(
     )
     train(photos, tmp_path / "run", options)
     keys = [
-        key for shard in own_cache.rglob("*.features") for key in map_sealed(shard, dict)[0]["keys"]
+        key
+        for shard in own_cache.rglob("*.features")
+        for key in map_checksummed(shard, dict)[0]["keys"]
     ]
     assert len(keys) == 48
 

@@ -7,7 +7,7 @@ import pytest
 
 from edgetl_export.evaluate.scoring import run
 from edgetl_export.graph import activations
-from edgetl_export.graph.activations import watch
+from edgetl_export.graph.activations import collect_statistics
 from edgetl_export.graph.bias_correction import correct, round_to_bytes, round_to_halves
 from edgetl_export.graph.model_graph import DEPTHWISE, Graph
 from edgetl_export.quantize import tflite_quantizer
@@ -49,7 +49,7 @@ def network() -> bytes:
 
 def find_means(graph: Graph, tensors: list[int]) -> list[np.ndarray]:
     """The mean of each channel over photos and positions."""
-    found = watch(
+    found = collect_statistics(
         graph.encode(), PICTURES, lambda get: [get(one).mean(axis=(0, 1, 2)) for one in tensors]
     )
     return [np.mean(one, axis=0) for one in zip(*found, strict=True)]

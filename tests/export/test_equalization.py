@@ -8,7 +8,7 @@ import pytest
 
 from edgetl_export.evaluate.scoring import run
 from edgetl_export.graph import activations
-from edgetl_export.graph.activations import watch
+from edgetl_export.graph.activations import collect_statistics
 from edgetl_export.graph.equalization import EqualizationGroup, equalize, find_streams
 from edgetl_export.graph.model_graph import ADD, Graph
 from edgetl_export.quantize import tflite_quantizer
@@ -130,7 +130,12 @@ def lose_by_8_bits(graph: Graph) -> float:
 def find_largest(graph: Graph, tensor: int) -> np.ndarray:
     """The largest magnitude of each channel."""
     return np.max(
-        [*watch(graph.encode(), PICTURES, lambda get: np.abs(get(tensor)).max((0, 1, 2)))], 0
+        [
+            *collect_statistics(
+                graph.encode(), PICTURES, lambda get: np.abs(get(tensor)).max((0, 1, 2))
+            )
+        ],
+        0,
     )
 
 

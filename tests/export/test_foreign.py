@@ -12,12 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
 from edgetl_export.load import open_model
-from edgetl_export.load.ending import (
+from edgetl_export.load.output_activation import (
     NOTHING,
     PAIR,
     PAIR_OF_LOGITS,
     SOFTMAX,
-    choose_ending,
+    choose_activation,
 )
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import SourceModel
@@ -84,11 +84,11 @@ def test_levels_give_what_the_model_gives_on_its_own_preprocessing(
     logits = own(FORMULAS[scaling](np.stack(pictures).astype(np.float64)))
     foreign = open_model(foreign_folder / name, find_scaling(scaling), trust=True)
     assert (foreign.size, foreign.outputs) == ((32, 32), 3)
-    looked = foreign.look(pictures)
-    np.testing.assert_allclose(looked, logits, atol=2e-4 * np.abs(logits).max())
-    ending = choose_ending(looked)
-    assert ending == SOFTMAX
-    source = foreign.finish(ending)
+    outputs = foreign.run(pictures)
+    np.testing.assert_allclose(outputs, logits, atol=2e-4 * np.abs(logits).max())
+    added = choose_activation(outputs)
+    assert added == SOFTMAX
+    source = foreign.finish(added)
     assert source.form.precision == "float32"
     np.testing.assert_allclose(run(source, pictures), softmax(logits), atol=1e-3)
 
@@ -118,7 +118,7 @@ def test_a_quantized_tflite_is_wrapped_as_it_is(
 ) -> None:
     pictures = drawn[::6]
     foreign = open_model(foreign_folder / name, find_scaling(scaling))
-    source = foreign.finish(choose_ending(foreign.look(pictures), quantized=foreign.is_coarse))
+    source = foreign.finish(choose_activation(foreign.run(pictures), quantized=foreign.is_coarse))
     assert source.form == ModelFormat("litert", "int8")
     # The file itself, not the network that it was made of: beyond the range that it was
     # calibrated on, which `imagenet` leaves, its layers clip and Keras does not.
@@ -153,7 +153,7 @@ def test_one_output_becomes_two_in_both_formats(tmp_path: Path, drawn: list[np.n
         (tmp_path / "one.tflite").write_bytes(convert(model))
         foreign = open_model(tmp_path / "one.tflite", PLAIN)
         # A logit of 1 and above is none of the shares 0..1.
-        assert choose_ending(np.abs(foreign.look(pictures)) + (activation is None)) == wanted
+        assert choose_activation(np.abs(foreign.run(pictures)) + (activation is None)) == wanted
         found = run(foreign.finish(wanted), pictures)
         np.testing.assert_allclose(found, np.hstack([1 - second, second]), atol=1e-4)
 
@@ -500,18 +500,18 @@ def test_what_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
         open_model(tmp_path / name, PLAIN)
 
 
-def test_endings_are_told_from_the_outputs() -> None:
+def test_the_activation_to_add_is_told_from_the_outputs() -> None:
     probabilities = np.array([[0.2, 0.8], [0.5, 0.5]], np.float32)
-    assert choose_ending(probabilities) == NOTHING
-    assert choose_ending(np.array([[-1.0, 4.0]], np.float32)) == SOFTMAX
-    assert choose_ending(np.array([[0.3]], np.float32)) == PAIR
-    assert choose_ending(np.array([[-3.0]], np.float32)) == PAIR_OF_LOGITS
+    assert choose_activation(probabilities) == NOTHING
+    assert choose_activation(np.array([[-1.0, 4.0]], np.float32)) == SOFTMAX
+    assert choose_activation(np.array([[0.3]], np.float32)) == PAIR
+    assert choose_activation(np.array([[-3.0]], np.float32)) == PAIR_OF_LOGITS
     coarse = np.round(probabilities * 256) / 256 - np.float32(1 / 256)
-    assert choose_ending(coarse, quantized=True) == NOTHING
+    assert choose_activation(coarse, quantized=True) == NOTHING
     with pytest.raises(ExportError, match="do not sum to 1"):
-        choose_ending(np.array([[0.9, 0.8]], np.float32))
+        choose_activation(np.array([[0.9, 0.8]], np.float32))
     with pytest.raises(ExportError, match="not finite"):
-        choose_ending(np.array([[np.nan, 0.8]], np.float32))
+        choose_activation(np.array([[np.nan, 0.8]], np.float32))
 
 
 def test_a_form_offers_what_can_be_made_of_it() -> None:

@@ -17,7 +17,13 @@ from onnx import TensorProto, helper
 
 from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
 from edgetl_export.load import open_model
-from edgetl_export.load.ending import NOTHING, PAIR, PAIR_OF_LOGITS, SOFTMAX, choose_ending
+from edgetl_export.load.output_activation import (
+    NOTHING,
+    PAIR,
+    PAIR_OF_LOGITS,
+    SOFTMAX,
+    choose_activation,
+)
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import SourceModel
 from edgetl_export.quantize.calibration import load_inputs
@@ -39,8 +45,10 @@ def run(source: SourceModel, pictures: list[np.ndarray]) -> np.ndarray:
 def take(path: Path, pictures: list[np.ndarray], *, trust: bool = False) -> tuple[Any, SourceModel]:
     """Opens and finishes a model as `edgetl export --model` does."""
     foreign = open_model(path, SCALING, trust=trust)
-    ending = choose_ending(foreign.look(pictures), foreign.end, quantized=foreign.is_coarse)
-    return ending, foreign.finish(ending)
+    added = choose_activation(
+        foreign.run(pictures), foreign.activation, quantized=foreign.is_coarse
+    )
+    return added, foreign.finish(added)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +90,8 @@ def test_a_dynamic_onnx_ships_as_it_is(
 
     target = tmp_path / "dynamic.onnx"
     quantize_dynamic(foreign_folder / "model.onnx", target, weight_type=QuantType.QUInt8)
-    ending, source = take(target, drawn)
-    assert (ending, source.form) == (SOFTMAX, ModelFormat("onnx", "dynamic"))
+    added, source = take(target, drawn)
+    assert (added, source.form) == (SOFTMAX, ModelFormat("onnx", "dynamic"))
     np.testing.assert_allclose(run(source, drawn), expected, atol=0.15)
 
 
@@ -105,9 +113,9 @@ def test_a_static_onnx_with_float_ends_ships_as_it_is(
     source_file, target = tmp_path / "a.onnx", tmp_path / "b.onnx"
     onnx.save(proto, source_file)
     quantize_static(source_file, target, calibrating(proto.graph.input[0].name, drawn))
-    ending, source = take(target, drawn)
+    added, source = take(target, drawn)
     assert source.form == ModelFormat("onnx", "int8")
-    assert ending == (NOTHING if ends == "softmax" else SOFTMAX)
+    assert added == (NOTHING if ends == "softmax" else SOFTMAX)
     assert np.abs(run(source, drawn) - expected).mean() < 0.1
 
 
@@ -132,11 +140,11 @@ def test_a_tflite_of_8_bits_inside_that_ends_in_a_softmax_needs_none(
     converter.representative_dataset = lambda: ([one] for one in inputs)
     (tmp_path / "inside.tflite").write_bytes(convert_to_tflite(converter))
     foreign = open_model(tmp_path / "inside.tflite", SCALING)
-    raw = foreign.look(drawn)
+    raw = foreign.run(drawn)
     # 40 shares in steps of 1/256 each: their sum says nothing.
     assert np.abs(raw.sum(axis=1) - 1).max() > 0.002
-    assert foreign.end == "softmax"
-    assert choose_ending(raw, foreign.end) == NOTHING
+    assert foreign.activation == "softmax"
+    assert choose_activation(raw, foreign.activation) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def test_the_end_of_an_onnx_is_read_through_what_only_carries_it(
         flat=TensorProto.FLOAT,
     )
     onnx.save(proto, tmp_path / "m.onnx")
-    assert open_model(tmp_path / "m.onnx", SCALING).end == end
+    assert open_model(tmp_path / "m.onnx", SCALING).activation == end
 
 
 def test_log_probabilities_become_the_probabilities(
@@ -175,19 +183,19 @@ def test_logits_between_0_and_1_are_no_shares(
     float_onnx: onnx.ModelProto, drawn: list[np.ndarray], tmp_path: Path
 ) -> None:
     small = np.array([0.4, 0.3, 0.3], np.float32)
-    assert choose_ending(small[np.newaxis], "linear") == SOFTMAX
-    assert choose_ending(np.array([[0.4]], np.float32), "linear") == PAIR_OF_LOGITS
-    assert choose_ending(np.array([[0.4]], np.float32), "sigmoid") == PAIR
+    assert choose_activation(small[np.newaxis], "linear") == SOFTMAX
+    assert choose_activation(np.array([[0.4]], np.float32), "linear") == PAIR_OF_LOGITS
+    assert choose_activation(np.array([[0.4]], np.float32), "sigmoid") == PAIR
     with pytest.raises(ExportError, match="several labels could be right at once"):
-        choose_ending(np.array([[0.4, 0.6]], np.float32), "sigmoid")
+        choose_activation(np.array([[0.4, 0.6]], np.float32), "sigmoid")
     with pytest.raises(ExportError, match="one output and a softmax behind it"):
-        choose_ending(np.array([[1.0]], np.float32), "softmax")
+        choose_activation(np.array([[1.0]], np.float32), "softmax")
     assert open_model_end(float_onnx, tmp_path) == "linear"
 
 
 def open_model_end(proto: onnx.ModelProto, folder: Path) -> str:
     onnx.save(proto, folder / "m.onnx")
-    return str(open_model(folder / "m.onnx", SCALING).end)
+    return str(open_model(folder / "m.onnx", SCALING).activation)
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -239,8 +247,8 @@ def test_a_dictionary_of_azure_custom_vision_is_the_scores_inside_it(
     onnx.save(proto, tmp_path / "azure.onnx")
     foreign = open_model(tmp_path / "azure.onnx", SCALING)
     assert foreign.words == ""
-    ending, source = take(tmp_path / "azure.onnx", drawn)
-    assert ending == NOTHING
+    added, source = take(tmp_path / "azure.onnx", drawn)
+    assert added == NOTHING
     np.testing.assert_allclose(run(source, drawn), expected, atol=1e-4)
 
 
@@ -333,8 +341,8 @@ def test_an_h5_of_keras_2_is_taken_with_trust_whatever_its_name(
     path.write_bytes(h5_of_keras_2.read_bytes())
     with pytest.raises(ExportError, match=r"\.h5 file of Keras can run code .* add --trust"):
         open_model(path, SCALING)
-    ending, source = take(path, drawn, trust=True)
-    assert (ending, source.form) == (NOTHING, ModelFormat("litert", "float32"))
+    added, source = take(path, drawn, trust=True)
+    assert (added, source.form) == (NOTHING, ModelFormat("litert", "float32"))
     assert run(source, drawn).shape == (len(drawn), 3)
 
 
@@ -478,9 +486,9 @@ def test_a_tflite_or_an_onnx_is_one_whatever_its_name(
     foreign_folder: Path, drawn: list[np.ndarray], tmp_path: Path
 ) -> None:
     os.symlink(foreign_folder / "float.tflite", tmp_path / "model.bin")
-    assert open_model(tmp_path / "model.bin", SCALING).look(drawn).shape == (len(drawn), 3)
+    assert open_model(tmp_path / "model.bin", SCALING).run(drawn).shape == (len(drawn), 3)
     os.symlink(foreign_folder / "model.onnx", tmp_path / "renamed.tflite")
-    assert open_model(tmp_path / "renamed.tflite", SCALING).look(drawn).shape == (len(drawn), 3)
+    assert open_model(tmp_path / "renamed.tflite", SCALING).run(drawn).shape == (len(drawn), 3)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -15,7 +15,7 @@ import pytest
 from edgetl_export.evaluate.scoring import run_described
 from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.load import open_model
-from edgetl_export.load.ending import NOTHING
+from edgetl_export.load.output_activation import NOTHING
 from edgetl_export.load.scaling import find_scaling
 from edgetl_runtime.errors import ExportError
 
@@ -153,8 +153,8 @@ def test_what_keras_2_wrote_is_read_by_keras_2(tmp_path: Path, name: str) -> Non
     expected = model(np.stack(PICTURES).astype(np.float32)).numpy()
     model.save(tmp_path / name)
     foreign = open_model(tmp_path / name, find_scaling("0..255"), trust=True)
-    assert foreign.end == "softmax"
-    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=1e-5)
+    assert foreign.activation == "softmax"
+    np.testing.assert_allclose(foreign.run(PICTURES), expected, atol=1e-5)
 
 
 @pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
@@ -262,7 +262,7 @@ def test_a_saved_model_takes_levels_in_numbers_of_any_kind(tmp_path: Path, kind:
     foreign = open_model(tmp_path / "m", find_scaling("0..255"), trust=True)
     expected = np.asarray(keras.ops.softmax(network(np.stack(PICTURES).astype(np.float32))))
     close = 1e-2 if kind == "float16" else 1e-4
-    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=close)
+    np.testing.assert_allclose(foreign.run(PICTURES), expected, atol=close)
     source = foreign.finish(NOTHING)
     tensors = describe_tflite(source.data, any_step=True)
     ran = run_described("litert", source.data, tensors, PICTURES)

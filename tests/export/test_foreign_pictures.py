@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgetl_export.evaluate.scoring import run_described
 from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.load import open_model
-from edgetl_export.load.ending import NOTHING
+from edgetl_export.load.output_activation import NOTHING
 from edgetl_export.load.scaling import SCALINGS, find_scaling
 from edgetl_export.load.source import SourceModel, choose_size
 from edgetl_export.load.statements import Statement, read_properties
@@ -98,7 +98,7 @@ def test_a_grey_model_gets_the_brightness_of_what_the_camera_sees(
     foreign = open_model(grey_folder / name, find_scaling(scaling), trust=True)
     assert (foreign.size, foreign.outputs) == ((HEIGHT, WIDTH), 3)
     close = 0.05 if "int8" in name else 1e-4
-    np.testing.assert_allclose(foreign.look(pictures), expected, atol=close)
+    np.testing.assert_allclose(foreign.run(pictures), expected, atol=close)
     np.testing.assert_allclose(run(foreign.finish(NOTHING), pictures), expected, atol=close)
 
 
@@ -136,7 +136,7 @@ def test_a_grey_onnx_with_free_sides_takes_an_oblong_size(
     foreign = open_model(tmp_path / "net.onnx", plain, size_px=(WIDTH, HEIGHT))
     assert foreign.size == (HEIGHT, WIDTH)
     means = (np.stack(pictures) @ LUMA).mean(axis=(1, 2), keepdims=True)[:, 0] / 255
-    np.testing.assert_allclose(foreign.look(pictures), means @ weights, atol=1e-4)
+    np.testing.assert_allclose(foreign.run(pictures), means @ weights, atol=1e-4)
 
 
 def convolve(
@@ -197,7 +197,7 @@ def test_an_onnx_all_of_whose_sides_are_free_takes_the_chosen_size(
     assert foreign.size == (HEIGHT, WIDTH)
     means = np.stack(pictures).mean(axis=(1, 2)) / 255
     means = means if channels == 3 else means @ LUMA[:, np.newaxis]
-    np.testing.assert_allclose(foreign.look(pictures), 2 * means @ weights.T, atol=1e-4)
+    np.testing.assert_allclose(foreign.run(pictures), 2 * means @ weights.T, atol=1e-4)
 
 
 def test_a_picture_of_four_channels_is_refused_though_its_sides_are_free(tmp_path: Path) -> None:

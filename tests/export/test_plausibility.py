@@ -46,11 +46,11 @@ def look_at(
 ) -> Examination:
     """Examines a model; with another scaling it is right as often as `others` says, else never."""
 
-    def look(scaling: Scaling, part: slice) -> np.ndarray:
+    def rescore(scaling: Scaling, part: slice) -> np.ndarray:
         found = (others or {}).get(scaling.name, 0.0)
         return answer(truth[part], len(labels), found, seed + 1)
 
-    return examine(answer(truth, len(labels), right, seed, order), truth, labels, given, look)
+    return examine(answer(truth, len(labels), right, seed, order), truth, labels, given, rescore)
 
 
 def mix(classes: Sequence[int], photos: int) -> np.ndarray:
@@ -235,11 +235,11 @@ def test_a_weak_but_honest_model_is_refused_in_less_than_one_of_fifty_draws(
 
 
 def test_a_good_model_is_not_run_with_other_scalings() -> None:
-    def look(scaling: Scaling, part: slice) -> np.ndarray:
+    def rescore(scaling: Scaling, part: slice) -> np.ndarray:
         raise AssertionError(scaling.name)
 
     truth = mix(range(3), 60)
-    found = examine(answer(truth, 3, 1.0, 0), truth, LETTERS[:3], GIVEN, look)
+    found = examine(answer(truth, 3, 1.0, 0), truth, LETTERS[:3], GIVEN, rescore)
     assert not found.doubts
     assert "labels and scaling fit: top-1 is 100.0% of 60 photos" in found.summary
     one = msgspec.structs.replace(found, alternatives=found.alternatives[:1])

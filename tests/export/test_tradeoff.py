@@ -11,7 +11,7 @@ import pytest
 from edgetl.exporting.runs import describe_run
 from edgetl.run import Run
 from edgetl_export.evaluate.gate import Gate
-from edgetl_export.graph.activations import Extremes, watch
+from edgetl_export.graph.activations import Extremes, collect_statistics
 from edgetl_export.graph.model_graph import Graph
 from edgetl_export.progress import shown
 from edgetl_export.quantize.distribution import BINS, find_distributions
@@ -139,7 +139,9 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     entry = graph.name(layer.inputs[0])
     (one,) = find_distributions(graph, [layer.name], extremes, ranges, pictures)
     (wider,) = find_distributions(graph, [layer.name], {**extremes, entry: WIDE}, ranges, pictures)
-    seen = watch(graph.encode(), pictures, lambda get: get(layer.inputs[0]).reshape(-1))
+    seen = collect_statistics(
+        graph.encode(), pictures, lambda get: get(layer.inputs[0]).reshape(-1)
+    )
     values = np.concatenate([*seen])
     assert one.whole == (values.min(), values.max())
     assert one.chosen == ranges[entry]

@@ -73,7 +73,7 @@ def tiny_copy(tiny: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def write_sealed(tiny_copy: Path) -> Callable[[bytes], Path]:
+def write_checksummed(tiny_copy: Path) -> Callable[[bytes], Path]:
     """Gives the copied bundle another bundle.json, with a seal that fits."""
 
     def write(data: bytes) -> Path:
@@ -86,13 +86,13 @@ def write_sealed(tiny_copy: Path) -> Callable[[bytes], Path]:
 
 
 @pytest.fixture
-def edit(tiny_copy: Path, write_sealed: Callable[[bytes], Path]) -> Callable[[Change], Path]:
+def edit(tiny_copy: Path, write_checksummed: Callable[[bytes], Path]) -> Callable[[Change], Path]:
     """Changes the copied bundle's manifest and seals it again, as a forger would."""
 
     def change_and_seal(change: Change) -> Path:
         manifest = json.loads((tiny_copy / "bundle.json").read_bytes())
         change(manifest)
-        return write_sealed(json.dumps(manifest).encode())
+        return write_checksummed(json.dumps(manifest).encode())
 
     return change_and_seal
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetl_runtime import classifier as classifier_module
-from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, encode_manifest, encode_seal
+from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, encode_checksum, encode_manifest
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
 
@@ -51,7 +51,7 @@ def test_a_bundle_opens_by_a_relative_path_and_through_a_link(tiny, tmp_path, mo
 def test_the_format_is_frozen_byte_for_byte(tiny, bundle):
     data = (tiny / "bundle.json").read_bytes()
     assert encode_manifest(bundle.manifest) == data
-    assert encode_seal(data) == (tiny / "bundle.json.sha256").read_bytes()
+    assert encode_checksum(data) == (tiny / "bundle.json.sha256").read_bytes()
 
 
 def test_labels_txt_lists_the_labels(bundle):
@@ -210,31 +210,31 @@ def test_a_file_that_may_not_be_read_is_refused(tiny, run_python):
     assert "labels.txt cannot be read (Permission denied)" in done.stderr
 
 
-def test_invalid_utf8_is_refused(tiny, write_sealed):
+def test_invalid_utf8_is_refused(tiny, write_checksummed):
     data = (tiny / "bundle.json").read_bytes().replace(b'"gear"', b'"g\xff\xfer"', 1)
     with pytest.raises(BundleError, match="not as expected"):
-        Bundle.open(write_sealed(data))
+        Bundle.open(write_checksummed(data))
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"null", b"[]", b"{", b"[" * 500_000, b'{"a":' * 500_000, b"\x00" * 100]
 )
-def test_json_that_is_no_manifest_is_refused(data, write_sealed):
+def test_json_that_is_no_manifest_is_refused(data, write_checksummed):
     with pytest.raises(BundleError, match="not as expected"):
-        Bundle.open(write_sealed(data))
+        Bundle.open(write_checksummed(data))
 
 
-def test_a_deeply_nested_unknown_key_is_refused(tiny, write_sealed):
+def test_a_deeply_nested_unknown_key_is_refused(tiny, write_checksummed):
     data = (tiny / "bundle.json").read_bytes().strip()
     bomb = b',"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
     with pytest.raises(BundleError, match="not as expected"):
-        Bundle.open(write_sealed(data[:-1] + bomb))
+        Bundle.open(write_checksummed(data[:-1] + bomb))
 
 
-def test_a_manifest_of_20_megabytes_is_refused(tiny, write_sealed):
+def test_a_manifest_of_20_megabytes_is_refused(tiny, write_checksummed):
     data = (tiny / "bundle.json").read_bytes() + b" " * 20_000_000
     with pytest.raises(BundleError, match="expected 16777216 at most"):
-        Bundle.open(write_sealed(data))
+        Bundle.open(write_checksummed(data))
 
 
 def test_a_forged_size_is_refused(edit):

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from edgetl_runtime.bundle import reader as format_module
-from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, BundleManifest, encode_seal
+from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, BundleManifest, encode_checksum
 from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -55,7 +55,7 @@ def test_the_example_opens_as_a_bundle(example, tmp_path):
         (tmp_path / one["file"]).write_bytes(data)
     data = json.dumps(example).encode()
     (tmp_path / "bundle.json").write_bytes(data)
-    (tmp_path / "bundle.json.sha256").write_bytes(encode_seal(data))
+    (tmp_path / "bundle.json.sha256").write_bytes(encode_checksum(data))
     assert Bundle.open(tmp_path).find_unlisted() == []
 
 

@@ -377,10 +377,10 @@ def test_help_that_cannot_be_written_ends_with_1(arguments, edgetl_run):
 
 @pytest.mark.parametrize("encoding", ["iso8859-1", "ascii"])
 def test_json_is_utf8_whatever_the_locale(
-    encoding, tiny, write_sealed, frame, tmp_path, edgetl_run, monkeypatch
+    encoding, tiny, write_checksummed, frame, tmp_path, edgetl_run, monkeypatch
 ):
     manifest = (tiny / "bundle.json").read_bytes()
-    bundle = write_sealed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
+    bundle = write_checksummed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     with (tmp_path / "out.json").open("wb") as out:
         done = edgetl_run("classify", bundle, frame, "--json", stdout=out)
@@ -518,11 +518,11 @@ def test_a_camera_without_a_standard_output_has_nothing_to_complain_of(tiny, edg
 
 
 @pytest.fixture
-def foreign(tiny, write_sealed, monkeypatch):
+def foreign(tiny, write_checksummed, monkeypatch):
     """A bundle whose label Latin-1 holds a part of only, and such a terminal."""
     manifest = (tiny / "bundle.json").read_bytes()
     monkeypatch.setenv("PYTHONIOENCODING", "iso8859-1")
-    return write_sealed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
+    return write_checksummed(manifest.replace(b'"gear"', '"Äpfel 螺"'.encode()))
 
 
 def test_a_line_is_in_the_encoding_of_the_terminal(foreign, make_video, tmp_path, edgetl_run):

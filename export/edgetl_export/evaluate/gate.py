@@ -6,8 +6,8 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
 from edgetl_export.options import Points
 from edgetl_runtime.text.wording import count_noun
 
@@ -140,11 +140,8 @@ def _judge(
     if points > limit + _ROUNDING:
         photos = f"on {count_noun(len(lost), 'photo')} ({lost.sum()} lost, {won.sum()} won)"
         sentence = f"{before}{points:.1f} points {after} {photos}, allowed are {limit:g}"
-        yield _Drop(sentence, points, most, _test(int(lost.sum()), int(won.sum())))
-
-
-def _test(lost: int, won: int) -> float:
-    return float(binomtest(lost, lost + won, 0.5, "greater").pvalue)
+        chance = compute_mcnemar_p(int(lost.sum()), int(won.sum()), "greater")
+        yield _Drop(sentence, points, most, chance)
 
 
 def _show(chance: float) -> str:

@@ -1,4 +1,4 @@
-"""Observation: what runs through each layer of a float graph when it looks at photos."""
+"""Activation statistics: what runs through each layer of a float graph when it sees photos."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,20 +44,20 @@ class Extremes(msgspec.Struct, frozen=True, eq=False):
         )
 
 
-def watch(
+def collect_statistics(
     model: bytes,
     pictures: Sequence[Frame],
-    look: Callable[[Callable[[int], Any]], T],
+    summarize: Callable[[Callable[[int], Any]], T],
 ) -> Iterator[T]:
-    """Runs a float .tflite and looks at what runs through it.
+    """Runs a float .tflite and summarizes what its layers output.
 
     Args:
         model: Input float32 (1, height, width, 3).
         pictures: uint8 (height, width, 3) RGB each.
-        look: Called for each picture, on any thread, with how to get any tensor by its index.
+        summarize: Called for each picture, on any thread, with how to get any tensor by its index.
 
     Yields:
-        What `look` returns, in the order of the pictures.
+        What `summarize` returns, in the order of the pictures.
     """
 
     def hire() -> Callable[[Frame], T]:
@@ -67,7 +67,7 @@ def watch(
         def see(picture: Frame) -> T:
             interpreter.set_tensor(entry, picture[np.newaxis].astype(np.float32))
             interpreter.invoke()
-            return look(interpreter.get_tensor)
+            return summarize(interpreter.get_tensor)
 
         return see
 
@@ -92,10 +92,10 @@ def find_extremes(graph: Graph, pictures: Sequence[Frame]) -> dict[str, Extremes
     tensors = {graph.input: graph.name(graph.input)}
     tensors |= {one.output: one.name for one in graph.operators}
 
-    def look(get: Callable[[int], Any]) -> list[tuple[float, float]]:
+    def summarize(get: Callable[[int], Any]) -> list[tuple[float, float]]:
         return [(value.min(), value.max()) for value in map(get, tensors)]
 
-    found = [*watch(graph.encode(), pictures, look)]
+    found = [*collect_statistics(graph.encode(), pictures, summarize)]
     return collect_extremes([*tensors.values()], found)
 
 
@@ -172,10 +172,10 @@ def mean_patches(graph: Graph, pictures: Sequence[Frame]) -> dict[str, NDArray[n
     """
     convolutions = graph.convolutions
 
-    def look(get: Callable[[int], Any]) -> list[NDArray[np.float64]]:
+    def summarize(get: Callable[[int], Any]) -> list[NDArray[np.float64]]:
         return [_mean_patch(one, graph, get(one.inputs[0])) for one in convolutions]
 
-    seen = watch(graph.encode(), pictures, look)
+    seen = collect_statistics(graph.encode(), pictures, summarize)
     sums = [sum(patches) for patches in zip(*seen, strict=True)]
     return {
         one.name: np.asarray(total) / len(pictures)

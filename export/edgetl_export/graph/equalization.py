@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgetl_export.graph.activations import watch
+from edgetl_export.graph.activations import collect_statistics
 from edgetl_export.graph.model_graph import ADD, CONVOLUTION, Convolution, Graph, Operator, Values
 from edgetl_runtime.image.preprocessing import Frame
 
@@ -96,13 +96,13 @@ def _find_largest(
 ) -> list[Values]:
     """The largest magnitude of each channel of each stream."""
 
-    def look(get: Callable[[int], Any]) -> list[Values]:
+    def summarize(get: Callable[[int], Any]) -> list[Values]:
         return [
             np.max([np.abs(get(tensor)).max(axis=(0, 1, 2)) for tensor in stream.tensors], axis=0)
             for stream in streams
         ]
 
-    seen = watch(graph.encode(), pictures, look)
+    seen = collect_statistics(graph.encode(), pictures, summarize)
     return [np.max(values, axis=0) for values in zip(*seen, strict=True)]
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from edgetl_export.graph.conversion import convert_to_tflite, freeze
-from edgetl_export.load.ending import Ending
 from edgetl_export.load.keras_files import load
+from edgetl_export.load.output_activation import OutputActivation
 from edgetl_export.load.scaling import Scaling
 from edgetl_export.load.source import Size, SourceModel, choose_size
 from edgetl_export.load.statements import Statement
@@ -54,15 +54,15 @@ class TensorflowModel:
         self._single = shape[0] is not None
         self._converted = TfliteModel(_convert(call, (*self.size, channels)), scaling)
         self.outputs = self._converted.outputs
-        self.end = self._converted.end
+        self.activation = self._converted.activation
         self.form = ModelFormat("litert", self._converted.form.precision)
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look`."""
-        return self.look_with(self.scaling, pictures)
+    def run(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run`."""
+        return self.run_with(self.scaling, pictures)
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look_with`."""
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run_with`."""
         batch = 1 if self._single else _BATCH
         found = [
             np.asarray(self._call(scaling.apply(pictures[n : n + batch]), training=False))
@@ -70,9 +70,9 @@ class TensorflowModel:
         ]
         return np.concatenate(found).reshape(len(pictures), -1).astype(np.float32)
 
-    def finish(self, ending: Ending) -> SourceModel:
+    def finish(self, added: OutputActivation) -> SourceModel:
         """See `Foreign.finish`."""
-        return self._converted.finish(ending)
+        return self._converted.finish(added)
 
 
 def open_keras(

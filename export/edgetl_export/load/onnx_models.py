@@ -11,10 +11,10 @@ from onnx import TensorProto, compose, helper, inliner, numpy_helper, shape_infe
 
 from edgetl_export.evaluate.scoring import run_described
 from edgetl_export.evaluate.tensors import describe_onnx
-from edgetl_export.load.ending import Ending
 from edgetl_export.load.external import load_external
 from edgetl_export.load.layout import read_layout
-from edgetl_export.load.outputs import choose_scores, find_end, float_scores, read_by
+from edgetl_export.load.output_activation import OutputActivation
+from edgetl_export.load.outputs import choose_scores, find_activation, float_scores, read_by
 from edgetl_export.load.scaling import Scaling
 from edgetl_export.load.source import Size, SourceModel
 from edgetl_export.load.statements import Statement, read_graph
@@ -73,33 +73,33 @@ class OnnxModel:
         _fix_input(entry, channels, last, self.size)
         _forget_shapes(proto)
         self.form = ModelFormat("onnx", _find_precision(proto))
-        self.end = find_end(proto)
+        self.activation = find_activation(proto)
         self.scaling = scaling.fit_to(channels)
         self.statements = said + read_graph(proto, entry.name)
         self._proto = _wrap(proto, entry.name, self.scaling, last, self.size)
         self.outputs = _shape_output(self._proto)
         self._data = self._encode()
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look`.
+    def run(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run`.
 
         Raises:
             EngineError: If ONNX Runtime fails.
         """
         return run_described("onnx", self._data, describe_onnx(self._data), pictures)
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look_with`."""
-        return OnnxModel(self._file, scaling, self._size_px).look(pictures)
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run_with`."""
+        return OnnxModel(self._file, scaling, self._size_px).run(pictures)
 
-    def finish(self, ending: Ending) -> SourceModel:
+    def finish(self, added: OutputActivation) -> SourceModel:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
-        if ending.pair is not None:
-            factors, offsets = ending.pair
+        if added.pair is not None:
+            factors, offsets = added.pair
             _append(self._proto, "Mul", np.array([factors], np.float32))
             _append(self._proto, "Add", np.array([offsets], np.float32))
             _set_shape(self._proto.graph.output[0], (1, 2))
-        if ending.softmax:
+        if added.softmax:
             _append(self._proto, "Softmax", axis=1)
         return SourceModel(self._encode(), self.form)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx
 from onnx import TensorProto, helper
 
-from edgetl_export.load.ending import End
+from edgetl_export.load.output_activation import Activation
 from edgetl_runtime.errors import ExportError
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
@@ -14,7 +14,7 @@ _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _MADE_OF_SCORES = ("ZipMap", "ArgMax", "TopK")
 _CARRIES = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
 _CARRIES |= {"DequantizeLinear", "QuantizeLinear", "Dropout"}
-_ENDS: dict[str, End] = {
+_ACTIVATIONS: dict[str, Activation] = {
     "Softmax": "softmax",
     "LogSoftmax": "log_softmax",
     "Sigmoid": "sigmoid",
@@ -27,7 +27,7 @@ _ENDS: dict[str, End] = {
     "QLinearConv": "linear",
 }
 # Of several outputs, that which ends in the first of these is the scores.
-_PREFERRED: tuple[End, ...] = ("softmax", "log_softmax", "sigmoid", "linear")
+_PREFERRED: tuple[Activation, ...] = ("softmax", "log_softmax", "sigmoid", "linear")
 
 
 def choose_scores(proto: onnx.ModelProto) -> str:
@@ -74,7 +74,7 @@ def choose_scores(proto: onnx.ModelProto) -> str:
     return ""
 
 
-def find_end(proto: onnx.ModelProto, output: str = "") -> End:
+def find_activation(proto: onnx.ModelProto, output: str = "") -> Activation:
     """What kind of operator writes the scores, below those that only carry them on.
 
     Args:
@@ -94,7 +94,7 @@ def find_end(proto: onnx.ModelProto, output: str = "") -> End:
         if node.op_type == "Div" and _is_softmax(node, writers):
             return "softmax"
         if node.op_type not in _CARRIES and not biased and not scaled:
-            return _ENDS.get(node.op_type, "other")
+            return _ACTIVATIONS.get(node.op_type, "other")
         followed = [one for one in node.input if one not in constants]
         if scaled:
             followed = [one for one in followed if _is_sum(one, writers)]
@@ -163,9 +163,9 @@ def _drop_copies(names: Iterable[str], writers: Mapping[str, onnx.NodeProto]) ->
 
 
 def _prefer(candidates: Sequence[str], proto: onnx.ModelProto) -> str | None:
-    ends = {name: find_end(proto, name) for name in candidates}
-    for end in _PREFERRED:
-        alike = [name for name in candidates if ends[name] == end]
+    found = {name: find_activation(proto, name) for name in candidates}
+    for activation in _PREFERRED:
+        alike = [name for name in candidates if found[name] == activation]
         if alike:
             return alike[0] if len(alike) == 1 else None
     return None

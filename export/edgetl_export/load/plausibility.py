@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from edgetl_export.evaluate.confidence import GREATEST_TEMPERATURE, fit_temperature_of_scores
+from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
 from edgetl_export.examination import Alternative, Doubt, Examination
 from edgetl_export.load.orders import Indices, LabelOrder, find_moved, fit_order, list_orders
 from edgetl_export.load.scaling import SCALINGS, Scaling
+from edgetl_export.wording import percent
 from edgetl_runtime.prediction import Scores
 from edgetl_runtime.text.wording import count_noun
 
 Flags = NDArray[np.bool_]
-Look = Callable[[Scaling, slice], Scores]
+Rescore = Callable[[Scaling, slice], Scores]
 # Chance makes so many of all examinations doubt what is right, at most, however much is compared.
 _SIGNIFICANCE = 0.005
 # What gains less is no reason to refuse a bundle: 5 points.
@@ -52,7 +53,7 @@ class _Compared(msgspec.Struct, frozen=True, eq=False):
 
 
 def examine(
-    scores: Scores, truth: Indices, labels: Sequence[str], scaling: Scaling, look: Look
+    scores: Scores, truth: Indices, labels: Sequence[str], scaling: Scaling, rescore: Rescore
 ) -> Examination:
     """Looks for what speaks against labels and scaling.
 
@@ -61,12 +62,12 @@ def examine(
         truth: Index of each one's label, (photos,).
         labels: In the order that was given.
         scaling: That was given.
-        look: Probabilities of some of the same photos with another scaling.
+        rescore: Probabilities of some of the same photos with another scaling.
     """
     named = scores.argmax(axis=1)
     compared = [*_compare_orders(named, truth, labels)]
     if (named == truth).mean() <= 1 - _LEAST_GAIN:
-        compared += _compare_scalings(named, truth, scaling, look)
+        compared += _compare_scalings(named, truth, scaling, rescore)
     compared.sort(key=lambda one: (one.is_better, one.alternative.top1), reverse=True)
     guessing = _guess(named, truth)
     if compared and compared[0].is_better:
@@ -147,17 +148,17 @@ def _fit_across(
 
 
 def _compare_scalings(
-    named: Indices, truth: Indices, given: Scaling, look: Look
+    named: Indices, truth: Indices, given: Scaling, rescore: Rescore
 ) -> Iterator[_Compared]:
     others = list_scalings(given)
     pilot = slice(0, _PILOT)
-    tried = [look(one, pilot).argmax(axis=1) for one in others]
+    tried = [rescore(one, pilot).argmax(axis=1) for one in others]
     hits = [int((one == truth[pilot]).sum()) for one in tried]
     kept = sorted(range(len(others)), key=hits.__getitem__, reverse=True)[:_KEPT]
     right = named == truth
     for number, (one, found) in enumerate(zip(others, tried, strict=True)):
         if number in kept and hits[number] > right[pilot].sum() and len(truth) > _PILOT:
-            rest = look(one, slice(_PILOT, None)).argmax(axis=1)
+            rest = rescore(one, slice(_PILOT, None)).argmax(axis=1)
             found = np.concatenate([found, rest])
         name = f'"{one.name}"' if " " in one.name else one.name
         after = found == truth[: len(found)]
@@ -185,7 +186,7 @@ def _compare(
         touched: Photos of which something else would be expected.
     """
     won, lost = int((after & ~right).sum()), int((right & ~after).sum())
-    chance = binomtest(won, won + lost, 0.5, "greater").pvalue if won + lost else 1.0
+    chance = compute_mcnemar_p(won, lost, "greater")
     gain = float(after.mean() - right.mean())
     wrong, left = int((touched & ~right).sum()), int((touched & ~after).sum())
     return _Compared(
@@ -200,14 +201,14 @@ def _compare(
 def _doubt(compared: Sequence[_Compared], *, refuses: bool) -> Doubt:
     one = compared[0].alternative
     near = [
-        f"{other.alternative.meaning} ({other.alternative.top1:.1%})"
+        f"{other.alternative.meaning} ({percent(other.alternative.top1)})"
         for other in compared[1:]
         if other.is_better and not _are_apart(compared[0].after, other.after)
     ]
     photos = count_noun(one.photos, "photo")
     return Doubt(
-        f"top-1 is {one.top1_as_given:.1%} of {photos}; with {one.meaning} it would be "
-        f"{one.top1:.1%}: {compared[0].remedy}{'; as likely: ' * bool(near)}{', '.join(near)}",
+        f"top-1 is {percent(one.top1_as_given)} of {photos}; with {one.meaning} it would be "
+        f"{percent(one.top1)}: {compared[0].remedy}{'; as likely: ' * bool(near)}{', '.join(near)}",
         refuses,
     )
 
@@ -217,7 +218,7 @@ def _are_apart(best: Flags, other: Flags) -> bool:
     photos = min(len(best), len(other))
     won = int((best[:photos] & ~other[:photos]).sum())
     lost = int((other[:photos] & ~best[:photos]).sum())
-    return won + lost > 0 and binomtest(won, won + lost).pvalue < _APART
+    return compute_mcnemar_p(won, lost) < _APART
 
 
 class _Guessing(msgspec.Struct, frozen=True):
@@ -258,9 +259,10 @@ def _doubt_guesses(
 ) -> Iterator[Doubt]:
     """What can be said where nothing that was tried is better."""
     named = scores.argmax(axis=1)
-    found = f"top-1 is {(named == truth).mean():.1%} of {len(truth)} photos"
+    found = f"top-1 is {percent((named == truth).mean())} of {len(truth)} photos"
     guesses = (
-        f"guessing would give {guessing.share:.1%} ({guessing.low:.1%} to {guessing.high:.1%})"
+        f"guessing would give {percent(guessing.share)} "
+        f"({percent(guessing.low)} to {percent(guessing.high)})"
     )
     strangers = _find_strangers(named, truth)
     if _are_all(strangers, truth):

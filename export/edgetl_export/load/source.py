@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from edgetl_export.load.ending import End, Ending
+from edgetl_export.load.output_activation import Activation, OutputActivation
 from edgetl_export.load.scaling import Scaling
 from edgetl_export.load.statements import Statement
 from edgetl_export.trained import ModelFormat
@@ -38,7 +38,7 @@ class Foreign(Protocol):
         outputs: Number of its outputs.
         form: Of the file that `finish` returns.
         is_coarse: True if the outputs have 8 bits.
-        end: What its graph ends in.
+        activation: What its graph ends in.
         words: What was left out of it, for people; empty: nothing.
         scaling: What stands in front of it.
         statements: What the file itself says of the pictures that it takes.
@@ -48,21 +48,21 @@ class Foreign(Protocol):
     outputs: int
     form: ModelFormat
     is_coarse: bool
-    end: End
+    activation: Activation
     words: str
     scaling: Scaling
     statements: tuple[Statement, ...]
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
+    def run(self, pictures: Sequence[Frame]) -> Scores:
         """What it outputs for pictures, float32 (pictures, outputs)."""
         ...
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
         """What it would put out for pictures with another scaling in front."""
         ...
 
-    def finish(self, ending: Ending) -> SourceModel:
-        """The model with its scaling in front and the ending behind."""
+    def finish(self, added: OutputActivation) -> SourceModel:
+        """The model with its scaling in front and the activation behind."""
         ...
 
 

@@ -9,11 +9,11 @@ from edgetl_export.evaluate.scoring import run_described
 from edgetl_export.evaluate.tensors import describe_tflite
 from edgetl_export.graph.flatbuffer import read_tree
 from edgetl_export.graph.model_graph import find_graph
-from edgetl_export.load.ending import Ending
+from edgetl_export.load.graph_editing import GraphEditor
+from edgetl_export.load.output_activation import OutputActivation
 from edgetl_export.load.scaling import Scaling
 from edgetl_export.load.source import Size, SourceModel, choose_size
 from edgetl_export.load.statements import read_statements
-from edgetl_export.load.surgery import Surgery
 from edgetl_export.load.tflite_outputs import Writers
 from edgetl_export.trained import ModelFormat
 from edgetl_runtime.bundle.reader import Precision
@@ -54,63 +54,63 @@ class TfliteModel:
         self.size = _read_size(picture, size_px)
         self.outputs = _count_outputs(scores)
         self.form = ModelFormat("litert", _find_precision(tree, graph))
-        self.end = writers.find_end()
+        self.activation = writers.find_activation()
         # A free batch is 1: the shape says so beside its signature.
         for tensor in graph.tensors:
             tensor.shapeSignature = None
-        self._surgery = Surgery(tree)
+        self._editor = GraphEditor(tree)
         if _has_channels_first(_shape(picture)):
-            self._surgery.take_channels_last()
-        self.scaling = scaling.fit_to(int(self._surgery.picture.shape[3]))
+            self._editor.take_channels_last()
+        self.scaling = scaling.fit_to(int(self._editor.picture.shape[3]))
         self.statements = read_statements(tree, picture)
         self._file, self._size_px = data, size_px
-        _put_in_front(self._surgery, self.scaling)
-        _put_out_floats(self._surgery, self.outputs)
-        self._data = self._surgery.encode()
+        _put_in_front(self._editor, self.scaling)
+        _put_out_floats(self._editor, self.outputs)
+        self._data = self._editor.encode()
         self._tensors = describe_tflite(self._data, any_step=True)
         self.is_coarse = scores.type != _FLOAT32
 
-    def look(self, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look`.
+    def run(self, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run`.
 
         Raises:
             EngineError: If LiteRT fails.
         """
         return run_described("litert", self._data, self._tensors, pictures)
 
-    def look_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """See `Foreign.look_with`."""
-        return TfliteModel(self._file, scaling, self._size_px).look(pictures)
+    def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
+        """See `Foreign.run_with`."""
+        return TfliteModel(self._file, scaling, self._size_px).run(pictures)
 
-    def finish(self, ending: Ending) -> SourceModel:
+    def finish(self, added: OutputActivation) -> SourceModel:
         """See `Foreign.finish`; afterwards there is nothing left to be done with this object."""
-        surgery = self._surgery
-        if ending.pair is not None:
-            surgery.make_pair(*ending.pair)
-        if ending.softmax:
-            surgery.add_softmax()
-        data = surgery.encode()
+        editor = self._editor
+        if added.pair is not None:
+            editor.make_pair(*added.pair)
+        if added.softmax:
+            editor.add_softmax()
+        data = editor.encode()
         describe_tflite(data, any_step=True)
         return SourceModel(data, self.form)
 
 
-def _put_in_front(surgery: Surgery, scaling: Scaling) -> None:
+def _put_in_front(editor: GraphEditor, scaling: Scaling) -> None:
     """Makes the input levels 0..255: uint8 where 8 bits hold what the scaling gives, else float."""
-    picture = surgery.picture
+    picture = editor.picture
     if picture.type == _FLOAT32:
-        surgery.scale(scaling)
+        editor.scale(scaling)
     elif not _fits(picture, scaling):
-        surgery.quantize_picture()
-        surgery.scale(scaling)
+        editor.quantize_picture()
+        editor.scale(scaling)
     elif picture.type == _INT8:
-        surgery.take_unsigned()
+        editor.take_unsigned()
 
 
-def _put_out_floats(surgery: Surgery, outputs: int) -> None:
-    if surgery.scores.type != _FLOAT32:
-        surgery.dequantize_scores()
-    if len(surgery.scores.shape) != 2:
-        surgery.flatten_scores(outputs)
+def _put_out_floats(editor: GraphEditor, outputs: int) -> None:
+    if editor.scores.type != _FLOAT32:
+        editor.dequantize_scores()
+    if len(editor.scores.shape) != 2:
+        editor.flatten_scores(outputs)
 
 
 def _fits(picture: Any, scaling: Scaling) -> bool:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from edgetl_export.load.ending import End
+from edgetl_export.load.output_activation import Activation
 from edgetl_runtime.errors import ExportError
 
 # Of several outputs, that which ends in the first of these is the scores.
-_PREFERRED: tuple[End, ...] = ("softmax", "log_softmax", "sigmoid", "linear")
+_PREFERRED: tuple[Activation, ...] = ("softmax", "log_softmax", "sigmoid", "linear")
 
 
 class Writers:
@@ -54,7 +54,7 @@ class Writers:
         left = ", ".join(_name(graph.tensors[one]) for one in candidates if one != kept)
         return f"its output {_name(graph.tensors[kept])} is taken for the scores, {left} left out"
 
-    def find_end(self, tensor: int | None = None) -> End:
+    def find_activation(self, tensor: int | None = None) -> Activation:
         """What kind of operator writes the scores, below those that only carry them on.
 
         Args:
@@ -63,7 +63,7 @@ class Writers:
         kinds = self._kinds
         carries = {kinds.RESHAPE, kinds.SQUEEZE, kinds.EXPAND_DIMS, kinds.CAST, kinds.TRANSPOSE}
         carries |= {kinds.DEQUANTIZE, kinds.QUANTIZE}
-        ends: dict[int, End] = {
+        activations: dict[int, Activation] = {
             kinds.SOFTMAX: "softmax",
             kinds.LOG_SOFTMAX: "log_softmax",
             kinds.LOGISTIC: "sigmoid",
@@ -82,7 +82,7 @@ class Writers:
             computed = [one for one in _list(writer.inputs) if one in self._writers]
             biased = kind == kinds.ADD and plain and len(computed) == 1
             if kind not in carries and not biased:
-                return ends.get(kind, "other") if plain else "other"
+                return activations.get(kind, "other") if plain else "other"
             now = computed[0] if computed else int(writer.inputs[0])
         return "other"
 
@@ -105,9 +105,9 @@ class Writers:
         return tensor
 
     def _prefer(self, candidates: Sequence[int]) -> int | None:
-        ends = {one: self.find_end(one) for one in candidates}
-        for end in _PREFERRED:
-            alike = [one for one in candidates if ends[one] == end]
+        found = {one: self.find_activation(one) for one in candidates}
+        for activation in _PREFERRED:
+            alike = [one for one in candidates if found[one] == activation]
             if alike:
                 return alike[0] if len(alike) == 1 else None
         return None

@@ -16,7 +16,7 @@ from edgetl_export.options import ExportOptions
 from edgetl_export.package.finishing import Acceptance, Finished, Finisher
 from edgetl_export.package.metadata import encode_labels
 from edgetl_export.package.model_card import write_card
-from edgetl_export.package.packing import check_target, write_bundle
+from edgetl_export.package.packing import check_bundle_target, write_bundle
 from edgetl_export.quantize.model_files import FileWriter
 from edgetl_export.quantize.repairs import Plan
 from edgetl_export.quantize.search import Attempt, Judge, attempt, find_best, leave_out
@@ -25,10 +25,10 @@ from edgetl_export.trained import About, Trained, choose_recipes
 from edgetl_runtime.bundle.golden_frames import TOLERANCE, digest
 from edgetl_runtime.bundle.reader import (
     CARD,
+    CHECKSUM,
     FORMAT_VERSION,
     LABELS,
     MANIFEST,
-    SEAL,
     Bundle,
     BundleManifest,
     GoldenFrame,
@@ -37,8 +37,8 @@ from edgetl_runtime.bundle.reader import (
     Provenance,
     StoredFile,
     Variant,
+    encode_checksum,
     encode_manifest,
-    encode_seal,
 )
 from edgetl_runtime.errors import ExportError, GateError
 from edgetl_runtime.system.storage import staged_folder
@@ -93,7 +93,7 @@ def export_model(
         FrameError: If a photo cannot be read any more.
         StorageError: If `out` exists or cannot be written.
     """
-    check_target(out, overwrite=overwrite)
+    check_bundle_target(out, overwrite=overwrite)
     recipes = choose_recipes(options.recipes, trained.form)
     trained = msgspec.structs.replace(trained, about=_describe_model(options))
     created_utc = _stated_date()
@@ -249,7 +249,7 @@ def _assemble(
         provenance=provenance,
     )
     files[MANIFEST] = encode_manifest(manifest)
-    files[SEAL] = encode_seal(files[MANIFEST])
+    files[CHECKSUM] = encode_checksum(files[MANIFEST])
     return files
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgetl_export.examination import Examination
 from edgetl_export.trained import Labelled
+from edgetl_export.wording import percent, signed_points
 from edgetl_runtime.bundle.reader import LeftOut, Provenance, Variant
 from edgetl_runtime.text.printable import is_printable
 
@@ -51,7 +52,7 @@ def write_card(
         keep_trailing_newline=True,
     )
     found = [f"On labelled photos: {examination.summary}"] if examination else []
-    environment.filters["percent"] = _percent
+    environment.filters |= {"percent": percent, "signed_points": signed_points}
     counted = {part: Counter(photo.index for photo in photos) for part, photos in parts.items()}
     card = environment.get_template("model_card.md.j2").render(
         title=provenance.name or f"A classifier of {len(labels)} things",
@@ -92,7 +93,7 @@ def _find_limits(
     for one in left_out:
         yield (
             f"{one.name} is left out, since its best file is too far off: {one.reason}; top-1 "
-            f"{_percent(one.best.top1)}, agreement {_percent(one.best.agreement)}."
+            f"{percent(one.best.top1)}, agreement {percent(one.best.agreement)}."
         )
 
 
@@ -100,20 +101,16 @@ def _describe_rejection(variant: Variant) -> str:
     calibration = variant.calibration
     if calibration.reject_threshold == 0:
         return f"{variant.name} has no threshold: a picture of anything else gets a label, too."
-    missed = _percent(calibration.false_reject_rate)
+    missed = percent(calibration.false_reject_rate)
     if calibration.false_accept_rate is None:
         return (
             f"{variant.name} gives no label to {missed} of known things; for others: not measured."
         )
     return (
-        f"{variant.name} gives a label to {_percent(calibration.false_accept_rate)} of pictures of "
+        f"{variant.name} gives a label to {percent(calibration.false_accept_rate)} of pictures of "
         f"nothing known (measured on: {calibration.unknown or 'not stated'}), and none to {missed} "
         "of known things."
     )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
 
 
 def _escape(value: object) -> object:

@@ -16,7 +16,7 @@ _UNIX = 3
 _PLAIN_FILE = (stat.S_IFREG | 0o644) << 16
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
+def check_bundle_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a place where a bundle exists or something else lies.
 
     Args:
@@ -36,7 +36,7 @@ def write_bundle(files: Mapping[str, bytes], out: Path, *, overwrite: bool) -> B
     """Writes a bundle aside, opens it as a device would, and renames it into place.
 
     Args:
-        files: Content by relative path with forward slashes; with `bundle.json` and its seal.
+        files: Content by relative path with forward slashes; with `bundle.json` and its checksum.
         out: A folder, or a zip if it ends in `.zip`.
         overwrite: Replace a bundle of the same kind.
 
@@ -44,7 +44,7 @@ def write_bundle(files: Mapping[str, bytes], out: Path, *, overwrite: bool) -> B
         BundleError: If the files are no bundle.
         StorageError: If `out` may not be replaced, or the disk refuses.
     """
-    check_target(out, overwrite=overwrite)
+    check_bundle_target(out, overwrite=overwrite)
     if _is_zip(out):
         _write_zip(files, out)
     else:

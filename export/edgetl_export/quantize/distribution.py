@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_export.graph.activations import Extremes, Ranges, watch
+from edgetl_export.graph.activations import Extremes, Ranges, collect_statistics
 from edgetl_export.graph.model_graph import DEPTHWISE, Graph, Operator
 from edgetl_runtime.image.preprocessing import Frame
 
@@ -57,11 +57,11 @@ def find_distributions(
     inputs = [graph.name(one.inputs[0]) for one in layers]
     wholes = [extremes[name].span(1.0) for name in inputs]
 
-    def look(get: Callable[[int], Any]) -> NDArray[np.int64]:
+    def summarize(get: Callable[[int], Any]) -> NDArray[np.int64]:
         pairs = zip(layers, wholes, strict=True)
         return np.array([_count(get(layer.inputs[0]), whole) for layer, whole in pairs])
 
-    counts = np.sum([*watch(graph.encode(), pictures, look)], axis=0)
+    counts = np.sum([*collect_statistics(graph.encode(), pictures, summarize)], axis=0)
     return [
         Distribution(
             name=layer.name,

@@ -25,16 +25,16 @@ def measure_latencies(files: Sequence[ModelFile], picture: Frame) -> list[float]
     Raises:
         EngineError: If an engine fails.
     """
-    watches = [_Watch(file, picture) for file in files]
-    for watch in watches:
-        watch.warm_up()
+    stopwatches = [_Stopwatch(file, picture) for file in files]
+    for stopwatch in stopwatches:
+        stopwatch.warm_up()
     for _ in track(range(_ROUNDS), "timing the files in turn", _ROUNDS):
-        for watch in watches:
-            watch.sample()
-    return [watch.median_ms for watch in watches]
+        for stopwatch in stopwatches:
+            stopwatch.sample()
+    return [stopwatch.median_ms for stopwatch in stopwatches]
 
 
-class _Watch:
+class _Stopwatch:
     """Times one file."""
 
     def __init__(self, file: ModelFile, picture: Frame) -> None:

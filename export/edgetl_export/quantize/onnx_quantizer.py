@@ -116,12 +116,12 @@ def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes
     )
 
     # Any number of threads may run one session.
-    def look(picture: Frame) -> list[tuple[float, float]]:
+    def summarize(picture: Frame) -> list[tuple[float, float]]:
         planes = picture.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
         values = [planes, *session.run(names, {entry: planes})]
         return [(value.min(), value.max()) for value in values]
 
-    found = track(share_out(lambda: look, pictures), "looking at layers", len(pictures))
+    found = track(share_out(lambda: summarize, pictures), "looking at layers", len(pictures))
     return collect_extremes([entry, *names], [*found])
 
 

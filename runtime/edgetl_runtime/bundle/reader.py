@@ -1,7 +1,7 @@
 """The bundle: everything that a device needs, and the only reader of its format.
 
 A bundle is a folder, or one zip of it. `bundle.json` lists every other file with its size and
-SHA-256, and `bundle.json.sha256` seals `bundle.json` itself (`sha256sum -c` reads it). Nothing is
+SHA-256, and `bundle.json.sha256` guards `bundle.json` itself (`sha256sum -c` reads it). Nothing is
 handed to a native loader before its bytes were verified. The README has the format on one page.
 """
 
@@ -22,13 +22,13 @@ from edgetl_runtime.text.printable import holds_control
 
 FORMAT_VERSION = 3
 MANIFEST = "bundle.json"
-SEAL = "bundle.json.sha256"
+CHECKSUM = "bundle.json.sha256"
 # As long as the name of a folder can be.
 MOST_LABEL_BYTES = 255
 LABELS = "labels.txt"
 CARD = "MODEL_CARD.md"
 _MANIFEST_LIMIT_BYTES = 16 * 2**20
-_SEAL_LIMIT_BYTES = 4096
+_CHECKSUM_LIMIT_BYTES = 4096
 _EXPORT_AGAIN = "export the bundle again with: edgetl export"
 _COPY_AGAIN = "copy the bundle again"
 
@@ -316,7 +316,7 @@ class Bundle(msgspec.Struct, frozen=True):
         Raises:
             BundleError: If the bundle cannot be read any more.
         """
-        listed = {MANIFEST, SEAL, *(stored.file for stored in self.files)}
+        listed = {MANIFEST, CHECKSUM, *(stored.file for stored in self.files)}
         try:
             return [name for name in open_container(self.path).names() if name not in listed]
         except OSError as error:
@@ -346,7 +346,7 @@ def encode_manifest(manifest: BundleManifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
 
 
-def encode_seal(manifest_bytes: bytes) -> bytes:
+def encode_checksum(manifest_bytes: bytes) -> bytes:
     """The bytes of `bundle.json.sha256`, in the format of sha256sum."""
     return f"{hashlib.sha256(manifest_bytes).hexdigest()}  {MANIFEST}\n".encode()
 
@@ -355,15 +355,17 @@ def _read_manifest(path: Path) -> tuple[BundleManifest, str]:
     try:
         container = open_container(path)
         data = container.read(MANIFEST, _MANIFEST_LIMIT_BYTES)
-        seal = container.read(SEAL, _SEAL_LIMIT_BYTES)
+        checksum = container.read(CHECKSUM, _CHECKSUM_LIMIT_BYTES)
     except OSError as error:
         missing = Path(error.filename or MANIFEST).name
         raise BundleError(
             f"{path} is no bundle: {missing} cannot be read ({error.strerror}); "
             "give a folder or a .zip that `edgetl export` wrote, with bundle.json at its top"
         ) from error
-    if seal != encode_seal(data):
-        raise BundleError(f"{path / MANIFEST} is damaged (it differs from {SEAL}); {_COPY_AGAIN}")
+    if checksum != encode_checksum(data):
+        raise BundleError(
+            f"{path / MANIFEST} is damaged (it differs from {CHECKSUM}); {_COPY_AGAIN}"
+        )
     manifest = _decode_manifest(path / MANIFEST, data)
     _check(path / MANIFEST, manifest)
     return manifest, hashlib.sha256(data).hexdigest()

@@ -37,7 +37,7 @@ class Greeting:
         self._head = bytearray()
         self._judged = False
 
-    def look(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Takes what came next; none at the end.
 
         Raises:

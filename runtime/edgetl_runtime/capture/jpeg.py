@@ -12,7 +12,7 @@ import re
 import cv2
 import numpy as np
 
-from edgetl_runtime.capture.source import BadFrame, Canvas
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer
 from edgetl_runtime.image.filetypes import judge_data
 from edgetl_runtime.image.jpegs import (
     JpegError,
@@ -102,7 +102,7 @@ class JpegDecoder:
         self._input_px = input_px
         self._strict = importlib.util.find_spec("simplejpeg") is not None
 
-    def decode(self, data: bytes | memoryview, canvas: Canvas) -> str:
+    def decode(self, data: bytes | memoryview, buffer: FrameBuffer) -> str:
         """Decodes one picture to B, G, R; the EXIF orientation is ignored.
 
         Returns:
@@ -114,7 +114,7 @@ class JpegDecoder:
         layout = check_jpeg(data)
         divisor = choose_divisor(layout.width, layout.height, self._input_px)
         width, height = -(-layout.width // divisor), -(-layout.height // divisor)
-        pixels = np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)
+        pixels = np.frombuffer(buffer(height, width), np.uint8).reshape(height, width, 3)
         odd = bool(layout.spare or bytes(data[layout.end :]).strip(_PADDING))
         if not self._strict:
             _decode_leniently(mend(bytes(data), layout), pixels, divisor)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from edgetl_runtime.errors import FrameError
 
-Canvas = Callable[[int, int], memoryview]
+FrameBuffer = Callable[[int, int], memoryview]
 """(height, width) -> where the frame goes: height * width * 3 bytes, rows of B, G, R levels."""
 Options = dict[str, Any]
 """What a source is opened with: the fields of `address.SourcePlan.options`."""
@@ -43,8 +43,8 @@ class Granted(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Shot(NamedTuple):
-    """A frame that was written to the canvas.
+class RawFrame(NamedTuple):
+    """A frame that was written to the buffer.
 
     Attributes:
         captured_ns: On the clock of `time.monotonic_ns`.
@@ -77,8 +77,8 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, canvas: Canvas) -> Shot | None:
-        """Waits for the next frame and writes it to the canvas; None at the end.
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
+        """Waits for the next frame and writes it to the buffer; None at the end.
 
         Raises:
             BadFrame: If what came is no frame.

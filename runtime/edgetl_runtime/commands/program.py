@@ -15,6 +15,7 @@ from edgetl_runtime.commands.printing import warn
 from edgetl_runtime.commands.results import RESULTS, Results
 from edgetl_runtime.commands.settings import add_settings
 from edgetl_runtime.errors import EdgetlError, LockedError
+from edgetl_runtime.image.limits import MAX_PIXELS
 from edgetl_runtime.system.interruption import EXIT_INTERRUPTED, was_interrupted
 from edgetl_runtime.text.printable import show_reason
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-_MAX_PIXELS = "200000000"
 _UMASK = 0o022
 
 
@@ -97,7 +97,7 @@ def _prepare_opencv() -> None:
     # OpenCV and its FFmpeg read these when they are imported: our own messages say what failed.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 
 
 def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":

@@ -1,7 +1,10 @@
 """Settings of commands that run a camera: a file, and flags over it."""
 
 import argparse
+import os
+import re
 import shlex
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +13,11 @@ from edgetl_runtime.commands.printing import warn
 
 if TYPE_CHECKING:
     from edgetl_runtime.settings.sections import Settings
+
+# A password before the host, or a value of the query or path that is named like one.
+_PASSWORD = re.compile(
+    r"\w+://([^@\s]*:[^@\s]+@|\S*(pass|pwd|token|key|secret|auth)\w*=)", re.IGNORECASE
+)
 
 
 def take_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:
@@ -43,9 +51,7 @@ def warn_of_readers(file: "Path | int", settings: "Settings") -> None:
         file: Its path, or an open descriptor.
         settings: What is in it.
     """
-    from edgetl_runtime.settings.secrecy import holds_secret, is_open_to_others
-
-    if holds_secret(settings) and is_open_to_others(file):
+    if _holds_secret(settings) and _is_open_to_others(file):
         name = "the new file" if isinstance(file, int) else str(file)
         named = "" if isinstance(file, int) else f" {shlex.quote(name)}"
         warn(
@@ -85,3 +91,23 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
             "settings file with: --config FILE"
         )
     return settings
+
+
+def _holds_secret(settings: "Settings") -> bool:
+    """Whether there is a token, or an address with what is likely a password."""
+    from edgetl_runtime.options.option import list_options
+
+    for option in list_options(type(settings)).values():
+        value = getattr(getattr(settings, option.section), option.name)
+        if isinstance(value, str) and (option.is_secret or _PASSWORD.match(value)):
+            return True
+    return False
+
+
+def _is_open_to_others(file: "str | os.PathLike[str] | int") -> bool:
+    """Whether everybody may read a regular file, given by path or descriptor."""
+    try:
+        about = os.stat(file)
+    except OSError:
+        return False
+    return stat.S_ISREG(about.st_mode) and bool(about.st_mode & stat.S_IROTH)

@@ -8,7 +8,7 @@ import subprocess
 from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import EventOutput
-from edgetl_runtime.system.leftovers import add_leftover, drop_leftover
+from edgetl_runtime.system.exit_cleanup import add_cleanup, drop_cleanup
 
 TIMEOUT_S = 30.0
 _STDERR = 2
@@ -41,7 +41,7 @@ class Command(EventOutput):
         self._command, self._timeout_s = command, timeout_s
         self._running: subprocess.Popen[bytes] | None = None
         # A command that hangs when the process ends would live on, in a session of its own.
-        add_leftover(self._kill)
+        add_cleanup(self._kill)
 
     def write(self, answer: Answer) -> None:
         """Runs the command for one event and waits for it.
@@ -66,7 +66,7 @@ class Command(EventOutput):
 
     def close(self) -> None:
         """Kills nothing: each command was waited for."""
-        drop_leftover(self._kill)
+        drop_cleanup(self._kill)
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> None:
         try:

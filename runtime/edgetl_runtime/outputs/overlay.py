@@ -5,8 +5,8 @@ import numpy as np
 
 from edgetl_runtime.answers import Answer
 from edgetl_runtime.image.preprocessing import Frame
-from edgetl_runtime.outputs.lettering import Color, Pen
 from edgetl_runtime.outputs.phrases import show_label
+from edgetl_runtime.outputs.text_overlay import Color, Pen
 from edgetl_runtime.prediction import rank
 
 _WHITE: Color = (255, 255, 255)

@@ -56,7 +56,7 @@ class QuotaFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._remove_leftovers()
+            self._remove_stale()
             number = self._make_room(sum(map(len, files.values())))
             stem = "_".join([f"{number:09d}", *map(_spell, words)])
             self._write({self.path / (stem + suffix): data for suffix, data in files.items()})
@@ -103,7 +103,7 @@ class QuotaFolder:
                     found = _OURS.fullmatch(entry.name)
                     yield _Kept(entry.name, int(found[1]) if found else 0, entry.stat().st_size)
 
-    def _remove_leftovers(self) -> None:
+    def _remove_stale(self) -> None:
         """What a power cut left half written."""
         if not self._clean:
             for path in self.path.iterdir():

@@ -22,9 +22,9 @@ from edgetl_runtime.pipeline.drift import Drift
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.pace import Pace, find_age_limit
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
-from edgetl_runtime.pipeline.remembered import Remembered
 from edgetl_runtime.pipeline.smoothing import Smoothed, Smoother
 from edgetl_runtime.pipeline.status import Status, judge
+from edgetl_runtime.pipeline.timed_cache import TimedCache
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.settings.sections import Settings
@@ -101,8 +101,8 @@ class Pipeline:
         self._last: Answer | None = None
         self._began_s = time.monotonic()
         self._drift = _start_drift(classifier)
-        self._board = Remembered(read_health, _BOARD_EVERY_S)
-        self._drift_report = Remembered(lambda: self._drift.report(), _DRIFT_EVERY_S)
+        self._board = TimedCache(read_health, _BOARD_EVERY_S)
+        self._drift_report = TimedCache(lambda: self._drift.report(), _DRIFT_EVERY_S)
         self._delivering = True
         self._looked_s = 0.0
 

@@ -78,7 +78,7 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         root: Where the system's files begin.
     """
     settings = settings or Settings()
-    looks: list[Callable[[], Iterator[Check]]] = [
+    checks: list[Callable[[], Iterator[Check]]] = [
         check_engines,
         check_opencv,
         lambda: check_bundle(settings),
@@ -94,7 +94,7 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         lambda: check_port(settings),
         lambda: check_watchdog(root),
     ]
-    return [_mask(check) for look in looks for check in look()]
+    return [_mask(check) for run in checks for check in run()]
 
 
 def _mask(check: Check) -> Check:

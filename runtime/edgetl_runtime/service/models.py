@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle.reader import MANIFEST, SEAL, Bundle, encode_seal
+from edgetl_runtime.bundle.reader import CHECKSUM, MANIFEST, Bundle, encode_checksum
 from edgetl_runtime.errors import BundleError, ServiceError, StorageError
 from edgetl_runtime.service.record import ModelRecord, read_record, write_record
 from edgetl_runtime.service.trial import Trial, TrialOrder, try_bundle
@@ -312,7 +312,7 @@ def _remove(path: Path) -> None:
 def _copy(bundle: Bundle, folder: Path) -> None:
     """Writes verified bytes only: each file is read once, checked, and that is what is kept."""
     manifest = open_container(bundle.path).read(MANIFEST, _MANIFEST_LIMIT_BYTES)
-    contents = {MANIFEST: manifest, SEAL: encode_seal(manifest)}
+    contents = {MANIFEST: manifest, CHECKSUM: encode_checksum(manifest)}
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     for stored in bundle.files:

@@ -31,8 +31,8 @@ from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
-from edgetl_runtime.service.strangers import find_stranger
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.obstacles import find_other_writer
 
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Answer
@@ -77,7 +77,7 @@ class Service:
             LockedError: If another instance holds the lock.
             ServiceError: If the lock cannot be opened.
         """
-        if (folder := self._settings.service.state_dir) and (said := find_stranger(folder)):
+        if (folder := self._settings.service.state_dir) and (said := find_other_writer(folder)):
             self._warn(said)
         with ExitStack() as held:
             for lock in find_locks(self._settings.service):

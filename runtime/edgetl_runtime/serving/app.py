@@ -21,7 +21,12 @@ from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
 from edgetl_runtime.serving.classifying import Classifying
 from edgetl_runtime.serving.feed import TOP, PageFeed
 from edgetl_runtime.serving.metrics import build_registry, scrape
-from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, next_picture
+from edgetl_runtime.serving.streams import (
+    AnswerStream,
+    PictureStream,
+    StreamLimit,
+    next_picture,
+)
 from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
 from edgetl_runtime.serving.views import StateView, without_passwords
 from edgetl_runtime.text.masking import mask_text
@@ -90,7 +95,7 @@ class _Addresses:
         self._max_bytes = max_bytes
         self._registry = build_registry(self._status, lambda: feed.watching)
         self._recorder = Recorder(TOP)
-        self._seats = Seats()
+        self._limit = StreamLimit()
         self._uploads = 0
 
     async def health(self, request: Request) -> Response:
@@ -112,12 +117,12 @@ class _Addresses:
     async def pictures(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response()
-        return PictureStream(self._feed, self._seats)
+        return PictureStream(self._feed, self._limit)
 
     async def answers(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response()
-        return AnswerStream(self._feed, self._status, self._seats)
+        return AnswerStream(self._feed, self._status, self._limit)
 
     async def snapshot(self, request: Request) -> Response:
         picture = await next_picture(self._feed, _SNAPSHOT_S)

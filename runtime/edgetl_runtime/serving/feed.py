@@ -13,7 +13,7 @@ from edgetl_runtime.answers import Answer, AnswerRecord, Event, Recorder
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.status import State
-from edgetl_runtime.serving.bell import Bell
+from edgetl_runtime.serving.notifier import Notifier
 from edgetl_runtime.serving.views import take_back
 
 # More answers a second than this nobody can read.
@@ -57,7 +57,7 @@ class PageFeed:
     Attributes:
         name: `page`.
         lossless: False: whoever is late gets newer answers only.
-        bell: Rung for each answer that was taken.
+        notifier: Notified of each answer that was taken.
     """
 
     name = "page"
@@ -69,7 +69,7 @@ class PageFeed:
         Args:
             page_fps: Pictures a second while somebody watches.
         """
-        self.bell = Bell()
+        self.notifier = Notifier()
         self._picture_period_s = 1.0 / page_fps
         self._picture_due_s = 0.0
         self._answer_due_s = 0.0
@@ -103,11 +103,11 @@ class PageFeed:
         if answer.picture is not None and self.wants_picture():
             self._picture_due_s = _next_due(self._picture_due_s, self._picture_period_s)
             self._show(encode_picture(answer.picture), answer.prediction.captured_s)
-        self.bell.ring()
+        self.notifier.notify()
 
     def close(self) -> None:
         """Ends all streams."""
-        self.bell.close()
+        self.notifier.close()
 
     @contextmanager
     def watched(self) -> Iterator[None]:

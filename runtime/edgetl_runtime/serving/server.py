@@ -143,12 +143,12 @@ class PageServer:
         ready = threading.Event()
 
         async def serve() -> None:
-            self._feed.bell.hang()
+            self._feed.notifier.subscribe()
             try:
                 asyncio.get_running_loop().call_soon(ready.set)
                 await server.serve(sockets=[listener])
             finally:
-                self._feed.bell.unhang()
+                self._feed.notifier.unsubscribe()
 
         # A daemon, so that a classification that hangs cannot keep the process from ending.
         self._thread = threading.Thread(

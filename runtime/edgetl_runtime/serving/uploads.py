@@ -11,7 +11,7 @@ from edgetl_runtime.image.preprocessing import Frame
 
 KINDS = ("image/jpeg", "image/png")
 # What phones take unless told otherwise, with a little room.
-MAX_PIXELS = 25_000_000
+MAX_UPLOAD_PIXELS = 25_000_000
 # What decoding may need at once: such a photo, 75 MB, and itself again turned upright.
 MAX_MEMORY_BYTES = 150_000_000
 _DECODED = 3
@@ -50,13 +50,13 @@ def decode_upload(data: bytes) -> Frame:
         uint8 (height, width, 3) BGR, levels 0..255.
 
     Raises:
-        TooManyPixelsError: If it has more than `MAX_PIXELS`, or decoding it would need more than
-            `MAX_MEMORY_BYTES`.
+        TooManyPixelsError: If it has more than `MAX_UPLOAD_PIXELS`, or decoding it would need more
+            than `MAX_MEMORY_BYTES`.
         FrameError: If it is neither JPEG nor PNG, or damaged.
     """
     head = read_head(data)
     pixels = head.width * head.height
-    most = min(MAX_PIXELS, MAX_MEMORY_BYTES // head.cost)
+    most = min(MAX_UPLOAD_PIXELS, MAX_MEMORY_BYTES // head.cost)
     if pixels > most:
         raise TooManyPixelsError(
             f"a picture of {head.width}x{head.height}; at most {most / 1e6:.1f} million pixels "

@@ -55,7 +55,7 @@ def _interrupt(number: int, frame: "FrameType | None") -> None:
 
 
 def _end(number: int, frame: "FrameType | None") -> None:
-    from edgetl_runtime.system.leftovers import end_now
+    from edgetl_runtime.system.exit_cleanup import end_now
 
     end_now(EXIT_INTERRUPTED)
 

@@ -1,10 +1,12 @@
-"""Why a file or folder cannot be read, in words that say what to do."""
+"""Who may read or change a file or folder, and what to do where the wrong ones may."""
 
 import difflib
 import os
+import shlex
 import stat
 from pathlib import Path
 
+_ROOT = 0
 _PIPE = "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it)"
 
 
@@ -53,6 +55,33 @@ def name_user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def find_other_writer(folder: "str | os.PathLike[str]") -> str:
+    """One sentence, with a remedy, if another user than this one and root may change a folder.
+
+    A group may: with the umask of many systems each user has one of his own.
+
+    Args:
+        folder: Of the state; one that does not exist yet is made by this user.
+    """
+    try:
+        about = os.stat(folder)
+    except OSError:
+        return ""
+    shown = shlex.quote(os.fspath(folder))
+    if about.st_uid not in (_ROOT, os.geteuid()):
+        return (
+            f"the state folder {folder} belongs to {name_user(about.st_uid)}, who can put another "
+            f"model into it; choose another --state-dir, or: sudo chown -R "
+            f"{name_user(os.geteuid())} {shown}"
+        )
+    if about.st_mode & stat.S_IWOTH:
+        return (
+            f"everybody may write to the state folder {folder}, and put another model into it; "
+            f"remedy: chmod o-w {shown}"
+        )
+    return ""
 
 
 def _explain_absence(path: Path, error: OSError | ValueError) -> str:

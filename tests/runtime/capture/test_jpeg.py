@@ -47,11 +47,11 @@ def decode(data, input_px=None, strict=None):
         decoder._strict = strict
     room = {}
 
-    def canvas(height, width):
+    def buffer(height, width):
         room["size"], room["pixels"] = (height, width), bytearray(3 * height * width)
         return memoryview(room["pixels"])
 
-    decoder.decode(data, canvas)
+    decoder.decode(data, buffer)
     return np.frombuffer(room["pixels"], np.uint8).reshape(*room["size"], 3)
 
 
@@ -169,12 +169,12 @@ def test_bytes_too_many_are_counted_by_simplejpeg(case):
     pytest.importorskip("simplejpeg")
     room = {}
 
-    def canvas(height, width):
+    def buffer(height, width):
         return memoryview(room.setdefault("pixels", bytearray(3 * height * width)))
 
     decoder = JpegDecoder()
-    assert decoder.decode(JPEG, canvas) == ""
-    assert decoder.decode(ODD[case], canvas) == "extra bytes"
+    assert decoder.decode(JPEG, buffer) == ""
+    assert decoder.decode(ODD[case], buffer) == "extra bytes"
 
 
 @pytest.mark.parametrize("case", [name for name in ODD if "end" not in name])
@@ -315,13 +315,13 @@ def test_what_a_phone_appends_to_its_photo_is_no_picture(trailer, chunk):
 def test_what_a_phone_appends_is_counted_as_bytes_too_many(trailer, strict):
     room = {}
 
-    def canvas(height, width):
+    def buffer(height, width):
         return memoryview(room.setdefault("pixels", bytearray(3 * height * width)))
 
     decoder = JpegDecoder()
     decoder._strict = strict
-    assert decoder.decode(JPEG + trailer, canvas) == "extra bytes"
-    assert decoder.decode(JPEG + b"\r\n\0\0", canvas) == ""
+    assert decoder.decode(JPEG + trailer, buffer) == "extra bytes"
+    assert decoder.decode(JPEG + b"\r\n\0\0", buffer) == ""
 
 
 def with_companion(order):

@@ -243,8 +243,8 @@ def test_what_is_no_stream_of_jpegs_is_named_with_the_remedy(name, chunk):
 
     def look():
         for at in range(0, len(data), chunk):
-            greeting.look(data[at : at + chunk])
-        greeting.look(b"")
+            greeting.feed(data[at : at + chunk])
+        greeting.feed(b"")
 
     with pytest.raises(CameraError, match=name) as caught:
         look()
@@ -258,8 +258,8 @@ def test_what_is_no_stream_of_jpegs_is_named_with_the_remedy(name, chunk):
 def test_a_stream_of_jpegs_is_taken_whatever_comes_before_it(before, chunk):
     greeting, data = Greeting(), before + jpeg_of(3) * 2
     for at in range(0, len(data), chunk):
-        greeting.look(data[at : at + chunk])
-    greeting.look(b"")
+        greeting.feed(data[at : at + chunk])
+    greeting.feed(b"")
 
 
 @pytest.mark.parametrize("name", ["bare H.264", "no cameras available", "nothing came"])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import OutputError
-from edgetl_runtime.outputs import lettering
+from edgetl_runtime.outputs import text_overlay
 from edgetl_runtime.outputs import video as video_module
-from edgetl_runtime.outputs.lettering import Pen, to_ascii
 from edgetl_runtime.outputs.overlay import draw_answer
+from edgetl_runtime.outputs.text_overlay import Pen, to_ascii
 from edgetl_runtime.outputs.video import Video
 
 
@@ -307,7 +307,7 @@ def test_letters_of_other_scripts_differ_and_are_no_question_marks(frame_of):
 def test_without_such_letters_labels_are_spelled_in_ascii(frame_of, monkeypatch):
     assert to_ascii("Größe café łódź") == "Grosse cafe lodz"
     assert to_ascii("螺丝") == r"\u87ba\u4e1d"
-    monkeypatch.delattr(lettering.cv2, "FontFace", raising=False)
+    monkeypatch.delattr(text_overlay.cv2, "FontFace", raising=False)
     picture = frame_of(0)
     pen = Pen(20)
     pen.draw(picture, "Größe", (5, 60), (255, 255, 255))

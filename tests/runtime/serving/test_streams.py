@@ -144,7 +144,7 @@ def test_the_state_comes_each_second_without_any_answer(page):
     assert b"event: answer" not in data
 
 
-def test_viewers_beyond_the_seats_are_told_so_and_seats_come_back(page, monkeypatch, wait_until):
+def test_viewers_beyond_the_limit_are_told_so_and_places_come_back(page, monkeypatch, wait_until):
     viewers = [page.stream("/events") for _ in range(streams.MAX_STREAMS)]
     for viewer in viewers:
         read_until(viewer, lambda data: b"event: state" in data)
@@ -156,11 +156,11 @@ def test_viewers_beyond_the_seats_are_told_so_and_seats_come_back(page, monkeypa
     for viewer in viewers:
         viewer.close()
 
-    def is_seated() -> bool:
+    def is_let_in() -> bool:
         with page.stream("/events") as connection:
             return b"200 OK" in connection.recv(1000)
 
-    wait_until(is_seated)
+    wait_until(is_let_in)
 
 
 def test_fifty_viewers_that_never_read_neither_slow_the_answers_nor_fill_the_memory(

@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.serving.uploads import MAX_PIXELS, TooManyPixelsError, decode_upload, read_head
+from edgetl_runtime.serving.uploads import (
+    MAX_UPLOAD_PIXELS,
+    TooManyPixelsError,
+    decode_upload,
+    read_head,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
 PROGRESSIVE = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
@@ -117,4 +122,4 @@ def test_no_change_of_bytes_gets_a_larger_picture_decoded(data, changes, keep):
         decoded = decode_upload(bytes(changed[: int(keep * len(changed))]))
     except FrameError:
         return
-    assert decoded.shape[0] * decoded.shape[1] <= MAX_PIXELS
+    assert decoded.shape[0] * decoded.shape[1] <= MAX_UPLOAD_PIXELS

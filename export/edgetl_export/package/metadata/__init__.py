@@ -4,9 +4,8 @@ Both formats say the same: who made the model, what it takes, what its scores me
 score to answer nothing, and all of that once more as our own JSON.
 """
 
-from edgetl_export.package.metadata.info import ModelInfo
-from edgetl_export.package.metadata.labels import LABELS_FILE, encode_labels
+from edgetl_export.package.metadata.info import ModelInfo, encode_labels
 from edgetl_export.package.metadata.onnx_metadata import add_onnx_metadata
 from edgetl_export.package.metadata.tflite_metadata import add_tflite_metadata
 
-__all__ = ["LABELS_FILE", "ModelInfo", "add_onnx_metadata", "add_tflite_metadata", "encode_labels"]
+__all__ = ["ModelInfo", "add_onnx_metadata", "add_tflite_metadata", "encode_labels"]

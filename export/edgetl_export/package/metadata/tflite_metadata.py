@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from edgetl_export.graph.flatbuffer import Builder, read_tree, write_tree
-from edgetl_export.package.metadata.info import OURS, ModelInfo, check_ends
-from edgetl_export.package.metadata.labels import LABELS_FILE, encode_labels
+from edgetl_export.package.metadata.info import OURS, ModelInfo, check_ends, encode_labels
+from edgetl_runtime.bundle.reader import LABELS
 
 METADATA_NAME = "TFLITE_METADATA"
 METADATA_IDENTIFIER = b"M001"
@@ -73,7 +73,7 @@ def _append_labels(model: bytes, labels: Sequence[str]) -> bytes:
     file = io.BytesIO(model)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         # A fixed date, so that equal content gives equal bytes.
-        entry = zipfile.ZipInfo(LABELS_FILE, (1980, 1, 1, 0, 0, 0))
+        entry = zipfile.ZipInfo(LABELS, (1980, 1, 1, 0, 0, 0))
         archive.writestr(entry, encode_labels(labels))
     return file.getvalue()
 
@@ -122,7 +122,7 @@ def _output(build: Any, info: ModelInfo) -> int:
     labels = _table(
         build,
         {
-            0: ("text", LABELS_FILE),
+            0: ("text", LABELS),
             1: ("text", "Labels in the order of the scores"),
             2: ("int8", _TENSOR_AXIS_LABELS),
         },

@@ -13,7 +13,7 @@ from edgetl_runtime.capture.greeting import quote_line
 from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.pump import Pump
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.capture.sources.stream import VideoStream
 from edgetl_runtime.capture.web import (
     CHUNK_BYTES,
@@ -92,24 +92,24 @@ class HttpStream:
             told = _describe(self._response)
             raise CameraError(f"it answers ({told}), but sends no readable video") from error
 
-    def read(self, canvas: Canvas) -> Shot:
+    def read(self, buffer: FrameBuffer) -> RawFrame:
         """Waits for a whole part and decodes the newest."""
         if self._other is not None:
-            return self._read_other(self._other, canvas)
-        shot = self._read_part()
-        if shot is None and self._is_snapshot and self._came == 1:
+            return self._read_other(self._other, buffer)
+        frame = self._read_part()
+        if frame is None and self._is_snapshot and self._came == 1:
             time.sleep(max(0.0, self._asked_s + self._pause_s - time.monotonic()))
             self._ask()
-            shot = self._read_part()
-        if shot is None or shot.raw is None:
+            frame = self._read_part()
+        if frame is None or frame.raw is None:
             if self._is_snapshot and not self._came and self._splitter.begun:
                 # The next one may be whole.
                 self._came = 1
                 raise BadFrame("truncated")
             raise CameraError("the stream ended")
-        self._came += 1 + shot.skipped
+        self._came += 1 + frame.skipped
         skipped = self._splitter.take_oddity()
-        return shot._replace(odd=self._decoder.decode(shot.raw, canvas) or skipped)
+        return frame._replace(odd=self._decoder.decode(frame.raw, buffer) or skipped)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -137,7 +137,7 @@ class HttpStream:
             return
         self._choose_other(response, judge_data(self._head))
 
-    def _read_part(self) -> Shot | None:
+    def _read_part(self) -> RawFrame | None:
         try:
             return self._parts.read(self._read_some, self._has_more)
         except (OSError, http.client.HTTPException) as error:
@@ -169,9 +169,9 @@ class HttpStream:
         self._pump = Pump(self._read_some)
         self._other = VideoStream(self._pump.address, self._timeout_s)
 
-    def _read_other(self, other: VideoStream, canvas: Canvas) -> Shot:
+    def _read_other(self, other: VideoStream, buffer: FrameBuffer) -> RawFrame:
         try:
-            return other.read(canvas)
+            return other.read(buffer)
         except CameraError as error:
             if self._pump and self._pump.failure:
                 raise CameraError(f"the connection broke ({self._pump.failure})") from error

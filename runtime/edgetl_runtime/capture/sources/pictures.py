@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.filetypes import identify
@@ -56,7 +56,7 @@ class Pictures:
         notes = [f"of {self._path}, {sentence}" for sentence in unused]
         return Granted(notes=(*notes, *self._note_first()))
 
-    def read(self, canvas: Canvas) -> Shot | None:
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Decodes the next file."""
         if self._next == len(self._pictures):
             if self._others:
@@ -76,8 +76,8 @@ class Pictures:
             self._bad.add(file)
             raise BadFrame(UNREADABLE, f"not used: {error}") from error
         self._good += 1
-        np.frombuffer(canvas(*picture.shape[:2]), np.uint8)[:] = picture.reshape(-1)
-        return Shot(captured_ns, file=str(file))
+        np.frombuffer(buffer(*picture.shape[:2]), np.uint8)[:] = picture.reshape(-1)
+        return RawFrame(captured_ns, file=str(file))
 
     def close(self) -> None:
         """Nothing to let go of."""

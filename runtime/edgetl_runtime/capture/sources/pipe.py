@@ -13,7 +13,7 @@ from edgetl_runtime.capture.arrivals import Arrivals, DatedParts
 from edgetl_runtime.capture.greeting import ENOUGH_BYTES, Greeting, describe, is_jpeg, is_plain
 from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.rows import find_row_bytes
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.image.preprocessing import Frame
 
@@ -54,12 +54,12 @@ class JpegPipe:
         _refuse_terminal()
         return Granted()
 
-    def read(self, canvas: Canvas) -> Shot | None:
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Waits for whole JPEGs; of several that are there, only the last is decoded."""
         newest = self._parts.read(self._read, self._arrivals.waiting)
         if newest is not None and newest.raw is not None:
             skipped = self._splitter.take_oddity()
-            return newest._replace(odd=self._decoder.decode(newest.raw, canvas) or skipped)
+            return newest._replace(odd=self._decoder.decode(newest.raw, buffer) or skipped)
         return newest
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class JpegPipe:
     def _read(self) -> bytes:
         self._arrivals.wait()
         data = _read(_CHUNK_BYTES)
-        self._greeting.look(data)
+        self._greeting.feed(data)
         return data
 
 
@@ -112,11 +112,11 @@ class RawPipe:
         self._check_file()
         return Granted(self._size_px)
 
-    def read(self, canvas: Canvas) -> Shot | None:
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Waits for a whole frame."""
         assert self._size_px is not None
         width, height = self._size_px
-        target = canvas(height, width)
+        target = buffer(height, width)
         straight = self._form == "bgr24" and self._row == 3 * width
         room = target if straight else self._raw.data.cast("B")
         self._arrivals.wait()
@@ -134,7 +134,7 @@ class RawPipe:
             raise BadFrame("of rows of another length")
         if not straight:
             self._convert(np.frombuffer(target, np.uint8).reshape(height, width, 3))
-        return Shot(captured_ns)
+        return RawFrame(captured_ns)
 
     def close(self) -> None:
         """Leaves it to whoever opened it."""

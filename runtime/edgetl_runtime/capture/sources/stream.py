@@ -6,7 +6,7 @@ import cv2
 
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.rtsp import explain_failure
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.image.videos import explain_codec, open_capture
 from edgetl_runtime.text.credentials import split_credentials
@@ -52,15 +52,15 @@ class VideoStream:
         self._interval_ns = 1e9 / (granted.fps or _FPS_ASSUMED)
         return granted
 
-    def read(self, canvas: Canvas) -> Shot:
+    def read(self, buffer: FrameBuffer) -> RawFrame:
         """Decodes the next frame; FFmpeg waits for it."""
         before_ns = self._grabbed_ns
         self._grab()
         skipped = self._drain(self._grabbed_ns - before_ns) if before_ns else 0
         captured_ns = self._grabbed_ns
-        if not retrieve_into(self._capture, canvas, self._size_px):
+        if not retrieve_into(self._capture, buffer, self._size_px):
             raise BadFrame("undecodable")
-        return Shot(captured_ns, skipped=skipped)
+        return RawFrame(captured_ns, skipped=skipped)
 
     def _explain(self) -> CameraError:
         if self._address.lower().startswith("rtsp:"):

@@ -1,4 +1,4 @@
-"""Observation: what a layer sees on average, and the ranges of what it outputs."""
+"""Activation statistics: what a layer sees on average, and the ranges of what it outputs."""
 
 from typing import Any
 

@@ -5,7 +5,7 @@ import pwd
 
 import pytest
 
-from edgetl_runtime.service.strangers import find_stranger
+from edgetl_runtime.system.obstacles import find_other_writer
 
 
 @pytest.mark.parametrize(
@@ -16,20 +16,20 @@ def test_a_folder_that_everybody_may_write_to_is_named(mode, warns, tmp_path):
     folder = tmp_path / "my state"
     folder.mkdir()
     folder.chmod(mode)
-    assert f"remedy: chmod o-w '{folder}'" in (said := find_stranger(folder)) or not warns
+    assert f"remedy: chmod o-w '{folder}'" in (said := find_other_writer(folder)) or not warns
     assert bool(said) is warns
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_folder_of_another_user_is_named(tmp_path):
     os.chown(tmp_path, pwd.getpwnam("nobody").pw_uid, -1)
-    assert f"{tmp_path} belongs to nobody, who can put another model into it" in find_stranger(
+    assert f"{tmp_path} belongs to nobody, who can put another model into it" in find_other_writer(
         tmp_path
     )
 
 
 def test_a_folder_that_is_not_there_yet_is_nobodys(tmp_path):
-    assert find_stranger(tmp_path / "new") == ""
+    assert find_other_writer(tmp_path / "new") == ""
 
 
 def test_serve_says_so_before_it_begins(edgetl_run, tiny, tmp_path):

@@ -9,8 +9,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def compute_ahead(
-    compute: Callable[[Item], Result], items: Sequence[Item], *, workers: int, ahead: int
+def prefetch(
+    compute: Callable[[Item], Result], items: Sequence[Item], *, workers: int, depth: int
 ) -> Iterator[Result]:
     """Computes on threads, a few items ahead of the one that is used.
 
@@ -18,15 +18,15 @@ def compute_ahead(
         compute: Called once for each item; its error is raised where its result would come.
         items: In the order of the results.
         workers: Number of threads.
-        ahead: So many items are begun before their results are asked for.
+        depth: So many items are begun before their results are asked for.
     """
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        waiting = deque(pool.submit(compute, one) for one in items[:ahead])
+        waiting = deque(pool.submit(compute, one) for one in items[:depth])
         try:
             for number in range(len(items)):
                 ready = waiting.popleft().result()
-                if number + ahead < len(items):
-                    waiting.append(pool.submit(compute, items[number + ahead]))
+                if number + depth < len(items):
+                    waiting.append(pool.submit(compute, items[number + depth]))
                 yield ready
         finally:
             for one in waiting:

@@ -1,4 +1,4 @@
-"""What takes too long to be read each time it is asked for."""
+"""A cache of one value that takes too long to be read each time it is asked for."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Remembered(Generic[T]):
+class TimedCache(Generic[T]):
     """Reads a value at most every few seconds, and says the last one in between."""
 
     def __init__(self, read: Callable[[], T], every_s: float) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.pipeline.pipeline import Pipeline
-from edgetl_runtime.service import telling
-from edgetl_runtime.service.telling import StateTeller
+from edgetl_runtime.service import state_log
+from edgetl_runtime.service.state_log import StateLog
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def status(tiny):
 
 
 def test_each_change_of_state_is_told_once(status, monkeypatch):
-    monkeypatch.setattr(telling, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(state_log, "_UPDATE_EVERY_S", 0.0)
     states = iter(
         [
             ("starting", "no frame yet"),
@@ -39,17 +39,17 @@ def test_each_change_of_state_is_told_once(status, monkeypatch):
         return msgspec.structs.replace(status, state=state, reason=reason)
 
     told = []
-    teller = StateTeller(read, told.append)
+    log = StateLog(read, told.append)
     for _ in range(5):
-        teller.look()
+        log.update()
     assert told == ["no_camera: unplugged", "ok"]
 
 
 def test_the_sum_says_how_many_answers_had_no_label_as_too_old(status):
     told = []
     withheld = msgspec.structs.replace(status, answered=420, withheld=343)
-    StateTeller(lambda: withheld, told.append).sum_up(77, status.feed)
-    StateTeller(lambda: status, told.append).sum_up(77, status.feed)
+    StateLog(lambda: withheld, told.append).sum_up(77, status.feed)
+    StateLog(lambda: status, told.append).sum_up(77, status.feed)
     assert told == [
         "77 answers, 343 without a label as no longer true, 0 older frames dropped",
         "77 answers, 0 older frames dropped",
@@ -57,10 +57,10 @@ def test_the_sum_says_how_many_answers_had_no_label_as_too_old(status):
 
 
 def test_looking_is_cheap_between_two_looks(status, monkeypatch):
-    monkeypatch.setattr(telling, "_LOOK_EVERY_S", 0.15)
+    monkeypatch.setattr(state_log, "_UPDATE_EVERY_S", 0.15)
     reads = []
-    teller = StateTeller(lambda: reads.append(1) or status, lambda sentence: None)
+    log = StateLog(lambda: reads.append(1) or status, lambda sentence: None)
     end_s = time.monotonic() + 0.2
     while time.monotonic() < end_s:
-        teller.look()
+        log.update()
     assert len(reads) == 1

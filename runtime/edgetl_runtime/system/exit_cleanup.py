@@ -10,7 +10,7 @@ _lock = threading.Lock()
 _removals: list[Callable[[], None]] = []
 
 
-def add_leftover(remove: Callable[[], None]) -> None:
+def add_cleanup(remove: Callable[[], None]) -> None:
     """Has something removed when the process ends.
 
     Args:
@@ -20,7 +20,7 @@ def add_leftover(remove: Callable[[], None]) -> None:
         _removals.append(remove)
 
 
-def drop_leftover(remove: Callable[[], None]) -> None:
+def drop_cleanup(remove: Callable[[], None]) -> None:
     """There is nothing to remove any more."""
     with _lock:
         if remove in _removals:

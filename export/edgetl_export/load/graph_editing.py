@@ -13,7 +13,7 @@ from edgetl_export.load.scaling import Scaling
 _FLOAT32, _INT32, _UINT8 = 0, 2, 3
 
 
-class Surgery:
+class GraphEditor:
     """Changes one tree; the new operators have constants of their own."""
 
     def __init__(self, tree: Any) -> None:

@@ -5,47 +5,47 @@ import threading
 from contextlib import suppress
 
 
-class Bell:
-    """Wakes all who wait in one event loop; may be rung from any thread, at any time.
+class Notifier:
+    """Wakes all who wait in one event loop; from any thread, at any time.
 
     Attributes:
-        closed: Nobody rings any more; who waits should end.
+        closed: There is nothing more to wait for; who waits should end.
     """
 
     def __init__(self) -> None:
-        """Makes a bell that no loop hears yet."""
+        """No loop listens yet."""
         self.closed = False
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
 
-    def hang(self) -> None:
-        """Lets the running loop hear it."""
+    def subscribe(self) -> None:
+        """Lets the running loop hear of it."""
         with self._lock:
             self._loop = asyncio.get_running_loop()
 
-    def unhang(self) -> None:
+    def unsubscribe(self) -> None:
         """Must be called before the loop ends."""
         with self._lock:
             self._loop = None
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wakes all who wait now; never blocks."""
         with self._lock:
             if self._loop:
                 self._loop.call_soon_threadsafe(self._wake)
 
     def close(self) -> None:
-        """Sends all who wait home."""
+        """Wakes all who wait, to let them end."""
         self.closed = True
-        self.ring()
+        self.notify()
 
     async def wait(self, timeout_s: float) -> None:
-        """Waits for the next ring, or until the time is over."""
+        """Waits for the next notification, or until the time is over."""
         # Not yet the built-in TimeoutError in Python 3.10.
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), max(0.0, timeout_s))
+            await asyncio.wait_for(self._notified.wait(), max(0.0, timeout_s))
 
     def _wake(self) -> None:
-        self._rung.set()
-        self._rung = asyncio.Event()
+        self._notified.set()
+        self._notified = asyncio.Event()

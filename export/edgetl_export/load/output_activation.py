@@ -1,10 +1,11 @@
-"""Ending: what must follow a model's outputs so that they are one probability for each label."""
+"""The activation behind a model's outputs, so that they are one probability for each label."""
 
 from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.prediction import Scores
@@ -16,12 +17,12 @@ _STEP = 1 / 256
 _ALIKE = 0.02
 
 
-End = Literal["softmax", "log_softmax", "sigmoid", "linear", "other"]
+Activation = Literal["softmax", "log_softmax", "sigmoid", "linear", "other"]
 """What a model's graph ends in: `linear` outputs logits, `other` tells nothing."""
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """Operators that are appended.
+class OutputActivation(msgspec.Struct, frozen=True):
+    """An activation that is appended.
 
     Attributes:
         words: What is done, for people; empty: nothing.
@@ -40,30 +41,31 @@ class Ending(msgspec.Struct, frozen=True):
             factors, offsets = np.array(self.pair, np.float32)
             scores = scores * factors + offsets
         if self.softmax:
-            exact = np.exp(scores - scores.max(axis=1, keepdims=True))
-            scores = exact / exact.sum(axis=1, keepdims=True)
+            scores = softmax(scores, axis=1)
         return scores.astype(np.float32)
 
 
-NOTHING = Ending()
-SOFTMAX = Ending("its outputs are logits, so a softmax was added", softmax=True)
-PAIR = Ending(
+NOTHING = OutputActivation()
+SOFTMAX = OutputActivation("its outputs are logits, so a softmax was added", softmax=True)
+PAIR = OutputActivation(
     "its one output p became two, 1 - p for the first label and p for the second",
     pair=((-1.0, 1.0), (1.0, 0.0)),
 )
-PAIR_OF_LOGITS = Ending(
+PAIR_OF_LOGITS = OutputActivation(
     "its one output is a logit, so it became two by a softmax; it stands for the second label",
     pair=((0.0, 1.0), (0.0, 0.0)),
     softmax=True,
 )
 
 
-def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -> Ending:
+def choose_activation(
+    raw: Scores, activation: Activation = "other", *, quantized: bool = False
+) -> OutputActivation:
     """What must follow outputs like these.
 
     Args:
         raw: What the model outputs for a few photos, (photos, outputs).
-        end: What its graph ends in; where that tells nothing, the numbers decide.
+        activation: What its graph ends in; where that tells nothing, the numbers decide.
         quantized: The outputs have 8 bits.
 
     Raises:
@@ -75,19 +77,19 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
         )
     outputs = raw.shape[1]
     if outputs == 1:
-        return _choose_for_one(raw, end)
-    if end == "softmax":
+        return _choose_for_one(raw, activation)
+    if activation == "softmax":
         return NOTHING
-    if end in ("linear", "log_softmax"):
+    if activation in ("linear", "log_softmax"):
         # The softmax of log-probabilities is the probabilities.
         return SOFTMAX
     tolerance = _TOLERANCE + (outputs * _STEP if quantized else 0)
     inside = _are_shares(raw)
-    if inside and end == "other" and np.abs(raw.sum(axis=1) - 1).max() <= tolerance:
+    if inside and activation == "other" and np.abs(raw.sum(axis=1) - 1).max() <= tolerance:
         return NOTHING
     whole = float(raw.sum(axis=1).mean())
     if (
-        end == "other"
+        activation == "other"
         and not inside
         and raw.min() >= 0
         and np.ptp(raw.sum(axis=1)) < _ALIKE * whole
@@ -104,15 +106,15 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
     return SOFTMAX
 
 
-def _choose_for_one(raw: Scores, end: End) -> Ending:
-    if end in ("softmax", "log_softmax"):
+def _choose_for_one(raw: Scores, activation: Activation) -> OutputActivation:
+    if activation in ("softmax", "log_softmax"):
         raise ExportError(
             "the model has one output and a softmax behind it, which is 1 for every photo; end it "
             "in a sigmoid, or in two outputs"
         )
-    if end == "other":
+    if activation == "other":
         return PAIR if _are_shares(raw) else PAIR_OF_LOGITS
-    return PAIR if end == "sigmoid" else PAIR_OF_LOGITS
+    return PAIR if activation == "sigmoid" else PAIR_OF_LOGITS
 
 
 def _are_shares(raw: Scores) -> bool:

@@ -8,11 +8,11 @@ from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.text.wording import count_noun
 
-_LOOK_EVERY_S: Final = 1.0
+_UPDATE_EVERY_S: Final = 1.0
 
 
-class StateTeller:
-    """Looks at the state once a second and tells of each other one.
+class StateLog:
+    """Reads the state once a second and tells of each change.
 
     A camera that is opened in vain again and again is told of once, not each time.
     """
@@ -28,14 +28,14 @@ class StateTeller:
         self._warn = warn
         self._told = "ok"
         self._notes: set[str] = set()
-        self._looked_s = time.monotonic()
+        self._updated_s = time.monotonic()
 
-    def look(self) -> None:
-        """Looks if it is time to; called each time the loop goes round."""
+    def update(self) -> None:
+        """Reads the state if it is time to; called each time the loop goes round."""
         now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_EVERY_S:
+        if now_s - self._updated_s < _UPDATE_EVERY_S:
             return
-        self._looked_s = now_s
+        self._updated_s = now_s
         status = self._read()
         self._tell_notes(status.feed)
         if status.state in (self._told, "starting"):
