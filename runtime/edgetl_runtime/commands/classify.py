@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "name what is on pictures or in videos"
+    summary = "classify images and videos"
     parser = add_command(commands, "classify", classify, summary)
-    parser.add_argument("sources", nargs="+", type=path, metavar="IMAGE|FOLDER|VIDEO")
+    parser.add_argument(
+        "sources", nargs="+", type=path, metavar="IMAGE|FOLDER|VIDEO", help="Files to classify"
+    )
     add_model_options(parser)
     parser.set_defaults(find_elsewhere=_find_elsewhere)
-    parser.add_argument("--top", type=positive, default=3, help="labels to list (default 3)")
+    parser.add_argument(
+        "--top", type=positive, default=3, help="Number of labels to list (default: 3)"
+    )
 
 
 def _find_elsewhere(flag: str) -> str:

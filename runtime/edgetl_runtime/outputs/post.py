@@ -126,7 +126,7 @@ def check_token(token: str) -> None:
     if not (token.isascii() and token.isprintable()):
         raise OptionsError(
             f"post: the environment variable {TOKEN} holds a line break or another character that "
-            "no header can hold; expected letters, digits and signs of ASCII"
+            "no header can hold; expected printable ASCII characters"
         )
 
 

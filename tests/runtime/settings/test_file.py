@@ -83,7 +83,7 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ('[source]\nsize = "1x1\\n"', r"source.size: expected WIDTHxHEIGHT.*found '1x1\\n'"),
         (
             "[serve]\ntoken = 'short'",
-            "serve.token: expected 16 or more letters, digits and signs of ASCII, without spaces",
+            "serve.token: expected 16 or more printable ASCII characters, without spaces",
         ),
         ("[collect]\nwhat = ['odd']", "collect.what: expected a list, each one of: .*unsure"),
         (
@@ -347,7 +347,7 @@ def test_text_with_a_control_character_is_refused(write, option, character):
 )
 def test_a_token_that_no_header_can_carry_is_refused(refusal, token):
     said = refusal(f'[serve]\ntoken = "{token}"\n')
-    assert "serve.token: expected 16 or more letters, digits and signs of ASCII" in said
+    assert "serve.token: expected 16 or more printable ASCII characters" in said
     assert token not in said
 
 
