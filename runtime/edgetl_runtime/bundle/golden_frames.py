@@ -65,7 +65,7 @@ def verify(bundle: Bundle) -> Verification:
     checked = [stored.file for stored in bundle.files]
     skipped: list[str] = []
     if not bundle.manifest.golden:
-        none = "the bundle holds no golden frame; export it again with: edgetl export"
+        none = "the bundle has no golden frames; export it again with: edgetl export"
         return Verification(False, checked, [none], skipped)
     try:
         inputs = prepare(bundle)
@@ -105,7 +105,7 @@ def _decode(file: str, data: bytes) -> Frame:
         # What to do about it is for the owner of a photo.
         why = str(error).partition(";")[0]
         raise FrameError(
-            f"{file}: {why}; its hash is right, so that it was exported like this: do not use this "
+            f"{file}: {why}; its hash is correct, so it was exported like this; do not use this "
             "bundle"
         ) from error
 
@@ -140,9 +140,8 @@ def replay(
 def compare_inputs(bundle: Bundle, inputs: Sequence[Frame]) -> list[str]:
     """Sentences on inputs that differ from those that export made; empty if all are equal."""
     return [
-        f"{stored.file}: the model's input that this machine makes of it is not the one that "
-        "export made; install OpenCV from PyPI (opencv-python-headless), or do not trust this "
-        "model on this machine"
+        f"{stored.file}: this machine preprocesses it differently from export; install OpenCV from "
+        "PyPI (opencv-python-headless), or do not use this model on this machine"
         for stored, pixels in zip(bundle.manifest.golden, inputs, strict=True)
         if digest(pixels) != stored.input_sha256
     ]
@@ -160,8 +159,8 @@ def compare_scores(variant: Variant, scores: Scores) -> list[str]:
     if deviation <= variant.golden_tolerance:
         return []
     return [
-        f"{variant.name}: its scores of the golden frames are {deviation:.3f} from what export "
-        f"measured, allowed are {variant.golden_tolerance:g}; do not trust this model on this "
+        f"{variant.name}: its scores on the golden frames differ by {deviation:.3f} from what "
+        f"export measured, allowed are {variant.golden_tolerance:g}; do not use this model on this "
         "machine"
     ]
 

@@ -165,7 +165,7 @@ def _plan_url(address: str, options: Options, settings: SourceSettings) -> Sourc
     if scheme not in _SCHEMES and (near := difflib.get_close_matches(scheme, _MEANT, n=1)):
         raise CameraError(f"cannot open {mask(address)}: did you mean {near[0]}:// ?")
     if holds_control(address):
-        raise CameraError(f"cannot open {mask(address)}: it holds a control character")
+        raise CameraError(f"cannot open {mask(address)}: it contains a control character")
     # FFmpeg knows others, some of which need no host.
     if scheme in ("http", "https", "rtsp", "rtsps") and not names_host(address):
         raise CameraError(
@@ -189,9 +189,9 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
     if obstacle := find_obstacle(path):
         if host := _ADDRESS_LIKE.fullmatch(address):
             scheme = "rtsp" if host["port"] in _RTSP_PORTS else "http"
-            obstacle = f"no such file; of a network camera, put {scheme}:// in front"
+            obstacle = f"no such file; for a network camera, begin with {scheme}://"
         elif typed := _HALF_SCHEME.match(address):
-            obstacle = f"did you mean {typed[1].lower()}:// at its beginning?"
+            obstacle = f"did you mean {typed[1].lower()}:// at the beginning?"
         # What looks like no path may be meant as a camera.
         meant = _ADDRESS_LIKE.fullmatch(address) or len(path.parts) > 1 or path.suffix
         expected = "" if meant else f"; {_EXPECTED}"

@@ -23,10 +23,10 @@ _PLAIN = re.compile(
 )
 MAKE_JPEGS = "ffmpeg -i - -f mjpeg -q:v 3 -"
 _REMEDIES = {
-    "video": f"let FFmpeg make JPEGs of it (`... | {MAKE_JPEGS} | edgetl-run ...`)",
+    "video": f"convert it to JPEGs with FFmpeg (`... | {MAKE_JPEGS} | edgetl-run ...`)",
     "picture": f"save it and give the file's name, or `... | {MAKE_JPEGS} | edgetl-run ...`",
 }
-_FOR_RPICAM = "; rpicam-vid makes them itself with `--codec mjpeg`"
+_FOR_RPICAM = "; rpicam-vid makes JPEGs itself with `--codec mjpeg`"
 
 
 class Greeting:
@@ -55,15 +55,15 @@ class Greeting:
         head = bytes(self._head)
         if not head:
             raise CameraError(
-                "nothing came; does the program before the | start, and does it write to its "
+                "nothing arrived; does the program before the | start, and does it write to its "
                 "standard output (`-o -`)?"
             )
         described = describe(head)
         if described:
-            raise CameraError(f"{described}; JPEGs one after another are expected")
+            raise CameraError(f"{described}; expected consecutive JPEGs")
         if ended or len(head) >= _MOST_BYTES:
             raise CameraError(
-                f"what comes is of no known kind (it begins with {head[:8].hex(' ')}); JPEGs one "
+                f"the data is of an unknown type (it begins with {head[:8].hex(' ')}); JPEGs one "
                 "after another are expected, or raw frames with --format and --size"
             )
 
@@ -80,10 +80,10 @@ def describe(head: bytes) -> str:
     if known.name == "a text file":
         if not 0 < len(_find_line(head)) <= _LONGEST_LINE:
             return ""
-        return f'what comes is text: "{quote_line(head)}"'
+        return f'the data is text: "{quote_line(head)}"'
     rpicam = _FOR_RPICAM if "H.264" in known.name else ""
     remedy = _REMEDIES.get(known.kind, known.remedy)
-    return f"what comes is {known.name}{'; ' if remedy else ''}{remedy}{rpicam}"
+    return f"the data is {known.name}{'; ' if remedy else ''}{remedy}{rpicam}"
 
 
 def is_plain(head: bytes) -> bool:

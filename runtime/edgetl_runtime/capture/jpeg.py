@@ -84,7 +84,7 @@ def _describe_other(data: bytes) -> str:
     known = judge_data(data)
     if data.startswith(_SOI) or known.kind == "unknown":
         return ""
-    return f"no JPEG but {known.name}"
+    return f"{known.name}, not a JPEG"
 
 
 class JpegDecoder:

@@ -115,7 +115,7 @@ def list_inputs(
             leave(path / name, contents.judge(name), why)
         used = contents.pictures + contents.videos
         if not used:
-            raise FrameError("it holds no picture and no video")
+            raise FrameError("it contains no images or videos")
     if several := [entry for entry in used if entry.type.several]:
         note(tell_several(str(several[0].path), len(several) - 1))
     return sorted((entry.path for entry in used), key=order_naturally)

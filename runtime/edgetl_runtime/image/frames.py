@@ -90,7 +90,7 @@ def _read_video(path: Path, note: Callable[[str], None]) -> Iterator[CapturedFra
                 )
         if video.index < 0:
             why = explain_codec(video.capture) or "is the video cut or damaged?"
-            raise CameraError(f"{path} holds no frame; {why}")
+            raise CameraError(f"{path} has no frames; {why}")
     finally:
         video.close()
     if lack := video.find_lack():

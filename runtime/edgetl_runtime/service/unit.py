@@ -319,5 +319,5 @@ def _quote_path(path: str) -> str:
 def _check_line(text: str) -> str:
     """Settings refuse such text, too; but what follows a line break here is run as root."""
     if holds_control(text):
-        raise OptionsError(f"{text!r} cannot be in a unit file: it holds a control character")
+        raise OptionsError(f"{text!r} cannot be in a unit file: it contains a control character")
     return text

@@ -70,7 +70,7 @@ def open_container(path: Path) -> Container:
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise BundleError(
-            f"{path} is no bundle but {name_special(path.stat().st_mode)}; give a folder or a .zip "
+            f"{path} is no bundle but {name_special(path.stat().st_mode)}; give a folder or .zip "
             "that `edgetl export` wrote"
         )
     return Archive(path) if path.is_file() else Folder(path)

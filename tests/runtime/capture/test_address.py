@@ -192,9 +192,9 @@ def test_one_changed_pixel_anywhere_is_not_frozen():
         ("me:secret@camera/live", "put http:// in front"),
         ("htp://camera/x", "did you mean http:// ?"),
         ("rstp://camera/x", "did you mean rtsp:// ?"),
-        ("http:/camera/x", "did you mean http:// at its beginning?"),
-        ("https//camera/x", "did you mean https:// at its beginning?"),
-        ("http://camera/\x01x", "it holds a control character"),
+        ("http:/camera/x", "did you mean http:// at the beginning?"),
+        ("https//camera/x", "did you mean https:// at the beginning?"),
+        ("http://camera/\x01x", "it contains a control character"),
     ],
 )
 def test_a_mistyped_address_is_told_with_the_right_one(address, says):

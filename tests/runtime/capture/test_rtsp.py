@@ -64,7 +64,7 @@ def fail(address):
         ("403 Forbidden", "it says 403 Forbidden; this user may not see it"),
         ("503 Service Unavailable", "it is busy"),
         ("418 Teapot", "it says 418 Teapot"),
-        ("200 OK", "it answers, but sends no video that can be read"),
+        ("200 OK", "it answers, but sends no readable video"),
     ],
 )
 def test_a_refusal_is_said_with_what_to_do(status, says, serve):
@@ -83,7 +83,7 @@ def test_a_missing_and_a_wrong_password_are_told_apart(demand, serve):
     assert "it wants a name and a password" in fail(f"rtsp://{server.place}/live")
     assert server.tries == []
     message = fail(f"rtsp://me:wr0ng@{server.place}/live")
-    assert "it refuses this name or password (401 Unauthorized)" in message
+    assert "it rejects this user name or password (401 Unauthorized)" in message
     assert "wr0ng" not in message
     # Cameras lock an account after five or more.
     assert 1 <= len(server.tries) <= 3

@@ -231,7 +231,7 @@ STREAMS = {
     'text: "ERROR: no cameras available"': b"\nERROR: no cameras available\n",
     "no known kind": bytes(range(7, 250)) * 400,
     "raw frames with --format": b"2" * 60 * 1024,
-    "; JPEGs one after another are expected, or raw frames": b"\n" * 9216,
+    "; expected consecutive JPEGs, or raw frames": b"\n" * 9216,
     "nothing came": b"",
 }
 
@@ -282,7 +282,7 @@ def test_standard_input_is_called_so_where_rubbish_looked_like_a_jpeg(take_piped
 def test_a_pipe_of_something_else_than_raw_frames_is_named(name, form, take_piped):
     (message,) = take_piped(STREAMS[name] * 4, format=form, size="16x12")
     assert name in message
-    assert f"raw {form} frames are expected" in message
+    assert f"raw {form} frames were expected" in message
 
 
 def test_a_closed_standard_input_is_nothing():
@@ -310,7 +310,7 @@ def test_at_the_end_a_short_raw_frame_raises_the_question_of_size_and_format(
     # Of 27,648 bytes, seven frames of 3,840 are 26,880.
     assert done.returncode == 0
     assert "the last frame is 3072 bytes short" in done.stderr
-    assert "one of 64x60 gray8 has 3840 bytes); are --size and --format right?" in done.stderr
+    assert "one of 64x60 gray8 has 3840 bytes); are --size and --format correct?" in done.stderr
 
 
 def test_a_pipe_that_ends_within_the_first_raw_frame_says_how_much_came(take_piped):

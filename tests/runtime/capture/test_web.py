@@ -231,7 +231,8 @@ def test_jpegs_one_after_another_in_one_answer_are_a_stream(server):
         ),
         (
             answer(b"", "a/b", b"Location: /stream", status=b"HTTP/1.1 302 Found"),
-            "leads on to /stream, in a circle, as servers do that want a log-in in a browser; give",
+            "leads on to /stream, in a loop, as servers do that require a log-in in a browser; "
+            "give",
         ),
         (
             answer(b"", "a/b", status=b"HTTP/1.1 304 Not Modified"),
@@ -378,7 +379,9 @@ def test_a_digest_camera_is_opened_with_its_password(challenges, algorithm, serv
 def test_a_camera_that_wants_a_password_says_where_it_goes(challenge, server):
     server.reply = lambda *_: [demand(challenge)]
     message = fail(server)
-    assert "it wants a name and a password (401 Unauthorized): write NAME:PASSWORD@" in message
+    assert (
+        "it requires a user name and password (401 Unauthorized): write NAME:PASSWORD@" in message
+    )
     assert len(server.heads) == 1
 
 
@@ -387,7 +390,7 @@ def test_a_wrong_password_is_tried_once(challenge, server, opened, at_once, take
     server.reply = lambda *_: [demand(challenge)]
     address = server.url.replace("//", "//me:wr0ng@")
     message = fail(server, address)
-    assert "it refuses this name or password (401 Unauthorized)" in message
+    assert "it rejects this user name or password (401 Unauthorized)" in message
     assert "wr0ng" not in message
     assert sum(bool(find_authorization(head)) for head in server.heads) == 1
     # Nor is it tried again at the pace of a camera that was switched off.
@@ -412,7 +415,7 @@ def test_a_password_goes_to_no_other_server(server, listen):
     place = f"Location: http://localhost:{other.port}/".encode()
     server.reply = lambda *_: [answer(b"", "a/b", place, status=b"HTTP/1.1 302 Found")]
     message = fail(server, server.url.replace("//", "//me:secret@"))
-    assert "it leads to another server, which wants a password" in message
+    assert "it redirects to another server, which requires a password" in message
     assert not any("Authorization" in head for head in other.heads)
 
 
@@ -452,7 +455,7 @@ def test_a_token_that_is_wanted_is_told_with_what_to_do(server):
 def test_a_digest_that_nobody_can_answer_is_no_other_server(challenge, server):
     server.reply = lambda *_: [demand(challenge)]
     message = fail(server, server.url.replace("//", "//me:secret@"))
-    assert "a log-in of a kind not known here: a digest of another form" in message
+    assert "a log-in of a kind not known here: a digest of an unknown form" in message
 
 
 def test_a_digest_with_a_name_in_small_letters_is_answered(server):
@@ -499,10 +502,13 @@ def cut(data, fields=b""):
         (cut(jpeg_of(1), b"Content-Length: 999\r\n"), "frames in a row, the last truncated"),
         (
             cut(b"63\r\n" + jpeg_of(1)[:99] + b"\r\nzz\r\n", b"Transfer-Encoding: chunked\r\n"),
-            "it ended before all had come",
+            "it ended early",
         ),
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", "breaks the rules of HTTP"),
-        (cut(b"\xff\xd8", b"Content-Length: 2\r\n"), "what begins like a JPEG and is none"),
+        (
+            cut(b"\xff\xd8", b"Content-Length: 2\r\n"),
+            "data that begins like a JPEG, but is not one",
+        ),
     ],
     ids=["cut", "half", "length", "chunk", "headers", "start"],
 )

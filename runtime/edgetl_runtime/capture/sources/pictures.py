@@ -49,7 +49,7 @@ class Pictures:
             raise CameraError(str(error)) from error
         unused = _list_unused(self._path, contents)
         if not contents.pictures:
-            raise CameraError("; ".join(["it holds no picture", *unused]))
+            raise CameraError("; ".join(["it contains no images", *unused]))
         self._pictures = contents.pictures
         self._others = [NO_PICTURE for _ in contents.videos]
         self._others += [contents.judge(name) for name, _ in contents.others]
