@@ -631,7 +631,7 @@ def test_a_broker_that_demands_a_certificate_is_shown_ours(authority, tmp_path):
         worker.publish(make_answer(1, event=True))
         wait_until(lambda: worker.status().written == 1, "the event")
     with connect(broker.port, Identity("mqtt", ca=ca)) as worker:
-        assert "it demands a certificate of ours: --mqtt-cert" in find_trouble(worker)
+        assert "it requires a client certificate: --mqtt-cert" in find_trouble(worker)
     broker.kill()
 
 

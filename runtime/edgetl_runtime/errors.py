@@ -13,7 +13,7 @@ EdgetlError
 ├── EngineError      an engine cannot run the model
 │   ├── MissingEngineError   the engine is not installed
 │   └── ModelOutputError     a model's output is no probability distribution
-├── FrameError       a picture cannot be read or is no frame
+├── FrameError       an image cannot be read or is no frame
 ├── CameraError      a camera, stream or video does not deliver
 │   └── RefusedError         it refuses the name or password
 ├── OutputError      an answer cannot be written to where it should go
@@ -78,7 +78,7 @@ class ModelOutputError(EngineError):
 
 
 class FrameError(EdgetlError):
-    """A picture cannot be read or is no frame."""
+    """An image cannot be read or is no frame."""
 
 
 class CameraError(EdgetlError):

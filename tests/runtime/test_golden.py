@@ -143,9 +143,9 @@ def test_a_damaged_model_is_noticed(damage, name, deviate):
 
 
 def test_a_golden_frame_that_is_no_picture_is_a_failure(replace_file):
-    result = verify(Bundle.open(replace_file("golden/0.png", b"no picture")))
+    result = verify(Bundle.open(replace_file("golden/0.png", b"no image")))
     assert not result.ok
-    assert "not a picture" in result.failures[0]
+    assert "not an image" in result.failures[0]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_rejected_frame_has_no_label(edit, frame, edgetl_run):
     (record,) = parse(edgetl_run("classify", folder, frame, "--json"))
     assert record["label"] is None
     assert record["score"] > 0
-    assert "(nothing known)" in edgetl_run("classify", folder, frame).stdout
+    assert "(unknown)" in edgetl_run("classify", folder, frame).stdout
 
 
 def test_classify_answers_every_frame_of_a_video(tiny, make_video, edgetl_run):
@@ -424,7 +424,7 @@ def start_reader(*command):
 def test_a_pipe_that_nobody_reads_is_refused_for_a_file(option, tiny, film, pipe, edgetl_run):
     done = edgetl_run("camera", tiny, "--source", film, option, pipe)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{pipe}: nobody reads this pipe; start its reader first" in done.stderr
+    assert f"{pipe}: nothing reads this pipe; start its reader first" in done.stderr
 
 
 def test_a_pipe_with_a_reader_gets_every_answer(tiny, film, pipe, edgetl_run):

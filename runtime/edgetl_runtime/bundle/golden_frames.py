@@ -1,7 +1,7 @@
-"""Golden frames: pictures with known scores that travel in the bundle.
+"""Golden frames: images with known scores that travel in the bundle.
 
 Two things are checked on each machine. Preprocessing must make the very input that export made of
-each picture, bit for bit: its SHA-256 is in the bundle. Fed with it, a model file must put out
+each image, bit for bit: its SHA-256 is in the bundle. Fed with it, a model file must put out
 nearly the scores that it put out at export. Engines do not agree bit for bit on different
 processors, above all in int8, so a file is judged by all its golden frames and labels together, in
 logits (see `measure_deviation`): rounding moves them a little, whatever is wrong moves them much.
@@ -92,7 +92,7 @@ def prepare(bundle: Bundle) -> list[Frame]:
 
     Raises:
         BundleError: If a file changed since the bundle was opened.
-        FrameError: If one is not a picture; the message names it.
+        FrameError: If one is not an image; the message names it.
     """
     apply = bundle.manifest.preprocessing.apply
     return [apply(_decode(stored.file, bundle.read(stored))) for stored in bundle.manifest.golden]
@@ -166,7 +166,7 @@ def compare_scores(variant: Variant, scores: Scores) -> list[str]:
 
 
 def measure_deviation(expected: Scores, found: Scores) -> float:
-    """How far scores are apart: 0 for equal ones, about 1.4 for scores of unrelated pictures.
+    """How far scores are apart: 0 for equal ones, about 1.4 for scores of unrelated images.
 
     The root mean square, over all frames and labels, of the difference of the logits, divided by
     that of the expected logits, which counts as 0.1 where it is less: there every label has

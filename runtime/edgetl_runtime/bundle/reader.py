@@ -55,7 +55,7 @@ class StoredFile(_Strict, frozen=True):
 
 
 class GoldenFrame(StoredFile, frozen=True):
-    """A picture whose scores are known.
+    """An image whose scores are known.
 
     Attributes:
         input_sha256: SHA-256 of the model's input that preprocessing makes of it: uint8

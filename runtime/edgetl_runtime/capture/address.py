@@ -42,8 +42,8 @@ _ADDRESS_LIKE = re.compile(
 _RTSP_PORTS = ("554", "8554")
 _HALF_SCHEME = re.compile(r"(https?|rtsps?)(?::[/\\]{0,2}|;//|/{1,2})[\w\[]", re.IGNORECASE)
 _EXPECTED = (
-    "expected a camera number, /dev/videoN, picamera, a URL, a video, a picture, a folder of "
-    "pictures, - or pattern (`v4l2-ctl --list-devices` lists cameras)"
+    "expected a camera number, /dev/videoN, picamera, a URL, a video, an image, a folder of "
+    "images, - or pattern (`v4l2-ctl --list-devices` lists cameras)"
 )
 
 
@@ -201,7 +201,7 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
     except FrameError as error:
         raise CameraError(f"cannot open {shown}: {error}") from error
     if known is None or known.kind == "picture":
-        # A folder of many pictures is listed for as long as that takes.
+        # A folder of many images is listed for as long as that takes.
         return _plan(
             *("pictures", address, options),
             live=False,
@@ -210,7 +210,7 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
             finite=not settings.loop,
         )
     if known.kind == "other":
-        raise CameraError(f"cannot open {shown}: {known.refuse('a picture or video')}")
+        raise CameraError(f"cannot open {shown}: {known.refuse('an image or video')}")
     return _plan(
         "video", address, options, live=settings.realtime, reopens=False, finite=not settings.loop
     )

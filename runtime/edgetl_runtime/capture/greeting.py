@@ -11,10 +11,10 @@ _JPEG = b"\xff\xd8\xff"
 _LEAST_BYTES = 512
 _MOST_BYTES = 64 * 1024
 _QUOTED = 80
-# Of what a program tells; raw pixels of a dark or even picture are letters without an end.
+# Of what a program tells; raw pixels of a dark or even image are letters without an end.
 _LONGEST_LINE = 400
 _PLAIN_JPEG = re.compile(rb"\xff\xd8\xff[\xc0\xc2\xdb\xe0-\xef\xfe]")
-# Beginnings that no picture of raw pixels has by chance.
+# Beginnings that no image of raw pixels has by chance.
 _PLAIN = re.compile(
     rb"\x89PNG\r\n\x1a\n|RIFF....(?:AVI |WAVE)|....ftyp"
     rb"|\x1aE\xdf\xa3|YUV4MPEG2|\0\0\0\x01[\x27\x67][\x42\x4d\x58\x64\x6e\x7a\xf4]"
@@ -63,8 +63,8 @@ class Greeting:
             raise CameraError(f"{described}; expected consecutive JPEGs")
         if ended or len(head) >= _MOST_BYTES:
             raise CameraError(
-                f"the data is of an unknown type (it begins with {head[:8].hex(' ')}); JPEGs one "
-                "after another are expected, or raw frames with --format and --size"
+                f"the data is of an unknown type (it begins with {head[:8].hex(' ')}); expected "
+                "consecutive JPEGs, or raw frames with --format and --size"
             )
 
 

@@ -1,4 +1,4 @@
-"""`edgetl-run classify`: name what is on pictures or in videos, frame by frame."""
+"""`edgetl-run classify`: name what is on images or in videos, frame by frame."""
 
 import argparse
 from collections import Counter
@@ -112,7 +112,7 @@ def _classify_source(
 
 
 def _sum_up(count: "Counter[str]", bad: int) -> str:
-    """`12 files: 9 answered, 2 unreadable, 1 no picture`; those named by themselves count, too."""
+    """`12 files: 9 answered, 2 unreadable, 1 no image`; those named by themselves count, too."""
     from edgetl_runtime.image.folders import NO_PICTURE, UNREADABLE
 
     count[UNREADABLE] += bad

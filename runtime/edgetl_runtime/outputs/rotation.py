@@ -147,7 +147,7 @@ def _open_to_append(path: Path) -> int:
 
 def _explain(error: OSError) -> str:
     if error.errno == errno.ENXIO:
-        return "nobody reads this pipe; start its reader first"
+        return "nothing reads this pipe; start its reader first"
     if error.errno == errno.EPIPE:
-        return "the reader of this pipe has gone"
+        return "the reader of this pipe has exited"
     return str(error.strerror)

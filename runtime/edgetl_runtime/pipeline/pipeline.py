@@ -158,13 +158,13 @@ class Pipeline:
         self._meter.add_reload()
 
     def classify(self, picture: Frame) -> Prediction:
-        """Classifies a picture that is not from the feed, between two frames of it.
+        """Classifies an image that is not from the feed, between two frames of it.
 
         Args:
             picture: uint8 (height, width, 3) BGR; the view does not apply.
 
         Raises:
-            FrameError: If the picture has another dtype or shape.
+            FrameError: If the image has another dtype or shape.
             EngineError: If the engine fails.
         """
         return self._classifier(picture)
@@ -249,7 +249,7 @@ class Pipeline:
             self._smoothed = prepared.classifier
             self._smoother.reset()
         answer = self._conclude(prepared, prediction)
-        # Without its picture, which would otherwise stay in memory until the next answer.
+        # Without its image, which would otherwise stay in memory until the next answer.
         self._last = msgspec.structs.replace(answer, picture=None)
         self._meter.add(answer)
         self._drift.add(prediction)
@@ -299,7 +299,7 @@ class Pipeline:
         fps = self._feed.status().fps
         if fps:
             return self._smoother.update(prediction, prepared.index / fps)
-        # Pictures of a folder have nothing to do with one another.
+        # Images of a folder have nothing to do with one another.
         return Smoothed(prediction.label, prediction.score, prediction.scores)
 
     def _note_change(self, label: str | None, score: float) -> Event | None:

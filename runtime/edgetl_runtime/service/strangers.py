@@ -24,13 +24,13 @@ def find_stranger(folder: "str | os.PathLike[str]") -> str:
     shown = shlex.quote(os.fspath(folder))
     if about.st_uid not in (_ROOT, os.geteuid()):
         return (
-            f"the state folder {folder} belongs to {name_user(about.st_uid)}, who can put another "
-            f"model into it; choose another --state-dir, or: sudo chown -R "
-            f"{name_user(os.geteuid())} {shown}"
+            f"the state folder {folder} belongs to {name_user(about.st_uid)}, who could replace "
+            f"the model; choose another --state-dir, or: sudo chown -R {name_user(os.geteuid())} "
+            f"{shown}"
         )
     if about.st_mode & stat.S_IWOTH:
         return (
-            f"everybody may write to the state folder {folder}, and put another model into it; "
-            f"remedy: chmod o-w {shown}"
+            f"every user can write to the state folder {folder} and replace the model; remedy: "
+            f"chmod o-w {shown}"
         )
     return ""

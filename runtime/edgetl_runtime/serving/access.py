@@ -48,24 +48,22 @@ _HEADERS = {
     "x-frame-options": "DENY",
 }
 _NO_TOKEN = (
-    "a token is needed: `edgetl-run serve` said where it is when it started; of a service it is in "
+    "a token is required: `edgetl-run serve` prints where it is at startup; a service keeps it in "
     "the file page-token in its state folder. Add ?token=TOKEN to the address, or send the header "
     "Authorization: Bearer TOKEN"
 )
-_WRONG_TOKEN = _NO_TOKEN.replace("a token is needed", "this token is wrong")
+_WRONG_TOKEN = _NO_TOKEN.replace("a token is required", "this token is wrong")
 _TOKEN_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width">
 <h1>{title}</h1>
 <p>{said}.</p><p><a href="./">Try again</a></p></html>
 """
-_TWO_LENGTHS = (
-    "give Content-Length or Transfer-Encoding, not both: a proxy may believe the other one"
-)
+_TWO_LENGTHS = "give Content-Length or Transfer-Encoding, not both: a proxy may use the other one"
 _FORGED = (
-    "a page of another site made this request, or a proxy in front changed its Host header: open "
-    "the page by its own address, and let the proxy hand on the browser's Host (nginx: "
-    "proxy_set_header Host $http_host;)"
+    "another site's page sent this request, or a proxy changed the Host header: open the page at "
+    "its own address, and let the proxy pass on the browser's Host (nginx: proxy_set_header Host "
+    "$http_host;)"
 )
 
 

@@ -31,7 +31,7 @@ def keep_token(file: Path) -> str:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"{file.parent} cannot be made ({error.strerror})") from error
+            raise StorageError(f"{file.parent} cannot be created ({error.strerror})") from error
         write_file(file, f"{kept}\n".encode(), mode=0o600)
     return kept
 

@@ -66,7 +66,7 @@ def _explain_absence(path: Path, error: OSError | ValueError) -> str:
         if not os.path.exists(parent):
             return f"there is no folder {parent}"
         if not os.path.isdir(parent):
-            return f"{parent} is a file, no folder"
+            return f"{parent} is a file, not a folder"
     return f"there is no such file{_suggest(path)}"
 
 

@@ -34,7 +34,7 @@ def show_path(path: object) -> str:
 
 
 def holds_control(text: str) -> bool:
-    """Whether text holds a control character, or a line or paragraph separator of Unicode.
+    """Whether text contains a control character, or a line or paragraph separator of Unicode.
 
     Such text can end a line, a header or a field of whatever it is written into.
     """

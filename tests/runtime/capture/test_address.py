@@ -72,7 +72,7 @@ def test_a_scheme_in_capitals_is_that_in_small_letters():
             "--size and --format are not used for a video",
         ),
         ("film", {"loop": True, "realtime": True}, None),
-        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for pictures"),
+        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for images"),
         ("http://camera/x", {"fps": 3.0}, None),
         ("http://camera/x", {"size": "9x9"}, "--size is not used for a camera over HTTP"),
         ("rtsp://camera/x", {"loop": True}, "--loop is not used for a network stream"),

@@ -135,22 +135,20 @@ def test_a_damaged_picture_among_good_ones_is_counted(tmp_path):
     assert camera.status().bad == {"unreadable": 12}
     # The first are named, all are counted.
     notes = camera.status().notes
-    assert [f"bad{n}.jpg: a PNG picture that is damaged" in notes[n] for n in range(3)] == 3 * [
-        True
-    ]
+    assert [f"bad{n}.jpg: a PNG image that is damaged" in notes[n] for n in range(3)] == 3 * [True]
     assert len(notes) == 3
 
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_a_damaged_picture_alone_is_an_error(loop, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(CUT_PNG)
-    with pytest.raises(CameraError, match=r"holds no frame; not used: .*bad\.jpg: a PNG picture"):
+    with pytest.raises(CameraError, match=r"holds no frame; not used: .*bad\.jpg: a PNG image"):
         list(Camera(str(tmp_path / "bad.jpg"), SourceSettings(loop=loop)))
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(CameraError, match="no picture"):
+    with pytest.raises(CameraError, match="no image"):
         Camera(str(tmp_path))
 
 

@@ -211,7 +211,7 @@ def test_jpegs_one_after_another_in_one_answer_are_a_stream(server):
         (answer(b"busy", "text/html; charset=utf-8"), "a web page, no video (200 OK, text/html)"),
         (answer(PAGE, "video/mp4"), 'a web page "Camera log-in"'),
         (answer(b'{"error": "no"}', "application/json"), 'text ("{"error": "no"}")'),
-        (answer(b"\x89PNG\r\n\x1a\n" + bytes(99), "image/png"), "sends a PNG picture, no JPEGs"),
+        (answer(b"\x89PNG\r\n\x1a\n" + bytes(99), "image/png"), "sends a PNG image, no JPEGs"),
         (answer(b"", "image/jpeg"), "it answers (200 OK, image/jpeg), and sends nothing"),
         (answer(b"", "video/mp4"), "and sends nothing"),
         (
@@ -236,7 +236,7 @@ def test_jpegs_one_after_another_in_one_answer_are_a_stream(server):
         ),
         (
             answer(b"", "a/b", status=b"HTTP/1.1 304 Not Modified"),
-            "the server says 304 Not Modified, and sends no picture; give the",
+            "the server says 304 Not Modified, and sends no image; give the",
         ),
         (
             answer(b"", "a/b", status=b"HTTP/1.1 502 Bad Gateway"),

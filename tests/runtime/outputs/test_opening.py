@@ -38,7 +38,7 @@ def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
 def test_pictures_and_collected_frames_in_one_folder_are_refused(open_all, tmp_path):
     folder = str(tmp_path / "kept")
     collect = CollectSettings(what=("sampled",), folder=f"{tmp_path}/../{tmp_path.name}/kept")
-    with pytest.raises(OptionsError, match=r"collect.folder: .* is the folder of pictures, too"):
+    with pytest.raises(OptionsError, match=r"collect.folder: .* is the folder of images, too"):
         open_all(collect, pictures=folder, terminal="none")
     # What is not collected needs no folder.
     assert open_all(CollectSettings(folder=folder), pictures=folder, terminal="none")
@@ -192,8 +192,8 @@ def test_a_line_shows_the_frame_its_times_and_the_stable_label(make_answer):
     )
     assert show_answer(make_answer(label=None, stale=True), 1).endswith("too old")
     nothing = show_answer(make_answer(label=None, scores=(0.4, 0.3, 0.3)), 1)
-    assert "camera#0  (nothing known)  [gear 40%]" in nothing
-    assert nothing.endswith("stable (nothing known)")
+    assert "camera#0  (unknown)  [gear 40%]" in nothing
+    assert nothing.endswith("stable (unknown)")
 
 
 def test_a_label_cannot_command_the_terminal(make_answer):
@@ -210,7 +210,7 @@ def test_the_terminal_prints_lines_events_or_json(pipe, make_answer):
     Terminal("line", 3, descriptor=writer).write(make_answer())
     Terminal("json", 3, descriptor=writer).write(changed)
     event, line, record = os.read(reader, 10_000).decode().splitlines()
-    assert event == "2026-05-28T20:26:40.250Z  (nothing known) -> gear 75%  camera#4"
+    assert event == "2026-05-28T20:26:40.250Z  (unknown) -> gear 75%  camera#4"
     assert line.startswith("camera#0  gear 75%")
     assert json.loads(record)["event"]["label"] == "gear"
 

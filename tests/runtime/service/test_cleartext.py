@@ -37,7 +37,11 @@ def test_a_cameras_password_over_plain_http(address):
     ("environment", "url", "what"),
     [
         (POST, "http://collector:8000/events", "the token of --post"),
-        ({}, "http://collector/hook?token=s3cret", "what the address of --post holds"),
+        (
+            {},
+            "http://collector/hook?token=s3cret",
+            "the user name or password in the address of --post",
+        ),
     ],
 )
 def test_a_token_over_plain_http(environment, url, what):

@@ -88,7 +88,7 @@ def find(checks: dict[str, str], words: str) -> tuple[str, str]:
 def test_every_variant_is_tried(tiny):
     pytest.importorskip("onnxruntime")
     names = "litert-int8, litert-float32, onnx-int8, onnx-float32"
-    assert judge(tiny) == {f"{tiny} gives the scores that it should: {names}": "ok"}
+    assert judge(tiny) == {f"{tiny} gives the expected scores: {names}": "ok"}
 
 
 @pytest.mark.parametrize(

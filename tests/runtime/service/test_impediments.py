@@ -89,7 +89,10 @@ def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
             {"output__jsonl": "/opt/gone/a.jsonl"},
             "the folder /opt/gone does not exist; make it, or",
         ),
-        ({"output__jsonl": "/opt/a.jsonl"}, "may not write to /opt; choose who may with --user"),
+        (
+            {"output__jsonl": "/opt/a.jsonl"},
+            "may not write to /opt; choose a user who may with --user",
+        ),
         ({"collect__what": ["unsure"], "collect__folder": "/opt/gone"}, "/opt/gone does not exist"),
         ({"service__state_dir": "/opt/gone"}, "/opt/gone does not exist"),
         ({"service__lock": "/run/gone/lock"}, "/run/gone does not exist"),
@@ -161,7 +164,7 @@ def test_a_remedy_is_one_command_whatever_a_folder_is_called(place, obstacles):
 
 
 def test_an_empty_name_of_a_user_is_not_taken_for_none(plan):
-    with pytest.raises(OptionsError, match="expected the name of a user, found ''"):
+    with pytest.raises(OptionsError, match="expected a user name, found ''"):
         plan(user="")
 
 

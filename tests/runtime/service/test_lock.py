@@ -76,7 +76,7 @@ def test_a_child_of_the_holder_does_not_keep_the_lock(tmp_path):
 
 def test_a_state_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").touch()
-    said = "file is a file, no folder"
+    said = "file is a file, not a folder"
     with pytest.raises(ServiceError, match=said), hold_lock(tmp_path / "file" / "lock"):
         pass
 

@@ -223,7 +223,7 @@ def test_a_bundle_swapped_between_check_and_copy_is_refused(store, make_bundle, 
 
 def test_a_full_disk_refuses_before_anything_is_copied(full_disk, make_bundle):
     store = ModelStore(full_disk, try_out=passes)
-    with pytest.raises(StorageError, match=r"MiB free, the bundle needs \d+ MiB; make room"):
+    with pytest.raises(StorageError, match=r"MiB free, the bundle needs \d+ MiB; free some space"):
         store.install(make_bundle("one"))
     assert store.record == ModelRecord()
 

@@ -129,7 +129,7 @@ def test_an_error_names_the_line(text, line, refusal):
     [
         ("[source]\naddress = /dev/video0", 'text needs quotes, such as "/dev/video0"'),
         ('[model]\nbundle = "C:\\Users\\x"', "needs single quotes"),
-        ("[source]\nloop = True", "write true or false, in small letters"),
+        ("[source]\nloop = True", "write true or false in lower case"),
     ],
 )
 def test_what_beginners_write_gets_a_remedy(text, remedy, refusal):
@@ -391,9 +391,9 @@ def test_brackets_without_an_end_are_one_error(tmp_path):
     [
         ("serve", "token", "x" * 15, "expected 16 or more .*, found 15 characters"),
         ("serve", "token", "x", "without spaces, found 1 character$"),
-        ("serve", "token", 1234567890123456789, "found no text; put it in quotes"),
+        ("serve", "token", 1234567890123456789, "found not text; put it in quotes"),
         ("output", "name", "a\0b", "such as door, without control characters, found"),
-        ("serve", "token", "x y" * 10, "without spaces, found other characters among them"),
+        ("serve", "token", "x y" * 10, "without spaces, found with other characters among them"),
         ("pace", "max_fps", "5\a", r"expected a number above 0 to 1,000, found '5.x07'"),
         ("output", "name", "\xc4", "up to 63 letters a-z and A-Z, digits"),
     ],

@@ -1,4 +1,4 @@
-"""Pictures over HTTP: Motion JPEG, what most network cameras and phones offer, and snapshots.
+"""Images over HTTP: Motion JPEG, what most network cameras and phones offer, and snapshots.
 
 Read here rather than by FFmpeg, so that damaged JPEGs are noticed, and deadlines, passwords and
 certificates are ours. Another kind of video goes to FFmpeg through a pipe: a server is asked once.
