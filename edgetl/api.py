@@ -119,8 +119,8 @@ def evaluate(
 
     Args:
         model: A run, its folder, or a bundle (folder or .zip).
-        data: As for `train`; a part `train` is left out.
-        variant: Of a bundle, such as `litert-int8`; by default its first.
+        data: As for `train`; a split `train` is left out.
+        variant: Variant of a bundle, such as `litert-int8` (default: its first).
         unseen: Leave out the photos that the run was trained on.
         progress: As for `train`.
 
@@ -152,7 +152,7 @@ def export(
     progress: Progress = False,
     **keywords: Any,
 ) -> "Exported":
-    """Converts a model to LiteRT and ONNX files, measures them and repairs those that lost accuracy.
+    """Converts a model to LiteRT and ONNX files, evaluates them and repairs where needed.
 
         bundle = edgetl.export("runs/parts", "parts.bundle", max_drop=0.5).bundle
         edgetl.export("model.tflite", "b.bundle", data="photos", scaling="-1..1").bundle
@@ -247,6 +247,4 @@ def _refuse_for_runs(given: Sequence[object]) -> None:
     names = ("data", "labels", "scaling", "fit", "size", "trust", "allow_doubt")
     wrong = [name for name, one in zip(names, given, strict=True) if one is not None]
     if wrong:
-        raise OptionsError(
-            f"{wrong[0]} is for a model trained elsewhere; a run knows it, so leave it out"
-        )
+        raise OptionsError(f"{wrong[0]} is for a model trained elsewhere; leave it out for a run")

@@ -94,7 +94,7 @@ class DemoResult(msgspec.Struct, frozen=True):
         run: The trained run.
         verification: Of the bundle.
         variants: One entry a file.
-        picture: A sheet of video frames with the labels that they got.
+        picture: A sheet of video frames with their predicted labels.
         seconds: From start to end.
     """
 
@@ -110,7 +110,7 @@ class DemoResult(msgspec.Struct, frozen=True):
         """Which network was trained, in words."""
         name = self.run.spec.backbone
         scratch = self.run.spec.weights_digest == "none"
-        return f"{name} from scratch, for want of ImageNet weights" if scratch else name
+        return f"{name} from scratch, without ImageNet weights" if scratch else name
 
     @property
     def passed(self) -> bool:
@@ -251,6 +251,6 @@ def explain_video(result: VariantResult) -> str:
     video, threshold = result.video, result.variant.calibration.reject_threshold
     return (
         f"{result.variant.name} on the video: {video.correct} of {video.frames} frames correct, "
-        f"{video.rejected} without a label (score below the reject threshold, {threshold:.2f}), "
-        f"{video.frames - video.correct - video.rejected} with a wrong one"
+        f"{video.rejected} rejected (score below the reject threshold, {threshold:.2f}), "
+        f"{video.frames - video.correct - video.rejected} wrong"
     )

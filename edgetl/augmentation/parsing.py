@@ -47,7 +47,9 @@ def _parse_strength(part: str) -> tuple[str, float]:
     if name in PRESETS and equals:
         raise OptionsError(f"augmentation: {name} is a preset and takes no number, got {part!r}")
     if name in PRESETS:
-        raise OptionsError(f"augmentation: one preset at most, and first; found {name!r} later on")
+        raise OptionsError(
+            f"augmentation: expected at most one preset, first; found {name!r} later"
+        )
     if name not in _NAMES:
         raise OptionsError(_explain_unknown(name))
     if not value:

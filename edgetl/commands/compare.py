@@ -78,6 +78,6 @@ def _print_runs(comparison: "Comparison") -> None:
         "ECE",
         "time",
         "photos",
-        "judged on",
+        "evaluated on",
     )
     print_table(header, rows)

@@ -168,12 +168,12 @@ def _check_combination(
     if model is None:
         for name, value in (*needed.items(), *possible.items()):
             if value:
-                raise click.UsageError(f"{name} is for --model; a RUN knows it, so leave it out")
+                raise click.UsageError(f"{name} is for --model; leave it out for a RUN")
         return
     missing = [name for name, value in needed.items() if value is None]
     if missing:
         raise click.UsageError(
-            f"--model needs {', '.join(missing)}, too; see: edgetl export --help"
+            f"--model also needs {', '.join(missing)}; see: edgetl export --help"
         )
 
 
@@ -204,7 +204,7 @@ def recipes(*, as_json: bool) -> None:
     rows = [
         (one.name + ("*" if one.name in DEFAULT else ""), one.does, one.use_when) for one in RECIPES
     ]
-    print_table(("recipe", "does", "use it for"), rows)
+    print_table(("recipe", "does", "use for"), rows)
     click.echo("* written unless --recipe says otherwise")
 
 

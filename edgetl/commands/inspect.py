@@ -35,15 +35,15 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
         _print_recall(manifest)
     for variant in manifest.variants:
         for sentence in variant.failures:
-            click.echo(f"the gate refused {variant.name}: {sentence}", err=True)
+            click.echo(f"the gate rejected {variant.name}: {sentence}", err=True)
         for sentence in variant.unsure:
             click.echo(f"the gate is unsure of {variant.name}: {sentence}", err=True)
     for one in manifest.provenance.left_out:
         click.echo(f"the gate left {one.name} out: {one.reason}", err=True)
     if unlisted := opened.find_unlisted():
         click.echo(
-            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} that the bundle "
-            "does not list: " + ", ".join(map(repr, unlisted[:5])),
+            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} not listed in "
+            "the bundle: " + ", ".join(map(repr, unlisted[:5])),
             err=True,
         )
     if not as_json:

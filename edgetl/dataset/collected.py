@@ -159,14 +159,15 @@ def _find_alike(known: list[Gist], gists: list[Gist | None]) -> set[int]:
 def _list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder} is no folder; copy the one that `edgetl-run --collect` filled from the board"
+            f"{folder} is not a folder; copy the one that `edgetl-run --collect` filled from the "
+            "board"
         )
     try:
         found = sorted(path for path in folder.iterdir() if _is_picture(path))
     except OSError as error:
         raise DatasetError(f"{folder} is unreadable ({error.strerror})") from error
     if not found:
-        raise DatasetError(f"{folder} holds no picture; expected 000000001_unsure_gear.jpg ...")
+        raise DatasetError(f"{folder} has no images; expected 000000001_unsure_gear.jpg ...")
     return found
 
 
@@ -198,7 +199,7 @@ def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
     try:
         frame = msgspec.json.decode(data, type=CollectedFrame)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return None, f"its record is not as expected ({error})"
+        return None, f"its record is not valid ({error})"
     return (None, doubt) if (doubt := _find_doubt(frame)) else (frame, "")
 
 
@@ -206,7 +207,7 @@ def _find_doubt(frame: CollectedFrame) -> str:
     if frame.format_version != FORMAT_VERSION:
         return f"its record has format {frame.format_version}, expected {FORMAT_VERSION}"
     if not frame.kinds:
-        return "its record names no kind"
+        return "its record has no kind"
     scores = [frame.answer.frame_score, *(one.score for one in frame.answer.top)]
     if not all(0 <= score <= 1 for score in scores):
         return "its record has a score outside 0..1"

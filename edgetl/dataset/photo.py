@@ -32,7 +32,7 @@ class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
     several: bool = False
 
 
-_UNSEEN = PhotoVerdict("", "it was not looked at")
+_UNSEEN = PhotoVerdict("", "it was not checked")
 
 
 class Photo(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.system.allotment import count_processors
 
-IN_TRAIN = "the same picture is in train"
-IN_CLASS = "the same picture is in a class"
+IN_TRAIN = "the same image is in train"
+IN_CLASS = "the same image is in a class"
 
 
 class Scanned(msgspec.Struct, frozen=True, eq=False):

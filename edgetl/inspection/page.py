@@ -193,7 +193,7 @@ def _summarize(report: DataReport) -> str:
     found = (
         count_noun(len(report.issues), "finding") if report.issues else "nothing to complain about"
     )
-    other = f" and {report.unknown:,} of other things" if report.unknown else ""
+    other = f" and {report.unknown:,} unknown ones" if report.unknown else ""
     return f"{count_noun(report.photos, 'photo')} of {classes}{other} in {report.root}: {found}."
 
 

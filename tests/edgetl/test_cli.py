@@ -375,8 +375,8 @@ def test_ctrl_c_before_the_first_epoch_is_one_line_and_leaves_no_run(
     assert printed == ""
     complaint = complaint.replace(LITERT_GREETING, "").strip()
     assert complaint == (
-        "edgetl: interrupted before the first epoch; finished features stay in the cache: "
-        "give the same command again"
+        "edgetl: interrupted before the first epoch; computed features stay in the cache: run the "
+        "same command again"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
     assert list(cache.rglob("*.features"))

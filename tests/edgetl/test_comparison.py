@@ -117,7 +117,7 @@ def test_runs_on_other_photos_are_not_compared() -> None:
     # Its higher figure is of other photos.
     assert comparison.best == 0
     (sentence,) = conclude(comparison)
-    assert sentence.startswith("b was judged on other photos than a")
+    assert sentence.startswith("b was evaluated on other photos than a")
 
 
 def test_the_same_photo_under_another_label_is_another_question() -> None:

@@ -157,7 +157,7 @@ def test_a_class_folder_may_be_a_link(fill, tmp_path):
         (("train/a/1.jpg", "test/2.jpg"), "without a label are of no use"),
         (("Cat/1.jpg", "cat/2.jpg"), "data/Cat and .*data/cat look like one class in two spell"),
         (("train/Cat/1.jpg", "val/cat/2.jpg"), "train/Cat and .*val/cat look like one class"),
-        (("a/1.jpg", "_Unknown_/2.jpg"), "_unknown_, which is no class"),
+        (("a/1.jpg", "_Unknown_/2.jpg"), "_unknown_, which is not a class"),
         (("train/a/1.jpg", "train/_unsorted_/2.jpg"), "1 photo that nobody has sorted"),
         (("run.json", "a/1.jpg"), "is a run of edgetl, no folder of photos"),
     ],

@@ -168,7 +168,7 @@ def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None
     fill(tmp_path / "val", 6)
     manifest = scan(tmp_path)
     assert reasons(manifest) == {
-        f"val/{label}/{number:03d}.png": "the same picture is in train"
+        f"val/{label}/{number:03d}.png": "the same image is in train"
         for label in ("nut", "bolt")
         for number in range(4)
     }
@@ -479,7 +479,7 @@ def test_what_is_no_photo_of_other_things_is_listed_with_the_reason(tmp_path: Pa
     shutil.copy(tmp_path / "nut/003.png", tmp_path / "_unknown_/nut.png")
     manifest = scan(tmp_path)
     assert list(halves(manifest)) == ["_unknown_/001.png", "_unknown_/002.png"]
-    assert reasons(manifest)["_unknown_/nut.png"] == "the same picture is in a class"
+    assert reasons(manifest)["_unknown_/nut.png"] == "the same image is in a class"
     assert "not a picture" in reasons(manifest)["_unknown_/notes.txt"]
 
 

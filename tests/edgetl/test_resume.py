@@ -298,7 +298,7 @@ def test_a_head_that_diverges_names_epoch_and_cause(
     complaint = str(caught.value)
     assert re.match("the loss became (nan|inf) in epoch 1 of fitting head", complaint)
     assert "learning rate that is too high (1e+38)" in complaint
-    assert "lower --learning-rate; no epoch was good" in complaint
+    assert "lower --learning-rate; no epoch succeeded" in complaint
     assert list(tmp_path.iterdir()) == []
 
 
@@ -368,7 +368,7 @@ def test_ctrl_c_ends_soon_and_names_the_command_that_goes_on(
             child.kill()
     assert time.monotonic() - start < 10
     assert (child.returncode, printed) == (130, "")
-    assert complaint == f"edgetl: interrupted; go on with: edgetl train --resume {out}\n"
+    assert complaint == f"edgetl: interrupted; resume with: edgetl train --resume {out}\n"
     done = server.run("train", "--resume", out)
     assert done.code == 0, done.complaint
     assert len(Run.open(out).histories[0].curves["loss"]) == 60

@@ -131,7 +131,7 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
         ("path,label\n", "lists no photos"),
         ("path,label,path\na,b,c\n", "a column is there twice"),
         ("path,label,spilt\na,b,train\n", "unknown column spilt; did you mean split"),
-        ("path,label\npics/1.png\n", "line 2: 1 cell, the header has 2; add what is missing"),
+        ("path,label\npics/1.png\n", "line 2: 1 cell, the header has 2; add the missing cells"),
         ("path,label\npics\\1.png,a\n", "line 2: .* is not there; write paths with / between"),
         ("path,label\nhttps://x.org/1.png,a\n", "line 2: https://x.org/1.png is an address"),
         ("path,label\n\npics/1.png,a,b\n", "line 3: 3 cells, the header has 2"),
