@@ -195,7 +195,7 @@ def backbones(*, as_json: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
-    """Run the main job on pictures that it draws: train, export, verify, classify, benchmark.
+    """Run the main job on images that it draws: train, export, verify, classify, benchmark.
 
     Example: edgetl demo
     """

@@ -1,4 +1,4 @@
-"""The main job on pictures that it draws itself, so that it needs no network and no photos."""
+"""The main job on images that it draws itself, so that it needs no network and no photos."""
 
 import time
 from collections.abc import Sequence
@@ -71,11 +71,11 @@ class VideoResult(msgspec.Struct, frozen=True):
 
 
 class VariantResult(msgspec.Struct, frozen=True):
-    """One exported file, on pictures and a video that training never saw.
+    """One exported file, on images and a video that training never saw.
 
     Attributes:
         variant: Its entry in the bundle.
-        held_out_top1: On the held-out pictures, 0..1.
+        held_out_top1: On the held-out images, 0..1.
         video: On the video's frames.
         report: Its times on this machine.
     """
@@ -124,7 +124,7 @@ def run_demo(folder: Path, *, seed: int = 0, overwrite: bool = False) -> DemoRes
 
     Args:
         folder: Where everything goes.
-        seed: Of the training; the pictures and the video are always the same.
+        seed: Of the training; the images and the video are always the same.
         overwrite: Replace the folder of an earlier demo.
 
     Raises:
@@ -210,7 +210,7 @@ def _measure(bundle: Bundle, variant: Variant, folder: Path) -> VariantResult:
 
 
 def draw_sheet(classifier: Classifier, video: Path, target: Path) -> None:
-    """Writes a picture: a row a bench, a frame of each part on it, with the label that it got."""
+    """Writes an image: a row a bench, a frame of each part on it, with the label that it got."""
     middle = slice(_FRAMES_A_PART // 2, None, _FRAMES_A_PART)
     columns = len(PARTS)
     frames = [frame.image for frame in read_frames(video)][middle][: _SHEET_BENCHES * columns]

@@ -237,7 +237,7 @@ def test_a_board_that_is_gone_is_named_and_comes_back_by_itself(shown, board, br
     url = shown()
     board.page.close()
     browser.wait_for("document.querySelector('#chip').dataset.state === 'lost'")
-    assert "lost; trying again" in browser.evaluate(text("#banner-title"))
+    assert "lost; reconnecting" in browser.evaluate(text("#banner-title"))
     assert browser.evaluate(f"{LIVE} || {text('#label')} === 'bolt'") is False
     board.serve(port=int(url.rstrip("/").rpartition(":")[2]))
     browser.wait_for(f"{LIVE} && {text('#label')} === 'bolt'")
@@ -285,7 +285,7 @@ def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, cl
 def test_what_is_no_picture_is_refused_in_words(shown, board, browser, tmp_path):
     shown()
     path = tmp_path / "note.png"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     choose(browser, path)
     browser.wait_for("document.querySelector('#verdict').className === 'bad'")
     assert browser.evaluate(text("#verdict")) == "Neither a JPEG nor a PNG image."
@@ -362,7 +362,7 @@ def test_the_address_with_the_token_opens_the_page_and_leaves_no_trace(board, br
     clean = url.partition("?")[0]
     browser.call("Network.clearBrowserCookies")
     browser.open(clean)
-    assert "A token is needed" in browser.evaluate("document.body.textContent")
+    assert "A token is required" in browser.evaluate("document.body.textContent")
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ def check(
     """Look for what spoils a data set: wrong labels, copies, leaks, unreadable files and more.
 
     DATA is CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl file of
-    path,label[,split]. A folder _unknown_ beside the classes holds photos of no class.
+    path,label[,split]. A folder _unknown_ beside the classes holds unknown photos.
     Nothing of it is changed. Writes a page with the photos in question.
 
     Example: edgetl data check photos

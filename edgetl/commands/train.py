@@ -47,8 +47,8 @@ def train(
     """Train a classifier on the photos in DATA.
 
     DATA is a folder, CLASS/photo.jpg or {train,val,test}/CLASS/photo.jpg, or a CSV or JSONL
-    file of path,label. A folder _unknown_ beside the classes holds photos of other things, on
-    which nothing is trained. Go on after an interruption: edgetl train --resume RUN
+    file of path,label. A folder _unknown_ beside the classes holds unknown photos, which are
+    not trained on. To resume an interrupted training: edgetl train --resume RUN
 
     Example: edgetl train photos --out runs/parts
     """
@@ -194,8 +194,8 @@ def _report(run: "Run") -> None:
     computed = count_noun(run.file.computed, "photo")
     figures.append(f"{computed} computed, {run.file.cached} from the cache")
     if unknown := len(run.manifest.unknown):
-        others = count_noun(unknown, "photo")
-        figures.append(f"{others} unknown, used for the reject threshold")
+        others = count_noun(unknown, "unknown photo")
+        figures.append(f"{others} used for the reject threshold")
     figures.append(f"{run.file.seconds['total']:.1f} s")
     click.echo("; ".join(figures))
     _note_futile(run)

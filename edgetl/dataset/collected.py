@@ -1,7 +1,7 @@
 """What a device collected: frames and what it said about them, believed only after a look.
 
 The folder comes from a board, perhaps by way of a stick that others had in their hands: a record
-may hold anything, and a picture may be none.
+may hold anything, and an image may be none.
 """
 
 import re
@@ -37,7 +37,7 @@ class RefusedFile(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, eq=False):
-    """A whole picture.
+    """A whole image.
 
     Attributes:
         path: Where it lies.
@@ -66,9 +66,9 @@ class Collected(msgspec.Struct, frozen=True, eq=False):
     """What a collected folder holds.
 
     Attributes:
-        candidates: Whole pictures, the most telling ones first.
-        refused: Pictures that are damaged or no plain files.
-        doubted: Pictures whose records cannot be used.
+        candidates: Whole images, the most telling ones first.
+        refused: Images that are damaged or no plain files.
+        doubted: Images whose records cannot be used.
     """
 
     candidates: list[Candidate]
@@ -94,7 +94,7 @@ def read_collected(folder: Path) -> Collected:
     """Reads a folder that `edgetl-run --collect` filled; changes nothing in it.
 
     Raises:
-        DatasetError: If it is no folder, unreadable, or holds no picture.
+        DatasetError: If it is no folder, unreadable, or holds no image.
     """
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
@@ -122,7 +122,7 @@ def choose_new(
 
     Args:
         candidates: The most telling ones first.
-        known: Photos that are there; files that are no pictures are passed over.
+        known: Photos that are there; files that are no images are passed over.
         keep_similar: Leave out equal bytes only.
     """
     verdicts = [verdict for _, verdict in _look(list(known), "reading known photos")]
@@ -184,7 +184,7 @@ def _look(paths: list[Path], description: str) -> list[tuple[Path, PhotoVerdict]
 
 
 def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
-    """The record of a picture, or why there is none."""
+    """The record of an image, or why there is none."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return None, "its record is not a plain file"

@@ -160,7 +160,7 @@ def _find_folder(target: Path, label: str) -> Path:
 
 
 def _name_file(candidate: Candidate) -> str:
-    """Date, then content: no two pictures ever have one name, and they sort by time."""
+    """Date, then content: no two images ever have one name, and they sort by time."""
     time = candidate.frame.answer.time if candidate.frame else "undated"
     date = time.partition(".")[0].replace(":", "").rstrip("Z")
     return f"{date}_{candidate.verdict.sha256[:12]}{candidate.path.suffix.lower()}"

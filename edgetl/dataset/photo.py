@@ -16,12 +16,12 @@ class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         sha256: Of the bytes; empty where they were not read.
-        reason: Why the file is no usable picture, or None if it is one.
-        width_px: Of the upright picture; 0 without one.
-        height_px: Of the upright picture; 0 without one.
-        gist: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
-            which near-duplicates are found; None without a picture.
-        several: The file holds more pictures than this first one, as an animation does.
+        reason: Why the file is no usable image, or None if it is one.
+        width_px: Of the upright image; 0 without one.
+        height_px: Of the upright image; 0 without one.
+        gist: uint8 (64, 64) grey, the upright image averaged and stretched to a square, by
+            which near-duplicates are found; None without an image.
+        several: The file holds more images than this first one, as an animation does.
     """
 
     sha256: str
@@ -67,7 +67,7 @@ class Photo(msgspec.Struct, frozen=True):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it was looked at and is a whole picture."""
+        """Whether it was looked at and is a whole image."""
         return self.verdict.reason is None
 
 

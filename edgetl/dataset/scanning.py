@@ -1,4 +1,4 @@
-"""One look at every photo of a data set: is it whole, and which others are the same picture?"""
+"""One look at every photo of a data set: is it whole, and which others are the same image?"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,7 @@
 """Data sets as a table: a CSV or JSONL file of path, label and, if wanted, split.
 
 Paths are relative to the file's folder. A path that leaves the folder is refused, absolute or by
-`..`: a table from elsewhere must not pull a user's other pictures into runs and reports.
+`..`: a table from elsewhere must not pull a user's other images into runs and reports.
 """
 
 import csv

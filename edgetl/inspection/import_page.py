@@ -30,7 +30,7 @@ def write_page(report: ImportReport, out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
+        raise StorageError(f"cannot create {out.parent} ({error.strerror})") from error
     write_file(out, render_import(report).encode("utf-8", "backslashreplace"))
 
 

@@ -96,7 +96,7 @@ def write_preview(preview: Preview, out: Path, *, overwrite: bool = False) -> No
     """Writes a sheet as JPEG or PNG, whichever its name says.
 
     Raises:
-        StorageError: If `out` is no name of a picture, exists, or cannot be written.
+        StorageError: If `out` is no name of an image, exists, or cannot be written.
     """
     check_target(out, overwrite=overwrite)
     try:
@@ -112,7 +112,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a target before any work is done for it.
 
     Raises:
-        StorageError: If `out` is no name of a picture, a folder, or exists.
+        StorageError: If `out` is no name of an image, a folder, or exists.
     """
     if out.suffix.lower() not in FORMATS:
         raise StorageError(f"{out} must end in {', '.join(FORMATS)}; choose another --out")

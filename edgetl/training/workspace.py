@@ -117,7 +117,7 @@ def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"cannot make {folder}: {error.strerror}; choose another --out"
+            f"cannot create {folder}: {error.strerror}; choose another --out"
         ) from error
     with _locked(folder):
         if is_resumable(out) and not overwrite:

@@ -62,6 +62,6 @@ class Examination(msgspec.Struct, frozen=True):
         photos, others = count_noun(self.photos, "photo"), len(self.alternatives)
         none = f"none of {others} other meanings is" if others > 1 else "no other meaning is"
         return (
-            f"labels and scaling fit: top-1 is {self.top1:.1%} of {photos}, guessing would give "
-            f"{self.guessing:.1%}, and {none} plainly better"
+            f"labels and scaling fit the photos: top-1 is {self.top1:.1%} of {photos}, guessing "
+            f"would give {self.guessing:.1%}, and {none} plainly better"
         )

@@ -237,7 +237,7 @@ def test_the_command_writes_a_page_and_replaces_none(
         ((), 2, "Missing argument"),
         (("{run}",), 2, "at least two different runs"),
         (("{run}", "{run}"), 2, "at least two different runs"),
-        (("{run}", "nowhere"), 1, "is no finished run"),
+        (("{run}", "nowhere"), 1, "is not a finished run"),
         (("{run}", "nowhere", "--out", "photo.jpg"), 2, "must end in .html"),
     ],
 )

@@ -122,7 +122,7 @@ def test_an_animation_is_its_first_picture_and_that_is_said(command, tiny, tmp_p
     source = ("--source", path) if command == "camera" else (path,)
     done = edgetl_run(command, tiny, *source, "--json")
     assert len(parse(done)) == 1
-    assert f"{path} holds several images; only the first one is used" in done.stderr
+    assert f"{path} contains several images; only the first is used" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["classify", "camera"])
@@ -196,7 +196,7 @@ def measure_duration_s(path):
         ("no/film.mp4", "there is no folder"),
         ("dangling.mp4", "a link to gone.mp4, which is not there"),
         ("bare", "holds no image"),
-        ("cut.mp4", "no video that OpenCV's FFmpeg can read, or a damaged one"),
+        ("cut.mp4", "OpenCV's FFmpeg cannot read it, or it is damaged"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(command, name, said, tiny, tmp_path, edgetl_run):

@@ -69,7 +69,7 @@ def test_other_golden_scores_are_a_failure(edit):
     result = verify(Bundle.open(edit(change)))
     assert not result.ok
     assert len(result.failures) == 1
-    assert "litert-int8: its scores of the golden frames are " in result.failures[0]
+    assert "litert-int8: its scores on the golden frames differ by " in result.failures[0]
 
 
 def test_swapped_channels_are_a_failure(replace_file, golden_frames):
@@ -155,7 +155,7 @@ def test_a_golden_frame_that_is_damaged_is_named_with_what_to_do(damage, replace
     data = damage((tiny / "golden" / "0.png").read_bytes())
     (failure,) = verify(Bundle.open(replace_file("golden/0.png", data))).failures
     assert failure.startswith("golden/0.png: ")
-    assert failure.endswith("it was exported like this: do not use this bundle")
+    assert failure.endswith("it was exported like this; do not use this bundle")
     assert "save it" not in failure
     assert "make it smaller" not in failure
 

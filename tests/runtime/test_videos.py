@@ -128,7 +128,7 @@ def test_of_a_bare_stream_it_is_said_that_its_rate_is_assumed(tmp_path, make_vid
     path, notes = tmp_path / "film.h264", []
     path.write_bytes(H264)
     assert len(list(read_frames(path, notes.append))) == 2
-    expected = f"{path}: it holds no times, so that positions assume 25 frames per second"
+    expected = f"{path}: it has no timestamps, so positions assume 25 frames per second"
     assert notes == [expected]
     with Camera(str(path)) as camera:
         assert len(list(camera)) == 2

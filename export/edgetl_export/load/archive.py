@@ -91,7 +91,7 @@ def _extract(path: Path, folder: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(one.flag_bits & 1 for one in entries):
-            raise ExportError(f"{path} is locked with a password; unpack it, and give the model")
+            raise ExportError(f"{path} is encrypted; unpack it, and give the model")
         total = sum(one.file_size for one in entries)
         if total > LIMIT_BYTES or len(entries) > _LIMIT_FILES:
             files = f"{len(entries):,} file{'s' * (len(entries) != 1)}"

@@ -26,7 +26,7 @@ _LARGEST_BYTES: Final = 2**31 - 1
 _AT_BLANKS: Final = "model_info labels"
 # Where Ultralytics puts its dictionary in a .tflite.
 _RECORDS: Final = ("metadata.json", "temp_meta.txt")
-_OR: Final = "; or give labels of your own: --labels FILE"
+_OR: Final = "; or give your own labels: --labels FILE"
 _LABELLING: Final = ("label", "class", "names")
 
 
@@ -111,7 +111,7 @@ def _look_at_graph(model: Path, shown: Path) -> Embedded | None:
         inside = _read_nodes(proto)
     except (DecodeError, OSError, UnicodeDecodeError) as error:
         raise ExportError(
-            f"{shown} is no .onnx, or a damaged one; copy or download it again"
+            f"{shown} is not an .onnx, or a damaged one; copy or download it again"
         ) from error
     found, refused = _read_properties(properties, shown)
     if found is None and inside:

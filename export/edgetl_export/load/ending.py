@@ -52,7 +52,7 @@ PAIR = Ending(
     pair=((-1.0, 1.0), (1.0, 0.0)),
 )
 PAIR_OF_LOGITS = Ending(
-    "its one output is a logit, so it became two by a softmax; it stands for the second label",
+    "its one output is a logit, so it became two by a softmax; it is that of the second label",
     pair=((0.0, 1.0), (0.0, 0.0)),
     softmax=True,
 )
@@ -70,9 +70,7 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
         ExportError: If they are no scores of one label out of several.
     """
     if not np.isfinite(raw).all():
-        raise ExportError(
-            "the model outputs numbers that are not finite; look at --scaling, and at the model"
-        )
+        raise ExportError("the model's outputs are not finite; check --scaling, and the model")
     outputs = raw.shape[1]
     if outputs == 1:
         return _choose_for_one(raw, end)
@@ -93,13 +91,13 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
         and np.ptp(raw.sum(axis=1)) < _ALIKE * whole
     ):
         raise ExportError(
-            f"the model's outputs are shares of {whole:.0f}, not of 1; export it without what "
-            "multiplies them"
+            f"the model's outputs sum to {whole:.0f}, not to 1; export it without the scaling of "
+            "its outputs"
         )
     if inside:
         raise ExportError(
-            f"the model's {outputs} outputs are shares that do not sum to 1, as if several labels "
-            "could be right at once; end it in a softmax, or in logits, which get one here"
+            f"the model's {outputs} outputs are in 0..1 but do not sum to 1, as in multi-label "
+            "classification; end it in a softmax, or in logits, to which export adds one"
         )
     return SOFTMAX
 
@@ -107,7 +105,7 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
 def _choose_for_one(raw: Scores, end: End) -> Ending:
     if end in ("softmax", "log_softmax"):
         raise ExportError(
-            "the model has one output and a softmax behind it, which is 1 for every photo; end it "
+            "the model applies a softmax to a single output, which is 1 for every photo; end it "
             "in a sigmoid, or in two outputs"
         )
     if end == "other":

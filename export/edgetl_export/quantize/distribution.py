@@ -45,7 +45,7 @@ def find_distributions(
     Args:
         graph: Float, as it is calibrated.
         names: Of layers that hold weights.
-        extremes: Of its tensors for the same pictures, by name.
+        extremes: Of its tensors for the same images, by name.
         ranges: That 8 bits span, by name of the tensor.
         pictures: uint8 (height, width, 3) RGB each.
 

@@ -211,7 +211,7 @@ def test_a_space_around_an_address_is_none_of_it():
 def test_a_missing_device_is_told_in_a_whole_sentence(monkeypatch):
     monkeypatch.setattr("glob.glob", lambda _: [])
     assert explain_failure("/dev/video98").startswith(
-        "there is no /dev/video98, nor any other camera; is it plugged in?"
+        "no /dev/video98, nor any other camera; is it plugged in?"
     )
     monkeypatch.setattr("glob.glob", lambda _: ["/dev/video2"])
-    assert "there is no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")
+    assert "no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")

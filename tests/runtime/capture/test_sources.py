@@ -371,7 +371,7 @@ def test_padded_rows_of_raw_frames_are_taken_with_their_length(form, stride, tak
 def test_padded_rows_of_raw_frames_are_noticed(form, stride, take_piped):
     data = b"".join(as_raw(photo_of(seed), form, stride) for seed in range(6))
     (message,) = take_piped(data, format=form, size="200x120")
-    assert f"its rows look {stride} bytes long" in message
+    assert f"its rows seem to be {stride} bytes long" in message
     assert f"--stride {stride}" in message
 
 
@@ -389,7 +389,7 @@ def test_a_wrong_width_of_raw_frames_is_noticed(take_piped):
     data = b"".join(as_raw(photo_of(seed, 320, 240), "gray8", 320) for seed in range(6))
     (message,) = take_piped(data, format="gray8", size="200x120")
     assert "look 320 bytes long" in message
-    assert "the right --size" in message
+    assert "the correct --size" in message
 
 
 def test_a_row_is_no_shorter_than_its_pixels(take_piped):
@@ -408,7 +408,7 @@ def test_a_file_of_raw_frames_that_does_not_fit_is_refused(tmp_path):
             timeout=HANG_S,
             check=True,
         )
-    assert "18532 bytes are no whole number of frames" in done.stdout.decode()
+    assert "18532 bytes are not a whole number of frames" in done.stdout.decode()
 
 
 def bgr_frames(count):

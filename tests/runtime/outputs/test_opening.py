@@ -25,13 +25,13 @@ def open_all():
 
 @pytest.mark.parametrize("option", ["jsonl", "csv", "video"])
 def test_a_dash_is_no_file(open_all, option):
-    with pytest.raises(OptionsError, match=f"{option}: - is no file; .* with --json"):
+    with pytest.raises(OptionsError, match=f"{option}: - is not a file; .* use --json"):
         open_all(**{option: "-"}, terminal="none")
 
 
 def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    with pytest.raises(OptionsError, match=r"csv: .* is the file of jsonl, too; give each its own"):
+    with pytest.raises(OptionsError, match=r"csv: .* is also the file of jsonl; give each its own"):
         open_all(jsonl=str(tmp_path / "a"), csv=str(tmp_path / "link"), terminal="none")
 
 
@@ -61,7 +61,7 @@ def test_an_address_is_no_file(open_all, option):
 @pytest.mark.parametrize("name", ["mine", "mine.1"])
 def test_a_file_of_somebody_else_is_not_written_to(open_all, tmp_path, option, name):
     (tmp_path / name).write_text("precious\n")
-    with pytest.raises(OptionsError, match=rf"{option}: .*{name} holds something else"):
+    with pytest.raises(OptionsError, match=rf"{option}: .*{name} contains something other"):
         open_all(**{option: str(tmp_path / "mine")}, terminal="none")
     assert (tmp_path / name).read_text() == "precious\n"
 
@@ -142,7 +142,7 @@ def test_nothing_asked_for_is_nothing(open_all):
         ({"callback": "x"}, "callback: expected"),
         ({"mqtt": "broker"}, "mqtt: expected mqtt://"),
         ({"mqtt": "mqtt://h:99999"}, "mqtt: "),
-        ({"mqtt": "mqtt://host/topic"}, "an option of its own"),
+        ({"mqtt": "mqtt://host/topic"}, "set the topic with --mqtt-topic"),
     ],
 )
 def test_a_bad_option_is_named(open_all, options, message):

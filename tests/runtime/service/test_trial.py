@@ -41,7 +41,7 @@ def test_a_model_with_other_scores_is_bad(edit):
 
     trial = try_bundle(TrialOrder(str(edit(change))))
     assert trial.verdict == "bad"
-    assert "do not trust this model" in trial.reason
+    assert "do not use this model" in trial.reason
 
 
 def test_a_stop_ends_a_trial_and_blames_nobody(make_bundle):

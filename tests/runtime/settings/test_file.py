@@ -364,7 +364,7 @@ def test_marks_that_turn_text_round_are_escaped_and_read_again(tmp_path):
 def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OptionsError, match=r"cannot be read \(nobody writes into this pipe"):
+    with pytest.raises(OptionsError, match=r"cannot be read \(nothing wrote to this pipe"):
         load_settings(pipe)
 
 

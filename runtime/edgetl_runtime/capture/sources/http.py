@@ -181,7 +181,7 @@ class HttpStream:
         title = _TITLE.search(self._head)
         named = f' "{title[1].decode(errors="replace").strip()}"' if title else ""
         moved = response.url != self._address.url
-        led = f"leads to {mask(response.url)} and " if moved else ""
+        led = f"redirects to {mask(response.url)} and " if moved else ""
         told = f"a web page{named}, not video ({_describe(response)})"
         return f"it {led}sends {told}; {OTHER_ADDRESS}"
 
