@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def describe_failure(error: OSError) -> str:
-    """What the system refused, where nobody knew better: of what, and what to do."""
+    """Describes a system error that nothing else has explained, and what to do."""
     said = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         temporary = (

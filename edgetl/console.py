@@ -26,7 +26,7 @@ def find_command(name: str) -> str:
 
 
 def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Refuses a page that is no page or cannot be written, before any work is done.
+    """Refuses a page that is not an HTML file or cannot be written, before any work is done.
 
     Raises:
         StorageError: If it exists, or its folder does not or may not be written.

@@ -30,7 +30,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         metrics: On all photos that were read.
         trained_on: Photos of the run's training part among them; None for a bundle, which
             does not list its photos.
-        skipped: Files that were no usable photos.
+        skipped: Files that were not usable photos.
         unknown: Photos of other things, from `_unknown_`; they are not scored.
     """
 

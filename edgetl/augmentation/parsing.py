@@ -18,7 +18,7 @@ def parse_augmentation(text: str) -> Augmentation:
             commas.
 
     Raises:
-        OptionsError: If a name is unknown (it suggests the nearest), a strength is no number,
+        OptionsError: If a name is unknown (it suggests the nearest), a strength is not a number,
             out of range or given twice, or a preset does not come first.
     """
     first, *others = [part.strip().lower() for part in text.split(",")]

@@ -94,7 +94,7 @@ def read_collected(folder: Path) -> Collected:
     """Reads a folder that `edgetl-run --collect` filled; changes nothing in it.
 
     Raises:
-        DatasetError: If it is no folder, unreadable, or holds no image.
+        DatasetError: If it is not a folder, unreadable, or holds no image.
     """
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
@@ -122,7 +122,7 @@ def choose_new(
 
     Args:
         candidates: The most telling ones first.
-        known: Photos that are there; files that are no images are passed over.
+        known: Photos that are there; files that are not images are passed over.
         keep_similar: Leave out equal bytes only.
     """
     verdicts = [verdict for _, verdict in _look(list(known), "reading known photos")]
@@ -216,7 +216,7 @@ def _find_doubt(frame: CollectedFrame) -> str:
     label = frame.answer.frame_label
     if label is None:
         return ""
-    obstacle = "is no class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
+    obstacle = "is not a class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
     return f"its label {label!r} {obstacle}" if obstacle else ""
 
 

@@ -74,7 +74,7 @@ def import_collected(
         keep_similar: Leave out equal bytes only, not what merely looks alike.
 
     Raises:
-        DatasetError: If there is nothing to import, or `known` is no data set or names photos
+        DatasetError: If there is nothing to import, or `known` is not a data set or names photos
             that are not there.
         StorageError: If the target cannot be written, or is the collected folder.
     """

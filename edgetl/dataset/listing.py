@@ -36,7 +36,7 @@ class Listing(msgspec.Struct, frozen=True):
         root: Absolute; every path lies in it.
         labels: Sorted; classes without a file are among them.
         photos: Files of a class, in the order in which they were found.
-        unknown: Files of `_unknown_`, which is no class, in the same order.
+        unknown: Files of `_unknown_`, which is not a class, in the same order.
         repeated: Paths that a table names again, and why that row is not used.
         left_out: Hidden files and folders, runs and bundles of ours, and why they are not read.
         doubts: About the folders.
@@ -77,7 +77,7 @@ def list_folder(root: Path) -> Listing:
         for entry in classes:
             label = check_label(entry.name, str(entry))
             found = walk.files(entry)
-            # A folder with nothing in it but what is left out, such as `runs`, is no class.
+            # A folder with nothing in it but what is left out, such as `runs`, is not a class.
             if found or not _holds(entry, walk):
                 _check_spelling(label, entry, labels)
                 labels.setdefault(label, entry)
@@ -110,7 +110,7 @@ def _check_root(root: Path) -> None:
 
 
 def _refuse_unsorted(holder: Path) -> None:
-    """Photos that nobody has sorted would be a class of their own."""
+    """Refuses unsorted photos, which would become a class."""
     folder = holder / UNSORTED
     waiting = len(Walk(holder).files(folder)) if folder.is_dir() else 0
     if waiting:

@@ -42,7 +42,7 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One photo of something that is no class.
+    """One photo of something that is not a class.
 
     Attributes:
         path: Relative to the data folder, with forward slashes.

@@ -90,7 +90,7 @@ def find_shared_folders(classes: list[Path], walk: Walk) -> list[str]:
 def _refuse_a_part_among_parts(
     root: Path, folders: list[Path], named: list[Path], walk: Walk
 ) -> None:
-    """`train` beside a folder of the same classes is no class."""
+    """`train` beside a folder of the same classes is not a class."""
     for part in named:
         inside = {one.name for one in walk.folders(part)}
         if len(beside := inside & {one.name for one in folders}) >= _SHARED:

@@ -16,7 +16,7 @@ class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         sha256: Of the bytes; empty where they were not read.
-        reason: Why the file is no usable image, or None if it is one.
+        reason: Why the file is not a usable image, or None if it is one.
         width_px: Of the upright image; 0 without one.
         height_px: Of the upright image; 0 without one.
         gist: uint8 (64, 64) grey, the upright image averaged and stretched to a square, by
@@ -62,7 +62,7 @@ class Photo(msgspec.Struct, frozen=True):
 
     @property
     def sha256(self) -> str:
-        """Of the bytes; empty where they were not read."""
+        """SHA-256 of the bytes; empty if they were not read."""
         return self.verdict.sha256
 
     @property
@@ -72,5 +72,5 @@ class Photo(msgspec.Struct, frozen=True):
 
 
 def show_path(file: Path, root: Path) -> str:
-    """Relative, with forward slashes; bytes of a name that are no UTF-8 become visible escapes."""
+    """Relative, with forward slashes; bytes of a name that are not UTF-8 become visible escapes."""
     return file.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()

@@ -31,7 +31,7 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
         unknown: Whole photos of other things.
         misplaced: Whole photos of `_unknown_` whose very bytes are in a class, too.
         repeated: Paths that a table names again, and why that row is not used.
-        left_out: What is no photo by its name or place, and why it was not read.
+        left_out: What is not a photo by its name or place, and why it was not read.
         doubts: About the folders.
         groups: SHA-256 -> name of the near-duplicate group, its smallest SHA-256.
         hashes: SHA-256 of each content, sorted; what `links` counts in.

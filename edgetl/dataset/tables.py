@@ -54,7 +54,7 @@ def list_table(file: Path) -> Listing:
     A CSV has a header line with `path`, `label` and, if wanted, `split`; it may be separated by
     commas, semicolons or tabs. JSONL has one object with these keys a line. Other columns are
     left alone. A row without a split is put into one like a photo of a plain folder. The label
-    `_unknown_` is no class but marks photos of other things; their split does not count.
+    `_unknown_` is not a class but marks unknown photos; their split does not count.
 
     Raises:
         DatasetError: If the table cannot be used; the message names file, line and remedy.

@@ -75,7 +75,7 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
         height, width = layout.height, layout.width
         if height * width > MAX_PIXELS:
             raise FrameError(f"{width}x{height} px, more than {MAX_PIXELS // 10**6} megapixels")
-        # Bytes too many, as many cameras write them, are no fault.
+        # Bytes too many, as many cameras write them, are not a fault.
         if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in _PLAIN_JPEG:
             return None
         # Grey is enough: strict decoding reads all of the compressed data, and is three times

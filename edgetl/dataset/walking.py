@@ -146,7 +146,7 @@ def _unreadable(folder: Path, error: OSError) -> DatasetError:
 
 
 def _why_not(path: Path, *, is_folder: bool) -> str:
-    """Why a file or folder is none of the photos; empty if it may be one."""
+    """Why a file or folder is not read as photos; empty if it is."""
     if is_hidden(path.name):
         return HIDDEN_FOLDER if is_folder else HIDDEN
     return name_ours(path) if is_folder else ""

@@ -142,7 +142,7 @@ def _lamp_after(seconds: float, lamp: Lamp) -> Lamp:
 def _film(
     labels: Sequence[str], frames_per_part: int, seed: int, size: Size
 ) -> Iterator[tuple[Picture, str]]:
-    # The first number is no part's index, so a video repeats no image's choices.
+    # The first number is not the index of a part, so a video repeats no image's choices.
     random = np.random.default_rng([len(PARTS), seed])
     first_lamp, lens = choose_lamp(random), replace(_choose_lens(random), smear=0.0)
     bench = set_scene(random, size, first_lamp)

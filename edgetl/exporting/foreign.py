@@ -202,7 +202,7 @@ def _find_labels(options: ForeignOptions, model: Path, kind: Kind) -> Embedded:
 
 
 def _tell_labels(checked: Checked) -> None:
-    """Says where labels came from that nobody gave; compares those given with the model's own."""
+    """Says where the model's own labels came from, or compares them with the given ones."""
     options, labels = checked.options, checked.labels
     if options.labels is None:
         shown = ", ".join(labels.labels[:_SOME])

@@ -89,7 +89,7 @@ class DataReport(msgspec.Struct, frozen=True):
         classes: Sorted by label.
         issues: The worst kind first; see `inspection.Issue`.
         left_out: What was not looked for, with reason and remedy.
-        passed_over: What is no photo by its name or place, such as hidden folders, and why.
+        passed_over: What is not a photo by its name or place, such as hidden folders, and why.
         hindrance: Why training would refuse the data; empty if it would not.
         backbone: Whose features were compared; None without.
         size_px: Side of the model's input.

@@ -42,7 +42,7 @@ def find_cuts(family: str, option: Option) -> tuple[str, ...]:
 
 
 def _settle_names(network: "keras.Model") -> None:
-    """Numbers anew the layers that Keras named by a counter of the whole process.
+    """Renumbers the layers that Keras named by a counter of the whole process.
 
     Else `max_pooling2d_1` would be `max_pooling2d_5` in the second network that is built.
     """

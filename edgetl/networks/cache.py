@@ -90,7 +90,7 @@ class FeatureCache:
         return np.stack([self._rows[key] for key in keys])
 
     def views(self, keys: Iterable[str]) -> list[Row]:
-        """The same rows one by one, (width,) each, read from the disk when they are used."""
+        """The rows one by one, (width,) each, read from the disk when they are used."""
         return [self._rows[key] for key in keys]
 
     def add(self, key: str, row: Row) -> None:

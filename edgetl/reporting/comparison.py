@@ -67,7 +67,7 @@ class PairTest(msgspec.Struct, frozen=True):
         only_first: Photos that only `first` classifies correctly.
         only_second: Photos that only `second` classifies correctly.
         p: Of McNemar's exact test.
-        adjusted_p: The same, where several pairs are tested at once (Holm 1979).
+        adjusted_p: p, adjusted for several pairs (Holm 1979).
     """
 
     first: int

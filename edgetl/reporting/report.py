@@ -357,7 +357,7 @@ def _tell(value: object) -> str:
 
 
 def _mark_safe(markup: str) -> str:
-    """Of what we drew ourselves: SVG elements and data URIs."""
+    """Marks our own SVG elements and data URIs as safe markup."""
     from markupsafe import Markup
 
     return Markup(markup)

@@ -293,7 +293,7 @@ def _draw_distribution(one: Distribution) -> str:
 
 
 def _mark_safe(markup: str) -> str:
-    """Of what we drew ourselves: SVG elements."""
+    """Marks our own SVG elements as safe markup."""
     from markupsafe import Markup
 
     return Markup(markup)

@@ -54,7 +54,7 @@ class Fitter:
         weights of the stage after it, which include this stage's.
 
         Raises:
-            TrainingError: If the loss is no number any more.
+            TrainingError: If the loss is no longer finite.
             StorageError: If a checkpoint cannot be written.
         """
         if self._resumed and self._resumed.progress.stage > stage.number:

@@ -80,7 +80,7 @@ def train(
         DatasetError: If the photos cannot be used.
         OptionsError: If the options contradict one another or do not suit the photos.
         WeightsError: If the weights cannot be had or do not fit.
-        TrainingError: If the loss is no number any more.
+        TrainingError: If the loss is no longer finite.
         StorageError: If `out` exists or cannot be written.
     """
     options = options or TrainOptions()

@@ -231,7 +231,7 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _check_ours(folder: Path) -> None:
-    """Refuses a folder that has the name of a workspace and is none."""
+    """Refuses a folder with the name of a workspace that is not one."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _LOCK).is_file():
         raise StorageError(
             f"{folder} exists and is not an interrupted training (no {_LOCK}); move it, or choose "

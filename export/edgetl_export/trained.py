@@ -1,4 +1,4 @@
-"""What export needs of a classifier, whoever trained it."""
+"""What export needs of a classifier."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -157,7 +157,7 @@ class Device:
             self._teller.look()
 
     def _note_reader_gone(self) -> None:
-        """Nobody reads standard output any more, as after `| head`."""
+        """Stops when standard output has no reader any more, as after `| head`."""
         self._has_reader = False
         self.stop()
 

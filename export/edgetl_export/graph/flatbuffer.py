@@ -30,7 +30,7 @@ def read_tree(model: bytes) -> Any:
         ) from error
     for buffer in tree.buffers:
         if buffer.data is not None:
-            # What is no array is packed byte by byte, a thousand times slower.
+            # What is not an array is packed byte by byte, a thousand times slower.
             buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
     return tree
 

@@ -88,7 +88,7 @@ class Graph:
         """Reads a model.
 
         Raises:
-            ExportError: If it is no .tflite of this form.
+            ExportError: If it is not a .tflite of this form.
         """
         try:
             self._read(model)

@@ -64,7 +64,7 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 
 def _find_inside(path: Path) -> str | None:
-    """Where in a zip its model lies; None if this is no zip with a model."""
+    """Where in a zip its model lies; None if this is not a zip with a model."""
     try:
         if not path.is_file():
             return None

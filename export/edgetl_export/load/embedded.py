@@ -143,7 +143,7 @@ def _read_properties(
 
 
 def _read_nodes(proto: Any) -> list[str]:
-    """Of scikit-learn's and Azure's converters: the keys of a dictionary, or a list to pick of."""
+    """Labels from the converters of scikit-learn and Azure: dictionary keys, or a list."""
     texts = {one.name: one.string_data for one in proto.graph.initializer if one.string_data}
     for node in proto.graph.node:
         keys = [one.strings for one in node.attribute if one.name == "classlabels_strings"]

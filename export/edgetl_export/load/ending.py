@@ -67,7 +67,7 @@ def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -
         quantized: The outputs have 8 bits.
 
     Raises:
-        ExportError: If they are no scores of one label out of several.
+        ExportError: If they are not scores of one label out of several.
     """
     if not np.isfinite(raw).all():
         raise ExportError("the model's outputs are not finite; check --scaling, and the model")

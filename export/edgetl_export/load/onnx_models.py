@@ -377,7 +377,7 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
         (scores,) = session.run(None, {_INPUT: np.zeros(entry.shape, np.float32)})
     except error_types(onnxruntime) as error:
         hint = ""
-        # A name that is no text is bytes.
+        # A name that is not text is bytes.
         if any(str(node.op_type).startswith("QLinear") for node in proto.graph.node):
             hint = "; quantize it again in QDQ format, or with uint8 activations"
         raise ExportError(

@@ -192,7 +192,7 @@ def _is_softmax(division: onnx.NodeProto, writers: Mapping[str, onnx.NodeProto])
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Operators whose results nobody reads."""
+    """Operators whose results are not used."""
     needed = {one.name for one in graph.output}
     kept = []
     for node in reversed(graph.node):

@@ -81,14 +81,14 @@ class Scaling(msgspec.Struct, frozen=True):
         return levels @ self.matrix.T + offset
 
     def swap(self) -> "Scaling":
-        """The same of each colour, for a model that takes red and blue the other way round."""
+        """The scaling of a model with red and blue swapped."""
         order: Order = "rgb" if self.order == "bgr" else "bgr"
         plain = _reverse_numbers(_CAFFE_NUMBERS.get(self.name, self.name.removeprefix(_BGR)))
         name = plain if order == "rgb" else f"{_BGR}{plain}"
         return Scaling(name, self.formula, self.factor[::-1], self.offset[::-1], order)
 
     def fit_to(self, channels: int) -> "Scaling":
-        """The same for a model of so many channels: of one, it takes the brightness.
+        """The scaling for a number of channels; with one, the brightness.
 
         Raises:
             ExportError: If it treats red, green and blue differently, and the model is grey.

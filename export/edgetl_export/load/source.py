@@ -74,7 +74,7 @@ def choose_size(fixed: tuple[int | None, int | None], size_px: Size | None) -> t
         size_px: What somebody chose: the side of a square, or (width, height).
 
     Raises:
-        ExportError: If the model leaves it free and nobody chose, or somebody chose another one.
+        ExportError: If the model leaves it free and none was given, or another one was given.
     """
     height, width = (side if side is not None and side > 0 else None for side in fixed)
     if size_px is None and (height is None or width is None):

@@ -207,7 +207,7 @@ def _describe(mean: list[float], deviation: list[float]) -> Statement | None:
 
 
 def _share(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Of all that two ranges cover, how much both do, 0..1."""
+    """Intersection over union of two ranges, 0..1."""
     whole = max(one[1], other[1]) - min(one[0], other[0])
     return max(0.0, min(one[1], other[1]) - max(one[0], other[0])) / whole
 

@@ -113,7 +113,7 @@ class Writers:
         return None
 
     def _drop_unused(self, kept: int) -> None:
-        """Operators whose results nobody reads; one without results may be there for a variable."""
+        """Operators whose results are not used; one without results may be there for a variable."""
         needed, operators = {kept}, list[Any]()
         for one in reversed(self._graph.operators):
             outputs = _list(one.outputs)

@@ -126,7 +126,7 @@ class FileWriter:
 
     @cached_property
     def sensitivities(self) -> list[Sensitivity]:
-        """Of the layers, the most sensitive one first; measured on equalized, corrected weights."""
+        """Sensitivity of the layers, most sensitive first, with equalized, corrected weights."""
         graph = self._corrected(round_to_bytes, ())
         ranges = activations.choose_ranges(graph, self._extremes(PHOTOS), activations.SHARES[0])
         pictures = self.inputs(sensitivity.PHOTOS)
@@ -258,7 +258,7 @@ class FileWriter:
 
     @cached_property
     def _share(self) -> float:
-        """Of the photos that keep all their values; see `activations.choose_share`."""
+        """Fraction of the photos that keep all their values; see `activations.choose_share`."""
         if self._is_onnx:
             # Ranges are compared on a .tflite.
             return _TYPICAL

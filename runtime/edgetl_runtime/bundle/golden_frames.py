@@ -175,7 +175,7 @@ def measure_deviation(expected: Scores, found: Scores) -> float:
 
     Args:
         expected: Probabilities, float32 (frames, classes).
-        found: The same.
+        found: Probabilities, float32 (frames, classes).
 
     Returns:
         0 or more; NaN if a score is.

@@ -101,7 +101,7 @@ class Calibration(_Strict, frozen=True):
         reject_threshold: Below this top score, after temperature, the label is None; 0..1.
         calibration_error_before: Expected calibration error on the validation part without
             temperature, 0..1; None if not measured.
-        calibration_error: The same with temperature.
+        calibration_error: Calibration error with temperature.
         false_accept_rate: Share of photos of nothing known that get a label all the same, 0..1;
             None if not measured.
         false_reject_rate: Share of the validation photos named correctly that get no label, 0..1;
@@ -205,7 +205,7 @@ class Provenance(_Strict, frozen=True):
         versions: Of the packages that matter.
         created_utc: ISO 8601 date, only if whoever exports states one; else empty, so that two
             exports of one run are equal.
-        name: Of the model; this and what follows is empty if nobody said so.
+        name: Name of the model; this and the next fields are empty if not given.
         version: Of the model.
         author: Who made it.
         license: SPDX name of the licence of the model, such as `apache-2.0`.

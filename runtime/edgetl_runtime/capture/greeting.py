@@ -41,7 +41,7 @@ class Greeting:
         """Takes what came next; none at the end.
 
         Raises:
-            CameraError: If it is no stream of JPEGs; says what it is, and what to do.
+            CameraError: If it is not a stream of JPEGs; says what it is, and what to do.
         """
         if self._judged:
             return

@@ -109,7 +109,7 @@ class JpegDecoder:
             `extra bytes` if some were too many, else nothing.
 
         Raises:
-            BadFrame: If the data is no whole JPEG.
+            BadFrame: If the data is not a whole JPEG.
         """
         layout = check_jpeg(data)
         divisor = choose_divisor(layout.width, layout.height, self._input_px)

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from edgetl_runtime.capture.source import BadFrame
 
 MAX_PIXELS = 200_000_000
-"""Of a frame. A slot has room for as many; pages that are never touched cost nothing."""
+"""Bytes of the largest frame, for which a slot has room; untouched pages cost nothing."""
 _SLOTS = 3
 _NOBODY = -1
 _ROLES = struct.Struct("=qqqq")  # newest, held, delivered, dropped
@@ -45,7 +45,7 @@ class SlotFrame(NamedTuple):
         width: In pixels.
         pixels: height * width * 3 bytes, read only: rows of B, G, R levels.
         position_s: Where in a video it is, seconds; None elsewhere.
-        file: The file that it is from; None of a camera, stream or pipe. Bytes that are no UTF-8
+        file: The file that it is from; None of a camera, stream or pipe. Bytes that are not UTF-8
             are escaped.
     """
 

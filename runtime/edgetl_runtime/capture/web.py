@@ -49,7 +49,7 @@ class WebResponse(http.client.HTTPResponse):
 
     @property
     def arrivals(self) -> Arrivals:
-        """Of its socket."""
+        """File descriptor of its socket."""
         return self._bytes.arrivals
 
     def has_more(self) -> bool:

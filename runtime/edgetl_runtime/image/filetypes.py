@@ -327,7 +327,7 @@ def _follows_another(file: BinaryIO) -> bool:
 def _read_jpeg_size(file: BinaryIO) -> bytes | None:
     """(height, width) as four bytes, up to the start of the pixels.
 
-    None of what is no JPEG, and of a photo: one with EXIF or with several images by intent.
+    None of what is not a JPEG, and of a photo: one with EXIF or with several images by intent.
     """
     if file.read(2) != b"\xff\xd8":
         return None

@@ -56,7 +56,7 @@ class Contents(msgspec.Struct, frozen=True):
         self.unreadable.add(name)
 
     def judge(self, name: str) -> str:
-        """Of one of the others: `unreadable` or `no image`, as frames that are none are named."""
+        """Why a file is not used: `unreadable` or `no image`."""
         return UNREADABLE if name in self.unreadable else NO_PICTURE
 
 

@@ -41,7 +41,7 @@ _JFIF = re.compile(rb"(\xff\xe0..JFIF\0)[^\x01\x02]", re.DOTALL)
 
 
 class JpegError(FrameError):
-    """It is no JPEG, or no whole one.
+    """It is not a JPEG, or not a whole one.
 
     Attributes:
         reason: `no JPEG`, `truncated` or `damaged`.
@@ -77,7 +77,7 @@ def follow_markers(data: bytes) -> JpegLayout:
     """Follows the markers of a JPEG to its end; what comes after that is not looked at.
 
     Raises:
-        JpegError: If it is no JPEG, ends before its end marker, or has no image before it.
+        JpegError: If it is not a JPEG, ends before its end marker, or has no image before it.
     """
     if not data.startswith(JPEG_MAGIC):
         raise JpegError("no JPEG")

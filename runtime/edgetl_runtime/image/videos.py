@@ -12,7 +12,7 @@ from edgetl_runtime.text.wording import count_noun
 
 DEFAULT_FPS = 25.0
 _FPS_LIMIT = 1000.0
-# Two frames are no further apart than this, whatever a container says: some tell nonsense.
+# Two frames are not further apart than this, whatever a container says: some tell nonsense.
 _LONGEST_STEP_S = 3600.0
 # Of the frames that a file promises; the last few may be missing in a good one.
 _WHOLE = 0.9
@@ -64,7 +64,7 @@ class VideoFile:
         """Opens the file with OpenCV's FFmpeg, which is in every wheel of OpenCV.
 
         Raises:
-            CameraError: If it is no video, or a damaged one.
+            CameraError: If it is not a video, or a damaged one.
         """
         self.capture = open_file(path)
         if not self.capture.isOpened():

@@ -47,7 +47,7 @@ class TomlFile(msgspec.Struct, frozen=True):
             absent: What to do if there is none.
 
         Raises:
-            OptionsError: If it cannot be read or is no TOML; it names file and line.
+            OptionsError: If it cannot be read or is not TOML; it names file and line.
         """
         text = _decode(path, _read(path, absent))
         try:

@@ -104,7 +104,7 @@ class Mqtt(PlainOutput):
             identity: Of an encrypted connection.
 
         Raises:
-            OptionsError: If paho-mqtt is not installed, the topic is none, another program of
+            OptionsError: If paho-mqtt is not installed, the topic is not valid, another program of
                 this board publishes to it, the host's name is one of a container, or a file of
                 `identity` cannot be used.
         """
@@ -180,7 +180,7 @@ class Mqtt(PlainOutput):
         return client
 
     def _on_connect(self, client: "Client", _: Any, __: Any, reason: Any, ___: Any) -> None:
-        """On the network's thread: says anew what the broker may have forgotten."""
+        """Publishes again what the broker may have forgotten; on the network's thread."""
         if reason.is_failure:
             self._trouble = _explain_refusal(str(reason))
             self._settled.set()

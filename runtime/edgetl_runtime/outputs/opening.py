@@ -39,12 +39,12 @@ def open_outputs(
         find_digest: SHA-256 of the bundle.json in use, for collected frames.
         live: Of the source.
         find_fps: Frames a second of a source that is not live, once it is open.
-        on_gone: Called once when nobody reads standard output any more.
+        on_gone: Called once when standard output has no reader any more.
         note: Gets a sentence for a person; called from other threads.
 
     Raises:
         OptionsError: Naming the option, if one cannot be met on any day.
-        OutputError: If answers to a file are for a pipe that nobody reads.
+        OutputError: If answers to a file are for a pipe without a reader.
     """
     _check_apart(settings)
     opened: list[Output] = []

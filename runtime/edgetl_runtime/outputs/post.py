@@ -44,7 +44,7 @@ class Post(EventOutput):
             identity: Of an https connection.
 
         Raises:
-            OptionsError: If the address is none.
+            OptionsError: If the address is not valid.
         """
         self._url = parse_url(url)
         encrypted = self._url.scheme == "https"

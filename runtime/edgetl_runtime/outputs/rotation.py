@@ -51,10 +51,10 @@ class RotatingFile:
     def open_pipe(self) -> None:
         """Opens a named pipe now, so that one without a reader is known before any work.
 
-        What is no pipe is opened by the first line.
+        What is not a pipe is opened by the first line.
 
         Raises:
-            OutputError: If nobody reads the pipe.
+            OutputError: If the pipe has no reader.
         """
         if not self.path.is_fifo():
             return

@@ -33,7 +33,7 @@ _LOOK_EVERY = 25
 
 
 class Video(PlainOutput):
-    """Writes a video aside and renames it when it is closed, since until then it is no video.
+    """Writes a video aside and renames it when it is closed, since until then it is not a video.
 
     The images of a folder follow one another. A video's frames are placed by where they are in
     it, a camera's by their time of capture: the rate is learned from the first ones, and where

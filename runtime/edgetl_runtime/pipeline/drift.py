@@ -51,9 +51,9 @@ class DriftReport(msgspec.Struct, frozen=True):
         label_shares: Label -> share of the answers with a label, 0..1.
         mean_confidence: Mean of the highest score, 0..1; None without answers.
         reject_rate: Share of answers without a label, 0..1; None without answers.
-        expected_label_shares: Of the validation photos; None where the bundle does not say.
-        expected_mean_confidence: The same.
-        expected_reject_rate: The same.
+        expected_label_shares: Label shares of the validation photos; None if not in the bundle.
+        expected_mean_confidence: Mean confidence on the validation photos, 0..1, or None.
+        expected_reject_rate: Reject rate on the validation photos, 0..1, or None.
         stability_index: Population stability index of the shares of labels: the sum over labels of
             (share - expected) ln(share / expected); 0 is equal. None where it cannot be told.
         chance_limit: An index up to here happens by chance in 99 of 100 cases with so few visits.
@@ -151,7 +151,7 @@ def measure_stability_index(shares: Mapping[str, float], expected: Mapping[str, 
 
     Args:
         shares: Label -> share, 0..1; a missing label has none.
-        expected: The same.
+        expected: Label -> share on the validation photos, 0..1.
     """
     total = 0.0
     for label in shares.keys() | expected.keys():

@@ -45,7 +45,7 @@ class Pipeline:
             print(answer.label)
 
     A frame that cannot be prepared, or an output that fails, costs that one answer. Outputs of
-    the model that are no probabilities give no label; so many in a row
+    the model that are not probabilities give no label; so many in a row
     (`settings.service.model_failures`) end `run`, or call `on_model_failure` where that is given.
 
     Attributes:
@@ -75,7 +75,7 @@ class Pipeline:
             on_model_failure: Called when a model fails again and again, with `run` going on.
 
         Raises:
-            OptionsError: If the view's region is none.
+            OptionsError: If the view's region is not valid.
         """
         self.problem = ""
         self._settings = settings or Settings()
@@ -114,7 +114,7 @@ class Pipeline:
 
         Raises:
             CameraError: If the source can never deliver.
-            ModelOutputError: If the model fails again and again and nobody asked to be told.
+            ModelOutputError: If the model fails repeatedly and there is no handler.
         """
         for _ in self.answers():
             pass

@@ -43,8 +43,8 @@ class Status(msgspec.Struct, frozen=True):
         label: The stable label now, or None.
         score: Its score, 0..1, or None before the first answer.
         fps: Answers a second over the last seconds.
-        preprocess_ms: Over the last 300 answers; None before the first.
-        invoke_ms: The same.
+        preprocess_ms: Preprocessing time of the last 300 answers; None before the first.
+        invoke_ms: Time inside the engine of the last 300 answers; None before the first.
         age_ms: Age of the frame when its answer was ready, the same.
         last_answer_age_s: How long ago the last answer was, seconds; None before the first.
         low_information: The last frame was nearly of one colour.

@@ -32,7 +32,7 @@ _ENTER: Final = 0o1
 
 
 class _Account(NamedTuple):
-    """Who runs the service; uid None: a dynamic user, who owns nothing."""
+    """The user of the service; uid None: a dynamic user, who owns nothing."""
 
     uid: int | None
     groups: frozenset[int]

@@ -136,7 +136,7 @@ class Service:
         try:
             classifier = self._load(self._choose())
         except ServiceError:
-            # What was stopped in its trial is no failure.
+            # What was stopped in its trial is not a failure.
             if not self._stop.is_set():
                 raise
         if self._stop.is_set():
@@ -156,7 +156,7 @@ class Service:
         try:
             return open_camera(self._stop)
         except CameraError:
-            # What was stopped while it opened is no failure.
+            # What was stopped while it opened is not a failure.
             if not self._stop.is_set():
                 raise
             raise SystemExit(self.interruption) from None

@@ -1,4 +1,4 @@
-"""Who else could put another model, or another record of what is trusted, into a state folder."""
+"""Other users who could replace the model, or the record of trust, in a state folder."""
 
 import os
 import shlex

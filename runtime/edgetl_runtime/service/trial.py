@@ -47,8 +47,8 @@ class TrialOrder(msgspec.Struct, frozen=True):
     Attributes:
         bundle: Path of the bundle.
         engine: See `ModelSettings`.
-        variant: The same.
-        threads: The same.
+        variant: See `ModelSettings`.
+        threads: See `ModelSettings`.
         memory_bytes: What the machine has: most address space that the trial may take, or None.
     """
 

@@ -1,4 +1,4 @@
-"""Who may ask, and what a browser may do with the answers.
+"""Access: who may send requests, and what a browser may do with the answers.
 
 - Every path but `/healthz` demands the token, on the loopback, too: other users of the machine
   reach it, and behind a reverse proxy everybody's request comes from there, with a Host header
@@ -154,7 +154,7 @@ def _is_forged(method: str, headers: Headers) -> bool:
     Sec-Fetch-Site is the browser's own judgement, which no proxy spoils. It is not sent by old
     browsers, nor over plain HTTP to another host. What changes or costs something must then come
     from where it goes to, by its Origin. (Our own script is asked for with an Origin, too, and
-    what is merely read stays unreadable to other sites.) What is no browser sends neither, and
+    what is merely read stays unreadable to other sites.) What is not a browser sends neither, and
     needs no protection from other sites.
     """
     site = headers.get("sec-fetch-site")

@@ -30,13 +30,13 @@ class Bell:
             self._loop = None
 
     def ring(self) -> None:
-        """Wakes all who wait now; never blocks."""
+        """Wakes all that wait; never blocks."""
         with self._lock:
             if self._loop:
                 self._loop.call_soon_threadsafe(self._wake)
 
     def close(self) -> None:
-        """Sends all who wait home."""
+        """Wakes all waiting threads for the last time."""
         self.closed = True
         self.ring()
 

@@ -56,7 +56,7 @@ class PageFeed:
 
     Attributes:
         name: `page`.
-        lossless: False: whoever is late gets newer answers only.
+        lossless: False: a slow reader gets newer answers only.
         bell: Rung for each answer that was taken.
     """
 
@@ -164,7 +164,7 @@ class PageFeed:
         with self._lock:
             self._answer_due_s = _next_due(self._answer_due_s, 1.0 / ANSWERS_PER_S)
             self._answer, self._message = record, message
-            # An answer that comes again, without its label, is no new point of the chart.
+            # An answer that comes again, without its label, is not a new point of the chart.
             if not self._samples or self._samples[-1] != sample:
                 self._samples.append(sample)
             if answer.event is not None:

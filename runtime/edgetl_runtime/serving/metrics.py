@@ -1,4 +1,4 @@
-"""`/metrics`: the status as Prometheus reads it, made anew for each scrape."""
+"""`/metrics`: the status as Prometheus reads it, generated for each scrape."""
 
 from collections.abc import Callable, Iterator
 from typing import get_args

@@ -11,7 +11,7 @@ from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.feed import PageFeed, Picture
 
 MAX_STREAMS = 32
-# An older image is not shown to who comes new: he would take it for live.
+# A new viewer is not shown an older image, which would look live.
 FRESH_S = 3.0
 _BOUNDARY = b"frame"
 _STATE_PERIOD_S = 1.0

@@ -58,7 +58,7 @@ class Board(msgspec.Struct, frozen=True):
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The same, and such as `memory limit 512 MiB`."""
+        """The limits of the processors, and such as `memory limit 512 MiB`."""
         if self.memory_limit_bytes is None:
             return self.processor_limits
         return (*self.processor_limits, f"memory limit {self.memory_limit_bytes / 2**20:.0f} MiB")

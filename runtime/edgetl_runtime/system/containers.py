@@ -32,7 +32,7 @@ _ENCRYPTED: Final = 0x1
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _COPY_AGAIN: Final = "copy the bundle again"
 _ZIP_AGAIN: Final = "make it again with: edgetl export RUN --out NAME.zip"
-# What Python's zipfile raises on bytes that are no zip: it has no error of its own for half of it.
+# What Python's zipfile raises on bytes that are not a zip; half of it are general errors.
 DAMAGE: Final = (
     *(zipfile.BadZipFile, zlib.error, EOFError, struct.error),
     *(RuntimeError, ValueError, OverflowError),
@@ -52,7 +52,7 @@ class Container(Protocol):
         ...
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """Reads a file that has at most so many bytes.
+        """Reads a file up to a number of bytes.
 
         Raises:
             BundleError: If it is larger, no plain file, damaged or unsafe.
@@ -153,7 +153,7 @@ def _check_size(path: Path, size: int, most_bytes: int) -> None:
 
 
 def _check_end(path: Path, file: BinaryIO) -> None:
-    """Refuses what is no zip, and a list of members too long to be read into memory."""
+    """Refuses what is not a zip, and a list of members too long to be read into memory."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END.size - _ZIP64_LOCATOR.size))
     tail = file.read()

@@ -34,7 +34,7 @@ def find_obstacle(path: Path) -> str:
 
 
 def explain_rights(path: Path) -> str:
-    """Whose a file is that this user may not read."""
+    """Says who owns a file that this user may not read."""
     status = path.stat()
     what = "folder" if stat.S_ISDIR(status.st_mode) else "file"
     owner = name_user(status.st_uid)

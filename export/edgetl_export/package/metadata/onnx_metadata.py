@@ -61,7 +61,7 @@ def _ultralytics_keys(info: ModelInfo) -> dict[str, str]:
 
 
 def _model_api_keys(info: ModelInfo) -> dict[str, str]:
-    """Of OpenVINO's Model API, which is given RGB images and splits its lists at blanks."""
+    """Properties for OpenVINO's Model API, which takes RGB images and splits lists at blanks."""
     return {
         "model_type": "Classification",
         "labels": " ".join(re.sub(r"\s", "_", label) for label in info.labels),
@@ -79,7 +79,7 @@ def _model_api_keys(info: ModelInfo) -> dict[str, str]:
 
 
 def _onnx_keys() -> dict[str, str]:
-    """Of the ONNX standard (docs/MetadataProps.md), for inputs denoted IMAGE."""
+    """Properties of the ONNX standard (docs/MetadataProps.md), for inputs denoted IMAGE."""
     return {
         "Image.BitmapPixelFormat": "Rgb8",
         "Image.ColorSpaceGamma": "SRGB",

@@ -63,7 +63,7 @@ class JpegPipe:
         return newest
 
     def close(self) -> None:
-        """Leaves it to whoever opened it."""
+        """Does nothing: who opened standard input closes it."""
 
     def _read(self) -> bytes:
         self._arrivals.wait()
@@ -92,7 +92,7 @@ class RawPipe:
         self._arrivals = Arrivals(_STANDARD_INPUT)
 
     def open(self) -> Granted:
-        """Makes room for a frame, whose size nobody else can tell."""
+        """Makes room for a frame of the given size."""
         _refuse_terminal()
         if self._size_px is None:
             raise CameraError(f"raw {self._form} frames need --size WIDTHxHEIGHT")
@@ -137,7 +137,7 @@ class RawPipe:
         return Shot(captured_ns)
 
     def close(self) -> None:
-        """Leaves it to whoever opened it."""
+        """Does nothing: who opened standard input closes it."""
 
     def _convert(self, pixels: Frame) -> None:
         width = pixels.shape[1]
@@ -152,7 +152,7 @@ class RawPipe:
         pixels[:] = picture
 
     def _check_file(self) -> None:
-        """A file that is no whole number of frames was made with other sides, or padded rows."""
+        """A file that is not a whole number of frames was made with other sides, or padded rows."""
         status = os.fstat(_STANDARD_INPUT)
         if stat.S_ISREG(status.st_mode) and status.st_size % self._raw.size:
             raise CameraError(
