@@ -57,7 +57,7 @@ def data() -> None:
 def preview(
     data: Path, augment: str, out: Path, *, overwrite: bool, as_json: bool, **options: int
 ) -> None:
-    """Draw a contact sheet: photos of DATA beside the views that training would see of them.
+    """Draw a contact sheet: photos of DATA beside their augmented views.
 
     Example: edgetl data preview photos --augment camera
     """
@@ -136,11 +136,11 @@ def preview(
 def check(
     data: Path, out: Path, *, overwrite: bool, strict: bool, as_json: bool, **options: object
 ) -> int:
-    """Look for what spoils a data set: wrong labels, copies, leaks, unreadable files and more.
+    """Find problems of a data set: wrong labels, copies, leaks, unreadable files and more.
 
     DATA is CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl file of
     path,label[,split]. A folder _unknown_ beside the classes holds unknown photos.
-    Nothing of it is changed. Writes a page with the photos in question.
+    Writes an HTML page with the photos in question; DATA itself is not changed.
 
     Example: edgetl data check photos
     """
@@ -225,11 +225,11 @@ def import_photos(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Turn frames that a device collected into photos to be labelled and trained on.
+    """Import frames that a device collected, to be labelled and trained on.
 
     COLLECTED is the folder that `edgetl-run --collect` filled, copied from the board. Each frame
-    goes into the folder of what the device took it for, so that only the wrong ones are left to
-    be moved, and into _unsorted_ if it was rejected. Nothing is overwritten.
+    is copied into the folder of its predicted label, so that only wrong ones have to be moved, or
+    into _unsorted_ if it was rejected. Nothing is overwritten.
 
     Example: edgetl data import collected --out new_photos --known photos
     """

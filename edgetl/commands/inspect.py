@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: its bundle.json.")
 def inspect(bundle: Path, *, as_json: bool) -> None:
-    """Show everything that is in a BUNDLE, a folder or a .zip, after checking every file's hash.
+    """Show the content of a BUNDLE, a folder or .zip, after checking the hash of every file.
 
     Example: edgetl inspect parts.bundle
     """
@@ -91,7 +91,7 @@ def _print_files(manifest: "BundleManifest") -> None:
 
 
 def print_scores(manifest: "BundleManifest") -> None:
-    """Prints how sure each file may be, and which frames get no label."""
+    """Prints calibration and rejection of each file."""
     rows = [
         (
             one.name,

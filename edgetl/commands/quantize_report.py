@@ -46,7 +46,7 @@ def quantize_report(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Show what quantization costs a trained RUN and what it gains, layer by layer, on one page.
+    """Show costs and gains of quantizing a trained RUN, layer by layer, on an HTML page.
 
     Example: edgetl quantize-report runs/parts
     """

@@ -29,7 +29,7 @@ def _import_options() -> "type[TrainOptions]":
 @click.argument("data", type=FOLDER, required=False)
 @click.option("--out", type=FOLDER, help="Folder to write the run to.")
 @click.option("--config", type=FOLDER, help="TOML file of options; flags win over it.")
-@click.option("--resume", type=FOLDER, help="Go on with the interrupted training of this run.")
+@click.option("--resume", type=FOLDER, help="Resume the interrupted training of this run.")
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
