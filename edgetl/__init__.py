@@ -1,4 +1,4 @@
-"""From a folder of photos to a camera that recognises what it sees.
+"""Image classification on small devices: from a folder of photos to a camera.
 
     import edgetl
 

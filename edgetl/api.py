@@ -1,6 +1,6 @@
-"""What a program can ask for, one function for each job; the commands call the same.
+"""The public functions; the commands call them.
 
-Nothing heavy is imported before what can be refused without it was refused.
+Arguments are checked before anything heavy is imported.
 """
 
 import os
@@ -40,13 +40,13 @@ def train(
 
         run = edgetl.train("photos", out="runs/parts", backbone="mobilenet_v2_1.0", epochs=20)
 
-    After an interruption, `resume` goes on from the last epoch that was finished.
+    After an interruption, `resume` continues from the last finished epoch.
 
     Args:
         data: A folder, CLASS/photo.jpg or {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl
             table of path and label. Photos in `_unknown_` are of no class.
         out: Folder for the run.
-        options: What is trained, and how. Keywords win over it.
+        options: What to train, and how. Keywords win over it.
         overwrite: Replace a run, or an interrupted training, of that name.
         tensorboard: Write event files for TensorBoard as well.
         progress: True for a bar on a terminal, or a function; see `edgetl.progress.follow`.
@@ -59,7 +59,7 @@ def train(
     Raises:
         DatasetError: If the photos cannot be used.
         OptionsError: If an option is unknown or out of range, or two contradict each other.
-        WeightsError: If the weights cannot be had, or do not fit.
+        WeightsError: If the weights are not available or do not fit.
         TrainingError: If the loss is no longer finite.
         StorageError: If `out` exists or cannot be written.
     """
@@ -81,17 +81,17 @@ def resume(
     progress: Progress = False,
     **keywords: Any,
 ) -> Run:
-    """Goes on with an interrupted training; the result is that of an uninterrupted one.
+    """Resumes an interrupted training, with the same result as an uninterrupted one.
 
     Args:
-        run: The `out` that `train` was given.
-        options: Those of before; None: they are read from the interrupted training.
-        data: The photos, if they lie elsewhere now.
+        run: The folder given to `train` as `out`.
+        options: The previous options (default: read from the interrupted training).
+        data: The photos, if they have moved.
         progress: As for `train`.
-        **keywords: As for `train`; they must say what was said before.
+        **keywords: As for `train`; they must match the previous options.
 
     Raises:
-        RunError: If nothing was interrupted there, or photos, options, weights or versions have
+        RunError: If there is no interrupted training, or photos, options, weights or versions have
             changed.
     """
     from edgetl.options import choose_options
@@ -119,15 +119,15 @@ def evaluate(
 
     Args:
         model: A run, its folder, or a bundle (folder or .zip).
-        data: As for `train`; a part `train` is left out.
-        variant: Of a bundle, such as `litert-int8`; by default its first.
+        data: As for `train`; a split `train` is left out.
+        variant: Variant of a bundle, such as `litert-int8` (default: its first).
         unseen: Leave out the photos that the run was trained on.
         progress: As for `train`.
 
     Raises:
-        RunError: If the run cannot be opened, or `unseen` is asked of a bundle.
+        RunError: If the run cannot be opened, or `unseen` is set for a bundle.
         BundleError: If the bundle cannot be opened.
-        DatasetError: If the data has other classes, or no photo is left.
+        DatasetError: If the data has other classes, or no photos are left.
     """
     from edgetl.evaluation import evaluate as run_evaluation
 
@@ -152,36 +152,36 @@ def export(
     progress: Progress = False,
     **keywords: Any,
 ) -> "Exported":
-    """Converts a model to LiteRT and ONNX files, measures them, and repairs what got worse.
+    """Converts a model to LiteRT and ONNX files, evaluates them and repairs where needed.
 
         bundle = edgetl.export("runs/parts", "parts.bundle", max_drop=0.5).bundle
         edgetl.export("model.tflite", "b.bundle", data="photos", scaling="-1..1").bundle
 
     Args:
-        model: A run or its folder; or a model that was trained elsewhere: a .tflite, .onnx, .keras
+        model: A run or its folder; or a model trained elsewhere: a .tflite, .onnx, .keras
             or .h5 file, the folder of a SavedModel, or a zip with one of these.
         out: Folder for the bundle, or NAME.zip.
-        options: Which files, and how good they must be. Keywords win over it.
+        options: Which files to write, and how good they must be. Keywords win over it.
         data: For a model trained elsewhere: labelled photos, as for `train`.
-        labels: For such a model: text file, one label a line; None: those that it brings along.
-        scaling: For such a model: the pixel levels that it expects, such as `0..1` or `imagenet`.
-        fit: For such a model: `stretch` (the default), `crop` or `pad`.
-        size: For such a model, where it leaves that free: side of its input, or (width, height),
-            px.
-        trust: Open such a model even if it can run code (.keras, .h5, SavedModel).
-        allow_doubt: Export it even if the photos, or the file itself, contradict labels or
-            scaling.
+        labels: For such a model: text file, one label per line (default: the labels in the model).
+        scaling: For such a model: the pixel values that it expects, such as `0..1` or `imagenet`.
+        fit: For such a model: `stretch`, `crop` or `pad` (default: `stretch`).
+        size: For such a model, if it does not fix it: side of the input, or (width, height), in
+            pixels.
+        trust: Open such a model even if it can run code: .keras, .h5, SavedModel.
+        allow_doubt: Export such a model even if the photos, or the file itself, contradict
+            labels or scaling.
         overwrite: Replace an existing bundle.
         progress: As for `train`.
         **keywords: Fields of `ExportOptions`, such as `max_drop=0.5`, `recipes=("int8",)`.
 
     Returns:
-        The bundle, with the attempts that led to it.
+        The bundle, and the attempts that led to it.
 
     Raises:
-        ExportError: If photos are gone, or the model cannot be converted.
+        ExportError: If photos are missing, or the model cannot be converted.
         GateError: If a file is worse than allowed, or the photos contradict labels or scaling.
-        OptionsError: If an option is unknown or out of range, or does not suit the model.
+        OptionsError: If an option is unknown, out of range or not for this model.
         RunError: If the run cannot be opened.
         DatasetError: If `data` cannot be used.
         StorageError: If `out` exists or cannot be written.
@@ -200,8 +200,8 @@ def export(
         missing = [name for name, one in (("data", data), ("scaling", scaling)) if one is None]
         if data is None or scaling is None:
             raise OptionsError(
-                f"{model} is no run; of a model that was trained elsewhere, say "
-                f"{' and '.join(missing)}, too"
+                f"{model} is not a run; for a model trained elsewhere, also give "
+                f"{' and '.join(missing)}"
             )
         foreign = ForeignOptions(
             *(Path(model), None if labels is None else Path(labels), Path(data), scaling),
@@ -214,13 +214,13 @@ def export(
 
 
 def compare(runs: "Sequence[Run | StrPath]") -> "Comparison":
-    """Puts runs side by side, and says whether they differ by more than chance.
+    """Compares runs, and tests whether they differ by more than chance.
 
     Args:
         runs: At least two different ones, or their folders.
 
     Raises:
-        OptionsError: If there are fewer.
+        OptionsError: If there are fewer than two.
         RunError: If one cannot be opened.
     """
     from edgetl.reporting.comparison import compare as compare_described
@@ -247,6 +247,4 @@ def _refuse_for_runs(given: Sequence[object]) -> None:
     names = ("data", "labels", "scaling", "fit", "size", "trust", "allow_doubt")
     wrong = [name for name, one in zip(names, given, strict=True) if one is not None]
     if wrong:
-        raise OptionsError(
-            f"{wrong[0]} is for a model trained elsewhere; a run knows it, so leave it out"
-        )
+        raise OptionsError(f"{wrong[0]} is for a model trained elsewhere; leave it out for a run")

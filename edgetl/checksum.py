@@ -51,7 +51,7 @@ def map_checksummed(path: Path, kind: type[T]) -> tuple[T, Bytes]:
         The header, and the payload, uint8 (bytes,), read from the disk as it is used.
 
     Raises:
-        Damaged: If the hash differs or the header is none of this kind.
+        Damaged: If the hash differs or the header is of another kind.
         OSError: If the file cannot be read.
     """
     if path.stat().st_size == 0:

@@ -62,7 +62,7 @@ def main() -> None:
         click.echo(f"edgetl: {make_printable(str(error))}", err=True)
         sys.exit(EXIT_GATE if isinstance(error, GateError) else 1)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
+        click.echo("edgetl: interrupted; computed features stay in the cache", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
         click.echo(f"edgetl: {make_printable(describe_failure(error))}", err=True)
@@ -71,12 +71,14 @@ def main() -> None:
 
 
 def describe_failure(error: OSError) -> str:
-    """What the system refused, where nobody knew better: of what, and what to do."""
+    """Describes a system error that nothing else has explained, and what to do."""
     said = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        temporary = f"temporary files in {os.environ.get('TMPDIR', '/tmp')}; TMPDIR moves them"
-        return f"{said}: {error.filename or temporary}. Nothing that was there is lost"
-    return f"{said}{f': {error.filename}' * bool(error.filename)}. Nothing that was there is lost"
+        temporary = (
+            f"temporary files in {os.environ.get('TMPDIR', '/tmp')}; set TMPDIR to move them"
+        )
+        return f"{said}: {error.filename or temporary}. Existing files are intact"
+    return f"{said}{f': {error.filename}' * bool(error.filename)}. Existing files are intact"
 
 
 def _complain(error: click.ClickException) -> None:
@@ -139,13 +141,13 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
     if result.skipped:
         files = "1 file was" if result.skipped == 1 else f"{result.skipped} files were"
         click.echo(
-            f"edgetl: {files} left out; why, says: edgetl data check {data} --weights none",
+            f"edgetl: {files} left out; to see why: edgetl data check {data} --weights none",
             err=True,
         )
     if result.unknown:
         click.echo(
-            f"edgetl: not scored: {count_noun(result.unknown, 'photo')} in {data}/_unknown_, "
-            "which are of no class",
+            f"edgetl: not scored: {count_noun(result.unknown, 'photo')} in {data}/_unknown_, which "
+            "have no class",
             err=True,
         )
 
@@ -188,11 +190,13 @@ def backbones(*, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--out", default="edgetl-demo", show_default=True, type=FOLDER, help="Folder.")
-@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the training.")
+@click.option(
+    "--seed", default=0, show_default=True, type=SEED, help="Random seed of the training."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
-    """Run the main job on pictures that it draws: train, export, verify, classify, benchmark.
+    """Run the main job on images that it draws: train, export, verify, classify, benchmark.
 
     Example: edgetl demo
     """
@@ -202,23 +206,23 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize
 
     result = run_demo(out, seed=seed, overwrite=overwrite)
-    header = ("file", "bytes", "validation", "held-out", "video", "ms a frame")
+    header = ("file", "bytes", "validation", "held-out", "video", "ms/frame")
     if as_json:
         print_json(_demo_record(result))
     else:
         print_table(header, summarize(result))
         click.echo(explain_video(result.variants[0]))
-        click.echo(f"{result.network}, {result.seconds:.0f} s; all of it is in {out}:")
-        click.echo("  photos, held_out, bench.avi  what was drawn")
-        click.echo("  run                          the trained model; its figures: run/report.html")
-        click.echo("  parts.bundle                 what a device needs")
-        click.echo("  sheet.png                    video frames with the labels that they got")
+        click.echo(f"{result.network}, {result.seconds:.0f} s; everything is in {out}:")
+        click.echo("  photos, held_out, bench.avi  drawn images and video")
+        click.echo("  run                          the trained model; its report: run/report.html")
+        click.echo("  parts.bundle                 the bundle for a device")
+        click.echo("  sheet.png                    video frames with their predicted labels")
         video = f"{out}/parts.bundle --source {out}/bench.avi"
         click.echo(f"next: {find_command('edgetl-run')} serve {video} --realtime --loop")
         click.echo("      (a page in the browser that shows the video and its labels)")
     if not result.passed:
         click.echo(
-            f"edgetl: not every file is above {GOAL_TOP1:.0%} on pictures and video, and verified",
+            f"edgetl: not every file is above {GOAL_TOP1:.0%} on images and video, and verified",
             err=True,
         )
     return 0 if result.passed else EXIT_GATE

@@ -28,7 +28,7 @@ def find_command(name: str) -> str:
 
 
 def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Refuses a page that is no page or cannot be written, before any work is done.
+    """Refuses a page that is not an HTML file or cannot be written, before any work is done.
 
     Raises:
         StorageError: If it exists, or its folder does not or may not be written.
@@ -43,7 +43,7 @@ def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
     if not out.parent.is_dir():
         raise StorageError(f"the folder {out.parent} does not exist; choose another {option}")
     if not os.access(out.parent, os.W_OK):
-        raise StorageError(f"{out.parent} may not be written by you; choose another {option}")
+        raise StorageError(f"{out.parent} is not writable; choose another {option}")
 
 
 def print_metrics(metrics: "Metrics") -> None:
@@ -59,7 +59,7 @@ def print_metrics(metrics: "Metrics") -> None:
         )
         for n, (label, one) in enumerate(metrics.classes.items())
     ]
-    header = ("class", "precision", "recall", "specificity", "photos", "named as (same order)")
+    header = ("class", "precision", "recall", "specificity", "photos", "predicted (same order)")
     print_table(header, rows)
 
 

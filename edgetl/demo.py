@@ -1,4 +1,4 @@
-"""The main job on pictures that it draws itself, so that it needs no network and no photos."""
+"""The main job on images that it draws itself, so that it needs no network and no photos."""
 
 import time
 from collections.abc import Sequence
@@ -72,11 +72,11 @@ class VideoResult(msgspec.Struct, frozen=True):
 
 
 class VariantResult(msgspec.Struct, frozen=True):
-    """One exported file, on pictures and a video that training never saw.
+    """One exported file, on images and a video that training never saw.
 
     Attributes:
         variant: Its entry in the bundle.
-        held_out_top1: On the held-out pictures, 0..1.
+        held_out_top1: On the held-out images, 0..1.
         video: On the video's frames.
         report: Its times on this machine.
     """
@@ -95,7 +95,7 @@ class DemoResult(msgspec.Struct, frozen=True):
         run: The trained run.
         verification: Of the bundle.
         variants: One entry a file.
-        picture: A sheet of video frames with the labels that they got.
+        picture: A sheet of video frames with their predicted labels.
         seconds: From start to end.
     """
 
@@ -111,7 +111,7 @@ class DemoResult(msgspec.Struct, frozen=True):
         """Which network was trained, in words."""
         name = self.run.spec.backbone
         scratch = self.run.spec.weights_digest == "none"
-        return f"{name} from scratch, for want of ImageNet weights" if scratch else name
+        return f"{name} from scratch, without ImageNet weights" if scratch else name
 
     @property
     def passed(self) -> bool:
@@ -125,7 +125,7 @@ def run_demo(folder: Path, *, seed: int = 0, overwrite: bool = False) -> DemoRes
 
     Args:
         folder: Where everything goes.
-        seed: Of the training; the pictures and the video are always the same.
+        seed: Of the training; the images and the video are always the same.
         overwrite: Replace the folder of an earlier demo.
 
     Raises:
@@ -211,7 +211,7 @@ def _measure(bundle: Bundle, variant: Variant, folder: Path) -> VariantResult:
 
 
 def draw_sheet(classifier: Classifier, video: Path, target: Path) -> None:
-    """Writes a picture: a row a bench, a frame of each part on it, with the label that it got."""
+    """Writes an image: a row a bench, a frame of each part on it, with the label that it got."""
     middle = slice(_FRAMES_A_PART // 2, None, _FRAMES_A_PART)
     columns = len(PARTS)
     frames = [frame.image for frame in read_frames(video)][middle][: _SHEET_BENCHES * columns]
@@ -252,6 +252,6 @@ def explain_video(result: VariantResult) -> str:
     video, threshold = result.video, result.variant.calibration.reject_threshold
     return (
         f"{result.variant.name} on the video: {video.correct} of {video.frames} frames correct, "
-        f"{video.rejected} without a label (score below the reject threshold, {threshold:.2f}), "
-        f"{video.frames - video.correct - video.rejected} with a wrong one"
+        f"{video.rejected} rejected (score below the reject threshold, {threshold:.2f}), "
+        f"{video.frames - video.correct - video.rejected} wrong"
     )

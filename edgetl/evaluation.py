@@ -30,7 +30,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         metrics: On all photos that were read.
         trained_on: Photos of the run's training part among them; None for a bundle, which
             does not list its photos.
-        skipped: Files that were no usable photos.
+        skipped: Files that were not usable photos.
         unknown: Photos of other things, from `_unknown_`; they are not scored.
     """
 
@@ -67,7 +67,7 @@ def evaluate(
     run, path = (model, model.path) if isinstance(model, Run) else (_find_run(model), model)
     if unseen and run is None:
         raise RunError(
-            f"{path} is no run, and only a run knows its training photos; leave --unseen out or "
+            f"{path} is not a run, and only a run knows its training photos; leave out --unseen or "
             "give the run"
         )
     if run is not None:
@@ -102,8 +102,8 @@ def _choose(manifest: DatasetManifest, left_out: set[str]) -> list[Example]:
     chosen = [example for example in examples if example.sha256 not in left_out]
     if not chosen:
         raise DatasetError(
-            f"{manifest.root} has no photo that the run was not trained on; give other photos, "
-            "or leave --unseen out"
+            f"{manifest.root} has no photo that the run was not trained on; give other photos, or "
+            "leave out --unseen"
         )
     return chosen
 

@@ -35,7 +35,7 @@ class ClassMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of a classifier on labelled photos.
+    """Metrics of a classifier on labelled photos.
 
     Attributes:
         top1: Accuracy, 0..1.

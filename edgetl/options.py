@@ -228,7 +228,7 @@ class _Clash(msgspec.Struct, frozen=True):
 
 
 _SECOND_STAGE = "finetune auto, a number or all"
-_ONE_STAGE = "since training from scratch has one stage only"
+_ONE_STAGE = "because training from scratch has only one stage"
 _CLASHES = (
     _Clash("head.hidden", "head.kind", ("linear",), "head mlp"),
     _Clash("head.activation", "head.kind", ("linear",), "head mlp"),
@@ -238,7 +238,7 @@ _CLASHES = (
         "training.weight_decay",
         "training.optimizer",
         ("adam", "rmsprop"),
-        "optimizer adamw, sgd, or l2 instead, a penalty that goes with all",
+        "optimizer adamw, sgd, or l2 instead, a penalty that works with all",
     ),
     _Clash("training.warmup", "training.schedule", ("step", "constant"), "schedule cosine"),
     _Clash("training.finetune_epochs", "finetune", ("none",), _SECOND_STAGE),
@@ -261,7 +261,8 @@ def _check_contradictions(options: TrainOptions, choices: Choices[TrainOptions])
         given = attrgetter(clash.path)
         if given(options) != given(defaults) and attrgetter(clash.other)(options) in clash.values:
             raise OptionsError(
-                f"{say(clash.path)} does not go with {say(clash.other)}; allowed: {clash.instead}"
+                f"{say(clash.path)} cannot be combined with {say(clash.other)}; allowed: "
+                f"{clash.instead}"
             )
     backbone = find_backbone(options.backbone)
     faults = [_start_fault(options, backbone, say), _size_fault(options, backbone, say)]

@@ -8,7 +8,7 @@ from edgetl.dataset.manifest import Split
 
 
 class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one part.
+    """Predictions for one split.
 
     Attributes:
         split: `val` or `test`.

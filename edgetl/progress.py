@@ -1,4 +1,4 @@
-"""Who looks how far work is: nobody, a person at a terminal, or a program."""
+"""Progress: shown to nobody, at a terminal, or to a program."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""A run: the folder that training leaves, complete or not there at all."""
+"""A run: the folder that training writes, either complete or absent."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ PREDICTIONS_FILE = "predictions.json"
 WEIGHTS_FILE = "weights.npz"
 CONFIG_FILE = "config.toml"
 REPORT_FILE = "report.html"
-# A training under way writes beside its run, into a folder with this ending.
+# An unfinished training writes beside its run, into a folder with this ending.
 UNFINISHED = ".unfinished"
 _TRAIN_AGAIN = "train again with: edgetl train DATA --out"
 # More than the weights of any network here, or the manifest of any data set.
@@ -58,18 +58,18 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of `run.json`, which is written last.
 
     Attributes:
-        format_version: Of the folder.
+        format_version: Version of the folder's format.
         spec: What was trained.
         options: What was asked for; `config.toml` says the same to `edgetl train --config`.
-        model_sha256: Of `weights.npz`, by which damage is noticed. It protects from nobody: who
-            writes one file can write both. The weights hold no code; the network is built anew
-            from `spec` and `options`.
-        dataset_digest: Of the manifest.
-        seconds: Stage -> duration, s; `total` is all of them and what lies between, less what a
-            crash lost.
-        cached: Photos whose features were known.
-        computed: Photos whose features were computed.
-        versions: Of the packages that matter, and of Python.
+        model_sha256: SHA-256 of `weights.npz`, to detect damage. It does not protect against
+            tampering: whoever writes one file can write both. The weights contain no code; the
+            network is built from `spec` and `options`.
+        dataset_digest: Digest of the manifest.
+        seconds: Duration of each stage, in seconds; `total` also includes the time between them,
+            but not what a crash lost.
+        cached: Number of photos whose features were cached.
+        computed: Number of photos whose features were computed.
+        versions: Versions of Python and of the packages that matter.
     """
 
     format_version: int
@@ -88,7 +88,7 @@ class _Version(msgspec.Struct):
 
 
 class Run(msgspec.Struct, frozen=True, dict=True):
-    """A trained classifier: the folder that training leaves, opened.
+    """A trained classifier: the folder that training writes.
 
         run = edgetl.Run.open("runs/parts")
         print(run.predict("photo.jpg").label)
@@ -97,9 +97,9 @@ class Run(msgspec.Struct, frozen=True, dict=True):
         path: The folder.
         file: What was trained, and how.
         manifest: The photos.
-        metrics: On the validation photos.
-        histories: Figures of each epoch, by stage.
-        predictions: On the validation photos, and the test photos if there are any.
+        metrics: Metrics on the validation photos.
+        histories: Metrics per epoch, by stage.
+        predictions: Predictions for the validation photos, and for the test photos if any.
     """
 
     path: Path
@@ -125,8 +125,8 @@ class Run(msgspec.Struct, frozen=True, dict=True):
             begun = path.with_name(path.name + UNFINISHED)
             remedy = f"{_TRAIN_AGAIN} {path}"
             if begun.is_dir():
-                remedy = f"it was interrupted, go on with: edgetl train --resume {path}"
-            raise RunError(f"{path} is no finished run (no {RUN_FILE}); {remedy}")
+                remedy = f"it was interrupted, resume it with: edgetl train --resume {path}"
+            raise RunError(f"{path} is not a finished run (no {RUN_FILE}); {remedy}")
         return cls(
             path,
             _read(path / RUN_FILE, RunFile, FORMAT_VERSION),
@@ -138,7 +138,7 @@ class Run(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def report(self) -> Path:
-        """The page to look at."""
+        """The path of the HTML report."""
         return self.path / REPORT_FILE
 
     @property
@@ -147,7 +147,7 @@ class Run(msgspec.Struct, frozen=True, dict=True):
         return self.file.spec
 
     def read_weights(self) -> bytes:
-        """The bytes of its weights; quick, for it builds nothing.
+        """The bytes of the weights file.
 
         Raises:
             RunError: If they are missing or damaged.
@@ -156,8 +156,8 @@ class Run(msgspec.Struct, frozen=True, dict=True):
         data = _read_bytes(path)
         if hashlib.sha256(data).hexdigest() != self.file.model_sha256:
             raise RunError(
-                f"{path} is not the file that training wrote; copy the run again from where it "
-                f"was whole, or {_TRAIN_AGAIN} {self.path}"
+                f"{path} is not the file that training wrote; copy the run again from an intact "
+                f"copy, or {_TRAIN_AGAIN} {self.path}"
             )
         return data
 
@@ -176,16 +176,16 @@ class Run(msgspec.Struct, frozen=True, dict=True):
 
         Args:
             images: The path of an image file; an array, uint8 (height, width, 3) or
-                (height, width) grey, levels 0..255; a Pillow image; or a list of these.
-            color: Order of an array's channels, `rgb` or `bgr`; an array with colours needs it.
+                (height, width) gray, values 0..255; a Pillow image; or a list of these.
+            color: Order of an array's channels, `rgb` or `bgr`; required for a color array.
 
         Returns:
-            A prediction, or a list of them. No image is rejected: the reject threshold is chosen
+            A prediction, or a list of them. No image is rejected, as the reject threshold is chosen
             when the run is exported.
 
         Raises:
             FrameError: If a file cannot be read, or an array has another dtype or shape.
-            OptionsError: If the order of an array's channels was not said.
+            OptionsError: If the channel order of an array was not given.
             RunError: If the run's weights are missing or damaged.
         """
         if isinstance(images, list | tuple):
@@ -209,7 +209,7 @@ class Run(msgspec.Struct, frozen=True, dict=True):
         progress: "Progress" = False,
         **keywords: Any,
     ) -> "Bundle":
-        """Writes a bundle; see `edgetl.export`, which also tells what was tried."""
+        """Writes a bundle; see `edgetl.export`, which also returns what was tried."""
         from edgetl.api import export
 
         exported = export(self, out, options, overwrite=overwrite, progress=progress, **keywords)
@@ -217,7 +217,7 @@ class Run(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def scorer(self) -> Callable[[Sequence[Frame]], list[Scores]]:
-        """Runs the trained model, which is loaded when this is first asked for.
+        """Runs the trained model, which is loaded on first use.
 
         It takes frames, each uint8 (height, width, 3) BGR or (height, width) grey of any size, and
         returns for each float32 (classes,), probabilities 0..1.
@@ -234,7 +234,7 @@ class Run(msgspec.Struct, frozen=True, dict=True):
 
     def _predict(self, image: Image, color: Color | None) -> Prediction:
         if color is None and isinstance(image, np.ndarray) and image.ndim == 3:
-            raise OptionsError("say the order of the array's channels: color='rgb' or color='bgr'")
+            raise OptionsError("give the channel order of the array: color='rgb' or color='bgr'")
         begin = time.monotonic()
         frame = load_image(image, color=color or "bgr")
         start = time.monotonic()
@@ -273,7 +273,7 @@ class Run(msgspec.Struct, frozen=True, dict=True):
 
 
 def describe_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of Python and of the packages that a result depends on."""
     names = (
         "edgetl",
         "edgetl-runtime",

@@ -19,8 +19,8 @@ def check_outside(data: Path, out: Path) -> None:
     photos = data.resolve()
     if data.is_dir() and out.resolve().is_relative_to(photos):
         raise StorageError(
-            f"--out {out} lies among the photos of {data}, which are never changed; choose a "
-            f"place outside, such as {photos.parent / (out.name or 'run')}"
+            f"--out {out} is inside the photos of {data}, which are never changed; choose a place "
+            f"outside, such as {photos.parent / (out.name or 'run')}"
         )
 
 

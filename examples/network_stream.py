@@ -13,7 +13,7 @@ def main(bundle: str, address: str) -> None:
     counts: Counter[str] = Counter()
     try:
         for answer in watch(bundle, address):
-            counts[answer.label or "(nothing known)"] += 1
+            counts[answer.label or "(unknown)"] += 1
     except (CameraError, KeyboardInterrupt) as end:
         print(f"ended: {end}", file=sys.stderr)
     for label, frames in counts.most_common():

@@ -166,7 +166,7 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     keras.utils.set_random_seed(0)
     network = build(find_backbone(BACKBONE), SIZE_PX)
-    # With the statistics of real pictures; without, features of random layers fade to nothing.
+    # With the statistics of real images; without, features of random layers fade to nothing.
     apply = Preprocessing(SIZE_PX, SIZE_PX).apply
     inputs = np.stack([apply(read_picture(file)) for file in sorted(photos.rglob("*.jpg"))])
     for layer in network.layers:
@@ -361,7 +361,7 @@ def tradeoff() -> "Tradeoff":
         latency_ratio=1.0,
     )
     change = {"recipe": "litert-int8", "precision": "int8", "bytes": 600_000, "latency_ratio": 0.5}
-    int8 = msgspec.structs.replace(exact, **change, latency_ms=1.0, repair="head fitted again")
+    int8 = msgspec.structs.replace(exact, **change, latency_ms=1.0, repair="head refitted")
     plain = msgspec.structs.replace(
         int8, repair="", top1=0.85, drop=0.05, agreement=0.9, failures=("5.0 points below",)
     )

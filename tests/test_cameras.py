@@ -195,8 +195,8 @@ def test_a_missing_usb_camera_is_named_with_the_remedy(usb, opened):
     [
         ("gone", f"there is no {DEVICE}, nor .*; is it plugged in"),
         ("closed", rf"this user \(\w+\) may not open {DEVICE}"),
-        ("busy", f"another program uses it; .*fuser -v {DEVICE}"),
-        ("metadata", f"{DEVICE} belongs to a camera or decoder, but delivers no pictures"),
+        ("busy", f"another program is using it; .*fuser -v {DEVICE}"),
+        ("metadata", f"{DEVICE} belongs to a camera or decoder, but is not its video device"),
     ],
 )
 def test_a_usb_camera_that_does_not_open_says_why(state, said, usb, opened):

@@ -179,7 +179,7 @@ def test_a_browser_uses_the_page_through_a_proxy(served, proxy, browser, headers
     path = "camera/" if location is BELOW else ""
     try_page(browser, f"http://{NAME}:{port}/{path}", served.token)
     assert browser.evaluate("document.querySelector('#verdict').className") == "answered"
-    # The preview of the own picture is a blob.
+    # The preview of the own image is a blob.
     asked = {one for one in browser.requests() if not one.startswith("blob:")}
     assert all(one.startswith(f"http://{NAME}:{port}/{path}") for one in asked)
     browser.open("about:blank")

@@ -237,7 +237,7 @@ def test_a_board_that_is_gone_is_named_and_comes_back_by_itself(shown, board, br
     url = shown()
     board.page.close()
     browser.wait_for("document.querySelector('#chip').dataset.state === 'lost'")
-    assert "lost; trying again" in browser.evaluate(text("#banner-title"))
+    assert "lost; reconnecting" in browser.evaluate(text("#banner-title"))
     assert browser.evaluate(f"{LIVE} || {text('#label')} === 'bolt'") is False
     board.serve(port=int(url.rstrip("/").rpartition(":")[2]))
     browser.wait_for(f"{LIVE} && {text('#label')} === 'bolt'")
@@ -276,7 +276,7 @@ def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, cl
     cv2.imwrite(str(path), picture)
     choose(browser, path)
     browser.wait_for("document.querySelectorAll('#tried li').length > 0")
-    expected = classifier(picture).label or "Nothing known"
+    expected = classifier(picture).label or "Unknown"
     assert browser.evaluate(text("#verdict")) == expected
     assert browser.evaluate("document.querySelector('#preview').naturalWidth") > 0
     assert browser.complaints() == []
@@ -285,10 +285,10 @@ def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, cl
 def test_what_is_no_picture_is_refused_in_words(shown, board, browser, tmp_path):
     shown()
     path = tmp_path / "note.png"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     choose(browser, path)
     browser.wait_for("document.querySelector('#verdict').className === 'bad'")
-    assert browser.evaluate(text("#verdict")) == "Neither a JPEG nor a PNG picture."
+    assert browser.evaluate(text("#verdict")) == "Neither a JPEG nor a PNG image."
 
 
 def test_the_page_follows_the_dark_mode_and_keeps_its_contrast(shown, board, browser):
@@ -340,8 +340,8 @@ def test_the_page_can_be_heard_and_used_with_keys_alone(shown, board, browser):
         if not node["ignored"]
     }
     for role, name in (
-        *(("button", "Pause picture"), ("image", "Live picture of the camera")),
-        *(("heading", "Sees"), ("heading", "Changes"), ("list", "Best labels")),
+        *(("button", "Pause"), ("image", "Live view of the camera")),
+        *(("heading", "Label"), ("heading", "Changes"), ("list", "Best labels")),
     ):
         assert (role, name) in named, sorted(named)
     reached = []
@@ -362,7 +362,7 @@ def test_the_address_with_the_token_opens_the_page_and_leaves_no_trace(board, br
     clean = url.partition("?")[0]
     browser.call("Network.clearBrowserCookies")
     browser.open(clean)
-    assert "A token is needed" in browser.evaluate("document.body.textContent")
+    assert "A token is required" in browser.evaluate("document.body.textContent")
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         cutmix: Alpha of the Beta distribution that boxes are cut by.
 
     Raises:
-        ValueError: If a strength is no number or out of range; it names the field and the range.
+        ValueError: If a strength is not a number or out of range; it names the field and the range.
     """
 
     rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0

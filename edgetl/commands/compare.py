@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_json: bool) -> None:
-    """Put trained runs side by side and say whether they differ by more than chance.
+    """Compare trained runs, and test whether they differ by more than chance.
 
     Example: edgetl compare runs/a runs/b --out compare.html
     """
@@ -79,6 +79,6 @@ def _print_runs(comparison: "Comparison") -> None:
         "ECE",
         "time",
         "photos",
-        "judged on",
+        "evaluated on",
     )
     print_table(header, rows)

@@ -59,7 +59,7 @@ class _SizeType(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--labels",
     type=FOLDER,
-    help="With --model: text file with one label a line.  [the labels in the model file]",
+    help="With --model: text file with one label per line.  [the labels in the model file]",
 )
 @click.option(
     "--data", type=FOLDER, help="With --model: labelled photos for calibration and evaluation."
@@ -110,12 +110,12 @@ def export(
     as_json: bool,
     **parameters: object,
 ) -> None:
-    """Convert a trained RUN to LiteRT and ONNX files, measure them, and repair what got worse.
+    """Convert a trained RUN to LiteRT and ONNX files, evaluate them, and repair where needed.
 
-    Instead of RUN, --model takes a classifier that was trained elsewhere, with --data, --scaling
-    and, where it brings none along, --labels. A file that stays worse than allowed is left out,
-    with a warning; exit code 3 and no bundle if --recipe named it, with --strict, or if none is
-    left. The best attempts are then kept in OUT.rejected.
+    Instead of RUN, --model takes a classifier trained elsewhere, with --data, --scaling and, if it
+    contains no labels, --labels. A file that stays worse than allowed is left out, with a warning.
+    If --recipe named it, with --strict, or if no file is left, no bundle is written, the exit code
+    is 3, and the best attempts are kept in OUT.rejected.
 
     Example: edgetl export runs/parts --out parts.bundle
     """
@@ -169,19 +169,19 @@ def _check_combination(
     if model is None:
         for name, value in (*needed.items(), *possible.items()):
             if value:
-                raise click.UsageError(f"{name} is for --model; a RUN knows it, so leave it out")
+                raise click.UsageError(f"{name} is for --model; leave it out for a RUN")
         return
     missing = [name for name, value in needed.items() if value is None]
     if missing:
         raise click.UsageError(
-            f"--model needs {', '.join(missing)}, too; see: edgetl export --help"
+            f"--model also needs {', '.join(missing)}; see: edgetl export --help"
         )
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def recipes(*, as_json: bool) -> None:
-    """List the recipes: the ways to turn a trained model into a file.
+    """List the recipes: the formats that a model can be exported to.
 
     Example: edgetl recipes
     """
@@ -205,7 +205,7 @@ def recipes(*, as_json: bool) -> None:
     rows = [
         (one.name + ("*" if one.name in DEFAULT else ""), one.does, one.use_when) for one in RECIPES
     ]
-    print_table(("recipe", "does", "use it for"), rows)
+    print_table(("recipe", "does", "use for"), rows)
     click.echo("* written unless --recipe says otherwise")
 
 

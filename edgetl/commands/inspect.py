@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: its bundle.json.")
 def inspect(bundle: Path, *, as_json: bool) -> None:
-    """Show everything that is in a BUNDLE, a folder or a .zip, after checking every file's hash.
+    """Show the content of a BUNDLE, a folder or .zip, after checking the hash of every file.
 
     Example: edgetl inspect parts.bundle
     """
@@ -36,15 +36,15 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
         _print_recall(manifest)
     for variant in manifest.variants:
         for sentence in variant.failures:
-            click.echo(f"the gate refused {variant.name}: {sentence}", err=True)
+            click.echo(f"the gate rejected {variant.name}: {sentence}", err=True)
         for sentence in variant.unsure:
             click.echo(f"the gate is unsure of {variant.name}: {sentence}", err=True)
     for one in manifest.provenance.left_out:
         click.echo(f"the gate left {one.name} out: {one.reason}", err=True)
     if unlisted := opened.find_unlisted():
         click.echo(
-            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} that the bundle "
-            "does not list: " + ", ".join(map(repr, unlisted[:5])),
+            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} not listed in "
+            "the bundle: " + ", ".join(map(repr, unlisted[:5])),
             err=True,
         )
     if not as_json:
@@ -92,7 +92,7 @@ def _print_files(manifest: "BundleManifest") -> None:
 
 
 def print_scores(manifest: "BundleManifest") -> None:
-    """Prints how sure each file may be, and which frames get no label."""
+    """Prints calibration and rejection of each file."""
     rows = [
         (
             one.name,

@@ -27,15 +27,14 @@ _ENDING = "-quantize.html"
     "names",
     multiple=True,
     metavar="NAME",
-    help="A recipe to look at, such as litert-int8, or int8 for both engines; may be repeated.  "
-    "[all]",
+    help="Recipe, such as litert-int8, or int8 for both engines; may be repeated.  [all]",
 )
 @click.option(
     "--repair",
     default="quick",
     show_default=True,
     type=click.Choice(["none", "quick", "thorough"]),
-    help="How much to try for a file that lost too much, as in an export.",
+    help="How much to try for a file that lost too much accuracy, as in export.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -48,7 +47,7 @@ def quantize_report(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Show what quantization costs a trained RUN and what it gains, layer by layer, on one page.
+    """Show costs and gains of quantizing a trained RUN, layer by layer, on an HTML page.
 
     Example: edgetl quantize-report runs/parts
     """
@@ -117,7 +116,7 @@ def _print_outcomes(found: "Tradeoff") -> None:
         "top-1",
         "drop (points)",
         "agreement",
-        "time of float32's",
+        "time vs. float32",
         "gate",
     )
     print_table(header, rows)

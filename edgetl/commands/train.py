@@ -30,7 +30,7 @@ def _import_options() -> "type[TrainOptions]":
 @click.argument("data", type=FOLDER, required=False)
 @click.option("--out", type=FOLDER, help="Folder to write the run to.")
 @click.option("--config", type=FOLDER, help="TOML file of options; flags win over it.")
-@click.option("--resume", type=FOLDER, help="Go on with the interrupted training of this run.")
+@click.option("--resume", type=FOLDER, help="Resume the interrupted training of this run.")
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -48,8 +48,8 @@ def train(
     """Train a classifier on the photos in DATA.
 
     DATA is a folder, CLASS/photo.jpg or {train,val,test}/CLASS/photo.jpg, or a CSV or JSONL
-    file of path,label. A folder _unknown_ beside the classes holds photos of other things, on
-    which nothing is trained. Go on after an interruption: edgetl train --resume RUN
+    file of path,label. A folder _unknown_ beside the classes holds unknown photos, which are
+    not trained on. To resume an interrupted training: edgetl train --resume RUN
 
     Example: edgetl train photos --out runs/parts
     """
@@ -82,7 +82,7 @@ def _train(
     if data is None or out is None:
         missing = "DATA" if data is None else "--out RUN"
         raise _misuse(
-            f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
+            f"{missing} is missing; give DATA --out RUN, or --resume RUN to resume a training"
         )
     options = choose_options(config, flags)
     from edgetl.api import train as run_training
@@ -108,7 +108,7 @@ def _resume(
 ) -> "Run":
     if contradicting := [name for name, value in switches.items() if value]:
         raise _misuse(
-            f"{contradicting[0]} contradicts --resume RUN, which goes on as it began; leave it out"
+            f"{contradicting[0]} contradicts --resume RUN, which keeps its options; leave it out"
         )
     from edgetl.training.train import resume as resume_training
 
@@ -146,11 +146,11 @@ def _explain_interruption(out: Path | None) -> None:
     from edgetl.training.workspace import is_resumable
 
     if out is not None and is_resumable(out):
-        click.echo(f"edgetl: interrupted; go on with: edgetl train --resume {out}", err=True)
+        click.echo(f"edgetl: interrupted; resume with: edgetl train --resume {out}", err=True)
     else:
         click.echo(
-            "edgetl: interrupted before the first epoch; finished features stay in the cache: "
-            "give the same command again",
+            "edgetl: interrupted before the first epoch; computed features stay in the cache: run "
+            "the same command again",
             err=True,
         )
 
@@ -195,13 +195,13 @@ def _report(run: "Run") -> None:
     computed = count_noun(run.file.computed, "photo")
     figures.append(f"{computed} computed, {run.file.cached} from the cache")
     if unknown := len(run.manifest.unknown):
-        others = count_noun(unknown, "photo")
-        figures.append(f"{others} of other things kept for the reject threshold")
+        others = count_noun(unknown, "unknown photo")
+        figures.append(f"{others} used for the reject threshold")
     figures.append(f"{run.file.seconds['total']:.1f} s")
     click.echo("; ".join(figures))
     _note_futile(run)
     _note_skipped(run)
-    click.echo(f"look at: {run.report}")
+    click.echo(f"report: {run.report}")
     click.echo(f"next: edgetl export {run.path} --out {run.path.name}.bundle")
 
 
@@ -210,8 +210,8 @@ def _note_futile(run: "Run") -> None:
         if not stage.best_epoch:
             best = max(stage.curves["val_accuracy"])
             click.echo(
-                f"edgetl: fitting {stage.name} gained nothing on the validation photos (top-1 "
-                f"{percent(best)} at best); the weights before it were kept. If its loss in the "
+                f"edgetl: fitting {stage.name} did not improve validation (top-1 "
+                f"{percent(best)} at best); the previous weights were kept. If its loss in the "
                 "report jumps, lower --finetune-learning-rate",
                 err=True,
             )

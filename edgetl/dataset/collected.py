@@ -1,7 +1,7 @@
 """What a device collected: frames and what it said about them, believed only after a look.
 
 The folder comes from a board, perhaps by way of a stick that others had in their hands: a record
-may hold anything, and a picture may be none.
+may hold anything, and an image may be none.
 """
 
 import re
@@ -37,7 +37,7 @@ class RefusedFile(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, eq=False):
-    """A whole picture.
+    """A whole image.
 
     Attributes:
         path: Where it lies.
@@ -66,9 +66,9 @@ class Collected(msgspec.Struct, frozen=True, eq=False):
     """What a collected folder holds.
 
     Attributes:
-        candidates: Whole pictures, the most telling ones first.
-        refused: Pictures that are damaged or no plain files.
-        doubted: Pictures whose records cannot be used.
+        candidates: Whole images, the most telling ones first.
+        refused: Images that are damaged or no plain files.
+        doubted: Images whose records cannot be used.
     """
 
     candidates: list[Candidate]
@@ -94,7 +94,7 @@ def read_collected(folder: Path) -> Collected:
     """Reads a folder that `edgetl-run --collect` filled; changes nothing in it.
 
     Raises:
-        DatasetError: If it is no folder, unreadable, or holds no picture.
+        DatasetError: If it is not a folder, unreadable, or holds no image.
     """
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
@@ -122,7 +122,7 @@ def choose_new(
 
     Args:
         candidates: The most telling ones first.
-        known: Photos that are there; files that are no pictures are passed over.
+        known: Photos that are there; files that are not images are passed over.
         keep_similar: Leave out equal bytes only.
     """
     verdicts = [verdict for _, verdict in _verify_all(list(known), "reading known photos")]
@@ -159,14 +159,15 @@ def _find_alike(known: list[Thumbnail], thumbnails: list[Thumbnail | None]) -> s
 def _list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder} is no folder; copy the one that `edgetl-run --collect` filled from the board"
+            f"{folder} is not a folder; copy the one that `edgetl-run --collect` filled from the "
+            "board"
         )
     try:
         found = sorted(path for path in folder.iterdir() if _is_picture(path))
     except OSError as error:
         raise DatasetError(f"{folder} is unreadable ({error.strerror})") from error
     if not found:
-        raise DatasetError(f"{folder} holds no picture; expected 000000001_unsure_gear.jpg ...")
+        raise DatasetError(f"{folder} has no images; expected 000000001_unsure_gear.jpg ...")
     return found
 
 
@@ -183,7 +184,7 @@ def _verify_all(paths: list[Path], description: str) -> list[tuple[Path, PhotoVe
 
 
 def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
-    """The record of a picture, or why there is none."""
+    """The record of an image, or why there is none."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return None, "its record is not a plain file"
@@ -198,7 +199,7 @@ def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
     try:
         frame = msgspec.json.decode(data, type=CollectedFrame)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return None, f"its record is not as expected ({error})"
+        return None, f"its record is not valid ({error})"
     return (None, doubt) if (doubt := _find_doubt(frame)) else (frame, "")
 
 
@@ -206,7 +207,7 @@ def _find_doubt(frame: CollectedFrame) -> str:
     if frame.format_version != FORMAT_VERSION:
         return f"its record has format {frame.format_version}, expected {FORMAT_VERSION}"
     if not frame.kinds:
-        return "its record names no kind"
+        return "its record has no kind"
     scores = [frame.answer.frame_score, *(one.score for one in frame.answer.top)]
     if not all(0 <= score <= 1 for score in scores):
         return "its record has a score outside 0..1"
@@ -215,7 +216,7 @@ def _find_doubt(frame: CollectedFrame) -> str:
     label = frame.answer.frame_label
     if label is None:
         return ""
-    obstacle = "is no class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
+    obstacle = "is not a class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
     return f"its label {label!r} {obstacle}" if obstacle else ""
 
 

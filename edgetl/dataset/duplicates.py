@@ -1,4 +1,4 @@
-"""Near-duplicates: the same picture resized, recompressed, lit otherwise, cropped or mirrored.
+"""Near-duplicates: the same image resized, recompressed, lit otherwise, cropped or mirrored.
 
 Two steps. A perceptual hash (pHash: Zauner 2010, "Implementation and Benchmarking of Perceptual
 Image Hash Functions") names candidates; it sees low frequencies only, and calls two different
@@ -57,7 +57,7 @@ Indices = NDArray[np.int64]
 
 
 class Link(msgspec.Struct, frozen=True):
-    """Two pictures that are near-duplicates.
+    """Two images that are near-duplicates.
 
     Attributes:
         first: Index of one, the smaller.
@@ -89,10 +89,10 @@ _VIEWS = tuple(_View(cut, mirrored) for mirrored in (False, True) for cut in (0.
 
 
 def find_links(thumbnails: Sequence[Thumbnail]) -> list[Link]:
-    """Finds near-duplicates among pictures of different bytes.
+    """Finds near-duplicates among images of different bytes.
 
     Args:
-        thumbnails: uint8 (64, 64) grey, one a picture; see `photo.PhotoVerdict`.
+        thumbnails: uint8 (64, 64) grey, one an image; see `photo.PhotoVerdict`.
 
     Returns:
         The links, strongest first, each pair once.
@@ -121,15 +121,15 @@ def find_links(thumbnails: Sequence[Thumbnail]) -> list[Link]:
 
 
 def perceptual_hashes(thumbnails: Thumbnail, *, mirrored: bool = False) -> Hashes:
-    """The 64-bit pHash of many pictures at once, bit for bit that of `imagehash.phash`.
+    """The 64-bit pHash of many images at once, bit for bit that of `imagehash.phash`.
 
     Args:
-        thumbnails: uint8 (pictures, 64, 64) grey.
+        thumbnails: uint8 (images, 64, 64) grey.
         mirrored: Of the mirror images, which costs no second transform: mirroring turns the
             sign of every odd column of a cosine transform.
 
     Returns:
-        uint64 (pictures,); the first of the 8 x 8 lowest frequencies is the highest bit.
+        uint64 (images,); the first of the 8 x 8 lowest frequencies is the highest bit.
     """
     hashes = np.empty(len(thumbnails), np.uint64)
     signs = np.where(np.arange(_LOW) % 2, -1.0, 1.0) if mirrored else np.ones(_LOW)
@@ -143,7 +143,7 @@ def perceptual_hashes(thumbnails: Thumbnail, *, mirrored: bool = False) -> Hashe
 
 
 def _low_frequencies(thumbnails: Thumbnail) -> NDArray[np.float64]:
-    """The lowest cosine frequencies (DCT-II, both axes): float64 (pictures, 8, 8)."""
+    """The lowest cosine frequencies (DCT-II, both axes): float64 (images, 8, 8)."""
     half = THUMBNAIL_PX // _HASH_PX
     blocks = thumbnails.reshape(-1, _HASH_PX, half, _HASH_PX, half).mean(axis=(2, 4))
     small = np.rint(blocks)
@@ -155,7 +155,7 @@ def _low_frequencies(thumbnails: Thumbnail) -> NDArray[np.float64]:
 
 
 def _find_candidates(pictures: Thumbnail) -> list[_Candidate]:
-    """Pairs worth a look, at most `_NEAREST` a picture and view."""
+    """Pairs worth a look, at most `_NEAREST` an image and view."""
     index = _HashIndex(perceptual_hashes(pictures))
     found: list[_Candidate] = []
     for view in _VIEWS:
@@ -239,7 +239,7 @@ _FLIPS = _make_flips()
 
 
 def _cut(thumbnail: Thumbnail) -> Thumbnail:
-    """The picture without 2.5 % at each side."""
+    """The image without 2.5 % at each side."""
     inner = (1 - 2 * _CUT) * THUMBNAIL_PX
     place = np.array(
         [
@@ -260,7 +260,7 @@ def _change(thumbnail: Thumbnail, view: _View) -> Thumbnail:
 
 
 def measure_agreement(first: Thumbnail, second: Thumbnail) -> float:
-    """Correlation of the details of two pictures, at the best small shift and stretch.
+    """Correlation of the details of two images, at the best small shift and stretch.
 
     Args:
         first: uint8 (64, 64) grey.
@@ -280,7 +280,7 @@ def measure_agreement(first: Thumbnail, second: Thumbnail) -> float:
 
 
 def _details(thumbnail: Thumbnail) -> Floats:
-    """What light and background leave: the picture less its blurred self."""
+    """What light and background leave: the image less its blurred self."""
     picture = thumbnail.astype(np.float32)
     return np.asarray(picture - cv2.GaussianBlur(picture, (0, 0), _DETAIL_SIGMA_PX), np.float32)
 
@@ -312,18 +312,18 @@ def _is_small(warp: NDArray[np.float64]) -> bool:
 
 
 def group(count: int, links: Sequence[Link]) -> list[int]:
-    """Groups pictures that are linked, directly or through others.
+    """Groups images that are linked, directly or through others.
 
-    A chain of links may join pictures that share nothing (the frames of a pan), and a fixed
+    A chain of links may join images that share nothing (the frames of a pan), and a fixed
     camera links everything. So links count from the strongest on, and none may make a group of
-    more than 5 % of the pictures (or 10): what lies beyond it stays apart.
+    more than 5 % of the images (or 10): what lies beyond it stays apart.
 
     Args:
-        count: Number of pictures.
+        count: Number of images.
         links: Strongest first.
 
     Returns:
-        For each picture the smallest index in its group; its own where it is alone.
+        For each image the smallest index in its group; its own where it is alone.
     """
     largest = max(_LARGEST_FLOOR, int(_LARGEST_SHARE * count))
     parents, sizes = list(range(count)), [1] * count

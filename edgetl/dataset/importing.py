@@ -74,7 +74,7 @@ def import_collected(
         keep_similar: Leave out equal bytes only, not what merely looks alike.
 
     Raises:
-        DatasetError: If there is nothing to import, or `known` is no data set or names photos
+        DatasetError: If there is nothing to import, or `known` is not a data set or names photos
             that are not there.
         StorageError: If the target cannot be written, or is the collected folder.
     """
@@ -97,11 +97,9 @@ def import_collected(
 def _check_apart(collected: Path, target: Path) -> None:
     source, goal = collected.resolve(), target.resolve()
     if goal.is_relative_to(source) or source.is_relative_to(goal):
-        raise StorageError(
-            f"--out {target} and {collected} lie in one another; choose a folder of its own"
-        )
+        raise StorageError(f"--out {target} and {collected} overlap; choose a separate folder")
     if target.exists() and not target.is_dir():
-        raise StorageError(f"--out {target} is no folder; choose another --out")
+        raise StorageError(f"--out {target} is not a folder; choose another --out")
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -120,9 +118,9 @@ def _list_known(data: Path) -> list[Path]:
     if data.is_file() and (missing := [path for path in paths if not path.is_file()]):
         names = show_names(str(path.relative_to(listing.root)) for path in missing)
         raise DatasetError(
-            f"--known {data}: {len(missing)} of {len(paths)} photos are not there: {names}; paths "
-            f"count from {listing.root}, so put the photos or the table back where they were, or "
-            "remove the lines"
+            f"--known {data}: {len(missing)} of {len(paths)} photos are missing: {names}; paths "
+            f"are relative to {listing.root}, so put the photos or the table back where they were, "
+            "or remove the lines"
         )
     return paths
 
@@ -134,13 +132,13 @@ def _copy(candidate: Candidate, target: Path) -> Imported:
         folder.mkdir(parents=True, exist_ok=True)
         # A link could lead anywhere.
         if folder.resolve().parent != target.resolve():
-            raise StorageError(f"{folder} leads out of {target}; remove the link")
+            raise StorageError(f"{folder} links to a place outside {target}; remove the link")
         if not (folder / name).exists():
             write_file(folder / name, candidate.path.read_bytes())
     except OSError as error:
         raise StorageError(
-            f"cannot write into {folder}: {error.strerror}; check rights and room, or choose an "
-            "--out on a disk that takes such a name"
+            f"cannot write into {folder}: {error.strerror}; check permissions and space, or choose "
+            "an --out on a disk that allows such names"
         ) from error
     answer = candidate.frame.answer if candidate.frame else None
     return Imported(
@@ -162,7 +160,7 @@ def _find_folder(target: Path, label: str) -> Path:
 
 
 def _name_file(candidate: Candidate) -> str:
-    """Date, then content: no two pictures ever have one name, and they sort by time."""
+    """Date, then content: no two images ever have one name, and they sort by time."""
     time = candidate.frame.answer.time if candidate.frame else "undated"
     date = time.partition(".")[0].replace(":", "").rstrip("Z")
     return f"{date}_{candidate.verdict.sha256[:12]}{candidate.path.suffix.lower()}"

@@ -36,7 +36,7 @@ class Listing(msgspec.Struct, frozen=True):
         root: Absolute; every path lies in it.
         labels: Sorted; classes without a file are among them.
         photos: Files of a class, in the order in which they were found.
-        unknown: Files of `_unknown_`, which is no class, in the same order.
+        unknown: Files of `_unknown_`, which is not a class, in the same order.
         repeated: Paths that a table names again, and why that row is not used.
         left_out: Hidden files and folders, runs and bundles of ours, and why they are not read.
         doubts: About the folders.
@@ -77,7 +77,7 @@ def list_folder(root: Path) -> Listing:
         for entry in classes:
             label = check_label(entry.name, str(entry))
             found = walk.files(entry)
-            # A folder with nothing in it but what is left out, such as `runs`, is no class.
+            # A folder with nothing in it but what is left out, such as `runs`, is not a class.
             if found or not _holds(entry, walk):
                 _check_spelling(label, entry, labels)
                 labels.setdefault(label, entry)
@@ -104,19 +104,19 @@ def show_names(names: Iterable[str]) -> str:
 
 def _check_root(root: Path) -> None:
     if not root.is_dir():
-        raise DatasetError(f"{root} is no folder; expected {EXPECTED}")
+        raise DatasetError(f"{root} is not a folder; expected {EXPECTED}")
     if what := name_ours(root):
-        raise DatasetError(f"{root} is {what}, no folder of photos; expected {EXPECTED}")
+        raise DatasetError(f"{root} is {what}, not a folder of photos; expected {EXPECTED}")
 
 
 def _refuse_unsorted(holder: Path) -> None:
-    """Photos that nobody has sorted would be a class of their own."""
+    """Refuses unsorted photos, which would become a class."""
     folder = holder / UNSORTED
     waiting = len(Walk(holder).files(folder)) if folder.is_dir() else 0
     if waiting:
         raise DatasetError(
-            f"{folder} holds {count_noun(waiting, 'photo')} that nobody has sorted: move each to "
-            f"the folder of its class, to {UNKNOWN} if it is none, or delete it"
+            f"{folder} holds {count_noun(waiting, 'photo')} to sort: move each to the folder of "
+            f"its class, to {UNKNOWN} if it has none, or delete it"
         )
 
 
@@ -125,7 +125,7 @@ def _list_classes(folder: Path, walk: Walk) -> list[Path]:
         return classes
     raise DatasetError(
         f"{folder} has no class folders; expected {folder.name}/CLASS/photo.jpg (photos without a "
-        "label are of no use here: move them away)"
+        "label cannot be used here: move them away)"
     )
 
 
@@ -133,7 +133,7 @@ def _check_spelling(label: str, folder: Path, labels: dict[str, Path]) -> None:
     if twin := find_twin(label, labels):
         raise DatasetError(
             f"{labels[twin]} and {folder} look like one class in two spellings, {twin} and "
-            f"{label}; give both the same name, or names that differ in more than that"
+            f"{label}; give both the same name, or clearly different ones"
         )
 
 
@@ -146,15 +146,15 @@ def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Do
     names = show_names(one.name for one in classes)
     if shared := find_shared_folders(classes, walk):
         yield Doubt(
-            f"the class folders of {folder.name} ({names}) all hold folders of the same names "
+            f"the class folders of {folder.name} ({names}) all contain folders with the same names "
             f"({show_names(shared)})",
-            f"If {show_names(shared)} are the classes, turn the folders round: CLASS/.../photo.jpg",
+            f"If {show_names(shared)} are the classes, swap the levels: CLASS/.../photo.jpg",
         )
         return
     parts = [one.name for one in classes if name_split(one.name) and walk.holds_files(one)]
     if parts and len(classes) > 1:
-        taken = "is taken for a class" if len(parts) == 1 else "are taken for classes"
-        what = "it is a part" if len(parts) == 1 else "they are parts"
+        taken = "is treated as a class" if len(parts) == 1 else "are treated as classes"
+        what = "it is a split" if len(parts) == 1 else "they are splits"
         yield Doubt(
             f"{show_names(parts)} of {folder.name} {taken}",
             f"If {what} of the data, put the photos into {{train,val,test}}/CLASS/.",
@@ -164,7 +164,7 @@ def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Do
         unusual = len(inside) > 1 and (len(classes) == 1 or name_split(one.name))
         if unusual and not walk.holds_files(one):
             yield Doubt(
-                f"{one.name} is taken for a class, and holds nothing but folders "
+                f"{one.name} is treated as a class, but contains only folders "
                 f"({show_names(inside)})",
                 f"If those are the classes, give {one}, or move the folders beside it away.",
             )

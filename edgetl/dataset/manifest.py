@@ -19,10 +19,7 @@ from edgetl_runtime.errors import DatasetError
 # 2: an example has a group. 3: photos of other things are listed.
 FORMAT_VERSION = 3
 MIN_PHOTOS_A_CLASS = 3
-NO_TRAINING = (
-    "its folders, or its table, name parts of the data, and none of them is for training; name one "
-    "train"
-)
+NO_TRAINING = "its folders or its table name splits, but none is for training; name one train"
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +42,7 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One photo of something that is no class.
+    """One photo of something that is not a class.
 
     Attributes:
         path: Relative to the data folder, with forward slashes.
@@ -190,8 +187,8 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
     """
     if not (0 < val_fraction < 1 and 0 <= test_fraction < 1 and val_fraction + test_fraction < 1):
         raise DatasetError(
-            f"validation and test share must be above 0 and together below 1, got {val_fraction} "
-            f"and {test_fraction}"
+            "validation and test fraction must be above 0 and sum to less than 1, got "
+            f"{val_fraction} and {test_fraction}"
         )
 
 
@@ -255,7 +252,7 @@ def _check_not_empty(scanned: Scanned) -> None:
         if label not in filled:
             raise DatasetError(
                 f"class {label} is empty: put photos into its folder in {scanned.root}, or remove "
-                "the empty folder if it is no class"
+                "the empty folder if it is not a class"
             )
 
 
@@ -269,7 +266,7 @@ def _check_classes(scanned: Scanned) -> None:
         raise DatasetError(f"{scanned.root}: {NO_TRAINING}")
     if len(scanned.labels) < 2:
         raise DatasetError(
-            f"{scanned.root} has the one class {scanned.labels[0]}; a classifier needs at least "
+            f"{scanned.root} has only the class {scanned.labels[0]}; a classifier needs at least "
             f"two classes; expected {EXPECTED}"
         )
     counts = Counter(photo.label for photo in scanned.usable)
@@ -280,7 +277,7 @@ def _check_classes(scanned: Scanned) -> None:
             why = f" (skipped {name}: {bad.verdict.reason})" if bad else ""
             raise DatasetError(
                 f"class {label} has {counts[label]} usable photo{'s' * (counts[label] != 1)}, at "
-                f"least {MIN_PHOTOS_A_CLASS} are needed{why}; add photos, or take the class out "
+                f"least {MIN_PHOTOS_A_CLASS} are needed{why}; add photos, or remove the class "
                 "(move its folder away)"
             )
 
@@ -291,8 +288,8 @@ def _check_given_parts(scanned: Scanned) -> None:
     for photo in scanned.leaks:
         if photo.split not in left:
             raise DatasetError(
-                f"{scanned.root}: all photos of {photo.split} are in train, too (equal bytes), so "
-                f"nothing is left to judge by; take them out of train, or remove {photo.split}"
+                f"{scanned.root}: all photos of {photo.split} are also in train (equal bytes), so "
+                f"none is left for evaluation; remove them from train, or remove {photo.split}"
             )
 
 
@@ -307,7 +304,7 @@ def _check_parts(manifest: DatasetManifest, scanned: Scanned) -> None:
         missing = [label for label in manifest.labels if label not in present]
         if missing:
             raise DatasetError(
-                f"class {missing[0]} has no photo in the {split} part: "
+                f"class {missing[0]} has no photo in the {split} split: "
                 f"{_explain_gap(missing[0], split, scanned)}"
             )
 
@@ -318,12 +315,12 @@ def _explain_gap(label: str, split: Split, scanned: Scanned) -> str:
     if not any(photo.split == "val" for photo in scanned.usable):
         fixed.discard("train")
     if any(photo.label == label and photo.split == split for photo in scanned.leaks):
-        return "all that are there have the same bytes as photos in train; put in others"
+        return "all of them have the same bytes as photos in train; add others"
     if fixed and None not in fixed:
         where = " and ".join(sorted(part for part in fixed if part))
-        return f"its photos are in {where} only; move some to {split}, or take the class out"
+        return f"its photos are in {where} only; move some to {split}, or remove the class"
     contents = len({photo.sha256 for photo in own})
     return (
         f"its {len(own)} photos are {contents} different ones, and photos with the same bytes stay "
-        "together, those of another class included; add different photos"
+        "together, even across classes; add different photos"
     )

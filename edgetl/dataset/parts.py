@@ -57,15 +57,15 @@ def find_parts(root: Path, walk: Walk) -> list[tuple[Split | None, Path]]:
     if not any(walk.folders(folder) for folder in named):
         if several and set(named) == set(folders):
             raise DatasetError(
-                f"{_name(named)} of {root} are parts of the data by their names, and hold no class "
-                "folders; put the photos into {train,val,test}/CLASS/, or list them in a table of "
-                "path,label,split"
+                f"{_name(named)} of {root} are splits by their names, but contain no class "
+                f"folders; put the photos into {{train,val,test}}/CLASS/, or list them in a table "
+                "of path,label,split"
             )
         return [(None, root)]
     others = [folder for folder in folders if folder not in named and walk.files(folder)]
     if others:
         raise DatasetError(
-            f"{root} holds {_name(named)}, which look like parts of the data, and {_name(others)}; "
+            f"{root} holds {_name(named)}, which look like splits, and {_name(others)}; "
             "rename the folders to train, val and test, or move the others away"
         )
     return [(part, _unpack(folder, part, walk)) for folder, part in named.items()]
@@ -90,22 +90,22 @@ def find_shared_folders(classes: list[Path], walk: Walk) -> list[str]:
 def _refuse_a_part_among_parts(
     root: Path, folders: list[Path], named: list[Path], walk: Walk
 ) -> None:
-    """`train` beside a folder of the same classes is no class."""
+    """`train` beside a folder of the same classes is not a class."""
     for part in named:
         inside = {one.name for one in walk.folders(part)}
         if len(beside := inside & {one.name for one in folders}) >= _SHARED:
             raise DatasetError(
-                f"{part.name} of {root} holds folders of the same names as those beside it "
-                f"({_list(sorted(beside))}), so it looks like a part of the data; put the others "
-                "into a folder train"
+                f"{part.name} of {root} holds folders with the same names as those beside it "
+                f"({_list(sorted(beside))}), so it looks like a split; put the others into a "
+                "folder train"
             )
         for other in folders:
             shared = inside & {one.name for one in walk.folders(other)}
             if other != part and len(shared) >= _SHARED:
                 raise DatasetError(
                     f"{part.name} and {other.name} of {root} both hold {_list(sorted(shared))}, so "
-                    "they look like parts of the data; rename the folders to train, val and test, "
-                    "or move one away"
+                    "they look like splits; rename the folders to train, val and test, or move one "
+                    "away"
                 )
 
 
@@ -118,12 +118,11 @@ def _refuse_parts_of_classes(root: Path, classes: list[Path], walk: Walk) -> Non
         return
     if len(classes) == 1:
         raise DatasetError(
-            f"{root} holds {classes[0].name}, and that holds the parts of the data; give "
-            f"{classes[0]}"
+            f"{root} holds {classes[0].name}, which holds the splits; give {classes[0]}"
         )
     raise DatasetError(
-        f"{root} holds folders ({_name(classes)}) which hold parts of the data each, such as "
-        "train; turn it round: {train,val,test}/CLASS/photo.jpg"
+        f"{root} holds folders ({_name(classes)}) that each hold splits, such as train; swap the "
+        "levels: {train,val,test}/CLASS/photo.jpg"
     )
 
 

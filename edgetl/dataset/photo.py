@@ -16,12 +16,12 @@ class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         sha256: Of the bytes; empty where they were not read.
-        reason: Why the file is no usable picture, or None if it is one.
-        width_px: Of the upright picture; 0 without one.
-        height_px: Of the upright picture; 0 without one.
-        thumbnail: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
-            which near-duplicates are found; None without a picture.
-        several: The file holds more pictures than this first one, as an animation does.
+        reason: Why the file is not a usable image, or None if it is one.
+        width_px: Of the upright image; 0 without one.
+        height_px: Of the upright image; 0 without one.
+        thumbnail: uint8 (64, 64) grey, the upright image averaged and stretched to a square, by
+            which near-duplicates are found; None without an image.
+        several: The file holds more images than this first one, as an animation does.
     """
 
     sha256: str
@@ -32,7 +32,7 @@ class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
     several: bool = False
 
 
-_UNSEEN = PhotoVerdict("", "it was not looked at")
+_UNSEEN = PhotoVerdict("", "it was not checked")
 
 
 class Photo(msgspec.Struct, frozen=True):
@@ -62,15 +62,15 @@ class Photo(msgspec.Struct, frozen=True):
 
     @property
     def sha256(self) -> str:
-        """Of the bytes; empty where they were not read."""
+        """SHA-256 of the bytes; empty if they were not read."""
         return self.verdict.sha256
 
     @property
     def is_usable(self) -> bool:
-        """Whether it was looked at and is a whole picture."""
+        """Whether it was looked at and is a whole image."""
         return self.verdict.reason is None
 
 
 def show_path(file: Path, root: Path) -> str:
-    """Relative, with forward slashes; bytes of a name that are no UTF-8 become visible escapes."""
+    """Relative, with forward slashes; bytes of a name that are not UTF-8 become visible escapes."""
     return file.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""One look at every photo of a data set: is it whole, and which others are the same picture?"""
+"""One look at every photo of a data set: is it whole, and which others are the same image?"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +15,8 @@ from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.system.allotment import count_processors
 
-IN_TRAIN = "the same picture is in train"
-IN_CLASS = "the same picture is in a class"
+IN_TRAIN = "the same image is in train"
+IN_CLASS = "the same image is in a class"
 
 
 class Scanned(msgspec.Struct, frozen=True, eq=False):
@@ -31,7 +31,7 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
         unknown: Whole photos of other things.
         misplaced: Whole photos of `_unknown_` whose very bytes are in a class, too.
         repeated: Paths that a table names again, and why that row is not used.
-        left_out: What is no photo by its name or place, and why it was not read.
+        left_out: What is not a photo by its name or place, and why it was not read.
         doubts: About the folders.
         groups: SHA-256 -> name of the near-duplicate group, its smallest SHA-256.
         hashes: SHA-256 of each content, sorted; what `links` counts in.

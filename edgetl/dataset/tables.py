@@ -1,7 +1,7 @@
 """Data sets as a table: a CSV or JSONL file of path, label and, if wanted, split.
 
 Paths are relative to the file's folder. A path that leaves the folder is refused, absolute or by
-`..`: a table from elsewhere must not pull a user's other pictures into runs and reports.
+`..`: a table from elsewhere must not pull a user's other images into runs and reports.
 """
 
 import csv
@@ -45,7 +45,7 @@ def list_data(data: Path) -> Listing:
         return list_folder(data)
     if data.suffix.lower() in SUFFIXES:
         return list_table(data)
-    raise DatasetError(f"{data} is no folder and no .csv or .jsonl file; expected {EXPECTED}")
+    raise DatasetError(f"{data} is not a folder, .csv or .jsonl file; expected {EXPECTED}")
 
 
 def list_table(file: Path) -> Listing:
@@ -54,7 +54,7 @@ def list_table(file: Path) -> Listing:
     A CSV has a header line with `path`, `label` and, if wanted, `split`; it may be separated by
     commas, semicolons or tabs. JSONL has one object with these keys a line. Other columns are
     left alone. A row without a split is put into one like a photo of a plain folder. The label
-    `_unknown_` is no class but marks photos of other things; their split does not count.
+    `_unknown_` is not a class but marks unknown photos; their split does not count.
 
     Raises:
         DatasetError: If the table cannot be used; the message names file, line and remedy.
@@ -83,7 +83,7 @@ def list_table(file: Path) -> Listing:
     unknown = [one for _, one in files.values() if one.label == UNKNOWN]
     if not known:
         raise DatasetError(
-            f"{file} lists no photos of a class; expected one row of path,label a photo"
+            f"{file} lists no photos of a class; expected a row of path,label per photo"
         )
     names = tuple(sorted({photo.label for photo in known}))
     return Listing(base.resolve(), names, known, unknown, repeated)
@@ -94,7 +94,7 @@ def _check_spelling(label: str, line: int, labels: dict[str, int], file: Path) -
     if label not in labels and (twin := find_twin(label, labels)):
         raise DatasetError(
             f"{file}, line {line}: {label} looks like {twin} of line {labels[twin]} in another "
-            "spelling; write both the same, or so that they differ in more than that"
+            "spelling; write both the same, or clearly different"
         )
     labels.setdefault(label, line)
 
@@ -103,7 +103,9 @@ def _read(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DatasetError(f"{file} is unreadable ({error.strerror}); check its rights") from error
+        raise DatasetError(
+            f"{file} is unreadable ({error.strerror}); check its permissions"
+        ) from error
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{file} is not UTF-8 (byte {error.start}); save it again as UTF-8"
@@ -121,7 +123,9 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
                 continue
             if len(cells) != len(header):
                 few = len(cells) < len(header)
-                remedy = "add what is missing" if few else f'quote a cell that holds "{delimiter}"'
+                remedy = (
+                    "add the missing cells" if few else f'quote a cell that holds "{delimiter}"'
+                )
                 raise DatasetError(
                     f"{file}, line {reader.line_num}: {len(cells)} cell{'s' * (len(cells) != 1)}, "
                     f"the header has {len(header)}; {remedy}"
@@ -130,7 +134,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
             yield reader.line_num, _Row(row["path"], row["label"], row.get("split"))
     except csv.Error as error:
         raise DatasetError(
-            f"{file}, line {reader.line_num}: no valid CSV ({error}); correct or remove the line"
+            f"{file}, line {reader.line_num}: not valid CSV ({error}); correct or remove the line"
         ) from error
 
 
@@ -142,7 +146,7 @@ def _check_header(file: Path, header: list[str]) -> list[str]:
             f"found {found[:120]}; add it as the first line"
         )
     if len(set(header)) != len(header):
-        raise DatasetError(f"{file}, line 1: a column is there twice ({found}); rename one")
+        raise DatasetError(f"{file}, line 1: a column appears twice ({found}); rename one")
     for name in set(header) - set(_COLUMNS):
         if close := difflib.get_close_matches(name, set(_COLUMNS) - set(header), cutoff=0.75):
             raise DatasetError(
@@ -159,7 +163,7 @@ def _jsonl_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
         try:
             yield number, decoder.decode(line)
         except msgspec.MsgspecError as error:
-            why = "half of a \\u pair without the other" if _SURROGATE.search(line) else error
+            why = "half of a \\u pair" if _SURROGATE.search(line) else error
             raise DatasetError(
                 f"{file}, line {number}: {why}; expected an object such as "
                 '{"path": "nut/1.jpg", "label": "nut"}'
@@ -172,14 +176,14 @@ def _locate(row: _Row, base: Path, where: str) -> Photo:
     label = check_label(row.label.strip(), where)
     if label == UNSORTED:
         raise DatasetError(
-            f"{where}: {UNSORTED} is no class; give the photo its label, {UNKNOWN} if it shows "
-            "something else, or remove the line"
+            f"{where}: {UNSORTED} is not a class; give the photo its label, {UNKNOWN} if it has no "
+            "class, or remove the line"
         )
     if not row.path.strip() or "\0" in row.path:
-        raise DatasetError(f"{where}: the path is empty or no path; correct or remove the line")
+        raise DatasetError(f"{where}: the path is empty or not a path; correct or remove the line")
     if _ADDRESS.match(row.path):
         raise DatasetError(
-            f"{where}: {row.path} is an address; download the photo, and give the file's path"
+            f"{where}: {row.path} is a URL; download the photo and give the file's path"
         )
     part = name_split(row.split or "")
     if part is None and (row.split or "").strip():
@@ -188,7 +192,7 @@ def _locate(row: _Row, base: Path, where: str) -> Photo:
         )
     if "\\" in row.path and not (base / row.path).exists():
         raise DatasetError(
-            f"{where}: {row.path} is not there; write paths with / between folders, not \\"
+            f"{where}: {row.path} does not exist; write paths with / between folders, not \\"
         )
     path = _find_spelling(Path(os.path.normpath(base / row.path.strip())))
     if not path.is_relative_to(base) or path == base:

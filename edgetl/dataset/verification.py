@@ -1,4 +1,4 @@
-"""Is a file a whole picture? Decoders pass half a JPEG silently; this does not."""
+"""Is a file a whole image? Decoders pass half a JPEG silently; this does not."""
 
 import hashlib
 from pathlib import Path
@@ -53,10 +53,10 @@ def verify_file(path: Path) -> PhotoVerdict:
 
 
 def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:
-    """Decodes all of a picture: uint8 (height, width), and the EXIF orientation still to apply.
+    """Decodes all of an image: uint8 (height, width), and the EXIF orientation still to apply.
 
     Raises:
-        FrameError: If it is damaged, no picture or too large.
+        FrameError: If it is damaged, no image or too large.
     """
     grey = _decode_plain_jpeg(data) if data.startswith(JPEG_MAGIC) else None
     if grey is None:
@@ -65,7 +65,7 @@ def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:
 
 
 def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
-    """The grey picture of a whole JPEG of a usual kind; None where OpenCV must be asked.
+    """The grey image of a whole JPEG of a usual kind; None where OpenCV must be asked.
 
     Raises:
         FrameError: If the JPEG is damaged or too large.
@@ -75,7 +75,7 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
         height, width = layout.height, layout.width
         if height * width > MAX_PIXELS:
             raise FrameError(f"{width}x{height} px, more than {MAX_PIXELS // 10**6} megapixels")
-        # Bytes too many, as many cameras write them, are no fault.
+        # Bytes too many, as many cameras write them, are not a fault.
         if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in _PLAIN_JPEG:
             return None
         # Grey is enough: strict decoding reads all of the compressed data, and is three times

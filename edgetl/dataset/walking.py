@@ -20,8 +20,8 @@ _COLLECTED_RECORD = re.compile(r"\d{9}_[\w-]*\.json", re.ASCII)
 _COLLECTED = "a folder that edgetl-run collected; edgetl data import sorts it"
 HIDDEN = "a hidden or system file"
 HIDDEN_FOLDER = "a hidden or system folder"
-LOOSE = "it lies in no class folder"
-_READ = "a link to a folder that is read already, or where it lies"
+LOOSE = "it is not in a class folder"
+_READ = "a link to a folder that is already read, or to a parent of it"
 
 
 class Walk:
@@ -142,11 +142,11 @@ def name_ours(folder: Path) -> str:
 
 
 def _unreadable(folder: Path, error: OSError) -> DatasetError:
-    return DatasetError(f"{folder} is unreadable ({error.strerror}); check its rights")
+    return DatasetError(f"{folder} is unreadable ({error.strerror}); check its permissions")
 
 
 def _why_not(path: Path, *, is_folder: bool) -> str:
-    """Why a file or folder is none of the photos; empty if it may be one."""
+    """Why a file or folder is not read as photos; empty if it is."""
     if is_hidden(path.name):
         return HIDDEN_FOLDER if is_folder else HIDDEN
     return name_ours(path) if is_folder else ""

@@ -195,21 +195,21 @@ def _find_labels(options: ForeignOptions, model: Path, kind: Kind) -> Embedded:
     if (found := find_embedded(model, kind, options.model)) is not None:
         return found
     beside = find_beside(options.model)
-    hint = f"; beside it lies one: --labels {beside}" if beside else ": --labels FILE"
+    hint = f"; there is one beside it: --labels {beside}" if beside else ": --labels FILE"
     raise ExportError(
-        f"{options.model} brings no labels along; give them as a text file, one label a line, "
-        f"in the order of its outputs{hint}"
+        f"{options.model} contains no labels; give them as a text file, one label per line, in the "
+        f"order of its outputs{hint}"
     )
 
 
 def _tell_labels(checked: Checked) -> None:
-    """Says where labels came from that nobody gave; compares those given with the model's own."""
+    """Says where the model's own labels came from, or compares them with the given ones."""
     options, labels = checked.options, checked.labels
     if options.labels is None:
         shown = ", ".join(labels.labels[:_SOME])
         more = ", ..." if len(labels.labels) > _SOME else ""
         _log.warning(
-            "%d labels are taken from %s: %s%s", len(labels.labels), labels.source, shown, more
+            "using the %d labels in %s: %s%s", len(labels.labels), labels.source, shown, more
         )
         return
     try:
@@ -226,10 +226,10 @@ def _check_order(options: ForeignOptions, given: Sequence[str], own: Embedded) -
     sentence = f"{own.source} has the same labels as {options.labels} in another order"
     if not options.allow_doubt:
         raise ExportError(
-            f"{sentence}; leave --labels out, or, if {options.labels} is right all the same, add "
+            f"{sentence}; leave out --labels or, if {options.labels} is correct nevertheless, add "
             "--allow-doubt"
         )
-    _log.warning("%s; not heeded, as --allow-doubt says", sentence)
+    _log.warning("%s; ignored because of --allow-doubt", sentence)
 
 
 def _check_classes(checked: Checked) -> None:
@@ -250,8 +250,7 @@ def _scan(checked: Checked) -> DatasetManifest:
     if without:
         more = ", ..." if len(without) > _SOME else ""
         _log.warning(
-            "%d of %d labels have no photos in %s, so nothing is known of how well they are "
-            "recognised: %s%s",
+            "%d of %d labels have no photos in %s, so their accuracy is not measured: %s%s",
             *(len(without), len(labels), options.data, ", ".join(without[:_SOME]), more),
         )
     return scan(checked.listing, seed=_SEED)
@@ -314,11 +313,11 @@ def _check_statements(options: ForeignOptions, foreign: Foreign) -> None:
         sentence = statement.contradict(foreign.scaling)
         if sentence and not options.allow_doubt:
             raise ExportError(
-                f"{options.model}: {sentence}. If {options.scaling} is right all the same, add "
+                f"{options.model}: {sentence}. If {options.scaling} is correct nevertheless, add "
                 "--allow-doubt"
             )
         if sentence:
-            _log.warning("%s: %s; not heeded, as --allow-doubt says", options.model, sentence)
+            _log.warning("%s: %s; ignored because of --allow-doubt", options.model, sentence)
 
 
 def _examine(
@@ -347,8 +346,9 @@ def _examine(
     refused = [one.sentence for one in found.doubts if one.refuses]
     if refused and not options.allow_doubt:
         raise GateError(
-            f"no bundle was written, since {options.model} makes no sense so: "
-            f"{'; '.join(refused)}. If labels and scaling are right all the same, add --allow-doubt"
+            f"no bundle was written, because {options.model} gives implausible results: "
+            f"{'; '.join(refused)}. If labels and scaling are correct nevertheless, add "
+            "--allow-doubt"
         )
     for one in found.doubts:
         _log.warning("%s: %s", options.model, one.sentence)
@@ -358,8 +358,8 @@ def _examine(
 def _tell_repeated(file: str, labels: Sequence[str]) -> None:
     for name, called in find_repeated(labels).items():
         _log.warning(
-            "%s has the label %s %d times; they are called %s, by the numbers of their outputs, "
-            "and folders of photos must be called so",
+            "%s has the label %s %d times; they are renamed to %s, by the index of their output; "
+            "name the folders of photos accordingly",
             *(file, name, len(called), " and ".join(called)),
         )
 
@@ -369,8 +369,8 @@ def _tell(model: Path, done: Sequence[str], form: ModelFormat) -> None:
         _log.warning("%s: %s", model, words)
     if form.precision != "float32":
         _log.warning(
-            "%s is %s already and ships as it is; no float32 model is there to compare it with, so "
-            "its drop is 0 by definition and only its top-1 says how good it is",
+            "%s is already %s and is shipped as it is; without a float32 model to compare it with, "
+            "its drop is 0 by definition, and only its top-1 says how good it is",
             *(model, form.precision),
         )
 

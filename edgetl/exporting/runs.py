@@ -100,6 +100,6 @@ def _check_present(root: str, photos: Sequence[Path]) -> None:
         shown = ", ".join(str(photo.relative_to(root)) for photo in missing[:_SHOWN])
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise ExportError(
-            f"{len(missing)} of {len(photos)} photos of {root} are gone: {shown}{more}; each file "
-            "is measured on them, so put them back, or train again where they are"
+            f"{len(missing)} of {len(photos)} photos of {root} are missing: {shown}{more}; each "
+            "file is measured on them, so put them back, or train again where they are"
         )

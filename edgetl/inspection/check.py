@@ -40,7 +40,7 @@ KINDS: tuple[Kind, ...] = (
     "animation",
 )
 SURE: tuple[Sure, ...] = ("certain", "likely", "possible")
-_FEATURES = "wrong labels, outliers and the same thing photographed twice"
+_FEATURES = "wrong labels, outliers and photos of the same object"
 
 
 class CheckOptions(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class DataReport(msgspec.Struct, frozen=True):
         classes: Sorted by label.
         issues: The worst kind first; see `inspection.Issue`.
         left_out: What was not looked for, with reason and remedy.
-        passed_over: What is no photo by its name or place, such as hidden folders, and why.
+        passed_over: What is not a photo by its name or place, such as hidden folders, and why.
         hindrance: Why training would refuse the data; empty if it would not.
         backbone: Whose features were compared; None without.
         size_px: Side of the model's input.
@@ -179,7 +179,7 @@ def _extract(
     backbone = find_backbone(options.backbone)
     weights = find_weights(options.weights, backbone, size_px)
     if weights.path is None:
-        raise WeightsError("switched off by --weights none; give --weights imagenet or a file")
+        raise WeightsError("disabled by --weights none; give --weights imagenet or a file")
     load_tensorflow()
     extractor = Extractor(backbone, weights, Preprocessing(size_px, size_px))
     wanted = [FeatureRequest(manifest.file(one), one.sha256) for one in manifest.examples]

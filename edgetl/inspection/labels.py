@@ -29,7 +29,7 @@ LEAST_GROUPS = 2 * FOLDS
 SAME_THING = 0.2
 # Deviations (1.4826 times the median absolute one) above the median distance. 3.5 is the usual
 # bound of a modified z-score (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers");
-# each of six foreign pictures put into TrashNet exceeds it, and 7 of its 1,781 own.
+# each of six foreign images put into TrashNet exceeds it, and 7 of its 1,781 own.
 OUTLIER, SURE_OUTLIER = 3.5, 5.0
 _L2 = 0.1
 _AGREEING = 0.1
@@ -69,7 +69,7 @@ def find_feature_issues(
     """
     names, groups = np.unique([one.group for one in manifest.examples], return_inverse=True)
     if len(names) <= NEIGHBOURS:
-        return [], [f"outliers and labels: they need more than {NEIGHBOURS} different photos"]
+        return [], [f"outliers and labels need more than {NEIGHBOURS} different photos"]
     near = _find_neighbours(features, groups.astype(np.int64))
     issues = [*_find_same_things(manifest, near), *_find_outliers(manifest, near)]
     found, left_out = _find_wrong_labels(manifest, features, groups.astype(np.int64), near, seed)
@@ -115,9 +115,9 @@ def _describe_pair(one: Example, other: Example, cosine: float) -> Issue:
     return Issue(
         "leak" if leaks else "near_duplicate",
         (one.path, other.path),
-        f"perhaps the same thing photographed twice{labels} (feature cosine {cosine:.3f}){where}",
+        f"possibly the same object photographed twice{labels} (feature cosine {cosine:.3f}){where}",
         "possible",
-        "If it is one thing, keep one photo, or put both into the same part."
+        "If it is one object, keep one photo, or put both into the same split."
         if leaks
         else "If it is the same shot, keep one.",
         label=one.label,
@@ -143,7 +143,7 @@ def _find_outliers(manifest: DatasetManifest, near: _Neighbours) -> Iterator[Iss
             f"unlike all other photos: {distance[row] / middle:.1f} times the usual distance to "
             f"its {NEIGHBOURS} nearest",
             sure,
-            f"If it is no {example.label}, delete it; if it is, add more photos like it.",
+            f"If it is not a {example.label}, delete it; if it is, add more photos like it.",
             label=example.label,
             score=round(float(1 - 1 / max(deviations[row], 1.0)), 4),
         )
@@ -236,7 +236,7 @@ def _describe_label(
         f"labelled {example.label} ({percent(own, 0)}), looks like {suggested} "
         f"({percent(best, 0)}); {seen} of its {NEIGHBOURS} nearest photos {verb} {example.label}",
         sure,
-        f"Look at it: move it to {suggested}, or keep it if the label is right.",
+        f"Check it: move it to {suggested}, or keep it if the label is correct.",
         label=example.label,
         suggested=suggested,
         score=round(1 - (own + agreeing) / 2, 4),

@@ -47,7 +47,7 @@ class Preview(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         picture: uint8 (height, width, 3) BGR; one row a photo, the photo first, then its views.
         shown: The photos, top down, sorted by label.
-        skipped: Files that were chosen but are no usable photos.
+        skipped: Files that were chosen but are not usable photos.
     """
 
     picture: Frame
@@ -97,7 +97,7 @@ def write_preview(preview: Preview, out: Path, *, overwrite: bool = False) -> No
     """Writes a sheet as JPEG or PNG, whichever its name says.
 
     Raises:
-        StorageError: If `out` is no name of a picture, exists, or cannot be written.
+        StorageError: If `out` is not the name of an image, exists, or cannot be written.
     """
     check_sheet_target(out, overwrite=overwrite)
     try:
@@ -113,7 +113,7 @@ def check_sheet_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a target before any work is done for it.
 
     Raises:
-        StorageError: If `out` is no name of a picture, a folder, or exists.
+        StorageError: If `out` is not the name of an image, a folder, or exists.
     """
     if out.suffix.lower() not in FORMATS:
         raise StorageError(f"{out} must end in {', '.join(FORMATS)}; choose another --out")
@@ -142,7 +142,7 @@ def _shuffle(
 def _read_usable(
     root: Path, candidates: Iterator[tuple[str, Sequence[Path]]], skipped: list[Skipped]
 ) -> Iterator[tuple[Shown, Frame]]:
-    """One photo of each class in turn, until none is left; notes what is no photo."""
+    """One photo of each class in turn, until none is left; notes what is not a photo."""
     waiting = [(label, iter(files)) for label, files in candidates]
     while waiting:
         for turn in list(waiting):

@@ -42,7 +42,7 @@ def find_cuts(family: str, option: Option) -> tuple[str, ...]:
 
 
 def _settle_names(network: "keras.Model") -> None:
-    """Numbers anew the layers that Keras named by a counter of the whole process.
+    """Renumbers the layers that Keras named by a counter of the whole process.
 
     Else `max_pooling2d_1` would be `max_pooling2d_5` in the second network that is built.
     """
@@ -114,7 +114,7 @@ def _lenet(option: Option, shape: Shape, weights: str | None) -> "keras.Model":
     At 32 px the last maps are 1x1, as in 1998. Where it departs from 1998: three colours go in;
     tanh(x) stands for 1.7159 tanh(2x/3); S2 and S4 average without a coefficient, a bias and a
     tanh of their own; each map of C3 sees all six of S2 (table I left some out to save work);
-    F6 is a 1x1 convolution, so that larger pictures can be had; a softmax head takes the place
+    F6 is a 1x1 convolution, so that larger images can be had; a softmax head takes the place
     of the ten radial basis functions.
     """
     import keras

@@ -63,7 +63,7 @@ class FeatureCache:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
-                f"cannot make the cache folder {folder} ({error.strerror}); "
+                f"cannot create the cache folder {folder} ({error.strerror}); "
                 f"set {CACHE_VARIABLE} to a folder that can be written"
             ) from error
         self._open_shards()
@@ -90,7 +90,7 @@ class FeatureCache:
         return np.stack([self._rows[key] for key in keys])
 
     def views(self, keys: Iterable[str]) -> list[Row]:
-        """The same rows one by one, (width,) each, read from the disk when they are used."""
+        """The rows one by one, (width,) each, read from the disk when they are used."""
         return [self._rows[key] for key in keys]
 
     def add(self, key: str, row: Row) -> None:
@@ -130,7 +130,7 @@ def _encode(rows: Sequence[Row]) -> bytes:
 def _map_shard(path: Path, precision: Precision) -> dict[str, Row]:
     header, payload = map_checksummed(path, _Header)
     if header.dtype != precision:
-        raise Damaged(f"it holds {header.dtype}, {precision} was expected")
+        raise Damaged(f"it contains {header.dtype}, expected {precision}")
     dtype = np.dtype(precision).newbyteorder("<")
     numbers = payload.view(dtype).reshape(len(header.keys), header.width)
     return dict(zip(header.keys, numbers, strict=True))

@@ -167,7 +167,7 @@ def build_classifier(extractor: "keras.Model", head: "keras.Model") -> "keras.Mo
     """Puts a head on an extractor.
 
     Args:
-        extractor: Picture -> features.
+        extractor: Image -> features.
         head: Features -> probabilities; its layers become the classifier's own.
     """
     import keras

@@ -57,7 +57,7 @@ def find_weights(source: str, backbone: Backbone, size_px: int) -> Weights:
         path = Path(source)
         if not path.is_file():
             raise WeightsError(
-                f"{source} is no file; expected --weights imagenet, none or FILE.weights.h5"
+                f"{source} is not a file; expected --weights imagenet, none or FILE.weights.h5"
             )
         return Weights(source, path, digest_file(path))
     if not backbone.pretrained:
@@ -105,7 +105,9 @@ def _find_stored(backbone: Backbone, size_px: int) -> Path | None:
     folders = [cache_folder() / "weights"]
     if given := os.environ.get(WEIGHTS_DIR_VARIABLE):
         if not Path(given).is_dir():
-            raise WeightsError(f"{WEIGHTS_DIR_VARIABLE}={given} is no folder; correct or unset it")
+            raise WeightsError(
+                f"{WEIGHTS_DIR_VARIABLE}={given} is not a folder; correct or unset it"
+            )
         folders.insert(0, Path(given))
     names = [weights_file_name(backbone, size) for size in (size_px, backbone.size_px)]
     candidates = [folder / name for name in names for folder in folders]
@@ -125,10 +127,9 @@ def _download(backbone: Backbone, size_px: int) -> Path:
             model = build(backbone, size_px, weights="imagenet")
     except Exception as error:
         raise WeightsError(
-            f"ImageNet weights of {backbone.name} cannot be had "
-            f"({_find_cause(error)}); give --weights FILE.weights.h5, set "
-            f"{WEIGHTS_DIR_VARIABLE} to a folder with {weights_file_name(backbone, size_px)}, "
-            "or train without: --weights none"
+            f"ImageNet weights of {backbone.name} are not available ({_find_cause(error)}); give "
+            f"--weights FILE.weights.h5, set {WEIGHTS_DIR_VARIABLE} to a folder with "
+            f"{weights_file_name(backbone, size_px)}, or train without: --weights none"
         ) from error
     target = cache_folder() / "weights" / weights_file_name(backbone, size_px)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ class PairTest(msgspec.Struct, frozen=True):
         only_first: Photos that only `first` classifies correctly.
         only_second: Photos that only `second` classifies correctly.
         p: Of McNemar's exact test.
-        adjusted_p: The same, where several pairs are tested at once (Holm 1979).
+        adjusted_p: p, adjusted for several pairs (Holm 1979).
     """
 
     first: int
@@ -95,7 +95,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     Attributes:
         runs: In the order given.
-        comparable: For each run: was it judged on the same photos as the first?
+        comparable: For each run: was it evaluated on the same photos as the first?
         best: Position of the highest top-1 among the comparable ones.
         pairs: A test of each two comparable runs that have predictions.
     """
@@ -121,7 +121,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
     if val is not None:
         if set(val.paths) != by_path.keys():
             raise RunError(
-                f"{run.path} predicts other photos than its manifest names; train it again with: "
+                f"{run.path} predicts other photos than its manifest lists; train it again with: "
                 "edgetl train DATA --out"
             )
         scores, truth = val.probabilities, val.classes
@@ -189,8 +189,8 @@ def conclude(comparison: Comparison) -> list[str]:
         if comparison.best in (pair.first, pair.second)
     ]
     return said + [
-        f"{run.name} was judged on other photos than {runs[0].name}: its figures cannot be "
-        f"compared; score both with `edgetl evaluate` on the same photos"
+        f"{run.name} was evaluated on other photos than {runs[0].name}, so they cannot be "
+        "compared; run `edgetl evaluate` for both on the same photos"
         for run, usable in zip(runs, comparison.comparable, strict=True)
         if not usable
     ]

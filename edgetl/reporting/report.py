@@ -43,9 +43,8 @@ _THUMBNAIL_PX = 256
 _SKIPPED = 200
 _TOTAL = "total"
 _CHOSEN_BY: dict[Monitor, str] = {
-    "calibrated": "the least validation loss, at the temperature that suits the scores best, as "
-    "the finished model has it",
-    "loss": "the least validation loss",
+    "calibrated": "the lowest validation loss at the best temperature, as in the finished model",
+    "loss": "the lowest validation loss",
     "accuracy": "the highest validation accuracy",
 }
 # Less than this share of the total is rounding, not a stage of its own.
@@ -210,7 +209,7 @@ def _make_tiles(report: ReportInput, test: Metrics | None, reliability: Reliabil
         _Tile(
             "Calibration error",
             f"{points(reliability.expected_calibration_error)} points",
-            f"up to {points(reliability.chance_error)} points would be chance",
+            f"up to {points(reliability.chance_error)} points are explained by chance",
         ),
         _Tile(
             "Training time",
@@ -245,7 +244,7 @@ def _tell_weakest(classes: list[_ClassRow]) -> _Tile:
 def _draw_curves(histories: tuple[StageHistory, ...]) -> list[tuple[str, str]]:
     if not any(stage.curves["loss"] for stage in histories):
         return []
-    titles = {"loss": "Loss an epoch", "accuracy": "Accuracy an epoch"}
+    titles = {"loss": "Loss per epoch", "accuracy": "Accuracy per epoch"}
     return [
         (title, mark_safe(draw_curves(histories, name, f"{title}, training and validation")))
         for name, title in titles.items()

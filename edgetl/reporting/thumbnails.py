@@ -1,4 +1,4 @@
-"""Small pictures inside a page: photos as data URIs, so that one file shows them."""
+"""Small images inside a page: photos as data URIs, so that one file shows them."""
 
 import base64
 from pathlib import Path
@@ -18,7 +18,7 @@ def thumbnail(path: Path, longest_px: int) -> str:
     """A photo for the `src` of an `<img>`.
 
     Args:
-        path: A picture file, shown as a person would see it (EXIF orientation applied).
+        path: An image file, shown as a person would see it (EXIF orientation applied).
         longest_px: Its longer side in px; a smaller photo stays as it is.
 
     Returns:

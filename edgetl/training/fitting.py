@@ -54,7 +54,7 @@ class Fitter:
         weights of the stage after it, which include this stage's.
 
         Raises:
-            TrainingError: If the loss is no number any more.
+            TrainingError: If the loss is no longer finite.
             StorageError: If a checkpoint cannot be written.
         """
         if self._resumed and self._resumed.progress.stage > stage.number:
@@ -126,7 +126,7 @@ class _StageFit:
         if not math.isfinite(figures["val_loss"]):
             raise TrainingError(
                 f"the validation loss is {figures['val_loss']} before fitting {self._stage.name}; "
-                "the likely cause are weights that do not suit the photos: try other --weights"
+                "the likely cause is weights that do not suit the photos; try other --weights"
             )
         if self._stage.number:
             self._best_value = self._monitored(figures)
@@ -187,13 +187,13 @@ class _StageFit:
             return
         number, rate = self._stage.number, self._stage.recipe.learning_rate
         option = "--finetune-learning-rate" if number else "--learning-rate"
-        kept, remedy = "no epoch was good", f"a lower {option}"
+        kept, remedy = "no epoch succeeded", f"a lower {option}"
         if epoch or number:
             last = f"epoch {epoch}" if epoch else f"fitting {self._finished[-1].name}"
             kept, remedy = f"the checkpoint of {last} is kept", f"{remedy} and --overwrite"
         raise TrainingError(
             f"the loss became {bad[0]} in epoch {epoch + 1} of fitting {self._stage.name}; the "
-            f"likely cause is a learning rate that is too high ({rate:g}): start anew with "
+            f"likely cause is a learning rate that is too high ({rate:g}): start over with "
             f"{remedy}; {kept}"
         )
 

@@ -77,7 +77,7 @@ class CachedRows:
         return len(self._rows)
 
     def using_every_row(self) -> "CachedRows":
-        """The same rows, but an epoch passes over all of them, not over one for each example."""
+        """The source, with epochs over all rows instead of one row per example."""
         other = CachedRows(self._rows, self._owner, self.classes)
         other._every_row = True
         return other
@@ -111,7 +111,7 @@ class SourcePhoto(msgspec.Struct, frozen=True):
 
 
 class LivePhotos:
-    """Photos decoded, augmented and preprocessed on all processors, anew in each epoch."""
+    """Photos decoded, augmented and preprocessed on all processors, again in each epoch."""
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ class Learner:
 
         Raises:
             FrameError: If a photo cannot be read any more.
-            TrainingError: If the loss is no number any more.
+            TrainingError: If the loss is no longer finite.
             StorageError: If a checkpoint or the cache cannot be written.
         """
         import keras

@@ -80,7 +80,7 @@ def train(
         DatasetError: If the photos cannot be used.
         OptionsError: If the options contradict one another or do not suit the photos.
         WeightsError: If the weights cannot be had or do not fit.
-        TrainingError: If the loss is no number any more.
+        TrainingError: If the loss is no longer finite.
         StorageError: If `out` exists or cannot be written.
     """
     options = options or TrainOptions()
@@ -147,13 +147,13 @@ def _scan(data: Path, options: TrainOptions) -> DatasetManifest:
     )
     if options.head.output == "sigmoid" and len(manifest.labels) != 2:
         raise OptionsError(
-            f"a sigmoid head tells two classes apart, {data} has {len(manifest.labels)}: leave "
-            "--output (in a file head.output) at softmax"
+            f"a sigmoid head is for two classes, {data} has {len(manifest.labels)}; leave --output "
+            "(in a file head.output) at softmax"
         )
     if leaks := manifest.leaks():
         _log.warning(
-            "%d photos of val or test are near-duplicates of photos in train, such as %s: the "
-            "figures flatter; `edgetl data check %s` lists them",
+            "%d photos of val or test are near-duplicates of photos in train, such as %s, so "
+            "accuracy is overstated; `edgetl data check %s` lists them",
             len(leaks),
             leaks[0].path,
             data,

@@ -63,6 +63,6 @@ class Examination(msgspec.Struct, frozen=True):
         photos, others = count_noun(self.photos, "photo"), len(self.alternatives)
         none = f"none of {others} other meanings is" if others > 1 else "no other meaning is"
         return (
-            f"labels and scaling fit: top-1 is {percent(self.top1)} of {photos}, guessing would "
-            f"give {percent(self.guessing)}, and {none} plainly better"
+            f"labels and scaling fit the photos: top-1 is {percent(self.top1)} of {photos}, "
+            f"guessing would give {percent(self.guessing)}, and {none} plainly better"
         )

@@ -1,4 +1,4 @@
-"""What export needs of a classifier, whoever trained it."""
+"""What export needs of a classifier."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -46,13 +46,13 @@ class ModelFormat(msgspec.Struct, frozen=True):
     def _refuse(self, recipe: Recipe) -> str:
         if self.precision != "float32":
             return (
-                f"{recipe.name} cannot be made of this model, which is {self.precision} already "
-                f"and ships as it is; ask for {self.engine}-{self.precision} only, or give the "
-                "float32 model"
+                f"{recipe.name} is not possible for this model, which is already {self.precision} "
+                f"and is shipped as it is; ask for {self.engine}-{self.precision} only, or give "
+                "the float32 model"
             )
         return (
-            f"{recipe.name} cannot be made of an .onnx here; convert the model to .tflite where "
-            "it was trained and give that, or ask for recipes of onnx only"
+            f"{recipe.name} is not possible for an .onnx; convert the model to .tflite where it "
+            "was trained and give that, or ask for onnx recipes only"
         )
 
 

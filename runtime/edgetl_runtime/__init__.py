@@ -13,7 +13,7 @@ or, from a camera, smoothed over frames:
     for answer in watch("parts.bundle", "/dev/video0"):
         print(answer.label, answer.score)
 
-The names below load on first use, so that `edgetl-run --help` need not wait for numpy and OpenCV.
+The names below load on first use, so that `edgetl-run --help` does not wait for numpy and OpenCV.
 """
 
 # Nothing slow is imported here: what comes before the entry understands Ctrl-C shows a traceback.
@@ -21,7 +21,7 @@ import os
 
 # ONNX Runtime from 1.32 on reports its use to Microsoft, and keeps an id of the machine in the home
 # folder and in TMPDIR, unless this is set before it is imported. Every module of ours that imports
-# it has been through here; child processes inherit it. Who wants the reports sets it to 0.
+# it has been through here; child processes inherit it. Set it to 0 to send them.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 TYPE_CHECKING = False

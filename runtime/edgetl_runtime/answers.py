@@ -1,4 +1,4 @@
-"""An answer about a frame, and the one JSON form that it has on every wire.
+"""The answer to a frame, and its one JSON form.
 
 JSON lines, CSV, MQTT, POST, `/api/state`, `/api/classify`, `/events`, and `--json` of `classify`,
 `camera` and `serve` all carry an `AnswerRecord`. `answers.schema.json` describes it.
@@ -14,19 +14,19 @@ from edgetl_runtime.prediction import Prediction, Scores, rank
 from edgetl_runtime.system.clock import ClockCheck, format_time, read_boot_id
 from edgetl_runtime.text.printable import show_path
 
-# Changes when a field goes or means something else; fields may be added.
+# Changes when a field is removed or changes its meaning; fields may be added.
 VERSION = 1
 _SCORE_DIGITS, _MS_DIGITS, _S_DIGITS = 5, 3, 6
 
 
 class Event(msgspec.Struct, frozen=True):
-    """The stable label changed; in Python and in JSON.
+    """A change of the stable label, in Python and in JSON.
 
     Attributes:
-        number: From 1, counted since the start.
-        label: The new stable label, or None: nothing known is seen.
-        previous: The one before.
-        score: Smoothed score of the new label, 0..1; of the best one where the label is None.
+        number: Number of the event since startup, from 1.
+        label: The new stable label, or None if unknown.
+        previous: The previous stable label, or None.
+        score: Smoothed score of the new label, 0..1; if it is None, of the best label.
         time: Wall clock, ISO 8601 in UTC with milliseconds; may jump, unlike captured_s.
     """
 
@@ -44,18 +44,18 @@ class Answer(msgspec.Struct, frozen=True, eq=False):
         source: The camera, file or address.
         index: Number of the frame in its source; gaps are frames that were dropped.
         size_px: (width, height) of the frame as captured.
-        prediction: Of this frame alone, with its times and age.
+        prediction: The prediction for this frame alone, with its times and age.
         smoothed: float32 (classes,), scores after smoothing, 0..1.
-        label: The stable label, or None.
-        score: Smoothed score of the stable label, 0..1; of the best one where the label is None.
-        stale: The frame was too old when the answer was ready; label is None.
-        low_information: The frame is nearly of one colour: covered, black or saturated.
-        event: The change that this answer brought, or None.
+        label: The stable label, or None if unknown.
+        score: Smoothed score of the stable label, 0..1; if it is None, of the best label.
+        stale: Whether the frame was too old when the answer was ready; then label is None.
+        low_information: Whether the frame has almost a single color: covered, black or saturated.
+        event: The event that this answer caused, or None.
         time: Wall clock, ISO 8601 in UTC with milliseconds.
         picture: uint8 (height, width, 3) BGR, the view as classified, or None if no output
-            wanted it. Shared: whoever draws on it copies it first.
-        position_s: Where in a video the frame is, seconds from its first one; None elsewhere.
-        file: The file that the frame is from; None of a camera, stream or pipe.
+            wanted it. Shared: copy it before drawing on it.
+        position_s: Position in a video, seconds from its first frame; None elsewhere.
+        file: The file of the frame; None for a camera, stream or pipe.
     """
 
     source: str
@@ -85,29 +85,29 @@ class AnswerRecord(msgspec.Struct, frozen=True):
     """One frame's answer, in JSON.
 
     Attributes:
-        version: Of this form.
-        boot_id: Of this start of the machine; empty where unknown. Within one, `captured_s`
-            orders records even if the wall clock jumped.
-        sequence: From 1, counted by this output since the program started.
+        version: Version of this format.
+        boot_id: Id of the machine's boot; empty if not known. Within one boot, `captured_s`
+            orders records even if the wall clock jumps.
+        sequence: Number of the record at this output since startup, from 1.
         time: Wall clock, ISO 8601 in UTC with milliseconds.
-        clock_synced: Whether the wall clock can be trusted; null where unknown.
+        clock_synced: Whether the wall clock is synchronized; null if not known.
         source: Camera, file or address.
-        file: The file that the frame is from; null of a camera, stream or pipe.
+        file: The file of the frame; null for a camera, stream or pipe.
         frame: Number of the frame in its source, from 0.
-        position_s: Where in a video the frame is, seconds from its first one; null elsewhere.
+        position_s: Position in a video, seconds from its first frame; null elsewhere.
         size_px: Width and height of the frame as captured.
-        label: The stable label; null if nothing known is seen.
-        score: Its smoothed score, 0..1; of the best label where `label` is null.
-        frame_label: The label of this frame alone, or null.
+        label: The stable label; null if unknown.
+        score: Its smoothed score, 0..1; if `label` is null, of the best label.
+        frame_label: The label of this frame alone; null if unknown.
         frame_score: Its highest score, 0..1.
         top: The best smoothed scores, best first.
-        captured_s: Monotonic clock, seconds.
-        preprocess_ms: Time for the model's input.
-        invoke_ms: Time inside the engine.
-        age_ms: Age of the frame when its answer was ready.
-        stale: The frame was too old for a label.
-        low_information: The frame was nearly of one colour.
-        event: The change that this answer brought, or null.
+        captured_s: When the frame was captured, monotonic clock, seconds.
+        preprocess_ms: Time from the frame to the model's input, milliseconds.
+        invoke_ms: Time inside the engine, milliseconds.
+        age_ms: Age of the frame when its answer was ready, milliseconds.
+        stale: Whether the frame was too old for a label.
+        low_information: Whether the frame had almost a single color.
+        event: The event that this answer caused, or null.
     """
 
     version: int
@@ -135,17 +135,17 @@ class AnswerRecord(msgspec.Struct, frozen=True):
 
 
 class UnusedRecord(msgspec.Struct, frozen=True):
-    """A file of a folder that gets no answer, in JSON.
+    """A file of a folder without an answer, in JSON.
 
     Attributes:
-        version: Of this form.
+        version: Version of this format.
         source: The file.
         file: The file.
         label: Always null.
         score: Always null.
         top: Always empty.
-        unused: `unreadable` or `no picture`.
-        reason: Why.
+        unused: `unreadable` or `no image`.
+        reason: What is wrong with the file.
     """
 
     version: int
@@ -199,7 +199,7 @@ class Recorder:
 
 
 def answer_alone(frame: CapturedFrame, prediction: Prediction) -> Answer:
-    """The answer to a frame that no other one smooths."""
+    """The answer to a single frame, without smoothing."""
     height, width = frame.image.shape[:2]
     return Answer(
         source=frame.source,
@@ -219,7 +219,7 @@ def answer_alone(frame: CapturedFrame, prediction: Prediction) -> Answer:
 
 
 def make_event(number: int, label: str | None, previous: str | None, score: float) -> Event:
-    """An event of now."""
+    """An event with the current time."""
     return Event(number, label, previous, round(score, _SCORE_DIGITS), format_time(time.time()))
 
 

@@ -1,4 +1,4 @@
-"""A bundle and an engine: frame in, prediction out."""
+"""The classifier: a bundle and an engine."""
 
 import threading
 import time
@@ -15,16 +15,16 @@ from edgetl_runtime.system.allotment import default_threads
 
 
 class Classifier:
-    """Classifies frames with one variant of a bundle; threads may share it, and take turns.
+    """Classifies images with one variant of a bundle. Threads may share it; they take turns.
 
     Attributes:
         bundle: The bundle.
-        variant: The model file in use.
+        variant: The variant in use.
         engine: The engine that runs it.
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, engine: Engine) -> None:
-        """Joins parts that fit; `open` is the usual way."""
+        """Combines an opened bundle, variant and engine; use `open`."""
         self.bundle = bundle
         self.variant = variant
         self.engine = engine
@@ -42,10 +42,10 @@ class Classifier:
         """Opens a bundle and loads one of its variants.
 
         Args:
-            bundle: The folder or .zip that `edgetl export` wrote, or an opened bundle.
-            engine: `litert` or `onnx`; by default the bundle's first variant decides.
-            variant: The variant's name, such as `litert-int8`.
-            threads: For the engine; by default the processors at hand, at most 4.
+            bundle: Folder or .zip that `edgetl export` wrote, or an opened bundle.
+            engine: `litert` or `onnx` (default: that of the bundle's first variant).
+            variant: Name of the variant, such as `litert-int8` (default: the first).
+            threads: Threads of the engine (default: the available processors, at most 4).
 
         Raises:
             BundleError: If the bundle is damaged or has no such variant.
@@ -65,12 +65,12 @@ class Classifier:
         """Classifies one image.
 
         Args:
-            image: An array, uint8 (height, width, 3) or (height, width) grey, levels 0..255, any
+            image: An array, uint8 (height, width, 3) or (height, width) gray, values 0..255, any
                 size; the path of an image file; or a Pillow image.
             color: Order of an array's channels: `bgr` as OpenCV reads them, or `rgb` as Pillow,
                 picamera2 and most others do.
-            captured_s: When the image was captured, on the clock of `time.monotonic`;
-                by default now.
+            captured_s: When the image was captured, on the clock of `time.monotonic`,
+                in seconds (default: now).
 
         Raises:
             FrameError: If the file cannot be read, or the array has another dtype or shape.
@@ -85,7 +85,7 @@ class Classifier:
         return self.infer(pixels, begin if captured_s is None else captured_s, preprocess_ms)
 
     def classify_batch(self, images: Iterable[Image], *, color: Color = "bgr") -> list[Prediction]:
-        """Classifies several images, one after the other, as the model takes one at a time.
+        """Classifies several images, one after the other.
 
         Args:
             images: Each as for a call, such as `Path("photos").glob("*.jpg")`.
@@ -95,7 +95,7 @@ class Classifier:
             One prediction for each image, in their order.
 
         Raises:
-            FrameError: If one of them cannot be read; it names the file.
+            FrameError: If one of them cannot be read; the message names the file.
             EngineError: If the engine fails.
             ModelOutputError: If the model's output is not a probability distribution.
         """
@@ -133,7 +133,7 @@ class Classifier:
             probabilities = self.engine.run(pixels)
             done = time.monotonic()
         if wrong := check_probabilities(probabilities):
-            raise ModelOutputError(f"{self.variant.name} put out {wrong}; export it again")
+            raise ModelOutputError(f"{self.variant.name} returned {wrong}; export it again")
         return Prediction(
             labels=self.bundle.manifest.labels,
             scores=calibrate(probabilities, calibration.temperature),

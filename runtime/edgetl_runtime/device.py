@@ -1,4 +1,4 @@
-"""A device: a camera, a model, outputs and perhaps a page, joined from the settings.
+"""A device: camera, model, outputs and web page, wired from the settings.
 
     settings = Settings(
         model=ModelSettings(bundle="parts.bundle"),
@@ -30,13 +30,13 @@ _EXIT_ERROR = 1
 
 
 class Device:
-    """Owns source, pipeline, outputs and page, from the first frame to the last answer.
+    """Owns camera, pipeline, outputs and page, from the first frame to the last answer.
 
     Attributes:
         settings: All options.
-        classifier: The model that it began with.
+        classifier: The model at startup.
         camera: The source of frames.
-        pipeline: Frames become answers, and answers go to the outputs.
+        pipeline: Turns frames into answers and passes them to the outputs.
     """
 
     classifier: "Classifier"
@@ -51,14 +51,14 @@ class Device:
         warn: Say = _log.warning,
         tell: Say = _log.info,
     ) -> None:
-        """Opens nothing yet.
+        """Opens nothing; `run` does.
 
         Args:
             settings: All options.
-            page: Shows the answers, if given. The camera is then waited for, unless it is required
-                at the start; without a page somebody sits there and is told.
-            warn: Gets one sentence for a person; may be called from any thread.
-            tell: Gets the address of the page, with its token if that may be shown.
+            page: Web page that shows the answers. With a page, `run` waits for a missing camera
+                unless it is required; without one, it raises.
+            warn: Called with each warning, one sentence; from any thread.
+            tell: Called with the address of the page, including its token if that may be shown.
         """
         self.settings = settings
         self._page = page
@@ -68,14 +68,14 @@ class Device:
         self._has_reader = True
 
     def run(self) -> int:
-        """Classifies until the source ends or a signal comes.
+        """Classifies until the source ends or a signal arrives.
 
         Returns:
-            The exit code: 0; 1 if answers were lost that somebody asked for; 130 or 143 if a
-            signal ended a source that has an end of its own.
+            The exit code: 0; 1 if an output lost answers; 130 or 143 if a signal ended a file or
+            folder early.
 
         Raises:
-            EdgetlError: If it cannot begin, or cannot go on.
+            EdgetlError: If it cannot start, or cannot continue.
         """
         with self._service:
             self._warn_of_clear_text()
@@ -157,7 +157,7 @@ class Device:
             self._state_log.update()
 
     def _note_reader_gone(self) -> None:
-        """Nobody reads standard output any more, as after `| head`."""
+        """Stops when standard output has no reader any more, as after `| head`."""
         self._has_reader = False
         self.stop()
 

@@ -12,8 +12,8 @@ EdgetlError
 ├── BundleError      a bundle is damaged, incomplete or of another format
 ├── EngineError      an engine cannot run the model
 │   ├── MissingEngineError   the engine is not installed
-│   └── ModelOutputError     a model's output is no probability distribution
-├── FrameError       a picture cannot be read or is no frame
+│   └── ModelOutputError     a model's output is not a probability distribution
+├── FrameError       an image cannot be read or is not a frame
 ├── CameraError      a camera, stream or video does not deliver
 │   └── RefusedError         it refuses the name or password
 ├── OutputError      an answer cannot be written to where it should go
@@ -78,7 +78,7 @@ class ModelOutputError(EngineError):
 
 
 class FrameError(EdgetlError):
-    """A picture cannot be read or is no frame."""
+    """An image cannot be read or is not a frame."""
 
 
 class CameraError(EdgetlError):

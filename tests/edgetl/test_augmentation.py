@@ -348,8 +348,8 @@ def test_an_augmentation_is_chosen_by_names_and_strengths(
         ("rotation=nan", "rotation must be 0..180 (degrees, +-), got nan"),
         ("rotation=inf", "rotation must be 0..180 (degrees, +-), got inf"),
         ("blur=1,blur=2", "blur is given twice"),
-        ("blur=1,light", "one preset at most, and first; found 'light' later on"),
-        ("light,heavy", "one preset at most, and first; found 'heavy' later on"),
+        ("blur=1,light", "at most one preset, first; found 'light' later"),
+        ("light,heavy", "at most one preset, first; found 'heavy' later"),
     ],
 )
 def test_a_wrong_augmentation_is_refused_with_the_remedy(text: str, complaint: str) -> None:

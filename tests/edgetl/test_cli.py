@@ -181,7 +181,7 @@ def test_a_person_sees_the_result_the_skipped_and_the_next_command(
     assert code == 0
     assert "validation top-1" in printed
     assert printed.splitlines()[-1] == f"next: edgetl export {tmp_path}/run --out run.bundle"
-    assert "edgetl: skipped gear/notes.txt: not a picture" in noted
+    assert "edgetl: skipped gear/notes.txt: not an image" in noted
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -300,7 +300,7 @@ def test_an_existing_target_is_one_line(
 def test_a_target_that_is_a_file_is_one_line(refuse: Refuse, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
     result = refuse("train", photos, "--out", tmp_path / "run", *SMALL, "--overwrite")
-    assert "holds something else" in one_line(result)
+    assert "contains something else" in one_line(result)
     assert (tmp_path / "run").read_text() == "mine"
 
 
@@ -319,7 +319,7 @@ def test_evaluating_other_classes_is_one_line(
 
 
 def test_evaluating_what_is_no_model_is_one_line(refuse: Refuse, photos: Path) -> None:
-    assert "is no bundle" in one_line(refuse("evaluate", photos, photos))
+    assert "is not a bundle" in one_line(refuse("evaluate", photos, photos))
 
 
 def test_an_unknown_variant_is_one_line(
@@ -331,7 +331,7 @@ def test_an_unknown_variant_is_one_line(
 
 def test_exporting_what_is_no_run_is_one_line(refuse: Refuse, photos: Path, tmp_path: Path) -> None:
     result = refuse("export", photos, "--out", tmp_path / "b")
-    assert "is no finished run" in one_line(result)
+    assert "is not a finished run" in one_line(result)
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_run(photos: Path, tmp_path: Path) -> None:
@@ -375,8 +375,8 @@ def test_ctrl_c_before_the_first_epoch_is_one_line_and_leaves_no_run(
     assert printed == ""
     complaint = complaint.replace(LITERT_GREETING, "").strip()
     assert complaint == (
-        "edgetl: interrupted before the first epoch; finished features stay in the cache: "
-        "give the same command again"
+        "edgetl: interrupted before the first epoch; computed features stay in the cache: run the "
+        "same command again"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
     assert list(cache.rglob("*.features"))
@@ -389,11 +389,11 @@ def test_photos_of_other_things_are_mentioned_and_never_named(
     run = tmp_path / "run"
     code, printed, _ = call("train", photos_copy, "--out", run, *SMALL)
     assert code == 0
-    assert "16 photos of other things kept for the reject threshold" in " ".join(printed.split())
+    assert "16 unknown photos used for the reject threshold" in " ".join(printed.split())
     code, printed, complaint = call("evaluate", run, photos_copy, "--json")
     assert code == 0
     assert set(json.loads(printed)["classes"]) == {"bolt", "gear"}
-    assert f"not scored: 16 photos in {photos_copy}/_unknown_, which are of no class" in complaint
+    assert f"not scored: 16 photos in {photos_copy}/_unknown_, which have no class" in complaint
 
 
 def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path: Path) -> None:
@@ -424,7 +424,7 @@ def test_evaluate_says_how_many_files_it_left_out(call: Call, tmp_path: Path) ->
         (tmp_path / "photos" / label).mkdir(parents=True)
         picture = np.full((32, 32, 3), 80 * n, np.uint8)
         cv2.imwrite(str(tmp_path / "photos" / label / "a.png"), picture)
-        (tmp_path / "photos" / label / "b.png").write_bytes(b"no picture")
+        (tmp_path / "photos" / label / "b.png").write_bytes(b"no image")
     code, _, complaint = call("evaluate", tiny, tmp_path / "photos")
     assert code == 0
-    assert f"edgetl: {len(labels)} files were left out; why, says: edgetl data check" in complaint
+    assert f"edgetl: {len(labels)} files were left out; to see why: edgetl data check" in complaint

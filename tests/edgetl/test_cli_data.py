@@ -100,5 +100,5 @@ def test_check_names_what_it_leaves_out_and_what_looks_odd(
     done = check(tmp_path / "days", "--weights", "none", "--out", tmp_path / "page.html")
     assert done.returncode == 0, done.stderr
     assert "left out @eaDir: a hidden or system folder" in done.stderr
-    assert "1 doubt about folders" in done.stdout
+    assert "1 ambiguous folder" in done.stdout
     assert "folders of the same names (gear, washer)" in (tmp_path / "page.html").read_text()

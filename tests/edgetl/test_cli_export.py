@@ -39,10 +39,10 @@ def test_an_unknown_recipe_is_a_usage_error_before_anything_is_read(tmp_path: Pa
     [
         ((), "give either RUN, or --model FILE"),
         (("run", "--model", "a.onnx"), "give either RUN, or --model FILE"),
-        (("run", "--labels", "labels.txt"), "--labels is for --model; a RUN knows it"),
+        (("run", "--labels", "labels.txt"), "--labels is for --model; leave it out for a RUN"),
         (("run", "--trust"), "--trust is for --model"),
-        (("--model", "a.onnx"), "--model needs --data, --scaling, too"),
-        (("--model", "a.onnx", "--labels", "l", "--data", "d"), "--model needs --scaling, too"),
+        (("--model", "a.onnx"), "--model also needs --data, --scaling"),
+        (("--model", "a.onnx", "--labels", "l", "--data", "d"), "--model also needs --scaling"),
         (
             ("--model", "a.onnx", "--labels", "l", "--data", "d", "--scaling", "torch"),
             "unknown scaling 'torch'; expected one of 0..255",
@@ -115,7 +115,7 @@ def test_inspect_shows_figures_of_each_file_and_what_does_not_belong(
     for part in (*figures, "R. Levi", "apache-2.0", "MODEL_CARD.md"):
         assert part in done.stdout, part
     assert done.stderr.splitlines() == [
-        f"edgetl: not checked: 1 file in {folder} that the bundle does not list: 'notes.txt'"
+        f"edgetl: not checked: 1 file in {folder} not listed in the bundle: 'notes.txt'"
     ]
 
 

@@ -83,7 +83,7 @@ def test_runs_on_other_photos_are_not_compared() -> None:
     # Its higher figure is of other photos.
     assert comparison.best == 0
     (sentence,) = conclude(comparison)
-    assert sentence.startswith("b was judged on other photos than a")
+    assert sentence.startswith("b was evaluated on other photos than a")
 
 
 def test_the_same_photo_under_another_label_is_another_question() -> None:
@@ -203,7 +203,7 @@ def test_the_command_writes_a_page_and_replaces_none(
         ((), 2, "Missing argument"),
         (("{run}",), 2, "at least two different runs"),
         (("{run}", "{run}"), 2, "at least two different runs"),
-        (("{run}", "nowhere"), 1, "is no finished run"),
+        (("{run}", "nowhere"), 1, "is not a finished run"),
         (("{run}", "nowhere", "--out", "photo.jpg"), 2, "must end in .html"),
     ],
 )

@@ -165,7 +165,7 @@ def test_an_animation_is_found_and_a_video_or_heic_is_no_photo(photos_copy: Path
     reasons = {issue.paths[0]: issue.what for issue in report.of_kind("unreadable")}
     assert set(reasons) == {"bolt/film.jpg", "bolt/IMG_1.HEIC"}
     assert "a Motion JPEG video" in reasons["bolt/film.jpg"]
-    assert re.search("a HEIC picture, .*heif-convert", reasons["bolt/IMG_1.HEIC"])
+    assert re.search("a HEIC image, .*heif-convert", reasons["bolt/IMG_1.HEIC"])
 
 
 def test_without_weights_the_report_says_what_was_left_out(photos: Path) -> None:

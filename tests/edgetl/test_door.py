@@ -152,7 +152,7 @@ def test_a_model_trained_elsewhere_goes_through_the_same_door(
     foreign_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
     model = foreign_folder / "float.tflite"
-    with pytest.raises(edgetl.OptionsError, match=r"is no run; .* say data and scaling, too"):
+    with pytest.raises(edgetl.OptionsError, match=r"is not a run; .* also give data and scaling"):
         edgetl.export(model, tmp_path / "b")
     exported = edgetl.export(
         *(model, tmp_path / "b"),

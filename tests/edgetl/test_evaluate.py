@@ -60,7 +60,7 @@ def test_unseen_leaves_out_what_was_trained_on(run_folder: Path, photos: Path) -
 def test_unseen_with_nothing_left_says_so(run_folder: Path, photos_copy: Path) -> None:
     for one in Run.open(run_folder).manifest.part("val"):
         (photos_copy / one.path).unlink()
-    with pytest.raises(DatasetError, match="leave --unseen out"):
+    with pytest.raises(DatasetError, match="leave out --unseen"):
         evaluate(run_folder, photos_copy, unseen=True)
 
 

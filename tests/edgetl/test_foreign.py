@@ -103,7 +103,7 @@ def test_the_command_says_what_was_done_to_the_model(
     assert (variant["name"], variant["drop"], variant["agreement"]) == ("litert-int8", 0, 1)
     softmax, reference = done.stderr.splitlines()
     assert "its outputs are logits, so a softmax was added" in softmax
-    assert "int8 already and ships as it is" in reference
+    assert "already int8 and is shipped as it is" in reference
     assert "its drop is 0 by definition" in reference
 
 
@@ -165,7 +165,7 @@ def test_few_calibration_photos_are_a_warning_once(
     options = describe(foreign_folder, "float.tflite", photos_copy)
     with caplog.at_level(logging.WARNING):
         export_foreign(options, tmp_path / "b", ExportOptions(recipes=("int8",)))
-    assert caplog.text.count("training photos to calibrate with, fewer than 20") == 1
+    assert caplog.text.count("training photos for calibration, fewer than 20") == 1
 
 
 @pytest.mark.parametrize(
@@ -211,11 +211,11 @@ def test_bad_labels_are_one_line_and_touch_nothing(
     [
         ("model.keras", (), "a .keras file can run code"),
         ("saved", (), "a SavedModel is a program"),
-        ("model.onnx", ("--recipe", "litert-int8"), "cannot be made of an .onnx here"),
-        ("model.onnx", ("--recipe", "mixed"), "litert-mixed cannot be made of an .onnx here"),
-        ("int8.tflite", ("--recipe", "float32"), "ships as it is; ask for litert-int8 only"),
+        ("model.onnx", ("--recipe", "litert-int8"), "is not possible for an .onnx"),
+        ("model.onnx", ("--recipe", "mixed"), "litert-mixed is not possible for an .onnx"),
+        ("int8.tflite", ("--recipe", "float32"), "is shipped as it is; ask for litert-int8 only"),
         ("float.tflite", ("--size", 64), "takes 32x32 px and nothing else"),
-        ("labels.txt", (), "is a text, not a model"),
+        ("labels.txt", (), "is text, not a model"),
         ("gone.onnx", (), "does not exist"),
     ],
 )
@@ -269,7 +269,7 @@ def test_a_recipe_that_cannot_be_made_is_refused_before_photos_are_read(
         (tmp_path / "unreadable" / label).mkdir(parents=True)
         (tmp_path / "unreadable" / label / "1.jpg").touch()
     options = describe(foreign_folder, "model.onnx", tmp_path / "unreadable")
-    with pytest.raises(ExportError, match=r"cannot be made of an \.onnx"):
+    with pytest.raises(ExportError, match=r"is not possible for an \.onnx"):
         export_foreign(options, tmp_path / "b", FLOAT32)
 
 
@@ -320,7 +320,7 @@ def test_labels_that_lie_in_the_model_need_no_file(
     exported = export_foreign(options, tmp_path / "b", ExportOptions(recipes=(recipe,)))
     assert exported.bundle.manifest.labels == ("washer", "bolt", "gear")
     assert exported.bundle.manifest.variants[0].metrics.top1 > 0.8
-    assert f"3 labels are taken from {place} {labelled_folder / name}: washer" in caplog.text
+    assert f"using the 3 labels in {place} {labelled_folder / name}: washer" in caplog.text
 
 
 def test_labels_in_another_order_than_the_models_own_are_refused(
@@ -329,7 +329,7 @@ def test_labels_in_another_order_than_the_models_own_are_refused(
     (tmp_path / "labels.txt").write_text("bolt\ngear\nwasher\n")
     model = labelled_folder / "named.onnx"
     options = ForeignOptions(model, tmp_path / "labels.txt", photos, "-1..1")
-    with pytest.raises(ExportError, match="in another order; leave --labels out"):
+    with pytest.raises(ExportError, match="in another order; leave out --labels"):
         export_foreign(options, tmp_path / "b", ExportOptions(recipes=("onnx-float32",)))
 
 
@@ -337,5 +337,5 @@ def test_a_model_without_labels_asks_for_them(
     foreign_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
     options = ForeignOptions(foreign_folder / "float.tflite", None, photos, "-1..1")
-    with pytest.raises(ExportError, match=r"brings no labels along; .*labels"):
+    with pytest.raises(ExportError, match=r"contains no labels; .*labels"):
         export_foreign(options, tmp_path / "b")

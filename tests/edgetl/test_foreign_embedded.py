@@ -60,7 +60,7 @@ def test_labels_that_a_model_brings_along_need_not_be_given(
     assert bundle.manifest.variants[0].metrics.top1 > 0.8
     assert bundle.manifest.provenance.backbone == model.stem
     source = ("the property names of" if name == "named" else "labels.txt in") + f" {model}"
-    said = f"3 labels are taken from {source}: washer, bolt, gear"
+    said = f"using the 3 labels in {source}: washer, bolt, gear"
     assert said in [one.getMessage() for one in caplog.records]
 
 
@@ -73,10 +73,12 @@ def test_labels_that_nobody_gives_are_asked_for_at_once(
         check_foreign(describe(foreign_folder / "model.onnx", photos), out, overwrite=False),
     ):
         pass
-    assert str(caught.value).endswith(f"beside it lies one: --labels {foreign_folder}/labels.txt")
+    assert str(caught.value).endswith(
+        f"there is one beside it: --labels {foreign_folder}/labels.txt"
+    )
     shutil.copy(foreign_folder / "float.tflite", tmp_path / "m.tflite")
     with (
-        pytest.raises(ExportError, match=r"brings no labels along; .*: --labels FILE"),
+        pytest.raises(ExportError, match=r"contains no labels; .*: --labels FILE"),
         check_foreign(describe(tmp_path / "m.tflite", photos), out, overwrite=False),
     ):
         pass
@@ -94,7 +96,7 @@ def test_what_a_model_puts_out_in_vain_is_told_with_its_place_in_the_zip(
         archive.writestr("labels.txt", "\n".join(LABELS))
     with pytest.raises(ExportError) as caught:
         export_foreign(describe(tmp_path / "m.zip", photos), tmp_path / "b")
-    said = f"{tmp_path}/m.zip/m.onnx: the model's 3 outputs are shares that do not sum to 1"
+    said = f"{tmp_path}/m.zip/m.onnx: the model's 3 outputs are in 0..1 but do not sum to 1"
     assert str(caught.value).startswith(said)
 
 

@@ -41,9 +41,9 @@ def test_labels_in_another_order_are_refused_and_the_right_one_is_named(
     with pytest.raises(GateError) as caught:
         export_foreign(options, tmp_path / "b")
     words = str(caught.value)
-    assert "makes no sense so: top-1 is" in words
+    assert "gives implausible results: top-1 is" in words
     assert "line 2 bolt, line 3 gear" in words
-    assert words.endswith("If labels and scaling are right all the same, add --allow-doubt")
+    assert words.endswith("If labels and scaling are correct nevertheless, add --allow-doubt")
     assert not (tmp_path / "b").exists()
 
 
@@ -174,7 +174,7 @@ def test_what_was_examined_is_in_the_json_and_on_the_screen(
     assert found["top1"] > 0.8 > found["guessing_high"]
     code, out, err = edgetl("export", *arguments, "--out", tmp_path / "b")
     assert code == 0, err
-    assert "labels and scaling fit: top-1 is" in out
+    assert "labels and scaling fit the photos: top-1 is" in out
 
 
 def test_a_few_photos_of_some_of_the_classes_are_enough_for_an_honest_model(

@@ -189,14 +189,14 @@ def test_a_link_in_the_target_is_not_followed(collected, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out/gear").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StorageError, match="leads out of"):
+    with pytest.raises(StorageError, match="links to a place outside"):
         import_collected(collected, tmp_path / "out")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_the_collected_folder_cannot_be_the_target(collected):
     for target in (collected, collected / "out", collected.parent):
-        with pytest.raises(StorageError, match="lie in one another"):
+        with pytest.raises(StorageError, match="overlap; choose a separate folder"):
             import_collected(collected, target)
 
 
@@ -224,10 +224,10 @@ def test_the_page_shows_each_photo_with_what_the_device_said(collect, tmp_path):
 
 def test_the_command_prints_counts_page_and_what_comes_next(collected, tmp_path):
     out, page = tmp_path / "out", tmp_path / "import.html"
-    (collected / "000000009_x.jpg").write_bytes(b"no picture")
+    (collected / "000000009_x.jpg").write_bytes(b"no image")
     done = run(collected, "--out", out, "--page", page)
     assert done.returncode == 0, done.stderr
-    assert f"4 new photos in {out}; 0 known already, 0 look like another" in done.stdout
+    assert f"4 new photos in {out}; 0 already known, 0 similar to another" in done.stdout
     assert "all of _unsorted_" in done.stdout
     assert done.stdout.splitlines()[-1] == f"next: edgetl data check {out}"
     assert "left out 000000009_x.jpg" in done.stderr
@@ -258,7 +258,7 @@ def test_known_photos_that_are_not_there_are_named(collected, photos, tmp_path):
     shutil.copy(photos / "gear/00.jpg", tmp_path / "here.jpg")
     rows = ["here.jpg,gear", *(f"gone/{n}.jpg,gear" for n in range(6))]
     (tmp_path / "known.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
-    words = r"6 of 7 photos are not there: gone/0.jpg, gone/1.jpg, .* and 2 more"
+    words = r"6 of 7 photos are missing: gone/0.jpg, gone/1.jpg, .* and 2 more"
     with pytest.raises(DatasetError, match=words):
         import_collected(collected, tmp_path / "out", known=tmp_path / "known.csv")
     assert not (tmp_path / "out").exists()

@@ -168,7 +168,7 @@ def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None
     fill(tmp_path / "val", 6)
     manifest = scan(tmp_path)
     assert reasons(manifest) == {
-        f"val/{label}/{number:03d}.png": "the same picture is in train"
+        f"val/{label}/{number:03d}.png": "the same image is in train"
         for label in ("nut", "bolt")
         for number in range(4)
     }
@@ -186,7 +186,7 @@ def test_what_is_no_photo_is_listed_with_the_reason(tmp_path: Path) -> None:
     assert list(reasons(manifest)) == sorted(reasons(manifest))
     found = reasons(manifest)
     assert found["nut/.DS_Store"] == "a hidden or system file"
-    assert "not a picture" in found["nut/notes.txt"]
+    assert "not an image" in found["nut/notes.txt"]
     assert "JPEG" in found["nut/half.jpg"]
     assert found["nut/nothing.jpg"] == "an empty file"
     assert len(manifest.examples) == 20
@@ -299,7 +299,7 @@ def test_a_class_of_copies_of_one_photo_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "washer", 1)
     for name in ("b.png", "c.png"):
         shutil.copy(tmp_path / "washer/001.png", tmp_path / "washer" / name)
-    with pytest.raises(DatasetError, match=r"class washer has no photo in the train part.*same"):
+    with pytest.raises(DatasetError, match=r"class washer has no photo in the train split.*same"):
         scan(tmp_path)
 
 
@@ -355,7 +355,7 @@ def test_a_given_part_that_holds_training_photos_only_is_no_part(tmp_path: Path,
     for label in ("nut", "bolt"):
         put_drawings(tmp_path / "train", label, *range(6))
         put_drawings(tmp_path / part, label, 1, 2)
-    with pytest.raises(DatasetError, match=f"all photos of {part} are in train, too"):
+    with pytest.raises(DatasetError, match=f"all photos of {part} are also in train"):
         scan(tmp_path)
 
 
@@ -479,8 +479,8 @@ def test_what_is_no_photo_of_other_things_is_listed_with_the_reason(tmp_path: Pa
     shutil.copy(tmp_path / "nut/003.png", tmp_path / "_unknown_/nut.png")
     manifest = scan(tmp_path)
     assert list(halves(manifest)) == ["_unknown_/001.png", "_unknown_/002.png"]
-    assert reasons(manifest)["_unknown_/nut.png"] == "the same picture is in a class"
-    assert "not a picture" in reasons(manifest)["_unknown_/notes.txt"]
+    assert reasons(manifest)["_unknown_/nut.png"] == "the same image is in a class"
+    assert "not an image" in reasons(manifest)["_unknown_/notes.txt"]
 
 
 def test_an_empty_folder_of_other_things_is_none(tmp_path: Path) -> None:
@@ -531,7 +531,7 @@ def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path) -> None
 def test_parts_without_one_for_training_are_refused(tmp_path: Path) -> None:
     fill(tmp_path / "dev", 4)
     fill(tmp_path / "eval", 4)
-    with pytest.raises(DatasetError, match="none of them is for training"):
+    with pytest.raises(DatasetError, match="but none is for training"):
         scan(tmp_path)
     assert len(scan_to_score(tmp_path).part("val")) > 0
 
@@ -540,7 +540,7 @@ def test_a_doubt_about_folders_is_told(tmp_path: Path, caplog: pytest.LogCapture
     fill(tmp_path / "monday", 4)
     fill(tmp_path / "tuesday", 4)
     scan(tmp_path)
-    assert "all hold folders of the same names (bolt, nut)" in caplog.text
+    assert "all contain folders with the same names (bolt, nut)" in caplog.text
 
 
 def test_a_run_in_the_making_is_no_reason_to_delete_it(tmp_path: Path) -> None:

@@ -418,7 +418,7 @@ def test_a_flag_may_mend_a_contradiction_of_the_file(tmp_path: Path) -> None:
     [
         (b"= 3", " is not valid TOML: Invalid statement (at line 1"),
         (b"\xff\xfe", ", line 1 is not UTF-8"),
-        (None, " cannot be read, since there is none"),
+        (None, " does not exist"),
     ],
 )
 def test_what_is_no_toml_is_named(content: bytes | None, why: str, tmp_path: Path) -> None:

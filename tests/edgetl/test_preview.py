@@ -87,7 +87,7 @@ def test_a_damaged_photo_is_replaced_and_named(photos_copy: Path) -> None:
     (photos_copy / broken.path).write_bytes(b"no photo any more")
     sheet = draw_preview(photos_copy, LIGHT, photos=3)
     assert [(one.path, one.reason) for one in sheet.skipped] == [
-        (broken.path, "not a picture, but a text file")
+        (broken.path, "not an image, but a text file")
     ]
     assert [one.label for one in sheet.shown] == ["bolt", "gear", "washer"]
 
@@ -192,9 +192,9 @@ def test_the_command_prints_one_object_for_machines(
     assert record["augmentation"] == "light"
     assert len(record["photos"]) == 48
     assert record["skipped"] == [
-        {"path": "gear/notes.txt", "reason": "not a picture, but a text file"}
+        {"path": "gear/notes.txt", "reason": "not an image, but a text file"}
     ]
-    assert complaint == "edgetl: skipped gear/notes.txt: not a picture, but a text file\n"
+    assert complaint == "edgetl: skipped gear/notes.txt: not an image, but a text file\n"
 
 
 @pytest.mark.parametrize(

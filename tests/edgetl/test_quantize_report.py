@@ -96,7 +96,7 @@ def test_a_wrong_option_is_refused_before_anything_is_read(
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path) -> None:
     done = edgetl("quantize-report", tmp_path)
     assert done.returncode == 1
-    assert "is no finished run" in done.stderr
+    assert "is not a finished run" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -126,7 +126,7 @@ def test_a_refused_file_is_a_warning_and_not_recommended(tradeoff: Tradeoff) -> 
     assert second.detail.startswith("2.0 points below")
     nothing = msgspec.structs.replace(tradeoff, outcomes=(refused,))
     assert find_fastest(nothing) is None
-    assert headlines(nothing)[0] == "No file may ship: the gate refuses all of them"
+    assert headlines(nothing)[0] == "No file passes the gate"
 
 
 def test_a_repair_that_another_recipe_needed_is_a_note(tradeoff: Tradeoff) -> None:
@@ -160,7 +160,7 @@ def test_a_page_shows_every_file_and_layer(tradeoff: Tradeoff) -> None:
     assert page == render_tradeoff(tradeoff, "Quantization of parts")
     assert page.count("<svg") == 4
     assert page.count('data-sort="600000"') == 2
-    for text in ("5.0 points below", "81% to 88%", "head fitted again", "middle", "1,600,000"):
+    for text in ("5.0 points below", "81% to 88%", "head refitted", "middle", "1,600,000"):
         assert text in page
     assert "$" not in page[page.index("<svg") :]
 

@@ -192,7 +192,7 @@ def test_a_path_cannot_break_the_page(manifest: DatasetManifest) -> None:
     page = Text(render_report(report))
     assert page.count("script") == 1
     assert page.text.count(NASTY) == 3
-    assert "(no longer there)" in page.text
+    assert "(missing)" in page.text
 
 
 def test_no_mistakes_are_no_trouble(manifest: DatasetManifest) -> None:
@@ -200,7 +200,7 @@ def test_no_mistakes_are_no_trouble(manifest: DatasetManifest) -> None:
         render_report(make_input(manifest, histories=(), predictions=make_predictions(manifest)))
     ).text
     assert "None: every validation photo was classified correctly" in text
-    assert "No mistake on" in text
+    assert "No mistakes on" in text
 
 
 def test_one_epoch_and_no_history_are_no_trouble(manifest: DatasetManifest) -> None:
@@ -307,15 +307,15 @@ def test_a_weak_class_of_few_photos_may_be_chance(manifest: DatasetManifest) -> 
 
 def test_a_model_that_names_all_alike_is_a_warning(manifest: DatasetManifest) -> None:
     found = judge(manifest, [[80, 0, 0], [10, 0, 0], [10, 0, 0]], 0.8)
-    assert found["Not surely better than naming every photo bolt"].kind == "warning"
+    assert found["Not clearly better than predicting bolt for every photo"].kind == "warning"
 
 
 def test_few_photos_are_called_few(manifest: DatasetManifest) -> None:
-    assert "30 validation photos are few to judge by" in judge(
+    assert "Few photos to evaluate on: 30 validation photos" in judge(
         manifest, [[9, 1, 0], [0, 9, 1], [1, 0, 9]], 0.9
     )
     many = judge(manifest, [[900, 50, 50], [50, 900, 50], [50, 50, 900]], 0.9)
-    assert not any("few to judge by" in headline for headline in many)
+    assert not any("Few photos to evaluate on" in headline for headline in many)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,8 @@ def test_a_noisy_level_curve_is_not_overfitting(manifest: DatasetManifest) -> No
 
 def test_a_curve_that_still_falls_is_told(manifest: DatasetManifest) -> None:
     assert starting(
-        find(manifest, histories=(make_stage(),)), "Validation loss still fell when stage “head”"
+        find(manifest, histories=(make_stage(),)),
+        "Validation loss was still falling at the end of stage “head”",
     )
 
 
@@ -385,7 +386,7 @@ def test_classes_out_of_balance_are_told(manifest: DatasetManifest) -> None:
 
 
 def test_unused_files_are_told_where_they_are_many(manifest: DatasetManifest) -> None:
-    skipped = tuple(Skipped(f"gear/{n}.txt", "not a picture") for n in range(10))
+    skipped = tuple(Skipped(f"gear/{n}.txt", "not an image") for n in range(10))
     many = find(msgspec.structs.replace(manifest, skipped=skipped))
     assert many["10 files of the data folder could not be used"].kind == "warning"
     hidden = tuple(Skipped(f"gear/.{n}", HIDDEN) for n in range(10))
@@ -400,7 +401,7 @@ def test_confused_pairs_come_with_their_reverse() -> None:
     assert (first.back, first.back_of) == (second.count, second.of) == (1, 2)
 
 
-# Plots and pictures
+# Plots and images
 
 
 def test_drawing_leaves_matplotlib_as_it_was() -> None:
@@ -455,7 +456,7 @@ def test_a_small_photo_is_not_blown_up(tmp_path: Path) -> None:
     assert decode(thumbnail(tmp_path / "small.png", 64)).shape == (10, 20, 3)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+@pytest.mark.parametrize("content", [None, b"", b"no image"])
 def test_a_thumbnail_of_no_photo_is_grey(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "photo.jpg"
     if content is not None:
@@ -482,7 +483,7 @@ def test_many_shots_of_one_thing_promise_no_more_than_one(manifest: DatasetManif
         for n, one in enumerate(manifest.examples)
     )
     bursts = msgspec.structs.replace(manifest, examples=examples)
-    words = f"No mistake on {len(val)} validation photos"
+    words = f"No mistakes on {len(val)} validation photos"
     # Wilson's lower ends of all right of so many.
     assert f"expect at least {100 * len(val) / (len(val) + 3.8415):.0f}%" in alone[words].detail
     found = starting(find(bursts, predictions=right), f"{words} of 6 different things")
@@ -494,8 +495,8 @@ def test_many_shots_of_one_thing_promise_no_more_than_one(manifest: DatasetManif
 @pytest.mark.parametrize(
     ("monitor", "shown", "chosen"),
     [
-        ("calibrated", "0.017", "at the temperature that suits the scores best"),
-        ("loss", "0.080", "the least validation loss;"),
+        ("calibrated", "0.017", "at the best temperature"),
+        ("loss", "0.080", "the lowest validation loss;"),
         ("accuracy", "0.017", "the highest validation accuracy"),
     ],
 )

@@ -262,7 +262,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
         assert done.code == 1
         (complaint,) = done.complaint.splitlines()
         assert "No space left on device" in complaint
-        assert f"go on with `edgetl train --resume {disk / 'run'}`" in complaint
+        assert f"resume it with `edgetl train --resume {disk / 'run'}`" in complaint
         assert checkpoints(disk / "run") == ["0-000001.checkpoint"]
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         resume(disk / "run")
@@ -280,7 +280,7 @@ def test_a_file_size_limit_keeps_the_checkpoint_before(
     assert done.code == 1
     (complaint,) = done.complaint.splitlines()
     assert "File too large" in complaint
-    assert f"go on with `edgetl train --resume {out}`" in complaint
+    assert f"resume it with `edgetl train --resume {out}`" in complaint
     assert checkpoints(out) == ["0-000001.checkpoint", "0-000002.checkpoint"]
     resume(out)
     assert results(out) == results(scratch)
@@ -298,7 +298,7 @@ def test_a_head_that_diverges_names_epoch_and_cause(
     complaint = str(caught.value)
     assert re.match("the loss became (nan|inf) in epoch 1 of fitting head", complaint)
     assert "learning rate that is too high (1e+38)" in complaint
-    assert "lower --learning-rate; no epoch was good" in complaint
+    assert "lower --learning-rate; no epoch succeeded" in complaint
     assert list(tmp_path.iterdir()) == []
 
 
@@ -356,9 +356,9 @@ def test_ctrl_c_ends_soon_and_names_the_command_that_goes_on(
         try:
             wait_for(lambda: checkpoints(out), child)
             child.send_signal(signal.SIGSTOP)
-            with pytest.raises(StorageError, match="another edgetl train is at work in"):
+            with pytest.raises(StorageError, match="another edgetl train is running in"):
                 train(photos, out, SCRATCH, overwrite=True)
-            with pytest.raises(StorageError, match="another edgetl train is at work in"):
+            with pytest.raises(StorageError, match="another edgetl train is running in"):
                 resume(out)
             child.send_signal(signal.SIGINT)
             start = time.monotonic()
@@ -368,7 +368,7 @@ def test_ctrl_c_ends_soon_and_names_the_command_that_goes_on(
             child.kill()
     assert time.monotonic() - start < 10
     assert (child.returncode, printed) == (130, "")
-    assert complaint == f"edgetl: interrupted; go on with: edgetl train --resume {out}\n"
+    assert complaint == f"edgetl: interrupted; resume with: edgetl train --resume {out}\n"
     done = server.run("train", "--resume", out)
     assert done.code == 0, done.complaint
     assert len(Run.open(out).histories[0].curves["loss"]) == 60
@@ -389,7 +389,9 @@ def replace_training(options: TrainOptions, **changes: Any) -> TrainOptions:
     ],
 )
 def test_other_options_are_refused_by_name(out: Path, change: Any, difference: str) -> None:
-    with pytest.raises(RunError, match=rf"not the training that was interrupted: .*{difference}"):
+    with pytest.raises(
+        RunError, match=rf"differs from the training that was interrupted: .*{difference}"
+    ):
         resume(out, choose=change)
     assert len(checkpoints(out)) == 2
 
@@ -403,7 +405,7 @@ def test_other_options_are_refused_on_the_command_line(
     assert caught.value.code == 1
     complaint = capfd.readouterr().err
     assert "epochs: 9, before 4" in complaint
-    assert "start anew with --overwrite" in complaint
+    assert "start over with --overwrite" in complaint
 
 
 def add(photos: Path) -> str:
@@ -494,7 +496,7 @@ def test_the_folder_of_the_unfinished_training_may_be_named(server: Server, out:
 
 
 def test_reading_an_interrupted_run_names_the_command_that_goes_on(out: Path) -> None:
-    with pytest.raises(RunError, match=f"interrupted, go on with: edgetl train --resume {out}"):
+    with pytest.raises(RunError, match=f"interrupted, resume it with: edgetl train --resume {out}"):
         Run.open(out)
 
 
@@ -504,6 +506,6 @@ def test_a_finished_run_cannot_be_resumed(scratch: Path) -> None:
 
 
 def test_nothing_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="nothing was begun"):
+    with pytest.raises(RunError, match="no training was started"):
         resume(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

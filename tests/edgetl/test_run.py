@@ -76,12 +76,12 @@ def test_the_model_names_probabilities(tiny_run_folder: Path) -> None:
 
 def test_a_folder_without_run_file_is_no_finished_run(copy: Path) -> None:
     (copy / "run.json").unlink()
-    with pytest.raises(RunError, match=r"no finished run .*train again with: edgetl train"):
+    with pytest.raises(RunError, match=r"not a finished run .*train again with: edgetl train"):
         Run.open(copy)
 
 
 def test_a_missing_folder_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no finished run"):
+    with pytest.raises(RunError, match="not a finished run"):
         Run.open(tmp_path / "nowhere")
 
 

@@ -129,10 +129,10 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
         ("", "line 1: expected a header with path and label"),
         ("pics/1.png,nut\n", "line 1: expected a header with path and label"),
         ("path,label\n", "lists no photos"),
-        ("path,label,path\na,b,c\n", "a column is there twice"),
+        ("path,label,path\na,b,c\n", "a column appears twice"),
         ("path,label,spilt\na,b,train\n", "unknown column spilt; did you mean split"),
-        ("path,label\npics/1.png\n", "line 2: 1 cell, the header has 2; add what is missing"),
-        ("path,label\npics\\1.png,a\n", "line 2: .* is not there; write paths with / between"),
+        ("path,label\npics/1.png\n", "line 2: 1 cell, the header has 2; add the missing cells"),
+        ("path,label\npics\\1.png,a\n", "line 2: .* does not exist; write paths with / between"),
         ("path,label\nhttps://x.org/1.png,a\n", "line 2: https://x.org/1.png is an address"),
         ("path,label\n\npics/1.png,a,b\n", "line 3: 3 cells, the header has 2"),
         ("path,label\npics/1.png,  \n", "line 2: the label is empty"),
@@ -143,7 +143,7 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
             "path,label,split\npics/1.png,nut,odd\n",
             "line 2: unknown split 'odd'; expected train",
         ),
-        ('path,label\n"pics/1.png,nut\n', "no valid CSV"),
+        ('path,label\n"pics/1.png,nut\n', "not valid CSV"),
     ],
 )
 def test_bad_rows_are_refused_by_line(folder: Path, text: str, match: str) -> None:
@@ -161,7 +161,7 @@ def test_bad_lines_of_a_jsonl_are_refused_by_number(folder: Path, line: str) -> 
 
 def test_half_a_character_in_a_jsonl_is_told_as_what_it_is(folder: Path) -> None:
     line = '{"path": "pics/1.png", "label": "\\ud800"}\n'
-    refuse(folder, line, "line 1: half of a .u pair without the other", "photos.jsonl")
+    refuse(folder, line, "line 1: half of a .u pair", "photos.jsonl")
 
 
 def test_a_table_that_is_not_utf_8_is_refused(folder: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_table_that_is_not_utf_8_is_refused(folder: Path) -> None:
 
 
 def test_another_kind_of_file_is_refused(folder: Path) -> None:
-    refuse(folder, "x", "is no folder and no .csv or .jsonl file", "photos.xlsx")
+    refuse(folder, "x", "is not a folder, .csv or .jsonl file", "photos.xlsx")
 
 
 def test_a_table_of_missing_photos_says_so(folder: Path) -> None:

@@ -154,7 +154,7 @@ def test_no_augmentation_computes_no_view_twice(
 
 def test_a_sigmoid_needs_two_classes(photos: Path, tmp_path: Path) -> None:
     options = msgspec.structs.replace(TINY, head=HeadOptions(output="sigmoid"))
-    with pytest.raises(OptionsError, match=r"two classes apart, .* has 3: leave --output"):
+    with pytest.raises(OptionsError, match=r"is for two classes, .* has 3; leave --output"):
         train(photos, tmp_path / "run", options)
     assert list(tmp_path.iterdir()) == []
 
@@ -171,7 +171,7 @@ def test_an_existing_run_is_refused_before_any_work(tiny_run_folder: Path, tmp_p
 
 
 def test_a_folder_of_something_else_is_never_overwritten(photos: Path, photos_copy: Path) -> None:
-    with pytest.raises(StorageError, match="holds something else"):
+    with pytest.raises(StorageError, match="contains something else"):
         train(photos, photos_copy, TINY, overwrite=True)
     assert len(list(photos_copy.rglob("*.jpg"))) == 48
 

@@ -93,7 +93,7 @@ def test_a_zero_byte_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_text_is_refused(tmp_path: Path) -> None:
-    assert "not a picture" in str(reason_for(tmp_path, b"bolts and nuts", "notes.txt"))
+    assert "not an image" in str(reason_for(tmp_path, b"bolts and nuts", "notes.txt"))
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "._photo.jpg", "Thumbs.db", "desktop.ini"])

@@ -43,7 +43,7 @@ def test_a_file_brings_back_the_weights_that_were_saved(tmp_path: Path) -> None:
 
 def test_a_missing_file_says_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(
-        WeightsError, match=r"gone\.h5 is no file; expected --weights imagenet, none"
+        WeightsError, match=r"gone\.h5 is not a file; expected --weights imagenet, none"
     ):
         find_weights(str(tmp_path / "gone.h5"), BACKBONE, 64)
 

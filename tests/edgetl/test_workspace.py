@@ -100,9 +100,9 @@ def test_only_one_process_is_at_work(out: Path, unfinished: Unfinished) -> None:
         workspace.begin(unfinished)
         save_checkpoint(workspace)
         for overwrite in (False, True):
-            with pytest.raises(StorageError, match="another edgetl train is at work"):
+            with pytest.raises(StorageError, match="another edgetl train is running"):
                 start_workspace(out, overwrite=overwrite).__enter__()
-        with pytest.raises(StorageError, match="another edgetl train is at work"):
+        with pytest.raises(StorageError, match="another edgetl train is running"):
             reopen_workspace(out).__enter__()
     with reopen_workspace(out):
         pass
@@ -123,7 +123,7 @@ def test_checkpoints_alone_are_nothing_to_go_on_from(out: Path, unfinished: Unfi
     interrupt(out, unfinished)
     (out.with_name("run.unfinished") / "unfinished.json").unlink()
     assert not is_resumable(out)
-    with pytest.raises(RunError, match="holds no interrupted training"):
+    with pytest.raises(RunError, match="has no interrupted training"):
         reopen_workspace(out).__enter__()
     with start_workspace(out, overwrite=False) as workspace:
         workspace.begin(unfinished)
@@ -137,7 +137,7 @@ def test_a_note_that_cannot_be_used_is_named(
     interrupt(out, unfinished)
     note = out.with_name("run.unfinished") / "unfinished.json"
     note.write_bytes(content)
-    with pytest.raises(RunError, match=r"cannot be used .* start anew with --overwrite"):
+    with pytest.raises(RunError, match=r"cannot be used .* start over with --overwrite"):
         reopen_workspace(out).__enter__()
 
 
@@ -178,7 +178,7 @@ def test_a_folder_without_a_name_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "above" / "here").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "above" / "here")
-    with pytest.raises(StorageError, match=r"exists and holds something else|such as run"):
+    with pytest.raises(StorageError, match=r"exists and contains something else|such as run"):
         start_workspace(Path(place), overwrite=False).__enter__()
 
 

@@ -74,7 +74,7 @@ def test_what_passes_plainly_gets_no_more_than_a_refit(
     settings = ExportOptions(recipes=INT8, max_drop=20.0, max_class_drop=50.0)
     exported = export_run(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
     attempts = exported.attempts["litert-int8"]
-    assert [one.file.plan.repair for one in attempts] == ["", "head fitted again"]
+    assert [one.file.plan.repair for one in attempts] == ["", "head refitted"]
     (variant,) = exported.bundle.manifest.variants
     assert variant.metrics.agreement == max(one.metrics.agreement for one in attempts)
 
@@ -103,7 +103,7 @@ def test_the_progress_bar_names_the_step(tiny_run_folder: Path, tmp_path: Path) 
     for engine in ("litert", "onnx"):
         assert steps.count(f"{engine}-int8") >= 1
         # Features to fit on, then the scores.
-        assert steps.count(f"{engine}-int8, head fitted again") == 2
+        assert steps.count(f"{engine}-int8, head refitted") == 2
     assert steps.count("finding ranges") == 1
 
 
@@ -184,11 +184,11 @@ def test_what_nobody_named_is_left_out_and_everyone_says_so(
         assert one["reason"] == "; ".join(tried[one["name"]]["failures"])
         assert "points below the trained model" in one["reason"]
         assert one["best"] == {key: tried[one["name"]][key] for key in one["best"]}
-        assert f"{one['name']} is left out, since its best file is too far off" in card
+        assert f"{one['name']} is left out, since its best file lost too much" in card
         assert f"the gate left {one['name']} out: {one['reason']}" in shown.stderr
     warnings = [line for line in done.stderr.splitlines() if "left out" in line]
     assert [line.split()[1] for line in warnings] == names
-    assert all("the bundle has no 8-bit file" in line for line in warnings)
+    assert all("the bundle has no int8 file" in line for line in warnings)
     assert not (tmp_path / "a.bundle.rejected").exists()
 
 
@@ -198,7 +198,7 @@ def test_quick_repairs_do_not_look_for_layers_where_too_much_is_lost(
     with pytest.raises(GateError, match="after quick repairs"):
         run_export(exploding_run, tmp_path / "parts.bundle")
     records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
-    assert [one["repair"] for one in records] == ["", "head fitted again"]
+    assert [one["repair"] for one in records] == ["", "head refitted"]
 
 
 def make(

@@ -122,7 +122,7 @@ def test_overwrite_replaces_a_bundle(tiny_run_folder: Path, bundle: Bundle, tmp_
 
 
 def test_a_foreign_folder_is_never_replaced(tiny_run_folder: Path, photos_copy: Path) -> None:
-    with pytest.raises(StorageError, match="holds something else"):
+    with pytest.raises(StorageError, match="contains something else"):
         export_run(Run.open(tiny_run_folder), photos_copy, overwrite=True)
     assert len(list(photos_copy.rglob("*.jpg"))) == 48
 
@@ -169,8 +169,8 @@ def test_a_date_is_in_the_bundle_only_if_it_is_stated(
     ("kind", "says"),
     [
         ("bundle", "add --overwrite"),
-        ("photo", "holds something else"),
-        ("other zip", "holds something else"),
+        ("photo", "contains something else"),
+        ("other zip", "contains something else"),
         ("folder", "is a folder, expected a zip"),
     ],
 )

@@ -63,7 +63,7 @@ def convert(build: Any) -> bytes:
     maps = layers.GlobalAveragePooling2D()(build(maps))
     scores = layers.Dense(5, "softmax", bias_initializer="normal")(maps)
     network = keras.Model(image, scores)
-    # With the statistics of the pictures; without, what runs through random layers fades away.
+    # With the statistics of the images; without, what runs through random layers fades away.
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.0

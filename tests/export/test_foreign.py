@@ -337,9 +337,9 @@ def new_opset() -> onnx.ModelProto:
         (unknown_operator, "GlobalAveragePuddle"),
         (new_opset, "opset 99, this edgetl reads up to"),
         (new_format, "version 99 of the format .* reads up to .* export it again"),
-        (lambda: make_onnx(shape=(8, 3, 32, 32)), "8 pictures at once"),
+        (lambda: make_onnx(shape=(8, 3, 32, 32)), "8 images at once"),
         (lambda: make_onnx(shape=(1, 3, "h", "w")), "choose the one it was trained on: --size PX"),
-        (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB picture"),
+        (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB image"),
         (lambda: make_onnx(shape=(-1, 3, -1, 32)), "32 px wide and of any height; choose"),
         (lambda: make_onnx(kind=TensorProto.INT8), "takes int8, expected float32"),
         (onnx.ModelProto, "is empty"),
@@ -355,7 +355,7 @@ def test_an_onnx_that_is_no_classifier_is_refused(tmp_path: Path, model: Any, wo
 
 def test_a_damaged_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(make_onnx().SerializeToString()[:-50])
-    with pytest.raises(ExportError, match=r"is no \.onnx, or a damaged one"):
+    with pytest.raises(ExportError, match=r"is not an \.onnx, or a damaged one"):
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
@@ -423,10 +423,10 @@ def make_two_channels(tree: Any) -> None:
     [
         (make_custom, "operator FlexErf, of TensorFlow itself"),
         (make_unknown, "LiteRT cannot load this .tflite"),
-        (point_outside, "names tensors or operators that it lacks"),
+        (point_outside, "refers to tensors or operators that do not exist"),
         (cut_weights, "is damaged: the constant .* bytes, expected"),
-        (free_size, "pictures of any size"),
-        (make_two_channels, r"takes \(1, 32, 32, 2\), expected one RGB picture"),
+        (free_size, "images of any size"),
+        (make_two_channels, r"takes \(1, 32, 32, 2\), expected one RGB image"),
     ],
 )
 def test_a_tflite_that_cannot_run_is_refused(
@@ -488,7 +488,7 @@ def test_a_keras_model_of_free_size_asks_for_one(tmp_path: Path) -> None:
 
 
 def test_another_size_than_the_models_is_refused(foreign_folder: Path) -> None:
-    with pytest.raises(ExportError, match="takes 32x32 px and nothing else; leave --size out"):
+    with pytest.raises(ExportError, match="takes 32x32 px only; leave out --size"):
         open_model(foreign_folder / "float.tflite", PLAIN, size_px=48)
 
 
@@ -522,7 +522,7 @@ def test_a_form_offers_what_can_be_made_of_it() -> None:
     )
     finished = [one.name for one in RECIPES if ModelFormat("litert", "int8").offers(one)]
     assert finished == ["litert-int8"]
-    with pytest.raises(ExportError, match=r"litert-int8 cannot be made of an \.onnx here"):
+    with pytest.raises(ExportError, match=r"litert-int8 is not possible for an \.onnx"):
         ModelFormat("onnx").check(find_recipes(["litert-int8"]))
 
 
@@ -544,8 +544,8 @@ def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        (3e28, "is 256 steps of what comes out, or more"),
-        (0.0, "are not above 0"),
+        (3e28, "is at least 256 times that of the output"),
+        (0.0, "is not above 0"),
         (-1.0, "above 0"),
     ],
 )

@@ -186,9 +186,9 @@ def test_logits_between_0_and_1_are_no_shares(
     assert choose_activation(small[np.newaxis], "linear") == SOFTMAX
     assert choose_activation(np.array([[0.4]], np.float32), "linear") == PAIR_OF_LOGITS
     assert choose_activation(np.array([[0.4]], np.float32), "sigmoid") == PAIR
-    with pytest.raises(ExportError, match="several labels could be right at once"):
+    with pytest.raises(ExportError, match="as in multi-label classification"):
         choose_activation(np.array([[0.4, 0.6]], np.float32), "sigmoid")
-    with pytest.raises(ExportError, match="one output and a softmax behind it"):
+    with pytest.raises(ExportError, match="applies a softmax to a single output"):
         choose_activation(np.array([[1.0]], np.float32), "softmax")
     assert open_model_end(float_onnx, tmp_path) == "linear"
 
@@ -268,7 +268,7 @@ def test_a_label_beside_the_scores_is_left_out_and_two_lists_are_refused(
     proto = append(float_onnx, double, *heads, two=TensorProto.FLOAT, one=TensorProto.FLOAT)
     onnx.save(proto, tmp_path / "m.onnx")
     with pytest.raises(
-        ExportError, match=r"has 2 outputs \(two, one\).*export the classifier alone"
+        ExportError, match=r"has 2 outputs \(two, one\).*export the classifier only"
     ):
         open_model(tmp_path / "m.onnx", SCALING)
 
@@ -339,7 +339,7 @@ def test_an_h5_of_keras_2_is_taken_with_trust_whatever_its_name(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(h5_of_keras_2.read_bytes())
-    with pytest.raises(ExportError, match=r"\.h5 file of Keras can run code .* add --trust"):
+    with pytest.raises(ExportError, match=r"Keras \.h5 file can run code .* add --trust"):
         open_model(path, SCALING)
     added, source = take(path, drawn, trust=True)
     assert (added, source.form) == (NOTHING, ModelFormat("litert", "float32"))
@@ -366,12 +366,12 @@ def zip_of(*names: str) -> bytes:
         (
             "a.pt",
             zip_of("archive/data.pkl", "archive/version"),
-            "is of PyTorch; export it to .onnx",
+            "is a PyTorch model; export it to .onnx",
         ),
-        ("a.onnx", zip_of("archive/data.pkl"), "is of PyTorch"),
+        ("a.onnx", zip_of("archive/data.pkl"), "is a PyTorch model"),
         ("a.pth", b"\x80\x02}q\x00", "is a pickle, such as PyTorch writes"),
         ("a.safetensors", b"\x40\x00\x00\x00\x00\x00\x00\x00{", "weights without their network"),
-        ("a.mlmodel", b"\x08\x01\x12\x02", "is of Core ML"),
+        ("a.mlmodel", b"\x08\x01\x12\x02", "is a Core ML model"),
         ("graph.pb", b"\x0a\x10\x0a\x05", "a graph of TensorFlow alone"),
         (
             "converted.zip",
@@ -383,26 +383,30 @@ def zip_of(*names: str) -> bytes:
             zip_of("keras_model.h5", "labels.txt"),
             "is a zip with keras_model.h5",
         ),
-        ("impulse.zip", zip_of("readme.md"), "a zip without a model that is known"),
+        ("impulse.zip", zip_of("readme.md"), "a zip without a known model"),
         ("ei.zip", zip_of("edge-impulse-sdk/a.cpp", "tflite-model/b.cpp"), "of Edge Impulse"),
         ("arduino.zip", zip_of("X/src/edge-impulse-sdk/a.cpp"), "from the project's dashboard"),
-        ("web.zip", zip_of("model.json", "weights.bin", "metadata.json"), "TensorFlow.js; export"),
-        ("run.zip", zip_of("runs/a/run.json", "runs/a/weights.npz"), "is a run of edgetl"),
+        (
+            "web.zip",
+            zip_of("model.json", "weights.bin", "metadata.json"),
+            "TensorFlow.js model; export",
+        ),
+        ("run.zip", zip_of("runs/a/run.json", "runs/a/weights.npz"), "is an edgetl run"),
         ("outer.zip", zip_of("inner.zip"), "holds another zip; unpack it"),
         ("azure.zip", zip_of("model.pb", "labels.txt"), "choose ONNX or TensorFlow Lite"),
         ("weights.npz", zip_of("0.npy"), "arrays without their network"),
         ("a.onnx", b"\xef\xbb\xbf<!DOCTYPE html>", "is a web page, not a model"),
-        ("net.xml", b'<?xml version="1.0"?>\n<net name="a">', "if it is of OpenVINO, give"),
-        ("a.tflite", b"404: Not Found\n", "is a text, not a model; it begins with '404: Not"),
+        ("net.xml", b'<?xml version="1.0"?>\n<net name="a">', "if it is from OpenVINO, give"),
+        ("a.tflite", b"404: Not Found\n", "is text, not a model; it begins with '404: Not"),
         ("a.onnx", b'{"error": "Repository not found"}', "did the download end on an error"),
-        ("labels.txt", "Äpfel\nBirnen\n".encode(), "is a text, not a model"),
-        ("long.txt", "ä".encode() * 300, "is a text, not a model"),
+        ("labels.txt", "Äpfel\nBirnen\n".encode(), "is text, not a model"),
+        ("long.txt", "ä".encode() * 300, "is text, not a model"),
         ("model.json", b'{"format": "layers-model", "modelTopology": {}}', "TensorFlow.js"),
-        ("a.onnx", b"\xff\xd8\xff\xe0\x00\x10JFIF", "is a JPEG picture, not a model; photos are"),
+        ("a.onnx", b"\xff\xd8\xff\xe0\x00\x10JFIF", "is a JPEG image, not a model; photos are"),
         ("a.tflite", b"RIFF\x24\0\0\0AVI LIST", "is an AVI video, not a model"),
         ("a.onnx", b"RIFF\x24\0\0\0WAVEfmt ", "is a sound file, not a model"),
-        ("a.onnx", b"RIFF\x24\0\0\0WEBPVP8 " + bytes(9), "is a WebP picture, not a model"),
-        ("a.keras", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC picture, not a model"),
+        ("a.onnx", b"RIFF\x24\0\0\0WEBPVP8 " + bytes(9), "is a WebP image, not a model"),
+        ("a.keras", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC image, not a model"),
         ("a.h5", b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "is an MP4 or QuickTime video"),
         ("a.onnx", b"SQLite format 3\0", "is a database, not a model"),
         ("a.pdf", b"%PDF-1.7", "is a PDF document, not a model"),
@@ -412,17 +416,17 @@ def zip_of(*names: str) -> bytes:
         ("a.zst", b"(\xb5/\xfd", "is a Zstandard archive, not a model; unpack it"),
         ("a.tar", b"net.onnx".ljust(257, b"\0") + b"ustar\x00", "is a tar archive, not a model"),
         # The name of its maker in the place where videos have theirs.
-        ("a.onnx", b"\x08\x08\x12\x04free\x3a\x00", "is no .onnx, or a damaged one"),
+        ("a.onnx", b"\x08\x08\x12\x04free\x3a\x00", "is not an .onnx, or a damaged one"),
         ("a.ort", b"\x20\0\0\0ORTM\0\0", "(.ort); give the .onnx"),
-        ("a.pte", b"\x20\0\0\0ET12\0\0", "is of ExecuTorch; export it to .onnx"),
+        ("a.pte", b"\x20\0\0\0ET12\0\0", "is an ExecuTorch model; export it to .onnx"),
         ("a.onnx", b"\x40\0\0\0\0\0\0\0{", "weights without their network (safetensors)"),
         ("a.onnx.data", b"\x01\x02\xf0" * 9, "weights of an .onnx; give the .onnx, and leave this"),
         ("net.rknn", b"RKNN\x00\x00\x00\x00", "compiled for one chip"),
         ("net.eim", b"\x7fELF\x02\x01\x01\x00", "if it is an .eim"),
         ("saved_model.pb", b"\x08\x01\x12\x05", "is one file of a SavedModel; give its folder"),
-        ("b.zip", zip_of("bundle.json", "litert-int8.tflite"), "is a bundle of edgetl already"),
+        ("b.zip", zip_of("bundle.json", "litert-int8.tflite"), "is already an edgetl bundle"),
         ("cut.keras", zip_of("config.json", "model.weights.h5")[:40], "is damaged"),
-        ("a.tflite", b"\x01rubbish" * 20, "does not hold what its name says"),
+        ("a.tflite", b"\x01rubbish" * 20, "is not of the type that its name says"),
         ("a.dat", b"\x01hello", "is of no known kind"),
     ],
 )
@@ -456,13 +460,13 @@ def test_whatever_is_wrong_with_a_model_its_file_is_named(
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["model.json", "weights.bin"], "is a model for TensorFlow.js; export"),
+        (["model.json", "weights.bin"], "is a TensorFlow.js model; export"),
         (["keras_model.h5", "labels.txt"], "it has keras_model.h5; give one of these"),
         (["model.savedmodel/saved_model.pb", "labels.txt"], "it has model.savedmodel; give one"),
-        (["bundle.json", "litert-int8.tflite"], "is a bundle of edgetl already"),
-        (["run.json", "weights.npz"], "is a run of edgetl; export it without --model"),
+        (["bundle.json", "litert-int8.tflite"], "is already an edgetl bundle"),
+        (["run.json", "weights.npz"], "is an edgetl run; export it without --model"),
         (["config.json", "model.safetensors"], "holds weights without their network"),
-        (["photos/a.jpg"], "is no SavedModel (no saved_model.pb); expected a .tflite"),
+        (["photos/a.jpg"], "is not a SavedModel (no saved_model.pb); expected a .tflite"),
     ],
 )
 def test_a_folder_that_is_no_model_is_called_by_what_it_holds(
@@ -478,7 +482,7 @@ def test_a_folder_that_is_no_model_is_called_by_what_it_holds(
 
 def test_a_pipe_is_no_model_and_nobody_waits_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
-    with pytest.raises(ExportError, match="is a pipe or a device, no file"):
+    with pytest.raises(ExportError, match="is a pipe or a device, not a file"):
         open_model(tmp_path / "pipe.onnx", SCALING)
 
 

@@ -96,12 +96,12 @@ def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(file: 
     file.write_text("size (0)\nsize (1)\nother (7)\n")
     assert read_labels(file) == ("size (0)", "size (1)", "other (7)")
     file.write_text("a\na\na (0)\n")
-    with pytest.raises(ExportError, match=r"line 3: the label a \(0\) is in line 1, too"):
+    with pytest.raises(ExportError, match=r"line 3: the label a \(0\) is also in line 1"):
         read_labels(file)
 
 
 def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
-    with pytest.raises(ExportError, match="larger than any list of labels"):
+    with pytest.raises(ExportError, match="too large for a list of labels"):
         read_labels(Path("/dev/zero"))
 
 
@@ -113,12 +113,12 @@ def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
         ("l.txt", "0: a\n1:\n", "the number 1 has no label"),
         ("l.txt", "a", "has 1 label"),
         ("l.txt", f"a\n{'ä' * 128}\n", "line 2: the label ääääääääääääääääääää... has 256 bytes"),
-        ("l.json", "a\nb", "is no JSON"),
-        ("l.json", "[1, 2]", "the label of output 0 is no text"),
+        ("l.json", "a\nb", "is not JSON"),
+        ("l.json", "[1, 2]", "the label of output 0 is not text"),
         ("l.json", '{"0": "a", "2": "b"}', "its numbers are not 0, 1, 2"),
         ("l.json", '{"a": 1, "b": 2}', "its numbers are not 0, 1, 2"),
         ("l.json", '{"a": {"b": 1}}', "its numbers are not"),
-        ("l.json", "[" * 5000, "is no JSON"),
+        ("l.json", "[" * 5000, "is not JSON"),
     ],
 )
 def test_a_file_of_something_else_is_one_sentence(
@@ -132,9 +132,9 @@ def test_a_file_of_something_else_is_one_sentence(
 @pytest.mark.parametrize(
     ("labels", "outputs", "words"),
     [
-        (1000, 1001, "put a line background before the first"),
-        (["background", *map(str, range(1000))], 1000, "no output for background.* leave line 1"),
-        (["Label", *map(str, range(9))], 9, "looks like a heading: leave it out"),
+        (1000, 1001, "add a first line: background"),
+        (["background", *map(str, range(1000))], 1000, "no output for background.* remove line 1"),
+        (["Label", *map(str, range(9))], 9, "looks like a heading: remove it"),
         (5, 9, "in the order of the outputs$"),
         (3, 1, "1 output; expected 2 lines"),
     ],

@@ -82,7 +82,7 @@ def test_of_several_outputs_the_scores_are_taken_and_the_rest_is_named(
     kept = "shares" if end == "softmax" else "logits"
     (left,) = set(outputs) - {kept}
     assert (foreign.activation, foreign.outputs) == (end, 3)
-    assert foreign.words == f"its output {kept} is taken for the scores, {left} left out"
+    assert foreign.words == f"its output {kept} is used as the scores, {left} left out"
 
 
 def test_the_same_scores_twice_are_taken_once(take: Callable[..., Any]) -> None:
@@ -142,7 +142,7 @@ def test_a_sequence_is_refused_by_its_name(proto: onnx.ModelProto, tmp_path: Pat
     del proto.graph.output[:]
     proto.graph.output.append(helper.make_value_info("both", kind))
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match="outputs a sequence or a dictionary, expected a list"):
+    with pytest.raises(ExportError, match="outputs a sequence or a dictionary, expected an array"):
         open_model(tmp_path / "m.onnx", SCALING)
 
 
@@ -150,7 +150,7 @@ def test_percents_are_not_taken_for_logits(take: Callable[..., Any], proto: Any)
     proto.graph.initializer.append(numpy_helper.from_array(np.float32(100), "hundred"))
     foreign = take(SOFT, helper.make_node("Mul", ["shares", "hundred"], ["percent"]), percent=FLOAT)
     assert foreign.activation == "other"
-    with pytest.raises(ExportError, match="are shares of 100, not of 1"):
+    with pytest.raises(ExportError, match="sum to 100, not to 1"):
         choose_activation(np.array([[20.0, 80.0], [99.5, 0.5]], np.float32), "other")
     # Logits that happen to be positive.
     assert choose_activation(np.array([[2.0, 8.0], [3.0, 1.5]], np.float32), "other") == SOFTMAX
@@ -195,7 +195,7 @@ def test_an_onnx_of_plain_levels_takes_them_as_they_are(
         graph.node.insert(position, node)
     onnx.save(proto, tmp_path / "m.onnx")
     (said,) = open_model(tmp_path / "m.onnx", SCALING).statements
-    assert "its input of uint8 says that its pixels are 0 to 255" in said.contradict(SCALING)
+    assert "its input of uint8 says that its pixel values are 0 to 255" in said.contradict(SCALING)
     foreign = open_model(tmp_path / "m.onnx", find_scaling("0..255"))
     np.testing.assert_allclose(foreign.run(drawn), logits, atol=1e-3)
 
@@ -240,7 +240,7 @@ def test_a_tflite_of_several_outputs_keeps_its_scores(
 
     foreign = convert(lambda raw: (raw, tf.nn.softmax(raw), tf.argmax(raw, 1)))
     assert foreign.activation == "softmax"
-    assert " is taken for the scores, " in foreign.words
+    assert " is used as the scores, " in foreign.words
     np.testing.assert_allclose(foreign.run(drawn), SOFTMAX.apply(logits), atol=1e-3)
 
 

@@ -107,7 +107,7 @@ def test_a_grey_model_gets_the_brightness_of_what_the_camera_sees(
 def test_a_scaling_of_colours_is_refused_for_a_grey_model(
     grey_folder: Path, name: str, scaling: str
 ) -> None:
-    with pytest.raises(ExportError, match=r"takes grey pictures.*one number each"):
+    with pytest.raises(ExportError, match=r"takes gray images.*one number each"):
         open_model(grey_folder / name, find_scaling(scaling), trust=True)
 
 
@@ -190,7 +190,7 @@ def test_an_onnx_all_of_whose_sides_are_free_takes_the_chosen_size(
     plain = find_scaling("0..1")
     if shape == FREE:
         with pytest.raises(
-            ExportError, match=r"net\.onnx: .* pictures of any size;.*: --size PX, or"
+            ExportError, match=r"net\.onnx: .* images of any size;.*: --size PX, or"
         ):
             open_model(tmp_path / "net.onnx", plain)
     foreign = open_model(tmp_path / "net.onnx", plain, size_px=(WIDTH, HEIGHT))
@@ -234,8 +234,8 @@ def test_a_free_side_is_the_chosen_one(fixed: Any, chosen: Any, size: tuple[int,
 @pytest.mark.parametrize(
     ("fixed", "chosen", "words"),
     [
-        ((120, -1), None, "pictures 120 px high and of any width; choose"),
-        ((120, -1), (120, 160), "takes 120x120 px and nothing else; give --size 120x120"),
+        ((120, -1), None, "images 120 px high and of any width; choose"),
+        ((120, -1), (120, 160), "takes 120x120 px only; give --size 120x120"),
         ((120, 160), 160, "takes 160x120 px"),
     ],
 )
@@ -268,7 +268,7 @@ def test_numbers_of_ones_own_are_of_one_unit() -> None:
         ("torch", r"expected one of 0\.\.255, 0\.\.1, -1\.\.1, imagenet, caffe"),
         ("", "unknown scaling"),
         ("bgr", "unknown scaling"),
-        ("bgr caffe", "is bgr already"),
+        ("bgr caffe", "is already bgr"),
         ("mean=0.5", "needs both mean= and std="),
         ("mean=0.5 mean=0.4", "cannot be read"),
         ("mean=1,2 std=3", "cannot be read"),

@@ -224,7 +224,7 @@ def test_two_inputs_or_two_outputs_are_refused(ends: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("broken", [b"", b"x", b"PK\x03\x04" * 20, bytes(500), b"\xff" * 500])
 def test_what_is_no_tflite_is_refused_in_one_line(broken: bytes) -> None:
-    with pytest.raises(ExportError, match=r"this is no \.tflite, or a damaged one: ") as caught:
+    with pytest.raises(ExportError, match=r"this is not a \.tflite, or a damaged one: ") as caught:
         Graph(broken)
     assert "\n" not in str(caught.value)
 

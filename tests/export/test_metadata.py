@@ -316,7 +316,7 @@ def test_equal_input_gives_equal_bytes() -> None:
     ("change", "message"),
     [
         ({"labels": ("a", "b")}, r"outputs \(1, 3\), but there are 2 labels"),
-        ({"width_px": 48}, r"promise one picture of 48x32 px"),
+        ({"width_px": 48}, r"state one image of 48x32 px"),
     ],
 )
 def test_what_does_not_fit_the_model_is_refused(change: dict[str, Any], message: str) -> None:

@@ -70,14 +70,14 @@ def test_two_labels_exchanged_are_told_by_a_dozen_photos() -> None:
     ("labels", "words"),
     [
         (LETTERS, "in alphabetical order"),
-        (["Washer", "bolt", "Gear", "nut"], "in alphabetical order, whatever the case"),
+        (["Washer", "bolt", "Gear", "nut"], "in alphabetical order, ignoring case"),
         (["b", "a", "d", "c", "f"], "in reverse"),
         ([f"part {n}" for n in range(12)], "in alphabetical order"),
         (["part 1", "part 10", "part 11", "part 2"], "in the order of their numbers"),
         (LETTERS, "in the order 0, 1, 10, 11, ..., 2"),
         (LETTERS, "in the order 1, 10, 11, ..., 2"),
         (LETTERS, "taken out of the order 1, 10, 11, ..., 2"),
-        (LETTERS, "one line later, behind one for the background"),
+        (LETTERS, "one line later, after one for the background"),
         (LETTERS, "one line earlier, without the first line"),
     ],
 )
@@ -241,7 +241,7 @@ def test_a_good_model_is_not_run_with_other_scalings() -> None:
     truth = mix(range(3), 60)
     found = examine(answer(truth, 3, 1.0, 0), truth, LETTERS[:3], GIVEN, rescore)
     assert not found.doubts
-    assert "labels and scaling fit: top-1 is 100.0% of 60 photos" in found.summary
+    assert "labels and scaling fit the photos: top-1 is 100.0% of 60 photos" in found.summary
     one = msgspec.structs.replace(found, alternatives=found.alternatives[:1])
     assert one.summary.endswith(", and no other meaning is plainly better")
 

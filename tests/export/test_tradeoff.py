@@ -60,7 +60,7 @@ def test_figures_are_those_of_the_file(found: Tradeoff, trained: Trained) -> Non
 
 def test_int8_is_shown_before_and_after_the_repair(found: Tradeoff) -> None:
     outcome = found.outcomes[0]
-    assert [one.repair for one in outcome.tried] == ["", "head fitted again"]
+    assert [one.repair for one in outcome.tried] == ["", "head refitted"]
     assert outcome.chosen.agreement == max(one.agreement for one in outcome.tried)
 
 

@@ -141,7 +141,7 @@ def test_an_encrypted_zip_is_refused(tiny_zip):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_another_method_than_deflate_is_refused(method, tiny, tmp_path):
-    assert "another method than deflate" in refusal(zip_folder(tiny, tmp_path / "a.zip", method))
+    assert "not compressed with deflate" in refusal(zip_folder(tiny, tmp_path / "a.zip", method))
 
 
 @pytest.mark.parametrize("honest", [True, False])
@@ -255,7 +255,7 @@ def test_a_zip_whose_end_leads_nowhere_is_told_as_damaged(tiny_zip):
         assert "is damaged" in refusal(tiny_zip)
         assert "Invalid argument" not in refusal(tiny_zip)
     tiny_zip.write_bytes(whole + b"junk")
-    assert "its end was cut off or written over" in refusal(tiny_zip)
+    assert "its end was cut off or overwritten" in refusal(tiny_zip)
 
 
 def test_a_device_is_no_bundle():

@@ -61,7 +61,7 @@ def test_answers_like_the_photos_give_no_verdict(show):
     assert report.mean_confidence == pytest.approx(0.9)
     assert report.reject_rate == 0.0
     assert report.verdicts == ()
-    assert any("may rightly differ" in note for note in report.notes)
+    assert any("may differ without drift" in note for note in report.notes)
 
 
 def test_chance_alone_gives_a_verdict_in_few_of_a_hundred_cases(show):
@@ -171,5 +171,5 @@ def test_a_bundle_tells_what_to_expect(bundle):
 
 def test_expectations_of_other_labels_are_refused(edit):
     wrong = edit(lambda manifest: manifest["variants"][0]["metrics"].update(label_shares={"x": 1}))
-    with pytest.raises(BundleError, match=r"shares of .* have other labels"):
+    with pytest.raises(BundleError, match=r"shares of .* are for other labels"):
         Bundle.open(wrong)

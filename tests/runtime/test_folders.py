@@ -70,7 +70,7 @@ def test_a_folder_tells_pictures_from_videos_and_names_the_rest(tmp_path, make_v
         write_picture(tmp_path / "in" / name)
     (tmp_path / "in" / "2.jpg").rename(tmp_path / "in" / "2")
     make_video(3).rename(tmp_path / "in" / "clip.h264")
-    (tmp_path / "in" / "notes.jpg").write_text("no picture")
+    (tmp_path / "in" / "notes.jpg").write_text("no image")
     (tmp_path / "in" / "empty.jpg").touch()
     (tmp_path / "in" / "gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(tmp_path / "in" / "pipe.jpg")
@@ -126,7 +126,7 @@ def test_what_is_not_there_is_said(tmp_path, monkeypatch):
         "filn.mp4": f"there is no such file (did you mean {tmp_path / 'film.mp4'}?)",
         "other": "there is no such file",
         "no/film.mp4": f"there is no folder {tmp_path / 'no'}",
-        "film.mp4/a.mp4": f"{tmp_path / 'film.mp4'} is a file, no folder",
+        "film.mp4/a.mp4": f"{tmp_path / 'film.mp4'} is a file, not a folder",
         "link.mp4": "a link to gone.mp4, which is not there",
         "loop": "unreadable (Too many levels of symbolic links)",
         "x" * 300: "unreadable (File name too long)",

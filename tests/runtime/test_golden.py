@@ -69,7 +69,7 @@ def test_other_golden_scores_are_a_failure(edit):
     result = verify(Bundle.open(edit(change)))
     assert not result.ok
     assert len(result.failures) == 1
-    assert "litert-int8: its scores of the golden frames are " in result.failures[0]
+    assert "litert-int8: its scores on the golden frames differ by " in result.failures[0]
 
 
 def test_swapped_channels_are_a_failure(replace_file, golden_frames):
@@ -143,9 +143,9 @@ def test_a_damaged_model_is_noticed(damage, name, deviate):
 
 
 def test_a_golden_frame_that_is_no_picture_is_a_failure(replace_file):
-    result = verify(Bundle.open(replace_file("golden/0.png", b"no picture")))
+    result = verify(Bundle.open(replace_file("golden/0.png", b"no image")))
     assert not result.ok
-    assert "not a picture" in result.failures[0]
+    assert "not an image" in result.failures[0]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_golden_frame_that_is_damaged_is_named_with_what_to_do(damage, replace
     data = damage((tiny / "golden" / "0.png").read_bytes())
     (failure,) = verify(Bundle.open(replace_file("golden/0.png", data))).failures
     assert failure.startswith("golden/0.png: ")
-    assert failure.endswith("it was exported like this: do not use this bundle")
+    assert failure.endswith("it was exported like this; do not use this bundle")
     assert "save it" not in failure
     assert "make it smaller" not in failure
 

@@ -23,7 +23,7 @@ def test_a_folder_that_everybody_may_write_to_is_named(mode, warns, tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_folder_of_another_user_is_named(tmp_path):
     os.chown(tmp_path, pwd.getpwnam("nobody").pw_uid, -1)
-    assert f"{tmp_path} belongs to nobody, who can put another model into it" in find_other_writer(
+    assert f"{tmp_path} belongs to nobody, who could replace the model" in find_other_writer(
         tmp_path
     )
 
@@ -39,4 +39,4 @@ def test_serve_says_so_before_it_begins(edgetl_run, tiny, tmp_path):
     flags = ("--source", "pattern", "--max-frames", 1, "--port", 0, "--state-dir", folder)
     done = edgetl_run("serve", tiny, *flags)
     assert done.returncode == 0
-    assert f"everybody may write to the state folder {folder}" in done.stderr
+    assert f"every user can write to the state folder {folder}" in done.stderr

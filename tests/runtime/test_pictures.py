@@ -149,10 +149,10 @@ def test_a_truncated_jpeg_with_a_whole_thumbnail_is_refused(photo):
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"<!doctype html><title>404</title>", "not a picture"),
+        (b"<!doctype html><title>404</title>", "not an image"),
         (b"\xff\xd8\xff\xe0 and then nothing", "truncated JPEG"),
         (b"\x89PNG\r\n\x1a\n", "picture|decodable"),
-        (bytes(5000), "not a picture"),
+        (bytes(5000), "not an image"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_the_file_named(data, reason, tmp_path):

@@ -89,13 +89,13 @@ def test_the_alpha_channel_of_a_frame_is_ignored(scene):
     ],
 )
 def test_what_is_no_frame_is_refused(frame):
-    with pytest.raises(FrameError, match="a frame must be"):
+    with pytest.raises(FrameError, match="expected a frame"):
         Preprocessing(32, 32).apply(frame)
 
 
 @pytest.mark.parametrize("size_px", [(0, 32), (32, -1), (4097, 32)])
 def test_a_size_that_no_model_has_is_refused(size_px):
-    with pytest.raises(ValueError, match="input size must be"):
+    with pytest.raises(ValueError, match="expected an input size"):
         Preprocessing(*size_px)
 
 

@@ -118,9 +118,9 @@ def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path):
     }
     for name, data in sound.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(CameraError, match="it holds sound only, no pictures"):
+        with pytest.raises(CameraError, match="it contains sound only, no video"):
             list(read_frames(tmp_path / name))
-        with pytest.raises(CameraError, match="it holds sound only, no pictures"):
+        with pytest.raises(CameraError, match="it contains sound only, no video"):
             Camera(str(tmp_path / name))
 
 
@@ -128,7 +128,7 @@ def test_of_a_bare_stream_it_is_said_that_its_rate_is_assumed(tmp_path, make_vid
     path, notes = tmp_path / "film.h264", []
     path.write_bytes(H264)
     assert len(list(read_frames(path, notes.append))) == 2
-    expected = f"{path}: it holds no times, so that positions assume 25 frames a second"
+    expected = f"{path}: it has no timestamps, so positions assume 25 frames per second"
     assert notes == [expected]
     with Camera(str(path)) as camera:
         assert len(list(camera)) == 2

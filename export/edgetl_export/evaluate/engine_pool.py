@@ -1,4 +1,4 @@
-"""A crew: as many workers as processors, each with an engine of its own, share a list of pictures.
+"""A crew: as many workers as processors, each with an engine of its own, share a list of images.
 
 Two engines of one thread each finish sooner than one engine of two threads, since small layers do
 not share well; and what one thread computes does not depend on the number of processors.

@@ -1,4 +1,4 @@
-"""Golden frames: the pictures whose scores travel in the bundle, for a device to check itself."""
+"""Golden frames: the images whose scores travel in the bundle, for a device to check itself."""
 
 import cv2
 import msgspec
@@ -16,7 +16,7 @@ class Golden(msgspec.Struct, frozen=True, eq=False):
     """One golden frame.
 
     Attributes:
-        png: The picture's file.
+        png: The image's file.
         pixels: What preprocessing makes of it: uint8 (height, width, 3) RGB.
     """
 
@@ -29,7 +29,7 @@ def choose_golden(part: ScoredPhotos, preprocessing: Preprocessing) -> list[Gold
 
     Args:
         part: Photos that were scored.
-        preprocessing: From picture to input.
+        preprocessing: From image to input.
 
     Raises:
         FrameError: If a photo cannot be read any more.

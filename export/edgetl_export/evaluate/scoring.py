@@ -1,4 +1,4 @@
-"""Scoring: what a model file outputs for pictures, on whichever engine."""
+"""Scoring: what a model file outputs for images, on whichever engine."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from edgetl_runtime.prediction import Scores
 
 
 def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:
-    """What a model file outputs, float32 (pictures, outputs).
+    """What a model file outputs, float32 (images, outputs).
 
     Args:
         engine: That runs it.
@@ -23,7 +23,7 @@ def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:
 
     Raises:
         EngineError: If the engine refuses the model or fails.
-        ExportError: If the model has other ends than a picture and scores.
+        ExportError: If the model has other ends than an image and scores.
     """
     return run_described(engine, model, describe(engine, model), pictures)
 

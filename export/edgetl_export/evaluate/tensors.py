@@ -27,7 +27,7 @@ def describe_tflite(model: bytes, *, any_step: bool = False) -> tuple[TensorSpec
             what the model expects of a level.
 
     Raises:
-        ExportError: If it cannot be loaded, has other ends than one picture and one list of
+        ExportError: If it cannot be loaded, has other ends than one image and one list of
             scores, or raw pixels would be wrong for its quantized input.
     """
     interpreter = _load(model)
@@ -40,8 +40,8 @@ def describe_tflite(model: bytes, *, any_step: bool = False) -> tuple[TensorSpec
     exact = any_step or inputs[0]["dtype"] != np.uint8
     if not exact and (abs(scale - 1.0) > 1e-3 or zero_point != 0):
         raise ExportError(
-            f"the quantized input has step {scale:g} and zero point {zero_point}, expected 1 and "
-            "0, so that pixels go in as they are"
+            f"the quantized input has scale {scale:g} and zero point {zero_point}, expected 1 "
+            "and 0, so that pixel values go in unchanged"
         )
     return _spec_tflite(inputs[0], "nhwc"), _spec_tflite(outputs[0], "nc")
 

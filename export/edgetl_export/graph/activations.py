@@ -54,10 +54,10 @@ def collect_statistics(
     Args:
         model: Input float32 (1, height, width, 3).
         pictures: uint8 (height, width, 3) RGB each.
-        summarize: Called for each picture, on any thread, with how to get any tensor by its index.
+        summarize: Called for each image, on any thread, with how to get any tensor by its index.
 
     Yields:
-        What `summarize` returns, in the order of the pictures.
+        What `summarize` returns, in the order of the images.
     """
 
     def hire() -> Callable[[Frame], T]:
@@ -110,7 +110,7 @@ def collect_extremes(
 
 
 def choose_ranges(graph: Graph, extremes: Mapping[str, Extremes], share: float) -> Ranges:
-    """The range of each tensor; that of the picture is 0..255 exactly, so that a step is a level.
+    """The range of each tensor; that of the image is 0..255 exactly, so that a step is a level.
 
     Args:
         graph: The graph.
@@ -167,7 +167,7 @@ def mean_patches(graph: Graph, pictures: Sequence[Frame]) -> dict[str, NDArray[n
     """What each convolution sees on average.
 
     Returns:
-        By name: (kernel height, kernel width, input channels), the mean over pictures and
+        By name: (kernel height, kernel width, input channels), the mean over images and
         positions, zeros of the padding included.
     """
     convolutions = graph.convolutions

@@ -21,16 +21,16 @@ def read_tree(model: bytes) -> Any:
     from ai_edge_litert.tools import flatbuffer_utils
 
     if model[4:8] != _MODEL_IDENTIFIER:
-        raise ExportError("this is no .tflite, or a damaged one: its identifier is missing")
+        raise ExportError("this is not a .tflite, or a damaged one: its identifier is missing")
     try:
         tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
         raise ExportError(
-            "the .tflite is damaged, or a part of it is missing; copy or download it again"
+            "the .tflite is damaged or incomplete; copy or download it again"
         ) from error
     for buffer in tree.buffers:
         if buffer.data is not None:
-            # What is no array is packed byte by byte, a thousand times slower.
+            # What is not an array is packed byte by byte, a thousand times slower.
             buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
     return tree
 

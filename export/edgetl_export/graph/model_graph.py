@@ -82,23 +82,23 @@ def find_graph(tree: Any) -> Any:
 
 
 class Graph:
-    """A float32 .tflite with one picture in and one list of scores out."""
+    """A float32 .tflite with one image in and one list of scores out."""
 
     def __init__(self, model: bytes) -> None:
         """Reads a model.
 
         Raises:
-            ExportError: If it is no .tflite of this form.
+            ExportError: If it is not a .tflite of this form.
         """
         try:
             self._read(model)
         # The reader of the format checks nothing: what is damaged shows where it is used.
         except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise ExportError(f"this is no .tflite, or a damaged one: {error}") from error
+            raise ExportError(f"this is not a .tflite, or a damaged one: {error}") from error
 
     @property
     def input(self) -> int:
-        """Index of the picture."""
+        """Index of the image."""
         return int(self._graph.inputs[0])
 
     @property

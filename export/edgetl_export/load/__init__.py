@@ -22,7 +22,7 @@ def open_model(
         trust: Open what can run code: .keras, .h5 and SavedModel.
 
     Raises:
-        ExportError: If it is missing, damaged, not trusted, or no classifier of pictures; it names
+        ExportError: If it is missing, damaged, not trusted, or no classifier of images; it names
             the file.
     """
     with naming(path):

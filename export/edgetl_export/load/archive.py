@@ -64,7 +64,7 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 
 def _find_inside(path: Path) -> str | None:
-    """Where in a zip its model lies; None if this is no zip with a model."""
+    """Where in a zip its model lies; None if this is not a zip with a model."""
     try:
         if not path.is_file():
             return None
@@ -91,7 +91,7 @@ def _extract(path: Path, folder: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(one.flag_bits & 1 for one in entries):
-            raise ExportError(f"{path} is locked with a password; unpack it, and give the model")
+            raise ExportError(f"{path} is encrypted; unpack it, and give the model")
         total = sum(one.file_size for one in entries)
         if total > LIMIT_BYTES or len(entries) > _LIMIT_FILES:
             files = f"{len(entries):,} file{'s' * (len(entries) != 1)}"

@@ -26,7 +26,7 @@ _LARGEST_BYTES: Final = 2**31 - 1
 _AT_BLANKS: Final = "model_info labels"
 # Where Ultralytics puts its dictionary in a .tflite.
 _RECORDS: Final = ("metadata.json", "temp_meta.txt")
-_OR: Final = "; or give labels of your own: --labels FILE"
+_OR: Final = "; or give your own labels: --labels FILE"
 _LABELLING: Final = ("label", "class", "names")
 
 
@@ -111,7 +111,7 @@ def _look_at_graph(model: Path, shown: Path) -> Embedded | None:
         inside = _read_nodes(proto)
     except (DecodeError, OSError, UnicodeDecodeError) as error:
         raise ExportError(
-            f"{shown} is no .onnx, or a damaged one; copy or download it again"
+            f"{shown} is not an .onnx, or a damaged one; copy or download it again"
         ) from error
     found, refused = _read_properties(properties, shown)
     if found is None and inside:
@@ -143,7 +143,7 @@ def _read_properties(
 
 
 def _read_nodes(proto: Any) -> list[str]:
-    """Of scikit-learn's and Azure's converters: the keys of a dictionary, or a list to pick of."""
+    """Labels from the converters of scikit-learn and Azure: dictionary keys, or a list."""
     texts = {one.name: one.string_data for one in proto.graph.initializer if one.string_data}
     for node in proto.graph.node:
         keys = [one.strings for one in node.attribute if one.name == "classlabels_strings"]

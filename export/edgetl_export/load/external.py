@@ -60,7 +60,7 @@ def _read(tensor: TensorProto, folder: Path) -> bytes:
             return file.read(length)
     except OSError as error:
         raise ExportError(
-            f"{path}, which the .onnx keeps weights in, cannot be read ({error.strerror}); put it "
+            f"{path} with weights of the .onnx cannot be read ({error.strerror}); put it "
             "beside the .onnx"
         ) from error
 
@@ -82,7 +82,7 @@ def _locate(location: str, folder: Path) -> Path:
     special = not outside and "\x00" not in location and path.exists() and not path.is_file()
     if outside or "\x00" in location or path.resolve() != path or special:
         raise ExportError(
-            f"the .onnx keeps weights in {location!r}, which is not a plain file inside its own "
+            f"the .onnx stores weights in {location!r}, which is not a plain file inside its own "
             "folder; such a model is not opened"
         )
     return path

@@ -70,13 +70,12 @@ def load(file: Path, kind: Literal["keras", "h5"]) -> Any:
         network = json.loads(record.network)
     except (ValueError, RecursionError) as error:
         raise ExportError(
-            f"{file} is damaged: the description of its layers is no JSON; copy or download it "
+            f"{file} is damaged: the description of its layers is not JSON; copy or download it "
             "again"
         ) from error
     if _has_lambda(network):
         raise ExportError(
-            f"{file} has a Lambda layer, which is code of whoever made it and is not run here; "
-            f"{_REMEDY}"
+            f"{file} has a Lambda layer, which can contain any code and is not run here; {_REMEDY}"
         )
     old = record.version.startswith("2.")
     try:
@@ -113,13 +112,11 @@ def _read_h5(file: Path) -> _Record:
             network = opened.attrs.get("model_config")
             version = opened.attrs.get("keras_version", "")
     except OSError as error:
-        raise ExportError(
-            f"{file} is damaged, or a part of it is missing; copy or download it again"
-        ) from error
+        raise ExportError(f"{file} is damaged or incomplete; copy or download it again") from error
     if network is None:
         raise ExportError(
-            f"{file} holds no model of Keras, but weights or other numbers alone; save the whole "
-            "model where it was trained, model.save('model.keras'), and give that"
+            f"{file} contains weights or other arrays, but no Keras model; save the whole model "
+            "where it was trained, model.save('model.keras'), and give that"
         )
     return _Record(*(one.decode() if isinstance(one, bytes) else one for one in (version, network)))
 
@@ -132,9 +129,7 @@ def _read_keras(file: Path) -> _Record:
             about = json.loads(archive.read("metadata.json"))
             spoilt = archive.testzip()
     except (*UNREADABLE, KeyError) as error:
-        raise ExportError(
-            f"{file} is damaged, or a part of it is missing; copy or download it again"
-        ) from error
+        raise ExportError(f"{file} is damaged or incomplete; copy or download it again") from error
     if spoilt is not None:
         raise ExportError(f"{file} is damaged: its {spoilt} is; copy or download it again")
     return _Record(str(about.get("keras_version", "")) if isinstance(about, dict) else "", network)
@@ -146,8 +141,8 @@ def _check_sizes(file: Path, archive: zipfile.ZipFile) -> None:
     texts = sum(sizes.get(name, 0) for name in ("config.json", "metadata.json"))
     if sum(sizes.values()) > LIMIT_BYTES or texts > _MOST_TEXT_BYTES:
         raise ExportError(
-            f"{file} holds {sum(sizes.values()):,} bytes when it is unpacked, more than a model "
-            "for a small device"
+            f"{file} holds {sum(sizes.values()):,} bytes when unpacked, more than a model for a "
+            "small device"
         )
 
 
@@ -177,13 +172,13 @@ def _explain(error: Exception, version: str) -> str:
         )
     if _count(version) > _count(keras.__version__):
         return (
-            f"was made by Keras {version}, which is newer than Keras {keras.__version__} here "
-            f"and has what this lacks; {_REMEDY}"
+            f"was made by Keras {version}, which is newer than the installed Keras "
+            f"{keras.__version__}; {_REMEDY}"
         )
     unknown = _UNKNOWN_LAYER.search(str(error))
     if unknown is not None:
         name = next(filter(None, unknown.groups()))
-        return f"has {name}, which is no layer of Keras {keras.__version__}; {_REMEDY}"
+        return f"has {name}, which is not a layer of Keras {keras.__version__}; {_REMEDY}"
     causes = _CAUSE.findall(str(error))
     quoted = quote_error(ValueError(causes[-1])) if causes else quote_error(error)
     return f"cannot be opened by Keras ({quoted}); {_REMEDY}"

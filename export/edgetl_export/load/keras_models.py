@@ -36,7 +36,7 @@ class TensorflowModel:
     def __init__(
         self, call: Call, shape: Sequence[int | None], scaling: Scaling, size_px: Size | None
     ) -> None:
-        """Converts a function of one picture.
+        """Converts a function of one image.
 
         Args:
             call: From float32 (batch, height, width, 3) and `training` to scores.
@@ -45,7 +45,7 @@ class TensorflowModel:
             size_px: Side of the input where that is free.
 
         Raises:
-            ExportError: If it takes no RGB picture, or TensorFlow cannot convert it.
+            ExportError: If it takes no RGB image, or TensorFlow cannot convert it.
         """
         self._call = call
         self.size = _read_size(shape, size_px)
@@ -88,23 +88,22 @@ def open_keras(
     if len(inputs) > 1:
         names = ", ".join(one.name for one in inputs)
         raise ExportError(
-            f"{file} has {len(inputs)} inputs ({names}), expected 1; save the classifier of one "
-            "picture alone"
+            f"{file} has {len(inputs)} inputs ({names}), expected 1; save the image classifier only"
         )
     if not model.built or not inputs:
         raise ExportError(
-            f"{file} is no Keras model with one input; build it with an Input, and save it again"
+            f"{file} is not a Keras model with one input; build it with an Input, and save it again"
         )
     if len(model.outputs) != 1:
         raise ExportError(
-            f"{file} has {len(model.outputs)} outputs, expected 1; save it with the scores alone: "
+            f"{file} has {len(model.outputs)} outputs, expected 1; save it with the scores only: "
             "keras.Model(model.input, model.outputs[0]).save('scores.keras')"
         )
     return TensorflowModel(_Call(model), tuple(model.inputs[0].shape), scaling, size_px)
 
 
 class _Call:
-    """A model of Keras, which warns of pictures in another structure than it was saved with."""
+    """A model of Keras, which warns of images in another structure than it was saved with."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -140,7 +139,7 @@ def open_saved_model(folder: Path, scaling: Scaling, size_px: Size | None) -> Te
     if len(inputs) != 1:
         raise ExportError(
             f"{folder} has {len(inputs)} inputs ({', '.join(inputs)}), expected 1; export the "
-            "classifier alone"
+            "classifier only"
         )
     ((name, spec),) = inputs.items()
     call = _Signature(loaded, signature, name, exit_)
@@ -155,12 +154,12 @@ def _read_shape(folder: Path, spec: Any) -> list[int | None]:
     if not (spec.dtype.is_floating or spec.dtype.is_integer):
         raise ExportError(
             f"{folder} takes {spec.dtype.name}, such as the bytes of a file, expected the pixels "
-            "of a picture; export it with a signature that takes those"
+            "of an image; export it with such a signature"
         )
     if spec.shape.rank is None:
         raise ExportError(
-            f"{folder} does not say which pictures it takes; export it with a signature of the "
-            "shape (None, height, width, 3)"
+            f"{folder} does not state its input shape; export it with a signature of shape (None, "
+            "height, width, 3)"
         )
     shape: list[int | None] = spec.shape.as_list()
     return shape
@@ -172,14 +171,12 @@ def _choose_output(folder: Path, outputs: Mapping[str, Any]) -> tuple[str, str]:
     if len(floats) != 1:
         raise ExportError(
             f"{folder} has {len(outputs)} outputs ({', '.join(sorted(outputs))}), expected 1 of "
-            "scores; export the classifier alone"
+            "scores; export the classifier only"
         )
     others = sorted(name for name in outputs if name != floats[0])
     if not others:
         return floats[0], ""
-    return floats[
-        0
-    ], f"its output {floats[0]} is taken for the scores, {', '.join(others)} left out"
+    return floats[0], f"its output {floats[0]} is used as the scores, {', '.join(others)} left out"
 
 
 class _Signature:
@@ -207,7 +204,7 @@ def _convert(call: Call, shape: tuple[int, int, int]) -> bytes:
             frozen = freeze(call, (1, *shape))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ExportError(
-            f"the model does not take pictures of {shape[1]}x{shape[0]} px ({quote_error(error)})"
+            f"the model does not take images of {shape[1]}x{shape[0]} px ({quote_error(error)})"
         ) from error
     return convert_to_tflite(tf.lite.TFLiteConverter.from_concrete_functions([frozen], None))
 
@@ -216,11 +213,12 @@ def _read_size(shape: Sequence[int | None], size_px: Size | None) -> tuple[int, 
     shown = "(" + ", ".join("?" if one is None else str(one) for one in shape) + ")"
     if len(shape) != 4 or shape[3] not in (1, 3):
         raise ExportError(
-            f"the model takes {shown}, expected RGB pictures, (1, height, width, 3), or grey ones, "
+            f"the model takes {shown}, expected RGB images, (1, height, width, 3), or gray ones, "
             "(1, height, width, 1)"
         )
     if shape[0] not in (None, 1):
         raise ExportError(
-            f"the model takes {shape[0]} pictures at once, {shown}; save it with a free batch"
+            f"the model takes {shape[0]} images at once, {shown}; save it with a variable batch "
+            "size"
         )
     return choose_size((shape[1], shape[2]), size_px)

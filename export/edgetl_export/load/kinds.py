@@ -24,17 +24,15 @@ _ONNX: Final = re.compile(rb"\x08[\x03-\x20][\x12\x1a\x22\x28\x32\x3a\x42]")
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _TO_ONNX: Final = "export it to .onnx where it was trained (torch.onnx.export), and give that"
 _CODE: Final = {
-    "keras": "a .keras file can run code of whoever made it when it is opened",
-    "h5": "an .h5 file of Keras can run code of whoever made it when it is opened",
-    "saved_model": (
-        "a SavedModel is a program, which can read and write files of yours when it runs"
-    ),
+    "keras": "a .keras file can run code of its author when it is opened",
+    "h5": "a Keras .h5 file can run code of its author when it is opened",
+    "saved_model": ("a SavedModel is a program, which can read and write your files"),
 }
 _DOWNLOADED: Final = "did the download end on an error or log-in page?"
-_OPENVINO: Final = "is of OpenVINO; give the .onnx, .keras or .tflite that it was made from"
-_CORE_ML: Final = "is of Core ML; give the model that it was made from"
+_OPENVINO: Final = "is an OpenVINO model; give the .onnx, .keras or .tflite that it was made from"
+_CORE_ML: Final = "is a Core ML model; give the model that it was made from"
 _TENSORFLOW_JS: Final = (
-    "is a model for TensorFlow.js; export it as TensorFlow Lite where it was trained, and give "
+    "is a TensorFlow.js model; export it as TensorFlow Lite where it was trained, and give "
     "the .tflite"
 )
 _EDGE_IMPULSE: Final = (
@@ -45,11 +43,11 @@ _COMPILED: Final = "is compiled for one chip; give the .onnx or .tflite that it 
 # Of models that cannot be taken: what begins like this, and how it goes on as a sentence.
 _BEGINNINGS: Final = (
     (b"\x80", f"is a pickle, such as PyTorch writes; {_TO_ONNX}"),
-    (b"<?xml", f"is XML, not a model; if it is of OpenVINO, {_OPENVINO.partition('; ')[2]}"),
+    (b"<?xml", f"is XML, not a model; if it is from OpenVINO, {_OPENVINO.partition('; ')[2]}"),
     (b"<net", _OPENVINO),
     (b"RKNN", _COMPILED),
     (b"\x7fELF", f"is a program, not a model; if it is an .eim, it {_EDGE_IMPULSE}"),
-    (b"GGUF", "is a language model (GGUF), no classifier of pictures"),
+    (b"GGUF", "is a language model (GGUF), not an image classifier"),
 )
 # Remedies for files that are not models, by a word in the name of their type.
 _REMEDIES: Final = {
@@ -62,12 +60,12 @@ _REMEDIES: Final = {
 # Marks of other formats behind the first four bytes.
 _MARKS: Final = {
     b"ORTM": "is in ONNX Runtime's own format (.ort); give the .onnx that it was made from",
-    b"ET12": f"is of ExecuTorch; {_TO_ONNX}",
+    b"ET12": f"is an ExecuTorch model; {_TO_ONNX}",
 }
 # Of files whose content tells little.
 _SUFFIXES: Final = {
-    ".pt": f"is of PyTorch; {_TO_ONNX}",
-    ".pth": f"is of PyTorch; {_TO_ONNX}",
+    ".pt": f"is a PyTorch model; {_TO_ONNX}",
+    ".pth": f"is a PyTorch model; {_TO_ONNX}",
     ".safetensors": f"holds weights without their network; {_TO_ONNX}",
     ".bin": f"holds weights without their network; {_TO_ONNX}",
     ".data": "holds weights of an .onnx; give the .onnx, and leave this beside it",
@@ -79,14 +77,14 @@ _SUFFIXES: Final = {
         "TensorFlow Lite"
     ),
 }
-_BUNDLE: Final = "is a bundle of edgetl already; see what is in it: edgetl inspect"
+_BUNDLE: Final = "is already an edgetl bundle; to see its content: edgetl inspect"
 _OURS: Final = {"bundle.json", "run.json"}
-_RUN: Final = "is a run of edgetl; export it without --model: edgetl export RUN --out BUNDLE"
+_RUN: Final = "is an edgetl run; export it without --model: edgetl export RUN --out BUNDLE"
 # A name in a zip or a folder that says what it is.
 _CONTENTS: Final = (
     ("bundle.json", _BUNDLE),
     ("run.json", _RUN),
-    ("data.pkl", f"is of PyTorch; {_TO_ONNX}"),
+    ("data.pkl", f"is a PyTorch model; {_TO_ONNX}"),
     ("edge-impulse-sdk/", _EDGE_IMPULSE),
     ("model.json", _TENSORFLOW_JS),
     (".mlmodel", _CORE_ML),
@@ -94,8 +92,8 @@ _CONTENTS: Final = (
     (".safetensors", f"holds weights without their network; {_TO_ONNX}"),
     (".npy", f"holds arrays without their network; {_TO_ONNX}"),
     (".pb", _SUFFIXES[".pb"]),
-    (".pth", f"is of PyTorch; {_TO_ONNX}"),
-    (".pt", f"is of PyTorch; {_TO_ONNX}"),
+    (".pth", f"is a PyTorch model; {_TO_ONNX}"),
+    (".pt", f"is a PyTorch model; {_TO_ONNX}"),
     (".zip", "holds another zip; unpack it, and give what is inside"),
 )
 
@@ -135,13 +133,13 @@ def _look_at_folder(path: Path) -> Kind:
     hint = (
         f"it has {', '.join(models[:3])}; give one of these" if models else f"expected {EXPECTED}"
     )
-    raise ExportError(f"{path} is no SavedModel (no {_SAVED_MODEL}); {hint}")
+    raise ExportError(f"{path} is not a SavedModel (no {_SAVED_MODEL}); {hint}")
 
 
 def _look_at_file(path: Path) -> Kind:
     if not path.is_file():
         # Reading a pipe could wait for ever.
-        raise ExportError(f"{path} is a pipe or a device, no file; expected {EXPECTED}")
+        raise ExportError(f"{path} is a pipe or a device, not a file; expected {EXPECTED}")
     start = _read_start(path)
     if start.startswith(_HDF5):
         return "h5"
@@ -173,9 +171,10 @@ def _judge_rest(path: Path, start: bytes) -> Kind:
         return "onnx"
     if suffix in (".tflite", ".keras", ".h5"):
         raise ExportError(
-            f"{path} does not hold what its name says, or is damaged; copy or download it again"
+            f"{path} is not of the type that its name says, or is damaged; copy or download it "
+            "again"
         )
-    raise ExportError(f"{path} is of no known kind; expected {EXPECTED}")
+    raise ExportError(f"{path} is of an unknown type; expected {EXPECTED}")
 
 
 def _judge_start(start: bytes) -> str:
@@ -207,7 +206,7 @@ def _judge_text(start: bytes) -> str:
     if "modelTopology" in text or "weightsManifest" in text or "tfjs" in text.lower():
         return _TENSORFLOW_JS
     first = text.strip().partition("\n")[0].strip()[:40]
-    return f"is a text, not a model; it begins with {first!r}; {_DOWNLOADED}"
+    return f"is text, not a model; it begins with {first!r}; {_DOWNLOADED}"
 
 
 def _judge_names(names: Sequence[str]) -> str:
@@ -237,5 +236,5 @@ def _look_into_zip(path: Path) -> Kind:
     models = find_models(names)
     if models and not _OURS & set(names):
         raise ExportError(f"{path} is a zip with {models[0]}; unpack it, and give that")
-    words = _judge_names(names) or f"is a zip without a model that is known; expected {EXPECTED}"
+    words = _judge_names(names) or f"is a zip without a known model; expected {EXPECTED}"
     raise ExportError(f"{path} {words}")

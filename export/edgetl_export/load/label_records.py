@@ -11,7 +11,7 @@ from edgetl_runtime.errors import ExportError
 # Ultralytics' and Hugging Face's keys, and what people choose themselves.
 KEYS = ("names", "id2label", "labels", "classes", "class_names", "label_names")
 _EXPECTED = (
-    'expected one label a line, or a list of labels, or {"0": "label", ...}, or {"label": 0, ...}'
+    'expected one label per line, or a list of labels, or {"0": "label", ...}, or {"label": 0, ...}'
 )
 
 
@@ -30,7 +30,7 @@ def read_record(file: str, text: str) -> list[str] | None:
     """
     found = parse_notation(text)
     if found is None and file.lower().endswith(".json"):
-        raise ExportError(f"{file} is no JSON; {_EXPECTED}")
+        raise ExportError(f"{file} is not JSON; {_EXPECTED}")
     if found is None:
         return None
     inner = find_labels(found)
@@ -53,7 +53,7 @@ def order_labels(file: str, found: Any) -> list[str]:
     labels = [_read_label(one) for one in _order(file, found)]
     if not all(labels):
         number = labels.index("")
-        raise ExportError(f"{file}: the label of output {number} is no text; {_EXPECTED}")
+        raise ExportError(f"{file}: the label of output {number} is not text; {_EXPECTED}")
     return labels
 
 

@@ -51,7 +51,7 @@ def parse_labels(file: str, text: str) -> tuple[str, ...]:
     lines = _split(text) if record is None else [one.strip() for one in record]
     for number, line in enumerate(lines, 1):
         if not line:
-            raise ExportError(f"{file}, line {number} is empty; expected one label a line")
+            raise ExportError(f"{file}, line {number} is empty; expected one label per line")
     # Composed, as the labels of photos are: an ä may be one character or two.
     lines = [unicodedata.normalize("NFC", line) for line in lines]
     labels = _drop_synsets(_drop_numbers(file, lines))
@@ -62,13 +62,13 @@ def parse_labels(file: str, text: str) -> tuple[str, ...]:
             )
     if len(labels) < 2:
         found = count_noun(len(labels), "label")
-        raise ExportError(f"{file} has {found}; a classifier has at least two")
+        raise ExportError(f"{file} has {found}; a classifier needs at least two")
     told = _tell_apart(file, labels)
     for number, label in enumerate(told, 1):
         if (count := len(label.encode())) > MOST_LABEL_BYTES:
             raise ExportError(
-                f"{file}, line {number}: the label {label[:20]}... has {count} bytes, at most "
-                f"{MOST_LABEL_BYTES} are allowed; shorten it"
+                f"{file}, line {number}: the label {label[:20]}... has {count} bytes, allowed are "
+                f"{MOST_LABEL_BYTES}; shorten it"
             )
     return told
 
@@ -112,13 +112,13 @@ def _explain_count(labels: Sequence[str], expected: int) -> str:
     first = labels[0]
     if len(labels) == expected - 1:
         return (
-            ". Some models have a first output for the background: if this one has, put a line "
-            "background before the first"
+            ". Some models have a first output for the background: if so, add a first line: "
+            "background"
         )
     if len(labels) == expected + 1 and first.lower() in _BACKGROUND:
-        return f". This model has no output for {first}, it seems: leave line 1 out"
+        return f". This model seems to have no output for {first}: remove line 1"
     if len(labels) == expected + 1 and first.lower() in _HEADING:
-        return f". Line 1, {first}, looks like a heading: leave it out"
+        return f". Line 1, {first}, looks like a heading: remove it"
     return ""
 
 
@@ -128,10 +128,10 @@ def _read_text(file: Path) -> str:
         with file.open("rb") as opened:
             data = opened.read(_LIMIT_BYTES + 1)
         if len(data) > _LIMIT_BYTES:
-            raise ExportError(f"{file} is larger than any list of labels; expected one a line")
+            raise ExportError(f"{file} is too large for a list of labels; expected one per line")
     except OSError as error:
         raise ExportError(
-            f"{file} cannot be read ({error.strerror}); expected a text file, one label a line"
+            f"{file} cannot be read ({error.strerror}); expected a text file, one label per line"
         ) from error
     try:
         return data.decode("utf-8-sig")
@@ -185,7 +185,7 @@ def _tell_apart(file: str, labels: Sequence[str]) -> tuple[str, ...]:
     for number, label in enumerate(told, 1):
         if told.index(label) != number - 1:
             raise ExportError(
-                f"{file}, line {number}: the label {label} is in line {told.index(label) + 1}, "
-                "too; rename one of them"
+                f"{file}, line {number}: the label {label} is also in line "
+                f"{told.index(label) + 1}; rename one of them"
             )
     return told

@@ -1,4 +1,4 @@
-"""Layout: how the picture lies that an .onnx takes."""
+"""Layout: how the image lies that an .onnx takes."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -34,7 +34,7 @@ def read_layout(
         size_px: Side of the input, or (width, height), where the model leaves it free.
 
     Raises:
-        ExportError: If it takes something else than one picture, or its size has to be chosen.
+        ExportError: If it takes something else than one image, or its size has to be chosen.
     """
     tensor = entry.type.tensor_type
     # Some exporters write -1 for what is free.
@@ -47,13 +47,13 @@ def read_layout(
     if channels not in _CHANNELS:
         raise ExportError(
             f"the .onnx takes {shown}{f' of {channels} channels' * bool(channels)}, expected an "
-            "RGB picture: (1, 3, height, width) or (1, height, width, 3), or a grey one, with 1 in "
-            "place of 3"
+            "RGB image: (1, 3, height, width) or (1, height, width, 3), or a gray one, with 1 "
+            "instead of 3"
         )
     if lengths[0] not in (None, 1):
         raise ExportError(
-            f"the .onnx takes {lengths[0]} pictures at once, {shown}; export it again with a "
-            "batch of 1, or a free one"
+            f"the .onnx takes {lengths[0]} images at once, {shown}; export it again with batch "
+            "size 1, or a variable one"
         )
     height, width = (lengths[1], lengths[2]) if last else (lengths[2], lengths[3])
     return channels, last, choose_size((height, width), size_px)
@@ -63,7 +63,7 @@ def _find_channels(
     proto: onnx.ModelProto, entry: str, lengths: Sequence[int | None]
 ) -> tuple[int, bool]:
     """Number of channels, 0 if there are none, and True if they are last."""
-    # Of a grey picture one pixel high or wide nothing is known but that it is none.
+    # Of a grey image one pixel high or wide nothing is known but that it is none.
     for channels in _CHANNELS:
         if channels in (lengths[1], lengths[3]):
             return channels, lengths[1] != channels
@@ -75,7 +75,7 @@ def _find_channels(
 
 
 def _list_convolved(graph: onnx.GraphProto, entry: str) -> Iterator[tuple[int, bool]]:
-    """Channels that convolutions of the picture have, and whether they were last before."""
+    """Channels that convolutions of the image have, and whether they were last before."""
     last = {entry: False}
     for node in graph.node:
         name = node.input[0] if node.input else ""

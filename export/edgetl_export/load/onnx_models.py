@@ -49,14 +49,14 @@ class OnnxModel:
         Raises:
             ExportError: If it is damaged, larger than 2 GiB, has operators or an opset that ONNX
                 Runtime lacks, has data outside its folder, or takes or outputs something else
-                than one picture and one list of scores.
+                than one image and one list of scores.
         """
         self._file, self._size_px = file, size_px
         try:
             self._open(_read(file), file.parent, scaling, size_px)
         except UnicodeDecodeError as error:
             # Protobuf notices only when a name is looked at.
-            raise ExportError(f"{file} is damaged: a name in it is no text ({error})") from error
+            raise ExportError(f"{file} is damaged: a name in it is not text ({error})") from error
 
     def _open(
         self, proto: onnx.ModelProto, folder: Path, scaling: Scaling, size_px: Size | None
@@ -124,10 +124,10 @@ def _read(file: Path) -> onnx.ModelProto:
         raise ExportError(f"{file} cannot be read ({error.strerror})") from error
     except DecodeError as error:
         raise ExportError(
-            f"{file} is no .onnx, or a damaged one; copy or download it again"
+            f"{file} is not an .onnx, or a damaged one; copy or download it again"
         ) from error
     if not proto.graph.node:
-        raise ExportError(f"{file} is no .onnx, or a damaged one: it has no operators")
+        raise ExportError(f"{file} is not an .onnx, or a damaged one: it has no operators")
     return proto
 
 
@@ -142,8 +142,8 @@ def _sort(proto: onnx.ModelProto) -> None:
                 Model(proto).topological_sort()
             except RuntimeError as error:
                 raise ExportError(
-                    f"the .onnx is damaged: its operator {node.op_type} takes what no other one "
-                    "outputs; copy or download it again"
+                    f"the .onnx is damaged: its operator {node.op_type} has an input that no other "
+                    "one outputs; copy or download it again"
                 ) from error
             return
         done |= set(node.output)
@@ -204,7 +204,7 @@ def _find_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
             names = ", ".join(one.name for one in ends)
             raise ExportError(
                 f"the .onnx has {len(ends)} {kind}s ({names}), expected 1; export the classifier "
-                "alone"
+                "only"
             )
     return inputs[0]
 
@@ -214,7 +214,7 @@ def _check_kind(entry: onnx.ValueInfoProto) -> tuple[Statement, ...]:
     kind = entry.type.tensor_type.elem_type
     name = TensorProto.DataType.Name(kind).lower()
     if kind not in _INPUTS:
-        raise ExportError(f"the .onnx takes {name}, expected float32; export it again with that")
+        raise ExportError(f"the .onnx takes {name}, expected float32; export it again with float32")
     return (Statement("its input of uint8", (0.0, 255.0)),) if kind == TensorProto.UINT8 else ()
 
 
@@ -344,12 +344,12 @@ def _shape_output(proto: onnx.ModelProto) -> int:
     found = _infer_shape(proto)
     outputs = max(found, default=0)
     if not found or int(np.prod(found)) != outputs or outputs < 1:
-        raise ExportError(f"the .onnx outputs {found}, expected scores of one picture, (1, n)")
+        raise ExportError(f"the .onnx outputs {found}, expected the scores of one image, (1, n)")
     if scores.type.tensor_type.elem_type in _OTHER_FLOATS:
         _append(proto, "Cast", to=TensorProto.FLOAT)
         scores.type.tensor_type.elem_type = TensorProto.FLOAT
     if scores.type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise ExportError("the .onnx outputs no float32; export it again with float32 scores")
+        raise ExportError("the .onnx does not output float32; export it again with float32 scores")
     if len(found) != 2:
         _append(proto, "Reshape", np.array([1, outputs], np.int64))
     _set_shape(scores, (1, outputs))
@@ -357,7 +357,7 @@ def _shape_output(proto: onnx.ModelProto) -> int:
 
 
 def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
-    """What comes out for one picture, by running it: inference stops at computed shapes."""
+    """What comes out for one image, by running it: inference stops at computed shapes."""
     import onnxruntime
 
     from edgetl_runtime.engines.onnx_engine import EXACT, error_types
@@ -377,9 +377,9 @@ def _infer_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
         (scores,) = session.run(None, {_INPUT: np.zeros(entry.shape, np.float32)})
     except error_types(onnxruntime) as error:
         hint = ""
-        # A name that is no text is bytes.
+        # A name that is not text is bytes.
         if any(str(node.op_type).startswith("QLinear") for node in proto.graph.node):
-            hint = "; quantize it again in the format QDQ, or with uint8 activations"
+            hint = "; quantize it again in QDQ format, or with uint8 activations"
         raise ExportError(
             f"ONNX Runtime cannot run this .onnx ({quote_error(error)}){hint}"
         ) from error

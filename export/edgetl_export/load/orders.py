@@ -39,14 +39,14 @@ def list_orders(labels: Sequence[str]) -> tuple[LabelOrder, ...]:
     found = {tuple(places): ""}
     for words, order in (
         ("in alphabetical order", _sort(places, lambda n: labels[n])),
-        ("in alphabetical order, whatever the case", _sort(places, lambda n: labels[n].lower())),
+        ("in alphabetical order, ignoring case", _sort(places, lambda n: labels[n].lower())),
         ("in the order of their numbers", _sort(places, lambda n: _split_numbers(labels[n]))),
         ("in reverse", tuple(reversed(places))),
         ("in the order 0, 1, 10, 11, ..., 2", _sort(places, str)),
         ("in the order 1, 10, 11, ..., 2", _sort(places, lambda n: str(n + 1))),
         ("taken out of the order 0, 1, 10, 11, ..., 2", _invert(_sort(places, str))),
         ("taken out of the order 1, 10, 11, ..., 2", _invert(_sort(places, lambda n: str(n + 1)))),
-        ("one line later, behind one for the background", (count - 1, *range(count - 1))),
+        ("one line later, after one for the background", (count - 1, *range(count - 1))),
         ("one line earlier, without the first line", (*range(1, count), 0)),
     ):
         found.setdefault(order, words)

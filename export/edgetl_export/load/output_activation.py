@@ -52,7 +52,7 @@ PAIR = OutputActivation(
     pair=((-1.0, 1.0), (1.0, 0.0)),
 )
 PAIR_OF_LOGITS = OutputActivation(
-    "its one output is a logit, so it became two by a softmax; it stands for the second label",
+    "its one output is a logit, so it became two by a softmax; it is that of the second label",
     pair=((0.0, 1.0), (0.0, 0.0)),
     softmax=True,
 )
@@ -69,12 +69,10 @@ def choose_activation(
         quantized: The outputs have 8 bits.
 
     Raises:
-        ExportError: If they are no scores of one label out of several.
+        ExportError: If they are not scores of one label out of several.
     """
     if not np.isfinite(raw).all():
-        raise ExportError(
-            "the model outputs numbers that are not finite; look at --scaling, and at the model"
-        )
+        raise ExportError("the model's outputs are not finite; check --scaling, and the model")
     outputs = raw.shape[1]
     if outputs == 1:
         return _choose_for_one(raw, activation)
@@ -95,13 +93,13 @@ def choose_activation(
         and np.ptp(raw.sum(axis=1)) < _ALIKE * whole
     ):
         raise ExportError(
-            f"the model's outputs are shares of {whole:.0f}, not of 1; export it without what "
-            "multiplies them"
+            f"the model's outputs sum to {whole:.0f}, not to 1; export it without the scaling of "
+            "its outputs"
         )
     if inside:
         raise ExportError(
-            f"the model's {outputs} outputs are shares that do not sum to 1, as if several labels "
-            "could be right at once; end it in a softmax, or in logits, which get one here"
+            f"the model's {outputs} outputs are in 0..1 but do not sum to 1, as in multi-label "
+            "classification; end it in a softmax, or in logits, to which export adds one"
         )
     return SOFTMAX
 
@@ -109,7 +107,7 @@ def choose_activation(
 def _choose_for_one(raw: Scores, activation: Activation) -> OutputActivation:
     if activation in ("softmax", "log_softmax"):
         raise ExportError(
-            "the model has one output and a softmax behind it, which is 1 for every photo; end it "
+            "the model applies a softmax to a single output, which is 1 for every photo; end it "
             "in a sigmoid, or in two outputs"
         )
     if activation == "other":

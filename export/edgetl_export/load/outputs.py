@@ -55,7 +55,7 @@ def choose_scores(proto: onnx.ModelProto) -> str:
     if kept is None:
         raise ExportError(
             f"the .onnx has {len(candidates)} outputs ({', '.join(candidates)}), expected 1; "
-            "export the classifier alone"
+            "export the classifier only"
         )
     others = [name for name in kinds if name != kept and name in found]
     if kept not in kinds:
@@ -66,11 +66,11 @@ def choose_scores(proto: onnx.ModelProto) -> str:
     _drop_unused(graph)
     if not outputs[0].type.HasField("tensor_type"):
         raise ExportError(
-            "the .onnx outputs a sequence or a dictionary, expected a list of scores; export it "
+            "the .onnx outputs a sequence or a dictionary, expected an array of scores; export it "
             "with that"
         )
     if len(candidates) > 1 and others:
-        return f"its output {kept} is taken for the scores, {', '.join(others)} left out"
+        return f"its output {kept} is used as the scores, {', '.join(others)} left out"
     return ""
 
 
@@ -120,7 +120,7 @@ def float_scores(proto: onnx.ModelProto) -> None:
         steps = list(node.input[-2:])
     else:
         name = TensorProto.DataType.Name(kind).lower()
-        raise ExportError(f"the .onnx outputs {name} without its steps; export float32 scores")
+        raise ExportError(f"the .onnx outputs {name} without its scale; export float32 scores")
     name = f"{scores.name}/float"
     proto.graph.node.append(helper.make_node("DequantizeLinear", [scores.name, *steps], [name]))
     scores.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
@@ -192,7 +192,7 @@ def _is_softmax(division: onnx.NodeProto, writers: Mapping[str, onnx.NodeProto])
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Operators whose results nobody reads."""
+    """Operators whose results are not used."""
     needed = {one.name for one in graph.output}
     kept = []
     for node in reversed(graph.node):

@@ -124,7 +124,7 @@ def _compare_order(
 ) -> _Compared:
     moved = find_moved(order)
     touched = np.isin(truth, moved)
-    remedy = f"put the lines of --labels so: {_show_moved(order, labels)}"
+    remedy = f"reorder the lines of --labels: {_show_moved(order, labels)}"
     found = _compare(meaning, remedy, right, after, tests, touched)
     # A weak model leaves many errors in the right order, too.
     if np.isin(moved, truth).all() and _MANIFOLD * right[touched].sum() <= after[touched].sum():
@@ -267,15 +267,15 @@ def _doubt_guesses(
     strangers = _find_strangers(named, truth)
     if _are_all(strangers, truth):
         yield Doubt(
-            f"{found}, though photos of one class get one label: "
+            f"{found}, but photos of one class get one label: "
             f"{_show_strangers(strangers, labels)}; put the lines of --labels in the order of the "
             "model's outputs",
             refuses=True,
         )
     elif guessing.below < _SIGNIFICANCE:
         yield Doubt(
-            f"{found}, less than chance: {guesses}; --labels are in another order than the "
-            "model's outputs, or photos lie in the wrong folders",
+            f"{found}, less than chance: {guesses}; --labels are in another order than the model's "
+            "outputs, or photos are in the wrong folders",
             refuses=True,
         )
     elif not _are_enough(truth):
@@ -284,14 +284,13 @@ def _doubt_guesses(
         yield _doubt_chance(named, truth, labels, f"{found}, no better than chance: {guesses}")
     elif _scores_say_nothing(scores, truth):
         yield Doubt(
-            f"{found}, but a higher score is no sign of a right label; look at --labels and "
-            "--scaling",
+            f"{found}, but higher scores are not more often correct; check --labels and --scaling",
             refuses=False,
         )
     elif many := [one for one in strangers if one.photos >= _ENOUGH_PHOTOS / 2]:
         yield Doubt(
-            f"photos of one class get one other label: {_show_strangers(many, labels)}; look at "
-            "--labels, and at what the folder holds",
+            f"photos of one class get one other label: {_show_strangers(many, labels)}; check "
+            "--labels and the photos in the folder",
             refuses=False,
         )
 
@@ -305,15 +304,15 @@ def _are_enough(truth: Indices) -> bool:
 def _doubt_chance(named: Indices, truth: Indices, labels: Sequence[str], found: str) -> Doubt:
     counts = np.bincount(named, minlength=len(labels))
     most = int(counts.argmax())
-    told = f"{labels[most]} is its answer to {counts[most]} of {len(truth)} photos"
+    told = f"{labels[most]} is predicted for {counts[most]} of {len(truth)} photos"
     if counts[most] >= _NEARLY_ALL * len(truth):
         real = int((truth == most).sum())
         return Doubt(
-            f"{found}; {told}, which {real} show; --scaling is wrong, or the model is of no use "
-            "for such photos",
+            f"{found}; {told}, which {real} show; --scaling is wrong, or the model does not suit "
+            "these photos",
             refuses=real < _MOSTLY * len(truth),
         )
-    return Doubt(f"{found}; look at --labels, --scaling and --fit", refuses=False)
+    return Doubt(f"{found}; check --labels, --scaling and --fit", refuses=False)
 
 
 class _Stranger(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from edgetl_runtime.image.preprocessing import Frame
 Channels = tuple[float, ...]
 Order = Literal["rgb", "bgr", "grey"]
 
-# Of red, green and blue in the brightness of a grey picture: ITU-R BT.601, as Pillow, OpenCV and
+# Of red, green and blue in the brightness of a grey image: ITU-R BT.601, as Pillow, OpenCV and
 # TensorFlow have it.
 _LUMA = (0.299, 0.587, 0.114)
 _WHITE = 255
@@ -66,13 +66,13 @@ class Scaling(msgspec.Struct, frozen=True):
         return min(ends), max(ends)
 
     def apply(self, pictures: Sequence[Frame]) -> NDArray[np.float32]:
-        """What the model expects of pictures.
+        """What the model expects of images.
 
         Args:
             pictures: uint8 (height, width, 3) RGB each.
 
         Returns:
-            float32 (pictures, height, width, channels).
+            float32 (images, height, width, channels).
         """
         levels = np.stack(pictures).astype(np.float32)
         offset = np.array(self.offset, np.float32)
@@ -81,14 +81,14 @@ class Scaling(msgspec.Struct, frozen=True):
         return levels @ self.matrix.T + offset
 
     def swap(self) -> "Scaling":
-        """The same of each colour, for a model that takes red and blue the other way round."""
+        """The scaling of a model with red and blue swapped."""
         order: Order = "rgb" if self.order == "bgr" else "bgr"
         plain = _reverse_numbers(_CAFFE_NUMBERS.get(self.name, self.name.removeprefix(_BGR)))
         name = plain if order == "rgb" else f"{_BGR}{plain}"
         return Scaling(name, self.formula, self.factor[::-1], self.offset[::-1], order)
 
     def fit_to(self, channels: int) -> "Scaling":
-        """The same for a model of so many channels: of one, it takes the brightness.
+        """The scaling for a number of channels; with one, the brightness.
 
         Raises:
             ExportError: If it treats red, green and blue differently, and the model is grey.
@@ -97,8 +97,8 @@ class Scaling(msgspec.Struct, frozen=True):
             return self
         if not self.is_uniform:
             raise ExportError(
-                f"the model takes grey pictures, one channel, but --scaling {self.name} tells red, "
-                "green and blue apart; give 0..255, 0..1, -1..1 or one number each, such as "
+                f"the model takes gray images, one channel, but --scaling {self.name} has values "
+                "for red, green and blue; give 0..255, 0..1, -1..1 or one number each, such as "
                 '--scaling "mean=0.5 std=0.25"'
             )
         return Scaling(self.name, self.formula, self.factor[:1], self.offset[:1], "grey")
@@ -114,9 +114,9 @@ _BGR = "bgr "
 _OWN = re.compile(r"(mean|std)=(.*)")
 _OWN_NUMBERS = re.compile(r"(?<==)[^\s=]+,[^\s=]+")
 _EXPECTED = (
-    'numbers of your own are given as --scaling "mean=0.5,0.4,0.3 std=0.25,0.25,0.2", for '
-    '(level / 255 - mean) / std, or of levels 0..255, such as "mean=127.5 std=127.5"; put bgr '
-    "before any of them if the model takes blue first"
+    'give your own numbers as --scaling "mean=0.5,0.4,0.3 std=0.25,0.25,0.2", for '
+    '(value / 255 - mean) / std, or for values 0..255, such as "mean=127.5 std=127.5"; prefix bgr '
+    "if the model takes blue first"
 )
 
 
@@ -131,17 +131,17 @@ def _standardize(mean: Channels, deviation: Channels, unit: float) -> tuple[Chan
 
 
 SCALINGS: tuple[Scaling, ...] = (
-    Scaling("0..255", "the level as it is", _alike(1.0), _alike(0.0)),
-    Scaling("0..1", "level / 255", _alike(1 / 255), _alike(0.0)),
-    Scaling("-1..1", "level / 127.5 - 1", _alike(1 / 127.5), _alike(-1.0)),
+    Scaling("0..255", "value unchanged", _alike(1.0), _alike(0.0)),
+    Scaling("0..1", "value / 255", _alike(1 / 255), _alike(0.0)),
+    Scaling("-1..1", "value / 127.5 - 1", _alike(1 / 127.5), _alike(-1.0)),
     Scaling(
         "imagenet",
-        "(level / 255 - mean) / deviation of ImageNet's photos, as torchvision has it",
+        "(value / 255 - mean) / std of ImageNet, as in torchvision",
         *_standardize(_MEAN, _DEVIATION, _WHITE),
     ),
     Scaling(
         "caffe",
-        "level - mean of ImageNet's photos, blue first, as Caffe and Keras' VGG and ResNet have it",
+        "value - mean of ImageNet, blue first, as in Caffe and Keras' VGG and ResNet",
         *_standardize(_CAFFE_MEAN, _alike(1.0), 1),
         "bgr",
     ),
@@ -167,7 +167,7 @@ def find_scaling(text: str) -> Scaling:
     for one in SCALINGS:
         if words == [one.name]:
             if blue_first and one.order == "bgr":
-                raise OptionsError(f"{one.name} is bgr already; give --scaling {one.name}")
+                raise OptionsError(f"{one.name} is already bgr; give --scaling {one.name}")
             return one.swap() if blue_first else one
     if words and all("=" in word for word in words):
         return _read_numbers(text, words, "bgr" if blue_first else "rgb")
@@ -187,7 +187,7 @@ def _read_numbers(text: str, words: Sequence[str], order: Order) -> Scaling:
         raise OptionsError(f"--scaling {text!r} needs both mean= and std=; {_EXPECTED}")
     mean, deviation = found["mean"], found["std"]
     unit = _find_unit(text, mean, deviation)
-    shown = "level / 255" if unit == _WHITE else "level"
+    shown = "value / 255" if unit == _WHITE else "level"
     return Scaling(
         f"{_BGR if order == 'bgr' else ''}mean={_show(mean)} std={_show(deviation)}",
         f"({shown} - {_show(mean)}) / {_show(deviation)}{', blue first' * (order == 'bgr')}",
@@ -211,14 +211,14 @@ def _find_unit(text: str, mean: Channels, deviation: Channels) -> float:
     """What levels are divided by first: 255 where all numbers are 0..1, else 1."""
     if min(deviation) <= 0 or max(*mean, *deviation) > _WHITE or min(mean) < 0:
         raise OptionsError(
-            f"--scaling {text!r} cannot be meant: expected mean 0..255 and std above 0, up to 255"
+            f"--scaling {text!r} is out of range: expected mean 0..255 and std above 0, up to 255"
         )
     if max(*mean, *deviation) <= 1:
         return _WHITE
     if any(0 < one <= 1 for one in mean) or (max(mean) > 1 and min(deviation) < 1):
         raise OptionsError(
-            f"--scaling {text!r} mixes units: give mean and std both of levels 0..1, or both of "
-            "levels 0..255"
+            f"--scaling {text!r} mixes units: give mean and std both for values 0..1, or both for "
+            "values 0..255"
         )
     return 1
 

@@ -41,7 +41,7 @@ class Foreign(Protocol):
         activation: What its graph ends in.
         words: What was left out of it, for people; empty: nothing.
         scaling: What stands in front of it.
-        statements: What the file itself says of the pictures that it takes.
+        statements: What the file itself says of the images that it takes.
     """
 
     size: tuple[int, int]
@@ -54,11 +54,11 @@ class Foreign(Protocol):
     statements: tuple[Statement, ...]
 
     def run(self, pictures: Sequence[Frame]) -> Scores:
-        """What it outputs for pictures, float32 (pictures, outputs)."""
+        """What it outputs for images, float32 (images, outputs)."""
         ...
 
     def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """What it would put out for pictures with another scaling in front."""
+        """What it would put out for images with another scaling in front."""
         ...
 
     def finish(self, added: OutputActivation) -> SourceModel:
@@ -74,30 +74,29 @@ def choose_size(fixed: tuple[int | None, int | None], size_px: Size | None) -> t
         size_px: What somebody chose: the side of a square, or (width, height).
 
     Raises:
-        ExportError: If the model leaves it free and nobody chose, or somebody chose another one.
+        ExportError: If the model leaves it free and none was given, or another one was given.
     """
     height, width = (side if side is not None and side > 0 else None for side in fixed)
     if size_px is None and (height is None or width is None):
-        takes = "pictures of any size"
+        takes = "images of any size"
         if height or width:
-            takes = f"pictures {f'{height} px high' if height else f'{width} px wide'} and of any "
+            takes = f"images {f'{height} px high' if height else f'{width} px wide'} and of any "
             takes += "width" if height else "height"
         raise ExportError(
             f"the model takes {takes}; choose the one it was trained on: --size PX, or --size "
-            "WIDTHxHEIGHT if it is no square"
+            "WIDTHxHEIGHT if it is not square"
         )
     wide, high = (size_px, size_px) if isinstance(size_px, int) else size_px or (0, 0)
     chosen = (height or high, width or wide)
     if size_px is not None and chosen != (high, wide):
         order = "" if chosen[0] == chosen[1] else ", width x height,"
-        remedy = "leave --size out"
+        remedy = "leave out --size"
         if height is None or width is None:
             remedy = f"give --size {chosen[1]}x{chosen[0]}"
-        raise ExportError(
-            f"the model takes {chosen[1]}x{chosen[0]} px{order} and nothing else; {remedy}"
-        )
+        raise ExportError(f"the model takes {chosen[1]}x{chosen[0]} px{order} only; {remedy}")
     if not all(1 <= side <= GREATEST_SIDE_PX for side in chosen):
         raise ExportError(
-            f"the model takes {chosen[1]}x{chosen[0]} px, expected 1..{GREATEST_SIDE_PX} px a side"
+            f"the model takes {chosen[1]}x{chosen[0]} px, expected 1..{GREATEST_SIDE_PX} px per "
+            "side"
         )
     return chosen

@@ -1,4 +1,4 @@
-"""Statements: what a model file says itself of the pictures that it takes."""
+"""Statements: what a model file says itself of the images that it takes."""
 
 import struct
 from collections.abc import Mapping
@@ -42,8 +42,8 @@ class Statement(msgspec.Struct, frozen=True):
         """One sentence if a scaling is plainly another one, else nothing."""
         if self.range is not None and _share(self.range, scaling.range) < _LEAST_SHARED:
             return (
-                f"{self.source} says that its pixels are {_show(self.range)}, but --scaling "
-                f"{scaling.name} makes {_show(scaling.range)} of them{_suggest(self.range)}"
+                f"{self.source} says that its pixel values are {_show(self.range)}, but --scaling "
+                f"{scaling.name} turns them into {_show(scaling.range)}{_suggest(self.range)}"
             )
         if self.order not in (None, scaling.order) and scaling.order != "grey":
             return (
@@ -207,7 +207,7 @@ def _describe(mean: list[float], deviation: list[float]) -> Statement | None:
 
 
 def _share(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Of all that two ranges cover, how much both do, 0..1."""
+    """Intersection over union of two ranges, 0..1."""
     whole = max(one[1], other[1]) - min(one[0], other[0])
     return max(0.0, min(one[1], other[1]) - max(one[0], other[0])) / whole
 

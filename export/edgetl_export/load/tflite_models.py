@@ -39,7 +39,7 @@ class TfliteModel:
 
         Raises:
             ExportError: If it is damaged, has an operator that LiteRT lacks, or takes or outputs
-                something else than one picture and one list of scores.
+                something else than one image and one list of scores.
         """
         tree = read_tree(data)
         _check_graphs(tree)
@@ -131,19 +131,19 @@ def _read_size(picture: Any, size_px: Size | None) -> tuple[int, int]:
         picture.type in (_UINT8, _INT8) and _is_quantized(picture)
     ):
         raise ExportError(
-            "the .tflite takes neither float32 nor quantized 8-bit pictures; convert it again "
+            "the .tflite takes neither float32 nor int8 or uint8 images; convert it again "
             "with a float32 input"
         )
     first = _has_channels_first(shape)
     if len(shape) != 4 or shape[0] != 1 or not (first or shape[3] in (1, 3)):
         raise ExportError(
-            f"the .tflite takes {shape}, expected one RGB picture, (1, height, width, 3) or "
-            "(1, 3, height, width), or a grey one, with 1 in place of 3"
+            f"the .tflite takes {shape}, expected one RGB image, (1, height, width, 3) or (1, 3, "
+            "height, width), or a gray one, with 1 instead of 3"
         )
     signature = picture.shapeSignature
     if signature is not None and min(signature[1:], default=0) < 0:
         raise ExportError(
-            "the .tflite takes pictures of any size, which its layers do not know; convert it "
+            "the .tflite takes images of any size, but its layers need a fixed one; convert it "
             "again with a fixed height and width"
         )
     height, width = shape[2:] if first else shape[1:3]
@@ -158,9 +158,9 @@ def _count_outputs(scores: Any) -> int:
     shape = _shape(scores)
     outputs = max(shape, default=0)
     if not shape or int(np.prod(shape)) != outputs or outputs < 1:
-        raise ExportError(f"the .tflite outputs {shape}, expected scores of one picture, (1, n)")
+        raise ExportError(f"the .tflite outputs {shape}, expected the scores of one image, (1, n)")
     if scores.type not in (_FLOAT32, _UINT8, _INT8, _INT16):
-        raise ExportError("the .tflite outputs no float32 scores; convert it again with those")
+        raise ExportError("the .tflite does not output float32 scores; convert it again with those")
     return outputs
 
 
@@ -193,7 +193,9 @@ def _check_references(tree: Any, graph: Any) -> None:
     sound &= all(0 <= one.opcodeIndex < codes for one in graph.operators)
     sound &= all(0 <= one.buffer < buffers for one in graph.tensors)
     if not sound:
-        raise ExportError("the .tflite is damaged: it names tensors or operators that it lacks")
+        raise ExportError(
+            "the .tflite is damaged: it refers to tensors or operators that do not exist"
+        )
     for tensor in graph.tensors:
         data, width = _data(tree, tensor), _WIDTHS.get(tensor.type)
         if data and width and tensor.sparsity is None and data != width * _count(tensor):
@@ -208,7 +210,7 @@ def _check_steps(tree: Any, graph: Any) -> None:
     for tensor in graph.tensors:
         if _is_quantized(tensor) and not (np.array(tensor.quantization.scale) > 0).all():
             raise ExportError(
-                f"the .tflite is damaged: the steps of {_name(tensor)} are not above 0"
+                f"the .tflite is damaged: the scale of {_name(tensor)} is not above 0"
             )
     for one in graph.operators:
         code = tree.operatorCodes[one.opcodeIndex]
@@ -219,16 +221,16 @@ def _check_steps(tree: Any, graph: Any) -> None:
             picture, weights, result = (float(max(end.quantization.scale)) for end in ends)
             if not picture * weights < _MOST_STEPS * result:
                 raise ExportError(
-                    f"the .tflite is damaged, or badly quantized: one step of {_name(ends[1])} is "
-                    f"{_MOST_STEPS} steps of what comes out, or more; convert it again"
+                    f"the .tflite is damaged, or badly quantized: the scale of {_name(ends[1])} is "
+                    f"at least {_MOST_STEPS} times that of the output; convert it again"
                 )
 
 
 def _check_graphs(tree: Any) -> None:
     if len(tree.subgraphs) != 1:
         raise ExportError(
-            f"the .tflite has {len(tree.subgraphs)} graphs, expected 1, as conditions, loops and "
-            "some converters make them; convert it again without them, or give an .onnx"
+            f"the .tflite has {len(tree.subgraphs)} graphs, expected 1; conditions, loops and some "
+            "converters add graphs; convert it again without them, or give an .onnx"
         )
 
 
@@ -242,10 +244,10 @@ def _check_operators(tree: Any) -> None:
                     "the .tflite is compiled for Coral's Edge TPU; give the one that it was "
                     "compiled from"
                 )
-            why = "of TensorFlow itself" if name.startswith("Flex") else "of somebody's own making"
+            why = "of TensorFlow itself" if name.startswith("Flex") else "a custom one"
             raise ExportError(
-                f"the .tflite has the operator {name}, {why}, which no device here has; convert "
-                "it again with built-in operators only"
+                f"the .tflite has the operator {name}, {why}, which the device runtime does not "
+                "support; convert it again with built-in operators only"
             )
 
 

@@ -42,7 +42,7 @@ class Writers:
             names = ", ".join(_name(graph.tensors[one]) for one in outputs)
             raise ExportError(
                 f"the .tflite has {len(outputs)} outputs ({names}), expected 1; convert the "
-                "classifier alone"
+                "classifier only"
             )
         graph.outputs = np.array([kept], np.int32)
         self._drop_unused(kept)
@@ -52,7 +52,7 @@ class Writers:
         if len(candidates) == 1:
             return ""
         left = ", ".join(_name(graph.tensors[one]) for one in candidates if one != kept)
-        return f"its output {_name(graph.tensors[kept])} is taken for the scores, {left} left out"
+        return f"its output {_name(graph.tensors[kept])} is used as the scores, {left} left out"
 
     def find_activation(self, tensor: int | None = None) -> Activation:
         """What kind of operator writes the scores, below those that only carry them on.
@@ -113,7 +113,7 @@ class Writers:
         return None
 
     def _drop_unused(self, kept: int) -> None:
-        """Operators whose results nobody reads; one without results may be there for a variable."""
+        """Operators whose results are not used; one without results may be there for a variable."""
         needed, operators = {kept}, list[Any]()
         for one in reversed(self._graph.operators):
             outputs = _list(one.outputs)

@@ -190,7 +190,7 @@ def _warn(
     """One line for each recipe that is left out."""
     hints = [] if options.repair == "thorough" else ["--repair thorough tries more"]
     if all(one.file.plan.recipe.precision in _LARGE for one in chosen.values()):
-        hints.append("the bundle has no 8-bit file, which a board would run faster")
+        hints.append("the bundle has no int8 file, which a board would run faster")
     for one in left_out:
         best = one.best
         _log.warning(
@@ -217,9 +217,9 @@ def _refuse(
     leave = "Leave the recipe out of --recipe, or --strict out. " if options.is_strict else ""
     reasons = "; ".join(f"{one.name}: {one.reason}" for one in left_out)
     return GateError(
-        f"no bundle was written, since {reasons} ({_TRIED[options.repair]}). The best attempts "
-        f"and their figures are in {aside}. {leave}Try more (--repair thorough), allow more "
-        "(--max-drop, --max-class-drop, --max-bytes), or take it as it is (--allow-drop)"
+        f"no bundle was written, because {reasons} ({_TRIED[options.repair]}). The best attempts "
+        f"and their metrics are in {aside}. {leave}Try more (--repair thorough), allow more "
+        "(--max-drop, --max-class-drop, --max-bytes), or accept it as it is (--allow-drop)"
     )
 
 

@@ -167,7 +167,7 @@ class Finisher:
         info = ModelInfo(
             name=trained.about.name or f"edgetl {trained.backbone}",
             description=trained.about.description
-            or f"Classifies a picture as one of {len(trained.labels)} labels.",
+            or f"Classifies an image as one of {len(trained.labels)} labels.",
             version=trained.about.version or trained.model_sha256[:12],
             author=trained.about.author,
             license=trained.about.license,

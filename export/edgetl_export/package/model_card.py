@@ -55,7 +55,7 @@ def write_card(
     environment.filters |= {"percent": percent, "signed_points": signed_points}
     counted = {part: Counter(photo.index for photo in photos) for part, photos in parts.items()}
     card = environment.get_template("model_card.md.j2").render(
-        title=provenance.name or f"A classifier of {len(labels)} things",
+        title=provenance.name or f"A classifier of {len(labels)} classes",
         labels=labels,
         parts=list(parts),
         counts=[[counted[part][index] for part in parts] for index in range(len(labels))],
@@ -81,18 +81,20 @@ def _find_limits(
     for part, counts in counted.items():
         few = [f"{labels[n]} ({counts[n]})" for n in range(len(labels)) if counts[n] < _FEW_PHOTOS]
         if few:
-            yield f"Few {part} photos, so that figures are rough: {', '.join(few)}."
+            yield f"Few {part} photos, so the figures are imprecise: {', '.join(few)}."
     for variant in variants:
         yield _describe_rejection(variant)
         if variant.repair:
             yield f"{variant.name} was repaired after quantization: {variant.repair}."
         for failure in variant.failures:
-            yield f"{variant.name} is worse than export allows, and was let through: {failure}."
+            yield f"{variant.name} is worse than export allows, but was accepted: {failure}."
         for sentence in variant.unsure:
-            yield f"Whether {variant.name} is as good as export demands is unsure: {sentence}."
+            yield (
+                f"It is uncertain whether {variant.name} is as good as export requires: {sentence}."
+            )
     for one in left_out:
         yield (
-            f"{one.name} is left out, since its best file is too far off: {one.reason}; top-1 "
+            f"{one.name} is left out, since its best file lost too much: {one.reason}; top-1 "
             f"{percent(one.best.top1)}, agreement {percent(one.best.agreement)}."
         )
 
@@ -100,16 +102,17 @@ def _find_limits(
 def _describe_rejection(variant: Variant) -> str:
     calibration = variant.calibration
     if calibration.reject_threshold == 0:
-        return f"{variant.name} has no threshold: a picture of anything else gets a label, too."
+        return f"{variant.name} has no reject threshold: images of unknown things get a label, too."
     missed = percent(calibration.false_reject_rate)
     if calibration.false_accept_rate is None:
         return (
-            f"{variant.name} gives no label to {missed} of known things; for others: not measured."
+            f"{variant.name} has a false-reject rate of {missed}; its false-accept rate was not "
+            "measured."
         )
+    accepted = percent(calibration.false_accept_rate)
     return (
-        f"{variant.name} gives a label to {percent(calibration.false_accept_rate)} of pictures of "
-        f"nothing known (measured on: {calibration.unknown or 'not stated'}), and none to {missed} "
-        "of known things."
+        f"{variant.name} has a false-accept rate of {accepted} on unknown images (measured on: "
+        f"{calibration.unknown or 'not stated'}) and a false-reject rate of {missed}."
     )
 
 

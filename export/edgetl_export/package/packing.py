@@ -41,7 +41,7 @@ def write_bundle(files: Mapping[str, bytes], out: Path, *, overwrite: bool) -> B
         overwrite: Replace a bundle of the same kind.
 
     Raises:
-        BundleError: If the files are no bundle.
+        BundleError: If the files are not a bundle.
         StorageError: If `out` may not be replaced, or the disk refuses.
     """
     check_bundle_target(out, overwrite=overwrite)

@@ -23,7 +23,7 @@ class Distribution(msgspec.Struct, frozen=True):
         chosen: The range that 8 bits span; values beyond are clipped.
         counts: Inputs in each of `BINS` bins of equal width from end to end of `whole`.
         weights: (lowest, highest) of each output channel, that with the largest weight first;
-            each has a step of its own. Empty if the weights are no constants.
+            each has a step of its own. Empty if the weights are not constants.
     """
 
     name: str
@@ -45,7 +45,7 @@ def find_distributions(
     Args:
         graph: Float, as it is calibrated.
         names: Of layers that hold weights.
-        extremes: Of its tensors for the same pictures, by name.
+        extremes: Of its tensors for the same images, by name.
         ranges: That 8 bits span, by name of the tensor.
         pictures: uint8 (height, width, 3) RGB each.
 

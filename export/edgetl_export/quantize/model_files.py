@@ -60,7 +60,7 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         return open_engine(self.plan.recipe.engine, self.data, self.tensors, threads)
 
     def run(self, pictures: Sequence[Frame]) -> Scores:
-        """What it outputs for pictures, at least one, float32 (pictures, outputs)."""
+        """What it outputs for images, at least one, float32 (images, outputs)."""
         engine = self.plan.recipe.engine
         with step(self.plan.title):
             return run_described(engine, self.data, self.tensors, pictures)
@@ -103,9 +103,7 @@ class FileWriter:
             by_class[photo.index].append(photo.file)
         photos = choose_photos(by_class, trained.seed, most)
         if not photos:
-            raise ExportError(
-                "there are no training photos to calibrate with; add photos to the train part"
-            )
+            raise ExportError("no training photos for calibration; add photos to the train split")
         return photos
 
     def write(self, plan: Plan) -> ModelFile:
@@ -128,7 +126,7 @@ class FileWriter:
 
     @cached_property
     def sensitivities(self) -> list[Sensitivity]:
-        """Of the layers, the most sensitive one first; measured on equalized, corrected weights."""
+        """Sensitivity of the layers, most sensitive first, with equalized, corrected weights."""
         graph = self._corrected(round_to_bytes, ())
         ranges = activations.choose_ranges(graph, self._extremes(PHOTOS), activations.SHARES[0])
         pictures = self.inputs(sensitivity.PHOTOS)
@@ -141,7 +139,7 @@ class FileWriter:
         return graph, extremes, ranges
 
     def inputs(self, most: int) -> list[Frame]:
-        """The first `most` of the training pictures, which are decoded once."""
+        """The first `most` of the training images, which are decoded once."""
         photos = self.photos(most)
         self._warn_of_few(photos)
         if len(self._pictures) < len(photos):
@@ -154,8 +152,8 @@ class FileWriter:
     def _warn_of_few(self, photos: Sequence[Path]) -> None:
         if len(photos) < FEW and not self._pictures:
             _log.warning(
-                "only %d training photos to calibrate with, fewer than %d: what the layers put out "
-                "for others may differ; add photos",
+                "only %d training photos for calibration, fewer than %d: the activations for other "
+                "photos may differ; add photos",
                 len(photos),
                 FEW,
             )
@@ -260,7 +258,7 @@ class FileWriter:
 
     @cached_property
     def _share(self) -> float:
-        """Of the photos that keep all their values; see `activations.choose_share`."""
+        """Fraction of the photos that keep all their values; see `activations.choose_share`."""
         if self._is_onnx:
             # Ranges are compared on a .tflite.
             return _TYPICAL

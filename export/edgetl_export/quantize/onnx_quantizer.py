@@ -126,7 +126,7 @@ def find_extremes(model: bytes, pictures: Sequence[Frame]) -> dict[str, Extremes
 
 
 def choose_ranges(extremes: Mapping[str, Extremes], share: float) -> Ranges:
-    """The range of each tensor; the picture's is 0..255 exactly, so that a step is a level."""
+    """The range of each tensor; the image's is 0..255 exactly, so that a step is a level."""
     entry = next(iter(extremes))
     return {name: one.span(share) for name, one in extremes.items()} | {entry: (0.0, 255.0)}
 
@@ -302,7 +302,7 @@ def _rename_ends(proto: onnx.ModelProto) -> None:
 
 
 def _take_pixels(proto: Any) -> None:
-    """Makes the input uint8: levels are the numbers of a quantized picture whose step is 1."""
+    """Makes the input uint8: levels are the numbers of a quantized image whose step is 1."""
     graph = proto.graph
     graph.initializer.extend(
         [
@@ -328,7 +328,7 @@ def _remove_quantizer(graph: Any, quantizer: Any) -> None:
 
 
 def _dequantize_pixels(graph: Any) -> None:
-    """Where what reads the picture computes in float, as in some models trained elsewhere."""
+    """Where what reads the image computes in float, as in some models trained elsewhere."""
     for node in graph.node:
         node.input[:] = [_PIXEL_LEVELS if name == _INPUT else name for name in node.input]
     inputs = [_INPUT, _PIXEL_STEP, _PIXEL_ZERO_POINT]

@@ -38,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 KEEP = 4
-_REFIT = "head fitted again"
+_REFIT = "head refitted"
 _MORE_PHOTOS = 1000
 _KEEPS = (1, 2, 4, 8, 16)
 _KNOWN = {one.name: one for one in RECIPES}
@@ -71,16 +71,16 @@ def make_plans(recipe: Recipe, *, repair: Repair, refit: bool) -> tuple[Plan, ..
     plans += _spare_layers(recipe, first, refit=refit)
     # No processor is fast at 16 bits, so that they are the last resort.
     if repair == "thorough" and recipe.engine == "litert" and recipe.precision != "dynamic":
-        plans.append(Plan(_KNOWN["litert-int16x8"], repair="activations of 16 bits"))
+        plans.append(Plan(_KNOWN["litert-int16x8"], repair="int16 activations"))
     return tuple(plans)
 
 
 def _calibrate_otherwise(recipe: Recipe) -> Iterator[tuple[str, dict[str, object]]]:
     """What rarely helps."""
     if recipe.precision != "dynamic":
-        yield f"{_MORE_PHOTOS} photos to calibrate with", {"photos": _MORE_PHOTOS}
+        yield f"{_MORE_PHOTOS} photos for calibration", {"photos": _MORE_PHOTOS}
     if recipe.engine == "onnx":
-        yield "one step for all channels", {"per_channel": False}
+        yield "per-tensor weights", {"per_channel": False}
 
 
 def _spare_layers(recipe: Recipe, first: str, *, refit: bool) -> list[Plan]:

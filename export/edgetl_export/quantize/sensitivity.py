@@ -74,7 +74,7 @@ def diverge(wanted: NDArray[np.floating], found: NDArray[np.floating]) -> Diverg
 
     Args:
         wanted: Probabilities, (photos, classes).
-        found: The same.
+        found: Probabilities, (photos, classes).
     """
     exact, other = (np.clip(one.astype(np.float64), _LEAST, 1) for one in (wanted, found))
     divergences: Divergences = (exact * np.log(exact / other)).sum(axis=1)

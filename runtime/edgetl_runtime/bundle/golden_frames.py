@@ -1,7 +1,7 @@
-"""Golden frames: pictures with known scores that travel in the bundle.
+"""Golden frames: images with known scores that travel in the bundle.
 
 Two things are checked on each machine. Preprocessing must make the very input that export made of
-each picture, bit for bit: its SHA-256 is in the bundle. Fed with it, a model file must put out
+each image, bit for bit: its SHA-256 is in the bundle. Fed with it, a model file must put out
 nearly the scores that it put out at export. Engines do not agree bit for bit on different
 processors, above all in int8, so a file is judged by all its golden frames and labels together, in
 logits (see `measure_deviation`): rounding moves them a little, whatever is wrong moves them much.
@@ -65,7 +65,7 @@ def verify(bundle: Bundle) -> Verification:
     checked = [stored.file for stored in bundle.files]
     skipped: list[str] = []
     if not bundle.manifest.golden:
-        none = "the bundle holds no golden frame; export it again with: edgetl export"
+        none = "the bundle has no golden frames; export it again with: edgetl export"
         return Verification(False, checked, [none], skipped)
     try:
         inputs = prepare(bundle)
@@ -92,7 +92,7 @@ def prepare(bundle: Bundle) -> list[Frame]:
 
     Raises:
         BundleError: If a file changed since the bundle was opened.
-        FrameError: If one is not a picture; the message names it.
+        FrameError: If one is not an image; the message names it.
     """
     apply = bundle.manifest.preprocessing.apply
     return [apply(_decode(stored.file, bundle.read(stored))) for stored in bundle.manifest.golden]
@@ -105,7 +105,7 @@ def _decode(file: str, data: bytes) -> Frame:
         # What to do about it is for the owner of a photo.
         why = str(error).partition(";")[0]
         raise FrameError(
-            f"{file}: {why}; its hash is right, so that it was exported like this: do not use this "
+            f"{file}: {why}; its hash is correct, so it was exported like this; do not use this "
             "bundle"
         ) from error
 
@@ -140,9 +140,8 @@ def replay(
 def compare_inputs(bundle: Bundle, inputs: Sequence[Frame]) -> list[str]:
     """Sentences on inputs that differ from those that export made; empty if all are equal."""
     return [
-        f"{stored.file}: the model's input that this machine makes of it is not the one that "
-        "export made; install OpenCV from PyPI (opencv-python-headless), or do not trust this "
-        "model on this machine"
+        f"{stored.file}: this machine preprocesses it differently from export; install OpenCV from "
+        "PyPI (opencv-python-headless), or do not use this model on this machine"
         for stored, pixels in zip(bundle.manifest.golden, inputs, strict=True)
         if digest(pixels) != stored.input_sha256
     ]
@@ -160,14 +159,14 @@ def compare_scores(variant: Variant, scores: Scores) -> list[str]:
     if deviation <= variant.golden_tolerance:
         return []
     return [
-        f"{variant.name}: its scores of the golden frames are {deviation:.3f} from what export "
-        f"measured, allowed are {variant.golden_tolerance:g}; do not trust this model on this "
+        f"{variant.name}: its scores on the golden frames differ by {deviation:.3f} from what "
+        f"export measured, allowed are {variant.golden_tolerance:g}; do not use this model on this "
         "machine"
     ]
 
 
 def measure_deviation(expected: Scores, found: Scores) -> float:
-    """How far scores are apart: 0 for equal ones, about 1.4 for scores of unrelated pictures.
+    """How far scores are apart: 0 for equal ones, about 1.4 for scores of unrelated images.
 
     The root mean square, over all frames and labels, of the difference of the logits, divided by
     that of the expected logits, which counts as 0.1 where it is less: there every label has
@@ -176,7 +175,7 @@ def measure_deviation(expected: Scores, found: Scores) -> float:
 
     Args:
         expected: Probabilities, float32 (frames, classes).
-        found: The same.
+        found: Probabilities, float32 (frames, classes).
 
     Returns:
         0 or more; NaN if a score is.

@@ -55,7 +55,7 @@ class StoredFile(_Strict, frozen=True):
 
 
 class GoldenFrame(StoredFile, frozen=True):
-    """A picture whose scores are known.
+    """An image whose scores are known.
 
     Attributes:
         input_sha256: SHA-256 of the model's input that preprocessing makes of it: uint8
@@ -101,7 +101,7 @@ class Calibration(_Strict, frozen=True):
         reject_threshold: Below this top score, after temperature, the label is None; 0..1.
         calibration_error_before: Expected calibration error on the validation part without
             temperature, 0..1; None if not measured.
-        calibration_error: The same with temperature.
+        calibration_error: Calibration error with temperature.
         false_accept_rate: Share of photos of nothing known that get a label all the same, 0..1;
             None if not measured.
         false_reject_rate: Share of the validation photos named correctly that get no label, 0..1;
@@ -205,7 +205,7 @@ class Provenance(_Strict, frozen=True):
         versions: Of the packages that matter.
         created_utc: ISO 8601 date, only if whoever exports states one; else empty, so that two
             exports of one run are equal.
-        name: Of the model; this and what follows is empty if nobody said so.
+        name: Name of the model; this and the next fields are empty if not given.
         version: Of the model.
         author: Who made it.
         license: SPDX name of the licence of the model, such as `apache-2.0`.
@@ -334,9 +334,7 @@ class Bundle(msgspec.Struct, frozen=True):
         known = {variant.name: variant.engine for variant in self.manifest.variants}
         names = ", ".join(known)
         if name in known:
-            raise BundleError(
-                f"{name} is for the engine {known[name]}, not for {engine}; leave one out"
-            )
+            raise BundleError(f"{name} runs on {known[name]}, not on {engine}; leave one out")
         wanted = name or f"for engine {engine}"
         raise BundleError(f"{self.path} has no variant {wanted}; it has: {names}")
 
@@ -359,8 +357,8 @@ def _read_manifest(path: Path) -> tuple[BundleManifest, str]:
     except OSError as error:
         missing = Path(error.filename or MANIFEST).name
         raise BundleError(
-            f"{path} is no bundle: {missing} cannot be read ({error.strerror}); "
-            "give a folder or a .zip that `edgetl export` wrote, with bundle.json at its top"
+            f"{path} is not a bundle: {missing} cannot be read ({error.strerror}); give a folder "
+            "or .zip that `edgetl export` wrote, with bundle.json at its top"
         ) from error
     if checksum != encode_checksum(data):
         raise BundleError(
@@ -381,27 +379,27 @@ def _decode_manifest(path: Path, data: bytes) -> BundleManifest:
             )
         return msgspec.json.decode(data, type=BundleManifest)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not as expected: {error}; {_EXPORT_AGAIN}") from error
+        raise BundleError(f"{path} is not valid: {error}; {_EXPORT_AGAIN}") from error
 
 
 def _check(path: Path, manifest: BundleManifest) -> None:
     labels = manifest.labels
     if len(labels) < 2 or len(set(labels)) != len(labels) or not all(map(str.strip, labels)):
-        raise BundleError(f"{path}: labels must be two or more, different and not empty")
+        raise BundleError(f"{path}: expected two or more labels, unique and not empty")
     if odd := [label for label in labels if holds_control(label)]:
         # They would end lines, rows and topics of whatever the label is written into.
         raise BundleError(
-            f"{path}: the label {odd[0]!a} holds a control character; name the class otherwise and "
+            f"{path}: the label {odd[0]!a} contains a control character; rename the class and "
             + _EXPORT_AGAIN
         )
     if long := [label for label in labels if len(label.encode()) > MOST_LABEL_BYTES]:
         # Each answer carries some of them, to every output.
         raise BundleError(
-            f"{path}: the label {long[0][:20]}... has {len(long[0].encode()):,} bytes, at most "
-            f"{MOST_LABEL_BYTES} are allowed; name the class otherwise and {_EXPORT_AGAIN}"
+            f"{path}: the label {long[0][:20]}... has {len(long[0].encode()):,} bytes, allowed are "
+            f"{MOST_LABEL_BYTES}; rename the class and {_EXPORT_AGAIN}"
         )
     if not manifest.variants:
-        raise BundleError(f"{path} lists no model; {_EXPORT_AGAIN}")
+        raise BundleError(f"{path} lists no models; {_EXPORT_AGAIN}")
     for stored in manifest.files:
         _check_path(path, stored.file)
     for variant in manifest.variants:
@@ -417,22 +415,26 @@ def _check_variant(path: Path, manifest: BundleManifest, variant: Variant) -> No
     outputs = math.prod(variant.output.shape)
     if outputs != len(manifest.labels):
         raise BundleError(
-            f"{path} holds {len(manifest.labels)} labels but {variant.name} has {outputs} "
+            f"{path} has {len(manifest.labels)} labels, but {variant.name} has {outputs} "
             f"outputs; {_EXPORT_AGAIN}"
         )
     wanted = (manifest.preprocessing.height_px, manifest.preprocessing.width_px)
     if picture_size(variant.input) != wanted:
         raise BundleError(
-            f"{path}: {variant.name} takes {variant.input.shape}, preprocessing makes "
-            f"{wanted} (height, width); {_EXPORT_AGAIN}"
+            f"{path}: {variant.name} takes {variant.input.shape}, preprocessing outputs {wanted} "
+            f"(height, width); {_EXPORT_AGAIN}"
         )
     for metrics in filter(None, (variant.metrics, variant.test_metrics)):
         if metrics.recall.keys() != set(manifest.labels):
-            raise BundleError(f"{path}: recall of {variant.name} has other labels; {_EXPORT_AGAIN}")
+            raise BundleError(
+                f"{path}: the recalls of {variant.name} are for other labels; {_EXPORT_AGAIN}"
+            )
         if (metrics.label_shares or metrics.recall).keys() != set(manifest.labels):
             raise BundleError(
-                f"{path}: shares of {variant.name} have other labels; {_EXPORT_AGAIN}"
+                f"{path}: the shares of {variant.name} are for other labels; {_EXPORT_AGAIN}"
             )
     lengths = {len(scores) for scores in variant.golden_scores} - {outputs}
     if lengths or len(variant.golden_scores) != len(manifest.golden):
-        raise BundleError(f"{path}: golden scores of {variant.name} do not fit; {_EXPORT_AGAIN}")
+        raise BundleError(
+            f"{path}: the golden scores of {variant.name} do not match; {_EXPORT_AGAIN}"
+        )

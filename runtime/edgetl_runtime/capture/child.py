@@ -23,7 +23,7 @@ from edgetl_runtime.errors import CameraError, RefusedError
 from edgetl_runtime.text.masking import mask_text
 
 MAX_NOTES = 3
-"""So many inputs that are no frames are named; all are counted."""
+"""Number of files without frames that are named; all are counted."""
 BAD_IN_A_ROW = 10
 """So many bad frames one after another, and the source is opened again."""
 _GRACE_S = 1.0

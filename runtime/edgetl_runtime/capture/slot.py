@@ -45,7 +45,7 @@ class SlotFrame(NamedTuple):
         width: In pixels.
         pixels: height * width * 3 bytes, read only: rows of B, G, R levels.
         position_s: Where in a video it is, seconds; None elsewhere.
-        file: The file that it is from; None of a camera, stream or pipe. Bytes that are no UTF-8
+        file: The file that it is from; None of a camera, stream or pipe. Bytes that are not UTF-8
             are escaped.
     """
 

@@ -15,7 +15,7 @@ Options = dict[str, Any]
 
 
 class BadFrame(FrameError):
-    """What came is no frame; the next may be one.
+    """What came is not a frame; the next may be one.
 
     Attributes:
         reason: One or two words, out of a small set, such as `truncated`.
@@ -81,7 +81,7 @@ class Source(Protocol):
         """Waits for the next frame and writes it to the buffer; None at the end.
 
         Raises:
-            BadFrame: If what came is no frame.
+            BadFrame: If what came is not a frame.
             CameraError: If nothing will come any more.
         """
         ...

@@ -12,11 +12,11 @@ _SECTIONS = ("model", "source", "view", "pace", "smoothing", "output", "collect"
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     parser = add_command(
-        commands, "camera", classify_camera, "name what a camera sees", bundle=False
+        commands, "camera", classify_camera, "classify a camera's frames", bundle=False
     )
     parser.epilog = (
-        "Ctrl-C is the usual end of a camera (exit code 0); of a film or folder that was not read "
-        "to its end it is an interruption (130)."
+        "Ctrl-C ends a camera normally (exit code 0); before the end of a video or folder it is an "
+        "interruption (130)."
     )
     take_settings(parser, _SECTIONS)
     add_json(parser)

@@ -1,4 +1,4 @@
-"""`edgetl-run classify`: name what is on pictures or in videos, frame by frame."""
+"""`edgetl-run classify`: name what is on images or in videos, frame by frame."""
 
 import argparse
 from collections import Counter
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "name what is on pictures or in videos"
+    summary = "classify images and videos"
     parser = add_command(commands, "classify", classify, summary)
-    parser.add_argument("sources", nargs="+", type=path, metavar="IMAGE|FOLDER|VIDEO")
+    parser.add_argument(
+        "sources", nargs="+", type=path, metavar="IMAGE|FOLDER|VIDEO", help="Files to classify"
+    )
     add_model_options(parser)
     parser.set_defaults(find_elsewhere=_find_elsewhere)
-    parser.add_argument("--top", type=positive, default=3, help="labels to list (default 3)")
+    parser.add_argument(
+        "--top", type=positive, default=3, help="Number of labels to list (default: 3)"
+    )
 
 
 def _find_elsewhere(flag: str) -> str:
@@ -108,7 +112,7 @@ def _classify_source(
 
 
 def _sum_up(count: "Counter[str]", bad: int) -> str:
-    """`12 files: 9 answered, 2 unreadable, 1 no picture`; those named by themselves count, too."""
+    """`12 files: 9 answered, 2 unreadable, 1 no image`; those named by themselves count, too."""
     from edgetl_runtime.image.folders import NO_PICTURE, UNREADABLE
 
     count[UNREADABLE] += bad

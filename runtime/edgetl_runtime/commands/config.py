@@ -13,7 +13,7 @@ _SECTIONS = (
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "print a settings file: every option, its meaning, and what --config and flags set"
+    summary = "print a settings file with every option, its meaning and its value"
     parser = add_command(commands, "config", print_config, summary, bundle=False)
     take_settings(parser, _SECTIONS)
 

@@ -10,7 +10,7 @@ from edgetl_runtime.commands.settings import take_settings
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "look at engines, cameras, power, heat and room, and say what to do"
+    summary = "check engines, cameras, power, temperature and disk space"
     parser = add_command(commands, "doctor", diagnose_machine, summary, bundle=False)
     take_settings(parser, ("model", "serve", "service"))
     add_json(parser)

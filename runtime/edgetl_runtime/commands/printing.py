@@ -21,7 +21,7 @@ def print_file(text: str) -> None:
 
 
 def warn(sentence: str) -> None:
-    """Tells a person one sentence, in which addresses are masked, whoever wrote it."""
+    """Prints one sentence to standard error, with addresses masked."""
     tell(mask_text(sentence))
 
 

@@ -59,7 +59,7 @@ def _fail(error: EdgetlError | MemoryError | OSError) -> int:
     if isinstance(error, OSError):
         _tell(error)
     elif isinstance(error, MemoryError):
-        warn("there is not enough memory; is a file very large, or a limit (ulimit -v) very small?")
+        warn("not enough memory; is a file very large, or a limit (ulimit -v) very small?")
     else:
         warn(str(error))
     return EXIT_LOCKED if isinstance(error, LockedError) else EXIT_ERROR
@@ -117,7 +117,7 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
 
     parser = Parser(
         prog="edgetl-run",
-        description="Classify pictures, videos and cameras with an edgetl bundle.",
+        description="Classify images, videos and cameras with an edgetl bundle.",
     )
     parser.add_argument("--version", action="version", version=f"edgetl-run {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -15,7 +15,7 @@ _SECTIONS = (
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "name what a camera sees, with a page that shows it, for months"
+    summary = "classify a camera's frames unattended, with a web page"
     parser = add_command(commands, "serve", serve, summary, bundle=False)
     take_settings(parser, _SECTIONS)
     add_json(parser)

@@ -37,7 +37,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="settings in TOML (edgetl-run config prints one); flags count more than it",
+        help="TOML file of settings (`edgetl-run config` prints one); flags win over it",
     )
     # Python's own list of all flags would hide what is asked of the user.
     parser.usage = f"{parser.prog} [OPTIONS] [BUNDLE]"
@@ -55,7 +55,7 @@ def warn_of_readers(file: "Path | int", settings: "Settings") -> None:
         name = "the new file" if isinstance(file, int) else str(file)
         named = "" if isinstance(file, int) else f" {shlex.quote(name)}"
         warn(
-            f"everybody may read {name}, which holds a password or a token; remedy: "
+            f"every user can read {name}, which holds a password or a token; remedy: "
             f"chmod 600{named}"
         )
 
@@ -87,7 +87,7 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
         settings = msgspec.structs.replace(settings, output=output)
     if not settings.model.bundle:
         raise OptionsError(
-            "no bundle is named; give the folder or .zip that `edgetl export` wrote, or a "
+            "no bundle given; give the folder or .zip that `edgetl export` wrote, or a "
             "settings file with: --config FILE"
         )
     return settings

@@ -12,7 +12,7 @@ from edgetl_runtime.text.printable import show_path
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "check hashes, then replay the golden frames"
+    summary = "check a bundle: its hashes, and its scores on this machine"
     add_json(add_command(commands, "verify", verify_bundle, summary))
 
 

@@ -17,7 +17,7 @@ _PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_ru
 
 
 class LiteRTEngine:
-    """Runs a .tflite model with one picture input and one score output."""
+    """Runs a .tflite model with one image input and one score output."""
 
     def __init__(
         self, model: bytes, tensor_in: TensorSpec, tensor_out: TensorSpec, *, threads: int

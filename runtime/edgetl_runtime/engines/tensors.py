@@ -19,7 +19,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: The tensor's name in the model.
         shape: Batch 1 first.
         dtype: `uint8` takes the pixels as they are; `float32` takes the levels 0..255.
-        layout: Axis order: `nhwc` and `nchw` for pictures, `nc` for scores.
+        layout: Axis order: `nhwc` and `nchw` for images, `nc` for scores.
     """
 
     name: str
@@ -29,7 +29,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def picture_size(tensor: TensorSpec) -> tuple[int, int] | None:
-    """(height, width) of a picture tensor, or None if it is none of batch 1 and 3 channels."""
+    """(height, width) of an image tensor, or None if it is none of batch 1 and 3 channels."""
     match (tensor.layout, tensor.shape):
         case ("nhwc", (1, height, width, 3)) | ("nchw", (1, 3, height, width)):
             return height, width

@@ -1,4 +1,4 @@
-"""The one decoder of picture files, for training, calibration, evaluation and the device."""
+"""The one decoder of image files, for training, calibration, evaluation and the device."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ _BAND_PIXELS = 1 << 18
 
 
 def read_picture(path: Path) -> Frame:
-    """Reads a picture file; see `decode_picture`.
+    """Reads an image file; see `decode_picture`.
 
     Raises:
-        FrameError: If the file cannot be read or holds no whole picture.
+        FrameError: If the file cannot be read or holds no whole image.
     """
     try:
         data = path.read_bytes()
@@ -31,7 +31,7 @@ def read_picture(path: Path) -> Frame:
 
 
 def decode_picture(data: bytes) -> Frame:
-    """Decodes a picture the way that a person would see it.
+    """Decodes an image the way that a person would see it.
 
     The EXIF orientation is applied, 16-bit levels are scaled to 8 bits, CMYK and palettes become
     colours, transparent pixels lie on white, and of an animation the first frame counts.
@@ -43,7 +43,7 @@ def decode_picture(data: bytes) -> Frame:
         uint8 (height, width, 3) BGR, levels 0..255.
 
     Raises:
-        FrameError: If the data is empty, truncated, no picture or larger than OpenCV's limit.
+        FrameError: If the data is empty, truncated, no image or larger than OpenCV's limit.
     """
     if not data:
         raise FrameError("an empty file")
@@ -53,7 +53,7 @@ def decode_picture(data: bytes) -> Frame:
     if picture is None or picture.size == 0:
         raise FrameError(_explain(judge_data(data)))
     if picture.dtype != np.uint8:
-        raise FrameError(f"a picture with {picture.dtype} levels; save it with 8 bits a channel")
+        raise FrameError(f"an image with {picture.dtype} values; save it with 8 bits per channel")
     if data.startswith(JPEG_MAGIC):
         return picture
     return lay_on_white(picture, _imdecode(data, cv2.IMREAD_UNCHANGED))
@@ -62,11 +62,11 @@ def decode_picture(data: bytes) -> Frame:
 def _explain(known: FileType) -> str:
     if known.kind == "picture":
         return (
-            f"{known.name} that is damaged, or that OpenCV {cv2.__version__} cannot read; save it "
-            "again, as JPEG or PNG"
+            f"{known.name} that is damaged or that OpenCV {cv2.__version__} cannot read; save it "
+            "again as JPEG or PNG"
         )
     if known.kind == "unknown":
-        return "not a picture, or a damaged one"
+        return "not an image, or a damaged one"
     return known.refuse()
 
 
@@ -86,10 +86,10 @@ def _imdecode(data: bytes, flags: int) -> Frame | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[return-value]
     except cv2.error as error:
         if "PIXELS" in str(error) or "IMAGE_WIDTH" in str(error) or "IMAGE_HEIGHT" in str(error):
-            raise FrameError("larger than OpenCV may read; make it smaller first") from error
+            raise FrameError("larger than OpenCV reads; make it smaller first") from error
         raise FrameError(f"not decodable ({error.err or 'OpenCV failed'})") from error
     except MemoryError as error:
-        raise FrameError("too large for this machine's memory") from error
+        raise FrameError("too large for the memory of this machine") from error
 
 
 def lay_on_white(picture: Frame, unchanged: Frame | None) -> Frame:
@@ -102,7 +102,7 @@ def lay_on_white(picture: Frame, unchanged: Frame | None) -> Frame:
     opaque = np.iinfo(unchanged.dtype).max
     if unchanged[:, :, 3].min() == opaque:
         return picture
-    # In bands: as floats, a large picture would fill the memory of a small board.
+    # In bands: as floats, a large image would fill the memory of a small board.
     rows = max(1, _BAND_PIXELS // picture.shape[1])
     for top in range(0, picture.shape[0], rows):
         band = picture[top : top + rows]

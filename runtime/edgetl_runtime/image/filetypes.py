@@ -31,10 +31,10 @@ class FileType(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: `picture` and `video`: OpenCV can be asked to read it. `other`: it is neither, or a
-            picture that OpenCV has no decoder for. `unknown`: none of those that are known here.
+            image that OpenCV has no decoder for. `unknown`: none of those that are known here.
         name: For people, with its article, such as `a PNG picture`.
         remedy: What to do about one that cannot be read; empty where there is nothing.
-        several: A file of several pictures, such as an animation; the first one counts.
+        several: A file of several images, such as an animation; the first one counts.
     """
 
     kind: Kind
@@ -43,41 +43,41 @@ class FileType(msgspec.Struct, frozen=True):
     several: bool = False
 
     def __str__(self) -> str:
-        """`a HEIC picture; convert it to JPEG`."""
+        """`a HEIC image; convert it to JPEG`."""
         return f"{self.name}; {self.remedy}" if self.remedy else self.name
 
-    def refuse(self, expected: str = "a picture") -> str:
-        """Why it is not what was expected: `not a picture, but a text file`."""
+    def refuse(self, expected: str = "an image") -> str:
+        """Why it is not what was expected: `not an image, but a text file`."""
         says_all = "picture" in self.name or self is EMPTY
         return str(self) if says_all else f"not {expected}, but {self}"
 
 
 EMPTY = FileType("other", "an empty file")
 TEXT = FileType("other", "a text file")
-UNKNOWN = FileType("unknown", "a file of no known kind")
+UNKNOWN = FileType("unknown", "a file of an unknown type")
 _HEIC = FileType(
     "other",
-    "a HEIC picture, which OpenCV cannot read",
+    "a HEIC image, which OpenCV cannot read",
     f"{_CONVERT} (`heif-convert IN.heic OUT.jpg`), or set the phone's camera to JPEG "
     "(iPhone: Most Compatible)",
 )
 _SOUND = FileType("other", "a sound file")
-_RAW = "a camera's raw picture, which OpenCV cannot read"
+_RAW = "a camera's raw image, which OpenCV cannot read"
 
 # offset, bytes, what it is; the first that fits counts.
 _SIGNATURES: tuple[tuple[int, bytes, FileType], ...] = (
-    (0, b"\0\0\0\x0cjP  \r\n\x87\n", FileType("picture", "a JPEG 2000 picture")),
-    (0, b"\xff\x4f\xff\x51", FileType("picture", "a JPEG 2000 picture")),
-    (0, b"II+\0", FileType("picture", "a TIFF picture")),
-    (0, b"MM\0+", FileType("picture", "a TIFF picture")),
-    (0, b"\x59\xa6\x6a\x95", FileType("picture", "a Sun raster picture")),
-    (0, b"\x76\x2f\x31\x01", FileType("picture", "an OpenEXR picture")),
-    (0, b"#?RADIANCE", FileType("picture", "a Radiance picture")),
-    (0, b"#?RGBE", FileType("picture", "a Radiance picture")),
-    (0, b"\xff\x0a", FileType("other", "a JPEG XL picture, which OpenCV cannot read", _CONVERT)),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", FileType("picture", "a JPEG 2000 image")),
+    (0, b"\xff\x4f\xff\x51", FileType("picture", "a JPEG 2000 image")),
+    (0, b"II+\0", FileType("picture", "a TIFF image")),
+    (0, b"MM\0+", FileType("picture", "a TIFF image")),
+    (0, b"\x59\xa6\x6a\x95", FileType("picture", "a Sun raster image")),
+    (0, b"\x76\x2f\x31\x01", FileType("picture", "an OpenEXR image")),
+    (0, b"#?RADIANCE", FileType("picture", "a Radiance image")),
+    (0, b"#?RGBE", FileType("picture", "a Radiance image")),
+    (0, b"\xff\x0a", FileType("other", "a JPEG XL image, which OpenCV cannot read", _CONVERT)),
     (
         *(0, b"\0\0\0\x0cJXL \r\n\x87\n"),
-        FileType("other", "a JPEG XL picture, which OpenCV cannot read", _CONVERT),
+        FileType("other", "a JPEG XL image, which OpenCV cannot read", _CONVERT),
     ),
     (0, b"8BPS", FileType("other", "a Photoshop file, which OpenCV cannot read", _CONVERT)),
     (0, b"\0\0\x01\0", FileType("other", "an icon, which OpenCV cannot read", _CONVERT)),
@@ -113,7 +113,7 @@ _SIGNATURES: tuple[tuple[int, bytes, FileType], ...] = (
     (0, b"\xd0\xcf\x11\xe0", FileType("other", "an Office document or a thumbnail database")),
 )
 _RIFF = {
-    b"WEBP": FileType("picture", "a WebP picture"),
+    b"WEBP": FileType("picture", "a WebP image"),
     b"AVI ": FileType("video", "an AVI video"),
     b"WAVE": _SOUND,
 }
@@ -126,7 +126,7 @@ _RAW_BRANDS = {b"crx "}
 # Network abstraction units that a bare stream begins with: slices, SEI, parameter sets, delimiter.
 _H264_UNITS = {1, 5, 6, 7, 8, 9}
 _HEVC_UNITS = {32, 33, 34, 35, 39}
-# Tags of TIFF: what sort of picture a directory holds, and the mark of Adobe's raw format.
+# Tags of TIFF: what sort of image a directory holds, and the mark of Adobe's raw format.
 _SUBFILE, _DNG_VERSION = 254, 50706
 _START_CODE = re.compile(rb"\0?\0\0\x01", re.DOTALL)
 _PNM = re.compile(rb"P([1-6Ff]\s+[#0-9]|7\nWIDTH)")
@@ -144,7 +144,7 @@ def identify(path: Path) -> FileType:
     if obstacle := find_obstacle(path):
         raise FrameError(obstacle)
     if path.is_dir():
-        raise FrameError("a folder, where a file is expected")
+        raise FrameError("a folder, expected a file")
     try:
         with path.open("rb") as file:
             return judge(file)
@@ -168,11 +168,11 @@ def judge(file: BinaryIO) -> FileType:
         return EMPTY
     if head.startswith(b"\xff\xd8"):
         motion = _follows_another(file)
-        return FileType("video", "a Motion JPEG video") if motion else _picture("a JPEG picture")
+        return FileType("video", "a Motion JPEG video") if motion else _picture("a JPEG image")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _picture("a PNG picture", _is_animated_png(file))
+        return _picture("a PNG image", _is_animated_png(file))
     if head.startswith((b"GIF87a", b"GIF89a")):
-        return _picture("a GIF picture", _is_animated_gif(file))
+        return _picture("a GIF image", _is_animated_gif(file))
     if head.startswith((b"II*\0", b"MM\0*")):
         return _judge_tiff(file, "little" if head[:2] == b"II" else "big")
     return _judge_head(head)
@@ -194,9 +194,9 @@ def _judge_head(head: bytes) -> FileType:
     if head[4:8] in _ATOMS:
         return _MP4
     if _PNM.match(head):
-        return _picture("a PNM picture")
+        return _picture("a PNM image")
     if _BMP.match(head):
-        return _picture("a BMP picture")
+        return _picture("a BMP image")
     return _judge_stream(head) or _judge_text(head)
 
 
@@ -204,7 +204,7 @@ def _judge_brands(head: bytes) -> FileType:
     size = min(len(head), max(16, int.from_bytes(head[:4], "big")))
     major, brands = head[8:12], {head[at : at + 4] for at in range(8, size, 4)}
     if brands & {b"avif", b"avis"}:
-        return _picture("an AVIF picture", several=major == b"avis")
+        return _picture("an AVIF image", several=major == b"avis")
     if major in _HEIF_BRANDS:
         return _HEIC
     if major in _RAW_BRANDS:
@@ -239,7 +239,7 @@ def _judge_text(head: bytes) -> FileType:
     if b"<svg" in head[:1024]:
         return FileType("other", "an SVG drawing", _CONVERT)
     if head.startswith(b"version https://git-lfs"):
-        return FileType("other", "a pointer of Git LFS", "fetch the file (`git lfs pull`)")
+        return FileType("other", "a Git LFS pointer", "fetch the file (`git lfs pull`)")
     try:
         # The last character may be cut.
         text = head.decode("utf-8", "strict" if len(head) < _HEAD_BYTES else "ignore")
@@ -250,14 +250,14 @@ def _judge_text(head: bytes) -> FileType:
 
 
 def _judge_tiff(file: BinaryIO, order: Literal["little", "big"]) -> FileType:
-    """Cameras' raw pictures are TIFF, too (.dng, .nef, .arw, .cr2), with a thumbnail in front."""
+    """Cameras' raw images are TIFF, too (.dng, .nef, .arw, .cr2), with a thumbnail in front."""
     file.seek(8)
     is_canon = file.read(2) == b"CR"
     file.seek(4)
     tags, following = _read_tags(file, order)
     if is_canon or _DNG_VERSION in tags or tags.get(_SUBFILE, 0) & 1:
         return FileType("other", _RAW, _CONVERT)
-    return _picture("a TIFF picture", bool(following))
+    return _picture("a TIFF image", bool(following))
 
 
 def _read_tags(file: BinaryIO, order: Literal["little", "big"]) -> tuple[dict[int, int], int]:
@@ -286,7 +286,7 @@ def _is_animated_png(file: BinaryIO) -> bool:
 
 
 def _is_animated_gif(file: BinaryIO) -> bool:
-    """Whether a second picture follows the first."""
+    """Whether a second image follows the first."""
     file.seek(10)
     _skip_colours(file, file.read(1))
     file.seek(2, io.SEEK_CUR)
@@ -301,7 +301,7 @@ def _is_animated_gif(file: BinaryIO) -> bool:
             _skip_colours(file, file.read(1))
         if mark not in (b",", b"!"):
             return False
-        # An extension's label, or the smallest size of a picture's codes.
+        # An extension's label, or the smallest size of an image's codes.
         file.seek(1, io.SEEK_CUR)
         while size := file.read(1):
             if size == b"\0":
@@ -327,7 +327,7 @@ def _follows_another(file: BinaryIO) -> bool:
 def _read_jpeg_size(file: BinaryIO) -> bytes | None:
     """(height, width) as four bytes, up to the start of the pixels.
 
-    None of what is no JPEG, and of a photo: one with EXIF or with several pictures by intent.
+    None of what is not a JPEG, and of a photo: one with EXIF or with several images by intent.
     """
     if file.read(2) != b"\xff\xd8":
         return None

@@ -1,4 +1,4 @@
-"""What a folder holds: pictures, videos and what is neither, in the order that people expect."""
+"""What a folder holds: images, videos and what is neither, in the order that people expect."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _SYSTEM = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "__pycache__"),
 }
 _NAMED = 3
-UNREADABLE, NO_PICTURE = "unreadable", "no picture"
+UNREADABLE, NO_PICTURE = "unreadable", "no image"
 # Python refuses to read a number of thousands of digits.
 _DIGITS = 255
 
@@ -56,7 +56,7 @@ class Contents(msgspec.Struct, frozen=True):
         self.unreadable.add(name)
 
     def judge(self, name: str) -> str:
-        """Of one of the others: `unreadable` or `no picture`, as frames that are none are named."""
+        """Why a file is not used: `unreadable` or `no image`."""
         return UNREADABLE if name in self.unreadable else NO_PICTURE
 
 
@@ -89,12 +89,12 @@ def list_inputs(
     note: Callable[[str], None],
     leave: Callable[[Path, str, str], None] = lambda file, kind, why: None,
 ) -> list[Path]:
-    """The pictures and videos of a folder, in natural order, or the file itself.
+    """The images and videos of a folder, in natural order, or the file itself.
 
     Args:
         path: A folder or file.
         note: Gets a sentence on what is not used.
-        leave: Gets each file that is not used, `unreadable` or `no picture`, and why.
+        leave: Gets each file that is not used, `unreadable` or `no image`, and why.
 
     Raises:
         FrameError: If it cannot be read, or holds neither; says why, without its name.
@@ -115,7 +115,7 @@ def list_inputs(
             leave(path / name, contents.judge(name), why)
         used = contents.pictures + contents.videos
         if not used:
-            raise FrameError("it holds no picture and no video")
+            raise FrameError("it contains no images or videos")
     if several := [entry for entry in used if entry.type.several]:
         note(tell_several(str(several[0].path), len(several) - 1))
     return sorted((entry.path for entry in used), key=order_naturally)
@@ -141,12 +141,12 @@ def count_and_name(things: str, named: Iterable[tuple[str, str]]) -> str:
 
 
 def tell_several(name: str, more: int = 0) -> str:
-    """Says that of an animation only the first picture counts."""
+    """Says that of an animation only the first image counts."""
     verb = "does" if more == 1 else "do"
     others = f", and so {verb} {more} more" if more else ""
     return (
-        f"{name} holds several pictures{others}; only the first one is used (convert an animation "
-        "to a video to have all)"
+        f"{name} contains several images{others}; only the first is used (convert an animation to "
+        "a video to use all)"
     )
 
 

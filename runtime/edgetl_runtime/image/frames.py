@@ -1,4 +1,4 @@
-"""Frames, and those of picture files, folders and videos."""
+"""Frames, and those of image files, folders and videos."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class CapturedFrame(msgspec.Struct, frozen=True, eq=False):
 def read_frames(
     path: Path, note: Callable[[str], None] = lambda sentence: None
 ) -> Iterator[CapturedFrame]:
-    """Yields the picture of a picture file, or every frame of a video.
+    """Yields the image of an image file, or every frame of a video.
 
     Which of the two it is, its content says. What is of no known kind is tried as a video.
 
@@ -61,7 +61,7 @@ def read_frames(
     if known.kind == "picture":
         yield CapturedFrame(read_picture(path), str(path), 0, captured_s, file=str(path))
     elif known.kind == "other":
-        raise FrameError(f"{path}: {known.refuse('a picture or video')}")
+        raise FrameError(f"{path}: {known.refuse('an image or video')}")
     else:
         yield from _read_video(path, note)
 
@@ -90,7 +90,7 @@ def _read_video(path: Path, note: Callable[[str], None]) -> Iterator[CapturedFra
                 )
         if video.index < 0:
             why = explain_codec(video.capture) or "is the video cut or damaged?"
-            raise CameraError(f"{path} holds no frame; {why}")
+            raise CameraError(f"{path} has no frames; {why}")
     finally:
         video.close()
     if lack := video.find_lack():

@@ -1,8 +1,8 @@
 """What a JPEG's own markers tell: its size, whether it is whole, and what is too much in it.
 
-Many webcams and photo collections hold JPEGs with some bytes too many; such a picture is whole. One
+Many webcams and photo collections hold JPEGs with some bytes too many; such an image is whole. One
 in which bytes are missing is not, even if an end marker lies somewhere in it: thumbnails have one
-of their own. So the markers are followed from the start of the picture to its own end, the way that
+of their own. So the markers are followed from the start of the image to its own end, the way that
 libjpeg follows them (ITU-T T.81, B.1.1; `next_marker` of jdmarker.c).
 """
 
@@ -31,17 +31,17 @@ _HEADER_BYTES = 1 << 20
 # In coded data 0xFF is followed by 0x00, or a restart marker. (A literal first byte is found fast.)
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-# What libjpeg says of a picture that is whole; of others it says "premature end of ...", "bad
+# What libjpeg says of an image that is whole; of others it says "premature end of ...", "bad
 # Huffman code", "found marker ... instead of RST", "inconsistent progression sequence".
 _HARMLESS = re.compile("extraneous bytes before marker|JFIF revision|Adobe color|SOS parameters")
-# After these all of the picture was read; after others libjpeg may not even have begun.
+# After these all of the image was read; after others libjpeg may not even have begun.
 _READ_ON = re.compile("before marker 0xd[0-9]|SOS parameters")
 _AT_THE_END = "before marker 0xd9"
 _JFIF = re.compile(rb"(\xff\xe0..JFIF\0)[^\x01\x02]", re.DOTALL)
 
 
 class JpegError(FrameError):
-    """It is no JPEG, or no whole one.
+    """It is not a JPEG, or not a whole one.
 
     Attributes:
         reason: `no JPEG`, `truncated` or `damaged`.
@@ -62,7 +62,7 @@ class JpegLayout(NamedTuple):
         kind: Second byte of its frame marker, such as 0xC0 for baseline.
         spare: (start, end) of bytes between segments that belong to none.
         lacks_restarts: Whether fewer restart markers came than the header promises.
-        end: Where the picture ends; what comes after that is none of it.
+        end: Where the image ends; what comes after that is none of it.
     """
 
     width: int
@@ -77,7 +77,7 @@ def follow_markers(data: bytes) -> JpegLayout:
     """Follows the markers of a JPEG to its end; what comes after that is not looked at.
 
     Raises:
-        JpegError: If it is no JPEG, ends before its end marker, or has no picture before it.
+        JpegError: If it is not a JPEG, ends before its end marker, or has no image before it.
     """
     if not data.startswith(JPEG_MAGIC):
         raise JpegError("no JPEG")
@@ -97,7 +97,7 @@ def follow_markers(data: bytes) -> JpegLayout:
 
 
 def begins_picture(data: bytes | bytearray) -> bool | None:
-    """Whether a start marker is really one: segments follow up to the coded picture.
+    """Whether a start marker is really one: segments follow up to the coded image.
 
     Args:
         data: From the start marker on; what it is cut to may be little.
@@ -120,7 +120,7 @@ def begins_picture(data: bytes | bytearray) -> bool | None:
 
 
 def find_companions(data: bytes) -> frozenset[int]:
-    """Where further pictures of a photo begin, such as the brightness map of an HDR photo.
+    """Where further images of a photo begin, such as the brightness map of an HDR photo.
 
     They are listed in the photo's header (CIPA DC-007, Multi-Picture Format, 5.2).
 
@@ -158,7 +158,7 @@ def decode_strictly(
     Args:
         data: What `layout` was read from.
         layout: Of it.
-        pixels: uint8 (height, width, channels), where the picture goes, at full size or reduced.
+        pixels: uint8 (height, width, channels), where the image goes, at full size or reduced.
         colorspace: Of the pixels, such as `BGR` or `GRAY`.
         fastdct: See simplejpeg.
 
@@ -166,7 +166,7 @@ def decode_strictly(
         Whether something was amiss that costs nothing, such as bytes too many.
 
     Raises:
-        JpegError: If the picture is damaged.
+        JpegError: If the image is damaged.
     """
     import simplejpeg
 
@@ -231,7 +231,7 @@ def _walk(data: bytes) -> Iterator[_Segment]:
 def _read_segment(data: bytes, at: int, marker: int) -> tuple[bytes, int]:
     """What follows a marker, and where that ends."""
     if marker == _SOI:
-        # Another picture begins within this one.
+        # Another image begins within this one.
         raise JpegError("truncated")
     length = int.from_bytes(data[at : at + 2], "big")
     end = at + length

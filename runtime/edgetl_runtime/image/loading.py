@@ -51,7 +51,7 @@ def load_image(image: Image, *, color: Color = "bgr") -> Frame:
         uint8 (height, width, 3) or (height, width, 4) in the order BGR, or (height, width) grey.
 
     Raises:
-        FrameError: If the file cannot be read, or it is no image.
+        FrameError: If the file cannot be read, or it is not an image.
     """
     if color not in ("bgr", "rgb"):
         raise FrameError(f"color must be 'bgr' or 'rgb', got {color!r}")

@@ -41,7 +41,8 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuses sizes that no model has."""
         if not (1 <= self.width_px <= 4096 and 1 <= self.height_px <= 4096):
             raise ValueError(
-                f"input size must be 1..4096 px a side, got {self.width_px}x{self.height_px}"
+                "expected an input size of 1..4096 px per side, got "
+                f"{self.width_px}x{self.height_px}"
             )
 
     def apply(self, frame: Frame) -> Frame:
@@ -90,7 +91,7 @@ def resize(frame: Frame, width_px: int, height_px: int) -> Frame:
     height, width = frame.shape[:2]
     if (height, width) == (height_px, width_px):
         return frame
-    # A picture may shrink along one axis and grow along the other: shrink first.
+    # An image may shrink along one axis and grow along the other: shrink first.
     shrunk_width, shrunk_height = min(width, width_px), min(height, height_px)
     if (shrunk_height, shrunk_width) != (height, width):
         frame = _shrink(frame, shrunk_width, shrunk_height)
@@ -117,7 +118,7 @@ def _scale(frame: Frame, width_px: int, height_px: int) -> Frame:
 def _as_bgr(frame: Frame) -> Frame:
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.size == 0:
         found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame)
-        raise FrameError(f"a frame must be a non-empty uint8 array, got {found}")
+        raise FrameError(f"expected a frame as a non-empty uint8 array, got {found}")
     if frame.ndim == 3 and frame.shape[2] == 3:
         return frame
     if frame.ndim == 3 and frame.shape[2] == 4:
@@ -125,7 +126,8 @@ def _as_bgr(frame: Frame) -> Frame:
     if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
         return cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
     raise FrameError(
-        f"a frame must be (height, width, 3) BGR or (height, width) grey, got {frame.shape}"
+        "expected a frame of shape (height, width, 3), BGR, or (height, width), gray, got "
+        f"{frame.shape}"
     )
 
 

@@ -12,7 +12,7 @@ from edgetl_runtime.text.wording import count_noun
 
 DEFAULT_FPS = 25.0
 _FPS_LIMIT = 1000.0
-# Two frames are no further apart than this, whatever a container says: some tell nonsense.
+# Two frames are not further apart than this, whatever a container says: some tell nonsense.
 _LONGEST_STEP_S = 3600.0
 # Of the frames that a file promises; the last few may be missing in a good one.
 _WHOLE = 0.9
@@ -64,7 +64,7 @@ class VideoFile:
         """Opens the file with OpenCV's FFmpeg, which is in every wheel of OpenCV.
 
         Raises:
-            CameraError: If it is no video, or a damaged one.
+            CameraError: If it is not a video, or a damaged one.
         """
         self.capture = open_file(path)
         if not self.capture.isOpened():
@@ -129,7 +129,7 @@ class VideoFile:
         """What the file does not tell and is assumed, as a clause; or nothing."""
         if _read_codec(self.capture) not in _BARE or self._frames > 0:
             return ""
-        return f"it holds no times, so that positions assume {self.fps:g} frames a second"
+        return f"it has no timestamps, so positions assume {self.fps:g} frames per second"
 
     def close(self) -> None:
         """Closes the file."""
@@ -146,7 +146,7 @@ class VideoFile:
 def explain_codec(capture: cv2.VideoCapture) -> str:
     """Why not a single frame was decoded, if the codec may be why; else nothing."""
     name = _UNCERTAIN_CODECS.get(_read_codec(capture))
-    return f"this OpenCV decodes no frame of its codec, {name}; {_CONVERT}" if name else ""
+    return f"this OpenCV cannot decode its codec, {name}; {_CONVERT}" if name else ""
 
 
 def _read_codec(capture: cv2.VideoCapture) -> str:
@@ -162,15 +162,15 @@ def _explain_refusal(path: str | Path) -> str:
         file.seek(max(file.tell(), os.fstat(file.fileno()).st_size - _LOOKED_BYTES))
         looked += file.read(_LOOKED_BYTES)
     if _SOUND.search(looked) and not _PICTURES.search(looked):
-        return "it holds sound only, no pictures"
-    return "it is no video that OpenCV's FFmpeg can read, or a damaged one"
+        return "it contains sound only, no video"
+    return "OpenCV's FFmpeg cannot read it, or it is damaged"
 
 
 def open_file(path: str | Path) -> cv2.VideoCapture:
     """Opens a file under a name that tells nothing.
 
     Of a name, FFmpeg takes `http:host` for an address, `file:a` for another file, and `a.jpg` for
-    a single picture, whatever is in it.
+    a single image, whatever is in it.
 
     Raises:
         CameraError: If OpenCV fails; a file that it cannot read is returned unopened.

@@ -63,7 +63,7 @@ class Choices(Generic[Root]):
         Args:
             kind: The root struct.
             base: What holds unless it is chosen otherwise; None: the defaults.
-            style: How an option that nobody chose is spelled.
+            style: How an unset option is spelled.
         """
         self._kind = kind
         self._base = base or kind()
@@ -198,7 +198,7 @@ class Choices(Generic[Root]):
             yield known[path], value, place
 
     def _guide(self, name: str) -> str:
-        """What may be meant by a name at the top that nobody knows."""
+        """A suggestion for an unknown name at the top."""
         options = list_options(self._kind).values()
         meant = name.replace("-", "_")
         for option in options:

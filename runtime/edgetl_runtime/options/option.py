@@ -230,9 +230,9 @@ def _is_literal(info: kinds.Type) -> bool:
 
 def _describe_secret(value: object) -> str:
     if not isinstance(value, str):
-        return "no text; put it in quotes"
+        return "not text; put it in quotes"
     plain = all("!" <= one <= "~" for one in value)
-    return count_noun(len(value), "character") if plain else "other characters among them"
+    return count_noun(len(value), "character") if plain else "with other characters among them"
 
 
 def _mask(value: object) -> object:
@@ -248,7 +248,7 @@ def _check_plain(value: object) -> None:
     if isinstance(value, str):
         value.encode()
         if holds_control(value):
-            raise msgspec.ValidationError("text holds a control character")
+            raise msgspec.ValidationError("text contains a control character")
     elif isinstance(value, float) and not math.isfinite(value):
         raise msgspec.ValidationError("not finite")
     elif isinstance(value, tuple):

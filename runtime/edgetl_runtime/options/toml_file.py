@@ -47,7 +47,7 @@ class TomlFile(msgspec.Struct, frozen=True):
             absent: What to do if there is none.
 
         Raises:
-            OptionsError: If it cannot be read or is no TOML; it names file and line.
+            OptionsError: If it cannot be read or is not TOML; it names file and line.
         """
         text = _decode(path, _read(path, absent))
         try:
@@ -123,7 +123,7 @@ def _read(path: Path, absent: str) -> bytes:
         with open(path, "rb", opener=_open_soon) as opened:
             data = opened.read(_LIMIT_BYTES + 1)
     except FileNotFoundError as error:
-        raise OptionsError(f"{path} cannot be read, since there is none{absent}") from error
+        raise OptionsError(f"{path} does not exist{absent}") from error
     except IsADirectoryError as error:
         inside = path / "config.toml"
         hint = f"; did you mean {inside}?" if inside.is_file() else ""
@@ -131,7 +131,7 @@ def _read(path: Path, absent: str) -> bytes:
     except OSError as error:
         raise OptionsError(f"{path} cannot be read ({error.strerror or error})") from error
     if len(data) > _LIMIT_BYTES:
-        raise OptionsError(f"{path} is larger than {_LIMIT_BYTES:,} bytes: is it a settings file?")
+        raise OptionsError(f"{path} is larger than {_LIMIT_BYTES:,} bytes; is it a settings file?")
     return data
 
 
@@ -152,7 +152,7 @@ def _open_soon(path: str, flags: int) -> int:
             waiting = select.poll()
             waiting.register(descriptor, select.POLLIN)
             if not waiting.poll(_PIPE_S * 1000):
-                raise OSError(f"nobody writes into this pipe within {_PIPE_S} s")
+                raise OSError(f"nothing wrote to this pipe within {_PIPE_S} s")
         os.set_blocking(descriptor, True)
     except OSError:
         os.close(descriptor)
@@ -167,7 +167,7 @@ def _advise(text: str, error: str) -> str:
     if re.search(r"=\s*\".*\\", line):
         return "; text with a \\ needs single quotes, such as 'C:\\parts.bundle'"
     if re.search(r"=\s*(True|False)\b", line):
-        return "; write true or false, in small letters"
+        return "; write true or false in lower case"
     if re.search(r"=\s*[^\s\"'\[{\d.+-]", line):
         return '; text needs quotes, such as "/dev/video0"'
     return ""

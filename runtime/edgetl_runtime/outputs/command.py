@@ -78,7 +78,7 @@ class Command(EventOutput):
         finally:
             self._running = None
         if code:
-            raise OutputError(f"the command ended with {code}")
+            raise OutputError(f"the command exited with code {code}")
 
     def _kill(self) -> None:
         process = self._running

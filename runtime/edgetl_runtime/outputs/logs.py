@@ -112,7 +112,7 @@ class CsvRows(_Log):
 
 
 def list_columns(top: int) -> list[str]:
-    """The names of the columns, for so many listed labels."""
+    """The names of the columns, for a number of listed labels."""
     best = [name for n in range(1, top + 1) for name in (f"top{n}_label", f"top{n}_score")]
     return [*_plain_columns(), *best, *_EVENT]
 

@@ -20,7 +20,7 @@ class Output(Protocol):
     lossless: bool
 
     def wants_picture(self) -> bool:
-        """Whether the next answer should carry its picture; asked for each frame, must be cheap.
+        """Whether the next answer should carry its image; asked for each frame, must be cheap.
 
         Called on the pipeline's thread.
         """
@@ -52,7 +52,7 @@ class Output(Protocol):
 
 
 class PlainOutput:
-    """Base of an `Output` that takes every answer, without pictures, and holds nothing open."""
+    """Base of an `Output` that takes every answer, without images, and holds nothing open."""
 
     name: str
     lossless: bool = False

@@ -17,7 +17,7 @@ def show_place(answer: Answer) -> str:
 def show_label(label: str | None) -> str:
     """A label for people: never empty, and without control characters, whatever a bundle says."""
     if label is None:
-        return "(nothing known)"
+        return "(unknown)"
     return make_printable(label)
 
 

@@ -1,4 +1,4 @@
-"""Folders of numbered pictures that never outgrow a quota: the oldest go."""
+"""Folders of numbered images that never outgrow a quota: the oldest go."""
 
 import os
 import re
@@ -83,8 +83,8 @@ class QuotaFolder:
         spare = self._quota_bytes - needed_bytes - sum(one.bytes for one in kept)
         if spare + sum(one.bytes for one in ours) < 0:
             raise OutputError(
-                f"files of others fill the quota of {self.path} "
-                f"({self._quota_bytes // 10**6} MB); move them away or allow more"
+                f"other files fill the quota of {self.path} "
+                f"({self._quota_bytes // 10**6} MB); move them away or raise the quota"
             )
         deleted = 0
         for one in ours:
@@ -118,7 +118,7 @@ def _spell(word: str) -> str:
 
 
 def encode_jpeg(picture: Frame, quality: int) -> bytes:
-    """A JPEG of a picture.
+    """A JPEG of an image.
 
     Raises:
         OutputError: If OpenCV cannot.
@@ -126,7 +126,7 @@ def encode_jpeg(picture: Frame, quality: int) -> bytes:
     try:
         done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     except cv2.error as error:
-        raise OutputError(f"cannot encode a picture of {picture.shape}: {error.err}") from error
+        raise OutputError(f"cannot encode an image of {picture.shape}: {error.err}") from error
     if not done:
-        raise OutputError(f"cannot encode a picture of {picture.shape}")
+        raise OutputError(f"cannot encode an image of {picture.shape}")
     return data.tobytes()

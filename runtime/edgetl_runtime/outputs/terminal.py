@@ -39,7 +39,7 @@ class Terminal(PlainOutput):
         Args:
             kind: What to print.
             top: Labels to list.
-            on_gone: Called once when nobody reads any more, as after `| head`.
+            on_gone: Called once when there is no reader any more, as after `| head`.
             descriptor: Where to print.
         """
         self._kind, self._top = kind, top

@@ -1,4 +1,4 @@
-"""Text on pictures, also of labels that are not ASCII.
+"""Text on images, also of labels that are not ASCII.
 
 OpenCV 5 brings fonts for Latin, Greek, Cyrillic, Arabic, Chinese, Japanese and Korean script.
 OpenCV 4 knows ASCII only and draws a question mark for each byte of anything else; there, accents
@@ -22,7 +22,7 @@ _SPELLED = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "
 
 
 class Pen:
-    """Draws text of one size; one for each thread and picture, since fonts keep a state."""
+    """Draws text of one size; one for each thread and image, since fonts keep a state."""
 
     def __init__(self, size_px: int, *, bold: bool = False) -> None:
         """Args: size_px: Height of a line of text without space between lines."""
@@ -45,7 +45,7 @@ class Pen:
         return int(left + width)
 
     def draw(self, picture: Frame, text: str, place: tuple[int, int], color: Color) -> None:
-        """Draws a text on a picture.
+        """Draws a text on an image.
 
         Args:
             picture: uint8 (height, width, 3) BGR, contiguous; is changed.

@@ -38,7 +38,7 @@ _SURE: Final = 0.99
 # A class that one side never saw would make the index infinite.
 _LEAST_SHARE: Final = 1e-3
 _SHARES_MAY_DIFFER: Final = (
-    "shares may rightly differ: the photos were chosen, what a camera sees is not"
+    "label shares may differ without drift: photos are chosen, a camera's frames are not"
 )
 
 
@@ -51,9 +51,9 @@ class DriftReport(msgspec.Struct, frozen=True):
         label_shares: Label -> share of the answers with a label, 0..1.
         mean_confidence: Mean of the highest score, 0..1; None without answers.
         reject_rate: Share of answers without a label, 0..1; None without answers.
-        expected_label_shares: Of the validation photos; None where the bundle does not say.
-        expected_mean_confidence: The same.
-        expected_reject_rate: The same.
+        expected_label_shares: Label shares of the validation photos; None if not in the bundle.
+        expected_mean_confidence: Mean confidence on the validation photos, 0..1, or None.
+        expected_reject_rate: Reject rate on the validation photos, 0..1, or None.
         stability_index: Population stability index of the shares of labels: the sum over labels of
             (share - expected) ln(share / expected); 0 is equal. None where it cannot be told.
         chance_limit: An index up to here happens by chance in 99 of 100 cases with so few visits.
@@ -91,7 +91,7 @@ class Drift:
 
         Args:
             expected: Of the variant in use.
-            spacing_s: Least time between two answers that count; 0 for single pictures.
+            spacing_s: Least time between two answers that count; 0 for single images.
             window_s: How far back a report looks.
         """
         self._expected = expected
@@ -151,7 +151,7 @@ def measure_stability_index(shares: Mapping[str, float], expected: Mapping[str, 
 
     Args:
         shares: Label -> share, 0..1; a missing label has none.
-        expected: The same.
+        expected: Label -> share on the validation photos, 0..1.
     """
     total = 0.0
     for label in shares.keys() | expected.keys():
@@ -182,10 +182,10 @@ def find_chance_limit(classes: int, seen: int, photos: int) -> float:
 def _list_notes(visits: int, expected: VariantMetrics) -> tuple[str, ...]:
     notes = [_SHARES_MAY_DIFFER]
     if expected.label_shares is None:
-        notes.append("the bundle does not say what to expect; export it again to compare")
+        notes.append("the bundle has no expected values; export it again to compare")
     if visits < LEAST_VISITS:
         found = f"{count_noun(visits, 'visit')} of {LEAST_VISITS}"
-        notes.append(f"too little was seen for a verdict: {found}")
+        notes.append(f"not enough frames for a result yet: {found}")
     return tuple(notes)
 
 
@@ -212,7 +212,7 @@ def _judge_shares(report: DriftReport) -> str:
     size = "much" if index >= LARGE_SHIFT else "somewhat"
     return (
         f"labels differ {size} from those of the photos (stability index {index:.2f}): {label} is "
-        f"{report.label_shares.get(label, 0.0):.0%} of what is named, expected "
+        f"{report.label_shares.get(label, 0.0):.0%} of the labels, expected "
         f"{expected.get(label, 0.0):.0%}"
     )
 
@@ -222,7 +222,7 @@ def _judge_confidence(report: DriftReport) -> str:
     if found is None or expected is None or expected - found < CONFIDENCE_DROP:
         return ""
     return (
-        f"the model is less sure than on the photos: mean confidence {found:.0%}, expected "
+        f"mean confidence is lower than on the photos: {found:.0%}, expected "
         f"{expected:.0%}; has light, camera or distance changed?"
     )
 
@@ -232,6 +232,6 @@ def _judge_rejects(report: DriftReport) -> str:
     if found is None or expected is None or found - expected < REJECT_RISE:
         return ""
     return (
-        f"{found:.0%} of answers have no label, expected {expected:.0%}; collect rejected frames "
-        "and look at them"
+        f"{found:.0%} of the answers have no label, expected {expected:.0%}; collect rejected "
+        "frames and look at them"
     )

@@ -64,7 +64,7 @@ class Meter:
             self._counts.rejected += prediction.label is None and not answer.stale
             self._counts.events += answer.event is not None
             self._failures_in_a_row = 0
-            # Not the answer itself: it may hold a picture.
+            # Not the answer itself: it may hold an image.
             self._last = (answer.label, answer.score, answer.low_information)
             self._times.append((prediction.preprocess_ms, prediction.invoke_ms, prediction.age_ms))
             self._answered_s.append(prediction.answered_s)

@@ -45,7 +45,7 @@ class Pipeline:
             print(answer.label)
 
     A frame that cannot be prepared, or an output that fails, costs that one answer. Outputs of
-    the model that are no probabilities give no label; so many in a row
+    the model that are not probabilities give no label; so many in a row
     (`settings.service.model_failures`) end `run`, or call `on_model_failure` where that is given.
 
     Attributes:
@@ -75,7 +75,7 @@ class Pipeline:
             on_model_failure: Called when a model fails again and again, with `run` going on.
 
         Raises:
-            OptionsError: If the view's region is none.
+            OptionsError: If the view's region is not valid.
         """
         self.problem = ""
         self._settings = settings or Settings()
@@ -114,7 +114,7 @@ class Pipeline:
 
         Raises:
             CameraError: If the source can never deliver.
-            ModelOutputError: If the model fails again and again and nobody asked to be told.
+            ModelOutputError: If the model fails repeatedly and there is no handler.
         """
         for _ in self.answers():
             pass
@@ -158,13 +158,13 @@ class Pipeline:
         self._meter.add_reload()
 
     def classify(self, picture: Frame) -> Prediction:
-        """Classifies a picture that is not from the feed, between two frames of it.
+        """Classifies an image that is not from the feed, between two frames of it.
 
         Args:
             picture: uint8 (height, width, 3) BGR; the view does not apply.
 
         Raises:
-            FrameError: If the picture has another dtype or shape.
+            FrameError: If the image has another dtype or shape.
             EngineError: If the engine fails.
         """
         return self._classifier(picture)
@@ -249,7 +249,7 @@ class Pipeline:
             self._smoothed = prepared.classifier
             self._smoother.reset()
         answer = self._conclude(prepared, prediction)
-        # Without its picture, which would otherwise stay in memory until the next answer.
+        # Without its image, which would otherwise stay in memory until the next answer.
         self._last = msgspec.structs.replace(answer, picture=None)
         self._meter.add(answer)
         self._drift.add(prediction)
@@ -299,7 +299,7 @@ class Pipeline:
         fps = self._feed.status().fps
         if fps:
             return self._smoother.update(prediction, prepared.index / fps)
-        # Pictures of a folder have nothing to do with one another.
+        # Images of a folder have nothing to do with one another.
         return Smoothed(prediction.label, prediction.score, prediction.scores)
 
     def _note_change(self, label: str | None, score: float) -> Event | None:

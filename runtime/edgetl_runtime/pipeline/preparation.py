@@ -83,7 +83,7 @@ class Preparation:
             view: What of them is looked at.
             pace: Which of them are answered.
             choose_classifier: Says for each frame which model it is prepared for.
-            wants_picture: Says for each frame whether its picture is copied.
+            wants_picture: Says for each frame whether its image is copied.
             on_bad_frame: Called for each frame that cannot be prepared.
         """
         self._feed, self._view, self._pace = feed, view, pace
@@ -129,7 +129,10 @@ class Preparation:
     def _check_alive(self) -> None:
         # Else the loop would wait for ever, and tell the watchdog that all is well.
         if not self._thread.is_alive() and not self._stopping.is_set():
-            raise ServiceError("the thread that prepares frames has died; this is our mistake")
+            raise ServiceError(
+                "the thread that prepares frames has died; this is a bug in edgetl, please report "
+                "it"
+            )
 
     def _prepare_all(self) -> None:
         while not self._stopping.is_set():

@@ -128,7 +128,7 @@ class ModelStore:
             whole = filter(None, usable)
             bundle = next(whole, None)
             if bundle is None:
-                raise ServiceError(f"{self._models} holds no model that is whole; give a bundle")
+                raise ServiceError(f"{self._models} contains no complete model; give a bundle")
             if bundle.sha256 != record.current:
                 behind = next(whole, None)
                 previous = behind.sha256 if behind else None
@@ -148,7 +148,7 @@ class ModelStore:
         with self._lock:
             reason = None
             if self._record.starts >= MOST_STARTS and self._record.previous:
-                reason = f"it ended the service {self._record.starts} times"
+                reason = f"it crashed the service {self._record.starts} times"
                 self.revert(self._record.current, reason)
             self._write(msgspec.structs.replace(self._record, starts=self._record.starts + 1))
             return reason
@@ -199,8 +199,7 @@ class ModelStore:
         reason = self._record.bad.get(bundle.sha256)
         if reason is not None:
             raise BundleError(
-                f"{bundle.path} was found bad on this machine: {reason}; it is refused until it "
-                "changes"
+                f"{bundle.path} failed on this machine: {reason}; it is refused until it changes"
             )
 
     def _keep(self, offered: Bundle) -> Bundle:
@@ -215,7 +214,7 @@ class ModelStore:
             _copy(offered, staging)
         copy = self._read(offered.sha256)
         if copy is None:
-            raise StorageError(f"{target} is damaged right after it was written: check the disk")
+            raise StorageError(f"{target} is damaged right after it was written; check the disk")
         return copy
 
     def _check_room(self, bundle: Bundle) -> None:
@@ -229,7 +228,7 @@ class ModelStore:
         if free < needed:
             raise StorageError(
                 f"{self._models} has {free / 2**20:.0f} MiB free, the bundle needs "
-                f"{needed / 2**20:.0f} MiB; make room"
+                f"{needed / 2**20:.0f} MiB; free some space"
             )
 
     def _order(self, bundle: Bundle) -> TrialOrder:

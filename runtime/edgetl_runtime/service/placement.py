@@ -34,7 +34,7 @@ def place(settings: Settings, state: Path) -> Settings:
     try:
         os.getcwd()
     except OSError as error:
-        raise OptionsError("the current folder does not exist any more; cd to another") from error
+        raise OptionsError("the current folder no longer exists; cd to another") from error
     changes: dict[str, dict[str, object]] = {"service": {"state_dir": str(state)}}
     for path, option in list_options(Settings).items():
         value = getattr(getattr(settings, option.section), option.name)

@@ -136,7 +136,7 @@ class Service:
         try:
             classifier = self._load(self._choose())
         except ServiceError:
-            # What was stopped in its trial is no failure.
+            # What was stopped in its trial is not a failure.
             if not self._stop.is_set():
                 raise
         if self._stop.is_set():
@@ -156,7 +156,7 @@ class Service:
         try:
             return open_camera(self._stop)
         except CameraError:
-            # What was stopped while it opened is no failure.
+            # What was stopped while it opened is not a failure.
             if not self._stop.is_set():
                 raise
             raise SystemExit(self.interruption) from None
@@ -232,12 +232,12 @@ class Service:
             except (BundleError, ServiceError, StorageError) as error:
                 if store.record.current is None:
                     raise
-                self._problem = f"{error}; the model that was kept runs on"
+                self._problem = f"{error}; continuing with the model that was kept"
                 self._warn(self._problem)
         reason = self._keep_going(store.begin)
         self._has_begun = True
         if reason:
-            self._problem = f"the model before runs again: of the new one, {reason}"
+            self._problem = f"back to the previous model: of the new one, {reason}"
             self._warn(self._problem)
         return store.open()
 
@@ -282,17 +282,19 @@ class Service:
             if trial.verdict != "good":
                 raise ServiceError(f"{path} failed its trial: {trial.reason}")
         if bundle.sha256 == self._running:
-            self._warn(f"{path} is what runs already")
+            self._warn(f"{path} is already running")
             return None
         return self._load(bundle)
 
     def _load_previous(self) -> "Classifier | None":
         """The model before, after this one's outputs were unusable."""
         count = self._settings.service.model_failures
-        reason = f"{count} of its outputs in a row were no probabilities"
+        reason = f"{count} of its outputs in a row were not probabilities"
         if self._store is None or not self._store.revert(self._running, reason):
-            raise ServiceError(f"of the model, {reason}, and there is none to go back to")
-        self._warn(f"the model before runs again: of the new one, {reason}")
+            raise ServiceError(
+                f"of the model, {reason}, and there is no previous one to go back to"
+            )
+        self._warn(f"back to the previous model: of the new one, {reason}")
         return self._load(self._store.open())
 
     def _take(self, classifier: "Classifier") -> None:
@@ -315,7 +317,7 @@ class Service:
         if self._pipeline:
             self._pipeline.problem = problem
         if problem and not self._stop.is_set():
-            self._warn(f"{problem}; the old model runs on")
+            self._warn(f"{problem}; continuing with the old model")
             self._notifier.describe(problem)
         if self._is_ready:
             self._notifier.ready()

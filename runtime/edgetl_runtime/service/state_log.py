@@ -53,7 +53,7 @@ class StateLog:
         ]
         if withheld := self._read().withheld:
             # Too old, or of a camera that stands still; each has a line, but no label.
-            parts.insert(1, f"{withheld} without a label as no longer true")
+            parts.insert(1, f"{withheld} without a label as too old")
         parts += [f"{count} with {what}" for what, count in sorted(feed.odd.items())]
         parts += [f"not used: {bad}"] if bad else []
         self._warn(", ".join(parts))

@@ -37,7 +37,7 @@ _POLL_S: Final = 0.05
 _ERROR_TAIL: Final = 300
 _FAULT_CODE: Final = 1
 _NO_LIMIT: Final = resource.RLIM_INFINITY
-_NO_MEMORY: Final = "it needs more memory than there is"
+_NO_MEMORY: Final = "it needs more memory than is available"
 _ADJUST_OOM: Final = Path("/proc/self/oom_score_adj")
 
 
@@ -47,8 +47,8 @@ class TrialOrder(msgspec.Struct, frozen=True):
     Attributes:
         bundle: Path of the bundle.
         engine: See `ModelSettings`.
-        variant: The same.
-        threads: The same.
+        variant: See `ModelSettings`.
+        threads: See `ModelSettings`.
         memory_bytes: What the machine has: most address space that the trial may take, or None.
     """
 
@@ -95,7 +95,7 @@ def try_bundle(
             start_new_session=True,
         )
     except OSError as error:
-        return Trial("unable", f"no process for the trial can be started ({error.strerror})")
+        return Trial("unable", f"cannot start a process for the trial ({error.strerror})")
     with child:
         output: list[bytes] = [b"", b""]
         talking = threading.Thread(target=_talk, args=(child, order, output), daemon=True)

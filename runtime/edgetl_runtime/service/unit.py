@@ -254,8 +254,7 @@ def _check_settings(installation: Installation, *, overwrite: bool) -> None:
     if overwrite or not file.exists() or file.read_bytes() == text:
         return
     raise ServiceError(
-        f"{file} exists and says something else; change it there, choose another --name, or add "
-        "--overwrite"
+        f"{file} exists and differs; edit it there, choose another --name, or add --overwrite"
     )
 
 
@@ -274,7 +273,7 @@ def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
     files = (installation.unit_file, installation.settings_file, installation.secrets_file)
     found = [path for path in files if path.exists()]
     if not found:
-        raise ServiceError(f"there is no service {name}: {installation.unit_file} does not exist")
+        raise ServiceError(f"no service {name}: {installation.unit_file} does not exist")
     enabled = installation.unit_file.parent / "multi-user.target.wants" / installation.unit
     enabled.unlink(missing_ok=True)
     for path in found:
@@ -296,10 +295,10 @@ def quote(text: str) -> str:
 def _check(name: str, user: str | None) -> None:
     if not _NAME.match(name):
         raise OptionsError(
-            f"expected a name of small letters, digits and -, such as door, found {name!r}"
+            f"expected a name of lower-case letters, digits and -, such as door, found {name!r}"
         )
     if user is not None and not _USER.match(user):
-        raise OptionsError(f"expected the name of a user, found {user!r}")
+        raise OptionsError(f"expected a user name, found {user!r}")
 
 
 def _check_root(installation: Installation) -> None:
@@ -319,5 +318,5 @@ def _quote_path(path: str) -> str:
 def _check_line(text: str) -> str:
     """Settings refuse such text, too; but what follows a line break here is run as root."""
     if holds_control(text):
-        raise OptionsError(f"{text!r} cannot be in a unit file: it holds a control character")
+        raise OptionsError(f"{text!r} cannot be in a unit file: it contains a control character")
     return text

@@ -35,20 +35,20 @@ from edgetl_runtime.text.showing import show
 BODY_S = 20.0
 _MEGABYTE = 1_000_000
 _SNAPSHOT_S = 3.0
-# Each holds a picture in memory and competes with the camera for the engine.
+# Each holds an image in memory and competes with the camera for the engine.
 _MAX_UPLOADS = 2
-# Where an uploaded picture is from, in its record.
+# Where an uploaded image is from, in its record.
 _UPLOAD = "upload"
 _HEALTHY = ("ok", "degraded")
 _NO_ADDRESS = (
-    "no such address; a proxy that serves the page below a path of its own must take that path off "
+    "no such address; a proxy that serves the page below a path must strip that path "
     "(nginx: location /camera/ { proxy_pass http://127.0.0.1:8080/; })"
 )
 _WRONG_KIND = (
-    "send the bytes of the picture itself as the body, no form, with the header Content-Type: "
+    "send the bytes of the image as the body, not as a form, with the header Content-Type: "
     f"{' or '.join(KINDS)}"
 )
-_NO_METHOD = "this address does not take the method {}"
+_NO_METHOD = "this address does not accept the method {}"
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
@@ -127,7 +127,7 @@ class _Addresses:
     async def snapshot(self, request: Request) -> Response:
         picture = await next_picture(self._feed, _SNAPSHOT_S)
         if picture is None:
-            raise HTTPException(503, "no picture came; is the camera there?")
+            raise HTTPException(503, "no frame arrived; is the camera connected?")
         return Response(picture.jpeg, media_type="image/jpeg")
 
     async def classify(self, request: Request) -> Response:
@@ -136,7 +136,7 @@ class _Addresses:
         if kind not in KINDS:
             raise HTTPException(415, f"{_WRONG_KIND}, found {show(kind) if kind else 'none'}")
         if self._uploads >= _MAX_UPLOADS:
-            raise HTTPException(503, "busy with other pictures; try again")
+            raise HTTPException(503, "busy with other images; try again")
         self._uploads += 1
         try:
             data = await _read_body(request, self._max_bytes)
@@ -166,7 +166,7 @@ class _Addresses:
 async def _read_body(request: Request, max_bytes: int) -> bytes:
     # What is left of the body is read and dropped, so that the sender gets to see the answer.
     too_large = HTTPException(
-        413, f"a picture over {max_bytes // _MEGABYTE} MB; make it smaller first"
+        413, f"an image over {max_bytes // _MEGABYTE} MB; make it smaller first"
     )
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > max_bytes:
@@ -179,12 +179,12 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
                 if len(data) > max_bytes:
                     raise too_large
     except TimeoutError as error:
-        text = f"the picture took longer than {BODY_S:.0f} s"
+        text = f"the image took longer than {BODY_S:.0f} s"
         raise HTTPException(408, text, {"connection": "close"}) from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "the picture ended early") from error
+        raise HTTPException(400, "the image ended early") from error
     if not data:
-        raise HTTPException(400, "an empty body; send the bytes of a picture")
+        raise HTTPException(400, "an empty body; send the bytes of an image")
     return bytes(data)
 
 

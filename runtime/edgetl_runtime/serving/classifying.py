@@ -8,20 +8,20 @@ from edgetl_runtime.prediction import Prediction
 
 
 class Classifying(Protocol):
-    """Tells how it is and classifies single pictures, from any thread."""
+    """Tells how it is and classifies single images, from any thread."""
 
     def status(self) -> Status:
         """State and counters; cheap."""
         ...
 
     def classify(self, picture: Frame) -> Prediction:
-        """Classifies one picture in the caller's thread.
+        """Classifies one image in the caller's thread.
 
         Args:
             picture: uint8 (height, width, 3) BGR.
 
         Raises:
-            FrameError: If the picture cannot be classified.
+            FrameError: If the image cannot be classified.
             EngineError: If the engine fails.
         """
         ...

@@ -1,4 +1,4 @@
-"""The page's output: the newest answer and picture, made ready once for all who look."""
+"""The page's output: the newest answer and image, made ready once for all who look."""
 
 import threading
 import time
@@ -22,14 +22,14 @@ ANSWERS_PER_S = 10
 HISTORY_S = 60
 _EVENTS = 50
 TOP = 5
-# Wider pictures are made smaller: on a phone nobody sees more, and encoding 1080p costs a
+# Wider images are made smaller: on a phone nobody sees more, and encoding 1080p costs a
 # Raspberry Pi more time than the network does.
 _WIDEST_PX = 960
 _JPEG_QUALITY = 80
 
 
 class Picture(msgspec.Struct, frozen=True, eq=False):
-    """A picture as it goes to the viewers.
+    """An image as it goes to the viewers.
 
     Attributes:
         number: From 1, counted since the start.
@@ -56,7 +56,7 @@ class PageFeed:
 
     Attributes:
         name: `page`.
-        lossless: False: whoever is late gets newer answers only.
+        lossless: False: a slow reader gets newer answers only.
         notifier: Notified of each answer that was taken.
     """
 
@@ -67,7 +67,7 @@ class PageFeed:
         """Makes an empty feed.
 
         Args:
-            page_fps: Pictures a second while somebody watches.
+            page_fps: Images a second while somebody watches.
         """
         self.notifier = Notifier()
         self._picture_period_s = 1.0 / page_fps
@@ -84,20 +84,20 @@ class PageFeed:
         self._events: deque[Event] = deque(maxlen=_EVENTS)
 
     def wants_picture(self) -> bool:
-        """True while somebody watches and the next picture is due."""
+        """True while somebody watches and the next image is due."""
         return self._watching > 0 and time.monotonic() >= self._picture_due_s
 
     def accepts(self, answer: Answer) -> bool:
-        """True for each event, for a picture that is due, and a few times a second."""
+        """True for each event, for an image that is due, and a few times a second."""
         if answer.event is not None or time.monotonic() >= self._answer_due_s:
             return True
         return answer.picture is not None and self.wants_picture()
 
     def write(self, answer: Answer) -> None:
-        """Takes an answer and encodes its picture, if anybody watches.
+        """Takes an answer and encodes its image, if anybody watches.
 
         Raises:
-            OutputError: If the picture cannot be encoded.
+            OutputError: If the image cannot be encoded.
         """
         self._keep(answer)
         if answer.picture is not None and self.wants_picture():
@@ -111,7 +111,7 @@ class PageFeed:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Counts a viewer of the live picture while the block runs."""
+        """Counts a viewer of the live image while the block runs."""
         with self._lock:
             self._watching += 1
         try:
@@ -122,11 +122,11 @@ class PageFeed:
 
     @property
     def watching(self) -> int:
-        """Viewers of the live picture."""
+        """Viewers of the live view."""
         return self._watching
 
     def picture(self, max_age_s: float) -> Picture | None:
-        """The newest picture, or None if it was captured longer ago."""
+        """The newest image, or None if it was captured longer ago."""
         picture = self._picture
         if picture is None or time.monotonic() - picture.captured_s > max_age_s:
             return None
@@ -164,7 +164,7 @@ class PageFeed:
         with self._lock:
             self._answer_due_s = _next_due(self._answer_due_s, 1.0 / ANSWERS_PER_S)
             self._answer, self._message = record, message
-            # An answer that comes again, without its label, is no new point of the chart.
+            # An answer that comes again, without its label, is not a new point of the chart.
             if not self._samples or self._samples[-1] != sample:
                 self._samples.append(sample)
             if answer.event is not None:
@@ -176,7 +176,7 @@ class PageFeed:
 
 
 def encode_picture(picture: Frame) -> bytes:
-    """Encodes a picture as JPEG, at most 960 px wide.
+    """Encodes an image as JPEG, at most 960 px wide.
 
     Args:
         picture: uint8 (height, width, 3) BGR; stays as it is.
@@ -191,9 +191,9 @@ def encode_picture(picture: Frame) -> bytes:
     try:
         ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     except cv2.error as error:
-        raise OutputError(f"the live picture cannot be encoded: {error.err}") from error
+        raise OutputError(f"the live view cannot be encoded: {error.err}") from error
     if not ok:
-        raise OutputError("the live picture cannot be encoded as JPEG")
+        raise OutputError("the live view cannot be encoded as JPEG")
     return data.tobytes()
 
 

@@ -59,9 +59,9 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
 def explain_refusal(error: OSError) -> str:
     """Why an address cannot be had, and what to do."""
     known = {
-        errno.EADDRINUSE: "the port is in use; end the other program or give another --port "
+        errno.EADDRINUSE: "the port is in use; stop the other program or give another --port "
         "(0 takes a free one)",
-        errno.EACCES: "no right to use this port; give one above 1023",
+        errno.EACCES: "no permission to use this port; give one above 1023",
         errno.EADDRNOTAVAIL: "not an address of this machine; give 127.0.0.1 or 0.0.0.0",
     }
     return known.get(error.errno or 0, str(error))

@@ -30,13 +30,13 @@ class Notifier:
             self._loop = None
 
     def notify(self) -> None:
-        """Wakes all who wait now; never blocks."""
+        """Wakes all that wait; never blocks."""
         with self._lock:
             if self._loop:
                 self._loop.call_soon_threadsafe(self._wake)
 
     def close(self) -> None:
-        """Wakes all who wait, to let them end."""
+        """Wakes all waiting threads for the last time."""
         self.closed = True
         self.notify()
 

@@ -1,4 +1,4 @@
-"""What goes on until the viewer leaves: the live picture and the answers."""
+"""What goes on until the viewer leaves: the live image and the answers."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,7 @@ from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.feed import PageFeed, Picture
 
 MAX_STREAMS = 32
-# An older picture is not shown to who comes new: he would take it for live.
+# A new viewer is not shown an older image, which would look live.
 FRESH_S = 3.0
 _BOUNDARY = b"frame"
 _STATE_PERIOD_S = 1.0
@@ -48,7 +48,7 @@ class LimitedResponse(StreamingResponse):
 
 
 class PictureStream(LimitedResponse):
-    """Motion JPEG: the newest picture again and again."""
+    """Motion JPEG: the newest image again and again."""
 
     def __init__(self, feed: PageFeed, limit: StreamLimit) -> None:
         """Takes nothing yet."""
@@ -57,7 +57,7 @@ class PictureStream(LimitedResponse):
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Streams; pictures are made only while this runs."""
+        """Streams; images are made only while this runs."""
         with self._feed.watched():
             await super().__call__(scope, receive, send)
 
@@ -75,7 +75,7 @@ class AnswerStream(LimitedResponse):
 
 
 async def next_picture(feed: PageFeed, timeout_s: float) -> Picture | None:
-    """The newest picture, made for this asker if nobody else watches; None if none comes."""
+    """The newest image, made for this asker if nobody else watches; None if none comes."""
     deadline_s = time.monotonic() + timeout_s
     with feed.watched():
         while (picture := feed.picture(1.0)) is None and not feed.notifier.closed:

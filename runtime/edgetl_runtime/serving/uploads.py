@@ -1,4 +1,4 @@
-"""Pictures that somebody sends: bounded in bytes, pixels and memory before they are decoded."""
+"""Images that somebody sends: bounded in bytes, pixels and memory before they are decoded."""
 
 import struct
 import threading
@@ -26,7 +26,7 @@ _decoding = threading.Lock()
 
 
 class TooManyPixelsError(FrameError):
-    """A picture that would fill the memory."""
+    """An image that would fill the memory."""
 
 
 class ImageHeader(NamedTuple):
@@ -59,8 +59,8 @@ def decode_upload(data: bytes) -> Frame:
     most = min(MAX_UPLOAD_PIXELS, MAX_MEMORY_BYTES // head.cost)
     if pixels > most:
         raise TooManyPixelsError(
-            f"a picture of {head.width}x{head.height}; at most {most / 1e6:.1f} million pixels "
-            "of this kind are taken: make it smaller first"
+            f"an image of {head.width}x{head.height}; at most {most / 1e6:.1f} million pixels are "
+            "accepted for this type: make it smaller first"
         )
     with _decoding:
         return decode_picture(data)
@@ -78,7 +78,7 @@ def read_head(data: bytes) -> ImageHeader:
         return ImageHeader(width, height, _DECODED + (8 if bits > 8 else 4))
     if data.startswith(JPEG_MAGIC):
         return _jpeg_head(data)
-    raise FrameError("neither a JPEG nor a PNG picture")
+    raise FrameError("neither a JPEG nor a PNG image")
 
 
 def _jpeg_head(data: bytes) -> ImageHeader:

@@ -22,7 +22,7 @@ def load_settings(file: Path | None, overrides: Mapping[str, object] | None = No
     choices = Choices(Settings, style="flag")
     if file is not None:
         made = f"edgetl-run config > {shlex.quote(str(file))}"
-        choices.add_file(file, absent=f"; `{made}` makes one")
+        choices.add_file(file, absent=f"; `{made}` creates one")
     choices.add_tables(overrides or {}, style="flag", text=True)
     return choices.make()
 

@@ -58,7 +58,7 @@ class Board(msgspec.Struct, frozen=True):
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The same, and such as `memory limit 512 MiB`."""
+        """The limits of the processors, and such as `memory limit 512 MiB`."""
         if self.memory_limit_bytes is None:
             return self.processor_limits
         return (*self.processor_limits, f"memory limit {self.memory_limit_bytes / 2**20:.0f} MiB")
@@ -68,7 +68,7 @@ class Health(msgspec.Struct, frozen=True):
     """The machine's state at one moment.
 
     Attributes:
-        temperature_c: Of the processor, degrees Celsius, or None where there is no sensor.
+        temperature_c: Of the processor, degrees Celsius, or None where no sensor.
         throttled: Under-voltage, capped frequency or thermal limit, now or since boot, as
             `vcgencmd get_throttled` has it (bits 0-3 and 16-19); None off a Raspberry Pi.
         throttling: What of that is, such as `under-voltage` or `throttled since boot`.

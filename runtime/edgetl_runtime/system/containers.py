@@ -32,7 +32,7 @@ _ENCRYPTED: Final = 0x1
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _COPY_AGAIN: Final = "copy the bundle again"
 _ZIP_AGAIN: Final = "make it again with: edgetl export RUN --out NAME.zip"
-# What Python's zipfile raises on bytes that are no zip: it has no error of its own for half of it.
+# What Python's zipfile raises on bytes that are not a zip; half of it are general errors.
 DAMAGE: Final = (
     *(zipfile.BadZipFile, zlib.error, EOFError, struct.error),
     *(RuntimeError, ValueError, OverflowError),
@@ -52,7 +52,7 @@ class Container(Protocol):
         ...
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """Reads a file that has at most so many bytes.
+        """Reads a file up to a number of bytes.
 
         Raises:
             BundleError: If it is larger, no plain file, damaged or unsafe.
@@ -70,8 +70,8 @@ def open_container(path: Path) -> Container:
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise BundleError(
-            f"{path} is no bundle but {name_special(path.stat().st_mode)}; give a folder or a .zip "
-            "that `edgetl export` wrote"
+            f"{path} is not a bundle but {name_special(path.stat().st_mode)}; give a folder or "
+            ".zip that `edgetl export` wrote"
         )
     return Archive(path) if path.is_file() else Folder(path)
 
@@ -93,7 +93,7 @@ class Folder(msgspec.Struct, frozen=True):
         # A link could lead out of the bundle, to a device or a file that never ends.
         linked = path.resolve() != self.path.resolve() / name
         if linked or not stat.S_ISREG(status.st_mode):
-            raise BundleError(f"{path} is no plain file but a link or a device; {_COPY_AGAIN}")
+            raise BundleError(f"{path} is not a plain file but a link or a device; {_COPY_AGAIN}")
         _check_size(path, status.st_size, most_bytes)
         with path.open("rb") as file:
             return file.read(status.st_size + 1)
@@ -153,25 +153,25 @@ def _check_size(path: Path, size: int, most_bytes: int) -> None:
 
 
 def _check_end(path: Path, file: BinaryIO) -> None:
-    """Refuses what is no zip, and a list of members too long to be read into memory."""
+    """Refuses what is not a zip, and a list of members too long to be read into memory."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END.size - _ZIP64_LOCATOR.size))
     tail = file.read()
     end = tail[-_END.size :]
     if len(end) < _END.size or not end.startswith(_END_SIGNATURE):
         raise BundleError(
-            f"{path} is no zip, or its end was cut off or written over; copy it again, or give a "
+            f"{path} is not a zip, or its end was cut off or overwritten; copy it again, or give a "
             "folder or a .zip that `edgetl export` wrote"
         )
     *_, members, directory_bytes, _, _ = _END.unpack(end)
     large = tail[: -_END.size].startswith(_ZIP64_SIGNATURE)
     if large or members > MOST_MEMBERS or directory_bytes > _DIRECTORY_LIMIT_BYTES:
-        raise BundleError(f"{path} has more than {MOST_MEMBERS} files in it; {_ZIP_AGAIN}")
+        raise BundleError(f"{path} has more than {MOST_MEMBERS} files; {_ZIP_AGAIN}")
 
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     if len(members) > MOST_MEMBERS:
-        raise BundleError(f"{path} has more than {MOST_MEMBERS} files in it; {_ZIP_AGAIN}")
+        raise BundleError(f"{path} has more than {MOST_MEMBERS} files; {_ZIP_AGAIN}")
     seen: set[str] = set()
     for member in members:
         # zipfile cuts a name at a NUL; the original one tells.
@@ -186,4 +186,4 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
         if stat.S_ISLNK(member.external_attr >> 16):
             raise BundleError(f"{path} holds the link {name}; {_ZIP_AGAIN}")
         if member.compress_type not in _METHODS:
-            raise BundleError(f"{path} is packed by another method than deflate; {_ZIP_AGAIN}")
+            raise BundleError(f"{path} is not compressed with deflate; {_ZIP_AGAIN}")

@@ -36,7 +36,7 @@ def find_obstacle(path: Path) -> str:
 
 
 def explain_rights(path: Path) -> str:
-    """Whose a file is that this user may not read."""
+    """Says who owns a file that this user may not read."""
     status = path.stat()
     what = "folder" if stat.S_ISDIR(status.st_mode) else "file"
     owner = name_user(status.st_uid)
@@ -72,14 +72,14 @@ def find_other_writer(folder: "str | os.PathLike[str]") -> str:
     shown = shlex.quote(os.fspath(folder))
     if about.st_uid not in (_ROOT, os.geteuid()):
         return (
-            f"the state folder {folder} belongs to {name_user(about.st_uid)}, who can put another "
-            f"model into it; choose another --state-dir, or: sudo chown -R "
+            f"the state folder {folder} belongs to {name_user(about.st_uid)}, who could replace "
+            f"the model; choose another --state-dir, or: sudo chown -R "
             f"{name_user(os.geteuid())} {shown}"
         )
     if about.st_mode & stat.S_IWOTH:
         return (
-            f"everybody may write to the state folder {folder}, and put another model into it; "
-            f"remedy: chmod o-w {shown}"
+            f"every user can write to the state folder {folder} and replace the model; remedy: "
+            f"chmod o-w {shown}"
         )
     return ""
 
@@ -95,7 +95,7 @@ def _explain_absence(path: Path, error: OSError | ValueError) -> str:
         if not os.path.exists(parent):
             return f"there is no folder {parent}"
         if not os.path.isdir(parent):
-            return f"{parent} is a file, no folder"
+            return f"{parent} is a file, not a folder"
     return f"there is no such file{_suggest(path)}"
 
 

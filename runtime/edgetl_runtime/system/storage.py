@@ -144,7 +144,7 @@ def check_replaceable(target: Path, *, marker: str, overwrite: bool) -> None:
         return
     if not _holds(target, marker):
         raise StorageError(
-            f"{target} exists and holds something else (no {marker}); choose another --out"
+            f"{target} exists and contains something else (no {marker}); choose another --out"
         )
     if not overwrite:
         raise StorageError(f"{target} exists; choose another --out or add --overwrite")

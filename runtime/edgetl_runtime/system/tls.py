@@ -19,10 +19,12 @@ _UNTRUSTED: Final = (18, 19, 20, 21)
 _OTHER_NAME: Final = (62, 64)
 
 _CLAUSES: Final[dict[type[OSError], str]] = {
-    socket.gaierror: "its name is unknown; is it spelled right, and is there a network?",
-    ConnectionRefusedError: "nothing listens there; is the server running, and is the port right?",
-    ConnectionResetError: "it ended the connection; is the port right, and with or without TLS?",
-    TimeoutError: "it does not answer in time; is it switched on, and does no firewall block it?",
+    socket.gaierror: "its name cannot be resolved; is it spelled correctly, and is the network up?",
+    ConnectionRefusedError: (
+        "the connection was refused; is the server running, and is the port correct?"
+    ),
+    ConnectionResetError: "it closed the connection; is the port correct, and with or without TLS?",
+    TimeoutError: "it does not answer in time; is it switched on, and is a firewall in the way?",
 }
 
 
@@ -84,7 +86,7 @@ class Identity(msgspec.Struct, frozen=True):
             file = Path(getattr(self, name) or "")
             if file.exists() and not file.is_file() and not file.is_dir():
                 raise OptionsError(
-                    f"--{self.owner}-{name}: {file} cannot be used (it is no plain file); "
+                    f"--{self.owner}-{name}: {file} cannot be used (it is not a plain file); "
                     "expected a PEM file"
                 )
 
@@ -100,13 +102,17 @@ class Identity(msgspec.Struct, frozen=True):
         if isinstance(error, ssl.SSLError):
             reason = f"no {'key' if what == 'key' else 'certificate'} in PEM"
             if _is_mismatch(error):
-                reason = f"it is not the key of {self.cert}" if self.key else "its key is another's"
+                reason = (
+                    f"it is not the key of {self.cert}"
+                    if self.key
+                    else "its key belongs to another certificate"
+                )
                 remedy = f"give the right one: --{self.owner}-key FILE"
             elif what == "cert" and _holds(file, "CERTIFICATE"):
-                reason = "it is a certificate without its key"
+                reason = "it contains a certificate without its key"
                 remedy = f"give the file of the key: --{self.owner}-key FILE"
         elif isinstance(error, ValueError):
-            reason, remedy = str(error), "store it without one, for the service alone"
+            reason, remedy = str(error), "store it without a password, readable by the service only"
         raise OptionsError(
             f"--{self.owner}-{what}: {file} cannot be used ({reason}); {remedy}"
         ) from error
@@ -135,7 +141,7 @@ def probe(host: str, port: int, context: ssl.SSLContext | None, owner: str) -> s
         # Silence after the handshake is what a server does that waits for us.
         return "" if "read" in str(error) else explain(error, owner)
     except (ConnectionResetError, ssl.SSLEOFError):
-        return "it ends the connection at once; does it speak TLS, and is the port right?"
+        return "it closes the connection at once; does it speak TLS, and is the port correct?"
     except OSError as error:
         return explain(error, owner)
     return ""
@@ -167,7 +173,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, owner: str) -> str
     if error.verify_code == _EXPIRED:
         return "its certificate has expired, or the clock of this board is wrong"
     if error.verify_code in _OTHER_NAME:
-        return "its certificate is for another name; connect by a name that it holds"
+        return "its certificate is for another name; connect by a name in it"
     if error.verify_code in _UNTRUSTED:
         return f"its certificate is not trusted; give the CA that signed it: --{owner}-ca FILE"
     return f"its certificate is not accepted ({error.verify_message})"
@@ -176,11 +182,13 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, owner: str) -> str
 def _explain_tls(error: ssl.SSLError, owner: str) -> str:
     reason = (error.reason or "").upper()
     if "WRONG_VERSION" in reason or "RECORD_LAYER" in reason or "HTTP_REQUEST" in reason:
-        return "it speaks without TLS; is the port right?"
+        return "it does not speak TLS; is the port correct?"
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
-        return f"it demands a certificate of ours: --{owner}-cert FILE --{owner}-key FILE"
+        return f"it requires a client certificate: --{owner}-cert FILE --{owner}-key FILE"
     if "ALERT" in reason and ("CA" in reason or "CERTIFICATE" in reason):
-        return f"it does not accept our certificate; is --{owner}-cert signed by the CA it trusts?"
+        return (
+            f"it does not accept our certificate; is --{owner}-cert signed by a CA that it trusts?"
+        )
     return f"TLS failed ({error.reason or error})"
 
 

@@ -19,7 +19,7 @@ class Credentials(NamedTuple):
     Attributes:
         url: Without name and password.
         user: Without escapes; None if there is none.
-        password: The same; empty if there is none.
+        password: Without escapes; empty if there is none.
     """
 
     url: str

@@ -25,7 +25,7 @@ _KEY = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{12,}")
 
 
 def mask(address: str) -> str:
-    """An address without what may be a secret; what is no URL is left as it is.
+    """An address without what may be a secret; what is not a URL is left as it is.
 
     Hidden are all before the last @, each value in the query, in the path what follows a = (some
     cameras want `/user=name_password=secret`), and what looks like a key.
@@ -48,7 +48,7 @@ def mask(address: str) -> str:
 
 
 def _mask_user(rest: str) -> str:
-    """What stands before the last @; a plain name without a password is no secret."""
+    """What stands before the last @; a plain name without a password is not a secret."""
     before, at, _ = rest.rpartition("@")
     plain = _USER.fullmatch(before) and not _KEY.search(before)
     return f"{before if plain else HIDDEN}@" if at else ""

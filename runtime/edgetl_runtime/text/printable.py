@@ -34,7 +34,7 @@ def show_path(path: object) -> str:
 
 
 def holds_control(text: str) -> bool:
-    """Whether text holds a control character, or a line or paragraph separator of Unicode.
+    """Whether text contains a control character, or a line or paragraph separator of Unicode.
 
     Such text can end a line, a header or a field of whatever it is written into.
     """
@@ -62,6 +62,6 @@ def show_reason(error: OSError) -> str:
 
 def _escape(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
-        # How Python keeps a byte that is no UTF-8; as in JSON, it is shown as that byte.
+        # How Python keeps a byte that is not UTF-8; as in JSON, it is shown as that byte.
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character if is_printable(character) else repr(character)[1:-1]

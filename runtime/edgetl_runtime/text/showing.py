@@ -5,7 +5,7 @@ import re
 from typing import Final
 
 _LONGEST: Final = 80
-# How Python writes a byte of a name that is no UTF-8.
+# How Python writes a byte of a name that is not UTF-8.
 _BYTE: Final = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 

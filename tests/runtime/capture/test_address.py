@@ -72,7 +72,7 @@ def test_a_scheme_in_capitals_is_that_in_small_letters():
             "--size and --format are not used for a video",
         ),
         ("film", {"loop": True, "realtime": True}, None),
-        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for pictures"),
+        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for images"),
         ("http://camera/x", {"fps": 3.0}, None),
         ("http://camera/x", {"size": "9x9"}, "--size is not used for a camera over HTTP"),
         ("rtsp://camera/x", {"loop": True}, "--loop is not used for a network stream"),
@@ -192,9 +192,9 @@ def test_one_changed_pixel_anywhere_is_not_frozen():
         ("me:secret@camera/live", "put http:// in front"),
         ("htp://camera/x", "did you mean http:// ?"),
         ("rstp://camera/x", "did you mean rtsp:// ?"),
-        ("http:/camera/x", "did you mean http:// at its beginning?"),
-        ("https//camera/x", "did you mean https:// at its beginning?"),
-        ("http://camera/\x01x", "it holds a control character"),
+        ("http:/camera/x", "did you mean http:// at the beginning?"),
+        ("https//camera/x", "did you mean https:// at the beginning?"),
+        ("http://camera/\x01x", "it contains a control character"),
     ],
 )
 def test_a_mistyped_address_is_told_with_the_right_one(address, says):
@@ -211,7 +211,7 @@ def test_a_space_around_an_address_is_none_of_it():
 def test_a_missing_device_is_told_in_a_whole_sentence(monkeypatch):
     monkeypatch.setattr("glob.glob", lambda _: [])
     assert explain_failure("/dev/video98").startswith(
-        "there is no /dev/video98, nor any other camera; is it plugged in?"
+        "no /dev/video98, nor any other camera; is it plugged in?"
     )
     monkeypatch.setattr("glob.glob", lambda _: ["/dev/video2"])
-    assert "there is no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")
+    assert "no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")

@@ -135,22 +135,20 @@ def test_a_damaged_picture_among_good_ones_is_counted(tmp_path):
     assert camera.status().bad == {"unreadable": 12}
     # The first are named, all are counted.
     notes = camera.status().notes
-    assert [f"bad{n}.jpg: a PNG picture that is damaged" in notes[n] for n in range(3)] == 3 * [
-        True
-    ]
+    assert [f"bad{n}.jpg: a PNG image that is damaged" in notes[n] for n in range(3)] == 3 * [True]
     assert len(notes) == 3
 
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_a_damaged_picture_alone_is_an_error(loop, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(CUT_PNG)
-    with pytest.raises(CameraError, match=r"holds no frame; not used: .*bad\.jpg: a PNG picture"):
+    with pytest.raises(CameraError, match=r"holds no frame; not used: .*bad\.jpg: a PNG image"):
         list(Camera(str(tmp_path / "bad.jpg"), SourceSettings(loop=loop)))
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(CameraError, match="no picture"):
+    with pytest.raises(CameraError, match="no image"):
         Camera(str(tmp_path))
 
 
@@ -231,7 +229,7 @@ STREAMS = {
     'text: "ERROR: no cameras available"': b"\nERROR: no cameras available\n",
     "no known kind": bytes(range(7, 250)) * 400,
     "raw frames with --format": b"2" * 60 * 1024,
-    "; JPEGs one after another are expected, or raw frames": b"\n" * 9216,
+    "; expected consecutive JPEGs, or raw frames": b"\n" * 9216,
     "nothing came": b"",
 }
 
@@ -282,7 +280,7 @@ def test_standard_input_is_called_so_where_rubbish_looked_like_a_jpeg(take_piped
 def test_a_pipe_of_something_else_than_raw_frames_is_named(name, form, take_piped):
     (message,) = take_piped(STREAMS[name] * 4, format=form, size="16x12")
     assert name in message
-    assert f"raw {form} frames are expected" in message
+    assert f"raw {form} frames were expected" in message
 
 
 def test_a_closed_standard_input_is_nothing():
@@ -310,7 +308,7 @@ def test_at_the_end_a_short_raw_frame_raises_the_question_of_size_and_format(
     # Of 27,648 bytes, seven frames of 3,840 are 26,880.
     assert done.returncode == 0
     assert "the last frame is 3072 bytes short" in done.stderr
-    assert "one of 64x60 gray8 has 3840 bytes); are --size and --format right?" in done.stderr
+    assert "one of 64x60 gray8 has 3840 bytes); are --size and --format correct?" in done.stderr
 
 
 def test_a_pipe_that_ends_within_the_first_raw_frame_says_how_much_came(take_piped):
@@ -373,7 +371,7 @@ def test_padded_rows_of_raw_frames_are_taken_with_their_length(form, stride, tak
 def test_padded_rows_of_raw_frames_are_noticed(form, stride, take_piped):
     data = b"".join(as_raw(photo_of(seed), form, stride) for seed in range(6))
     (message,) = take_piped(data, format=form, size="200x120")
-    assert f"its rows look {stride} bytes long" in message
+    assert f"its rows seem to be {stride} bytes long" in message
     assert f"--stride {stride}" in message
 
 
@@ -391,7 +389,7 @@ def test_a_wrong_width_of_raw_frames_is_noticed(take_piped):
     data = b"".join(as_raw(photo_of(seed, 320, 240), "gray8", 320) for seed in range(6))
     (message,) = take_piped(data, format="gray8", size="200x120")
     assert "look 320 bytes long" in message
-    assert "the right --size" in message
+    assert "the correct --size" in message
 
 
 def test_a_row_is_no_shorter_than_its_pixels(take_piped):
@@ -410,7 +408,7 @@ def test_a_file_of_raw_frames_that_does_not_fit_is_refused(tmp_path):
             timeout=HANG_S,
             check=True,
         )
-    assert "18532 bytes are no whole number of frames" in done.stdout.decode()
+    assert "18532 bytes are not a whole number of frames" in done.stdout.decode()
 
 
 def bgr_frames(count):

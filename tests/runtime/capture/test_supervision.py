@@ -49,7 +49,7 @@ def test_a_camera_that_hangs_in_open_is_killed_and_opened_again(faulty, take_unt
     camera, openings = faulty({"open": "hang"}, GOOD, settings=settings)
     assert camera.status().state == "opening"
     take_until(camera, lambda status: status.state == "lost")
-    assert "not open after 1.5 s" in camera.status().reason
+    assert "did not open within 1.5 s" in camera.status().reason
     take_until(camera, lambda status: status.state == "delivering")
     assert not is_alive(openings.pids()[0])
     assert camera.status().reconnects == 0

@@ -39,7 +39,9 @@ FORMULAS = ["=cmd()", "+1+cmd()", "-1+cmd()", "@SUM(A1)", " =cmd()", "\uff1dcmd(
 @pytest.mark.parametrize("label", ODD)
 def test_a_label_with_a_control_character_is_refused_before_it_is_written_anywhere(label, edit):
     bundle = edit(lambda manifest: manifest.update(labels=["gear", label, "washer"]))
-    with pytest.raises(BundleError, match="holds a control character; name the class") as caught:
+    with pytest.raises(
+        BundleError, match="contains a control character; rename the class"
+    ) as caught:
         Bundle.open(bundle)
     assert not CONTROL.search(str(caught.value))
 

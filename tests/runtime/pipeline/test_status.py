@@ -32,7 +32,7 @@ def test_all_is_well():
         ("starting", {"found": reading(last_answer_age_s=None, age_ms=None)}),
         ("failed", {"found": reading(failures_in_a_row=5)}),
         ("no_camera", {"feed": FeedStatus("lost", "unplugged")}),
-        ("stale", {"feed": FeedStatus("frozen", "the same picture for 12 s")}),
+        ("stale", {"feed": FeedStatus("frozen", "the same image for 12 s")}),
         ("stale", {"found": reading(last_answer_age_s=60.0)}),
         ("stale", {"found": reading(age_ms=Percentiles(5000, 6000, 7000))}),
         ("degraded", {"outputs": (OutputStatus("mqtt", 3, 0, 1, "refused"),)}),

@@ -36,7 +36,7 @@ def holder(tmp_path):
 
 def test_the_second_instance_is_told_the_pid_of_the_first(tmp_path, holder):
     with (
-        pytest.raises(LockedError, match=rf"another instance runs \(pid {holder.pid}, lock"),
+        pytest.raises(LockedError, match=rf"another instance is running \(pid {holder.pid}, lock"),
         hold_lock(tmp_path / "lock"),
     ):
         pass
@@ -76,7 +76,7 @@ def test_a_child_of_the_holder_does_not_keep_the_lock(tmp_path):
 
 def test_a_state_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").touch()
-    said = "file is a file, no folder"
+    said = "file is a file, not a folder"
     with pytest.raises(ServiceError, match=said), hold_lock(tmp_path / "file" / "lock"):
         pass
 
@@ -100,7 +100,7 @@ def test_a_full_disk_does_not_keep_the_lock_from_holding(full_disk):
     lock = full_disk / "lock"
     with (
         hold_lock(lock),
-        pytest.raises(LockedError, match=r"another instance runs \(pid unknown"),
+        pytest.raises(LockedError, match=r"another instance is running \(pid unknown"),
         hold_lock(lock),
     ):
         pass
@@ -109,7 +109,7 @@ def test_a_full_disk_does_not_keep_the_lock_from_holding(full_disk):
 def test_a_file_of_other_content_is_no_lock_and_stays(tmp_path):
     (tmp_path / "notes.txt").write_text("12 things to do")
     with (
-        pytest.raises(ServiceError, match="holds something else than a lock"),
+        pytest.raises(ServiceError, match="contains something other than a lock"),
         hold_lock(tmp_path / "notes.txt"),
     ):
         pass

@@ -49,7 +49,7 @@ def test_a_zip_is_kept_as_a_folder(store, make_bundle, tmp_path):
 
 
 def test_an_unknown_store_holds_no_model(store):
-    with pytest.raises(ServiceError, match="holds no model that is whole; give a bundle"):
+    with pytest.raises(ServiceError, match="contains no complete model; give a bundle"):
         store.open()
 
 
@@ -82,9 +82,11 @@ def test_three_starts_without_proof_bring_the_old_model_back(store, make_bundle,
     for _ in range(3):
         assert reopened().begin() is None
     again = reopened()
-    assert again.begin() == "it ended the service 3 times"
+    assert again.begin() == "it crashed the service 3 times"
     assert again.open().sha256 == sha256(one)
-    with pytest.raises(BundleError, match=r"ended the service 3 times; it is refused until it ch"):
+    with pytest.raises(
+        BundleError, match=r"crashed the service 3 times; it is refused until it ch"
+    ):
         again.install(two)
 
 
@@ -119,7 +121,7 @@ def test_a_bad_bundle_is_refused_until_it_changes(store, make_bundle):
     store.commit(store.record.current)
     store.install(make_bundle("two"))
     store.revert(store.record.current, "its outputs are no probabilities")
-    with pytest.raises(BundleError, match="found bad on this machine: its outputs"):
+    with pytest.raises(BundleError, match="failed on this machine: its outputs"):
         store.install(make_bundle("copy_of_two").parent / "two.bundle")
     assert store.install(make_bundle("two_again"))
 
@@ -223,7 +225,7 @@ def test_a_bundle_swapped_between_check_and_copy_is_refused(store, make_bundle, 
 
 def test_a_full_disk_refuses_before_anything_is_copied(full_disk, make_bundle):
     store = ModelStore(full_disk, try_out=passes)
-    with pytest.raises(StorageError, match=r"MiB free, the bundle needs \d+ MiB; make room"):
+    with pytest.raises(StorageError, match=r"MiB free, the bundle needs \d+ MiB; free some space"):
         store.install(make_bundle("one"))
     assert store.record == ModelRecord()
 

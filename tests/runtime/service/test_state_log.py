@@ -51,7 +51,7 @@ def test_the_sum_says_how_many_answers_had_no_label_as_too_old(status):
     StateLog(lambda: withheld, told.append).sum_up(77, status.feed)
     StateLog(lambda: status, told.append).sum_up(77, status.feed)
     assert told == [
-        "77 answers, 343 without a label as no longer true, 0 older frames dropped",
+        "77 answers, 343 without a label as too old, 0 older frames dropped",
         "77 answers, 0 older frames dropped",
     ]
 

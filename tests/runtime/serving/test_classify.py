@@ -66,7 +66,7 @@ def test_what_a_form_of_another_site_could_send_is_refused(page, board, jpeg, ki
 
 
 def test_an_empty_body_is_refused(page):
-    assert send(page, b"") == (400, {"error": "an empty body; send the bytes of a picture"})
+    assert send(page, b"") == (400, {"error": "an empty body; send the bytes of an image"})
 
 
 @pytest.mark.parametrize(

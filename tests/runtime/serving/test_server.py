@@ -45,7 +45,7 @@ def test_the_address_that_is_shown_opens_the_page(page):
 
 def test_a_port_in_use_is_named_with_what_to_do(page, board):
     second = PageServer(ServeSettings(port=page.port))
-    with pytest.raises(ServiceError, match=rf"127\.0\.0\.1:{page.port}: the port is in use; end"):
+    with pytest.raises(ServiceError, match=rf"127\.0\.0\.1:{page.port}: the port is in use; stop"):
         second.start(board)
     second.close()
     assert page.ask("/healthz").status == 200

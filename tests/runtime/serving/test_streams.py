@@ -173,7 +173,7 @@ def test_fifty_viewers_that_never_read_neither_slow_the_answers_nor_fill_the_mem
     began = len(feeding)
     viewers = [page.stream("/stream.mjpg", receive_bytes=1024) for _ in range(50)]
     wait_until(lambda: page.output.watching == streams.MAX_STREAMS)
-    # One who reads gets new pictures all the same, once a silent one was cut off.
+    # One who reads gets new images all the same, once a silent one was cut off.
     wait_until(lambda: len(feeding) - began > 300)
     assert page.ask("/healthz").status == 200
     wait_until(lambda: page.output.watching == 0)
@@ -182,7 +182,7 @@ def test_fifty_viewers_that_never_read_neither_slow_the_answers_nor_fill_the_mem
     grown = rss_bytes() - before
     for viewer in viewers:
         viewer.close()
-    # 32 viewers: a socket buffer of 256 KB is the kernel's, 64 KB and a picture are ours.
+    # 32 viewers: a socket buffer of 256 KB is the kernel's, 64 KB and an image are ours.
     assert grown < 32 * 300_000
     assert sorted(feeding[began:])[len(feeding[began:]) // 2] < 0.02
 

@@ -83,7 +83,7 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ('[source]\nsize = "1x1\\n"', r"source.size: expected WIDTHxHEIGHT.*found '1x1\\n'"),
         (
             "[serve]\ntoken = 'short'",
-            "serve.token: expected 16 or more letters, digits and signs of ASCII, without spaces",
+            "serve.token: expected 16 or more printable ASCII characters, without spaces",
         ),
         ("[collect]\nwhat = ['odd']", "collect.what: expected a list, each one of: .*unsure"),
         (
@@ -129,7 +129,7 @@ def test_an_error_names_the_line(text, line, refusal):
     [
         ("[source]\naddress = /dev/video0", 'text needs quotes, such as "/dev/video0"'),
         ('[model]\nbundle = "C:\\Users\\x"', "needs single quotes"),
-        ("[source]\nloop = True", "write true or false, in small letters"),
+        ("[source]\nloop = True", "write true or false in lower case"),
     ],
 )
 def test_what_beginners_write_gets_a_remedy(text, remedy, refusal):
@@ -347,7 +347,7 @@ def test_text_with_a_control_character_is_refused(write, option, character):
 )
 def test_a_token_that_no_header_can_carry_is_refused(refusal, token):
     said = refusal(f'[serve]\ntoken = "{token}"\n')
-    assert "serve.token: expected 16 or more letters, digits and signs of ASCII" in said
+    assert "serve.token: expected 16 or more printable ASCII characters" in said
     assert token not in said
 
 
@@ -364,7 +364,7 @@ def test_marks_that_turn_text_round_are_escaped_and_read_again(tmp_path):
 def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OptionsError, match=r"cannot be read \(nobody writes into this pipe"):
+    with pytest.raises(OptionsError, match=r"cannot be read \(nothing wrote to this pipe"):
         load_settings(pipe)
 
 
@@ -391,9 +391,9 @@ def test_brackets_without_an_end_are_one_error(tmp_path):
     [
         ("serve", "token", "x" * 15, "expected 16 or more .*, found 15 characters"),
         ("serve", "token", "x", "without spaces, found 1 character$"),
-        ("serve", "token", 1234567890123456789, "found no text; put it in quotes"),
+        ("serve", "token", 1234567890123456789, "found not text; put it in quotes"),
         ("output", "name", "a\0b", "such as door, without control characters, found"),
-        ("serve", "token", "x y" * 10, "without spaces, found other characters among them"),
+        ("serve", "token", "x y" * 10, "without spaces, found with other characters among them"),
         ("pace", "max_fps", "5\a", r"expected a number above 0 to 1,000, found '5.x07'"),
         ("output", "name", "\xc4", "up to 63 letters a-z and A-Z, digits"),
     ],

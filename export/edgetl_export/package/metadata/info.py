@@ -15,7 +15,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     """What the metadata of a model tells.
 
     Other programs apply `reject_threshold` to the scores that the model outputs, and none of
-    them knows a temperature. No threshold of raw scores rejects exactly the pictures that one of
+    them knows a temperature. No threshold of raw scores rejects exactly the images that one of
     softened scores rejects, so this one was chosen on the raw scores, by the same rates.
 
     Attributes:
@@ -27,7 +27,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
         labels: In the order of the output.
         width_px: Width of the input.
         height_px: Height of the input.
-        fit: What to do with a picture of another aspect ratio; see `Preprocessing`.
+        fit: What to do with an image of another aspect ratio; see `Preprocessing`.
         temperature: Divides the logarithms of the scores, outside of the graph.
         reject_threshold: Below this top score, before temperature, the answer is none; 0..1, and
             0 rejects nothing.
@@ -66,13 +66,13 @@ def check_ends(info: ModelInfo, picture: Sequence[int], scores: Sequence[int]) -
     height, width, labels = info.height_px, info.width_px, len(info.labels)
     if tuple(picture) not in {(1, height, width, 3), (1, 3, height, width)}:
         raise ExportError(
-            f"the model takes {tuple(picture)}, but its metadata would promise one picture of "
-            f"{width}x{height} px with 3 channels; give the size that the model has"
+            f"the model takes {tuple(picture)}, but its metadata would state one image of "
+            f"{width}x{height} px with 3 channels; give the model's own size"
         )
     if math.prod(scores) != labels:
         raise ExportError(
-            f"the model outputs {tuple(scores)}, but there are {labels} labels; "
-            "give one label for each output, in their order"
+            f"the model outputs {tuple(scores)}, but there are {labels} labels; give one label per "
+            "output, in their order"
         )
 
 

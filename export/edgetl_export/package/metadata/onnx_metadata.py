@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from edgetl_export.package.metadata.info import OURS, ModelInfo, check_ends
 
-# Model API's word for each way to fit a picture; it pads with the level given beside it.
+# Model API's word for each way to fit an image; it pads with the level given beside it.
 _RESIZE_TYPE = {"stretch": "standard", "crop": "crop", "pad": "fit_to_window_letterbox"}
 _PAD_LEVEL = 128
 
@@ -17,7 +17,7 @@ def add_onnx_metadata(model: bytes, info: ModelInfo) -> bytes:
     """Writes metadata into an .onnx; what it said before under the same keys is replaced.
 
     Args:
-        model: An .onnx with one picture input and one score output.
+        model: An .onnx with one image input and one score output.
         info: What to write.
 
     Raises:
@@ -29,7 +29,7 @@ def add_onnx_metadata(model: bytes, info: ModelInfo) -> bytes:
     proto.producer_name = OURS
     proto.producer_version = str(info.record.get("edgetl_version", ""))
     proto.doc_string = info.description
-    # It is what makes the keys of `_onnx_keys` valid; Windows refuses pictures of integers.
+    # It is what makes the keys of `_onnx_keys` valid; Windows refuses images of integers.
     if entry.type.tensor_type.elem_type == TensorProto.FLOAT:
         entry.type.denotation = "IMAGE"
     before = {one.key: one.value for one in proto.metadata_props}
@@ -61,13 +61,13 @@ def _ultralytics_keys(info: ModelInfo) -> dict[str, str]:
 
 
 def _model_api_keys(info: ModelInfo) -> dict[str, str]:
-    """Of OpenVINO's Model API, which is given RGB pictures and splits its lists at blanks."""
+    """Properties for OpenVINO's Model API, which takes RGB images and splits lists at blanks."""
     return {
         "model_type": "Classification",
         "labels": " ".join(re.sub(r"\s", "_", label) for label in info.labels),
         "mean_values": "0 0 0",
         "scale_values": "1 1 1",
-        # Whether to swap red and blue of the pictures given.
+        # Whether to swap red and blue of the images given.
         "reverse_input_channels": "False",
         "resize_type": _RESIZE_TYPE[info.fit],
         "pad_value": str(_PAD_LEVEL),
@@ -79,7 +79,7 @@ def _model_api_keys(info: ModelInfo) -> dict[str, str]:
 
 
 def _onnx_keys() -> dict[str, str]:
-    """Of the ONNX standard (docs/MetadataProps.md), for inputs denoted IMAGE."""
+    """Properties of the ONNX standard (docs/MetadataProps.md), for inputs denoted IMAGE."""
     return {
         "Image.BitmapPixelFormat": "Rgb8",
         "Image.ColorSpaceGamma": "SRGB",

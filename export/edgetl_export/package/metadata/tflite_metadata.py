@@ -36,10 +36,10 @@ def add_tflite_metadata(model: bytes, info: ModelInfo) -> bytes:
     have the normalization of the float model, and ours take the levels 0..255 as they are.
 
     MediaPipe Tasks leaves out every label whose score is below the threshold, so that a
-    rejected picture has no label at all.
+    rejected image has no label at all.
 
     Args:
-        model: A .tflite with one picture input and one score output.
+        model: A .tflite with one image input and one score output.
         info: What to write.
 
     Raises:
@@ -110,7 +110,7 @@ def _input(build: Any, info: ModelInfo) -> int:
         build,
         {
             0: ("text", "image"),
-            1: ("text", "RGB picture, levels 0..255"),
+            1: ("text", "RGB image, values 0..255"),
             3: ("table", content),
             4: ("tables", [_unit(build, _NORMALIZATION_OPTIONS, normalization)]),
             5: ("table", stats),

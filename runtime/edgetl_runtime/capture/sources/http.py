@@ -1,4 +1,4 @@
-"""Pictures over HTTP: Motion JPEG, what most network cameras and phones offer, and snapshots.
+"""Images over HTTP: Motion JPEG, what most network cameras and phones offer, and snapshots.
 
 Read here rather than by FFmpeg, so that damaged JPEGs are noticed, and deadlines, passwords and
 certificates are ours. Another kind of video goes to FFmpeg through a pipe: a server is asked once.
@@ -33,8 +33,8 @@ _JPEG = b"\xff\xd8\xff"
 _HEAD_BYTES = 1024
 _PLAYLIST = b"#EXTM3U"
 _NO_PIECES = (
-    "it is a playlist (HLS) of pieces of video, and none of them can be read; give the address of "
-    "the camera's own stream (RTSP or Motion JPEG), which is seconds younger, too"
+    "it is an HLS playlist whose segments cannot be read; give the address of the camera's own "
+    "stream (RTSP or Motion JPEG), which also has less delay"
 )
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 _SNAPSHOT_S = 1.0
@@ -123,7 +123,7 @@ class HttpStream:
         self._response = response = self._address.ask()
         kind = response.headers.get_content_type()
         if (packed := response.headers.get("Content-Encoding", "identity")).lower() != "identity":
-            raise CameraError(f"it sends what is packed ({packed}), which nobody asked for")
+            raise CameraError(f"it sends compressed data ({packed}), which was not requested")
         if kind.startswith("multipart/"):
             # Some servers put the leading dashes into the name, too.
             name = (response.headers.get_boundary() or "").lstrip("-").encode()
@@ -164,8 +164,8 @@ class HttpStream:
         if known.kind in ("other", "picture"):
             what = f'text ("{quote_line(head)}")' if known.name == "a text file" else known.name
             if head.startswith(JPEG_MAGIC):
-                what = "what begins like a JPEG and is none"
-            raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {OTHER_ADDRESS}")
+                what = "data that begins like a JPEG, but is not one"
+            raise CameraError(f"it sends {what}, neither JPEGs nor video ({told}); {OTHER_ADDRESS}")
         self._pump = Pump(self._read_some)
         self._other = VideoStream(self._pump.address, self._timeout_s)
 
@@ -181,8 +181,8 @@ class HttpStream:
         title = _TITLE.search(self._head)
         named = f' "{title[1].decode(errors="replace").strip()}"' if title else ""
         moved = response.url != self._address.url
-        led = f"leads to {mask(response.url)} and " if moved else ""
-        told = f"a web page{named}, no video ({_describe(response)})"
+        led = f"redirects to {mask(response.url)} and " if moved else ""
+        told = f"a web page{named}, not video ({_describe(response)})"
         return f"it {led}sends {told}; {OTHER_ADDRESS}"
 
 

@@ -46,7 +46,9 @@ class PiCamera:
             camera.configure(camera.create_video_configuration(main=main, controls=self._controls))
             camera.start()
         except (RuntimeError, IndexError) as error:
-            raise CameraError(f"the camera does not start ({error}); is its cable in?") from error
+            raise CameraError(
+                f"the camera does not start ({error}); is its cable connected?"
+            ) from error
         width, height = camera.camera_configuration()["main"]["size"]
         return Granted((int(width), int(height)), self._controls.get("FrameRate"))
 

@@ -1,4 +1,4 @@
-"""A picture, or the pictures of a folder one after another."""
+"""An image, or the images of a folder one after another."""
 
 import time
 from pathlib import Path
@@ -21,12 +21,12 @@ from edgetl_runtime.image.folders import (
 
 
 def make(options: Options) -> Source:
-    """The picture or folder at `address`."""
+    """The image or folder at `address`."""
     return Pictures(Path(options["address"]), options["loop"])
 
 
 class Pictures:
-    """Picture files, in the natural order of their names: 2 before 10."""
+    """Image files, in the natural order of their names: 2 before 10."""
 
     def __init__(self, path: Path, loop: bool) -> None:
         """Looks at nothing yet."""
@@ -49,7 +49,7 @@ class Pictures:
             raise CameraError(str(error)) from error
         unused = _list_unused(self._path, contents)
         if not contents.pictures:
-            raise CameraError("; ".join(["it holds no picture", *unused]))
+            raise CameraError("; ".join(["it contains no images", *unused]))
         self._pictures = contents.pictures
         self._others = [NO_PICTURE for _ in contents.videos]
         self._others += [contents.judge(name) for name, _ in contents.others]
@@ -63,7 +63,7 @@ class Pictures:
                 # Named when the folder was opened; counted once, however often it is read.
                 raise BadFrame(self._others.pop())
             self._pictures = [one for one in self._pictures if one.path not in self._bad]
-            # A folder without a single readable picture would begin again for ever.
+            # A folder without a single readable image would begin again for ever.
             if not (self._loop and self._good):
                 return None
             self._next = 0

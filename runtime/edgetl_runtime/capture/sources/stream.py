@@ -65,12 +65,12 @@ class VideoStream:
     def _explain(self) -> CameraError:
         if self._address.lower().startswith("rtsp:"):
             return explain_failure(self._address, self._timeout_ms / 1000)
-        return CameraError("it does not answer, refuses, or sends no video")
+        return CameraError("it does not answer, refuses the connection, or sends no video")
 
     def _grab(self) -> None:
         if not self._capture.grab():
             codec = "" if self._grabbed_ns else explain_codec(self._capture)
-            raise CameraError(codec or "the stream ended, or nothing came for too long")
+            raise CameraError(codec or "the stream ended, or nothing arrived for too long")
         self._grabbed_ns = time.monotonic_ns()
 
     def _drain(self, gap_ns: int) -> int:

@@ -57,7 +57,7 @@ class UsbCamera:
     def read(self, buffer: FrameBuffer) -> RawFrame:
         """Waits for the next frame; the driver's queue stays empty, since this is all we do."""
         if not self._capture.grab():
-            raise CameraError("it delivers no more; is it unplugged?")
+            raise CameraError("it stopped delivering; is it unplugged?")
         captured_ns = self._capture_time_ns()
         if not self._gives_jpeg:
             if not retrieve_into(self._capture, buffer, self._size_px):
