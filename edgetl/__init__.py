@@ -11,6 +11,7 @@ comes with the first call that needs it. The commands (`edgetl --help`) call the
 """
 
 from edgetl_runtime import __version__ as __version__
+from edgetl_runtime.facade import load_lazily
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,14 +73,4 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = load_lazily(__name__, _HOME)

@@ -9,6 +9,8 @@
 
 from typing import TYPE_CHECKING
 
+from edgetl_runtime.facade import load_lazily
+
 if TYPE_CHECKING:
     from edgetl_export.options import ExportOptions
     from edgetl_export.package.bundling import Exported, export_model
@@ -23,14 +25,6 @@ _HOME = {
     "export_model": "package.bundling",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = load_lazily(
+    __name__, {name: f"{__name__}.{home}" for name, home in _HOME.items()}
+)

@@ -19,6 +19,8 @@ The names below load on first use, so that `edgetl-run --help` does not wait for
 # Nothing slow is imported here: what comes before the entry understands Ctrl-C shows a traceback.
 import os
 
+from edgetl_runtime.facade import load_lazily
+
 # ONNX Runtime from 1.32 on reports its use to Microsoft, and keeps an id of the machine in the home
 # folder and in TMPDIR, unless this is set before it is imported. Every module of ours that imports
 # it has been through here; child processes inherit it. Set it to 0 to send them.
@@ -132,14 +134,6 @@ _HOME = {
     "watch": "pipeline.watching",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = load_lazily(
+    __name__, {name: f"{__name__}.{home}" for name, home in _HOME.items()}
+)
