@@ -22,7 +22,7 @@ SUITE ?= bookworm
 ARCH ?= arm64
 
 .PHONY: demo test quick test-quick test-device test-lowest test-newest constraints
-.PHONY: arm64 check bench install format clean
+.PHONY: arm64 schema check bench install format clean
 
 demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
@@ -75,6 +75,10 @@ constraints: test-newest         ## writes down the newest versions, with Python
 # REDUCED=1: what depends on the processor only.
 arm64: $(VENV)/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
 	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(REDUCED),--quick) $(BUNDLE)
+
+schema: $(VENV)/installed        ## the JSON Schema of answers, from their records
+	$(BIN)/python -c 'import sys; from edgetl_runtime.answers import describe_schema; \
+		sys.stdout.buffer.write(describe_schema())' > runtime/edgetl_runtime/answers.schema.json
 
 check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .

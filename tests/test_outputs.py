@@ -295,7 +295,7 @@ def test_classify_speaks_it_too_and_names_what_it_does_not_use(tmp_path):
 
 
 def test_the_schema_is_that_of_the_records():
-    assert SCHEMA.read_bytes() == describe_schema()
+    assert SCHEMA.read_bytes() == describe_schema(), "make schema writes it again"
 
 
 @pytest.mark.parametrize(
