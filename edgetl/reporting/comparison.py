@@ -220,9 +220,9 @@ def conclude(comparison: Comparison) -> list[str]:
 def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
     first, second = comparison.runs[pair.first], comparison.runs[pair.second]
     if not pair.only_first and not pair.only_second:
-        return f"{first.name} and {second.name} are right on the same photos"
+        return f"{first.name} and {second.name} classify the same photos correctly"
     counts = (
-        f"{first.name} alone is right on {count_noun(pair.only_first, 'photo')}, {second.name} "
+        f"{first.name} alone is correct on {count_noun(pair.only_first, 'photo')}, {second.name} "
         f"alone on {pair.only_second} (McNemar's exact test, {pair.verdict})"
     )
     if pair.is_more_than_chance:

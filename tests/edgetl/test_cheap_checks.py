@@ -75,7 +75,7 @@ def test_the_poison_works(edgetl: Run) -> None:
     [
         ({"--model": "labels.txt"}, "labels.txt is text, not a model"),
         ({"--model": "gone.onnx"}, "gone.onnx does not exist; expected a .tflite"),
-        ({"--model": "m.txt"}, "m.txt is of no known kind"),
+        ({"--model": "m.txt"}, "m.txt is of an unknown type"),
         ({"--model": "empty"}, "empty is not a SavedModel"),
         ({"--model": "m.keras"}, "m.keras is not of the type that its name says"),
         ({"--model": "m.h5"}, "add --trust"),
@@ -83,7 +83,7 @@ def test_the_poison_works(edgetl: Run) -> None:
         ({"--labels": "gone.txt"}, "gone.txt cannot be read"),
         ({"--labels": "photos"}, "photos cannot be read"),
         ({"--labels": "blank.txt"}, "blank.txt, line 2 is empty"),
-        ({"--data": "gone"}, "gone is no folder"),
+        ({"--data": "gone"}, "gone is not a folder"),
         ({"--data": "empty"}, "empty"),
         ({"--scaling": "caffeine"}, "caffeine"),
         ({"--fit": "squeeze"}, "'squeeze' is not one of"),

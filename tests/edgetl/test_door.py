@@ -113,7 +113,7 @@ def test_an_array_whose_colours_have_no_order_is_refused(tiny_run_folder: Path) 
         ({"epoch": 3}, "epoch is unknown; did you mean epochs?"),
         ({"epochs": 0}, "epochs=0 is not allowed; allowed are whole numbers from 1"),
         ({"head": "mlp", "size": 5000}, "size=5000 is not allowed"),
-        ({"hidden": (8,)}, "hidden=[8] does not go with head=linear"),
+        ({"hidden": (8,)}, "hidden=[8] cannot be combined with head=linear"),
         ({"split": edgetl.SplitOptions(val_fraction=0.9, test_fraction=0.5)}, "leave no photo"),
     ],
 )
