@@ -64,7 +64,7 @@ def test_check_refuses_an_existing_page_before_it_reads_a_photo(tmp_path: Path) 
 def test_check_of_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     done = check(tmp_path / "gone", "--weights", "none", "--out", tmp_path / "page.html")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"edgetl: {tmp_path / 'gone'} is no folder")
+    assert done.stderr.startswith(f"edgetl: {tmp_path / 'gone'} is not a folder")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -264,7 +264,7 @@ def test_the_users_files_are_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere is no folder"):
+    with pytest.raises(DatasetError, match="nowhere is not a folder"):
         scan(tmp_path / "nowhere")
 
 

@@ -230,7 +230,7 @@ def test_test_photos_have_a_figure_of_their_own(manifest: DatasetManifest) -> No
     test = make_predictions(manifest, wrong=15, split="test")
     text = Text(render_report(make_input(manifest, histories=(), test=test))).text
     assert "Test top-1" in text
-    assert "Test photos are classified correctly less often than validation photos" in text
+    assert "Accuracy is lower on test photos than on validation photos" in text
 
 
 def test_the_worst_mistakes_come_first(manifest: DatasetManifest) -> None:
