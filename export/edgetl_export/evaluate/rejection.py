@@ -1,4 +1,4 @@
-"""Rejection: from which score on a label is worth naming, rather than "nothing known".
+"""Rejection: the top score below which an image is unknown and gets no label.
 
 Whatever a camera sees, a softmax names one of its classes. The highest score is the usual and a
 strong measure of whether there is anything known at all: Hendrycks and Gimpel, "A Baseline for
