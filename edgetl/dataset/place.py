@@ -1,4 +1,4 @@
-"""Where results may lie: not among the photos, which are never added to."""
+"""The place of results: outside the photos, which are never changed."""
 
 from pathlib import Path
 

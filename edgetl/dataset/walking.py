@@ -1,4 +1,4 @@
-"""What lies in a folder of photos, without what no person put there."""
+"""Walks a folder of photos, without hidden, system and generated files."""
 
 import os
 import re
@@ -125,7 +125,7 @@ def is_expected(reason: str) -> bool:
 
 
 def name_ours(folder: Path) -> str:
-    """What a folder that edgetl wrote is, such as a run; empty for any other.
+    """The kind of a folder that edgetl wrote, such as a run; empty for any other.
 
     Raises:
         DatasetError: If it is unreadable.

@@ -17,7 +17,7 @@ _LEVEL = 0.05
 
 
 class ComparedRun(msgspec.Struct, frozen=True):
-    """What is compared of a run.
+    """The compared properties of a run.
 
     Attributes:
         name: As the user calls it.
@@ -246,7 +246,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def record_comparison(comparison: Comparison) -> dict[str, object]:
-    """What `--json` prints: the figures and tests, without the single photos."""
+    """The `--json` output: metrics and tests, without the single photos."""
     return {
         "runs": [
             {name: value for name, value in _fields(run).items() if name not in ("judged", "right")}

@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class RejectionRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a threshold does.
+    """The effect of a threshold.
 
     Attributes:
         false_accept_rate: Share of the unknown photos that get a label, 0..1; None without any.

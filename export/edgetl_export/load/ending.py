@@ -59,7 +59,7 @@ PAIR_OF_LOGITS = Ending(
 
 
 def choose_ending(raw: Scores, end: End = "other", *, quantized: bool = False) -> Ending:
-    """What must follow outputs like these.
+    """The output activation that the outputs need.
 
     Args:
         raw: What the model outputs for a few photos, (photos, outputs).

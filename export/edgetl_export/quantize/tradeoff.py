@@ -70,7 +70,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of one recipe.
+    """The outcome of one recipe.
 
     Attributes:
         recipe: Its name.
@@ -115,7 +115,7 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Tradeoff(msgspec.Struct, frozen=True):
-    """What quantization does to one trained classifier.
+    """The effect of quantization on one trained classifier.
 
     Attributes:
         backbone: For the record.

@@ -52,7 +52,7 @@ _IDENTITY = Identity("mqtt")
 
 
 class Broker(msgspec.Struct, frozen=True):
-    """Where a broker is.
+    """The address of a broker.
 
     Attributes:
         host: Name or address.

@@ -10,7 +10,7 @@ from edgetl_runtime.settings.sections import SmoothingSettings
 
 
 class Smoothed(NamedTuple):
-    """What is seen, judged over some frames.
+    """The stable label and its score, over several frames.
 
     Attributes:
         label: The stable label, or None if unknown.

@@ -1,4 +1,4 @@
-"""Where the page listens, and why it cannot."""
+"""The address that the page listens on, and why it cannot."""
 
 import errno
 import ipaddress
@@ -40,7 +40,7 @@ def check_host(host: str) -> str:
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    """What to bind a socket to.
+    """The address to bind a socket to.
 
     Raises:
         ServiceError: If there is no such address.
