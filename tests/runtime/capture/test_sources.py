@@ -388,7 +388,7 @@ def test_rows_of_the_told_length_raise_no_suspicion(form, take_piped):
 def test_a_wrong_width_of_raw_frames_is_noticed(take_piped):
     data = b"".join(as_raw(photo_of(seed, 320, 240), "gray8", 320) for seed in range(6))
     (message,) = take_piped(data, format="gray8", size="200x120")
-    assert "look 320 bytes long" in message
+    assert "seem to be 320 bytes long" in message
     assert "the correct --size" in message
 
 
