@@ -1,4 +1,4 @@
-"""What the commands share: pages, tables and JSON."""
+"""Shared output of the commands: pages, tables and JSON."""
 
 import json
 import os

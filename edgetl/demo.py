@@ -48,7 +48,7 @@ _CAPTION_PX = 26
 
 
 class VideoResult(msgspec.Struct, frozen=True):
-    """What became of a video's frames.
+    """The results on a video's frames.
 
     Attributes:
         frames: All.

@@ -1,4 +1,4 @@
-"""What `edgetl train` lets the user choose: by keywords, by flags, in a TOML file, or all three.
+"""The options of `edgetl train`: keywords, flags, a TOML file, or all three.
 
 Each field has one name everywhere: `--label-smoothing` is `label_smoothing` in the table
 `[training]` of the file and in `run.json`. Two flags are shorter than their field: `--size` is
@@ -33,7 +33,7 @@ Spell = Callable[[str], str]
 
 
 class SplitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How photos are divided, where the folders do not say.
+    """How photos are split, if the folders do not say.
 
     Attributes:
         val_fraction: Fraction of the photos for validation.
@@ -208,7 +208,7 @@ def check_options(options: TrainOptions) -> None:
 
 
 def make_options(choices: Choices[TrainOptions]) -> TrainOptions:
-    """What was chosen.
+    """Builds the chosen options.
 
     Raises:
         OptionsError: If two options contradict each other.

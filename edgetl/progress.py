@@ -13,7 +13,7 @@ Progress: TypeAlias = bool | ProgressCallback
 
 
 def follow(progress: Progress) -> AbstractContextManager[None]:
-    """Shows what is tracked while a block runs.
+    """Reports progress while a block runs.
 
     Args:
         progress: True: a bar on stderr, if that is a terminal. A function: called with a
@@ -26,7 +26,7 @@ def follow(progress: Progress) -> AbstractContextManager[None]:
 
 
 def show_bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
-    """Shows a progress bar on stderr, where a person looks at it."""
+    """Shows a progress bar on stderr, if that is a terminal."""
     from rich import progress
     from rich.console import Console
 

@@ -143,7 +143,7 @@ class Run(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def spec(self) -> ModelSpec:
-        """What was trained."""
+        """The model that was trained."""
         return self.file.spec
 
     def read_weights(self) -> bytes:

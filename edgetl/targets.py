@@ -1,4 +1,4 @@
-"""Where results may lie: not among the photos, which are never added to, nor over other files."""
+"""The place of results: outside the photos, which are never changed."""
 
 import os
 from pathlib import Path

@@ -3,7 +3,7 @@
 python relay.py parts.bundle gear --pin 17 [--source picamera]
 
 Needs gpiozero (`pip install gpiozero lgpio`; Raspberry Pi OS has it). The relay falls off when
-the script ends, when nothing known is seen, and when the camera is lost, since then the label is
+the script ends, when the label is unknown, and when the camera is lost, since then the label is
 None, too.
 """
 

@@ -206,7 +206,7 @@ def test_a_usb_camera_that_does_not_open_says_why(state, said, usb, opened):
 
 
 def test_a_device_that_is_no_camera_is_named(opened):
-    with pytest.raises(CameraError, match="/dev/null is no camera"):
+    with pytest.raises(CameraError, match="/dev/null is not a camera"):
         opened("/dev/null", keep_trying=False)
 
 
@@ -228,7 +228,7 @@ with tempfile.NamedTemporaryFile() as node:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True
     )
-    assert "which is for the group video: `sudo usermod -aG video nobody`" in done.stdout
+    assert "which belongs to the group video: `sudo usermod -aG video nobody`" in done.stdout
 
 
 def test_an_unplugged_usb_camera_is_found_again(usb, opened):

@@ -476,10 +476,10 @@ def test_the_farewell_to_a_broker_that_confirms_nothing_is_no_traceback():
     [
         (b"\x20\x02\0\x09", "refused"),
         (b"\x20\x02\0\x05", "refused (Not authorized); is EDGETL_MQTT_PASSWORD right?"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is a broker there, or does it want mqtts://?"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is a broker there, or does it need mqtts://?"),
         # What a server of TLS says to what is no greeting of TLS.
-        (b"\x15\x03\x01\0\x02\x02\x46", "is a broker there, or does it want mqtts://?"),
-        (b"", "is a broker there, or does it want mqtts://?"),
+        (b"\x15\x03\x01\0\x02\x02\x46", "is a broker there, or does it need mqtts://?"),
+        (b"", "is a broker there, or does it need mqtts://?"),
     ],
 )
 def test_what_a_server_says_that_is_no_broker_is_told_in_plain_words(start, says, trouble):
@@ -674,17 +674,20 @@ def test_a_broker_that_is_not_running_and_a_name_that_is_unknown_are_told_apart(
         ((None, "CAKEY", None), "--mqtt-cert: .* .no certificate in PEM"),
         ((None, "CAKEY", "CAKEY"), "--mqtt-cert: .* .no certificate in PEM"),
         ((None, None, "board.key"), "--mqtt-key needs its certificate: --mqtt-cert"),
-        ((None, "CERT", "CAKEY"), "--mqtt-key: .*ca.key .* not the key of .*; give the right one"),
+        ((None, "CERT", "CAKEY"), "--mqtt-key: .*ca.key .* not the key of .*; give the correct"),
         ((None, "CERT", None), "--mqtt-cert: .* without its key.; give .* --mqtt-key FILE"),
         (
             (None, "MIXED", None),
             "--mqtt-cert: .* .its key belongs to another certificate.; give .* --mqtt-key FILE",
         ),
         ((None, "CERT", "KEYLESS"), "--mqtt-key: .*keyless cannot be used .no key in PEM"),
-        ((None, "CERT", "LOCKED"), "--mqtt-key: .*locked .* has a password.; store it without one"),
-        (("PIPE", None, None), "--mqtt-ca: .*pipe cannot be used .it is no plain file"),
-        ((None, "PIPE", None), "--mqtt-cert: .*pipe cannot be used .it is no plain file"),
-        ((None, "CERT", "/dev/zero"), "--mqtt-key: /dev/zero cannot be used .it is no plain file"),
+        ((None, "CERT", "LOCKED"), "--mqtt-key: .*locked .* has a password.; store it without"),
+        (("PIPE", None, None), "--mqtt-ca: .*pipe cannot be used .it is not a plain file"),
+        ((None, "PIPE", None), "--mqtt-cert: .*pipe cannot be used .it is not a plain file"),
+        (
+            (None, "CERT", "/dev/zero"),
+            "--mqtt-key: /dev/zero cannot be used .it is not a plain file",
+        ),
         ((None, "KEYLESS", "CAKEY"), "--mqtt-cert: .*keyless cannot be used .no certificate in"),
     ],
 )

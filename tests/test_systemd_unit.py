@@ -158,7 +158,7 @@ def test_several_services_live_side_by_side(tmp_path):
     files = [one.unit_file, one.settings_file, one.secrets_file]
     assert sorted(uninstall("door", root=tmp_path)) == sorted(files)
     assert two.unit_file.exists()
-    with pytest.raises(ServiceError, match="there is no service door"):
+    with pytest.raises(ServiceError, match="no service door"):
         uninstall("door", root=tmp_path)
 
 

@@ -289,7 +289,7 @@ def test_feature_extraction_stands_beside_fine_tuning_on_animals(
 def test_a_backbone_without_weights_is_left_out(scripts, weights_file, capsys, tmp_path):
     keep = scripts("animals10").keep_available
     assert keep(["mobilenet_v2_0.35"], str(weights_file), 32) == ["mobilenet_v2_0.35"]
-    with pytest.raises(Exception, match="is no file"):
+    with pytest.raises(Exception, match="is not a file"):
         keep(["mobilenet_v2_0.35"], str(tmp_path / "none.h5"), 32)
     assert "leaving out mobilenet_v2_0.35" in capsys.readouterr().err
 

@@ -53,7 +53,7 @@ class _SizeType(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--model",
     type=FOLDER,
-    help="Model trained elsewhere, in place of RUN: a .tflite, .onnx, .keras or .h5 file, the "
+    help="Model trained elsewhere, instead of RUN: a .tflite, .onnx, .keras or .h5 file, the "
     "folder of a SavedModel, or a zip.",
 )
 @click.option(

@@ -58,7 +58,7 @@ class OptionsCommand(click.Command):
 
 
 def collect_flags(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What the flags say, as a TOML file has it; only what was given."""
+    """The given flags, in the form of a TOML file."""
     content: dict[str, Any] = {}
     for parameter, value in parameters.items():
         if value is None or value == ():

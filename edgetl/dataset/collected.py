@@ -1,4 +1,4 @@
-"""What a device collected: frames and what it said about them, believed only after a look.
+"""Collected frames and their records, which are checked before use.
 
 The folder comes from a board, perhaps by way of a stick that others had in their hands: a record
 may hold anything, and an image may be none.
@@ -63,7 +63,7 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
 
 
 class Collected(msgspec.Struct, frozen=True, eq=False):
-    """What a collected folder holds.
+    """The content of a collected folder.
 
     Attributes:
         candidates: Whole images, the most telling ones first.

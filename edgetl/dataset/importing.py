@@ -37,7 +37,7 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True):
-    """What an import did.
+    """The result of an import.
 
     Attributes:
         collected: The folder that was read.

@@ -23,7 +23,7 @@ _SHOWN = 4
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What may be meant otherwise: one sentence on it, and one on what to do."""
+    """An ambiguity: one sentence about it, and one on what to do."""
 
     what: str
     advice: str

@@ -104,7 +104,7 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(example for example in self.examples if example.split in splits)
 
     def unknown_files(self, half: Half) -> tuple[Path, ...]:
-        """Where the photos of other things lie that choose, or measure, the reject threshold."""
+        """Paths of the unknown photos that set, or measure, the reject threshold."""
         return tuple(Path(self.root) / one.path for one in self.unknown if one.half == half)
 
     def leaks(self) -> tuple[Example, ...]:
@@ -121,7 +121,7 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return len({groups.get(path, path) for path in paths})
 
     def file(self, example: Example) -> Path:
-        """Where an example's photo lies."""
+        """The path of an example's photo."""
         return Path(self.root) / example.path
 
     def index(self, example: Example) -> int:

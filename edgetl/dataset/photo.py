@@ -12,7 +12,7 @@ Thumbnail = NDArray[np.uint8]
 
 
 class PhotoVerdict(msgspec.Struct, frozen=True, eq=False):
-    """What one look at a file tells.
+    """The result of verifying a file.
 
     Attributes:
         sha256: Of the bytes; empty where they were not read.

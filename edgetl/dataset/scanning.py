@@ -20,7 +20,7 @@ IN_CLASS = "the same image is in a class"
 
 
 class Scanned(msgspec.Struct, frozen=True, eq=False):
-    """What lies in a data set.
+    """The content of a data set.
 
     Attributes:
         root: Absolute path of the data folder, or of the folder that holds the table.

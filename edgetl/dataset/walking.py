@@ -1,4 +1,4 @@
-"""What lies in a folder of photos, without what no person put there."""
+"""Walks a folder of photos, without hidden, system and generated files."""
 
 import os
 import re
@@ -9,10 +9,10 @@ from edgetl_runtime.image.folders import is_hidden
 
 # A file that only a folder of ours holds, and what that folder is.
 _OURS = {
-    "run.json": "a run of edgetl",
-    "unfinished.json": "an unfinished run of edgetl",
-    "bundle.json": "a bundle of edgetl",
-    "edgetl-demo.json": "a demo of edgetl",
+    "run.json": "an edgetl run",
+    "unfinished.json": "an unfinished edgetl run",
+    "bundle.json": "an edgetl bundle",
+    "edgetl-demo.json": "an edgetl demo",
 }
 _UNFINISHED = ".unfinished"
 # Written by `edgetl-run --collect`, such as 000000042_rejected_gear.json.
@@ -125,7 +125,7 @@ def is_expected(reason: str) -> bool:
 
 
 def name_ours(folder: Path) -> str:
-    """What a folder that edgetl wrote is, such as a run; empty for any other.
+    """The kind of a folder that edgetl wrote, such as a run; empty for any other.
 
     Raises:
         DatasetError: If it is unreadable.

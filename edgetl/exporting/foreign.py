@@ -82,7 +82,7 @@ class ForeignOptions(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What was seen of a model trained elsewhere before it is opened.
+    """A model trained elsewhere, before it is opened.
 
     Attributes:
         options: As they were given.

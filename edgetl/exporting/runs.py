@@ -45,7 +45,7 @@ def export_run(
 
 
 def describe_run(run: Run) -> Trained:
-    """What export needs of a run.
+    """The input of export from a run.
 
     Raises:
         ExportError: If photos that training used are gone, or the model cannot be converted.

@@ -44,7 +44,7 @@ _FEATURES = "wrong labels, outliers and photos of the same object"
 
 
 class CheckOptions(msgspec.Struct, frozen=True):
-    """What `edgetl data check` lets the user choose; as for training.
+    """The options of `edgetl data check`; as for training.
 
     Attributes:
         backbone: A name of the table, whose features compare photos.
@@ -78,7 +78,7 @@ class ClassCount(msgspec.Struct, frozen=True):
 
 
 class DataReport(msgspec.Struct, frozen=True):
-    """What a check found; the keys of `--json`, beside `page`.
+    """The findings of a check; the keys of `--json`, besides `page`.
 
     Attributes:
         data: What was checked.

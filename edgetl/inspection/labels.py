@@ -1,4 +1,4 @@
-"""What a backbone's features tell of photos: wrong labels, outliers, the same thing twice.
+"""Problems that a backbone's features show: wrong labels, outliers, the same object twice.
 
 Wrong labels are found by confident learning (Northcutt, Jiang and Chuang 2021, "Confident
 Learning: Estimating Uncertainty in Dataset Labels", cleanlab) on predictions of heads that did

@@ -1,4 +1,4 @@
-"""What is wrong with photos, as far as the photos themselves tell: no network is asked."""
+"""Problems of photos that can be found without a network."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence

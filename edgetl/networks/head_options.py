@@ -1,4 +1,4 @@
-"""What a head may be told; apart from `head`, so that a command's help needs no numpy."""
+"""The options of a head; apart from `head`, so that a command's help needs no numpy."""
 
 from typing import Annotated, Literal
 

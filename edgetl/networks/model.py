@@ -1,4 +1,4 @@
-"""What a model is made of, and its Keras form: backbone, pooled features, head.
+"""The model and its Keras form: backbone, pooled features, head.
 
 A network is cut in two: what lies below the cut is frozen, runs once per photo on LiteRT and is
 cached; what lies above it trains. Both halves share their layers with the whole, so that the
@@ -49,14 +49,14 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
 
     def describe_cut(self) -> str:
-        """What was trained, for people."""
+        """The trained part, as text."""
         if self.cut in ("head", "none"):
             return {"head": "the head", "none": "all layers"}[self.cut]
         return "the head and the top " + (f"{self.blocks} blocks" if self.blocks > 1 else "block")
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Where a backbone is cut.
+    """The cut of a backbone.
 
     Attributes:
         kind: `head`: above its features; `blocks`: below its top blocks; `none`: at its input.

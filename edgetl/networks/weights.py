@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from, and what to do when they cannot be had."""
+"""The weights of a backbone: where they come from, and what to do if there are none."""
 
 import contextlib
 import os

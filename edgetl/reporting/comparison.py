@@ -18,7 +18,7 @@ _LEVEL = 0.05
 
 
 class ComparedRun(msgspec.Struct, frozen=True):
-    """What is compared of a run.
+    """The compared properties of a run.
 
     Attributes:
         name: As the user calls it.
@@ -199,9 +199,9 @@ def conclude(comparison: Comparison) -> list[str]:
 def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
     first, second = comparison.runs[pair.first], comparison.runs[pair.second]
     if not pair.only_first and not pair.only_second:
-        return f"{first.name} and {second.name} are right on the same photos"
+        return f"{first.name} and {second.name} classify the same photos correctly"
     counts = (
-        f"{first.name} alone is right on {count_noun(pair.only_first, 'photo')}, {second.name} "
+        f"{first.name} alone is correct on {count_noun(pair.only_first, 'photo')}, {second.name} "
         f"alone on {pair.only_second} (McNemar's exact test, {pair.verdict})"
     )
     if pair.is_more_than_chance:
@@ -225,7 +225,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def record_comparison(comparison: Comparison) -> dict[str, object]:
-    """What `--json` prints: the figures and tests, without the single photos."""
+    """The `--json` output: metrics and tests, without the single photos."""
     return {
         "runs": [
             {name: value for name, value in _fields(run).items() if name not in ("judged", "right")}

@@ -1,4 +1,4 @@
-"""What is worth noticing about a training, in words, never beyond what the photos can prove.
+"""Findings about a training, in words, never beyond what the photos can prove.
 
 Every claim about shares rests on 95 % intervals: what may be chance is called so.
 """

@@ -88,7 +88,7 @@ def render_tradeoff(found: Tradeoff, title: str) -> str:
 
 
 def record_tradeoff(found: Tradeoff) -> dict[str, object]:
-    """What `--json` prints: all figures, the intervals and the findings."""
+    """The `--json` output: metrics, intervals and findings."""
     outcomes = [
         {
             "recipe": outcome.recipe,

@@ -91,7 +91,7 @@ def build_optimizer(recipe: StageRecipe, steps: int) -> Any:
 
 
 def weigh_classes(classes: NDArray[np.int64], count: int, *, balanced: bool) -> NDArray[np.float32]:
-    """What a photo of each class counts, float32 (count,); the mean over the photos is 1."""
+    """Class weights, float32 (count,); their mean over the photos is 1."""
     if not balanced:
         return np.ones(count, np.float32)
     present = np.bincount(classes, minlength=count)

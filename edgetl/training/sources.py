@@ -1,4 +1,4 @@
-"""Where an epoch's rows come from: the feature cache, or the photos themselves.
+"""Sources of an epoch's rows: the feature cache, or the photos themselves.
 
 The order of an epoch, the view of each photo and what is mixed with what follow from seed and
 epoch alone. So an epoch after a crash is the one that would have come without it.

@@ -55,7 +55,7 @@ Standardization = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class FitResult(msgspec.Struct, frozen=True, eq=False):
-    """What a training gives.
+    """The result of a training.
 
     Attributes:
         model: Classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.

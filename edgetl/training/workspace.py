@@ -29,7 +29,7 @@ _SHOWN = 3
 
 
 class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was asked for.
+    """The record of an unfinished training.
 
     Attributes:
         format_version: Of the folder.

@@ -1,4 +1,4 @@
-"""What an export may be told, by keyword or by flag."""
+"""The options of an export, for keywords and flags."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -23,7 +23,7 @@ def _check_recipes(names: tuple[str, ...]) -> str:
 
 
 class ExportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How to export.
+    """Options of an export.
 
     Attributes:
         recipes: Files to write, by recipe (litert-int8) or by precision (int8, for each engine);
@@ -69,12 +69,12 @@ class ExportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def is_strict(self) -> bool:
-        """Whether a file that stays worse than allowed ends the export."""
+        """Whether a file that stays worse than allowed fails the export."""
         return bool(self.recipes) if self.strict is None else self.strict
 
 
 def make_options(choices: Choices[ExportOptions]) -> ExportOptions:
-    """What was chosen.
+    """Builds the chosen options.
 
     Raises:
         OptionsError: If two options contradict each other.

@@ -1,4 +1,4 @@
-"""What export needs of a classifier."""
+"""The trained classifier, as export needs it."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from edgetl_runtime.prediction import Scores
 
 
 class ModelFormat(msgspec.Struct, frozen=True):
-    """What a model file is, and so which recipes can be made of it.
+    """The format of a model file, which decides the possible recipes.
 
     Attributes:
         engine: Which engine runs it.
@@ -113,7 +113,7 @@ class UnknownPhotos(msgspec.Struct, frozen=True):
 
 
 class About(msgspec.Struct, frozen=True):
-    """What its maker says of a model; empty where nothing was said."""
+    """The author's description of a model; empty if not given."""
 
     name: str = ""
     version: str = ""

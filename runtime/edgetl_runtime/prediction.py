@@ -1,4 +1,4 @@
-"""What the classifier says about one frame."""
+"""The prediction for one frame."""
 
 import math
 from collections.abc import Sequence

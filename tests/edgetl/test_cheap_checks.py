@@ -75,7 +75,7 @@ def test_the_poison_works(edgetl: Run) -> None:
     [
         ({"--model": "labels.txt"}, "labels.txt is text, not a model"),
         ({"--model": "gone.onnx"}, "gone.onnx does not exist; expected a .tflite"),
-        ({"--model": "m.txt"}, "m.txt is of no known kind"),
+        ({"--model": "m.txt"}, "m.txt is of an unknown type"),
         ({"--model": "empty"}, "empty is not a SavedModel"),
         ({"--model": "m.keras"}, "m.keras is not of the type that its name says"),
         ({"--model": "m.h5"}, "add --trust"),
@@ -83,7 +83,7 @@ def test_the_poison_works(edgetl: Run) -> None:
         ({"--labels": "gone.txt"}, "gone.txt cannot be read"),
         ({"--labels": "photos"}, "photos cannot be read"),
         ({"--labels": "blank.txt"}, "blank.txt, line 2 is empty"),
-        ({"--data": "gone"}, "gone is no folder"),
+        ({"--data": "gone"}, "gone is not a folder"),
         ({"--data": "empty"}, "empty"),
         ({"--scaling": "caffeine"}, "caffeine"),
         ({"--fit": "squeeze"}, "'squeeze' is not one of"),
@@ -112,7 +112,10 @@ def test_a_model_from_elsewhere_is_refused_at_once(
         (("export", "photos", "--out", "new", "--labels", "labels.txt"), "--labels is for --model"),
         (("export", "photos", "--out", "new", "--strict", "--allow-drop"), "contradict"),
         (("export", "photos", "--out", "new", "--recipe", "tflite"), "unknown recipe 'tflite'"),
-        (("export", "photos", "--out", "new", "--max-drop", "x"), "not a valid float"),
+        (
+            ("export", "photos", "--out", "new", "--max-drop", "x"),
+            "expected a number from 0 to 100",
+        ),
         (("quantize-report", "gone"), "gone is not a finished run"),
         (("quantize-report", "photos", "--out", "page.pdf"), "must end in .html"),
         (("quantize-report", "photos", "--out", "gone/a.html"), "the folder gone does not exist"),
@@ -143,7 +146,7 @@ def test_a_run_whose_photos_are_gone_is_refused_at_once(
     for command in (("export", run, "--out", "new"), ("quantize-report", run)):
         code, stderr = edgetl(*command)
         assert code == 1
-        assert "nowhere are gone" in stderr
+        assert "nowhere are missing" in stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -272,7 +272,7 @@ def one_line(result: tuple[int, str]) -> str:
 
 def test_missing_data_is_one_line(refuse: Refuse, tmp_path: Path) -> None:
     result = refuse("train", tmp_path / "gone", "--out", tmp_path / "run", *SMALL)
-    assert "gone is no folder" in one_line(result)
+    assert "gone is not a folder" in one_line(result)
 
 
 def test_one_class_is_one_line(refuse: Refuse, photos: Path, tmp_path: Path) -> None:

@@ -61,12 +61,12 @@ def test_a_small_difference_may_be_chance() -> None:
     comparison = compare([make_run("a", "1110" * 10), make_run("b", "1110" * 9 + "1111")])
     (sentence,) = conclude(comparison)
     assert sentence.startswith("b and a differ no more than chance may explain")
-    assert "b alone is right on 1 photo, a alone on 0" in sentence
+    assert "b alone is correct on 1 photo, a alone on 0" in sentence
 
 
 def test_equal_answers_are_said_to_be_equal() -> None:
     assert conclude(compare([make_run("a", "1101"), make_run("b", "1101")])) == [
-        "a and b are right on the same photos"
+        "a and b classify the same photos correctly"
     ]
 
 
@@ -173,7 +173,7 @@ def two_runs(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_command_prints_a_table_and_the_next_command(two_runs: tuple[Path, Path]) -> None:
     done = edgetl("compare", *two_runs)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "are right on the same photos" in done.stdout.replace("\n", " ")
+    assert "classify the same photos correctly" in done.stdout.replace("\n", " ")
     assert done.stdout.splitlines()[-1].startswith("next: edgetl export ")
 
 

@@ -100,7 +100,7 @@ def test_a_part_that_is_a_copy_of_train_is_all_leaks(photos: Path, tmp_path: Pat
     copies = [str(one.relative_to(tmp_path)) for one in (tmp_path / "val").rglob("*.*")]
     twins = [(one, one.replace("val", "train")) for one in sorted(copies)]
     assert found(report, "leak") == twins
-    assert "all photos of val are in train" in report.hindrance
+    assert "all photos of val are also in train" in report.hindrance
 
 
 def test_leaks_between_given_parts_are_found(photos: Path, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_without_weights_the_report_says_what_was_left_out(photos: Path) -> None
 
 def test_weights_that_cannot_be_had_leave_the_rest_running(photos: Path) -> None:
     report = check_data(photos, CheckOptions(weights="gone.weights.h5"))
-    assert "gone.weights.h5 is no file" in report.left_out[0]
+    assert "gone.weights.h5 is not a file" in report.left_out[0]
     assert report.photos == 48
 
 
@@ -372,7 +372,7 @@ def test_photos_of_other_things_are_counted_apart(photos_copy: Path) -> None:
     assert (report.photos, report.unknown) == (32, 16)
     assert [one.label for one in report.classes] == ["bolt", "gear"]
     assert {issue.label for issue in report.issues} == {"bolt", "gear"}
-    assert "32 photos of 2 classes and 16 of other things" in render_check(report)
+    assert "32 photos of 2 classes and 16 unknown ones" in render_check(report)
 
 
 def test_a_photo_of_a_class_among_other_things_is_a_contradiction(photos_copy: Path) -> None:

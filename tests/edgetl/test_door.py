@@ -111,12 +111,9 @@ def test_an_array_whose_colours_have_no_order_is_refused(tiny_run_folder: Path) 
     ("keywords", "message"),
     [
         ({"epoch": 3}, "epoch is unknown; did you mean epochs?"),
-        ({"epochs": 0}, "epochs: expected a whole number from 1 to 1,000,000, found 0"),
-        (
-            {"head": "mlp", "size": 5000},
-            "size: expected a whole number from 32 to 1,024, found 5000",
-        ),
-        ({"hidden": (8,)}, "hidden=[8] does not go with head='linear' (the default)"),
+        ({"epochs": 0}, "epochs: expected a whole number from 1"),
+        ({"head": "mlp", "size": 5000}, "size: expected a whole number from 32"),
+        ({"hidden": (8,)}, "hidden=[8] cannot be combined with head='linear'"),
         ({"split": edgetl.SplitOptions(val_fraction=0.9, test_fraction=0.5)}, "leave no photo"),
     ],
 )
@@ -133,8 +130,8 @@ def test_a_wrong_keyword_is_told_before_any_work(
     ("keywords", "message"),
     [
         ({"max_dropp": 1}, "max_dropp is unknown; did you mean max_drop?"),
-        ({"max_drop": -1}, "max_drop: expected a number from 0 to 100, found -1"),
-        ({"repair": "fast"}, "repair: expected one of: none, quick, thorough, found 'fast'"),
+        ({"max_drop": -1}, "max_drop: expected a number from 0 to 100"),
+        ({"repair": "fast"}, "repair: expected one of: none, quick, thorough"),
         ({"recipes": ("int7",)}, "int7"),
         ({"scaling": "0..1"}, "scaling is for a model trained elsewhere"),
     ],

@@ -214,7 +214,7 @@ def test_bad_labels_are_one_line_and_touch_nothing(
         ("model.onnx", ("--recipe", "litert-int8"), "is not possible for an .onnx"),
         ("model.onnx", ("--recipe", "mixed"), "litert-mixed is not possible for an .onnx"),
         ("int8.tflite", ("--recipe", "float32"), "is shipped as it is; ask for litert-int8 only"),
-        ("float.tflite", ("--size", 64), "takes 32x32 px and nothing else"),
+        ("float.tflite", ("--size", 64), "takes 32x32 px only"),
         ("labels.txt", (), "is text, not a model"),
         ("gone.onnx", (), "does not exist"),
     ],

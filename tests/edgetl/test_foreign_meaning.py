@@ -108,7 +108,7 @@ def test_a_scaling_that_the_files_own_quantization_contradicts_is_refused(
     with pytest.raises(ExportError) as caught:
         export_foreign(options, tmp_path / "b")
     words = str(caught.value)
-    assert "the quantization of its input says that its pixels are -" in words
+    assert "the quantization of its input says that its pixel values are -" in words
     assert "give --scaling -1..1" in words
     assert "add --allow-doubt" in words
 
@@ -203,7 +203,7 @@ def test_a_label_that_is_there_twice_goes_all_the_way_to_the_device(
     (photos_copy / "part").rename(photos_copy / "part (2)")
     with caplog.at_level(logging.WARNING):
         export_foreign(options, tmp_path / "b", FLOAT32)
-    assert "has the label part 2 times; they are called part (0) and part (2)" in caplog.text
+    assert "has the label part 2 times; they are renamed to part (0) and part (2)" in caplog.text
     command = [sys.executable, "-m", "edgetl_runtime", "classify", tmp_path / "b", "--json"]
     photo = photos_copy / "part (2)" / "03.jpg"
     done = subprocess.run([*command, photo], capture_output=True, text=True, check=False)

@@ -202,7 +202,7 @@ def test_the_collected_folder_cannot_be_the_target(collected):
 
 def test_training_refuses_what_nobody_has_sorted(collected, photos_copy):
     import_collected(collected, photos_copy)
-    with pytest.raises(DatasetError, match=r"_unsorted_ holds 1 photo that nobody has sorted"):
+    with pytest.raises(DatasetError, match=r"_unsorted_ holds 1 photo to sort"):
         list_folder(photos_copy)
     shutil.rmtree(photos_copy / "_unsorted_")
     (photos_copy / "_unsorted_").mkdir()

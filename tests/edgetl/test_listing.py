@@ -158,8 +158,8 @@ def test_a_class_folder_may_be_a_link(fill, tmp_path):
         (("Cat/1.jpg", "cat/2.jpg"), "data/Cat and .*data/cat look like one class in two spell"),
         (("train/Cat/1.jpg", "val/cat/2.jpg"), "train/Cat and .*val/cat look like one class"),
         (("a/1.jpg", "_Unknown_/2.jpg"), "_unknown_, which is not a class"),
-        (("train/a/1.jpg", "train/_unsorted_/2.jpg"), "1 photo that nobody has sorted"),
-        (("run.json", "a/1.jpg"), "is an edgetl run, no folder of photos"),
+        (("train/a/1.jpg", "train/_unsorted_/2.jpg"), "1 photo to sort"),
+        (("run.json", "a/1.jpg"), "is an edgetl run, not a folder of photos"),
     ],
 )
 def test_layouts_that_would_be_trained_wrongly_are_refused(fill, names, message):
@@ -174,15 +174,15 @@ def test_layouts_that_would_be_trained_wrongly_are_refused(fill, names, message)
             ("day1/a/1.jpg", "day1/b/2.jpg", "day2/a/3.jpg", "day2/b/4.jpg"),
             r"\(day1, day2\) all contain folders with the same names \(a, b\)",
         ),
-        (("images/a/1.jpg", "images/b/2.jpg"), "images is taken for a class"),
+        (("images/a/1.jpg", "images/b/2.jpg"), "images is treated as a class"),
         (("a/1.jpg", "test/2.jpg", "train/3.jpg"), "test, train of data are treated as classes"),
-        (("a/1.jpg", "b/2.jpg", "Test_Images/3.jpg"), "Test_Images of data is taken for a class"),
+        (("a/1.jpg", "b/2.jpg", "Test_Images/3.jpg"), "Test_Images of data is treated as a class"),
         (("train/a/1.jpg", "train/b/2.jpg", "more/3.jpg"), None),
     ],
 )
 def test_classes_that_look_like_something_else_are_told(fill, names, what):
     (doubt,) = list_folder(fill(*names)).doubts
-    assert re.search(what or "train is taken for a class", doubt.what)
+    assert re.search(what or "train is treated as a class", doubt.what)
 
 
 def test_ordinary_sub_folders_are_no_doubt(fill):

@@ -239,7 +239,7 @@ def test_another_seed_gives_other_parts(tmp_path: Path) -> None:
 def test_shares_that_leave_nothing_to_learn_from_are_refused(
     tmp_path: Path, val: float, test: float
 ) -> None:
-    with pytest.raises(DatasetError, match="share"):
+    with pytest.raises(DatasetError, match="fraction"):
         scan(fill(tmp_path), val_fraction=val, test_fraction=test)
 
 
@@ -264,7 +264,7 @@ def test_the_users_files_are_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere is no folder"):
+    with pytest.raises(DatasetError, match="nowhere is not a folder"):
         scan(tmp_path / "nowhere")
 
 
@@ -275,7 +275,7 @@ def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_class_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="one class nut"):
+    with pytest.raises(DatasetError, match="only the class nut"):
         scan(fill(tmp_path, labels=("nut",)))
 
 
@@ -514,7 +514,7 @@ def test_a_class_that_lies_in_one_part_only_is_told_so(tmp_path: Path) -> None:
     for label in ("nut", "bolt"):
         put(tmp_path / "val", label, 10)
     with pytest.raises(
-        DatasetError, match=r"class washer has no photo in the val part: .* train on"
+        DatasetError, match=r"class washer has no photo in the val split: .* train on"
     ):
         scan(tmp_path)
 
@@ -524,7 +524,7 @@ def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path) -> None
     put(tmp_path / "val", "nut", 10)
     (tmp_path / "val/bolt").mkdir()
     shutil.copy(tmp_path / "train/bolt/000.png", tmp_path / "val/bolt")
-    with pytest.raises(DatasetError, match=r"class bolt .* val part: .* same bytes as photos in"):
+    with pytest.raises(DatasetError, match=r"class bolt .* val split: .* same bytes as photos in"):
         scan(tmp_path)
 
 

@@ -276,7 +276,10 @@ def test_a_wrong_flag_is_usage_and_says_what_is_allowed(
             "label-smoothing = 0.1",
             "line 1: label-smoothing is unknown; did you mean label_smoothing in [training]?",
         ),
-        ("nonsense = 1", "line 1: nonsense is unknown; known are: backbone, size_px, weights, fit"),
+        (
+            "nonsense = 1",
+            "line 1: nonsense is unknown; expected one of: backbone, size_px, weights, fit",
+        ),
         ("[head]\nseed = 1", "line 2: head.seed is unknown; seed belongs to the top of the file"),
         (
             "[augment]\nrotatoin = 3",
@@ -396,7 +399,7 @@ def test_a_contradiction_between_file_and_flag_names_each_as_it_was_written(
     code, complaint = complain("--optimizer", "adamw", toml=toml)
     assert code == 2
     assert complaint.startswith(
-        "edgetl train: training.momentum = 0.9 (my.toml, line 2) does not go with "
+        "edgetl train: training.momentum = 0.9 (my.toml, line 2) cannot be combined with "
         "--optimizer adamw; allowed"
     )
 
@@ -457,7 +460,7 @@ def test_a_run_given_as_config_is_pointed_to_its_file(tmp_path: Path) -> None:
         ),
         (
             TrainOptions(head=HeadOptions(hidden=(8,))),
-            "head.hidden = [8] does not go with head.kind",
+            "head.hidden = [8] cannot be combined with head.kind",
         ),
         (TrainOptions(training=FittingOptions(epochs=0)), "training.epochs: expected a whole"),
     ],

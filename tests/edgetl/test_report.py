@@ -120,11 +120,11 @@ def rename(manifest: DatasetManifest, label: str, other: str) -> DatasetManifest
 def test_the_page_shows_every_part(manifest: DatasetManifest) -> None:
     page = Text(render_report(make_input(manifest)))
     for heading in (
-        "Worth noticing",
+        "Findings",
         "Learning curves",
         "Confusion",
         "Classes",
-        "Do the scores mean what they say?",
+        "Calibration of the scores",
         "Worst mistakes",
         "Data",
         "Time",
@@ -293,14 +293,14 @@ def starting(found: dict[str, Finding], start: str) -> Finding:
 
 def test_a_clearly_weak_class_is_a_warning(manifest: DatasetManifest) -> None:
     found = judge(manifest, [[190, 5, 5], [60, 140, 0], [5, 5, 190]], 0.87)
-    weak = starting(found, "Class gear is found least often: 70% of its 200 photos")
+    weak = starting(found, "Class gear has the lowest recall: 70% of its 200 photos")
     assert weak.kind == "warning"
     assert "more than chance" in weak.detail
 
 
 def test_a_weak_class_of_few_photos_may_be_chance(manifest: DatasetManifest) -> None:
     found = judge(manifest, [[190, 5, 5], [2, 8, 0], [5, 5, 190]], 0.95)
-    weak = starting(found, "Class gear is found least often: 80% of its 10 photos")
+    weak = starting(found, "Class gear has the lowest recall: 80% of its 10 photos")
     assert weak.kind == "note"
     assert "leaves room for chance" in weak.detail
 
@@ -323,7 +323,7 @@ def test_few_photos_are_called_few(manifest: DatasetManifest) -> None:
     [
         (0.96, "Scores are overconfident by 6 points"),
         (0.84, "Scores are underconfident by 6 points"),
-        (0.905, "Scores mean what they say"),
+        (0.905, "Scores are well calibrated"),
     ],
 )
 def test_scores_are_held_against_what_is_right(
@@ -334,7 +334,7 @@ def test_scores_are_held_against_what_is_right(
 
 def test_overconfidence_on_few_photos_is_not_claimed(manifest: DatasetManifest) -> None:
     found = judge(manifest, [[9, 1, 0], [0, 9, 1], [1, 0, 9]], 0.96)
-    assert starting(found, "Scores mean what they say")
+    assert starting(found, "Scores are well calibrated")
 
 
 def test_overfitting_is_told_from_the_curves(manifest: DatasetManifest) -> None:

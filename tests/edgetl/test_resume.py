@@ -423,7 +423,7 @@ def change(photos: Path) -> str:
 
 def remove(photos: Path) -> str:
     (photos / "washer/07.jpg").unlink()
-    return "photo washer/07.jpg is gone"
+    return "photo washer/07.jpg is missing"
 
 
 @pytest.mark.parametrize("edit", [add, change, remove])

@@ -133,7 +133,7 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
         ("path,label,spilt\na,b,train\n", "unknown column spilt; did you mean split"),
         ("path,label\npics/1.png\n", "line 2: 1 cell, the header has 2; add the missing cells"),
         ("path,label\npics\\1.png,a\n", "line 2: .* does not exist; write paths with / between"),
-        ("path,label\nhttps://x.org/1.png,a\n", "line 2: https://x.org/1.png is an address"),
+        ("path,label\nhttps://x.org/1.png,a\n", "line 2: https://x.org/1.png is a URL"),
         ("path,label\n\npics/1.png,a,b\n", "line 3: 3 cells, the header has 2"),
         ("path,label\npics/1.png,  \n", "line 2: the label is empty"),
         ("path,label\n,nut\n", "line 2: the path is empty"),

@@ -73,7 +73,7 @@ def test_a_weights_folder_that_is_none_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(tmp_path / "gone"))
-    with pytest.raises(WeightsError, match=r"EDGETL_WEIGHTS_DIR.*gone is no folder"):
+    with pytest.raises(WeightsError, match=r"EDGETL_WEIGHTS_DIR.*gone is not a folder"):
         find_weights("imagenet", BACKBONE, 64)
 
 

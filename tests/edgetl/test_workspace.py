@@ -113,7 +113,7 @@ def test_a_folder_of_somebody_else_is_not_touched(out: Path) -> None:
     theirs.mkdir()
     (theirs / "thesis.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(StorageError, match="is no interrupted training"):
+        with pytest.raises(StorageError, match="is not an interrupted training"):
             start_workspace(out, overwrite=overwrite).__enter__()
     assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
 

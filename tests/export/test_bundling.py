@@ -227,7 +227,7 @@ def test_photos_that_went_away_are_named(
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["root"] = str(tmp_path / "moved")
     (run / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ExportError, match=r"48 of 48 photos of .*moved are gone"):
+    with pytest.raises(ExportError, match=r"48 of 48 photos of .*moved are missing"):
         export_run(Run.open(run), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -537,7 +537,7 @@ def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
     proto = onnx.load(foreign_folder / "model.onnx")
     proto.graph.node[-1].input[0] = "nobody"
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"m\.onnx: .* damaged: its operator \w+ takes what no"):
+    with pytest.raises(ExportError, match=r"m\.onnx: .* damaged: its operator \w+ has an input"):
         open_model(tmp_path / "m.onnx", PLAIN)
 
 

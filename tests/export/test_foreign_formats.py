@@ -427,7 +427,7 @@ def zip_of(*names: str) -> bytes:
         ("b.zip", zip_of("bundle.json", "litert-int8.tflite"), "is already an edgetl bundle"),
         ("cut.keras", zip_of("config.json", "model.weights.h5")[:40], "is damaged"),
         ("a.tflite", b"\x01rubbish" * 20, "is not of the type that its name says"),
-        ("a.dat", b"\x01hello", "is of no known kind"),
+        ("a.dat", b"\x01hello", "is of an unknown type"),
     ],
 )
 def test_what_is_no_model_is_called_by_its_name(
@@ -454,7 +454,7 @@ def test_whatever_is_wrong_with_a_model_its_file_is_named(
     path.write_bytes(data)
     with pytest.raises(ExportError) as caught:
         open_model(path, SCALING, size_px=99, trust=True)
-    assert str(caught.value).startswith(f"{path}: the model takes 32x32 px and nothing else")
+    assert str(caught.value).startswith(f"{path}: the model takes 32x32 px only")
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_one_answer_to_all_photos_is_refused() -> None:
     assert not found.doubts
     scores = answer(np.full(80, 2), 4, 1.0, 0)
     found = examine(scores, truth, LETTERS[:4], GIVEN, lambda _, part: scores[part])
-    assert "gear is its answer to 80 of 80 photos, which 20 show" in found.doubts[0].sentence
+    assert "gear is predicted for 80 of 80 photos, which 20 show" in found.doubts[0].sentence
     assert found.doubts[0].refuses
 
 

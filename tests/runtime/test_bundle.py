@@ -129,7 +129,7 @@ def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit):
         (lambda m: m["preprocessing"].update(resize="lanczos"), "lanczos"),
         (lambda m: m["preprocessing"].update(color="bgr"), "bgr"),
         (lambda m: m["preprocessing"].update(width_px=0), "input size"),
-        (lambda m: m["preprocessing"].update(width_px=64), "preprocessing makes"),
+        (lambda m: m["preprocessing"].update(width_px=64), "preprocessing outputs"),
         (lambda m: m["variants"][0]["calibration"].update(temperature=0), "temperature"),
         (lambda m: m["variants"][0]["calibration"].update(reject_threshold=2), "reject_threshold"),
         (lambda m: m["variants"][0].update(engine="tensorrt"), "tensorrt"),
@@ -188,7 +188,7 @@ def test_an_unsafe_path_is_refused(path, edit, tiny_copy):
 def test_a_link_out_of_the_bundle_is_refused(name, tiny_copy):
     outside = (tiny_copy / name).rename(tiny_copy.parent / name)
     (tiny_copy / name).symlink_to(outside)
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match="not a plain file"):
         Bundle.open(tiny_copy)
 
 
@@ -196,7 +196,7 @@ def test_a_link_out_of_the_bundle_is_refused(name, tiny_copy):
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(name, tiny_copy):
     (tiny_copy / name).unlink()
     os.mkfifo(tiny_copy / name)
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match="not a plain file"):
         Bundle.open(tiny_copy)
 
 

@@ -259,9 +259,9 @@ def test_a_zip_whose_end_leads_nowhere_is_told_as_damaged(tiny_zip):
 
 
 def test_a_device_is_no_bundle():
-    assert "/dev/zero is no bundle but a device; give a folder or a .zip" in refusal("/dev/zero")
+    assert "/dev/zero is not a bundle but a device; give a folder or .zip" in refusal("/dev/zero")
 
 
 def test_a_pipe_is_no_bundle_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "is no bundle but a named pipe" in refusal(tmp_path / "pipe")
+    assert "is not a bundle but a named pipe" in refusal(tmp_path / "pipe")

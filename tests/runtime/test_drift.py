@@ -88,7 +88,7 @@ def test_less_confidence_and_more_rejections_are_said(show):
     show(drift, [None if n % 5 == 0 else label for n, label in enumerate(labels)], score=0.7)
     sure, rejected = drift.report().verdicts
     assert "mean confidence 70%, expected 90%" in sure
-    assert "20% of answers have no label, expected 5%" in rejected
+    assert "20% of the answers have no label, expected 5%" in rejected
 
 
 def test_one_thing_before_the_camera_for_hours_is_one_observation(show):

@@ -194,8 +194,8 @@ def measure_duration_s(path):
         ("text.mp4", "not an image or video, but a text file"),
         ("page.jpg", "not an image or video, but a web page"),
         ("no/film.mp4", "there is no folder"),
-        ("dangling.mp4", "a link to gone.mp4, which is not there"),
-        ("bare", "holds no image"),
+        ("dangling.mp4", "a broken link to gone.mp4"),
+        ("bare", "contains no images"),
         ("cut.mp4", "OpenCV's FFmpeg cannot read it, or it is damaged"),
     ],
 )

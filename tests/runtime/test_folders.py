@@ -80,7 +80,7 @@ def test_a_folder_tells_pictures_from_videos_and_names_the_rest(tmp_path, make_v
     assert dict(found.others) == {
         "notes.jpg": "a text file",
         "empty.jpg": "an empty file",
-        "gone.jpg": "a link to nowhere.jpg, which is not there",
+        "gone.jpg": "a broken link to nowhere.jpg",
         "pipe.jpg": "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it), "
         "not a file",
     }
@@ -127,7 +127,7 @@ def test_what_is_not_there_is_said(tmp_path, monkeypatch):
         "other": "there is no such file",
         "no/film.mp4": f"there is no folder {tmp_path / 'no'}",
         "film.mp4/a.mp4": f"{tmp_path / 'film.mp4'} is a file, not a folder",
-        "link.mp4": "a link to gone.mp4, which is not there",
+        "link.mp4": "a broken link to gone.mp4",
         "loop": "unreadable (Too many levels of symbolic links)",
         "x" * 300: "unreadable (File name too long)",
         "a\0b": "unreadable (embedded null byte)",

@@ -172,7 +172,7 @@ def test_an_engine_that_a_variant_is_not_for_is_told(tiny, frame, edgetl_run):
     flags = ("--variant", "litert-int8", "--engine", "onnx")
     done = edgetl_run("classify", tiny, frame, *flags)
     assert done.returncode == 1
-    says = "edgetl-run: litert-int8 is for the engine litert, not for onnx; leave one out"
+    says = "edgetl-run: litert-int8 runs on litert, not on onnx; leave one out"
     assert says in done.stderr.splitlines()
 
 
@@ -562,7 +562,7 @@ def test_a_folder_that_is_gone_is_named(tiny, tmp_path, edgetl_run):
     arguments = ("install-service", tiny, "--name", "door", "--dry-run")
     done = edgetl_run(*arguments, cwd=gone, preexec_fn=remove)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "the current folder does not exist any more" in done.stderr
+    assert "the current folder no longer exists" in done.stderr
 
 
 INTERRUPT = """
@@ -655,4 +655,4 @@ def test_the_doctor_names_a_folder_without_a_bundle_once(tmp_path, edgetl_run):
     (tmp_path / "empty").mkdir()
     done = edgetl_run("doctor", "empty", "--json")
     (check,) = (one for one in parse(done)[0]["checks"] if one["name"] == "bundle")
-    assert check["found"].startswith("empty is no bundle")
+    assert check["found"].startswith("empty is not a bundle")

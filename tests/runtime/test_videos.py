@@ -100,7 +100,7 @@ def test_a_video_of_a_codec_that_opencv_lacks_is_told_with_what_to_do(tmp_path):
     path = tmp_path / "film.ivf"
     path.write_bytes(AV1)
     if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).grab():
-        pytest.skip("this OpenCV decodes AV1")
+        pytest.skip("this OpenCV cannot decode AV1")
     says = r"its codec, AV1; convert it to H\.264 \(`ffmpeg -i IN -c:v libx264"
     with pytest.raises(CameraError, match=says):
         list(read_frames(path))

@@ -1,1 +1,1 @@
-"""What a file says, and whether it may ship: scores, gate, confidence, rejection."""
+"""Evaluation of a file: scores, gate, confidence, rejection."""

@@ -19,7 +19,7 @@ _ROUNDING = 1e-9
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """What a file must not exceed.
+    """The limits for a file.
 
     Attributes:
         max_drop: Of top-1 over all photos, points (hundredths).
@@ -39,7 +39,7 @@ class Gate(msgspec.Struct, frozen=True):
 
 
 class GateVerdict(msgspec.Struct, frozen=True):
-    """What the gate says of a file.
+    """The gate's verdict on a file.
 
     Attributes:
         failures: One sentence for each limit that is exceeded; none: the file may ship.

@@ -1,4 +1,4 @@
-"""Rejection: from which score on a label is worth naming, rather than "nothing known".
+"""Rejection: the top score below which an image is unknown and gets no label.
 
 Whatever a camera sees, a softmax names one of its classes. The highest score is the usual and a
 strong measure of whether there is anything known at all: Hendrycks and Gimpel, "A Baseline for
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class RejectionRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a threshold does.
+    """The effect of a threshold.
 
     Attributes:
         false_accept_rate: Share of the unknown photos that get a label, 0..1; None without any.

@@ -14,7 +14,7 @@ from edgetl_runtime.prediction import Scores
 
 
 def run(engine: EngineName, model: bytes, pictures: Sequence[Frame]) -> Scores:
-    """What a model file outputs, float32 (images, outputs).
+    """Runs a model file: float32 (images, outputs).
 
     Args:
         engine: That runs it.

@@ -164,7 +164,7 @@ def _widen(span: tuple[float, float], least: float) -> tuple[float, float]:
 
 
 def mean_patches(graph: Graph, pictures: Sequence[Frame]) -> dict[str, NDArray[np.float64]]:
-    """What each convolution sees on average.
+    """The mean input of each convolution.
 
     Returns:
         By name: (kernel height, kernel width, input channels), the mean over images and

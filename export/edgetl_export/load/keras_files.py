@@ -43,7 +43,7 @@ _CAUSE: Final = re.compile(r"Exception encountered: (?!<class)([^\n]+)")
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What a file says of itself.
+    """The record of a Keras file.
 
     Attributes:
         version: Of the Keras that wrote it; empty if it does not say.

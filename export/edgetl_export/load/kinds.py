@@ -99,7 +99,7 @@ _CONTENTS: Final = (
 
 
 def find_kind(path: Path, *, trust: bool) -> Kind:
-    """What a model is; no more than its beginning and its list of contents are read.
+    """The type of a model file; only its beginning and list of contents are read.
 
     Args:
         path: File or folder.

@@ -61,7 +61,7 @@ PAIR_OF_LOGITS = OutputActivation(
 def choose_activation(
     raw: Scores, activation: Activation = "other", *, quantized: bool = False
 ) -> OutputActivation:
-    """What must follow outputs like these.
+    """The output activation that the outputs need.
 
     Args:
         raw: What the model outputs for a few photos, (photos, outputs).

@@ -75,7 +75,7 @@ def choose_scores(proto: onnx.ModelProto) -> str:
 
 
 def find_activation(proto: onnx.ModelProto, output: str = "") -> Activation:
-    """What kind of operator writes the scores, below those that only carry them on.
+    """The type of operator that writes the scores, ignoring those that only pass them on.
 
     Args:
         proto: The model.

@@ -50,7 +50,7 @@ class Scaling(msgspec.Struct, frozen=True):
 
     @property
     def matrix(self) -> NDArray[np.float32]:
-        """What each channel of the model takes of red, green and blue, (channels, 3)."""
+        """The weights of red, green and blue in each channel of the model, (channels, 3)."""
         colours = {"rgb": np.eye(3), "bgr": np.eye(3)[::-1], "grey": np.array([_LUMA])}
         mixed: NDArray[np.float64] = colours[self.order] * np.array(self.factor)[:, np.newaxis]
         return mixed.astype(np.float32)
@@ -66,7 +66,7 @@ class Scaling(msgspec.Struct, frozen=True):
         return min(ends), max(ends)
 
     def apply(self, pictures: Sequence[Frame]) -> NDArray[np.float32]:
-        """What the model expects of images.
+        """Scales images as the model expects them.
 
         Args:
             pictures: uint8 (height, width, 3) RGB each.

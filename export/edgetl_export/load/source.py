@@ -1,4 +1,4 @@
-"""What every foreign model becomes, whatever file it came in."""
+"""The common form of models trained elsewhere."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -54,11 +54,11 @@ class Foreign(Protocol):
     statements: tuple[Statement, ...]
 
     def run(self, pictures: Sequence[Frame]) -> Scores:
-        """What it outputs for images, float32 (images, outputs)."""
+        """Runs the model on images: float32 (images, outputs)."""
         ...
 
     def run_with(self, scaling: Scaling, pictures: Sequence[Frame]) -> Scores:
-        """What it would put out for images with another scaling in front."""
+        """Runs the model on images with another scaling."""
         ...
 
     def finish(self, added: OutputActivation) -> SourceModel:

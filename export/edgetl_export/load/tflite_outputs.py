@@ -55,7 +55,7 @@ class Writers:
         return f"its output {_name(graph.tensors[kept])} is used as the scores, {left} left out"
 
     def find_activation(self, tensor: int | None = None) -> Activation:
-        """What kind of operator writes the scores, below those that only carry them on.
+        """The type of operator that writes the scores, ignoring those that only pass them on.
 
         Args:
             tensor: Of which tensor; by default the first output.

@@ -54,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """What an export did.
+    """The result of an export.
 
     Attributes:
         bundle: What was written.

@@ -29,7 +29,7 @@ class Acceptance(msgspec.Struct, frozen=True):
     """Which frames shall get no label.
 
     Attributes:
-        false_accepts: Share of frames of nothing known that may get one all the same, 0..1.
+        false_accepts: Target for the false-accept rate on unknown images, 0..1.
         max_false_rejects: Share of correctly classified known things that may get none, 0..1;
             where both cannot be kept, this one is. None: 0.1 where photos of unknown things
             chose the threshold; 0.02 where classes that were held out did, since known things

@@ -15,7 +15,7 @@ BINS = 64
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """What one layer takes in, and its weights.
+    """The inputs and weights of one layer.
 
     Attributes:
         name: Of the layer, as the float graph has it.

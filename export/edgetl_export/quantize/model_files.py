@@ -60,7 +60,7 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         return open_engine(self.plan.recipe.engine, self.data, self.tensors, threads)
 
     def run(self, pictures: Sequence[Frame]) -> Scores:
-        """What it outputs for images, at least one, float32 (images, outputs)."""
+        """Runs the model on at least one image: float32 (images, outputs)."""
         engine = self.plan.recipe.engine
         with step(self.plan.title):
             return run_described(engine, self.data, self.tensors, pictures)

@@ -33,7 +33,7 @@ class Measured(msgspec.Struct, frozen=True):
         kept: Names of layers that stayed in float.
         bytes: Its size.
         top1: Accuracy on the validation photos, 0..1.
-        drop: By how much that is less than the trained model's, -1..1.
+        drop: Trained model's top-1 minus this one's, -1..1.
         agreement: Share of the photos for which it names the trained model's label, 0..1.
         worst_class: The label that lost the most recall; empty without photos.
         worst_class_drop: By how much, -1..1.
@@ -70,7 +70,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of one recipe.
+    """The outcome of one recipe.
 
     Attributes:
         recipe: Its name.
@@ -115,7 +115,7 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Tradeoff(msgspec.Struct, frozen=True):
-    """What quantization does to one trained classifier.
+    """The effect of quantization on one trained classifier.
 
     Attributes:
         backbone: For the record.

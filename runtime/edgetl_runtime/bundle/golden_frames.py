@@ -159,9 +159,8 @@ def compare_scores(variant: Variant, scores: Scores) -> list[str]:
     if deviation <= variant.golden_tolerance:
         return []
     return [
-        f"{variant.name}: its scores on the golden frames differ by {deviation:.3f} from what "
-        f"export measured, allowed are {variant.golden_tolerance:g}; do not use this model on this "
-        "machine"
+        f"{variant.name}: its scores on the golden frames differ by {deviation:.3f} from those at "
+        f"export, allowed is {variant.golden_tolerance:g}; do not use this model on this machine"
     ]
 
 

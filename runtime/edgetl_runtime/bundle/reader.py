@@ -37,7 +37,7 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # An output may be a rounding error beyond 0..1.
 Score = Annotated[float, msgspec.Meta(ge=-1, le=2)]
-# Where the photos of nothing known came from by which a threshold was chosen; "": nowhere.
+# Source of the unknown photos that the threshold was chosen by; "": none.
 UnknownSource = Literal["", "_unknown_", "held-out classes"]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -55,7 +55,7 @@ class StoredFile(_Strict, frozen=True):
 
 
 class GoldenFrame(StoredFile, frozen=True):
-    """An image whose scores are known.
+    """An image with known scores.
 
     Attributes:
         input_sha256: SHA-256 of the model's input that preprocessing makes of it: uint8
@@ -66,20 +66,20 @@ class GoldenFrame(StoredFile, frozen=True):
 
 
 class VariantMetrics(_Strict, frozen=True):
-    """Measured on this very file, by the engine that the device uses.
+    """Metrics of this file, measured with the engine that the device uses.
 
     Attributes:
         examples: Number of photos.
         top1: Accuracy on them, 0..1.
         drop: Trained model's top-1 minus this file's, 0..1; negative when this file is better.
-        agreement: Share on which this file names the same label as the trained model.
-        recall: Per label, 0..1; None where there is no such photo.
+        agreement: Share on which this file predicts the same label as the trained model.
+        recall: Per label, 0..1; None without photos of it.
         calibration_error: Expected calibration error of the scores after temperature, 0..1 (Guo
             et al. 2017, "On Calibration of Modern Neural Networks"); None if not measured.
         mean_confidence: Mean of the highest score after temperature, 0..1; this and what follows
             is what a device compares with what it sees; None if not measured.
-        reject_rate: Share of the photos that get no label, right or wrong, 0..1.
-        label_shares: Per label, its share of the photos that get a label, 0..1.
+        reject_rate: Share of the photos that are rejected, 0..1.
+        label_shares: Per label, its share of the photos that are not rejected, 0..1.
     """
 
     examples: int
@@ -94,20 +94,20 @@ class VariantMetrics(_Strict, frozen=True):
 
 
 class Calibration(_Strict, frozen=True):
-    """How the scores of one file become an answer, and how good the answer then is.
+    """Temperature and reject threshold of one file, and their effect.
 
     Attributes:
-        temperature: Softens the scores when above 1.
-        reject_threshold: Below this top score, after temperature, the label is None; 0..1.
-        calibration_error_before: Expected calibration error on the validation part without
+        temperature: Temperature of the scores; above 1 it softens them.
+        reject_threshold: Top score, after temperature, below which the label is None; 0..1.
+        calibration_error_before: Expected calibration error on the validation split without
             temperature, 0..1; None if not measured.
         calibration_error: Calibration error with temperature.
-        false_accept_rate: Share of photos of nothing known that get a label all the same, 0..1;
+        false_accept_rate: Share of the unknown photos that still get a label, 0..1;
             None if not measured.
-        false_reject_rate: Share of the validation photos named correctly that get no label, 0..1;
+        false_reject_rate: Share of the correctly classified validation photos that get none, 0..1;
             None if not measured.
-        unknown: Where the photos of nothing known came from: a folder `_unknown_` in the data, or
-            classes that were held out; empty if there were none.
+        unknown: Source of the unknown photos: a folder `_unknown_` in the data, or
+            classes that were held out; empty if none.
     """
 
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
@@ -125,22 +125,22 @@ class Variant(StoredFile, frozen=True):
     Attributes:
         name: `<engine>-<precision>`, such as `litert-int8`.
         engine: The engine that runs it.
-        precision: Of weights and activations; `int16x8` has activations of 16 bits, `dynamic`
-            measures their range while it runs.
-        repair: What brought the file back to the trained model's accuracy; empty if nothing
-            had to.
-        failures: How it is worse than the gate allows; empty unless that was overridden.
-        unsure: How it is worse than the gate allows, but on so few photos that chance explains it.
+        precision: Of weights and activations; `int16x8` has int16 activations, `dynamic`
+            computes their range at run time.
+        repair: The repair that restored the accuracy; empty if none was
+            needed.
+        failures: Why the gate rejects it; empty unless that was overridden.
+        unsure: How much worse than allowed it is, where chance explains it.
         input: The input tensor.
         output: The output tensor: probabilities, float32.
-        metrics: Measured on the validation photos, by which repair, temperature and threshold
+        metrics: Metrics on the validation photos, by which repair, temperature and threshold
             were chosen.
         golden_scores: Expected scores of each golden frame, in their order, before temperature.
-        golden_tolerance: How far the scores of another machine may be from them, by
+        golden_tolerance: Largest allowed difference of another machine's scores, by
             `edgetl_runtime.bundle.golden_frames.measure_deviation`.
-        calibration: How its scores become an answer.
-        test_metrics: Measured on the test photos, by which nothing was chosen; None if the data
-            has no test part.
+        calibration: Temperature and reject threshold.
+        test_metrics: Metrics on the test photos, by which nothing was chosen; None if the data
+            has no test split.
     """
 
     name: str
@@ -163,11 +163,11 @@ class Attempted(_Strict, frozen=True):
 
     Attributes:
         recipe: `<engine>-<precision>`.
-        repair: What was done to bring it back; empty for the plain file.
+        repair: The repair that was tried; empty for the plain file.
         bytes: Its size.
         top1: Accuracy on the validation photos, 0..1.
-        drop: By how much that is less than the trained model's, -1..1.
-        agreement: Share on which it names the same label as the trained model.
+        drop: Trained model's top-1 minus this one's, -1..1.
+        agreement: Share on which it predicts the same label as the trained model.
     """
 
     recipe: str
@@ -179,12 +179,12 @@ class Attempted(_Strict, frozen=True):
 
 
 class LeftOut(_Strict, frozen=True):
-    """A recipe of which no file was as good as export demands.
+    """A recipe without a file that passed the gate.
 
     Attributes:
-        name: Of the recipe.
-        reason: What the gate says of the best attempt.
-        best: The attempt that lost least.
+        name: Name of the recipe.
+        reason: Why the gate rejected the best attempt.
+        best: The attempt with the smallest drop.
     """
 
     name: str
@@ -196,21 +196,21 @@ class Provenance(_Strict, frozen=True):
     """Where the bundle comes from.
 
     Attributes:
-        edgetl_version: That trained it.
+        edgetl_version: Version of edgetl that trained it.
         backbone: Name of the network below the head.
-        weights_digest: Of the weights that training began with.
-        dataset_digest: Of the list of photos.
-        model_sha256: Of the trained model's file.
+        weights_digest: Digest of the initial weights.
+        dataset_digest: Digest of the list of photos.
+        model_sha256: SHA-256 of the trained model's file.
         calibration_photos: Training photos, `class/name`, by which ranges were chosen.
-        versions: Of the packages that matter.
-        created_utc: ISO 8601 date, only if whoever exports states one; else empty, so that two
+        versions: Versions of the packages that matter.
+        created_utc: ISO 8601 date, if SOURCE_DATE_EPOCH was set; else empty, so that two
             exports of one run are equal.
         name: Name of the model; this and the next fields are empty if not given.
-        version: Of the model.
-        author: Who made it.
+        version: Version of the model.
+        author: Author of the model.
         license: SPDX name of the licence of the model, such as `apache-2.0`.
         description: One sentence or a few.
-        left_out: Recipes that the bundle lacks, since no file of theirs passed the gate.
+        left_out: Recipes without a file that passed the gate.
     """
 
     edgetl_version: str
@@ -257,7 +257,7 @@ class Bundle(msgspec.Struct, frozen=True):
     Attributes:
         path: The folder or the zip.
         manifest: The content of `bundle.json`.
-        sha256: Of `bundle.json`, which lists the hash of everything else: the bundle's identity.
+        sha256: SHA-256 of `bundle.json`, which lists all other hashes: the bundle's identity.
     """
 
     path: Path
@@ -291,7 +291,7 @@ class Bundle(msgspec.Struct, frozen=True):
         return self.manifest.files
 
     def read(self, stored: StoredFile) -> bytes:
-        """Returns a file's bytes, verified: hand these to the loader, never the path.
+        """Returns a file's verified bytes; pass these to the loader, never the path.
 
         Raises:
             BundleError: If the file is missing or differs from the manifest.

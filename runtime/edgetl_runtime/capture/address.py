@@ -1,4 +1,4 @@
-"""What an address means: which source, how it is opened, and what may be expected of it."""
+"""Addresses: the source that one means, how it is opened, and its properties."""
 
 import difflib
 import importlib.util

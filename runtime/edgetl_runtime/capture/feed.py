@@ -1,4 +1,4 @@
-"""What a pipeline takes frames from."""
+"""The feed that a pipeline takes frames from."""
 
 from typing import Literal, Protocol
 

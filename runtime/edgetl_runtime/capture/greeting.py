@@ -1,4 +1,4 @@
-"""What a stream is, by its first bytes, when it is not the JPEGs that were expected."""
+"""The type of a stream by its first bytes, if it is not the expected JPEGs."""
 
 import re
 
@@ -69,7 +69,7 @@ class Greeting:
 
 
 def describe(head: bytes) -> str:
-    """What a stream is and what to do, as a clause; empty if it is of no known kind.
+    """The type of a stream and what to do, as a clause; empty if it is unknown.
 
     Args:
         head: Its first bytes.

@@ -29,7 +29,7 @@ _ADVICE = {
 
 
 def explain_failure(address: str, timeout_s: float) -> CameraError:
-    """What the camera says when it is asked once more.
+    """The reason that the camera gives when asked again.
 
     Args:
         address: That FFmpeg could not open; may hold name and password.

@@ -1,4 +1,4 @@
-"""What a source of frames is, inside the capture process.
+"""The protocol of a source of frames, inside the capture process.
 
 Uses the standard library only, as everything that a source on the system's Python needs.
 """
@@ -15,7 +15,7 @@ Options = dict[str, Any]
 
 
 class BadFrame(FrameError):
-    """What came is not a frame; the next may be one.
+    """Data that is not a frame; the next may be one.
 
     Attributes:
         reason: One or two words, out of a small set, such as `truncated`.
@@ -30,7 +30,7 @@ class BadFrame(FrameError):
 
 
 class Granted(NamedTuple):
-    """What an opened source says it will deliver.
+    """The properties that an opened source reports.
 
     Attributes:
         size_px: (width, height), or None if it does not tell.

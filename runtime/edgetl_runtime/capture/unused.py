@@ -22,7 +22,7 @@ _SOURCES = {
     "raw": "raw frames",
     "pattern": "the test pattern",
     "video": "a video",
-    "pictures": "pictures",
+    "pictures": "images",
 }
 _PACE = "; --every and --max-fps set the pace"
 

@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Printing of the commands."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What a model's input and output look like."""
+"""Specifications of a model's input and output."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

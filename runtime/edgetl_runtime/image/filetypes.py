@@ -1,4 +1,4 @@
-"""What a file is, judged by its content; its name counts for nothing.
+"""File types by content, ignoring the name.
 
 Each value is from the format's own specification; most are listed in RFC 9559 (Matroska), ISO/IEC
 14496-12 (MP4), 13818-1 (transport streams), 14496-10 and 23008-2 (H.264, HEVC), and at
@@ -27,7 +27,7 @@ _CONVERT = "convert it to JPEG"
 
 
 class FileType(msgspec.Struct, frozen=True):
-    """What a file is.
+    """The type of a file.
 
     Attributes:
         kind: `picture` and `video`: OpenCV can be asked to read it. `other`: it is neither, or a

@@ -1,4 +1,4 @@
-"""What a folder holds: images, videos and what is neither, in the order that people expect."""
+"""The files of a folder: images, videos and others, in natural order."""
 
 import os
 import re
@@ -35,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What lies in a folder and below.
+    """The files of a folder and its sub-folders, by type.
 
     Attributes:
         pictures: In natural order.

@@ -1,4 +1,4 @@
-"""What a JPEG's own markers tell: its size, whether it is whole, and what is too much in it.
+"""JPEG markers: size, completeness and extra bytes.
 
 Many webcams and photo collections hold JPEGs with some bytes too many; such an image is whole. One
 in which bytes are missing is not, even if an end marker lies somewhere in it: thumbnails have one
@@ -54,7 +54,7 @@ class JpegError(FrameError):
 
 
 class JpegLayout(NamedTuple):
-    """Where things are in a whole JPEG.
+    """Offsets in a complete JPEG.
 
     Attributes:
         width: In pixels.
@@ -120,7 +120,7 @@ def begins_picture(data: bytes | bytearray) -> bool | None:
 
 
 def find_companions(data: bytes) -> frozenset[int]:
-    """Where further images of a photo begin, such as the brightness map of an HDR photo.
+    """Offsets of further images in a photo, such as the gain map of an HDR photo.
 
     They are listed in the photo's header (CIPA DC-007, Multi-Picture Format, 5.2).
 

@@ -18,7 +18,7 @@ _TRANSPOSE: Final = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 
 class PillowImage(Protocol):
-    """What is used of `PIL.Image.Image`; Pillow itself is not imported, as a device may lack it."""
+    """The used part of `PIL.Image.Image`; Pillow is not imported, as a device may lack it."""
 
     mode: str
 

@@ -37,7 +37,7 @@ _ASKED = (cv2.CAP_PROP_HW_ACCELERATION, int(cv2.VIDEO_ACCELERATION_NONE))
 
 
 class Lack(msgspec.Struct, frozen=True):
-    """What is missing of a video.
+    """The missing part of a video.
 
     Attributes:
         reason: One or two words, out of a small set.
@@ -126,7 +126,7 @@ class VideoFile:
         return self.index + 1 < _WHOLE * self._frames and read_s < _WHOLE * promised_s
 
     def describe_lacks(self) -> str:
-        """What the file does not tell and is assumed, as a clause; or nothing."""
+        """What had to be assumed about the file, as a clause; empty if nothing."""
         if _read_codec(self.capture) not in _BARE or self._frames > 0:
             return ""
         return f"it has no timestamps, so positions assume {self.fps:g} frames per second"

@@ -110,7 +110,7 @@ class Choices(Generic[Root]):
             if name in sections and isinstance(value, sections[name]):
                 self.add_tables({name: msgspec.to_builtins(value)})
             elif name not in known:
-                hint = suggest(name, known) or f"; known are: {', '.join(known)}"
+                hint = suggest(name, known) or f"; expected one of: {', '.join(known)}"
                 raise OptionsError(f"{name} is unknown{hint}")
             else:
                 plain = msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
@@ -207,7 +207,7 @@ class Choices(Generic[Root]):
         tables = [f"[{one}]" for one in list_sections(self._kind)]
         top = [option.name for option in options if not option.section]
         near = suggest(name, list_sections(self._kind), "[{}]") or suggest(meant, top)
-        return near or f"; known are: {', '.join(top + tables)}"
+        return near or f"; expected one of: {', '.join(top + tables)}"
 
     def _guide_in_table(self, section: str, name: str) -> str:
         options = list_options(self._kind).values()
@@ -242,7 +242,7 @@ def _convert(option: Option, value: object, name: str, *, text: bool = False) ->
 
 def _list_near(name: str, names: Collection[str], section: str) -> str:
     near = suggest(name, names, f"{section}.{{}}")
-    return near or "; known are: " + ", ".join(f"{section}.{one}" for one in names)
+    return near or "; expected one of: " + ", ".join(f"{section}.{one}" for one in names)
 
 
 def _say_where(option: Option) -> str:

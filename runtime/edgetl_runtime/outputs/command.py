@@ -17,7 +17,7 @@ _STDERR = 2
 class Command(EventOutput):
     """Runs a command for each event, one at a time, and tells it through the environment.
 
-    EDGETL_LABEL and EDGETL_PREVIOUS (empty: nothing known), EDGETL_SCORE (0..1), EDGETL_TIME
+    EDGETL_LABEL and EDGETL_PREVIOUS (empty: unknown), EDGETL_SCORE (0..1), EDGETL_TIME
     (ISO 8601 in UTC), EDGETL_EVENT (its number), EDGETL_SOURCE, EDGETL_FILE and, of a video,
     EDGETL_POSITION_S (seconds from its first frame). The label is never part of
     the command line, so that no label can be a command. What it prints goes to standard error.

@@ -1,4 +1,4 @@
-"""What announces a camera to Home Assistant over MQTT.
+"""Discovery messages that announce a camera to Home Assistant over MQTT.
 
 Source: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery: one retained JSON document
 for each entity at `homeassistant/COMPONENT/DEVICE/ENTITY/config`.

@@ -1,4 +1,4 @@
-"""What a broker may send us: answers to what we publish, which are short."""
+"""Packets from a broker: short replies to what we publish."""
 
 from typing import TYPE_CHECKING, Final
 

@@ -52,7 +52,7 @@ _IDENTITY = Identity("mqtt")
 
 
 class Broker(msgspec.Struct, frozen=True):
-    """Where a broker is.
+    """The address of a broker.
 
     Attributes:
         host: Name or address.
@@ -222,7 +222,7 @@ class Mqtt(PlainOutput):
         return probe(self._broker.host, self._broker.port, self._context, "mqtt")
 
     def _explain_silence(self) -> str:
-        question = "" if self._broker.encrypted else ", or does it want mqtts://"
+        question = "" if self._broker.encrypted else ", or does it need mqtts://"
         return f"it closes the connection at once; is a broker there{question}?"
 
     def _suspect(self) -> str:
@@ -302,7 +302,7 @@ def parse_broker(address: str) -> Broker:
 
 
 def _explain_refusal(reason: str) -> str:
-    hint = f"; is {PASSWORD} right?" if "authori" in reason.lower() else ""
+    hint = f"; is {PASSWORD} correct?" if "authori" in reason.lower() else ""
     return f"refused{_name_reason(reason)}{hint}"
 
 

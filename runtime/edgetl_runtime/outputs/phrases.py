@@ -1,4 +1,4 @@
-"""What people read about an answer."""
+"""Phrases about an answer, for people."""
 
 from edgetl_runtime.answers import Answer
 from edgetl_runtime.prediction import Prediction
@@ -6,7 +6,7 @@ from edgetl_runtime.text.printable import make_printable
 
 
 def show_place(answer: Answer) -> str:
-    """Where a frame is from: `0#211`, `film.mp4#48 (1.60 s)`, `photos/10.jpg`."""
+    """The origin of a frame: `0#211`, `film.mp4#48 (1.60 s)`, `photos/10.jpg`."""
     if answer.position_s is not None:
         place = f"{answer.file or answer.source}#{answer.index} ({answer.position_s:.2f} s)"
     else:

@@ -96,7 +96,7 @@ class OutputWorker:
             )
 
     def describe_loss(self) -> str:
-        """What the output lacks of the answers that it accepted: one sentence, or nothing.
+        """The answers that the output accepted but did not write: one sentence, or empty.
 
         To be asked after it was closed. What was dropped counts for a lossless output only.
         """

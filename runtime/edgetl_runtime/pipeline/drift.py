@@ -43,7 +43,7 @@ _SHARES_MAY_DIFFER: Final = (
 
 
 class DriftReport(msgspec.Struct, frozen=True):
-    """What the device saw over the last day, against the validation photos.
+    """Drift: the answers of the last day compared with the validation photos.
 
     Attributes:
         answers: Counted ones, at most one in ten seconds.

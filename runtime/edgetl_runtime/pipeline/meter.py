@@ -15,7 +15,7 @@ _RECENT_EVENTS = 50
 
 
 class Counts(msgspec.Struct):
-    """What was counted since the start; see `Status`."""
+    """Counters since the start; see `Status`."""
 
     answered: int = 0
     withheld: int = 0
@@ -27,7 +27,7 @@ class Counts(msgspec.Struct):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a meter shows at one moment; see `Status` for the fields."""
+    """The readings of a meter at one moment; see `Status` for the fields."""
 
     counts: Counts
     label: str | None

@@ -121,7 +121,7 @@ class Pipeline:
         return self._meter.read().counts.answered
 
     def answers(self) -> Iterator[Answer]:
-        """As `run`, and yields each answer after the outputs were told.
+        """Like `run`, but yields each answer after passing it to the outputs.
 
         When a camera goes away, the last answer comes once more, stale and without its label.
 
@@ -148,7 +148,7 @@ class Pipeline:
         self._preparation.stop()
 
     def describe_losses(self) -> list[str]:
-        """What outputs lack of the answers that they accepted; to be asked after `run`."""
+        """Losses: answers that outputs accepted but did not write; call it after `run`."""
         return [loss for worker in self._workers if (loss := worker.describe_loss())]
 
     def swap(self, classifier: Classifier) -> None:

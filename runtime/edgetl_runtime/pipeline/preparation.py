@@ -53,7 +53,7 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
 
 
 class Mark(Enum):
-    """What stands in for a frame: none came in time, or none will come."""
+    """Placeholder for a frame: none arrived in time, or none will."""
 
     NOTHING = auto()
     END = auto()

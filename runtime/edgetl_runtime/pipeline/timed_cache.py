@@ -1,4 +1,4 @@
-"""A cache of one value that takes too long to be read each time it is asked for."""
+"""A cache for values that are slow to read."""
 
 import threading
 import time

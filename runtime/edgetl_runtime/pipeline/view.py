@@ -1,4 +1,4 @@
-"""What of a frame the model looks at: region, rotation, mirror."""
+"""The view: region, rotation and mirroring of a frame."""
 
 import cv2
 import msgspec

@@ -1,4 +1,4 @@
-"""What secrets would cross a network in clear text, so that it can be said once, at the start."""
+"""Secrets that would cross a network unencrypted, for a warning at startup."""
 
 import ipaddress
 import os

@@ -307,7 +307,7 @@ def check_clock(root: Path = Path("/")) -> Iterator[Check]:
 
 
 def check_extras() -> Iterator[Check]:
-    """What optional packages are there."""
+    """Checks which optional packages are installed."""
     for extra, modules in _EXTRAS.items():
         missing = [name for name in modules if not _is_installed(name)]
         if missing:

@@ -1,4 +1,4 @@
-"""What would keep a service from ever running, and what to do about each."""
+"""Impediments: what would keep a service from running, and what to do about it."""
 
 import grp
 import os

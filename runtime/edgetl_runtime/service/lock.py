@@ -19,7 +19,7 @@ _PID_BYTES = 32
 
 
 def find_locks(settings: ServiceSettings) -> list[Path]:
-    """What must be held: the lock that was asked for, and that of the state folder.
+    """The locks to hold: the given one, and that of the state folder.
 
     Two must never share a state folder. Where there is neither, two instances have nothing in
     common but the camera, which the kernel gives to one only.

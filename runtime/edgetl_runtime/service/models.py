@@ -84,7 +84,7 @@ class ModelStore:
 
     @property
     def record(self) -> ModelRecord:
-        """What is known now."""
+        """The current record."""
         return self._record
 
     def install(self, bundle: str | Path) -> Bundle:

@@ -1,4 +1,4 @@
-"""Where the parts of a service lie: absolute paths, what it reads, what it writes, whose groups."""
+"""Placement of a service: absolute paths, what it reads and writes, and its groups."""
 
 import grp
 import os

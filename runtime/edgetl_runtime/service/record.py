@@ -1,4 +1,4 @@
-"""What the model store knows beyond its folders, in two copies.
+"""The record of the model store, in two copies.
 
 A power cut can leave a file of zeros in place of the newest one on a file system that renames
 before it writes; then the other copy counts.

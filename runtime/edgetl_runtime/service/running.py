@@ -1,4 +1,4 @@
-"""What surrounds the pipeline of a service: lock, signals, systemd, model store, reload.
+"""The service around a pipeline: lock, signals, systemd, model store, reload.
 
     with Service(settings, warn) as service:
         pipeline = Pipeline(
@@ -115,7 +115,7 @@ class Service:
 
     @property
     def on_model_failure(self) -> Callable[[], None] | None:
-        """What to do when a model fails again and again; None where no other one is kept."""
+        """The handler for a model that fails repeatedly; None if no other one is kept."""
         return self._request_revert if self._settings.service.state_dir else None
 
     def open_classifier(self) -> "Classifier":

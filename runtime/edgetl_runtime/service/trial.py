@@ -42,7 +42,7 @@ _ADJUST_OOM: Final = Path("/proc/self/oom_score_adj")
 
 
 class TrialOrder(msgspec.Struct, frozen=True):
-    """What to try.
+    """The bundle to try, and how.
 
     Attributes:
         bundle: Path of the bundle.

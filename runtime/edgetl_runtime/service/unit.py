@@ -47,11 +47,11 @@ _TEMPLATE: Final = """\
 # Written by: edgetl-run install-service {name}
 # Change the settings in {settings_file}, then: systemctl restart {unit}
 # (reload takes another bundle only). Change this with: systemctl edit {unit}
-# Passwords, such as EDGETL_MQTT_PASSWORD=..., belong into {secrets_file}, which only root reads;
-# what stands in a unit everybody does.
+# Passwords, such as EDGETL_MQTT_PASSWORD=..., belong in {secrets_file}, which only root can read;
+# everyone can read a unit.
 [Unit]
 Description=edgetl camera classifier {name}
-# However often it fails: a board that is left alone must not give up.
+# However often it fails, an unattended board must not give up.
 StartLimitIntervalSec=0
 
 [Service]
@@ -61,14 +61,14 @@ NotifyAccess=main
 ExecStart={command} --config {credential}
 # Reads the bundle again, tries it in a child process and takes it into use if it works.
 ExecReload=/bin/kill -HUP $MAINPID
-# While a camera is waited for, the service puts this off by itself.
+# While it waits for a camera, the service extends this by itself.
 TimeoutStartSec=300
 TimeoutStopSec=10
 KillMode=mixed
 Restart=always
 RestartSec=5
 RestartPreventExitStatus=2
-# Pinged by each answer, never by a timer; on a lost camera the loop goes round and pings, too.
+# Fed by each answer, not by a timer; without a camera, by each round of the loop.
 WatchdogSec=30
 
 {user}

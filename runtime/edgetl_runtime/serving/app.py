@@ -84,7 +84,7 @@ def build_app(
 
 
 class _Addresses:
-    """What is answered, by address."""
+    """The routes, by address."""
 
     def __init__(
         self, classifying: Classifying, feed: PageFeed, access: Access, max_bytes: int

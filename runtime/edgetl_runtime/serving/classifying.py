@@ -1,4 +1,4 @@
-"""What the page needs of a pipeline."""
+"""The part of a pipeline that the page uses."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The page's output: the newest answer and image, made ready once for all who look."""
+"""The page's output: the newest answer and image, encoded once for all viewers."""
 
 import threading
 import time
@@ -146,7 +146,7 @@ class PageFeed:
         return msgspec.json.encode(taken_back)
 
     def history(self) -> list[Sample]:
-        """What the chart begins with, oldest first."""
+        """The initial points of the chart, oldest first."""
         with self._lock:
             oldest_s = time.monotonic() - HISTORY_S
             return [sample for sample in self._samples if sample.answered_s >= oldest_s]

@@ -1,4 +1,4 @@
-"""What goes on until the viewer leaves: the live image and the answers."""
+"""Streams to a viewer: the live view and the answers."""
 
 import time
 from collections.abc import AsyncIterator, Callable

@@ -30,7 +30,7 @@ class TooManyPixelsError(FrameError):
 
 
 class ImageHeader(NamedTuple):
-    """What a file declares.
+    """The header of an uploaded file.
 
     Attributes:
         width: Pixels.
@@ -67,7 +67,7 @@ def decode_upload(data: bytes) -> Frame:
 
 
 def read_head(data: bytes) -> ImageHeader:
-    """What a JPEG or PNG declares.
+    """Reads the header of a JPEG or PNG.
 
     Raises:
         FrameError: If it is neither, or declares none.

@@ -1,4 +1,4 @@
-"""What viewers are told besides answers, and what they are not."""
+"""The views of the page besides answers, without secrets."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ _NO_LABEL: tuple[State, ...] = ("stale", "no_camera", "failed")
 
 
 class StateView(msgspec.Struct, frozen=True):
-    """What `/api/state` answers."""
+    """The response of `/api/state`."""
 
     status: Status
     answer: AnswerRecord | None

@@ -1,4 +1,4 @@
-"""What of the machine this process may use: processors by affinity and quota, and memory.
+"""The processors and memory that this process may use, by affinity and quota.
 
 A container or a systemd unit with half a processor is stopped for the rest of each period (100 ms)
 once it has used its share; two threads use it up in a quarter of the period, and an answer that

@@ -1,4 +1,4 @@
-"""What a record needs to be put in order later, on a board whose clock may be wrong."""
+"""Times of records, so that they can be ordered later although the clock may be wrong."""
 
 import ctypes
 import os

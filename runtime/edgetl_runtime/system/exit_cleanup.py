@@ -1,4 +1,4 @@
-"""What must not outlive the process, also where the process ends at once."""
+"""Leftovers to remove at the end of the process, even a sudden one."""
 
 import atexit
 import os

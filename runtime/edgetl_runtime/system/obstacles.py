@@ -90,7 +90,7 @@ def _explain_absence(path: Path, error: OSError | ValueError) -> str:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         return f"unreadable ({getattr(error, 'strerror', None) or error})"
     if path.is_symlink():
-        return f"a link to {os.readlink(path)}, which is not there"
+        return f"a broken link to {os.readlink(path)}"
     for parent in reversed(path.parents):
         if not os.path.exists(parent):
             return f"there is no folder {parent}"

@@ -107,7 +107,7 @@ class Identity(msgspec.Struct, frozen=True):
                     if self.key
                     else "its key belongs to another certificate"
                 )
-                remedy = f"give the right one: --{self.owner}-key FILE"
+                remedy = f"give the correct one: --{self.owner}-key FILE"
             elif what == "cert" and _holds(file, "CERTIFICATE"):
                 reason = "it contains a certificate without its key"
                 remedy = f"give the file of the key: --{self.owner}-key FILE"

@@ -1,4 +1,4 @@
-"""What another library says of a failure, as a part of one of our sentences."""
+"""Quotes another library's error message within one of our sentences."""
 
 import re
 from typing import Final

@@ -186,10 +186,10 @@ def test_one_changed_pixel_anywhere_is_not_frozen():
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("127.0.0.1:28080/mjpg", "put http:// in front"),
-        ("192.168.1.5", "put http:// in front"),
-        ("me:secret@camera.local:554/live", "put rtsp:// in front"),
-        ("me:secret@camera/live", "put http:// in front"),
+        ("127.0.0.1:28080/mjpg", "begin with http://"),
+        ("192.168.1.5", "begin with http://"),
+        ("me:secret@camera.local:554/live", "begin with rtsp://"),
+        ("me:secret@camera/live", "begin with http://"),
         ("htp://camera/x", "did you mean http:// ?"),
         ("rstp://camera/x", "did you mean rtsp:// ?"),
         ("http:/camera/x", "did you mean http:// at the beginning?"),
@@ -211,7 +211,7 @@ def test_a_space_around_an_address_is_none_of_it():
 def test_a_missing_device_is_told_in_a_whole_sentence(monkeypatch):
     monkeypatch.setattr("glob.glob", lambda _: [])
     assert explain_failure("/dev/video98").startswith(
-        "no /dev/video98, nor any other camera; is it plugged in?"
+        "there is no /dev/video98, nor any other camera; is it plugged in?"
     )
     monkeypatch.setattr("glob.glob", lambda _: ["/dev/video2"])
-    assert "no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")
+    assert "there is no /dev/video98, but /dev/video2; is" in explain_failure("/dev/video98")

@@ -61,7 +61,7 @@ def fail(address):
     ("status", "says"),
     [
         ("404 Not Found", "it says 404 Not Found; the camera has no such path"),
-        ("403 Forbidden", "it says 403 Forbidden; this user may not see it"),
+        ("403 Forbidden", "it says 403 Forbidden; this user may not view it"),
         ("503 Service Unavailable", "it is busy"),
         ("418 Teapot", "it says 418 Teapot"),
         ("200 OK", "it answers, but sends no readable video"),

@@ -142,7 +142,7 @@ def test_a_damaged_picture_among_good_ones_is_counted(tmp_path):
 @pytest.mark.parametrize("loop", [False, True])
 def test_a_damaged_picture_alone_is_an_error(loop, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(CUT_PNG)
-    with pytest.raises(CameraError, match=r"holds no frame; not used: .*bad\.jpg: a PNG image"):
+    with pytest.raises(CameraError, match=r"has no frames; not used: .*bad\.jpg: a PNG image"):
         list(Camera(str(tmp_path / "bad.jpg"), SourceSettings(loop=loop)))
 
 
@@ -227,10 +227,10 @@ STREAMS = {
     "gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + bytes(range(256)) * 9,
     "web page": b"<!DOCTYPE html>\n<html><title>Log in</title></html>\n" * 40,
     'text: "ERROR: no cameras available"': b"\nERROR: no cameras available\n",
-    "no known kind": bytes(range(7, 250)) * 400,
+    "unknown type": bytes(range(7, 250)) * 400,
     "raw frames with --format": b"2" * 60 * 1024,
     "; expected consecutive JPEGs, or raw frames": b"\n" * 9216,
-    "nothing came": b"",
+    "nothing arrived": b"",
 }
 
 
@@ -246,7 +246,7 @@ def test_what_is_no_stream_of_jpegs_is_named_with_the_remedy(name, chunk):
 
     with pytest.raises(CameraError, match=name) as caught:
         look()
-    without = ("sound", "gzip", "web page", "no known kind", "nothing came")
+    without = ("sound", "gzip", "web page", "unknown type", "nothing arrived")
     expected = name not in without and "text" not in name and "raw" not in name
     assert ("ffmpeg -i - -f mjpeg" in str(caught.value)) == expected
 
@@ -260,17 +260,17 @@ def test_a_stream_of_jpegs_is_taken_whatever_comes_before_it(before, chunk):
     greeting.feed(b"")
 
 
-@pytest.mark.parametrize("name", ["bare H.264", "no cameras available", "nothing came"])
+@pytest.mark.parametrize("name", ["bare H.264", "no cameras available", "nothing arrived"])
 def test_a_pipe_of_something_else_is_named(name, take_piped):
     (data,) = (data for kind, data in STREAMS.items() if name in kind)
     (message,) = take_piped(data)
-    assert message.startswith("standard input delivered no frame: ")
+    assert message.startswith("standard input delivered no frames: ")
     assert name in message
 
 
 def test_standard_input_is_called_so_where_rubbish_looked_like_a_jpeg(take_piped):
     (message,) = take_piped(b"\x1f\x8b\x08\0" + bytes(600) + b"\xff\xd8\xff" + bytes(600))
-    assert message == "standard input holds no frame; no JPEG but a gzip archive"
+    assert message == "standard input has no frames; a gzip archive, not a JPEG"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_closed_standard_input_is_nothing():
     done = subprocess.run(
         [sys.executable, "-c", code, "{}"], capture_output=True, timeout=HANG_S, check=True
     )
-    assert "nothing came" in done.stdout.decode()
+    assert "nothing arrived" in done.stdout.decode()
 
 
 def test_jpegs_for_raw_frames_are_named(take_piped):
@@ -388,7 +388,7 @@ def test_rows_of_the_told_length_raise_no_suspicion(form, take_piped):
 def test_a_wrong_width_of_raw_frames_is_noticed(take_piped):
     data = b"".join(as_raw(photo_of(seed, 320, 240), "gray8", 320) for seed in range(6))
     (message,) = take_piped(data, format="gray8", size="200x120")
-    assert "look 320 bytes long" in message
+    assert "seem to be 320 bytes long" in message
     assert "the correct --size" in message
 
 

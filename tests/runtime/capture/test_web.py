@@ -216,11 +216,11 @@ def test_jpegs_one_after_another_in_one_answer_are_a_stream(server):
         (answer(b"", "video/mp4"), "and sends nothing"),
         (
             answer(gzip.compress(PAGE), "text/html", b"Content-Encoding: gzip"),
-            "it sends what is packed (gzip)",
+            "it sends compressed data (gzip)",
         ),
         (answer(bytes(range(256)) * 30, "video/mpeg"), "(200 OK, video/mpeg), but sends no"),
         (answer(b"", "a/b", status=b"HTTP/1.1 403 Forbidden"), "403 Forbidden; this user may not"),
-        (answer(b"", "a/b", status=b"HTTP/1.1 404 Not Found"), "404 Not Found; the server is"),
+        (answer(b"", "a/b", status=b"HTTP/1.1 404 Not Found"), "404 Not Found; the server has"),
         (answer(b"", "a/b", status=b"HTTP/1.1 410 Gone"), "the server says 410 Gone"),
         (
             answer(b"", "a/b", status=b"HTTP/1.1 500 Oops"),
@@ -329,7 +329,7 @@ def test_pages_in_place_of_pictures_are_named(server):
         yield from parts_of(b"--edge", [PAGE] * 30)
 
     server.reply = reply
-    assert "10 bad frames in a row, the last no JPEG but a web page" in fail(server)
+    assert "10 bad frames in a row, the last a web page, not a JPEG" in fail(server)
 
 
 DIGEST = 'realm="camera", nonce="abc123", qop="auth"'

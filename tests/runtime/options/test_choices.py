@@ -109,7 +109,7 @@ def test_a_table_in_place_of_a_value_is_checked_like_any_other(choices, tmp_path
         ({"copies": 0}, "copies: expected a whole number from 1 to below 100, found 0"),
         ({"copies": 13}, "copies: 13 copies are unlucky"),
         ({"copys": 2}, r"copys is unknown; did you mean copies\?"),
-        ({"zzz": 2}, "zzz is unknown; known are: copies, ink, quiet, paper, tray, profile"),
+        ({"zzz": 2}, "zzz is unknown; expected one of: copies, ink, quiet, paper, tray, profile"),
         ({"paper": "A4"}, r"paper: expected one of: letter, a4, found 'A4'; did you mean a4\?"),
     ],
 )

@@ -165,7 +165,7 @@ def test_files_of_others_count_but_stay(tmp_path):
     assert (tmp_path / "000000001_mine.txt").exists()
     assert len(list(tmp_path.glob("*_a.jpg"))) == 2
     (tmp_path / "holiday.jpg").write_bytes(bytes(6000))
-    with pytest.raises(OutputError, match="files of others fill the quota"):
+    with pytest.raises(OutputError, match="other files fill the quota"):
         folder.store(("a",), {".jpg": bytes(1000)})
     assert len(list(tmp_path.glob("*_a.jpg"))) == 2
 

@@ -169,7 +169,7 @@ def test_a_token_that_no_header_can_hold_is_refused_at_once_and_not_shown(token,
         monkeypatch.setattr("os.environ", {"EDGETL_POST_TOKEN": token})
     else:
         monkeypatch.setenv("EDGETL_POST_TOKEN", token)
-    with pytest.raises(OptionsError, match="EDGETL_POST_TOKEN holds a line break") as caught:
+    with pytest.raises(OptionsError, match="EDGETL_POST_TOKEN contains a line break") as caught:
         Post("http://127.0.0.1:9/x", 1)
     assert token not in str(caught.value)
 

@@ -195,7 +195,7 @@ def test_a_model_that_fails_again_and_again_ends_the_run(scripted, classes, file
     for _ in range(20):
         file_feed.put(NOISE)
     pipeline = Pipeline(scripted([np.nan] * classes), file_feed)
-    with pytest.raises(ModelOutputError, match="put out NaN or infinity"):
+    with pytest.raises(ModelOutputError, match="returned NaN or infinity"):
         pipeline.run()
     assert pipeline.status().state == "failed"
     assert file_feed.closed == 1

@@ -119,7 +119,7 @@ def test_a_file_of_other_content_is_no_lock_and_stays(tmp_path):
 def test_a_named_pipe_is_no_lock(tmp_path):
     os.mkfifo(tmp_path / "lock")
     with (
-        pytest.raises(ServiceError, match=r"lock is no plain file; remove it"),
+        pytest.raises(ServiceError, match=r"lock is not a plain file; remove it"),
         hold_lock(tmp_path / "lock"),
     ):
         pass

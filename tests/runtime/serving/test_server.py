@@ -223,7 +223,7 @@ def test_a_file_without_a_token_is_written_anew(start, tmp_path):
 def test_a_folder_that_cannot_be_written_does_not_end_the_page(start, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     server, address = start(ServeSettings(port=0), tmp_path / "file" / "page-token")
-    assert "cannot be made (File exists)" in server.token_hint
+    assert "cannot be created (File exists)" in server.token_hint
     bare, _, token = address.partition("?token=")
     open_with(bare, token)
 

@@ -96,10 +96,10 @@ def test_text_counts_as_a_number_on_the_command_line_only(refusal):
         ("[source", "is not valid TOML: "),
         ("fps = 5", r"fps is unknown; did you mean fps in \[source\]"),
         ("[sorce]", r"\[sorce\] is unknown; did you mean \[source\]"),
-        ("[x]", r"\[x\] is unknown; known are: \[model\], \[source\]"),
+        ("[x]", r"\[x\] is unknown; expected one of: \[model\], \[source\]"),
         ("[source]\nfpss = 5", "source.fpss is unknown; did you mean source.fps"),
         ("[source]\nmirror = true", r"source.mirror is unknown; mirror belongs to \[view\]"),
-        ("[source]\nzzz = 1", "source.zzz is unknown; known are: source.address"),
+        ("[source]\nzzz = 1", "source.zzz is unknown; expected one of: source.address"),
     ],
 )
 def test_an_error_names_file_path_value_and_what_is_allowed(text, message, refusal):
@@ -147,7 +147,7 @@ def test_a_file_in_another_encoding_is_told_so(write, data, line):
 
 
 def test_a_file_that_is_not_there_can_be_made(tmp_path):
-    with pytest.raises(OptionsError, match=r"`edgetl-run config > .*x.toml` makes one"):
+    with pytest.raises(OptionsError, match=r"`edgetl-run config > .*x.toml` creates one"):
         load_settings(tmp_path / "x.toml")
 
 

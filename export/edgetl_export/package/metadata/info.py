@@ -1,4 +1,4 @@
-"""What a model file says about itself, in whichever format."""
+"""The metadata of a model file, in any format."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ OURS = "edgetl"
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """What the metadata of a model tells.
+    """The metadata of a model.
 
     Other programs apply `reject_threshold` to the scores that the model outputs, and none of
     them knows a temperature. No threshold of raw scores rejects exactly the images that one of
