@@ -371,22 +371,37 @@ def test_a_contradiction_names_both_options_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    "flags",
+    ("flags", "options"),
     [
-        "--weights none --finetune all",
-        "--weights none --augment light,cutmix=1",
-        "--finetune all --augment cutmix=1",
-        "--finetune 17",
-        "--finetune none --views 0",
-        "--augment none",
-        "--augment none --finetune 2 --views 0",
-        "--optimizer sgd --momentum 0.9 --weight-decay 1e-4",
-        "--head mlp --hidden 64 --batch-norm",
-        "--schedule step --patience 3 --monitor accuracy",
+        ("--weights none --finetune all", TrainOptions(weights="none", finetune="all")),
+        (
+            "--weights none --augment light,cutmix=1",
+            TrainOptions(weights="none", augment="light,cutmix=1"),
+        ),
+        ("--finetune all --augment cutmix=1", TrainOptions(finetune="all", augment="cutmix=1")),
+        ("--finetune 17", TrainOptions(finetune=17)),
+        ("--finetune none --views 0", TrainOptions(finetune="none", views=0)),
+        ("--augment none", TrainOptions(augment="none")),
+        (
+            "--augment none --finetune 2 --views 0",
+            TrainOptions(augment="none", finetune=2, views=0),
+        ),
+        (
+            "--optimizer sgd --momentum 0.9 --weight-decay 1e-4",
+            TrainOptions(training=FittingOptions(optimizer="sgd", momentum=0.9, weight_decay=1e-4)),
+        ),
+        (
+            "--head mlp --hidden 64 --batch-norm",
+            TrainOptions(head=HeadOptions(kind="mlp", hidden=(64,), batch_norm=True)),
+        ),
+        (
+            "--schedule step --patience 3 --monitor accuracy",
+            TrainOptions(training=FittingOptions(schedule="step", patience=3, monitor="accuracy")),
+        ),
     ],
 )
-def test_what_goes_together_is_accepted(flags: str) -> None:
-    parse(*flags.split())
+def test_what_goes_together_is_taken_as_given(flags: str, options: TrainOptions) -> None:
+    assert parse(*flags.split()) == options
 
 
 def test_a_contradiction_between_file_and_flag_names_each_as_it_was_written(

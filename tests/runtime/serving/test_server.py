@@ -74,19 +74,30 @@ def test_the_server_module_imports_nothing_of_the_extra(run_python):
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_a_server_that_never_started_closes():
-    PageServer(ServeSettings(port=0)).close()
+def test_a_server_that_never_started_closes_and_held_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = PageServer(ServeSettings(port=port))
+    with socket.create_server(("127.0.0.1", port)):
+        server.close()
+    assert "page" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_second_close_does_nothing(page):
+def test_a_second_close_does_nothing(page, serve):
     page.server.close()
+    second = serve(port=page.port)
     page.server.close()
+    assert second.ask("/healthz").status == 200
 
 
-def test_an_answer_after_the_end_is_taken_in_silence(page):
-    page.server.close()
-    page.publish()
-    page.publish(event=None)
+def test_an_answer_after_the_end_is_taken_in_silence(page, board, capsys, wait_until):
+    with page.stream("/stream.mjpg"):
+        wait_until(page.output.wants_picture)
+        page.server.close()
+    wait_until(lambda: not page.output.wants_picture())
+    assert not page.publish()
+    assert not page.publish(event=board.now.recent_events[0])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_port_is_free_again_at_once(page, serve):
