@@ -14,6 +14,7 @@ import pytest
 
 from edgetl.exporting.foreign import ForeignOptions, export_foreign
 from edgetl_export.options import ExportOptions
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
 
 FLOAT32 = ExportOptions(recipes=("litert-float32",))
@@ -159,6 +160,7 @@ def test_damaged_metadata_says_nothing(foreign_folder: Path, photos: Path, tmp_p
         (tmp_path / "m.tflite").write_bytes(write_tree(tree))
         options = describe(tmp_path, "m.tflite", photos, labels=foreign_folder / "labels.txt")
         export_foreign(options, tmp_path / f"b{number}", FLOAT32)
+        assert Bundle.open(tmp_path / f"b{number}").labels == info.labels
 
 
 def test_what_was_examined_is_in_the_json_and_on_the_screen(

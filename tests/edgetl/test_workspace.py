@@ -209,4 +209,10 @@ def test_a_run_and_photos_do_not_lie_in_one_another(data: str, out: str, tmp_pat
 
 def test_a_run_may_lie_beside_a_table(tmp_path: Path) -> None:
     (tmp_path / "photos.csv").touch()
-    check_apart(tmp_path / "runs/a", tmp_path / "photos.csv")
+    refused = []
+    for out in ("runs/a", "photos", "photos.csv.run", "."):
+        try:
+            check_apart(tmp_path / out, tmp_path / "photos.csv")
+        except StorageError:
+            refused.append(out)
+    assert refused == ["."]

@@ -9,6 +9,7 @@ from typing import Any
 
 import flatbuffers
 import msgspec
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -208,10 +209,21 @@ def test_constants_stay_aligned_as_the_schema_demands(model: bytes) -> None:
     assert {one._tab.Vector(one._tab.Offset(4)) % 16 for one in filled} == {0}
 
 
-def test_the_interpreter_still_loads_it(model: bytes) -> None:
+@pytest.mark.parametrize("name", ["litert-int8.tflite", "litert-float32.tflite"])
+def test_the_interpreter_gives_the_same_scores_with_it(name: str) -> None:
+    plain, told = (scores_of(one) for one in (read(name), add_tflite_metadata(read(name), INFO)))
+    assert plain.tolist() == told.tolist()
+    assert np.ptp(plain) > 0
+
+
+def scores_of(model: bytes) -> np.ndarray:
     interpreter = Interpreter(model_content=model)
     interpreter.allocate_tensors()
+    image = interpreter.get_input_details()[0]
+    levels = np.arange(np.prod(image["shape"])).reshape(image["shape"]) % 256
+    interpreter.set_tensor(image["index"], levels.astype(image["dtype"]))
     interpreter.invoke()
+    return np.array(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
 
 
 def test_the_onnx_tells_what_ultralytics_tells(properties: dict[str, str]) -> None:

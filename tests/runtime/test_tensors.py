@@ -1,3 +1,6 @@
+import itertools
+from contextlib import suppress
+
 import msgspec
 import numpy as np
 import pytest
@@ -23,8 +26,14 @@ def test_picture_size_is_height_and_width(shape, layout, size):
     assert picture_size(TensorSpec("image", shape, "uint8", layout)) == size
 
 
-def test_the_promised_tensor_is_accepted():
-    check_tensor(SCORES, np.array([1, 3], np.int32), np.float32)
+@pytest.mark.parametrize("kind", [tuple, np.int32, np.int64])
+def test_of_all_sizes_only_the_promised_one_is_accepted(kind):
+    accepted = []
+    for shape in itertools.product(range(5), repeat=2):
+        with suppress(EngineError):
+            check_tensor(SCORES, shape if kind is tuple else np.array(shape, kind), np.float32)
+            accepted.append(shape)
+    assert accepted == [(1, 3)]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.settings.sections import SourceSettings
+from tests.waiting import wait_until
 
 HANG_S = 30.0
 RECONNECTS = int(os.environ.get("EDGETL_RECONNECTS", "20"))
@@ -24,13 +26,6 @@ def is_alive(pid):
     except FileNotFoundError:
         return False
     return state != "Z"
-
-
-def wait_until(condition):
-    give_up_s = time.monotonic() + HANG_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("fault", ["hang", "stop"])
@@ -55,25 +50,29 @@ def test_a_camera_that_hangs_in_open_is_killed_and_opened_again(faulty, take_unt
     assert camera.status().reconnects == 0
 
 
-def test_a_camera_that_hangs_in_close_is_gone_within_two_seconds(faulty, take_until):
+def close_in_time(camera):
+    """Closes it, and fails where that waits for what hangs for hours."""
+    closing = threading.Thread(target=camera.close, daemon=True)
+    closing.start()
+    closing.join(HANG_S)
+    assert not closing.is_alive()
+
+
+def test_a_camera_that_hangs_in_close_is_killed(faulty, take_until):
     camera, openings = faulty({"close": "hang"})
     take_until(camera, lambda status: status.state == "delivering")
-    start_s = time.monotonic()
-    camera.close()
-    assert time.monotonic() - start_s < 2.0
+    close_in_time(camera)
     assert not is_alive(openings.pids()[0])
 
 
 @pytest.mark.parametrize("how", ["read", "stopped"])
-def test_a_hung_camera_is_closed_within_two_seconds(how, faulty, take_until):
-    settings = SourceSettings(read_timeout_s=60)
+def test_a_hung_camera_is_closed_long_before_its_read_would_time_out(how, faulty, take_until):
+    settings = SourceSettings(read_timeout_s=10 * HANG_S)
     script = {"frames": 3, "then": "hang" if how == "read" else "stop"}
     camera, openings = faulty(script, settings=settings)
     take_until(camera, lambda status: status.delivered == 3)
     time.sleep(0.3)  # until it hangs
-    start_s = time.monotonic()
-    camera.close()
-    assert time.monotonic() - start_s < 2.0
+    close_in_time(camera)
     assert not is_alive(openings.pids()[0])
 
 
@@ -217,9 +216,7 @@ time.sleep(1000)
             (child,) = map(int, openings.read_text().split())
             assert is_alive(child)
             parent.kill()
-            killed_s = time.monotonic()
         wait_until(lambda child=child: not is_alive(child))
-        assert time.monotonic() - killed_s < 2.0
 
 
 def test_a_board_without_free_descriptors_is_a_lost_camera_until_there_are_some(faulty, take_until):

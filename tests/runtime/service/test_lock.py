@@ -64,13 +64,14 @@ def test_a_killed_instance_holds_nothing(tmp_path, holder):
 def test_the_lock_is_free_after_the_block(tmp_path):
     for _ in range(2):
         with hold_lock(tmp_path / "new" / "lock"):
-            pass
+            assert (tmp_path / "new" / "lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_child_of_the_holder_does_not_keep_the_lock(tmp_path):
     with hold_lock(tmp_path / "lock"):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with child, hold_lock(tmp_path / "lock"):
+        assert child.poll() is None
         child.kill()
 
 

@@ -311,7 +311,8 @@ def test_an_example_file_with_damage_is_settings_or_one_error(write, data):
     removed = data.draw(st.integers(0, 20))
     added = data.draw(st.text(alphabet="[]{}=.,'\"#\n 0159aeinf_-", max_size=6))
     with suppress(OptionsError):
-        load_settings(write(text[:place] + added + text[place + removed :]))
+        damaged = write(text[:place] + added + text[place + removed :])
+        assert isinstance(load_settings(damaged), Settings)
 
 
 def test_deep_nesting_is_refused(refusal):
