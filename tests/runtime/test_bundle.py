@@ -99,7 +99,7 @@ def test_a_file_changed_after_the_bundle_was_opened_never_reaches_an_engine(tiny
 def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BundleError, match=r"give a folder or a \.zip that `edgetl export` wrote"):
+    with pytest.raises(BundleError, match=r"give a folder or \.zip that `edgetl export` wrote"):
         Bundle.open(tmp_path / path)
 
 

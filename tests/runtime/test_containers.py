@@ -203,7 +203,7 @@ def test_a_folder_zipped_with_its_own_name_says_what_to_do(tiny_copy, tmp_path):
 @pytest.mark.parametrize("data", [b"", b"PK", b"PK\x05\x06", b"TFL3" * 50, bytes(100)])
 def test_a_file_that_is_no_zip_is_refused_with_the_remedy(data, tmp_path):
     (tmp_path / "a.zip").write_bytes(data)
-    assert "give a folder or a .zip that `edgetl export` wrote" in refusal(tmp_path / "a.zip")
+    assert "give a folder or .zip that `edgetl export` wrote" in refusal(tmp_path / "a.zip")
 
 
 def test_a_zip_that_was_cut_anywhere_is_refused(tiny_zip):

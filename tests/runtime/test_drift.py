@@ -87,7 +87,7 @@ def test_less_confidence_and_more_rejections_are_said(show):
     labels = draw(EXPECTED.label_shares, 600)
     show(drift, [None if n % 5 == 0 else label for n, label in enumerate(labels)], score=0.7)
     sure, rejected = drift.report().verdicts
-    assert "mean confidence 70%, expected 90%" in sure
+    assert "mean confidence is lower than on the photos: 70%, expected 90%" in sure
     assert "20% of the answers have no label, expected 5%" in rejected
 
 

@@ -48,7 +48,7 @@ class FileType(msgspec.Struct, frozen=True):
 
     def refuse(self, expected: str = "an image") -> str:
         """Why it is not what was expected: `not an image, but a text file`."""
-        says_all = "picture" in self.name or self is EMPTY
+        says_all = "image" in self.name or self is EMPTY
         return str(self) if says_all else f"not {expected}, but {self}"
 
 

@@ -161,7 +161,7 @@ def _check_end(path: Path, file: BinaryIO) -> None:
     if len(end) < _END.size or not end.startswith(_END_SIGNATURE):
         raise BundleError(
             f"{path} is not a zip, or its end was cut off or overwritten; copy it again, or give a "
-            "folder or a .zip that `edgetl export` wrote"
+            "folder or .zip that `edgetl export` wrote"
         )
     *_, members, directory_bytes, _, _ = _END.unpack(end)
     large = tail[: -_END.size].startswith(_ZIP64_SIGNATURE)

@@ -38,7 +38,7 @@ def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
 def test_pictures_and_collected_frames_in_one_folder_are_refused(open_all, tmp_path):
     folder = str(tmp_path / "kept")
     collect = CollectSettings(what=("sampled",), folder=f"{tmp_path}/../{tmp_path.name}/kept")
-    with pytest.raises(OptionsError, match=r"collect.folder: .* is the folder of images, too"):
+    with pytest.raises(OptionsError, match=r"collect.folder: .* is also the folder of pictures"):
         open_all(collect, pictures=folder, terminal="none")
     # What is not collected needs no folder.
     assert open_all(CollectSettings(folder=folder), pictures=folder, terminal="none")
