@@ -62,7 +62,7 @@ TOOLS = re.compile(
 # With one of these a test trains, or talks to a browser or a broker.
 SLOW = {
     *("run_folder", "bundle_folder", "tiny_run_folder", "finetuned_run_folder", "foreign_folder"),
-    *("weights_file", "real_data", "browser", "broker", "locked_broker", "trained"),
+    *("tiny_model", "weights_file", "real_data", "browser", "broker", "locked_broker", "trained"),
 }
 _KERAS_HOME = tempfile.TemporaryDirectory()
 
@@ -260,11 +260,28 @@ def finetuned_run_folder(
 
 
 @pytest.fixture(scope="session")
-def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that edgetl did not train, in every form; read only.
+def foreign_folder(
+    photos: Path,
+    make_foreign_models: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A classifier that edgetl did not train, in every form; read only."""
+    folder = tmp_path_factory.mktemp("foreign")
+    make_foreign_models(photos, folder)
+    return folder
 
-    It takes levels scaled to -1..1 and outputs logits, in the order of labels.txt.
+
+@pytest.fixture(scope="session")
+def make_foreign_models() -> Callable[..., None]:
+    """Trains a classifier of a folder of photos without edgetl, and writes it in every form.
+
+    It takes levels scaled to -1..1 and outputs logits, in the order of labels.txt, which are
+    multiplied by `softer`.
     """
+    return _write_foreign_models
+
+
+def _write_foreign_models(photos: Path, folder: Path, softer: float = 1.0) -> None:
     import keras
     import numpy as np
     import tensorflow as tf
@@ -274,7 +291,6 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from edgetl_runtime.image.decoding import read_picture
     from edgetl_runtime.image.preprocessing import Preprocessing
 
-    folder = tmp_path_factory.mktemp("foreign")
     labels = ("washer", "bolt", "gear")
     (folder / "labels.txt").write_text("\n".join(labels) + "\n")
     keras.utils.set_random_seed(0)
@@ -290,6 +306,7 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     files = [file for label in labels for file in sorted((photos / label).glob("*.jpg"))]
     inputs = np.stack([apply(read_picture(file)) for file in files]).astype(np.float32) / 127.5 - 1
     model.fit(inputs, np.repeat(np.arange(3), PHOTOS_A_PART), epochs=60, verbose=0)
+    model.layers[-1].set_weights([softer * one for one in model.layers[-1].get_weights()])
     model.save(folder / "model.keras")
     with divert_stderr():
         model.export(folder / "saved", verbose=False)
@@ -302,7 +319,6 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         converter.inference_input_type = converter.inference_output_type = getattr(tf, kind)
         (folder / f"{kind}.tflite").write_bytes(convert_to_tflite(converter))
     _write_onnx(model, folder / "model.onnx")
-    return folder
 
 
 def _write_onnx(model: object, target: Path) -> None:
