@@ -14,7 +14,7 @@ JOBS ?= 2
 QUICK_DEVICE := $(wildcard tests/runtime/test_*.py) tests/runtime/settings \
 	$(addprefix tests/runtime/serving/test_, access.py app.py connections.py server.py)
 QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
-	$(addprefix tests/export/test_, litert.py metadata.py onnx.py) \
+	$(addprefix tests/export/test_, litert.py metadata.py onnx.py variants.py) \
 	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py)
 
 # Which board's userland `make arm64` emulates: SUITE=trixie has Python 3.13.

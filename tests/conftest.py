@@ -3,24 +3,21 @@
 Imports nothing heavy, since tests/runtime also runs where only the device package is installed.
 """
 
-import base64
-import itertools
-import json
 import os
 import re
 import shutil
 import signal
 import ssl
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+
+from tests.authority import Authority
+from tests.browser import BROWSERS, Browser
 
 if TYPE_CHECKING:
     from edgetl_export.quantize.tradeoff import Tradeoff
@@ -31,27 +28,6 @@ SIZE_PX = 64
 BACKBONE = "mobilenet_v2_0.35"
 # Set before TensorFlow is imported, which reads them once.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER_FLAGS = (
-    "--headless=new",
-    # Chromium's sandbox does not start for root, as which many CI machines run.
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-    # A name that is not localhost, without asking anybody.
-    "--host-resolver-rules=MAP *.test 127.0.0.1",
-)
-# Chromium reads its commands from descriptor 3 and writes to 4.
-BROWSER_SHIM = """
-import fcntl, os, sys
-pipes = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in ({}, {})]
-for target, one in zip((3, 4), pipes):
-    os.dup2(one, target)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 
 
 # What tests/install_parts.sh installs, in the words of a skipped test.
@@ -62,7 +38,7 @@ TOOLS = re.compile(
 # With one of these a test trains, or talks to a browser or a broker.
 SLOW = {
     *("run_folder", "bundle_folder", "tiny_run_folder", "finetuned_run_folder", "foreign_folder"),
-    *("weights_file", "real_data", "browser", "broker", "locked_broker", "trained"),
+    *("tiny_model", "weights_file", "real_data", "browser", "broker", "locked_broker", "trained"),
 }
 _KERAS_HOME = tempfile.TemporaryDirectory()
 
@@ -260,11 +236,28 @@ def finetuned_run_folder(
 
 
 @pytest.fixture(scope="session")
-def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that edgetl did not train, in every form; read only.
+def foreign_folder(
+    photos: Path,
+    make_foreign_models: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A classifier that edgetl did not train, in every form; read only."""
+    folder = tmp_path_factory.mktemp("foreign")
+    make_foreign_models(photos, folder)
+    return folder
 
-    It takes levels scaled to -1..1 and outputs logits, in the order of labels.txt.
+
+@pytest.fixture(scope="session")
+def make_foreign_models() -> Callable[..., None]:
+    """Trains a classifier of a folder of photos without edgetl, and writes it in every form.
+
+    It takes levels scaled to -1..1 and outputs logits, in the order of labels.txt, which are
+    multiplied by `softer`.
     """
+    return _write_foreign_models
+
+
+def _write_foreign_models(photos: Path, folder: Path, softer: float = 1.0) -> None:
     import keras
     import numpy as np
     import tensorflow as tf
@@ -274,7 +267,6 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from edgetl_runtime.image.decoding import read_picture
     from edgetl_runtime.image.preprocessing import Preprocessing
 
-    folder = tmp_path_factory.mktemp("foreign")
     labels = ("washer", "bolt", "gear")
     (folder / "labels.txt").write_text("\n".join(labels) + "\n")
     keras.utils.set_random_seed(0)
@@ -290,6 +282,7 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     files = [file for label in labels for file in sorted((photos / label).glob("*.jpg"))]
     inputs = np.stack([apply(read_picture(file)) for file in files]).astype(np.float32) / 127.5 - 1
     model.fit(inputs, np.repeat(np.arange(3), PHOTOS_A_PART), epochs=60, verbose=0)
+    model.layers[-1].set_weights([softer * one for one in model.layers[-1].get_weights()])
     model.save(folder / "model.keras")
     with divert_stderr():
         model.export(folder / "saved", verbose=False)
@@ -302,7 +295,6 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         converter.inference_input_type = converter.inference_output_type = getattr(tf, kind)
         (folder / f"{kind}.tflite").write_bytes(convert_to_tflite(converter))
     _write_onnx(model, folder / "model.onnx")
-    return folder
 
 
 def _write_onnx(model: object, target: Path) -> None:
@@ -385,119 +377,6 @@ def tradeoff() -> "Tradeoff":
     )
 
 
-class Browser:
-    """Headless Chromium, spoken to through its DevTools pipe (messages end with a zero byte)."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        shim = BROWSER_SHIM.format(theirs_in, theirs_out)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", shim, program, *BROWSER_FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self._out, self._in = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb")
-        self._numbers = itertools.count(1)
-        self._session: str | None = None
-        self.events: list[dict[str, Any]] = []
-
-    def start(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        self._out.write(json.dumps(message).encode() + b"\0")
-        while (answer := self._read()).get("id") != number:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    def _read(self) -> dict[str, Any]:
-        data = bytearray()
-        while (byte := self._in.read(1)) != b"\0":
-            assert byte, "the browser ended"
-            data += byte
-        message: dict[str, Any] = json.loads(data)
-        return message
-
-    def open(
-        self,
-        page: Path | str,
-        *,
-        width: int = 1200,
-        height: int = 900,
-        scheme: str = "light",
-        media: str = "",
-        motion: str = "no-preference",
-    ) -> None:
-        wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
-        features = [{"name": name, "value": value} for name, value in wishes.items()]
-        self.call("Emulation.setEmulatedMedia", media=media, features=features)
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.events.clear()
-        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._read())
-        # What the page still does after it was loaded is in the events, too.
-        self.evaluate("new Promise((done) => setTimeout(done, 200))")
-
-    def evaluate(self, expression: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def wait_for(self, expression: str, timeout_s: float = 20.0) -> None:
-        """Waits until an expression is true."""
-        deadline_s = time.monotonic() + timeout_s
-        while not self.evaluate(f"Boolean({expression})"):
-            assert time.monotonic() < deadline_s, expression
-            time.sleep(0.05)
-
-    def requests(self) -> set[str]:
-        """What was asked for, but for pictures inside the page."""
-        asked = [e["params"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        urls = {one["request"]["url"] for one in asked}
-        return {url for url in urls if not url.startswith("data:")}
-
-    def complaints(self) -> list[Any]:
-        """Errors and warnings of the page, its scripts and its security policy."""
-        names = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-        return [event["params"] for event in self.events if event["method"] in names]
-
-    def screenshot(self) -> bytes:
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-
-    def close(self) -> None:
-        # Chromium ends with its pipe.
-        self._out.close()
-        try:
-            self._process.wait(30)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._in.close()
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -509,35 +388,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
     finally:
         browser.close()
-
-
-class Authority:
-    """A CA of one's own, and what it signed, by the openssl program."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.ca = self._make("ca", "/CN=home", "-x509", "-days", "2")
-
-    def sign(self, name: str, *, host: str = "IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
-        request = self._make(name, f"/CN={name}", "-addext", f"subjectAltName={host}")
-        signed = self._folder / f"{name}.crt"
-        self._openssl(
-            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._folder / "ca.key"),
-            *("-days", days, "-copy_extensions", "copy", "-out", signed),
-        )
-        return signed, self._folder / f"{name}.key"
-
-    def _make(self, name: str, subject: str, *options: object) -> Path:
-        out = self._folder / f"{name}.pem"
-        self._openssl(
-            *("req", "-newkey", "rsa:2048", "-nodes", "-keyout", self._folder / f"{name}.key"),
-            *("-subj", subject, "-out", out, *options),
-        )
-        return out
-
-    @staticmethod
-    def _openssl(*arguments: object) -> None:
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The device package stays light: what it imports, what it depends on, what it promises."""
 
+import ast
 import json
 import re
 import subprocess
@@ -52,6 +53,26 @@ def test_no_module_of_the_device_imports_anything_heavy(tmp_path):
 def test_no_engine_is_imported_before_one_is_chosen(tmp_path):
     engines = {"ai_edge_litert", "tflite_runtime", "onnxruntime"}
     assert imported_by(tmp_path, *MODULES) & engines == set()
+
+
+def named_by_imports(file: Path) -> set[str]:
+    """Top-level packages of every import in a file, within functions, too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("room", "above"), [("export", {"edgetl"}), ("runtime", {"edgetl", "edgetl_export"})]
+)
+def test_the_tests_of_a_package_import_none_above_it(room, above):
+    files = sorted((Path(__file__).parent / room).rglob("*.py"))
+    assert len(files) > 20
+    assert [file.name for file in files if named_by_imports(file) & above] == []
 
 
 @pytest.mark.parametrize("name", ["edgetl_runtime", "edgetl_runtime.__main__"])

@@ -27,6 +27,7 @@ from edgetl_runtime.outputs.mqtt import Broker, Mqtt, parse_broker
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.system.tls import Identity
+from tests.waiting import wait_until
 
 paho = pytest.importorskip("paho.mqtt.client")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
@@ -48,13 +49,6 @@ def make_answer(
     return Answer(
         "camera", index, (64, 48), prediction, scores, label, 0.75, stale, False, change, TIME
     )
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline_s = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline_s, f"{what} did not happen"
-        time.sleep(0.01)
 
 
 class Mosquitto:

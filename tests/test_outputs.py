@@ -25,6 +25,7 @@ import pytest
 
 import edgetl_runtime
 from edgetl_runtime.answers import describe_schema
+from tests.waiting import wait_until
 
 paho = pytest.importorskip("paho.mqtt.client")
 
@@ -140,13 +141,6 @@ def read_retained(port: int) -> list[bytes]:
     client.disconnect()
     client.loop_stop()
     return got
-
-
-def wait_until(condition, timeout_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not come true"
-        time.sleep(0.05)
 
 
 class Run:

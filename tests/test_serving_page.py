@@ -263,18 +263,12 @@ def test_the_picture_can_be_paused(shown, board, browser):
     browser.wait_for(LIVE)
 
 
-def choose(browser, path) -> None:
-    document = browser.call("DOM.getDocument")["root"]["nodeId"]
-    node = browser.call("DOM.querySelector", nodeId=document, selector="#file")["nodeId"]
-    browser.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
-
-
 def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, classifier):
     shown()
     picture = cv2.imread(str(TINY / "golden" / "0.png"))
     path = tmp_path / "mine.png"
     cv2.imwrite(str(path), picture)
-    choose(browser, path)
+    browser.choose_file("#file", path)
     browser.wait_for("document.querySelectorAll('#tried li').length > 0")
     expected = classifier(picture).label or "Unknown"
     assert browser.evaluate(text("#verdict")) == expected
@@ -286,7 +280,7 @@ def test_what_is_no_picture_is_refused_in_words(shown, board, browser, tmp_path)
     shown()
     path = tmp_path / "note.png"
     path.write_bytes(b"no image")
-    choose(browser, path)
+    browser.choose_file("#file", path)
     browser.wait_for("document.querySelector('#verdict').className === 'bad'")
     assert browser.evaluate(text("#verdict")) == "Neither a JPEG nor a PNG image."
 

@@ -19,6 +19,7 @@ import pytest
 from edgetl import cli
 from edgetl.run import Run
 from edgetl_runtime.bundle.reader import Bundle
+from tests.edgetl.command import edgetl
 
 COMMANDS = (
     "train",
@@ -35,16 +36,6 @@ LITERT_GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 SMALL = ("--backbone", "cnn", "--weights", "none", "--size", "32", "--epochs", "2")
 Call = Callable[..., tuple[int, str, str]]
 Refuse = Callable[..., tuple[int, str]]
-
-
-def edgetl(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "edgetl.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        check=False,
-    )
 
 
 def parse(done: "subprocess.CompletedProcess[str]") -> Any:

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +10,7 @@ from edgetl_export.load.scaling import SCALINGS
 from edgetl_export.package.packing import pack
 from edgetl_export.recipes import RECIPES
 from edgetl_runtime.bundle.reader import encode_checksum
-
-
-def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from tests.edgetl.command import edgetl
 
 
 def test_recipes_lists_all_and_marks_the_default_ones() -> None:

@@ -1,10 +1,7 @@
 """Runs side by side: what is comparable, and what is more than chance."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from edgetl.reporting.comparison import (
 )
 from edgetl.run import Run
 from edgetl_runtime.errors import RunError
+from tests.edgetl.command import edgetl
 
 
 def make_run(name: str, right: str, **changes: Any) -> ComparedRun:
@@ -151,16 +149,6 @@ def test_predictions_of_other_photos_are_refused(tiny_run_folder: Path) -> None:
     alien = msgspec.structs.replace(val, paths=("alien.jpg", *val.paths[1:]))
     with pytest.raises(RunError, match="other photos than its manifest"):
         describe_run(msgspec.structs.replace(run, predictions=(alien,)), "parts")
-
-
-def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "edgetl.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

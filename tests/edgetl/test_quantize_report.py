@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,7 @@ from edgetl.reporting.canvas import drawing, open_figure
 from edgetl.reporting.labels import Label, place_labels
 from edgetl.reporting.tradeoff import conclude, find_fastest, record_tradeoff, render_tradeoff
 from edgetl_export.quantize.tradeoff import Outcome, Tradeoff
-
-
-def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from tests.edgetl.command import edgetl
 
 
 def change(outcome: Outcome, **changes: object) -> Outcome:

@@ -21,12 +21,11 @@ from edgetl_export.load.output_activation import (
 )
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import SourceModel
-from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.recipes import RECIPES, find_recipes
 from edgetl_export.trained import ModelFormat
 from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import ExportError, OptionsError
-from edgetl_runtime.image.preprocessing import Preprocessing
+from tests.export.formulas import softmax
 
 # Written out once more: what each framework's own preprocessing does.
 FORMULAS = {
@@ -55,17 +54,6 @@ def run(source: SourceModel, pictures: list[np.ndarray]) -> np.ndarray:
     return np.stack([engine.run(picture) for picture in pictures])
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    exact = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exact / exact.sum(axis=1, keepdims=True)
-
-
-@pytest.fixture(scope="module")
-def drawn(photos: Path) -> list[np.ndarray]:
-    """uint8 (32, 32, 3) of every photo."""
-    return load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
-
-
 @pytest.fixture(scope="module")
 def own(foreign_folder: Path) -> Any:
     """The Keras model itself, from scaled pictures to logits."""
@@ -80,7 +68,7 @@ def own(foreign_folder: Path) -> Any:
 def test_levels_give_what_the_model_gives_on_its_own_preprocessing(
     foreign_folder: Path, drawn: list[np.ndarray], own: Any, name: str, scaling: str
 ) -> None:
-    pictures = drawn[::6]
+    pictures = drawn
     logits = own(FORMULAS[scaling](np.stack(pictures).astype(np.float64)))
     foreign = open_model(foreign_folder / name, find_scaling(scaling), trust=True)
     assert (foreign.size, foreign.outputs) == ((32, 32), 3)
@@ -116,7 +104,7 @@ def invoke(model: bytes, picture: np.ndarray) -> np.ndarray:
 def test_a_quantized_tflite_is_wrapped_as_it_is(
     foreign_folder: Path, drawn: list[np.ndarray], name: str, scaling: str
 ) -> None:
-    pictures = drawn[::6]
+    pictures = drawn
     foreign = open_model(foreign_folder / name, find_scaling(scaling))
     source = foreign.finish(choose_activation(foreign.run(pictures), quantized=foreign.is_coarse))
     assert source.form == ModelFormat("litert", "int8")

@@ -26,11 +26,9 @@ from edgetl_export.load.output_activation import (
 )
 from edgetl_export.load.scaling import find_scaling
 from edgetl_export.load.source import SourceModel
-from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.trained import ModelFormat
 from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.image.preprocessing import Preprocessing
 
 SCALING = find_scaling("-1..1")
 
@@ -49,12 +47,6 @@ def take(path: Path, pictures: list[np.ndarray], *, trust: bool = False) -> tupl
         foreign.run(pictures), foreign.activation, quantized=foreign.is_coarse
     )
     return added, foreign.finish(added)
-
-
-@pytest.fixture(scope="module")
-def drawn(photos: Path) -> list[np.ndarray]:
-    """uint8 (32, 32, 3) of some photos."""
-    return load_inputs(sorted(photos.rglob("*.jpg"))[::6], Preprocessing(32, 32), "reading")
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +267,7 @@ def test_a_label_beside_the_scores_is_left_out_and_two_lists_are_refused(
 
 @pytest.fixture(scope="module")
 def channels_first(
-    foreign_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    foreign_folder: Path, tiny_inputs: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
     """Writes the network as litert-torch would: (1, 3, height, width)."""
 
@@ -292,11 +284,9 @@ def channels_first(
         with divert_stderr():
             converter = tf.lite.TFLiteConverter.from_keras_model(model)
         if quantized:
-            random = np.random.default_rng(0)
+            planes = np.stack(tiny_inputs).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: (
-                [random.uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)] for _ in range(20)
-            )
+            converter.representative_dataset = lambda: ([one[np.newaxis]] for one in planes)
             converter.inference_input_type = converter.inference_output_type = tf.int8
         path = tmp_path_factory.mktemp("first") / "first.tflite"
         path.write_bytes(convert_to_tflite(converter))

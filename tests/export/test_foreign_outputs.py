@@ -12,9 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgetl_export.load import open_model
 from edgetl_export.load.output_activation import NOTHING, SOFTMAX, choose_activation
 from edgetl_export.load.scaling import find_scaling
-from edgetl_export.quantize.calibration import load_inputs
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.image.preprocessing import Preprocessing
 
 SCALING = find_scaling("-1..1")
 FLOAT, HALF, DOUBLE, INT64 = (
@@ -24,12 +22,6 @@ FLOAT, HALF, DOUBLE, INT64 = (
     TensorProto.INT64,
 )
 SOFT = helper.make_node("Softmax", ["logits"], ["shares"], axis=1)
-
-
-@pytest.fixture(scope="module")
-def drawn(photos: Path) -> list[np.ndarray]:
-    """uint8 (32, 32, 3) of some photos."""
-    return load_inputs(sorted(photos.rglob("*.jpg"))[::6], Preprocessing(32, 32), "reading")
 
 
 @pytest.fixture

@@ -349,7 +349,7 @@ def test_export_describes_every_file_alike_but_for_its_scores(bundle: Bundle) ->
         said.append(msgspec.structs.replace(info, temperature=1.0, reject_threshold=0.0))
     info = said[0]
     assert said == [info] * len(said)
-    assert info.name == "edgetl mobilenet_v2_0.35"
+    assert info.name == "edgetl tiny"
     assert info.labels == bundle.labels
-    assert info.record["preprocessing"]["width_px"] == info.width_px == 64
+    assert info.record["preprocessing"]["width_px"] == info.width_px == 32
     assert bundle.manifest.provenance.model_sha256.startswith(info.version)

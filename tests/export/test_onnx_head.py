@@ -14,6 +14,7 @@ from edgetl_export.quantize.onnx_quantizer import (
     set_head,
 )
 from edgetl_runtime.engines.engine import open_engine
+from tests.export.formulas import softmax
 
 RANDOM = np.random.default_rng(0)
 KERNEL = RANDOM.normal(size=(3, 4)).astype(np.float32) / 64
@@ -55,11 +56,6 @@ def make(style: str) -> bytes:
 def run(model: bytes) -> np.ndarray:
     onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
     return open_engine("onnx", model, describe_onnx(model), 1).run(PICTURE)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    exact = np.exp(logits - logits.max())
-    return exact / exact.sum()
 
 
 @pytest.mark.parametrize("style", ["plain", "transposed", "product and sum"])

@@ -1,15 +1,12 @@
 """The trade-off: every figure is that of the very file, and of the layer that it names."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 import pytest
 
-from edgetl.exporting.runs import describe_run
-from edgetl.run import Run
 from edgetl_export.evaluate.gate import Gate
 from edgetl_export.graph.activations import Extremes, collect_statistics
 from edgetl_export.graph.model_graph import Graph
@@ -26,11 +23,6 @@ T = TypeVar("T")
 # One photo of the few that validate is more than a point.
 WIDE = Extremes(np.array([-70.0], np.float32), np.array([90.0], np.float32))
 LENIENT, STRICT = Gate(20.0, 60.0), Gate(0.0, 5.0)
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_run_folder: Path) -> Trained:
-    return describe_run(Run.open(tiny_run_folder))
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +56,9 @@ def test_int8_is_shown_before_and_after_the_repair(found: Tradeoff) -> None:
     assert outcome.chosen.agreement == max(one.agreement for one in outcome.tried)
 
 
-def test_a_repair_that_takes_another_recipe_is_named(exploding_run: Path) -> None:
-    trained = describe_run(Run.open(exploding_run))
+def test_a_repair_that_takes_another_recipe_is_named(exploding: Trained) -> None:
     (outcome,) = measure_tradeoff(
-        trained, find_recipes(["litert-int8"]), STRICT, repair="thorough"
+        exploding, find_recipes(["litert-int8"]), STRICT, repair="thorough"
     ).outcomes
     assert outcome.recipe == outcome.plain.recipe == "litert-int8"
     assert outcome.plain.failures
@@ -156,8 +147,8 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     )
 
 
-def test_a_depthwise_layer_has_its_channels_last(run_folder: Path) -> None:
-    writer = FileWriter(describe_run(Run.open(run_folder)))
+def test_a_depthwise_layer_has_its_channels_last(trained: Trained) -> None:
+    writer = FileWriter(trained)
     graph, extremes, ranges = writer.observe()
     layer = next(one for one in graph.convolutions if graph.shape(one.kernel)[0] == 1)
     (one,) = find_distributions(graph, [layer.name], extremes, ranges, writer.inputs(2))

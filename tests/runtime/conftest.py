@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.bundle.reader import Bundle
+from tests import waiting
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 HANG_S = 60
@@ -48,6 +49,12 @@ class FakeEngine:
     def run(self, pixels: np.ndarray) -> np.ndarray:
         self.pixels.append(pixels)
         return self.scores.copy()
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Waits until something is true, or fails since it hangs; see tests/waiting.py."""
+    return waiting.wait_until
 
 
 @pytest.fixture

@@ -96,19 +96,6 @@ def start_worker() -> Iterator[Callable[..., OutputWorker]]:
 
 
 @pytest.fixture
-def wait_until() -> Callable[..., None]:
-    """Waits for what happens on another thread; a generous deadline means "it hangs"."""
-
-    def wait(condition: Callable[[], object], what: str = "it") -> None:
-        deadline_s = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline_s, f"{what} did not happen"
-            time.sleep(0.005)
-
-    return wait
-
-
-@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 256 KiB."""
     folder = tmp_path / "small_disk"

@@ -232,16 +232,3 @@ def feeding(page: Page) -> Iterator[list[float]]:
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:
     return cv2.imencode(".jpg", PICTURE)[1].tobytes()
-
-
-@pytest.fixture(scope="session")
-def wait_until() -> Callable[..., None]:
-    """Waits until something is true, or fails after a generous time."""
-
-    def wait(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline_s, "it did not come true"
-            time.sleep(0.01)
-
-    return wait
