@@ -3,11 +3,13 @@
 Imports nothing heavy, since tests/runtime also runs where only the device package is installed.
 """
 
+import functools
 import os
 import re
 import shutil
 import signal
 import ssl
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from tests.browser import BROWSERS, Browser
 if TYPE_CHECKING:
     from edgetl_export.quantize.tradeoff import Tradeoff
 
+TESTS = Path(__file__).parent
 PARTS = ("bolt", "gear", "washer")
 PHOTOS_A_PART = 16
 SIZE_PX = 64
@@ -83,6 +86,22 @@ def pytest_configure(config: pytest.Config) -> None:
         "filterwarnings",
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning:keras",
     )
+
+
+@functools.cache
+def _read_messages() -> dict[str, dict[str, Any]]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads((TESTS / "messages.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def wording(request: pytest.FixtureRequest) -> Any:
+    """The words of errors that this test expects, from messages.toml: one pattern, or a list."""
+    file = request.path.relative_to(TESTS).as_posix()
+    return _read_messages()[file][request.node.originalname]
 
 
 @pytest.fixture(autouse=True, scope="session")

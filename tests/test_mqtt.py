@@ -349,9 +349,9 @@ def test_a_wrong_password_is_said_so_and_not_shown(locked_broker, start, monkeyp
     assert "wr0ng" not in worker.status().error
 
 
-def test_a_password_that_is_no_text_is_refused(broker, start, monkeypatch):
+def test_a_password_that_is_no_text_is_refused(broker, start, monkeypatch, wording):
     monkeypatch.setenv("EDGETL_MQTT_PASSWORD", "s3cret\udcff")
-    with pytest.raises(OptionsError, match="EDGETL_MQTT_PASSWORD is not UTF-8") as caught:
+    with pytest.raises(OptionsError, match=wording) as caught:
         start(broker.port, user="camera")
     assert "s3cret" not in str(caught.value)
 
@@ -453,12 +453,12 @@ def read_for_ever(client: socket.socket) -> None:
         pass
 
 
-def test_the_farewell_to_a_broker_that_confirms_nothing_is_no_traceback():
+def test_the_farewell_to_a_broker_that_confirms_nothing_is_no_traceback(wording):
     """A hundred messages wait for its word; the thread would end before it gave the name back."""
     with Hostile(b"\x20\x02\0\0", read_for_ever) as server:
         broker = Broker("127.0.0.1", server.port, False, None)
         output = Mqtt(broker, "home", 2, name="door", discovery=False)
-        with pytest.raises(UndeliveredError, match="does not confirm"):
+        with pytest.raises(UndeliveredError, match=wording):
             for index in range(200):
                 output.write(make_answer(index, event=True))
         output.close()
@@ -487,8 +487,8 @@ def test_what_a_server_says_that_is_no_broker_is_told_in_plain_words(start, says
     "address",
     ["mqtt://h:99999", "mqtt://h:0", "mqtt://h:x", "mqtt://joe:pass?#/@word@h:1883", "mqtt://[h"],
 )
-def test_an_address_with_an_odd_port_or_password_says_what_may_be_wrong(address):
-    with pytest.raises(OptionsError, match=r"with a port from 1 to 65535, .*EDGETL_MQTT_PASSWORD"):
+def test_an_address_with_an_odd_port_or_password_says_what_may_be_wrong(address, wording):
+    with pytest.raises(OptionsError, match=wording):
         parse_broker(address)
 
 
@@ -531,15 +531,15 @@ def test_without_a_name_a_camera_has_its_hosts(broker, read, monkeypatch, host, 
     output.close()
 
 
-def test_a_container_needs_a_name(broker, monkeypatch):
+def test_a_container_needs_a_name(broker, monkeypatch, wording):
     monkeypatch.setattr(platform, "node", lambda: "0f3c5a7b9d1e")
-    with pytest.raises(OptionsError, match="give it a name: --name door"):
+    with pytest.raises(OptionsError, match=wording):
         Mqtt(Broker("127.0.0.1", broker.port, False, None), "home", 2)
 
 
-def test_the_same_name_twice_on_one_board_is_refused(broker, start):
+def test_the_same_name_twice_on_one_board_is_refused(broker, start, wording):
     first = start(broker.port, name="door")
-    with pytest.raises(OptionsError, match="on this board publishes to home/door; give each its"):
+    with pytest.raises(OptionsError, match=wording):
         start(broker.port, name="door")
     first.close()
     start(broker.port, name="door")
@@ -707,7 +707,7 @@ def test_a_file_that_cannot_be_used_is_named(authority, tmp_path, identity, comp
         Identity("mqtt", *files).make_context()
 
 
-def test_a_ca_for_a_connection_without_tls_is_refused(broker):
+def test_a_ca_for_a_connection_without_tls_is_refused(broker, wording):
     plain = Broker("127.0.0.1", broker.port, False, None)
-    with pytest.raises(OptionsError, match=r"only an encrypted connection uses it; .* mqtts://"):
+    with pytest.raises(OptionsError, match=wording):
         Mqtt(plain, "home", 2, identity=Identity("mqtt", "x"))

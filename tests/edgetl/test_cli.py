@@ -395,10 +395,10 @@ def test_the_name_of_a_file_does_not_reach_the_terminal(refuse: Refuse, tmp_path
 
 
 def test_a_full_disk_is_named_and_no_other_failure_is_taken_for_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wording: str
 ) -> None:
     monkeypatch.setenv("TMPDIR", "/some/folder")
-    with pytest.raises(OSError, match="No space") as full, open("/dev/full", "w") as file:
+    with pytest.raises(OSError, match=wording) as full, open("/dev/full", "w") as file:
         file.write("x")
     said = cli.describe_failure(full.value)
     assert said.startswith("No space left on device: temporary files in /some/folder; TMPDIR")

@@ -17,7 +17,7 @@ SMALL = {"backbone": "cnn", "weights": "none", "size": 32, "augment": "none", "e
 HEAVY = ("numpy", "cv2", "msgspec", "click", "scipy", "keras", "tensorflow")
 
 
-def test_the_public_names_are_frozen_and_each_resolves() -> None:
+def test_the_public_names_are_frozen_and_each_resolves(wording: str) -> None:
     assert edgetl.__all__ == [
         *("Bundle", "BundleError", "DatasetError", "EdgetlError", "ExportError", "ExportOptions"),
         *("FittingOptions", "FrameError", "GateError", "HeadOptions", "OptionsError", "Run"),
@@ -27,7 +27,7 @@ def test_the_public_names_are_frozen_and_each_resolves() -> None:
     for name in edgetl.__all__:
         assert getattr(edgetl, name).__name__ == name
         assert name in dir(edgetl)
-    with pytest.raises(AttributeError, match="no attribute 'Model'"):
+    with pytest.raises(AttributeError, match=wording):
         _ = edgetl.Model
 
 
@@ -100,9 +100,11 @@ def test_an_image_may_be_a_path_an_array_or_one_of_pillow(
     assert one.age_ms > 0
 
 
-def test_an_array_whose_colours_have_no_order_is_refused(tiny_run_folder: Path) -> None:
+def test_an_array_whose_colours_have_no_order_is_refused(
+    tiny_run_folder: Path, wording: str
+) -> None:
     run = edgetl.Run.open(tiny_run_folder)
-    with pytest.raises(edgetl.OptionsError, match="color='rgb' or color='bgr'"):
+    with pytest.raises(edgetl.OptionsError, match=wording):
         run.predict(np.zeros((8, 8, 3), np.uint8))
     assert run.predict(np.zeros((8, 8), np.uint8)).label in run.spec.labels
 
@@ -146,10 +148,10 @@ def test_a_wrong_keyword_of_an_export_is_told(
 
 
 def test_a_model_trained_elsewhere_goes_through_the_same_door(
-    foreign_folder: Path, photos: Path, tmp_path: Path
+    foreign_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     model = foreign_folder / "float.tflite"
-    with pytest.raises(edgetl.OptionsError, match=r"is not a run; .* also give data and scaling"):
+    with pytest.raises(edgetl.OptionsError, match=wording):
         edgetl.export(model, tmp_path / "b")
     exported = edgetl.export(
         *(model, tmp_path / "b"),
@@ -162,8 +164,8 @@ def test_a_model_trained_elsewhere_goes_through_the_same_door(
     assert edgetl.evaluate(exported.bundle.path, photos).top1 > 0.5
 
 
-def test_runs_are_compared(tiny_run_folder: Path, run_folder: Path) -> None:
+def test_runs_are_compared(tiny_run_folder: Path, run_folder: Path, wording: str) -> None:
     comparison = edgetl.compare([edgetl.Run.open(tiny_run_folder), str(run_folder)])
     assert [run.name for run in comparison.runs] == [str(tiny_run_folder), str(run_folder)]
-    with pytest.raises(edgetl.OptionsError, match="two different runs"):
+    with pytest.raises(edgetl.OptionsError, match=wording):
         edgetl.compare([tiny_run_folder, tiny_run_folder])

@@ -252,24 +252,24 @@ def test_a_damaged_file_is_one_line(
 
 
 def test_data_without_photos_to_calibrate_with_is_refused(
-    foreign_folder: Path, photos: Path, tmp_path: Path
+    foreign_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     (tmp_path / "data" / "train").mkdir(parents=True)
     shutil.copytree(photos, tmp_path / "data" / "val")
     options = describe(foreign_folder, "float.tflite", tmp_path / "data")
-    with pytest.raises(Exception, match="train") as caught:
+    with pytest.raises(Exception, match=wording) as caught:
         export_foreign(options, tmp_path / "b")
     assert type(caught.value).__module__ == "edgetl_runtime.errors"
 
 
 def test_a_recipe_that_cannot_be_made_is_refused_before_photos_are_read(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
     for label in ("bolt", "gear", "washer"):
         (tmp_path / "unreadable" / label).mkdir(parents=True)
         (tmp_path / "unreadable" / label / "1.jpg").touch()
     options = describe(foreign_folder, "model.onnx", tmp_path / "unreadable")
-    with pytest.raises(ExportError, match=r"is not possible for an \.onnx"):
+    with pytest.raises(ExportError, match=wording):
         export_foreign(options, tmp_path / "b", FLOAT32)
 
 
@@ -324,18 +324,18 @@ def test_labels_that_lie_in_the_model_need_no_file(
 
 
 def test_labels_in_another_order_than_the_models_own_are_refused(
-    labelled_folder: Path, photos: Path, tmp_path: Path
+    labelled_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     (tmp_path / "labels.txt").write_text("bolt\ngear\nwasher\n")
     model = labelled_folder / "named.onnx"
     options = ForeignOptions(model, tmp_path / "labels.txt", photos, "-1..1")
-    with pytest.raises(ExportError, match="in another order; leave out --labels"):
+    with pytest.raises(ExportError, match=wording):
         export_foreign(options, tmp_path / "b", ExportOptions(recipes=("onnx-float32",)))
 
 
 def test_a_model_without_labels_asks_for_them(
-    foreign_folder: Path, photos: Path, tmp_path: Path
+    foreign_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     options = ForeignOptions(foreign_folder / "float.tflite", None, photos, "-1..1")
-    with pytest.raises(ExportError, match=r"contains no labels; .*labels"):
+    with pytest.raises(ExportError, match=wording):
         export_foreign(options, tmp_path / "b")

@@ -65,7 +65,7 @@ def test_labels_that_a_model_brings_along_need_not_be_given(
 
 
 def test_labels_that_nobody_gives_are_asked_for_at_once(
-    foreign_folder: Path, photos: Path, tmp_path: Path
+    foreign_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     out = tmp_path / "b"
     with (
@@ -78,7 +78,7 @@ def test_labels_that_nobody_gives_are_asked_for_at_once(
     )
     shutil.copy(foreign_folder / "float.tflite", tmp_path / "m.tflite")
     with (
-        pytest.raises(ExportError, match=r"contains no labels; .*: --labels FILE"),
+        pytest.raises(ExportError, match=wording),
         check_foreign(describe(tmp_path / "m.tflite", photos), out, overwrite=False),
     ):
         pass
@@ -145,10 +145,10 @@ def test_a_class_that_the_labels_inside_lack_is_told_with_their_place(
 
 
 def test_a_count_of_labels_that_is_wrong_is_told_with_their_place(
-    foreign_folder: Path, photos: Path, tmp_path: Path
+    foreign_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     proto = onnx.load(foreign_folder / "model.onnx")
     helper.set_model_props(proto, {"names": json.dumps(["bolt", "gear"])})
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"names of .*m\.onnx has 2 labels .* 3 output"):
+    with pytest.raises(ExportError, match=wording):
         export_foreign(describe(tmp_path / "m.onnx", photos), tmp_path / "b")

@@ -51,7 +51,7 @@ def test_labels_in_another_order_are_refused_and_the_right_one_is_named(
 @pytest.mark.parametrize("name", ["float.tflite", "model.onnx", "model.keras", "float32.tflite"])
 @pytest.mark.parametrize("wrong", ["0..255", "imagenet"])
 def test_a_wrong_scaling_is_refused_and_the_right_one_is_named(
-    foreign_folder: Path, photos: Path, tmp_path: Path, name: str, wrong: str
+    foreign_folder: Path, photos: Path, tmp_path: Path, name: str, wrong: str, wording: str
 ) -> None:
     from edgetl_export.load import open_model
     from edgetl_export.load.scaling import find_scaling
@@ -60,7 +60,7 @@ def test_a_wrong_scaling_is_refused_and_the_right_one_is_named(
     given = open_model(options.model, find_scaling(wrong), trust=True)
     if _count_right(given, photos) > 40:
         pytest.skip("this scaling does not harm this network")
-    with pytest.raises((GateError, ExportError), match=r"give --scaling") as caught:
+    with pytest.raises((GateError, ExportError), match=wording) as caught:
         export_foreign(options, tmp_path / "b")
     assert "-1..1" in str(caught.value)
 
@@ -126,7 +126,7 @@ def _quantize(model: Path, target: Path, photos: Path, calibrating: Callable[...
 
 
 def test_metadata_that_says_another_scaling_is_heeded(
-    foreign_folder: Path, photos: Path, tmp_path: Path
+    foreign_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     from edgetl_export.package.metadata import ModelInfo, add_tflite_metadata
 
@@ -142,7 +142,7 @@ def test_metadata_that_says_another_scaling_is_heeded(
     for name, data in said.items():
         (tmp_path / name).write_bytes(data)
         options = describe(tmp_path, name, photos, labels=foreign_folder / "labels.txt")
-        with pytest.raises(ExportError, match=r"0 to 255.*give --scaling 0\.\.255"):
+        with pytest.raises(ExportError, match=wording):
             export_foreign(options, tmp_path / "b")
 
 
@@ -193,14 +193,18 @@ def test_a_few_photos_of_some_of_the_classes_are_enough_for_an_honest_model(
 
 
 def test_a_label_that_is_there_twice_goes_all_the_way_to_the_device(
-    foreign_folder: Path, photos_copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    foreign_folder: Path,
+    photos_copy: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    wording: str,
 ) -> None:
     (tmp_path / "labels.txt").write_text("part\nbolt\npart\n")
     arguments: dict[str, Any] = {"labels": tmp_path / "labels.txt"}
     (photos_copy / "washer").rename(photos_copy / "part (0)")
     (photos_copy / "gear").rename(photos_copy / "part")
     options = describe(foreign_folder, "float.tflite", photos_copy, **arguments)
-    with pytest.raises(DatasetError, match=r"which has it 2 times, as part \(0\) and part \(2\)"):
+    with pytest.raises(DatasetError, match=wording):
         export_foreign(options, tmp_path / "b", FLOAT32)
     (photos_copy / "part").rename(photos_copy / "part (2)")
     with caplog.at_level(logging.WARNING):

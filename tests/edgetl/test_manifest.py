@@ -237,9 +237,9 @@ def test_another_seed_gives_other_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("val", "test"), [(0, 0), (1, 0), (0.5, 0.5), (0.2, -0.1)])
 def test_shares_that_leave_nothing_to_learn_from_are_refused(
-    tmp_path: Path, val: float, test: float
+    tmp_path: Path, val: float, test: float, wording: str
 ) -> None:
-    with pytest.raises(DatasetError, match="fraction"):
+    with pytest.raises(DatasetError, match=wording):
         scan(fill(tmp_path), val_fraction=val, test_fraction=test)
 
 
@@ -263,43 +263,43 @@ def test_the_users_files_are_not_touched(tmp_path: Path) -> None:
     assert fingerprint(tmp_path) == before
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere is not a folder"):
+def test_a_missing_folder_is_named(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path / "nowhere")
 
 
-def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_classes_is_refused(tmp_path: Path, wording: str) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match="no class folders"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_one_class_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="only the class nut"):
+def test_one_class_is_refused_by_name(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(DatasetError, match=wording):
         scan(fill(tmp_path, labels=("nut",)))
 
 
-def test_an_empty_class_is_named(tmp_path: Path) -> None:
+def test_an_empty_class_is_named(tmp_path: Path, wording: str) -> None:
     fill(tmp_path)
     (tmp_path / "washer").mkdir()
-    with pytest.raises(DatasetError, match="class washer is empty"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_too_few_usable_photos_are_explained(tmp_path: Path) -> None:
+def test_too_few_usable_photos_are_explained(tmp_path: Path, wording: str) -> None:
     fill(tmp_path)
     put(tmp_path, "washer", 1, 2)
     (tmp_path / "washer/broken.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"class washer has 2 .* broken.jpg: an empty file"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_a_class_of_copies_of_one_photo_is_refused(tmp_path: Path) -> None:
+def test_a_class_of_copies_of_one_photo_is_refused(tmp_path: Path, wording: str) -> None:
     fill(tmp_path)
     put(tmp_path, "washer", 1)
     for name in ("b.png", "c.png"):
         shutil.copy(tmp_path / "washer/001.png", tmp_path / "washer" / name)
-    with pytest.raises(DatasetError, match=r"class washer has no photo in the train split.*same"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
@@ -384,8 +384,8 @@ def test_a_manifest_survives_being_written_and_read(tmp_path: Path) -> None:
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest
 
 
-def test_a_label_with_a_line_break_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="line break"):
+def test_a_label_with_a_line_break_is_refused(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(DatasetError, match=wording):
         scan(fill(tmp_path, labels=("nut", "bo\nlt")))
 
 
@@ -489,9 +489,9 @@ def test_an_empty_folder_of_other_things_is_none(tmp_path: Path) -> None:
     assert scan(tmp_path).unknown == ()
 
 
-def test_other_things_alone_are_no_data_set(tmp_path: Path) -> None:
+def test_other_things_alone_are_no_data_set(tmp_path: Path, wording: str) -> None:
     put(tmp_path, "_unknown_", *range(9))
-    with pytest.raises(DatasetError, match="has no class folders"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
@@ -508,30 +508,28 @@ def test_a_manifest_with_other_things_survives_json(tmp_path: Path) -> None:
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest
 
 
-def test_a_class_that_lies_in_one_part_only_is_told_so(tmp_path: Path) -> None:
+def test_a_class_that_lies_in_one_part_only_is_told_so(tmp_path: Path, wording: str) -> None:
     fill(tmp_path / "train", 4)
     put(tmp_path / "train", "washer", 30, 31, 32)
     for label in ("nut", "bolt"):
         put(tmp_path / "val", label, 10)
-    with pytest.raises(
-        DatasetError, match=r"class washer has no photo in the val split: .* train on"
-    ):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path) -> None:
+def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path, wording: str) -> None:
     fill(tmp_path / "train", 4)
     put(tmp_path / "val", "nut", 10)
     (tmp_path / "val/bolt").mkdir()
     shutil.copy(tmp_path / "train/bolt/000.png", tmp_path / "val/bolt")
-    with pytest.raises(DatasetError, match=r"class bolt .* val split: .* same bytes as photos in"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_parts_without_one_for_training_are_refused(tmp_path: Path) -> None:
+def test_parts_without_one_for_training_are_refused(tmp_path: Path, wording: str) -> None:
     fill(tmp_path / "dev", 4)
     fill(tmp_path / "eval", 4)
-    with pytest.raises(DatasetError, match="but none is for training"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
     assert len(scan_to_score(tmp_path).part("val")) > 0
 

@@ -115,12 +115,14 @@ def test_a_table_is_previewed_like_a_folder(photos_copy: Path) -> None:
     assert Counter(one.label for one in shown) == {"a bolt": 3, "a gear": 3}
 
 
-def test_data_without_any_photo_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_data_without_any_photo_is_refused_with_the_reason(
+    tmp_path: Path, wording: list[str]
+) -> None:
     (tmp_path / "gear").mkdir()
     (tmp_path / "gear" / "a.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"no usable photo to train on \(skipped gear/a.jpg: "):
+    with pytest.raises(DatasetError, match=wording[0]):
         draw_preview(tmp_path, LIGHT)
-    with pytest.raises(DatasetError, match="no class folders"):
+    with pytest.raises(DatasetError, match=wording[1]):
         draw_preview(tmp_path / "gear", LIGHT)
 
 
@@ -134,11 +136,13 @@ def test_a_sheet_is_written_as_its_name_says(photos: Path, tmp_path: Path, name:
     assert (tmp_path / name).read_bytes()[1:4] == (b"PNG" if "png" in name else b"\xd8\xff\xe0")
 
 
-def test_an_existing_file_is_replaced_only_on_demand(photos: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_on_demand(
+    photos: Path, tmp_path: Path, wording: str
+) -> None:
     out = tmp_path / "sheet.png"
     out.write_bytes(b"dear photo")
     sheet = draw_preview(photos, LIGHT, photos=1)
-    with pytest.raises(StorageError, match=r"exists; choose another --out or add --overwrite"):
+    with pytest.raises(StorageError, match=wording):
         write_preview(sheet, out)
     assert out.read_bytes() == b"dear photo"
     write_preview(sheet, out, overwrite=True)

@@ -341,7 +341,7 @@ def wait_for(condition: Any, child: "subprocess.Popen[str]") -> None:
 
 
 def test_ctrl_c_ends_soon_and_names_the_command_that_goes_on(
-    photos: Path, server: Server, tmp_path: Path
+    photos: Path, server: Server, tmp_path: Path, wording: str
 ) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "edgetl.cli", "train", photos, "--out", out, *SCRATCH_FLAGS]
@@ -356,9 +356,9 @@ def test_ctrl_c_ends_soon_and_names_the_command_that_goes_on(
         try:
             wait_for(lambda: checkpoints(out), child)
             child.send_signal(signal.SIGSTOP)
-            with pytest.raises(StorageError, match="another edgetl train is running in"):
+            with pytest.raises(StorageError, match=wording):
                 train(photos, out, SCRATCH, overwrite=True)
-            with pytest.raises(StorageError, match="another edgetl train is running in"):
+            with pytest.raises(StorageError, match=wording):
                 resume(out)
             child.send_signal(signal.SIGINT)
             start = time.monotonic()
@@ -439,7 +439,7 @@ def test_photos_that_moved_are_the_same_photos(out: Path, photos_copy: Path, scr
 
 
 def test_other_weights_under_the_same_name_are_refused(
-    server: Server, photos: Path, lenet_weights: Path, tmp_path: Path
+    server: Server, photos: Path, lenet_weights: Path, tmp_path: Path, wording: str
 ) -> None:
     weights = Path(shutil.copy(lenet_weights, tmp_path / "w.weights.h5"))
     flags = "--backbone lenet --size 32 --epochs 3 --finetune none".split()
@@ -451,7 +451,7 @@ def test_other_weights_under_the_same_name_are_refused(
     network.load_weights(weights)
     network.set_weights([np.asarray(one) + 1 for one in network.get_weights()])
     network.save_weights(weights)
-    with pytest.raises(RunError, match="weights"):
+    with pytest.raises(RunError, match=wording):
         resume(out)
 
 
@@ -499,12 +499,12 @@ def test_reading_an_interrupted_run_names_the_command_that_goes_on(out: Path) ->
         Run.open(out)
 
 
-def test_a_finished_run_cannot_be_resumed(scratch: Path) -> None:
-    with pytest.raises(RunError, match="is finished"):
+def test_a_finished_run_cannot_be_resumed(scratch: Path, wording: str) -> None:
+    with pytest.raises(RunError, match=wording):
         resume(scratch)
 
 
-def test_nothing_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no training was started"):
+def test_nothing_cannot_be_resumed(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(RunError, match=wording):
         resume(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

@@ -109,22 +109,24 @@ def test_an_export_by_another_process_gives_the_same_bytes(
 
 
 def test_photos_that_went_away_are_named(
-    tiny_run_folder: Path, photos: Path, tmp_path: Path
+    tiny_run_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     run = Path(shutil.copytree(tiny_run_folder, tmp_path / "run"))
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["root"] = str(tmp_path / "moved")
     (run / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ExportError, match=r"48 of 48 photos of .*moved are gone"):
+    with pytest.raises(ExportError, match=wording):
         export_run(Run.open(run), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_changed_model_is_not_exported(tiny_run_folder: Path, tmp_path: Path) -> None:
+def test_a_changed_model_is_not_exported(
+    tiny_run_folder: Path, tmp_path: Path, wording: str
+) -> None:
     run = Path(shutil.copytree(tiny_run_folder, tmp_path / "run"))
     with (run / "weights.npz").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(RunError, match="not the file that training wrote"):
+    with pytest.raises(RunError, match=wording):
         export_run(Run.open(run), tmp_path / "out")
 
 

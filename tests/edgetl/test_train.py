@@ -152,26 +152,32 @@ def test_no_augmentation_computes_no_view_twice(
     assert len(keys) == 48
 
 
-def test_a_sigmoid_needs_two_classes(photos: Path, tmp_path: Path) -> None:
+def test_a_sigmoid_needs_two_classes(photos: Path, tmp_path: Path, wording: str) -> None:
     options = msgspec.structs.replace(TINY, head=HeadOptions(output="sigmoid"))
-    with pytest.raises(OptionsError, match=r"is for two classes, .* has 3; leave --output"):
+    with pytest.raises(OptionsError, match=wording):
         train(photos, tmp_path / "run", options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_contradicting_options_are_refused_before_the_photos_are_read(tmp_path: Path) -> None:
+def test_contradicting_options_are_refused_before_the_photos_are_read(
+    tmp_path: Path, wording: str
+) -> None:
     options = msgspec.structs.replace(TINY, finetune=2)
-    with pytest.raises(OptionsError, match="weights = none trains the whole network"):
+    with pytest.raises(OptionsError, match=wording):
         train(tmp_path / "no photos here", tmp_path / "run", options)
 
 
-def test_an_existing_run_is_refused_before_any_work(tiny_run_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="add --overwrite"):
+def test_an_existing_run_is_refused_before_any_work(
+    tiny_run_folder: Path, tmp_path: Path, wording: str
+) -> None:
+    with pytest.raises(StorageError, match=wording):
         train(tmp_path / "no photos here", tiny_run_folder, TINY)
 
 
-def test_a_folder_of_something_else_is_never_overwritten(photos: Path, photos_copy: Path) -> None:
-    with pytest.raises(StorageError, match="contains something else"):
+def test_a_folder_of_something_else_is_never_overwritten(
+    photos: Path, photos_copy: Path, wording: str
+) -> None:
+    with pytest.raises(StorageError, match=wording):
         train(photos, photos_copy, TINY, overwrite=True)
     assert len(list(photos_copy.rglob("*.jpg"))) == 48
 
@@ -184,8 +190,8 @@ def test_overwrite_replaces_a_run(photos: Path, tiny_run_folder: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_failed_training_leaves_nothing(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(EdgetlError, match="did you mean"):
+def test_a_failed_training_leaves_nothing(photos: Path, tmp_path: Path, wording: str) -> None:
+    with pytest.raises(EdgetlError, match=wording):
         train(photos, tmp_path / "run", TrainOptions(backbone="mobilenet"))
     assert list(tmp_path.iterdir()) == []
 

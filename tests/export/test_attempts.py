@@ -34,8 +34,10 @@ def run_export(trained: Trained, out: Path, **settings: object) -> Exported:
     return export_model(trained, out, ExportOptions(**options))  # type: ignore[arg-type]
 
 
-def test_without_repair_it_is_refused_and_kept_aside(exploding: Trained, tmp_path: Path) -> None:
-    with pytest.raises(GateError, match=r"litert-int8: .* points below .* \(unrepaired\)"):
+def test_without_repair_it_is_refused_and_kept_aside(
+    exploding: Trained, tmp_path: Path, wording: str
+) -> None:
+    with pytest.raises(GateError, match=wording):
         run_export(exploding, tmp_path / "parts.bundle", repair="none")
     assert not (tmp_path / "parts.bundle").exists()
     aside = tmp_path / "parts.bundle.rejected"
@@ -101,9 +103,11 @@ def test_the_progress_bar_names_the_step(trained: Trained, tmp_path: Path) -> No
     assert steps.count("finding ranges") == 1
 
 
-def test_a_file_over_its_budget_is_refused_without_repair(trained: Trained, tmp_path: Path) -> None:
+def test_a_file_over_its_budget_is_refused_without_repair(
+    trained: Trained, tmp_path: Path, wording: str
+) -> None:
     settings = ExportOptions(recipes=INT8, max_drop=20, max_class_drop=50, max_bytes=1000)
-    with pytest.raises(GateError, match="bytes, allowed are 1,000"):
+    with pytest.raises(GateError, match=wording):
         export_model(trained, tmp_path / "parts.bundle", settings)
     records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
     assert len(records) == 1
@@ -136,9 +140,9 @@ def test_an_old_bundle_outlives_a_refusal(
 
 
 def test_quick_repairs_do_not_look_for_layers_where_too_much_is_lost(
-    exploding: Trained, tmp_path: Path
+    exploding: Trained, tmp_path: Path, wording: str
 ) -> None:
-    with pytest.raises(GateError, match="after quick repairs"):
+    with pytest.raises(GateError, match=wording):
         run_export(exploding, tmp_path / "parts.bundle")
     records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
     assert [one["repair"] for one in records] == ["", "head refitted"]
@@ -205,8 +209,10 @@ def test_a_repair_is_tried_where_it_is_worth_its_time(
     assert found == tried
 
 
-def test_where_nothing_passes_there_is_no_bundle(exploding: Trained, tmp_path: Path) -> None:
+def test_where_nothing_passes_there_is_no_bundle(
+    exploding: Trained, tmp_path: Path, wording: str
+) -> None:
     settings = ExportOptions(recipes=INT8, max_drop=STRICT, repair="none")
-    with pytest.raises(GateError, match="litert-int8"):
+    with pytest.raises(GateError, match=wording):
         export_model(exploding, tmp_path / "a.bundle", settings)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bundle.rejected"]

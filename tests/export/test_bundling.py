@@ -67,8 +67,8 @@ def test_nothing_lies_in_the_bundle_that_it_does_not_list(bundle: Bundle) -> Non
     assert fingerprint(bundle.path).keys() == listed
 
 
-def test_an_existing_bundle_is_refused(trained: Trained, bundle: Bundle) -> None:
-    with pytest.raises(StorageError, match="add --overwrite"):
+def test_an_existing_bundle_is_refused(trained: Trained, bundle: Bundle, wording: str) -> None:
+    with pytest.raises(StorageError, match=wording):
         export_model(trained, bundle.path, ExportOptions())
 
 
@@ -80,8 +80,10 @@ def test_overwrite_replaces_a_bundle(trained: Trained, bundle: Bundle, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["parts.bundle"]
 
 
-def test_a_foreign_folder_is_never_replaced(trained: Trained, photos_copy: Path) -> None:
-    with pytest.raises(StorageError, match="contains something else"):
+def test_a_foreign_folder_is_never_replaced(
+    trained: Trained, photos_copy: Path, wording: str
+) -> None:
+    with pytest.raises(StorageError, match=wording):
         export_model(trained, photos_copy, ExportOptions(), overwrite=True)
     assert len(list(photos_copy.rglob("*.jpg"))) == 48
 
@@ -101,6 +103,7 @@ def test_a_date_is_in_the_bundle_only_if_it_is_stated(
     trained: Trained,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    wording: str,
 ) -> None:
     assert Bundle.open(small["parts.zip"]).manifest.provenance.created_utc == ""
     settings = ExportOptions(recipes=("litert-float32",), allow_drop=True)
@@ -108,7 +111,7 @@ def test_a_date_is_in_the_bundle_only_if_it_is_stated(
     dated = export_model(trained, tmp_path / "dated.zip", settings).bundle
     assert dated.manifest.provenance.created_utc == "2023-11-14T22:13:20+00:00"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    with pytest.raises(ExportError, match="'yesterday', expected seconds since 1970"):
+    with pytest.raises(ExportError, match=wording):
         export_model(trained, tmp_path / "other.zip", settings)
 
 
@@ -141,10 +144,10 @@ def test_what_lies_where_a_zip_shall_be_is_refused(
 
 
 def test_a_zip_does_not_become_a_folder(
-    small: dict[str, Path], trained: Trained, tmp_path: Path
+    small: dict[str, Path], trained: Trained, tmp_path: Path, wording: str
 ) -> None:
     out = Path(shutil.copy(small["parts.zip"], tmp_path / "parts.bundle"))
-    with pytest.raises(StorageError, match="is a file, expected a folder"):
+    with pytest.raises(StorageError, match=wording):
         export_model(trained, out, THREE_FILES, overwrite=True)
 
 
@@ -157,9 +160,9 @@ def test_overwrite_replaces_a_zip(small: dict[str, Path], trained: Trained, tmp_
 
 
 def test_a_zip_that_the_gate_refuses_leaves_its_attempts_aside(
-    exploding: Trained, tmp_path: Path
+    exploding: Trained, tmp_path: Path, wording: str
 ) -> None:
     settings = ExportOptions(recipes=("litert-int8",), repair="none")
-    with pytest.raises(GateError, match=r"parts\.zip\.rejected"):
+    with pytest.raises(GateError, match=wording):
         export_model(exploding, tmp_path / "parts.zip", settings)
     assert os.listdir(tmp_path) == ["parts.zip.rejected"]

@@ -212,7 +212,7 @@ def test_branches_keep_reading_what_lies_outside_of_them(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_external_data_in_the_folder_is_taken_in(tmp_path: Path) -> None:
+def test_external_data_in_the_folder_is_taken_in(tmp_path: Path, wording: str) -> None:
     onnx.save(
         make_onnx(), tmp_path / "net.onnx", save_as_external_data=True, size_threshold=0,
         location="net.bin",
@@ -220,18 +220,18 @@ def test_external_data_in_the_folder_is_taken_in(tmp_path: Path) -> None:
     assert (tmp_path / "net.bin").is_file()
     source = open_model(tmp_path / "net.onnx", PLAIN).finish(SOFTMAX)
     assert b"net.bin" not in source.data
-    with pytest.raises(ExportError, match=r"net\.bin.* cannot be read .*put it beside the \.onnx"):
+    with pytest.raises(ExportError, match=wording):
         (tmp_path / "net.bin").unlink()
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
-def test_external_data_that_is_too_short_is_refused(tmp_path: Path) -> None:
+def test_external_data_that_is_too_short_is_refused(tmp_path: Path, wording: str) -> None:
     onnx.save(
         make_onnx(), tmp_path / "net.onnx", save_as_external_data=True, size_threshold=0,
         location="net.bin",
     )  # fmt: skip
     (tmp_path / "net.bin").write_bytes(b"1234")
-    with pytest.raises(ExportError, match="4 bytes, too few for the weights"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
@@ -248,30 +248,30 @@ def write_external(home: Path, location: str, **more: str) -> Path:
     "more", [{"offset": "-5"}, {"offset": "x"}, {"length": "-1"}, {"length": "many"}]
 )
 def test_external_data_at_a_place_that_is_none_is_refused(
-    tmp_path: Path, more: dict[str, str]
+    tmp_path: Path, more: dict[str, str], wording: str
 ) -> None:
     (tmp_path / "net.bin").write_bytes(bytes(36))
-    with pytest.raises(ExportError, match=r"does not say where the weights weights are \("):
+    with pytest.raises(ExportError, match=wording):
         open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
 
 
 @pytest.mark.parametrize("more", [{}, {"offset": "8"}, {"length": "12"}, {"length": "100"}])
 def test_external_data_of_less_than_the_weights_take_is_refused(
-    tmp_path: Path, more: dict[str, str]
+    tmp_path: Path, more: dict[str, str], wording: str
 ) -> None:
     (tmp_path / "net.bin").write_bytes(bytes(20))
-    with pytest.raises(ExportError, match="20 bytes, too few for the weights"):
+    with pytest.raises(ExportError, match=wording):
         open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
 
 
-def test_external_data_in_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_external_data_in_a_pipe_is_not_waited_for(tmp_path: Path, wording: str) -> None:
     os.mkfifo(tmp_path / "net.bin")
-    with pytest.raises(ExportError, match="not a plain file inside its own folder"):
+    with pytest.raises(ExportError, match=wording):
         open_model(write_external(tmp_path, "net.bin"), PLAIN)
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", "sub/x.bin"])
-def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> None:
+def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str, wording: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (tmp_path / "secret.bin").write_bytes(bytes(36))
@@ -281,7 +281,7 @@ def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> No
     weights.data_location = TensorProto.EXTERNAL
     weights.external_data.add(key="location", value=location)
     (home / "net.onnx").write_bytes(make_onnx(weights=weights).SerializeToString())
-    with pytest.raises(ExportError, match="not a plain file inside its own folder"):
+    with pytest.raises(ExportError, match=wording):
         open_model(home / "net.onnx", PLAIN)
 
 
@@ -341,9 +341,9 @@ def test_an_onnx_that_is_no_classifier_is_refused(tmp_path: Path, model: Any, wo
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_onnx_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_onnx_is_refused(tmp_path: Path, wording: str) -> None:
     (tmp_path / "net.onnx").write_bytes(make_onnx().SerializeToString()[:-50])
-    with pytest.raises(ExportError, match=r"is not an \.onnx, or a damaged one"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
@@ -358,10 +358,10 @@ def test_an_onnx_whose_names_are_no_text_is_refused(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_onnx_of_more_than_2_gib_is_refused_unread(tmp_path: Path) -> None:
+def test_an_onnx_of_more_than_2_gib_is_refused_unread(tmp_path: Path, wording: str) -> None:
     with (tmp_path / "net.onnx").open("wb") as file:
         file.truncate(2**31 + 1)
-    with pytest.raises(ExportError, match="larger than 2 GiB"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
@@ -437,58 +437,60 @@ def test_a_truncated_tflite_is_refused_wherever_it_is_cut(
 
 
 @pytest.mark.parametrize("name", ["model.keras", "saved"])
-def test_what_can_run_code_is_not_opened_without_trust(foreign_folder: Path, name: str) -> None:
-    with pytest.raises(ExportError, match=r"is not opened: a .* If you trust it, add --trust"):
+def test_what_can_run_code_is_not_opened_without_trust(
+    foreign_folder: Path, name: str, wording: str
+) -> None:
+    with pytest.raises(ExportError, match=wording):
         open_model(foreign_folder / name, PLAIN)
 
 
-def test_code_in_a_keras_file_does_not_run_even_with_trust(tmp_path: Path) -> None:
+def test_code_in_a_keras_file_does_not_run_even_with_trust(tmp_path: Path, wording: str) -> None:
     import keras
 
     image = keras.Input((32, 32, 3))
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x * 2)(image))
     keras.Model(image, mean).save(tmp_path / "code.keras")
-    with pytest.raises(ExportError, match=r"has a Lambda layer.*export it with model.export"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "code.keras", PLAIN, trust=True)
 
 
 def test_damaged_keras_files_and_saved_models_are_refused(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
     (tmp_path / "bad.keras").write_bytes((foreign_folder / "model.keras").read_bytes()[:5000])
     saved = Path(shutil.copytree(foreign_folder / "saved", tmp_path / "saved"))
     (saved / "saved_model.pb").write_bytes(b"nonsense")
     for path in (tmp_path / "bad.keras", saved):
-        with pytest.raises(ExportError, match=r"cannot open|is damaged") as caught:
+        with pytest.raises(ExportError, match=wording) as caught:
             open_model(path, PLAIN, trust=True)
         assert "\n" not in str(caught.value)
 
 
-def test_a_keras_model_of_free_size_asks_for_one(tmp_path: Path) -> None:
+def test_a_keras_model_of_free_size_asks_for_one(tmp_path: Path, wording: str) -> None:
     import keras
 
     image = keras.Input((None, None, 3))
     scores = keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(image))
     keras.Model(image, scores).save(tmp_path / "free.keras")
-    with pytest.raises(ExportError, match="--size PX"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "free.keras", PLAIN, trust=True)
     assert open_model(tmp_path / "free.keras", PLAIN, trust=True, size_px=48).size == (48, 48)
 
 
-def test_another_size_than_the_models_is_refused(foreign_folder: Path) -> None:
-    with pytest.raises(ExportError, match="takes 32x32 px only; leave out --size"):
+def test_another_size_than_the_models_is_refused(foreign_folder: Path, wording: str) -> None:
+    with pytest.raises(ExportError, match=wording):
         open_model(foreign_folder / "float.tflite", PLAIN, size_px=48)
 
 
 @pytest.mark.parametrize("name", ["gone.tflite", "notes.txt", "folder"])
-def test_what_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
+def test_what_is_no_model_is_refused(tmp_path: Path, name: str, wording: str) -> None:
     (tmp_path / "notes.txt").write_bytes(b"\x01hello")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ExportError, match=r"expected a \.tflite, \.onnx, \.keras or \.h5 file"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / name, PLAIN)
 
 
-def test_the_activation_to_add_is_told_from_the_outputs() -> None:
+def test_the_activation_to_add_is_told_from_the_outputs(wording: list[str]) -> None:
     probabilities = np.array([[0.2, 0.8], [0.5, 0.5]], np.float32)
     assert choose_activation(probabilities) == NOTHING
     assert choose_activation(np.array([[-1.0, 4.0]], np.float32)) == SOFTMAX
@@ -496,13 +498,13 @@ def test_the_activation_to_add_is_told_from_the_outputs() -> None:
     assert choose_activation(np.array([[-3.0]], np.float32)) == PAIR_OF_LOGITS
     coarse = np.round(probabilities * 256) / 256 - np.float32(1 / 256)
     assert choose_activation(coarse, quantized=True) == NOTHING
-    with pytest.raises(ExportError, match="do not sum to 1"):
+    with pytest.raises(ExportError, match=wording[0]):
         choose_activation(np.array([[0.9, 0.8]], np.float32))
-    with pytest.raises(ExportError, match="not finite"):
+    with pytest.raises(ExportError, match=wording[1]):
         choose_activation(np.array([[np.nan, 0.8]], np.float32))
 
 
-def test_a_form_offers_what_can_be_made_of_it() -> None:
+def test_a_form_offers_what_can_be_made_of_it(wording: str) -> None:
     assert all(map(ModelFormat().offers, RECIPES))
     only_onnx = [one for one in RECIPES if ModelFormat("onnx").offers(one)]
     assert only_onnx == list(
@@ -510,22 +512,22 @@ def test_a_form_offers_what_can_be_made_of_it() -> None:
     )
     finished = [one.name for one in RECIPES if ModelFormat("litert", "int8").offers(one)]
     assert finished == ["litert-int8"]
-    with pytest.raises(ExportError, match=r"litert-int8 is not possible for an \.onnx"):
+    with pytest.raises(ExportError, match=wording):
         ModelFormat("onnx").check(find_recipes(["litert-int8"]))
 
 
-def test_an_unknown_scaling_is_an_error_with_the_names() -> None:
-    with pytest.raises(OptionsError, match=r"expected one of 0\.\.255, 0\.\.1, -1\.\.1, imagenet"):
+def test_an_unknown_scaling_is_an_error_with_the_names(wording: str) -> None:
+    with pytest.raises(OptionsError, match=wording):
         find_scaling("torch")
 
 
 def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
     proto = onnx.load(foreign_folder / "model.onnx")
     proto.graph.node[-1].input[0] = "nobody"
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"m\.onnx: .* damaged: its operator \w+ has an input"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "m.onnx", PLAIN)
 
 

@@ -172,15 +172,15 @@ def test_log_probabilities_become_the_probabilities(
 
 
 def test_logits_between_0_and_1_are_no_shares(
-    float_onnx: onnx.ModelProto, drawn: list[np.ndarray], tmp_path: Path
+    float_onnx: onnx.ModelProto, drawn: list[np.ndarray], tmp_path: Path, wording: list[str]
 ) -> None:
     small = np.array([0.4, 0.3, 0.3], np.float32)
     assert choose_activation(small[np.newaxis], "linear") == SOFTMAX
     assert choose_activation(np.array([[0.4]], np.float32), "linear") == PAIR_OF_LOGITS
     assert choose_activation(np.array([[0.4]], np.float32), "sigmoid") == PAIR
-    with pytest.raises(ExportError, match="as in multi-label classification"):
+    with pytest.raises(ExportError, match=wording[0]):
         choose_activation(np.array([[0.4, 0.6]], np.float32), "sigmoid")
-    with pytest.raises(ExportError, match="applies a softmax to a single output"):
+    with pytest.raises(ExportError, match=wording[1]):
         choose_activation(np.array([[1.0]], np.float32), "softmax")
     assert open_model_end(float_onnx, tmp_path) == "linear"
 
@@ -245,7 +245,11 @@ def test_a_dictionary_of_azure_custom_vision_is_the_scores_inside_it(
 
 
 def test_a_label_beside_the_scores_is_left_out_and_two_lists_are_refused(
-    float_onnx: onnx.ModelProto, drawn: list[np.ndarray], expected: np.ndarray, tmp_path: Path
+    float_onnx: onnx.ModelProto,
+    drawn: list[np.ndarray],
+    expected: np.ndarray,
+    tmp_path: Path,
+    wording: str,
 ) -> None:
     best = helper.make_node("ArgMax", ["last"], ["best"], axis=1)
     name = float_onnx.graph.output[0].name
@@ -259,9 +263,7 @@ def test_a_label_beside_the_scores_is_left_out_and_two_lists_are_refused(
     ]
     proto = append(float_onnx, double, *heads, two=TensorProto.FLOAT, one=TensorProto.FLOAT)
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(
-        ExportError, match=r"has 2 outputs \(two, one\).*export the classifier only"
-    ):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "m.onnx", SCALING)
 
 
@@ -325,11 +327,11 @@ def h5_of_keras_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["keras_model.h5", "renamed.keras", "no_suffix"])
 def test_an_h5_of_keras_2_is_taken_with_trust_whatever_its_name(
-    h5_of_keras_2: Path, drawn: list[np.ndarray], tmp_path: Path, name: str
+    h5_of_keras_2: Path, drawn: list[np.ndarray], tmp_path: Path, name: str, wording: str
 ) -> None:
     path = tmp_path / name
     path.write_bytes(h5_of_keras_2.read_bytes())
-    with pytest.raises(ExportError, match=r"Keras \.h5 file can run code .* add --trust"):
+    with pytest.raises(ExportError, match=wording):
         open_model(path, SCALING)
     added, source = take(path, drawn, trust=True)
     assert (added, source.form) == (NOTHING, ModelFormat("litert", "float32"))
@@ -470,9 +472,9 @@ def test_a_folder_that_is_no_model_is_called_by_what_it_holds(
     assert words in str(caught.value)
 
 
-def test_a_pipe_is_no_model_and_nobody_waits_for_it(tmp_path: Path) -> None:
+def test_a_pipe_is_no_model_and_nobody_waits_for_it(tmp_path: Path, wording: str) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
-    with pytest.raises(ExportError, match="is a pipe or a device, not a file"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "pipe.onnx", SCALING)
 
 

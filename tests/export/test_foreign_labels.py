@@ -79,12 +79,12 @@ def test_a_label_that_is_there_twice_gets_the_number_of_its_output(file: Path) -
     assert suggest_label("zebra", labels) == ""
 
 
-def test_a_label_is_as_long_as_a_bundle_takes_it(file: Path) -> None:
+def test_a_label_is_as_long_as_a_bundle_takes_it(file: Path, wording: str) -> None:
     file.write_text(f"{'a' * 255}\nb\n")
     assert read_labels(file) == ("a" * 255, "b")
     # The number that tells it from its namesake counts.
     file.write_text(f"{'a' * 252}\n" * 2)
-    with pytest.raises(ExportError, match=r"line 1: the label a{20}\.\.\. has 256 bytes, .* 255"):
+    with pytest.raises(ExportError, match=wording):
         read_labels(file)
 
 
@@ -93,16 +93,18 @@ def test_labels_in_json_are_composed_as_those_of_photos_are(tmp_path: Path) -> N
     assert read_labels(tmp_path / "l.json") == ("\u00c4pfel", "Birnen")
 
 
-def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(file: Path) -> None:
+def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(
+    file: Path, wording: str
+) -> None:
     file.write_text("size (0)\nsize (1)\nother (7)\n")
     assert read_labels(file) == ("size (0)", "size (1)", "other (7)")
     file.write_text("a\na\na (0)\n")
-    with pytest.raises(ExportError, match=r"line 3: the label a \(0\) is also in line 1"):
+    with pytest.raises(ExportError, match=wording):
         read_labels(file)
 
 
-def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
-    with pytest.raises(ExportError, match="too large for a list of labels"):
+def test_a_file_that_never_ends_is_no_list_of_labels(wording: str) -> None:
+    with pytest.raises(ExportError, match=wording):
         read_labels(Path("/dev/zero"))
 
 

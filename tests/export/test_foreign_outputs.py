@@ -128,21 +128,25 @@ def test_scores_of_8_bits_become_those_that_they_stand_for(
     np.testing.assert_allclose(foreign.run(drawn), SOFTMAX.apply(logits), atol=1 / 256)
 
 
-def test_a_sequence_is_refused_by_its_name(proto: onnx.ModelProto, tmp_path: Path) -> None:
+def test_a_sequence_is_refused_by_its_name(
+    proto: onnx.ModelProto, tmp_path: Path, wording: str
+) -> None:
     proto.graph.node.append(helper.make_node("SequenceConstruct", ["logits", "logits"], ["both"]))
     kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None))
     del proto.graph.output[:]
     proto.graph.output.append(helper.make_value_info("both", kind))
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match="outputs a sequence or a dictionary, expected an array"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "m.onnx", SCALING)
 
 
-def test_percents_are_not_taken_for_logits(take: Callable[..., Any], proto: Any) -> None:
+def test_percents_are_not_taken_for_logits(
+    take: Callable[..., Any], proto: Any, wording: str
+) -> None:
     proto.graph.initializer.append(numpy_helper.from_array(np.float32(100), "hundred"))
     foreign = take(SOFT, helper.make_node("Mul", ["shares", "hundred"], ["percent"]), percent=FLOAT)
     assert foreign.activation == "other"
-    with pytest.raises(ExportError, match="sum to 100, not to 1"):
+    with pytest.raises(ExportError, match=wording):
         choose_activation(np.array([[20.0, 80.0], [99.5, 0.5]], np.float32), "other")
     # Logits that happen to be positive.
     assert choose_activation(np.array([[2.0, 8.0], [3.0, 1.5]], np.float32), "other") == SOFTMAX
@@ -261,17 +265,17 @@ def test_the_end_of_a_tflite_is_read_through_what_only_carries_it(
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
 def test_a_cut_file_is_called_so_in_our_own_words(
-    foreign_folder: Path, tmp_path: Path, share: float
+    foreign_folder: Path, tmp_path: Path, share: float, wording: str
 ) -> None:
     for name in ("float.tflite", "model.onnx"):
         data = (foreign_folder / name).read_bytes()
         (tmp_path / name).write_bytes(data[: int(share * len(data))])
-        with pytest.raises(ExportError, match=r"damaged.*copy or download it again$"):
+        with pytest.raises(ExportError, match=wording):
             open_model(tmp_path / name, SCALING)
 
 
 def test_a_tflite_for_an_edge_tpu_names_the_one_to_give(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
     from edgetl_export.graph.flatbuffer import read_tree, write_tree
 
@@ -280,5 +284,5 @@ def test_a_tflite_for_an_edge_tpu_names_the_one_to_give(
     code.builtinCode = code.deprecatedBuiltinCode = 32
     code.customCode = b"edgetpu-custom-op"
     (tmp_path / "m.tflite").write_bytes(write_tree(tree))
-    with pytest.raises(ExportError, match=r"compiled for Coral's Edge TPU; give the one"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "m.tflite", SCALING)

@@ -105,15 +105,15 @@ def test_a_grey_model_gets_the_brightness_of_what_the_camera_sees(
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("scaling", ["imagenet", "caffe", "bgr 0..1"])
 def test_a_scaling_of_colours_is_refused_for_a_grey_model(
-    grey_folder: Path, name: str, scaling: str
+    grey_folder: Path, name: str, scaling: str, wording: str
 ) -> None:
-    with pytest.raises(ExportError, match=r"takes gray images.*one number each"):
+    with pytest.raises(ExportError, match=wording):
         open_model(grey_folder / name, find_scaling(scaling), trust=True)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, "h", "w"), (-1, 1, -1, -1), (None, 1, 24, None)])
 def test_a_grey_onnx_with_free_sides_takes_an_oblong_size(
-    tmp_path: Path, pictures: list[np.ndarray], shape: tuple[Any, ...]
+    tmp_path: Path, pictures: list[np.ndarray], shape: tuple[Any, ...], wording: str
 ) -> None:
     weights = np.array([[1.0, -2.0, 3.0]], np.float32)
     graph = helper.make_graph(
@@ -131,7 +131,7 @@ def test_a_grey_onnx_with_free_sides_takes_an_oblong_size(
     model.ir_version = 8
     onnx.save(model, tmp_path / "net.onnx")
     plain = find_scaling("0..1")
-    with pytest.raises(ExportError, match=r"choose the one it was trained on.*--size WIDTHxHEIGHT"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", plain)
     foreign = open_model(tmp_path / "net.onnx", plain, size_px=(WIDTH, HEIGHT))
     assert foreign.size == (HEIGHT, WIDTH)
@@ -183,15 +183,13 @@ FREE = ("batch_size", "num_channels", "height", "width")
     ],
 )
 def test_an_onnx_all_of_whose_sides_are_free_takes_the_chosen_size(
-    tmp_path: Path, pictures: list[np.ndarray], shape: Any, channels: int, last: bool
+    tmp_path: Path, pictures: list[np.ndarray], shape: Any, channels: int, last: bool, wording: str
 ) -> None:
     """As Hugging Face's exporter writes it."""
     weights = convolve(tmp_path / "net.onnx", shape, channels, last=last)
     plain = find_scaling("0..1")
     if shape == FREE:
-        with pytest.raises(
-            ExportError, match=r"net\.onnx: .* images of any size;.*: --size PX, or"
-        ):
+        with pytest.raises(ExportError, match=wording):
             open_model(tmp_path / "net.onnx", plain)
     foreign = open_model(tmp_path / "net.onnx", plain, size_px=(WIDTH, HEIGHT))
     assert foreign.size == (HEIGHT, WIDTH)
@@ -200,18 +198,20 @@ def test_an_onnx_all_of_whose_sides_are_free_takes_the_chosen_size(
     np.testing.assert_allclose(foreign.run(pictures), 2 * means @ weights.T, atol=1e-4)
 
 
-def test_a_picture_of_four_channels_is_refused_though_its_sides_are_free(tmp_path: Path) -> None:
+def test_a_picture_of_four_channels_is_refused_though_its_sides_are_free(
+    tmp_path: Path, wording: str
+) -> None:
     convolve(tmp_path / "net.onnx", FREE, 4, group=2)
-    with pytest.raises(
-        ExportError, match=r"takes \(\?, \?, \?, \?\) of 4 channels, expected an RGB"
-    ):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", find_scaling("0..1"), size_px=32)
 
 
-def test_an_oblong_model_says_its_size_with_the_width_first(grey_folder: Path) -> None:
+def test_an_oblong_model_says_its_size_with_the_width_first(
+    grey_folder: Path, wording: str
+) -> None:
     scaling = find_scaling("0..1")
     file = grey_folder / "grey.tflite"
-    with pytest.raises(ExportError, match=r"takes 40x24 px, width x height, only"):
+    with pytest.raises(ExportError, match=wording):
         open_model(file, scaling, size_px=(24, 40))
     assert open_model(file, scaling, size_px=(40, 24)).size == (24, 40)
 

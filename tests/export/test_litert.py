@@ -93,7 +93,7 @@ def test_every_layer_of_the_int8_file_is_quantized(bundle: Bundle) -> None:
 
 
 def test_a_model_that_wants_int8_pixels_is_refused(
-    tiny_graph: Graph, tiny_ranges: dict[str, tuple[float, float]]
+    tiny_graph: Graph, tiny_ranges: dict[str, tuple[float, float]], wording: str
 ) -> None:
     from litert_quantizer import quantizer, recipe
 
@@ -105,10 +105,10 @@ def test_a_model_that_wants_int8_pixels_is_refused(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         done = work.quantize(pairs, enable_progress_report=False)
-    with pytest.raises(ExportError, match="is int8, expected uint8 or float32"):
+    with pytest.raises(ExportError, match=wording):
         describe_tflite(bytes(done.quantized_model))
 
 
-def test_bytes_that_are_no_model_are_refused() -> None:
-    with pytest.raises(ExportError, match=r"cannot load this \.tflite"):
+def test_bytes_that_are_no_model_are_refused(wording: str) -> None:
+    with pytest.raises(ExportError, match=wording):
         describe_tflite(b"no model at all" * 100)

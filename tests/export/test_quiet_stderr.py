@@ -13,8 +13,10 @@ def test_native_output_of_a_good_block_is_dropped(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == ""
 
 
-def test_native_output_of_a_failed_block_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError, match="boom"):
+def test_native_output_of_a_failed_block_is_shown(
+    capfd: pytest.CaptureFixture[str], wording: str
+) -> None:
+    with pytest.raises(RuntimeError, match=wording):
         _complain_and_fail()
     assert capfd.readouterr().err == "op not supported\n"
 

@@ -59,17 +59,17 @@ def test_labels_txt_lists_the_labels(bundle):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_bundle_with_a_flipped_bit_is_refused(file, tiny_copy):
+def test_a_bundle_with_a_flipped_bit_is_refused(file, tiny_copy, wording):
     flip_a_bit(tiny_copy / file)
-    with pytest.raises(BundleError, match=r"damaged|differs"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_bundle_with_a_cut_file_is_refused(file, tiny_copy):
+def test_a_bundle_with_a_cut_file_is_refused(file, tiny_copy, wording):
     data = (tiny_copy / file).read_bytes()
     (tiny_copy / file).write_bytes(data[:-1])
-    with pytest.raises(BundleError, match=r"damaged|it was cut"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
@@ -88,18 +88,18 @@ def test_bad_bytes_never_reach_an_engine(file, tiny_copy, monkeypatch):
         Classifier.open(tiny_copy)
 
 
-def test_a_file_changed_after_the_bundle_was_opened_never_reaches_an_engine(tiny_copy):
+def test_a_file_changed_after_the_bundle_was_opened_never_reaches_an_engine(tiny_copy, wording):
     bundle = Bundle.open(tiny_copy)
     flip_a_bit(tiny_copy / "litert-int8.tflite")
-    with pytest.raises(BundleError, match="damaged"):
+    with pytest.raises(BundleError, match=wording):
         Classifier.open(bundle, variant="litert-int8")
 
 
 @pytest.mark.parametrize("path", ["missing", "file", "folder"])
-def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path):
+def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path, wording):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BundleError, match=r"give a folder or \.zip that `edgetl export` wrote"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tmp_path / path)
 
 
@@ -112,8 +112,8 @@ def test_another_format_is_refused_with_the_remedy(version, remedy, edit):
         Bundle.open(edit(lambda manifest: manifest.update(format_version=version)))
 
 
-def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit):
-    with pytest.raises(BundleError, match="upgrade edgetl-runtime"):
+def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit, wording):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(
             edit(lambda manifest: manifest.update(format_version=FORMAT_VERSION + 1, sound="yes"))
         )
@@ -165,8 +165,8 @@ def test_a_label_has_a_longest_length(label, taken, edit):
 @pytest.mark.parametrize(
     "labels", [["gear", "gear", "nut"], ["gear"], ["gear", "", "nut"], ["gear", " ", "nut"]]
 )
-def test_labels_that_name_nothing_are_refused(labels, edit):
-    with pytest.raises(BundleError, match="two or more labels, unique and not empty"):
+def test_labels_that_name_nothing_are_refused(labels, edit, wording):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(edit(lambda manifest: manifest.update(labels=labels)))
 
 
@@ -177,26 +177,26 @@ def test_labels_that_name_nothing_are_refused(labels, edit):
         *("./labels.txt", "golden//0.png", "labels.txt\x00", ""),
     ],
 )
-def test_an_unsafe_path_is_refused(path, edit, tiny_copy):
+def test_an_unsafe_path_is_refused(path, edit, tiny_copy, wording):
     # The file is there, and its hash is right.
     shutil.copy(tiny_copy / "labels.txt", tiny_copy.parent)
-    with pytest.raises(BundleError, match="unsafe path"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(edit(lambda manifest: manifest["labels_file"].update(file=path)))
 
 
 @pytest.mark.parametrize("name", ["labels.txt", "golden"])
-def test_a_link_out_of_the_bundle_is_refused(name, tiny_copy):
+def test_a_link_out_of_the_bundle_is_refused(name, tiny_copy, wording):
     outside = (tiny_copy / name).rename(tiny_copy.parent / name)
     (tiny_copy / name).symlink_to(outside)
-    with pytest.raises(BundleError, match="not a plain file"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
 @pytest.mark.parametrize("name", ["labels.txt", "bundle.json", "bundle.json.sha256"])
-def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(name, tiny_copy):
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(name, tiny_copy, wording):
     (tiny_copy / name).unlink()
     os.mkfifo(tiny_copy / name)
-    with pytest.raises(BundleError, match="not a plain file"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
@@ -210,35 +210,35 @@ def test_a_file_that_may_not_be_read_is_refused(tiny, run_python):
     assert "labels.txt cannot be read (Permission denied)" in done.stderr
 
 
-def test_invalid_utf8_is_refused(tiny, write_checksummed):
+def test_invalid_utf8_is_refused(tiny, write_checksummed, wording):
     data = (tiny / "bundle.json").read_bytes().replace(b'"gear"', b'"g\xff\xfer"', 1)
-    with pytest.raises(BundleError, match="is not valid"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(write_checksummed(data))
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"null", b"[]", b"{", b"[" * 500_000, b'{"a":' * 500_000, b"\x00" * 100]
 )
-def test_json_that_is_no_manifest_is_refused(data, write_checksummed):
-    with pytest.raises(BundleError, match="is not valid"):
+def test_json_that_is_no_manifest_is_refused(data, write_checksummed, wording):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(write_checksummed(data))
 
 
-def test_a_deeply_nested_unknown_key_is_refused(tiny, write_checksummed):
+def test_a_deeply_nested_unknown_key_is_refused(tiny, write_checksummed, wording):
     data = (tiny / "bundle.json").read_bytes().strip()
     bomb = b',"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
-    with pytest.raises(BundleError, match="is not valid"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(write_checksummed(data[:-1] + bomb))
 
 
-def test_a_manifest_of_20_megabytes_is_refused(tiny, write_checksummed):
+def test_a_manifest_of_20_megabytes_is_refused(tiny, write_checksummed, wording):
     data = (tiny / "bundle.json").read_bytes() + b" " * 20_000_000
-    with pytest.raises(BundleError, match="expected 16777216 at most"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(write_checksummed(data))
 
 
-def test_a_forged_size_is_refused(edit):
-    with pytest.raises(BundleError, match="has 19 bytes, expected 20"):
+def test_a_forged_size_is_refused(edit, wording):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(edit(lambda manifest: manifest["labels_file"].update(bytes=20)))
 
 
@@ -253,8 +253,8 @@ def test_a_variant_is_found_by_name_and_by_engine(bundle):
 
 
 @pytest.mark.parametrize(("name", "engine"), [("litert-int4", None), (None, "tensorrt")])
-def test_an_unknown_variant_is_refused_and_those_present_are_listed(name, engine, bundle):
-    with pytest.raises(BundleError, match="it has: ") as error:
+def test_an_unknown_variant_is_refused_and_those_present_are_listed(name, engine, bundle, wording):
+    with pytest.raises(BundleError, match=wording) as error:
         bundle.variant(name, engine=engine)
     assert all(variant.name in str(error.value) for variant in bundle.manifest.variants)
 

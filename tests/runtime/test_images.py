@@ -49,29 +49,29 @@ def test_a_batch_has_an_answer_for_each_image_in_their_order(tiny, red_file):
     assert [one.tolist() for one in scores] == [classifier(one).scores.tolist() for one in images]
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path, bundle, fake_engine):
+def test_a_file_that_is_no_image_is_named(tmp_path, bundle, fake_engine, wording):
     (tmp_path / "notes.txt").write_text("hello")
     classifier = Classifier(bundle, bundle.variant(), fake_engine(0.2, 0.5, 0.3))
-    with pytest.raises(FrameError, match=r"notes\.txt"):
+    with pytest.raises(FrameError, match=wording[0]):
         classifier(tmp_path / "notes.txt")
-    with pytest.raises(FrameError, match="missing"):
+    with pytest.raises(FrameError, match=wording[1]):
         classifier.classify_batch([tmp_path / "missing.jpg"])
 
 
 @pytest.mark.parametrize("image", [None, 5, b"bytes", [1, 2]])
-def test_what_is_no_image_is_refused_with_what_is_expected(image):
-    with pytest.raises(FrameError, match="expected a path, an array or a Pillow image"):
+def test_what_is_no_image_is_refused_with_what_is_expected(image, wording):
+    with pytest.raises(FrameError, match=wording):
         load_image(image)
 
 
-def test_an_unknown_order_of_colours_is_refused():
-    with pytest.raises(FrameError, match="'bgr' or 'rgb', got 'RGB'"):
+def test_an_unknown_order_of_colours_is_refused(wording):
+    with pytest.raises(FrameError, match=wording):
         load_image(RED_AS_RGB, color="RGB")
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4, 3)), np.zeros((4, 4, 5), np.uint8)])
-def test_an_array_of_another_form_is_refused_in_either_order(wrong, bundle, fake_engine):
+def test_an_array_of_another_form_is_refused_in_either_order(wrong, bundle, fake_engine, wording):
     classifier = Classifier(bundle, bundle.variant(), fake_engine(0.2, 0.5, 0.3))
     for color in ("bgr", "rgb"):
-        with pytest.raises(FrameError, match=r"uint8|height, width, 3"):
+        with pytest.raises(FrameError, match=wording):
             classifier(wrong, color=color)

@@ -74,8 +74,8 @@ def test_truncated_models_are_refused_without_a_crash(tiny, run_python):
         {"output": {"shape": (1, 4)}},
     ],
 )
-def test_a_model_other_than_promised_is_refused(changes, bundle):
-    with pytest.raises(EngineError, match="the bundle says"):
+def test_a_model_other_than_promised_is_refused(changes, bundle, wording):
+    with pytest.raises(EngineError, match=wording):
         load(bundle, "litert-int8", **changes)
 
 

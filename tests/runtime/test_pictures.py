@@ -164,8 +164,8 @@ def test_what_is_no_picture_is_refused_with_the_file_named(data, reason, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "."])
-def test_a_file_that_cannot_be_read_is_named(name, tmp_path):
-    with pytest.raises(FrameError, match="unreadable") as caught:
+def test_a_file_that_cannot_be_read_is_named(name, tmp_path, wording):
+    with pytest.raises(FrameError, match=wording) as caught:
         read_picture(tmp_path / name)
     assert str(tmp_path) in str(caught.value)
 
@@ -178,14 +178,14 @@ def test_a_picture_beyond_opencvs_limit_is_refused():
         decode_picture(bomb)
 
 
-def test_half_a_jpeg_is_refused_whatever_thumbnail_it_holds(photo):
+def test_half_a_jpeg_is_refused_whatever_thumbnail_it_holds(photo, wording):
     thumbnail = encode(".jpg", photo[:16, :16])
     exif = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 8) + b"Exif\0\0" + thumbnail
     jpeg = encode(".jpg", photo)
     whole = jpeg[:2] + exif + jpeg[2:]
     assert np.array_equal(decode_picture(whole), decode_picture(jpeg))
     for kept in (0.6, 0.8, 0.99):
-        with pytest.raises(FrameError, match="truncated JPEG"):
+        with pytest.raises(FrameError, match=wording):
             decode_picture(whole[: int(kept * len(whole))])
 
 

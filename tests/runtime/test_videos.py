@@ -108,7 +108,7 @@ def test_a_video_of_a_codec_that_opencv_lacks_is_told_with_what_to_do(tmp_path):
         list(camera)
 
 
-def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path):
+def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path, wording):
     film = make_turned_video().read_bytes()
     sound = {
         "sound.mp4": film.replace(b"vide", b"soun").replace(b"mp4v", b"mp4a"),
@@ -118,9 +118,9 @@ def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path):
     }
     for name, data in sound.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(CameraError, match="it contains sound only, no video"):
+        with pytest.raises(CameraError, match=wording):
             list(read_frames(tmp_path / name))
-        with pytest.raises(CameraError, match="it contains sound only, no video"):
+        with pytest.raises(CameraError, match=wording):
             Camera(str(tmp_path / name))
 
 

@@ -98,8 +98,8 @@ def test_what_is_not_used_is_said_with_the_answers(tiny, make_video, edgetl_run)
 
 
 @pytest.mark.parametrize("address", ["pattern", "-", "0"])
-def test_a_certificate_where_nothing_is_encrypted_is_refused(address):
-    with pytest.raises(OptionsError, match="--source-ca: only an encrypted connection uses it"):
+def test_a_certificate_where_nothing_is_encrypted_is_refused(address, wording):
+    with pytest.raises(OptionsError, match=wording):
         plan_source(address, SourceSettings(ca="a.pem"))
 
 

@@ -155,8 +155,8 @@ def test_closing_a_long_video_does_not_wait_for_its_end(make_video):
     "source",
     ["missing.mp4", "", "²", "99999999999999999999", "-1", "http://[::1", "rtsp://cam:99999/s"],
 )
-def test_a_wrong_address_is_refused_at_once(source):
-    with pytest.raises(CameraError, match=r"cannot open "):
+def test_a_wrong_address_is_refused_at_once(source, wording):
+    with pytest.raises(CameraError, match=wording):
         Camera(source, keep_trying=True)
 
 
@@ -168,9 +168,9 @@ def test_a_garbage_video_is_no_camera(name, data, tmp_path):
         Camera(str(tmp_path / name))
 
 
-def test_a_garbage_video_is_an_error_even_if_a_camera_would_be_waited_for(tmp_path):
+def test_a_garbage_video_is_an_error_even_if_a_camera_would_be_waited_for(tmp_path, wording):
     (tmp_path / "a.avi").write_bytes(b"this is no video" * 1000)
-    with pytest.raises(CameraError, match=r"a\.avi"):
+    with pytest.raises(CameraError, match=wording):
         Camera(str(tmp_path / "a.avi"), keep_trying=True)
 
 

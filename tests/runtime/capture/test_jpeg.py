@@ -109,9 +109,9 @@ def test_what_is_no_whole_jpeg_is_named(data, reason):
     assert caught.value.reason == reason
 
 
-def test_a_bomb_is_refused_before_it_is_decoded():
+def test_a_bomb_is_refused_before_it_is_decoded(wording):
     at = JPEG.index(b"\xff\xc0") + 5
-    with pytest.raises(BadFrame, match="too large"):
+    with pytest.raises(BadFrame, match=wording):
         decode(JPEG[:at] + b"\xff\xff\xff\xff" + JPEG[at + 4 :])
 
 
@@ -178,32 +178,32 @@ def test_bytes_too_many_are_counted_by_simplejpeg(case):
 
 
 @pytest.mark.parametrize("case", [name for name in ODD if "end" not in name])
-def test_bytes_too_many_hide_none_that_are_missing(case):
+def test_bytes_too_many_hide_none_that_are_missing(case, wording):
     pytest.importorskip("simplejpeg")
     cut = ODD[case][: -len(JPEG) // 3] + b"\xff\xd9"
-    with pytest.raises(BadFrame, match="damaged"):
+    with pytest.raises(BadFrame, match=wording):
         decode(cut, strict=True)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.5, 0.9])
-def test_half_a_jpeg_is_no_picture_whatever_thumbnail_it_holds(kept, strict):
+def test_half_a_jpeg_is_no_picture_whatever_thumbnail_it_holds(kept, strict, wording):
     with_thumbnail = JPEG[:2] + EXIF + JPEG[2:]
     assert decode(with_thumbnail, strict=strict).shape == (120, 160, 3)
-    with pytest.raises(BadFrame, match="truncated"):
+    with pytest.raises(BadFrame, match=wording):
         decode(with_thumbnail[: int(kept * len(with_thumbnail))], strict=strict)
 
 
-def test_what_follows_a_jpeg_does_not_end_it_again(strict):
+def test_what_follows_a_jpeg_does_not_end_it_again(strict, wording):
     assert decode(JPEG + THUMBNAIL, strict=strict).shape == (120, 160, 3)
-    with pytest.raises(BadFrame, match="truncated"):
+    with pytest.raises(BadFrame, match=wording):
         decode(JPEG[:-400] + THUMBNAIL, strict=strict)
 
 
-def test_a_progressive_jpeg_is_followed_through_its_scans(strict):
+def test_a_progressive_jpeg_is_followed_through_its_scans(strict, wording):
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
     jpeg = cv2.imencode(".jpg", photo(120, 160), options)[1].tobytes()
     assert decode(jpeg, strict=strict).shape == (120, 160, 3)
-    with pytest.raises(BadFrame, match="truncated"):
+    with pytest.raises(BadFrame, match=wording):
         decode(jpeg[: len(jpeg) // 2], strict=strict)
 
 

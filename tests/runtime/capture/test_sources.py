@@ -140,15 +140,15 @@ def test_a_damaged_picture_among_good_ones_is_counted(tmp_path):
 
 
 @pytest.mark.parametrize("loop", [False, True])
-def test_a_damaged_picture_alone_is_an_error(loop, tmp_path):
+def test_a_damaged_picture_alone_is_an_error(loop, tmp_path, wording):
     (tmp_path / "bad.jpg").write_bytes(CUT_PNG)
-    with pytest.raises(CameraError, match=r"has no frames; not used: .*bad\.jpg: a PNG image"):
+    with pytest.raises(CameraError, match=wording):
         list(Camera(str(tmp_path / "bad.jpg"), SourceSettings(loop=loop)))
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
+def test_a_folder_without_pictures_is_refused(tmp_path, wording):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(CameraError, match="no image"):
+    with pytest.raises(CameraError, match=wording):
         Camera(str(tmp_path))
 
 
@@ -504,13 +504,13 @@ def test_the_pi_camera_runs_on_the_python_that_has_picamera2(picamera_python):
     assert "edgetl_runtime.capture.sources.picamera" in imported
 
 
-def test_a_missing_pi_camera_is_an_error(picamera_python):
-    with pytest.raises(CameraError, match="cannot open picamera:1: the camera does not start"):
+def test_a_missing_pi_camera_is_an_error(picamera_python, wording):
+    with pytest.raises(CameraError, match=wording):
         pi_camera(picamera_python, "picamera:1")
 
 
-def test_a_missing_picamera2_is_an_error_with_the_remedy(picamera_python):
+def test_a_missing_picamera2_is_an_error_with_the_remedy(picamera_python, wording):
     (fake,) = picamera_python.parents[1].glob("lib/python*/site-packages/picamera2.py")
     fake.unlink()
-    with pytest.raises(CameraError, match="apt install python3-picamera2"):
+    with pytest.raises(CameraError, match=wording):
         pi_camera(picamera_python)

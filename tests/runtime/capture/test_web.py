@@ -104,10 +104,10 @@ def test_a_server_for_one_client_is_asked_once(server):
     assert (len(server.heads), server.turned_away) == (1, 0)
 
 
-def test_a_server_of_other_video_for_one_client_is_asked_once(server, make_video):
+def test_a_server_of_other_video_for_one_client_is_asked_once(server, make_video, wording):
     data = make_video(60, name="video.avi").read_bytes()
     server.reply = lambda *_: [OK + b"Content-Type: video/x-msvideo\r\n\r\n", data]
-    with Camera(server.url) as camera, pytest.raises(CameraError, match="ended"):
+    with Camera(server.url) as camera, pytest.raises(CameraError, match=wording):
         levels = []
         for frame in camera:
             levels.append(frame.image.mean())
@@ -115,7 +115,7 @@ def test_a_server_of_other_video_for_one_client_is_asked_once(server, make_video
     assert (len(server.heads), server.turned_away) == (1, 0)
 
 
-def test_a_film_that_must_be_read_from_its_end_is_left_to_ffmpeg(server, make_video):
+def test_a_film_that_must_be_read_from_its_end_is_left_to_ffmpeg(server, make_video, wording):
     data = make_video(20, name="video.mp4").read_bytes()
 
     def reply(_, head):
@@ -127,7 +127,7 @@ def test_a_film_that_must_be_read_from_its_end_is_left_to_ffmpeg(server, make_vi
         return [answer(data[start:], "video/mp4", *fields, status=status)]
 
     server.reply = reply
-    with Camera(server.url) as camera, pytest.raises(CameraError, match="ended"):
+    with Camera(server.url) as camera, pytest.raises(CameraError, match=wording):
         for frame in camera:
             assert frame.image.shape == (48, 64, 3)
     assert camera.status().delivered > 0
@@ -193,12 +193,12 @@ def test_a_snapshot_with_a_password_is_asked_for_again_and_again(challenge, serv
     assert (len(refused) == 1) == challenge.startswith("Basic")
 
 
-def test_jpegs_one_after_another_in_one_answer_are_a_stream(server):
+def test_jpegs_one_after_another_in_one_answer_are_a_stream(server, wording):
     server.reply = lambda *_: [
         OK + b"Content-Type: image/jpeg\r\n\r\n",
         *itertools.chain.from_iterable((jpeg_of(n), b"\r\n") for n in range(40)),
     ]
-    with Camera(server.url) as camera, pytest.raises(CameraError, match="the stream ended"):
+    with Camera(server.url) as camera, pytest.raises(CameraError, match=wording):
         list(camera)
     assert camera.status().delivered > 1
     assert len(server.heads) == 1

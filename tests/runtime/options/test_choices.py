@@ -92,14 +92,14 @@ def test_each_is_spelled_as_it_was_written(choices, tmp_path):
     assert choices.spell("paper.size") == f"paper.size = 'a4' ({file}, line 3)"
 
 
-def test_a_table_in_place_of_a_value_is_checked_like_any_other(choices, tmp_path):
+def test_a_table_in_place_of_a_value_is_checked_like_any_other(choices, tmp_path, wording):
     file = tmp_path / "printer.toml"
     file.write_text("[ink]\ncyan = 0.5\n")
     choices.add_file(file)
     assert choices.make().ink == Inks(0.5)
-    with pytest.raises(OptionsError, match=r"^ink\.cyan: expected a number from 0 to 1, found 2$"):
+    with pytest.raises(OptionsError, match=wording[0]):
         choices.add_tables({"ink": {"cyan": 2}})
-    with pytest.raises(OptionsError, match=r"^ink\.cyna is unknown; did you mean ink\.cyan\?$"):
+    with pytest.raises(OptionsError, match=wording[1]):
         choices.add_tables({"ink": {"cyna": 1}})
 
 

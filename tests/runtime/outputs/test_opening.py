@@ -29,16 +29,16 @@ def test_a_dash_is_no_file(open_all, option):
         open_all(**{option: "-"}, terminal="none")
 
 
-def test_two_outputs_in_one_file_are_refused(open_all, tmp_path):
+def test_two_outputs_in_one_file_are_refused(open_all, tmp_path, wording):
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    with pytest.raises(OptionsError, match=r"csv: .* is also the file of jsonl; give each its own"):
+    with pytest.raises(OptionsError, match=wording):
         open_all(jsonl=str(tmp_path / "a"), csv=str(tmp_path / "link"), terminal="none")
 
 
-def test_pictures_and_collected_frames_in_one_folder_are_refused(open_all, tmp_path):
+def test_pictures_and_collected_frames_in_one_folder_are_refused(open_all, tmp_path, wording):
     folder = str(tmp_path / "kept")
     collect = CollectSettings(what=("sampled",), folder=f"{tmp_path}/../{tmp_path.name}/kept")
-    with pytest.raises(OptionsError, match=r"collect.folder: .* is also the folder of pictures"):
+    with pytest.raises(OptionsError, match=wording):
         open_all(collect, pictures=folder, terminal="none")
     # What is not collected needs no folder.
     assert open_all(CollectSettings(folder=folder), pictures=folder, terminal="none")
@@ -150,21 +150,21 @@ def test_a_bad_option_is_named(open_all, options, message):
         open_all(**options)
 
 
-def test_a_collecting_folder_that_is_a_file_is_named(open_all):
-    with pytest.raises(OptionsError, match=r"collect\.folder: .* is a file"):
+def test_a_collecting_folder_that_is_a_file_is_named(open_all, wording):
+    with pytest.raises(OptionsError, match=wording):
         open_all(collect=CollectSettings(what=("sampled",), folder=__file__))
 
 
-def test_a_password_for_the_broker_in_the_address_is_refused_and_not_shown(open_all):
-    with pytest.raises(OptionsError, match="EDGETL_MQTT_PASSWORD") as caught:
+def test_a_password_for_the_broker_in_the_address_is_refused_and_not_shown(open_all, wording):
+    with pytest.raises(OptionsError, match=wording) as caught:
         open_all(mqtt="mqtt://me:hunter2@host")
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("topic", ["", "a/+/b", "a#", "/a", "a/"])
-def test_a_topic_that_is_none_is_refused(open_all, topic):
+def test_a_topic_that_is_none_is_refused(open_all, topic, wording):
     pytest.importorskip("paho.mqtt")
-    with pytest.raises(OptionsError, match="mqtt_topic"):
+    with pytest.raises(OptionsError, match=wording):
         open_all(mqtt="mqtt://127.0.0.1:1", mqtt_topic=topic)
 
 
@@ -225,10 +225,10 @@ def test_a_reader_that_has_gone_is_told_once(pipe, make_answer):
     assert gone == [1]
 
 
-def test_without_anybody_to_tell_a_reader_that_has_gone_is_a_failure(pipe, make_answer):
+def test_without_anybody_to_tell_a_reader_that_has_gone_is_a_failure(pipe, make_answer, wording):
     reader, writer = pipe
     os.close(reader)
-    with pytest.raises(OutputError, match="cannot write the results"):
+    with pytest.raises(OutputError, match=wording):
         Terminal("line", 3, descriptor=writer).write(make_answer())
 
 

@@ -163,8 +163,8 @@ def test_a_remedy_is_one_command_whatever_a_folder_is_called(place, obstacles):
     assert f"allow it: sudo chmod a+rX '{closed}', or" in said
 
 
-def test_an_empty_name_of_a_user_is_not_taken_for_none(plan):
-    with pytest.raises(OptionsError, match="expected a user name, found ''"):
+def test_an_empty_name_of_a_user_is_not_taken_for_none(plan, wording):
+    with pytest.raises(OptionsError, match=wording):
         plan(user="")
 
 

@@ -83,11 +83,11 @@ def test_a_photo_with_bytes_too_many_is_taken(before):
     assert decode_upload(data[:at] + b"123" + data[at:]).shape == NOISE.shape
 
 
-def test_a_progressive_photo_may_be_no_larger_than_its_coefficients_allow():
+def test_a_progressive_photo_may_be_no_larger_than_its_coefficients_allow(wording):
     data = bytearray(FILES[1])
     at = data.index(b"\xff\xc2")
     data[at + 5 : at + 9] = struct.pack(">HH", 5000, 5000)
-    with pytest.raises(TooManyPixelsError, match=r"at most 16\.7 million"):
+    with pytest.raises(TooManyPixelsError, match=wording):
         decode_upload(bytes(data))
 
 

@@ -146,8 +146,8 @@ def test_a_file_in_another_encoding_is_told_so(write, data, line):
         load_settings(write(data))
 
 
-def test_a_file_that_is_not_there_can_be_made(tmp_path):
-    with pytest.raises(OptionsError, match=r"`edgetl-run config > .*x.toml` creates one"):
+def test_a_file_that_is_not_there_can_be_made(tmp_path, wording):
+    with pytest.raises(OptionsError, match=wording):
         load_settings(tmp_path / "x.toml")
 
 
@@ -166,8 +166,8 @@ def test_an_error_stays_short_whatever_was_found(refusal):
     assert len(refusal(f"[{'x' * 9999}]")) < 400
 
 
-def test_an_error_of_the_command_line_names_the_flag():
-    with pytest.raises(OptionsError, match=r"^--collect-quota-mb: expected a whole .* found 'x'"):
+def test_an_error_of_the_command_line_names_the_flag(wording):
+    with pytest.raises(OptionsError, match=wording):
         load_settings(None, {"collect": {"quota_mb": "x"}})
 
 
@@ -197,11 +197,11 @@ def test_paths_of_the_command_line_stay_as_they_are(write):
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_bytes(b"#" * 1_000_001)])
-def test_what_cannot_be_a_settings_file_is_refused(make, tmp_path):
+def test_what_cannot_be_a_settings_file_is_refused(make, tmp_path, wording):
     make(tmp_path / "x.toml")
-    with pytest.raises(OptionsError, match=r"x.toml (cannot be read|is larger)"):
+    with pytest.raises(OptionsError, match=wording[0]):
         load_settings(tmp_path / "x.toml")
-    with pytest.raises(OptionsError, match=r"missing.toml does not exist"):
+    with pytest.raises(OptionsError, match=wording[1]):
         load_settings(tmp_path / "missing.toml")
 
 
@@ -362,10 +362,10 @@ def test_marks_that_turn_text_round_are_escaped_and_read_again(tmp_path):
     assert load_settings(file).output.post == address
 
 
-def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path):
+def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path, wording):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OptionsError, match=r"cannot be read \(nothing wrote to this pipe"):
+    with pytest.raises(OptionsError, match=wording):
         load_settings(pipe)
 
 
@@ -380,10 +380,10 @@ def test_a_pipe_is_read_to_its_end_however_slowly_it_is_written(tmp_path):
             writer.kill()
 
 
-def test_brackets_without_an_end_are_one_error(tmp_path):
+def test_brackets_without_an_end_are_one_error(tmp_path, wording):
     file = tmp_path / "a.toml"
     file.write_text(f"x = {'[' * 3000}")
-    with pytest.raises(OptionsError, match="is not valid TOML: too deeply nested"):
+    with pytest.raises(OptionsError, match=wording):
         load_settings(file)
 
 
