@@ -22,7 +22,7 @@ EXPECTED = "CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jso
 _SHOWN = 4
 
 
-class Doubt(msgspec.Struct, frozen=True):
+class LayoutDoubt(msgspec.Struct, frozen=True):
     """An ambiguity: one sentence about it, and one on what to do."""
 
     what: str
@@ -48,7 +48,7 @@ class Listing(msgspec.Struct, frozen=True):
     unknown: list[Photo] = []
     repeated: list[tuple[Path, str]] = []
     left_out: list[tuple[Path, str]] = []
-    doubts: list[Doubt] = []
+    doubts: list[LayoutDoubt] = []
 
 
 def list_folder(root: Path) -> Listing:
@@ -66,7 +66,7 @@ def list_folder(root: Path) -> Listing:
     walk = Walk(root)
     labels: dict[str, Path] = {}
     photos: list[Photo] = []
-    doubts: list[Doubt] = []
+    doubts: list[LayoutDoubt] = []
     parts = find_parts(root, walk)
     holders = list(dict.fromkeys([root, *(folder for _, folder in parts)]))
     for holder in holders:
@@ -141,11 +141,11 @@ def _holds(folder: Path, walk: Walk) -> bool:
     return any(path.is_relative_to(folder) for path, _ in walk.left_out)
 
 
-def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Doubt]:
+def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[LayoutDoubt]:
     """Class folders that look like something else."""
     names = show_names(one.name for one in classes)
     if shared := find_shared_folders(classes, walk):
-        yield Doubt(
+        yield LayoutDoubt(
             f"the class folders of {folder.name} ({names}) all contain folders with the same names "
             f"({show_names(shared)})",
             f"If {show_names(shared)} are the classes, swap the levels: CLASS/.../photo.jpg",
@@ -155,7 +155,7 @@ def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Do
     if parts and len(classes) > 1:
         taken = "is treated as a class" if len(parts) == 1 else "are treated as classes"
         what = "it is a split" if len(parts) == 1 else "they are splits"
-        yield Doubt(
+        yield LayoutDoubt(
             f"{show_names(parts)} of {folder.name} {taken}",
             f"If {what} of the data, put the photos into {{train,val,test}}/CLASS/.",
         )
@@ -163,7 +163,7 @@ def _doubt_classes(folder: Path, classes: list[Path], walk: Walk) -> Iterator[Do
         inside = [inner.name for inner in walk.folders(one)]
         unusual = len(inside) > 1 and (len(classes) == 1 or name_split(one.name))
         if unusual and not walk.holds_files(one):
-            yield Doubt(
+            yield LayoutDoubt(
                 f"{one.name} is treated as a class, but contains only folders "
                 f"({show_names(inside)})",
                 f"If those are the classes, give {one}, or move the folders beside it away.",

@@ -8,7 +8,7 @@ import msgspec
 
 from edgetl.dataset.duplicates import Link, find_links, group
 from edgetl.dataset.labels import UNKNOWN
-from edgetl.dataset.listing import Doubt, Listing
+from edgetl.dataset.listing import LayoutDoubt, Listing
 from edgetl.dataset.photo import Photo, PhotoVerdict, Thumbnail, show_path
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import verify_file
@@ -47,7 +47,7 @@ class Scanned(msgspec.Struct, frozen=True, eq=False):
     misplaced: list[Photo]
     repeated: list[tuple[str, str]]
     left_out: list[tuple[str, str]]
-    doubts: list[Doubt]
+    doubts: list[LayoutDoubt]
     groups: dict[str, str]
     hashes: list[str]
     links: list[Link]

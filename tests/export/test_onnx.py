@@ -17,10 +17,10 @@ from edgetl_export.quantize.onnx_quantizer import (
     convert,
     end_before_head,
     find_extremes,
-    halve,
     prepare,
     quantize,
     set_head,
+    to_float16,
 )
 from edgetl_runtime.bundle.reader import Bundle
 from tests.export.engines import Onnx
@@ -47,7 +47,7 @@ def test_int8_follows_keras(
 def test_float16_follows_keras_in_half_the_bytes(
     tiny_onnx: bytes, tiny_inputs: list[np.ndarray], tiny_expected: np.ndarray
 ) -> None:
-    model = halve(tiny_onnx)
+    model = to_float16(tiny_onnx)
     assert len(model) < 0.6 * len(tiny_onnx)
     assert Onnx(model).entry.type == "tensor(float)"
     found = Onnx(model).run(tiny_inputs)

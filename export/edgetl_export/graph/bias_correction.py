@@ -33,7 +33,7 @@ def correct(
     Args:
         graph: Changed in place.
         patches: What each convolution sees on average; see `activations.mean_patches`.
-        rounding: `round_to_bytes` or `round_to_halves`.
+        rounding: `round_to_int8` or `round_to_float16`.
         keep: Names of convolutions that stay in float.
     """
     for one in graph.convolutions:
@@ -41,13 +41,13 @@ def correct(
             _correct(graph, one, patches[one.name], rounding)
 
 
-def round_to_halves(kernel: Values, axis: int) -> Values:
+def round_to_float16(kernel: Values, axis: int) -> Values:
     """Rounds to float16."""
     rounded: Values = kernel.astype(np.float16).astype(np.float32)
     return rounded
 
 
-def round_to_bytes(kernel: Values, axis: int) -> Values:
+def round_to_int8(kernel: Values, axis: int) -> Values:
     """Rounds to 8 bits as the quantizers do: -127..127 times a step for each channel.
 
     Args:

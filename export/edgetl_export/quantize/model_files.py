@@ -11,7 +11,7 @@ import msgspec
 from edgetl_export.evaluate.scoring import run, run_described
 from edgetl_export.evaluate.tensors import describe, describe_onnx, describe_tflite
 from edgetl_export.graph import activations
-from edgetl_export.graph.bias_correction import correct, round_to_bytes, round_to_halves
+from edgetl_export.graph.bias_correction import correct, round_to_float16, round_to_int8
 from edgetl_export.graph.equalization import equalize
 from edgetl_export.graph.head_refit import refit
 from edgetl_export.graph.model_graph import Graph, Head
@@ -127,7 +127,7 @@ class FileWriter:
     @cached_property
     def sensitivities(self) -> list[Sensitivity]:
         """Sensitivity of the layers, most sensitive first, with equalized, corrected weights."""
-        graph = self._corrected(round_to_bytes, ())
+        graph = self._corrected(round_to_int8, ())
         ranges = activations.choose_ranges(graph, self._extremes(PHOTOS), activations.SHARES[0])
         pictures = self.inputs(sensitivity.PHOTOS)
         return sensitivity.measure(graph, ranges, pictures)
@@ -179,9 +179,9 @@ class FileWriter:
         """The float graph whose weights are what the plan's file will hold."""
         match plan.recipe.precision:
             case "int8" | "mixed" | "dynamic" if plan.per_channel:
-                return self._corrected(round_to_bytes, self._kept(plan))
+                return self._corrected(round_to_int8, self._kept(plan))
             case "float16":
-                return self._corrected(round_to_halves, ())
+                return self._corrected(round_to_float16, ())
             case "float32":
                 return Graph(self._trained.graph)
         return Graph(self._equalized)
@@ -253,7 +253,7 @@ class FileWriter:
                 ready = model if self._is_onnx else onnx_quantizer.prepare(model)
                 return onnx_quantizer.quantize_dynamically(ready, per_channel=plan.per_channel)
             case "float16":
-                return onnx_quantizer.halve(model)
+                return onnx_quantizer.to_float16(model)
         return model
 
     @cached_property
@@ -262,7 +262,7 @@ class FileWriter:
         if self._is_onnx:
             # Ranges are compared on a .tflite.
             return _TYPICAL
-        pictures, graph = self.inputs(_COMPARED), self._corrected(round_to_bytes, ())
+        pictures, graph = self.inputs(_COMPARED), self._corrected(round_to_int8, ())
         extremes, model = self._extremes(PHOTOS), graph.encode()
 
         def measure(share: float) -> Divergences:

@@ -66,7 +66,7 @@ def convert(model: bytes) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def halve(model: bytes) -> bytes:
+def to_float16(model: bytes) -> bytes:
     """Turns a float32 ONNX classifier into float16; its input and output stay float32.
 
     Args:
