@@ -27,7 +27,7 @@ from edgetl.options import TrainOptions
 from edgetl.progress import follow
 from edgetl.run import Run
 from edgetl.training.train import train
-from edgetl_export.evaluate.gate import Gate
+from edgetl_export.evaluate.gate import make_gate
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
 from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
@@ -56,7 +56,7 @@ def main() -> None:
             show_growth(next(trained), Path(name), as_json=options.json)
             return
         recipes = find_recipes(options.recipes.split(","))
-        found = [measure_tradeoff(one, recipes, Gate()) for one in trained]
+        found = [measure_tradeoff(one, recipes, make_gate(ExportOptions())) for one in trained]
     if options.json:
         print(json.dumps([msgspec.to_builtins(one) for one in found]))
         return

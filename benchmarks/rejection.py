@@ -25,8 +25,6 @@ from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.metrics import measure_reliability
 from edgetl_export.evaluate.confidence import fit_temperature_of_scores, measure_calibration_error
 from edgetl_export.evaluate.rejection import (
-    FALSE_ACCEPT_RATE,
-    MAX_FALSE_REJECTS,
     choose_threshold,
     hold_out_classes,
     measure_rejection,
@@ -45,8 +43,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--variants", default="litert-float32,litert-int8")
-    parser.add_argument("--false-accept-rate", type=float, default=FALSE_ACCEPT_RATE)
-    parser.add_argument("--max-false-rejects", type=float, default=MAX_FALSE_REJECTS)
+    parser.add_argument("--false-accept-rate", type=float, default=0.1)
+    parser.add_argument("--max-false-rejects", type=float, default=0.05)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     data = test_data()

@@ -351,7 +351,6 @@ def calibrating() -> Callable[[str, Sequence[Any]], Any]:
 @pytest.fixture(scope="session")
 def tradeoff() -> "Tradeoff":
     """Two recipes, one of them repaired, of a network of three layers; no model was run."""
-    from edgetl_export.evaluate.gate import Gate
     from edgetl_export.quantize.distribution import BINS, Distribution
     from edgetl_export.quantize.tradeoff import Layer, Measured, Outcome, Tradeoff
 
@@ -383,7 +382,7 @@ def tradeoff() -> "Tradeoff":
         examples=400,
         calibration_photos=160,
         kept=4,
-        gate=Gate(),
+        gate=Gate(1.0, 5.0),
         engines={"litert": "ai-edge-litert 2.3.0"},
         outcomes=(
             Outcome("litert-int8", "litert", (plain, int8), 1),

@@ -62,12 +62,13 @@ def quantize_report(
     check_photos(opened)
     load_tensorflow()
     from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff
-    from edgetl_export.evaluate.gate import Gate
+    from edgetl_export.evaluate.gate import make_gate
+    from edgetl_export.options import ExportOptions
     from edgetl_export.quantize.tradeoff import measure_tradeoff
     from edgetl_runtime.system.storage import write_file
 
     trained = describe_run(opened)
-    found = measure_tradeoff(trained, recipes, Gate(), repair=repair)
+    found = measure_tradeoff(trained, recipes, make_gate(ExportOptions()), repair=repair)
     write_file(page, render_tradeoff(found, f"Quantization of {run.resolve().name}").encode())
     if as_json:
         print_json({"page": str(page)} | record_tradeoff(found))

@@ -194,9 +194,15 @@ def _vgg_outputs(option: Option) -> Iterable[str]:
     return [f"block{n}_pool" for n in range(1, 6)]
 
 
+_RESNET_BLOCKS = {"ResNet50": (3, 4, 6, 3)}
+"""Of each stage (He et al. 2016, table 1)."""
+_DENSENET_LAST = {"DenseNet121": 16}
+"""Layers of the last dense block (Huang et al. 2017, table 1)."""
+
+
 def _resnet_outputs(option: Option) -> Iterable[str]:
     yield "pool1_pool"
-    for stage, blocks in enumerate((3, 4, 6, 3), 2):
+    for stage, blocks in enumerate(_RESNET_BLOCKS[str(option)], 2):
         yield from (f"conv{stage}_block{n}_out" for n in range(1, blocks + 1))
 
 
@@ -206,7 +212,8 @@ def _inception_outputs(option: Option) -> Iterable[str]:
 
 def _densenet_outputs(option: Option) -> Iterable[str]:
     """Dense blocks with the transitions that end them, where the fewest channels pass."""
-    return ["pool1", "pool2_pool", "pool3_pool", "pool4_pool", "conv5_block16_concat"]
+    last = _DENSENET_LAST[str(option)]
+    return ["pool1", "pool2_pool", "pool3_pool", "pool4_pool", f"conv5_block{last}_concat"]
 
 
 def _cnn_outputs(option: Option) -> Iterable[str]:

@@ -133,7 +133,7 @@ class LivePhotos:
         self._pool = ThreadPoolExecutor(max_workers=count_processors())
 
     def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
-        """SourcePhoto numbers of an epoch."""
+        """Indices of the photos of an epoch."""
         everyone = np.arange(len(self._photos))
         return everyone if random is None else random.permutation(everyone)
 

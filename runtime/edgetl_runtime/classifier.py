@@ -1,5 +1,6 @@
 """The classifier: a bundle and an engine."""
 
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from edgetl_runtime.bundle.reader import Bundle, Variant
 from edgetl_runtime.engines.engine import Engine, open_engine
-from edgetl_runtime.errors import ModelOutputError
+from edgetl_runtime.errors import ModelOutputError, OptionsError
 from edgetl_runtime.image.loading import Color, Image, load_image
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities
@@ -95,10 +96,13 @@ class Classifier:
             One prediction for each image, in their order.
 
         Raises:
+            OptionsError: If it is a single path.
             FrameError: If one of them cannot be read; the message names the file.
             EngineError: If the engine fails.
             ModelOutputError: If the model's output is not a probability distribution.
         """
+        if isinstance(images, str | os.PathLike):
+            raise OptionsError(f"expected several images, got the path {images}")
         return [self(image, color=color) for image in images]
 
     def prepare(self, frame: Frame) -> Frame:

@@ -10,7 +10,6 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgetl_export.evaluate.confidence import measure_calibration_error
-from edgetl_export.evaluate.gate import Gate
 from edgetl_export.evaluate.rejection import choose_threshold, measure_rejection
 from edgetl_export.graph.model_graph import Graph, Head
 from edgetl_export.options import ExportOptions
@@ -70,7 +69,8 @@ def trained(trained: Trained, noisy: tuple[Labelled, ...]) -> Trained:
 
 def make_attempt(trained: Trained, name: str) -> Attempt:
     (recipe,) = find_recipes([name])
-    return Judge(trained, Gate()).judge(FileWriter(trained).write(Plan(recipe)))
+    gate = make_gate(ExportOptions())
+    return Judge(trained, gate).judge(FileWriter(trained).write(Plan(recipe)))
 
 
 @pytest.fixture(scope="module")

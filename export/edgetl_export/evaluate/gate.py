@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
-from edgetl_export.options import Points
+from edgetl_export.options import ExportOptions, Points
 from edgetl_runtime.text.wording import count_noun
 
 Flags = NDArray[np.bool_]
@@ -27,8 +27,8 @@ class Gate(msgspec.Struct, frozen=True):
         max_bytes: Of the file; None: any.
     """
 
-    max_drop: Points = 1.0
-    max_class_drop: Points = 5.0
+    max_drop: Points
+    max_class_drop: Points
     max_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
 
     def refuse_size(self, size_bytes: int, what: str = "") -> str:
@@ -36,6 +36,11 @@ class Gate(msgspec.Struct, frozen=True):
         if self.max_bytes is None or size_bytes <= self.max_bytes:
             return ""
         return f"{size_bytes:,} bytes{what}, allowed are {self.max_bytes:,}"
+
+
+def make_gate(options: ExportOptions) -> Gate:
+    """The limits that an export was given."""
+    return Gate(options.max_drop, options.max_class_drop, options.max_bytes)
 
 
 class GateVerdict(msgspec.Struct, frozen=True):

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from edgetl_export.evaluate.confidence import raise_zeros
 from edgetl_runtime.prediction import Scores
 
-FALSE_ACCEPT_RATE = 0.1
-MAX_FALSE_REJECTS = 0.05
 LEAST_CLASSES_TO_HOLD_OUT = 3
 # 0.29 * 100 is less than 29 in floats.
 _ROUNDING = 1e-9
@@ -88,8 +86,8 @@ def choose_threshold(
     known_truth: NDArray[np.int64],
     unknown_scores: Scores,
     *,
-    false_accept_rate: float = FALSE_ACCEPT_RATE,
-    max_false_rejects: float = MAX_FALSE_REJECTS,
+    false_accept_rate: float,
+    max_false_rejects: float,
 ) -> Rejection:
     """Chooses the smallest threshold that lets few unknown photos pass.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl_export.evaluate.gate import Gate, GateVerdict
+from edgetl_export.evaluate.gate import GateVerdict, make_gate
 from edgetl_export.evaluate.golden_frames import Golden, choose_golden
 from edgetl_export.examination import Examination
 from edgetl_export.options import ExportOptions
@@ -99,8 +99,7 @@ def export_model(
     created_utc = _stated_date()
     finisher = Finisher(trained, _accept(options))
     writer = FileWriter(trained)
-    gate = Gate(options.max_drop, options.max_class_drop, options.max_bytes)
-    judge = Judge(trained, gate, weigh=finisher.weigh)
+    judge = Judge(trained, make_gate(options), weigh=finisher.weigh)
     attempts = _attempt_all(recipes, options, writer, judge)
     chosen, left_out = _choose(options, attempts)
     if not chosen or (left_out and options.is_strict):

@@ -1,6 +1,6 @@
 """The only code that turns a frame into the model's input.
 
-Training, calibration, evaluation, the parity check and the camera all call
+Training, calibration, evaluation, the golden frames and the camera all call
 `Preprocessing.apply`, so that the device sees what the network was trained on.
 Scaling to the network's range is not here: it is inside the model's graph.
 """

@@ -82,6 +82,11 @@ class Option(msgspec.Struct, frozen=True):
         return self._find_note("path") is True
 
     @property
+    def is_written(self) -> bool:
+        """Whether the value is the path of a file or folder that is written."""
+        return bool(self._find_note("written"))
+
+    @property
     def is_secret(self) -> bool:
         """Whether no message may quote the value."""
         return bool(self._find_note("secret"))

@@ -40,6 +40,15 @@ Location = Annotated[
     msgspec.Meta(min_length=1, description="the path of a file or folder", extra={"path": True}),
 ]
 """A path; in a settings file, relative to that file."""
+Written = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        description="the path of a file or folder",
+        extra={"path": True, "written": True},
+    ),
+]
+"""A `Location` that is written: for a service, relative to its state folder."""
 TOKEN_LENGTH = 16
 """Minimum number of characters."""
 Token = Annotated[
@@ -190,7 +199,7 @@ class OutputSettings(_Section, frozen=True):
         terminal: What to print: a `line` per answer, an `event` per change, `json`, or `none`
             (default: `line` for `camera`, `event` for `serve`).
         top: Number of labels to list.
-        jsonl: File to append a line of JSON to for each answer.
+        jsonl: File or named pipe to append a line of JSON to for each answer.
         csv: File to append a row to for each answer; an existing file with other columns is
             renamed to FILE.1.
         file_quota_mb: Size in MB at which the jsonl and csv files of a camera are rotated; one
@@ -220,11 +229,11 @@ class OutputSettings(_Section, frozen=True):
 
     terminal: Literal["line", "event", "json", "none"] | None = None
     top: Count = 3
-    jsonl: Location | None = None
-    csv: Location | None = None
+    jsonl: Written | None = None
+    csv: Written | None = None
     file_quota_mb: Count = 64
-    video: Location | None = None
-    pictures: Location | None = None
+    video: Written | None = None
+    pictures: Written | None = None
     name: Name | None = None
     mqtt: str | None = None
     mqtt_topic: str = "edgetl"
@@ -254,7 +263,7 @@ class CollectSettings(_Section, frozen=True):
     """
 
     what: tuple[Collected, ...] = ()
-    folder: Location = "collected"
+    folder: Written = "collected"
     quota_mb: Count = 256
     unsure_below: Share = 0.3
     every_s: Seconds = 5.0
@@ -292,8 +301,8 @@ class ServiceSettings(_Section, frozen=True):
             trusted.
     """
 
-    state_dir: Location | None = None
-    lock: Location | None = None
+    state_dir: Written | None = None
+    lock: Written | None = None
     trial_frames: Count = 100
     model_failures: Count = 5
 

@@ -211,6 +211,12 @@ def test_every_option_has_a_meaning():
     ] == []
 
 
+def test_every_option_without_a_default_has_an_example():
+    """In `Settings.EXAMPLES`; its file would have a line that is not valid otherwise."""
+    options = list_options(Settings).values()
+    assert [one.path for one in options if one.default is None and one.example is None] == []
+
+
 def test_no_two_options_share_a_flag():
     flags = [option.flag for option in list_options(Settings).values()]
     assert len(set(flags)) == len(flags)
