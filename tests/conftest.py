@@ -351,6 +351,7 @@ def calibrating() -> Callable[[str, Sequence[Any]], Any]:
 @pytest.fixture(scope="session")
 def tradeoff() -> "Tradeoff":
     """Two recipes, one of them repaired, of a network of three layers; no model was run."""
+    from edgetl_export.evaluate.gate import Gate
     from edgetl_export.quantize.distribution import BINS, Distribution
     from edgetl_export.quantize.tradeoff import Layer, Measured, Outcome, Tradeoff
 

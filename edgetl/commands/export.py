@@ -124,8 +124,10 @@ def export(
     _check_combination(run, model, given, possible | {"--allow-doubt": allow_doubt})
     from edgetl.api import export as run_export
     from edgetl.run import Run
+    from edgetl_export.package.packing import check_bundle_target
     from edgetl_runtime.errors import OptionsError
 
+    check_bundle_target(out, overwrite=overwrite)
     options = _choose_options(parameters)
     try:
         exported = run_export(

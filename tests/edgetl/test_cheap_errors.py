@@ -63,7 +63,7 @@ def data(photos: Path, tmp_path: Path) -> Path:
         ("train photos --out broken", 1, "broken exists and contains something else"),
         ("train photos --out run --weights gone.h5", 1, "gone.h5 is not a file"),
         ("train photos --out run --backbone nope", 2, "unknown backbone"),
-        ("train photos --out run --epochs 0", 2, "--epochs 0"),
+        ("train photos --out run --epochs 0", 2, "--epochs: expected a whole number from 1"),
         ("train --resume nowhere", 1, "no interrupted training"),
         ("data check nowhere", 1, "nowhere is not a folder"),
         ("data check broken", 1, "holds no usable photo"),

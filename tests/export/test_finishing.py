@@ -10,6 +10,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgetl_export.evaluate.confidence import measure_calibration_error
+from edgetl_export.evaluate.gate import make_gate
 from edgetl_export.evaluate.rejection import choose_threshold, measure_rejection
 from edgetl_export.graph.model_graph import Graph, Head
 from edgetl_export.options import ExportOptions
