@@ -269,7 +269,7 @@ def test_missing_data_is_one_line(refuse: Refuse, tmp_path: Path) -> None:
 def test_one_class_is_one_line(refuse: Refuse, photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos / "gear", tmp_path / "data/gear")
     result = refuse("train", tmp_path / "data", "--out", tmp_path / "run", *SMALL)
-    assert "one class gear" in one_line(result)
+    assert "only the class gear" in one_line(result)
     assert not (tmp_path / "run").exists()
 
 
@@ -401,7 +401,7 @@ def test_a_full_disk_is_named_and_no_other_failure_is_taken_for_one(
     with pytest.raises(OSError, match=wording) as full, open("/dev/full", "w") as file:
         file.write("x")
     said = cli.describe_failure(full.value)
-    assert said.startswith("No space left on device: temporary files in /some/folder; TMPDIR")
+    assert said.startswith("No space left on device: temporary files in /some/folder; set TMPDIR")
     with pytest.raises(FileNotFoundError) as missing:
         (tmp_path / "gone").read_bytes()
     said = cli.describe_failure(missing.value)
