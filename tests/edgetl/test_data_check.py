@@ -356,7 +356,7 @@ def test_a_page_is_never_put_among_the_photos_nor_over_something_else(
     outside = photos_copy.parent / "page.html"
     check_page_target(photos_copy, outside, overwrite=False)
     for out, match in (
-        (photos_copy / "page.html", "among the photos"),
+        (photos_copy / "page.html", "is inside the photos"),
         (photos_copy.parent / "photo.jpg", "ends in .html"),
     ):
         with pytest.raises(StorageError, match=match):
