@@ -47,7 +47,7 @@ def test_a_label_in_another_spelling_is_found(label, others, twin):
         *(("lost+found", "hidden"), ("Thumbs.db", "hidden")),
         *(("", "empty"), ("\u200d", "empty"), (" cat", "space"), ("cat ", "space")),
         *(("a\nb", "unprintable"), ("a\x00", "unprintable"), ("a\u202eb", "unprintable")),
-        *(("ä" * 128, "255 bytes"), ("_Unknown_", "no class"), ("-unsorted-", "no class")),
+        *(("ä" * 128, "255 bytes"), ("_Unknown_", "not a class"), ("-unsorted-", "not a class")),
     ],
 )
 def test_a_label_that_no_folder_can_have_is_refused(label, problem):
