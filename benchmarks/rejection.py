@@ -87,7 +87,7 @@ def find_photos(data: Path, bundle: Path) -> DatasetManifest:
 
 
 def measure(classifier: Classifier, manifest: DatasetManifest, data: Path, options) -> dict:
-    part = manifest.part("val")
+    part = manifest.select("val")
     known = np.concatenate([score(classifier, manifest.file(one)) for one in part])
     truth = np.array([manifest.index(one) for one in part])
     others = {name: score_all(classifier, data / place) for name, place in OTHERS.items()}

@@ -72,7 +72,7 @@ def evaluate(
         )
     if run is not None:
         labels = run.spec.labels
-        learned = {example.sha256 for example in run.manifest.part("train")}
+        learned = {example.sha256 for example in run.manifest.select("train")}
     else:
         classifier = Classifier.open(path, variant=variant)
         labels, learned = classifier.bundle.labels, set()
@@ -96,7 +96,7 @@ def _find_run(model: Path) -> Run | None:
 
 def _choose(manifest: DatasetManifest, left_out: set[str]) -> list[Example]:
     """All photos of a plain folder; of one with parts, those outside `train`."""
-    examples = manifest.part("val", "test")
+    examples = manifest.select("val", "test")
     if not examples:
         raise DatasetError(f"{manifest.root} has no usable photo outside train; give other photos")
     chosen = [example for example in examples if example.sha256 not in left_out]

@@ -33,7 +33,7 @@ def command(name: str, *arguments: object) -> list[Any]:
 
 
 def copy_validation(run: Run, target: Path) -> Path:
-    for one in run.manifest.part("val"):
+    for one in run.manifest.select("val"):
         (target / one.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(run.manifest.file(one), target / one.path)
     return target

@@ -158,7 +158,7 @@ def _explain_interruption(out: Path | None) -> None:
 def _record(run: "Run") -> dict[str, object]:
     from edgetl.reporting.findings import estimate_top1
 
-    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.select("val"))
     return {
         "run": str(run.path),
         "backbone": run.spec.backbone,
@@ -186,7 +186,7 @@ def _report(run: "Run") -> None:
 
     print_metrics(run.metrics)
     test = _measure_test(run)
-    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.select("val"))
     photos = count_photos(run.metrics.examples, scenes, "photo")
     figures = [f"validation top-1 {percent(run.metrics.top1)} on {photos}"]
     if test is not None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
-from edgetl.dataset.parts import (
+from edgetl.dataset.photo import Photo
+from edgetl.dataset.split_folders import (
     class_folders,
-    find_parts,
     find_shared_folders,
+    find_split_folders,
     name_split,
 )
-from edgetl.dataset.photo import Photo
 from edgetl.dataset.walking import LOOSE, Walk, name_ours
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.text.wording import count_noun
@@ -67,7 +67,7 @@ def list_folder(root: Path) -> Listing:
     labels: dict[str, Path] = {}
     photos: list[Photo] = []
     doubts: list[LayoutDoubt] = []
-    parts = find_parts(root, walk)
+    parts = find_split_folders(root, walk)
     holders = list(dict.fromkeys([root, *(folder for _, folder in parts)]))
     for holder in holders:
         _refuse_unsorted(holder)

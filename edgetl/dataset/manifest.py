@@ -1,4 +1,4 @@
-"""The data set: which photos, which labels, which part; nothing of it is ever written to."""
+"""The data set: which photos, which labels, which split; nothing of it is ever written to."""
 
 import hashlib
 import logging
@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.listing import EXPECTED, Listing
-from edgetl.dataset.parts import Split as Split
 from edgetl.dataset.photo import Photo
 from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Scanned, scan_photos
-from edgetl.dataset.splitting import Half, choose_parts, halve
+from edgetl.dataset.split_folders import Split as Split
+from edgetl.dataset.splitting import Half, choose_splits, halve
 from edgetl.dataset.walking import is_expected
 from edgetl_runtime.errors import DatasetError
 
@@ -29,7 +29,7 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         path: Relative to the data folder, with forward slashes.
         label: Its class.
-        split: Its part.
+        split: That it is in.
         sha256: Of its bytes.
         group: The smallest `sha256` among its near-duplicates, its own where it has none.
     """
@@ -70,10 +70,10 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         format_version: Of this file.
         root: Absolute path of the data folder, or of the folder that holds the table.
         labels: Sorted; the order of the model's output.
-        examples: Sorted by path. Near-duplicates are in the same part, where folders or table
+        examples: Sorted by path. Near-duplicates are in the same split, where folders or table
             do not put them elsewhere (see `leaks`).
         skipped: Sorted by path.
-        seed: Chose the parts.
+        seed: Chose the splits.
         unknown: Photos of other things, from `_unknown_`; sorted by path. Nothing is trained on
             them.
     """
@@ -99,8 +99,8 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Those of `skipped` that were meant to be used: no hidden files, no runs of ours."""
         return tuple(one for one in self.skipped if not is_expected(one.reason))
 
-    def part(self, *splits: Split) -> tuple[Example, ...]:
-        """The examples of the given parts, in order."""
+    def select(self, *splits: Split) -> tuple[Example, ...]:
+        """The examples of the given splits, in order."""
         return tuple(example for example in self.examples if example.split in splits)
 
     def unknown_files(self, half: Half) -> tuple[Path, ...]:
@@ -112,8 +112,8 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Empty where `scan` chose the parts, unless a whole class is one group; see `splitting`.
         """
-        learned = {example.group for example in self.part("train")}
-        return tuple(one for one in self.part("val", "test") if one.group in learned)
+        learned = {example.group for example in self.select("train")}
+        return tuple(one for one in self.select("val", "test") if one.group in learned)
 
     def count_scenes(self, paths: Iterable[str]) -> int:
         """How many different things photos show: near-duplicates, such as a burst, count once."""
@@ -151,7 +151,7 @@ def scan(
             listing that `list_data` returned.
         val_fraction: Share for validation, where the data does not say, above 0 and below 1.
         test_fraction: Share for testing, from 0.
-        seed: Another seed gives other parts.
+        seed: Another seed gives other splits.
 
     Raises:
         DatasetError: If it is unreadable, or a class has fewer than 3 photos.
@@ -197,21 +197,21 @@ def check_trainable(scanned: Scanned, manifest: DatasetManifest) -> None:
 
     Args:
         scanned: The photos.
-        manifest: The same photos with their parts.
+        manifest: The same photos with their splits.
 
     Raises:
         DatasetError: With what is missing.
     """
     _check_classes(scanned)
-    _check_given_parts(scanned)
-    _check_parts(manifest, scanned)
+    _check_given_splits(scanned)
+    _check_splits(manifest, scanned)
 
 
 def split_photos(
     scanned: Scanned, val_fraction: float, test_fraction: float, seed: int
 ) -> DatasetManifest:
     """The manifest of photos already looked at, whether or not it is fit to train on."""
-    parts = choose_parts(scanned.usable, val_fraction, test_fraction, seed)
+    parts = choose_splits(scanned.usable, val_fraction, test_fraction, seed)
     return _write_down(scanned, parts, seed)
 
 
@@ -282,8 +282,8 @@ def _check_classes(scanned: Scanned) -> None:
             )
 
 
-def _check_given_parts(scanned: Scanned) -> None:
-    """A part that was given and holds nothing but training photos would silently be another."""
+def _check_given_splits(scanned: Scanned) -> None:
+    """A split that was given and holds nothing but training photos would silently be another."""
     left = {photo.split for photo in scanned.usable}
     for photo in scanned.leaks:
         if photo.split not in left:
@@ -294,13 +294,13 @@ def _check_given_parts(scanned: Scanned) -> None:
 
 
 def lacks_training(scanned: Scanned) -> bool:
-    """Whether all photos are in parts that nothing is learned from."""
+    """Whether all photos are in splits that nothing is learned from."""
     return not {photo.split for photo in _all(scanned)} & {None, "train"}
 
 
-def _check_parts(manifest: DatasetManifest, scanned: Scanned) -> None:
+def _check_splits(manifest: DatasetManifest, scanned: Scanned) -> None:
     for split in ("train", "val"):
-        present = {example.label for example in manifest.part(split)}
+        present = {example.label for example in manifest.select(split)}
         missing = [label for label in manifest.labels if label not in present]
         if missing:
             raise DatasetError(

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.dataset.parts import Split
+from edgetl.dataset.split_folders import Split
 
 Thumbnail = NDArray[np.uint8]
 

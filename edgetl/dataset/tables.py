@@ -17,8 +17,8 @@ import msgspec
 
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
 from edgetl.dataset.listing import EXPECTED, Listing, list_folder
-from edgetl.dataset.parts import name_split
 from edgetl.dataset.photo import Photo
+from edgetl.dataset.split_folders import name_split
 from edgetl_runtime.errors import DatasetError
 
 SUFFIXES = (".csv", ".jsonl")

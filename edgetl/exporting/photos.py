@@ -9,7 +9,7 @@ def label_photos(
 ) -> tuple[Labelled, ...]:
     """The photos of a split, each with the place of its label among the model's outputs."""
     return tuple(
-        Labelled(manifest.file(one), labels.index(one.label)) for one in manifest.part(split)
+        Labelled(manifest.file(one), labels.index(one.label)) for one in manifest.select(split)
     )
 
 

@@ -210,7 +210,7 @@ def _find_leaks(scanned: Scanned, manifest: DatasetManifest) -> Iterator[Issue]:
     # By the parts that were given: those that edgetl chooses could have moved the twin.
     given = [photo for photo in scanned.usable if photo.split == "train"]
     twins = {photo.sha256: photo.path for photo in reversed(given)}
-    train = {example.group: example.path for example in reversed(manifest.part("train"))}
+    train = {example.group: example.path for example in reversed(manifest.select("train"))}
     for photo in scanned.leaks:
         twin = twins[photo.sha256]
         yield Issue(

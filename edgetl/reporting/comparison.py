@@ -115,7 +115,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
     metrics = run.metrics
     found = {label: one.recall for label, one in metrics.classes.items() if one.recall is not None}
     worst = min(found, key=lambda label: (found[label], label))
-    by_path = {one.path: (one.sha256, one.label) for one in run.manifest.part("val")}
+    by_path = {one.path: (one.sha256, one.label) for one in run.manifest.select("val")}
     val = next((one for one in run.predictions if one.split == "val"), None)
     judged, right, error = sorted(by_path.values()), None, None
     if val is not None:
@@ -139,7 +139,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         worst_recall=found[worst] or 0.0,
         calibration_error=error,
         seconds=run.file.seconds["total"],
-        photos=len(run.manifest.part("train")),
+        photos=len(run.manifest.select("train")),
         examples=metrics.examples,
         scenes=run.manifest.count_scenes(by_path),
         judged=tuple(judged),

@@ -133,7 +133,7 @@ def _judge_test(
 ) -> Iterator[Finding]:
     if test is None or not test.examples:
         return
-    tested = manifest.count_scenes(one.path for one in manifest.part("test"))
+    tested = manifest.count_scenes(one.path for one in manifest.select("test"))
     ours, theirs = estimate_top1(metrics, scenes), estimate_top1(test, tested)
     figures = (
         f"{percent(test.top1)} of {count_noun(test.examples, 'test photo')} (95% interval "
@@ -363,7 +363,7 @@ def _judge_skipped(manifest: DatasetManifest) -> Iterator[Finding]:
 
 def _count_train(manifest: DatasetManifest) -> Counter[str]:
     counts = Counter(dict.fromkeys(manifest.labels, 0))
-    counts.update(example.label for example in manifest.part("train"))
+    counts.update(example.label for example in manifest.select("train"))
     return counts
 
 

@@ -245,7 +245,7 @@ class Learner:
             return 0
         if self._options.views is not None:
             return self._options.views
-        photos = len(self._manifest.part("train"))
+        photos = len(self._manifest.select("train"))
         return max(1, min(default, _MOST_ROWS // photos))
 
     def _head_epochs(self, rows: CachedRows) -> int:
@@ -279,7 +279,7 @@ class Learner:
         self, extracted: Features, *, every_row: bool = False
     ) -> tuple[Parts, CachedRows]:
         train = self._cached(extracted, "train")
-        test = self._cached(extracted, "test") if self._manifest.part("test") else None
+        test = self._cached(extracted, "test") if self._manifest.select("test") else None
         learned = train.using_every_row() if every_row else train
         return Parts(learned, self._cached(extracted, "val"), test), train
 
@@ -293,7 +293,7 @@ class Learner:
     def _live_parts(self) -> Parts:
         augmentation = self._options.augmentation
         self._computed = len(self._manifest.examples)
-        test = self._manifest.part("test")
+        test = self._manifest.select("test")
         return Parts(
             LivePhotos(self._photos("train"), self._preprocessing, augmentation),
             LivePhotos(self._photos("val"), self._preprocessing, None),
@@ -304,7 +304,7 @@ class Learner:
         manifest = self._manifest
         return [
             SourcePhoto(manifest.file(one), one.sha256, manifest.index(one))
-            for one in manifest.part(split)
+            for one in manifest.select(split)
         ]
 
     def _finish(
@@ -338,7 +338,7 @@ class Learner:
         chosen = np.array([one.split == split for one in self._manifest.examples])
         return Predictions(
             split,
-            tuple(one.path for one in self._manifest.part(split)),
+            tuple(one.path for one in self._manifest.select(split)),
             tuple(int(n) for n in self._classes()[chosen]),
             tuple(tuple(float(score) for score in row) for row in probabilities(logits)),
         )

@@ -133,7 +133,7 @@ def show(manifest: DatasetManifest, rows: Rows, cells: Sequence[Cell]) -> None:
         )
     header = ("head", *optimizers, "overfit", "best epochs", "s a cell")
     print_table(header, table)
-    counts = ", ".join(f"{len(manifest.part(name))} {name}" for name in ("train", "val", "test"))
+    counts = ", ".join(f"{len(manifest.select(name))} {name}" for name in ("train", "val", "test"))
     print(f"photos: {counts}; columns {', '.join(optimizers)}: validation accuracy")
     print("overfit: validation less training loss in the last epoch, nats, mean of the row")
     fits = [cell.seconds for cell in cells]

@@ -166,7 +166,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         for one in outcomes
     ]
     print_table(header, rows)
-    parts = {name: len(outcomes[0].run.manifest.part(name)) for name in ("train", "val", "test")}
+    parts = {name: len(outcomes[0].run.manifest.select(name)) for name in ("train", "val", "test")}
     counts = ", ".join(f"{count} {name}" for name, count in parts.items())
     print(f"photos: {counts}; overfit: training less validation accuracy, last epoch, points")
     show_skipped(outcomes[0].run.manifest.skipped)

@@ -135,7 +135,7 @@ def test_a_run_is_described_by_its_own_figures(tiny_run_folder: Path) -> None:
     run = Run.open(tiny_run_folder)
     found = describe_run(run, "parts")
     assert found.name == "parts"
-    assert found.examples == len(found.judged) == len(run.manifest.part("val"))
+    assert found.examples == len(found.judged) == len(run.manifest.select("val"))
     assert found.right is not None
     assert sum(found.right) == round(run.metrics.top1 * run.metrics.examples)
     assert found.worst_recall == min(one.recall or 0 for one in run.metrics.classes.values())

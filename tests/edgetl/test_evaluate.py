@@ -18,7 +18,7 @@ from edgetl_runtime.errors import BundleError, DatasetError, RunError
 def validation(run_folder: Path, tmp_path: Path) -> Path:
     """The validation photos of the run, in a folder of their own."""
     manifest = Run.open(run_folder).manifest
-    for one in manifest.part("val"):
+    for one in manifest.select("val"):
         target = tmp_path / "validation" / one.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(manifest.file(one), target)
@@ -48,7 +48,7 @@ def test_a_bundle_scores_what_export_measured(
 def test_photos_that_were_trained_on_are_counted(run_folder: Path, photos: Path) -> None:
     result = evaluate(run_folder, photos)
     assert result.metrics.examples == 48
-    assert result.trained_on == len(Run.open(run_folder).manifest.part("train"))
+    assert result.trained_on == len(Run.open(run_folder).manifest.select("train"))
 
 
 def test_unseen_leaves_out_what_was_trained_on(run_folder: Path, photos: Path) -> None:
@@ -60,7 +60,7 @@ def test_unseen_leaves_out_what_was_trained_on(run_folder: Path, photos: Path) -
 def test_unseen_with_nothing_left_says_so(
     run_folder: Path, photos_copy: Path, wording: str
 ) -> None:
-    for one in Run.open(run_folder).manifest.part("val"):
+    for one in Run.open(run_folder).manifest.select("val"):
         (photos_copy / one.path).unlink()
     with pytest.raises(DatasetError, match=wording):
         evaluate(run_folder, photos_copy, unseen=True)

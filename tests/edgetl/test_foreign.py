@@ -119,7 +119,7 @@ def test_the_gate_compares_with_the_model_itself(
     options = describe(foreign_folder, "float.tflite", photos)
     exported = export_foreign(options, tmp_path / "b", FLOAT32)
     manifest = scan(photos, seed=_SEED)
-    examples = manifest.part("val")
+    examples = manifest.select("val")
     model: Any = keras.models.load_model(foreign_folder / "model.keras", compile=False)
     apply = Preprocessing(32, 32).apply
     inputs = np.stack([apply(read_picture(manifest.file(one))) for one in examples])

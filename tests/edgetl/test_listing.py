@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.dataset.listing import list_folder
-from edgetl.dataset.parts import name_split
+from edgetl.dataset.split_folders import name_split
 from edgetl.dataset.walking import LOOSE
 from edgetl_runtime.errors import DatasetError
 

@@ -104,8 +104,8 @@ def test_without_a_val_folder_validation_comes_from_train(tmp_path: Path) -> Non
     for label in ("nut", "bolt"):
         put(tmp_path / "test", label, 20, 21)
     manifest = scan(tmp_path)
-    assert {one.path.split("/")[0] for one in manifest.part("val")} == {"train"}
-    assert {one.path.split("/")[0] for one in manifest.part("test")} == {"test"}
+    assert {one.path.split("/")[0] for one in manifest.select("val")} == {"train"}
+    assert {one.path.split("/")[0] for one in manifest.select("test")} == {"test"}
 
 
 def test_classes_named_train_beside_others_are_classes(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_same_bytes_in_two_classes_take_no_part_from_either(tmp_path: Path) 
     for seed in range(100):
         manifest = scan(tmp_path, seed=seed, val_fraction=0.5)
         for part in ("train", "val"):
-            assert {one.label for one in manifest.part(part)} == {"bolt", "nut"}
+            assert {one.label for one in manifest.select(part)} == {"bolt", "nut"}
 
 
 def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None
         for label in ("nut", "bolt")
         for number in range(4)
     }
-    assert len(manifest.part("val")) == 4
+    assert len(manifest.select("val")) == 4
 
 
 def test_what_is_no_photo_is_listed_with_the_reason(tmp_path: Path) -> None:
@@ -209,14 +209,14 @@ def test_each_class_is_in_train_and_validation_even_if_tiny(tmp_path: Path) -> N
     for seed in range(10):
         manifest = scan(tmp_path, seed=seed)
         for part in ("train", "val"):
-            assert {one.label for one in manifest.part(part)} == set(manifest.labels)
+            assert {one.label for one in manifest.select(part)} == set(manifest.labels)
 
 
 def test_each_class_is_in_test_where_asked_for(tmp_path: Path) -> None:
     fill(tmp_path, 5, labels=("a", "b", "c", "d"))
     for seed in range(10):
         manifest = scan(tmp_path, seed=seed, test_fraction=0.1)
-        assert {one.label for one in manifest.part("test")} == set(manifest.labels)
+        assert {one.label for one in manifest.select("test")} == set(manifest.labels)
 
 
 def test_shares_are_roughly_kept(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_shares_are_roughly_kept(tmp_path: Path) -> None:
 
 
 def test_there_is_no_test_part_by_default(tmp_path: Path) -> None:
-    assert scan(fill(tmp_path, 30)).part("test") == ()
+    assert scan(fill(tmp_path, 30)).select("test") == ()
 
 
 def test_another_seed_gives_other_parts(tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ def test_other_things_may_lie_beside_parts_or_in_them(tmp_path: Path, place: str
     put(tmp_path, place, 20, 21)
     manifest = scan(tmp_path)
     assert manifest.labels == ("bolt", "nut")
-    assert len(manifest.part("train")) == 8
+    assert len(manifest.select("train")) == 8
     assert list(halves(manifest)) == [f"{place}/020.png", f"{place}/021.png"]
 
 
@@ -531,7 +531,7 @@ def test_parts_without_one_for_training_are_refused(tmp_path: Path, wording: str
     fill(tmp_path / "eval", 4)
     with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
-    assert len(scan_to_score(tmp_path).part("val")) > 0
+    assert len(scan_to_score(tmp_path).select("val")) > 0
 
 
 def test_a_doubt_about_folders_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -72,7 +72,7 @@ def make_predictions(
     manifest: DatasetManifest, *, wrong: int = 0, score: float = 0.9, split: Any = "val"
 ) -> Predictions:
     """All right with one score, but the first `wrong` photos, which are named the next label."""
-    examples = manifest.part("val")
+    examples = manifest.select("val")
     classes = len(manifest.labels)
     truth = [manifest.index(one) for one in examples]
     scores = []
@@ -374,7 +374,7 @@ def test_confident_mistakes_are_counted(manifest: DatasetManifest) -> None:
 
 
 def test_classes_out_of_balance_are_told(manifest: DatasetManifest) -> None:
-    kept = [one for one in manifest.part("train") if one.label == "gear"][:2]
+    kept = [one for one in manifest.select("train") if one.label == "gear"][:2]
     examples = tuple(
         one
         for one in manifest.examples
@@ -477,7 +477,7 @@ def test_durations_are_said_in_fitting_units(seconds: float, text: str) -> None:
 def test_many_shots_of_one_thing_promise_no_more_than_one(manifest: DatasetManifest) -> None:
     right = make_predictions(manifest)
     alone = find(manifest, predictions=right)
-    val = manifest.part("val")
+    val = manifest.select("val")
     examples = tuple(
         msgspec.structs.replace(one, group=f"scene {n % 6}") if one.split == "val" else one
         for n, one in enumerate(manifest.examples)

@@ -35,7 +35,7 @@ def test_a_run_knows_what_was_trained(tiny_run_folder: Path, photos: Path) -> No
     assert run.spec.preprocessing.width_px == 32
     assert run.manifest == scan(photos, seed=run.spec.seed)
     assert run.file.dataset_digest == run.manifest.digest
-    assert run.metrics.examples == len(run.manifest.part("val"))
+    assert run.metrics.examples == len(run.manifest.select("val"))
 
 
 def test_a_run_records_versions_and_history(tiny_run_folder: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_run_records_versions_and_history(tiny_run_folder: Path) -> None:
 def test_a_run_holds_what_it_predicted(finetuned_run_folder: Path) -> None:
     run = Run.open(finetuned_run_folder)
     for split, predictions in zip(("val", "test"), run.predictions, strict=True):
-        part = run.manifest.part(split)
+        part = run.manifest.select(split)
         assert predictions.split == split
         assert predictions.paths == tuple(one.path for one in part)
         assert predictions.classes.tolist() == [run.manifest.index(one) for one in part]

@@ -82,7 +82,7 @@ def test_each_file_is_scored_on_all_validation_photos(bundle: Bundle, run_folder
 
 def test_calibration_photos_are_training_photos(bundle: Bundle, run_folder: Path) -> None:
     manifest = Run.open(run_folder).manifest
-    training = {one.path for one in manifest.part("train")}
+    training = {one.path for one in manifest.select("train")}
     used = bundle.manifest.provenance.calibration_photos
     assert len(used) == len(training)
     assert set(used) <= training

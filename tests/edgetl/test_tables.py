@@ -65,17 +65,17 @@ def test_splits_of_the_table_are_kept(folder: Path) -> None:
         for n in range(12)
     )
     manifest = scan(write(folder, text))
-    assert {one.path for one in manifest.part("val")} == {f"pics/{n}.png" for n in range(8, 12)}
+    assert {one.path for one in manifest.select("val")} == {f"pics/{n}.png" for n in range(8, 12)}
 
 
 def test_rows_without_a_split_are_put_into_one(folder: Path) -> None:
     manifest = scan(write(folder, "path,label,split\n" + rows(",")))
-    assert manifest.part("train")
-    assert manifest.part("val")
+    assert manifest.select("train")
+    assert manifest.select("val")
 
 
 def test_scoring_puts_rows_without_a_split_into_test(folder: Path) -> None:
-    assert len(scan_to_score(write(folder, "path,label\n" + rows())).part("test")) == 12
+    assert len(scan_to_score(write(folder, "path,label\n" + rows())).select("test")) == 12
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])

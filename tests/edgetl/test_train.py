@@ -29,7 +29,7 @@ TINY = TrainOptions(
 def score(run: Run) -> float:
     """Top-1 of the saved model on the validation photos, worked out anew."""
     model, apply = run.load_model(), run.spec.preprocessing.apply
-    part = run.manifest.part("val")
+    part = run.manifest.select("val")
     inputs = np.stack([apply(read_picture(run.manifest.file(one))) for one in part])
     named = model.predict_on_batch(inputs.astype(np.float32)).argmax(axis=1)
     return float((named == [run.manifest.index(one) for one in part]).mean())

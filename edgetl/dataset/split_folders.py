@@ -1,4 +1,4 @@
-"""Which folders are parts of the data, such as `train` and `test`, and which are classes."""
+"""Which folders are splits of the data, such as `train` and `test`, and which are classes."""
 
 import re
 from pathlib import Path
@@ -34,25 +34,25 @@ _SHOWN = 4
 
 
 def name_split(name: str) -> Split | None:
-    """The part that a folder's name says, such as `train` of `Training_Set`; None: it says none."""
+    """The split that a folder's name says, such as `train` of `Training_Set`, or None."""
     words = [_ENDINGS.sub("", word.lower()) for word in _WORD.findall(name)]
     telling = [word for word in words if not _FILLERS.fullmatch(word)]
     return _NAMES.get(telling[0]) if len(telling) == 1 else None
 
 
-def find_parts(root: Path, walk: Walk) -> list[tuple[Split | None, Path]]:
-    """The folders that hold class folders, with the part that each names.
+def find_split_folders(root: Path, walk: Walk) -> list[tuple[Split | None, Path]]:
+    """The folders that hold class folders, with the split that each names.
 
     Raises:
-        DatasetError: If some are named like parts of the data and others are not, or parts and
+        DatasetError: If some are named like splits of the data and others are not, or splits and
             classes are the wrong way round, or there is nothing but parts without classes.
     """
     folders = class_folders(root, walk)
     named = {folder: part for folder in folders if (part := name_split(folder.name))}
     several = len(set(named.values())) > 1
     if not named or not (several or set(named) == set(folders)):
-        _refuse_parts_of_classes(root, folders, walk)
-        _refuse_a_part_among_parts(root, folders, list(named), walk)
+        _refuse_splits_in_classes(root, folders, walk)
+        _refuse_a_folder_beside_splits(root, folders, list(named), walk)
         return [(None, root)]
     if not any(walk.folders(folder) for folder in named):
         if several and set(named) == set(folders):
@@ -79,7 +79,7 @@ def class_folders(folder: Path, walk: Walk) -> list[Path]:
 def find_shared_folders(classes: list[Path], walk: Walk) -> list[str]:
     """Names of sub-folders that all of several classes hold, where few others are there.
 
-    Such "classes" are likelier parts, sessions or cameras, with the classes inside.
+    Such "classes" are likelier splits, sessions or cameras, with the classes inside.
     """
     names = [{one.name for one in walk.folders(folder)} for folder in classes]
     shared = set.intersection(*names) if len(names) > 1 else set()
@@ -87,7 +87,7 @@ def find_shared_folders(classes: list[Path], walk: Walk) -> list[str]:
     return sorted(shared) if enough else []
 
 
-def _refuse_a_part_among_parts(
+def _refuse_a_folder_beside_splits(
     root: Path, folders: list[Path], named: list[Path], walk: Walk
 ) -> None:
     """`train` beside a folder of the same classes is not a class."""
@@ -109,8 +109,8 @@ def _refuse_a_part_among_parts(
                 )
 
 
-def _refuse_parts_of_classes(root: Path, classes: list[Path], walk: Walk) -> None:
-    """`CLASS/train/...` would put the photos of all parts into one heap."""
+def _refuse_splits_in_classes(root: Path, classes: list[Path], walk: Walk) -> None:
+    """`CLASS/train/...` would put the photos of all splits into one heap."""
     parts = [{name_split(folder.name) for folder in walk.folders(one)} for one in classes]
     several = all("train" in one and len(one - {None}) > 1 for one in parts)
     nothing_else = all(one and None not in one for one in parts)
