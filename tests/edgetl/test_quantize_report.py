@@ -101,7 +101,7 @@ def test_the_fastest_file_that_passes_is_recommended(tradeoff: Tradeoff) -> None
     assert best.recipe == "litert-int8"
     finding = conclude(tradeoff)[0]
     assert finding.kind == "good"
-    assert finding.headline == "litert-int8 passes after a repair (head fitted again): ship it"
+    assert finding.headline == "litert-int8 passes after a repair (head refitted): ship it"
     assert "0.60 MB, 0.50 of float32's time, top-1 90.0%" in finding.detail
     assert "Without it: 5.0 points below" in finding.detail
 
@@ -117,7 +117,7 @@ def test_a_refused_file_is_a_warning_and_not_recommended(tradeoff: Tradeoff) -> 
     found = msgspec.structs.replace(tradeoff, outcomes=(refused, exact))
     first, second, *_ = conclude(found)
     assert first.headline == "litert-float32 passes as it is: ship it"
-    assert second.headline == "litert-int8 is refused after 1 repair"
+    assert second.headline == "litert-int8 is rejected after 1 repair"
     assert second.detail.startswith("2.0 points below")
     nothing = msgspec.structs.replace(tradeoff, outcomes=(refused,))
     assert find_fastest(nothing) is None

@@ -262,7 +262,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
         assert done.code == 1
         (complaint,) = done.complaint.splitlines()
         assert "No space left on device" in complaint
-        assert f"resume it with `edgetl train --resume {disk / 'run'}`" in complaint
+        assert f"resume with `edgetl train --resume {disk / 'run'}`" in complaint
         assert checkpoints(disk / "run") == ["0-000001.checkpoint"]
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         resume(disk / "run")
@@ -280,7 +280,7 @@ def test_a_file_size_limit_keeps_the_checkpoint_before(
     assert done.code == 1
     (complaint,) = done.complaint.splitlines()
     assert "File too large" in complaint
-    assert f"resume it with `edgetl train --resume {out}`" in complaint
+    assert f"resume with `edgetl train --resume {out}`" in complaint
     assert checkpoints(out) == ["0-000001.checkpoint", "0-000002.checkpoint"]
     resume(out)
     assert results(out) == results(scratch)

@@ -218,5 +218,5 @@ def test_what_nobody_named_is_left_out_and_everyone_says_so(
         assert f"the gate left {one['name']} out: {one['reason']}" in shown.stderr
     warnings = [line for line in done.stderr.splitlines() if "left out" in line]
     assert [line.split()[1] for line in warnings] == names
-    assert all("the bundle has no 8-bit file" in line for line in warnings)
+    assert all("the bundle has no int8 file" in line for line in warnings)
     assert not (tmp_path / "a.bundle.rejected").exists()
