@@ -469,7 +469,7 @@ def test_the_farewell_to_a_broker_that_confirms_nothing_is_no_traceback(wording)
     ("says", "trouble"),
     [
         (b"\x20\x02\0\x09", "refused"),
-        (b"\x20\x02\0\x05", "refused (Not authorized); is EDGETL_MQTT_PASSWORD right?"),
+        (b"\x20\x02\0\x05", "refused (Not authorized); is EDGETL_MQTT_PASSWORD correct?"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is a broker there, or does it need mqtts://?"),
         # What a server of TLS says to what is no greeting of TLS.
         (b"\x15\x03\x01\0\x02\x02\x46", "is a broker there, or does it need mqtts://?"),

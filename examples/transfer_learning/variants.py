@@ -12,6 +12,7 @@ from experiments import photo_parser_for, show_skipped
 
 from edgetl.console import print_table
 from edgetl.dataset.listing import list_folder
+from edgetl.dataset.photo import show_path
 from edgetl.networks.framework import load_tensorflow
 from edgetl.options import FittingOptions, SplitOptions, TrainOptions
 from edgetl.reporting.wording import percent
@@ -134,8 +135,8 @@ def _find_finished(data: Path, options: TrainOptions, folder: Path) -> Run | Non
     run = Run.open(folder)
     listing = list_folder(data)
     known = {one.path for one in (*run.manifest.examples, *run.manifest.skipped)}
-    paths = [*(one.path for one in listing.files), *(path for path, _ in listing.left_out)]
-    listed = {path.relative_to(listing.root).as_posix() for path in paths}
+    listed = {one.path for one in listing.photos}
+    listed |= {show_path(path, listing.root) for path, _ in listing.left_out}
     same_files = run.manifest.root == str(listing.root) and known == listed
     return run if same_files and run.file.options == options else None
 

@@ -14,7 +14,7 @@ from edgetl.checksum import map_checksummed
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.model import load_network
 from edgetl.networks.weights import find_weights
-from edgetl.options import FittingOptions, HeadOptions, TrainOptions, make_options, read_config
+from edgetl.options import FittingOptions, HeadOptions, TrainOptions, read_config
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.evaluate.confidence import fit_temperature
@@ -51,7 +51,7 @@ def test_a_second_run_by_the_stored_file_computes_nothing_and_finds_the_same(
     fixture: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     first = Run.open(request.getfixturevalue(fixture))
-    options = make_options(read_config(first.path / "config.toml"))
+    options = read_config(first.path / "config.toml")
     second = train(photos, tmp_path / "again", options)
     assert second.file.options == first.file.options
     assert second.file.computed == 0

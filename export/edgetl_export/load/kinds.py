@@ -51,7 +51,7 @@ _BEGINNINGS: Final = (
 )
 # Remedies for files that are not models, by a word in the name of their type.
 _REMEDIES: Final = {
-    "picture": "photos are given with --data",
+    "image": "photos are given with --data",
     "drawing": "photos are given with --data",
     "archive": "unpack it, and give the model inside",
     "Git LFS": "fetch it: git lfs pull",

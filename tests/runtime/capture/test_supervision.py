@@ -32,7 +32,7 @@ def is_alive(pid):
 def test_a_camera_that_hangs_in_read_is_killed_and_opened_again(fault, faulty, take_until):
     camera, openings = faulty({"frames": 3, "then": fault}, GOOD)
     take_until(camera, lambda status: status.state == "lost")
-    assert "no frame for 0.4 s" in camera.status().reason
+    assert "no frames for 0.4 s" in camera.status().reason
     take_until(camera, lambda status: status.state == "delivering" and status.reconnects == 1)
     first, second = openings.pids()
     assert not is_alive(first)

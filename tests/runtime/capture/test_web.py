@@ -207,8 +207,8 @@ def test_jpegs_one_after_another_in_one_answer_are_a_stream(server, wording):
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (answer(PAGE, "text/html"), 'sends a web page "Camera log-in", no video'),
-        (answer(b"busy", "text/html; charset=utf-8"), "a web page, no video (200 OK, text/html)"),
+        (answer(PAGE, "text/html"), 'sends a web page "Camera log-in", not video'),
+        (answer(b"busy", "text/html; charset=utf-8"), "a web page, not video (200 OK, text/html)"),
         (answer(PAGE, "video/mp4"), 'a web page "Camera log-in"'),
         (answer(b'{"error": "no"}', "application/json"), 'text ("{"error": "no"}")'),
         (answer(b"\x89PNG\r\n\x1a\n" + bytes(99), "image/png"), "sends a PNG image, neither JPEGs"),

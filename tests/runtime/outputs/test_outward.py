@@ -74,7 +74,7 @@ def test_a_server_that_refuses_an_event_is_not_asked_again(receiver, event, stat
 )
 def test_what_a_refusal_may_mean_is_asked(receiver, event, status, hint):
     receiver.status = status
-    with pytest.raises(OutputError, match=f"status {status}; is .*{hint}.*[?]$"):
+    with pytest.raises(OutputError, match=f"status {status}; .*{hint}.*[?]$"):
         Post(receiver.url, 2).write(event)
 
 

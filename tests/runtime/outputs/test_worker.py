@@ -178,7 +178,7 @@ def test_a_failing_output_is_tried_again_and_says_so_once(
     wait_until(lambda: worker.status().error == "")
     worker.close()
     failed, recovered = capfd.readouterr().err.splitlines()
-    assert failed == ("edgetl-run: output sink failed: no route to the broker; it is tried again")
+    assert failed == ("edgetl-run: output sink failed: no route to the broker; retrying")
     assert recovered.startswith("edgetl-run: output sink works again after ")
 
 

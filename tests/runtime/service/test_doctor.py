@@ -116,14 +116,14 @@ def test_a_variant_whose_engine_is_missing_is_named_with_the_reason(tiny, tmp_pa
     checks = judge(tiny)
     found, verdict = find(checks, "onnx-float32 was not tried: ")
     assert (verdict, "install it with" in found) == ("skipped", True)
-    assert find(checks, "should: litert-int8, litert-float32")[1] == "ok"
+    assert find(checks, "gives the expected scores: litert-int8, litert-float32")[1] == "ok"
 
 
 def test_a_variant_that_kills_its_engine_leaves_the_others(make_bundle, faulty_engine):
     checks = judge(make_bundle("deadly", "SIGILL"))
     found, verdict = find(checks, "litert-int8: ")
     assert ("SIGILL" in found, verdict) == (True, "failed")
-    assert "litert-float32" in find(checks, "should: ")[0]
+    assert "litert-float32" in find(checks, "gives the expected scores: ")[0]
 
 
 def test_cameras_are_listed_with_their_stable_names(system):

@@ -203,4 +203,4 @@ def test_without_a_camera_there_is_no_snapshot(page, monkeypatch):
     monkeypatch.setattr("edgetl_runtime.serving.app._SNAPSHOT_S", 0.1)
     response = page.ask("/snapshot.jpg")
     assert response.status == 503
-    assert "no image came" in json.loads(response.data)["error"]
+    assert "no frame arrived" in json.loads(response.data)["error"]
