@@ -34,7 +34,7 @@ test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DAT
 
 # What one runs while working: no training, browser or broker.
 quick: $(VENV)/installed         ## the tests that take a minute and a half in all
-	$(BIN)/python -m pytest -q -n $(JOBS) --quick $(PYTEST) $(FAST)
+	$(BIN)/python -m pytest -q -n $(JOBS) --quick $(PYTEST) tests/runtime tests/edgetl tests/export
 
 test-quick: $(VENV)/installed    ## the workstation's quick part
 	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)

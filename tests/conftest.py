@@ -41,7 +41,31 @@ TOOLS = re.compile(
 # With one of these a test trains, or talks to a browser or a broker.
 SLOW = {
     *("run_folder", "bundle_folder", "tiny_run_folder", "finetuned_run_folder", "foreign_folder"),
-    *("tiny_model", "weights_file", "real_data", "browser", "broker", "locked_broker", "trained"),
+    *("weights_file", "real_data", "browser", "broker", "locked_broker", "trained", "exploding"),
+    "tiny_model",
+}
+# Files whose tests took more than 5 s together when last measured: they start programs, wait for
+# limits, or import TensorFlow.
+SLOW_FILES = {
+    *("arrivals", "camera", "connections", "containers", "doctor", "ending", "files_as_sources"),
+    *("http", "main", "models", "outward", "rtsp", "running", "server", "sources", "streams"),
+    *("supervision", "trial", "uploads", "video", "videos", "web", "file", "commands"),
+    *("backbones", "cheap_checks", "cheap_errors", "cli", "cli_data", "cli_export", "comparison"),
+    *("cross_validation", "data_check", "devices", "door", "drawings", "duplicates", "evaluate"),
+    *("features", "fitting", "foreign", "foreign_embedded", "foreign_formats", "foreign_keras"),
+    *("foreign_meaning", "foreign_pictures", "labels", "manifest", "memory", "model", "preview"),
+    *(
+        "quantize_report",
+        "report",
+        "resume",
+        "run",
+        "run_export",
+        "tensorboard",
+        "train",
+        "weights",
+    ),
+    *("activations", "attempts", "equalization", "graph", "mcnemar", "metadata", "plausibility"),
+    *("conversion", "tradeoff", "weights"),
 }
 _KERAS_HOME = tempfile.TemporaryDirectory()
 
@@ -57,9 +81,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--quick"):
         return
-    slow = [one for one in items if SLOW & set(getattr(one, "fixturenames", ()))]
+    slow = [one for one in items if _is_slow(one)]
     config.hook.pytest_deselected(items=slow)
     items[:] = [one for one in items if one not in set(slow)]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    name = item.path.stem.removeprefix("test_")
+    return name in SLOW_FILES or bool(SLOW & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.hookimpl(wrapper=True)
