@@ -14,23 +14,27 @@ JOBS ?= 2
 QUICK_DEVICE := $(wildcard tests/runtime/test_*.py) tests/runtime/settings \
 	$(addprefix tests/runtime/serving/test_, access.py app.py connections.py server.py)
 QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
-	$(addprefix tests/export/test_, litert.py metadata.py onnx.py) \
+	$(addprefix tests/export/test_, litert.py metadata.py onnx.py variants.py) \
 	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py)
 
 # Which board's userland `make arm64` emulates: SUITE=trixie has Python 3.13.
 SUITE ?= bookworm
 ARCH ?= arm64
 
-.PHONY: demo test test-quick test-device test-lowest test-newest constraints
-.PHONY: arm64 check bench install format clean
+.PHONY: demo test quick test-quick test-device test-lowest test-newest constraints
+.PHONY: arm64 schema check bench install format clean
 
 demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
 test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST) \
 		tests/test_device_wheel.py tests/edgetl tests/export $(wildcard tests/test_*.py)
+
+# What one runs while working: no training, browser or broker.
+quick: $(VENV)/installed         ## the tests that take a minute and a half in all
+	$(BIN)/python -m pytest -q -n $(JOBS) --quick $(PYTEST) tests/runtime tests/edgetl tests/export
 
 test-quick: $(VENV)/installed    ## the workstation's quick part
 	$(BIN)/python -m pytest -q $(PYTEST) $(QUICK)
@@ -71,6 +75,10 @@ constraints: test-newest         ## writes down the newest versions, with Python
 # REDUCED=1: what depends on the processor only.
 arm64: $(VENV)/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
 	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(REDUCED),--quick) $(BUNDLE)
+
+schema: $(VENV)/installed        ## the JSON Schema of answers, from their records
+	$(BIN)/python -c 'import sys; from edgetl_runtime.answers import describe_schema; \
+		sys.stdout.buffer.write(describe_schema())' > runtime/edgetl_runtime/answers.schema.json
 
 check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ import numpy as np
 from data import test_data
 from numpy.typing import NDArray
 
-from edgetl_runtime.golden import measure_deviation, to_logits
+from edgetl_runtime.bundle.golden_frames import measure_deviation, to_logits
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARDS = ROOT / "tests" / "boards"

@@ -203,9 +203,11 @@ def camera_faults(bundle: Path) -> list[dict]:
             ),
             one_fault(service, "camera stops sending", "no_camera", in_mode("silent"), well),
             one_fault(service, "camera's server gone", "no_camera", camera.stop, camera.start),
-            one_fault(service, "one picture for ever", "stale", in_mode("frozen"), well),
-            one_fault(service, "pictures cut in half", "no_camera", in_mode("cut"), well),
-            one_fault(service, "a web page for pictures", "no_camera", in_mode("garbage"), well),
+            one_fault(service, "the same frame forever", "stale", in_mode("frozen"), well),
+            one_fault(service, "truncated frames", "no_camera", in_mode("cut"), well),
+            one_fault(
+                service, "a web page instead of frames", "no_camera", in_mode("garbage"), well
+            ),
             one_fault(service, "lens covered (black)", "degraded", in_mode("black"), well),
         ]
 

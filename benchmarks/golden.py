@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/golden.py BUNDLE [--photos FOLDER] [--json]
 
-Scores of the int8 LiteRT file, in the unit of `edgetl_runtime.golden.measure_deviation`, over
+Scores of the int8 LiteRT file, in the unit of `golden_frames.measure_deviation`, over
 random fives of photos (of EDGETL_TEST_DATA unless said otherwise). "Other kernels" are LiteRT's own
 instead of XNNPACK's: another right way to round. Everything else is damage, put into the file or
-its input on purpose; `edgetl-run verify` allows what `edgetl_runtime.golden.TOLERANCE` says.
+its input on purpose; `edgetl-run verify` allows what `golden_frames.TOLERANCE` says.
 """
 
 import argparse
@@ -17,10 +17,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from data import test_data
 
-from edgetl_export.flatbuffer import read_tree, write_tree
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.golden import TOLERANCE, measure_deviation
-from edgetl_runtime.pictures import read_picture
+from edgetl_export.graph.flatbuffer import read_tree, write_tree
+from edgetl_runtime.bundle.golden_frames import TOLERANCE, measure_deviation
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.image.decoding import read_picture
 
 FIVES, PHOTOS = 1000, 120
 WEIGHTY = (3, 4, 9)  # Convolution, depthwise convolution, dense.

@@ -19,7 +19,7 @@ import numpy as np
 from data import export, test_data
 
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.preprocessing import resize
+from edgetl_runtime.image.preprocessing import resize
 
 HERE = Path(__file__).resolve().parent
 MEDIAPIPE = HERE.parent / ".venv-mediapipe" / "bin" / "python"

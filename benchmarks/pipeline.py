@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from data import export
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.outputs.logs import JsonLines

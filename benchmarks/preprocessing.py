@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from data import test_data
 
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 TARGET_PX = 224
 GOALS_MS = {(640, 480): 0.45, (1920, 1080): 0.6}

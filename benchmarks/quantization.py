@@ -22,16 +22,17 @@ from pathlib import Path
 import msgspec
 from data import test_data
 
-from edgetl.console import track
-from edgetl.export import describe_run
-from edgetl.options import Options
+from edgetl.exporting.runs import describe_run
+from edgetl.options import TrainOptions
+from edgetl.progress import follow
 from edgetl.run import Run
 from edgetl.training.train import train
-from edgetl_export.bundling import Settings, export_bundle
-from edgetl_export.gate import Gate
+from edgetl_export.evaluate.gate import make_gate
+from edgetl_export.options import ExportOptions
+from edgetl_export.package.bundling import export_model
+from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.recipes import find_recipes
-from edgetl_export.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
-from edgetl_export.trained import Part, Trained
+from edgetl_export.trained import ScoredPhotos, Trained
 
 BACKBONES = "mobilenet_v2_0.35,mobilenet_v1_0.25,mobilenet_v2_1.0,efficientnet_v2_b0"
 RECIPES = "int8,mixed,dynamic,float16,float32"
@@ -55,7 +56,7 @@ def main() -> None:
             show_growth(next(trained), Path(name), as_json=options.json)
             return
         recipes = find_recipes(options.recipes.split(","))
-        found = [measure_tradeoff(one, recipes, Gate(), track=track) for one in trained]
+        found = [measure_tradeoff(one, recipes, make_gate(ExportOptions())) for one in trained]
     if options.json:
         print(json.dumps([msgspec.to_builtins(one) for one in found]))
         return
@@ -69,7 +70,7 @@ def find_run(backbone: str, folder: Path) -> Run:
     if not (folder / backbone).is_dir():
         print(f"training {backbone}", file=sys.stderr)
         photos = test_data() / "trashnet"
-        return train(photos, folder / backbone, Options(backbone=backbone), track=track)
+        return train(photos, folder / backbone, TrainOptions(backbone=backbone))
     return Run.open(folder / backbone)
 
 
@@ -119,14 +120,14 @@ def compare(found: Tradeoff, name: str, chosen: Measured) -> str:
 def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
     """Seconds of an export of int8 with more and more validation photos."""
     whole = len(trained.validation.photos)
-    settings = Settings(recipes=find_recipes(["litert-int8"]), allow_drop=True)
+    settings = ExportOptions(recipes=("litert-int8",), allow_drop=True)
     records = []
     for share in (4, 2, 1):
         photos = whole // share
-        part = Part(trained.validation.photos[:photos], trained.validation.scores[:photos])
+        part = ScoredPhotos(trained.validation.photos[:photos], trained.validation.scores[:photos])
         less = msgspec.structs.replace(trained, validation=part)
         start = time.perf_counter()
-        export_bundle(less, folder / f"{photos}.bundle", settings)
+        export_model(less, folder / f"{photos}.bundle", settings)
         records.append({"photos": photos, "seconds": round(time.perf_counter() - start, 2)})
     if as_json:
         print(json.dumps(records))
@@ -136,4 +137,5 @@ def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with follow(True):
+        main()

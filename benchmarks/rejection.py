@@ -23,16 +23,14 @@ from data import test_data
 
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.metrics import measure_reliability
-from edgetl_export.confidence import fit_temperature_of_scores, measure_calibration_error
-from edgetl_export.rejection import (
-    FALSE_ACCEPT_RATE,
-    MAX_FALSE_REJECTS,
+from edgetl_export.evaluate.confidence import fit_temperature_of_scores, measure_calibration_error
+from edgetl_export.evaluate.rejection import (
     choose_threshold,
     hold_out_classes,
     measure_rejection,
 )
 from edgetl_runtime import Bundle, Classifier
-from edgetl_runtime.frames import read_frames
+from edgetl_runtime.image.frames import read_frames
 from edgetl_runtime.prediction import calibrate
 
 OTHERS = {"photos": "photos", "road": "videos/car-detection.mp4", "hand": "videos/again.mkv"}
@@ -45,8 +43,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--variants", default="litert-float32,litert-int8")
-    parser.add_argument("--false-accept-rate", type=float, default=FALSE_ACCEPT_RATE)
-    parser.add_argument("--max-false-rejects", type=float, default=MAX_FALSE_REJECTS)
+    parser.add_argument("--false-accept-rate", type=float, default=0.1)
+    parser.add_argument("--max-false-rejects", type=float, default=0.05)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     data = test_data()
@@ -89,7 +87,7 @@ def find_photos(data: Path, bundle: Path) -> DatasetManifest:
 
 
 def measure(classifier: Classifier, manifest: DatasetManifest, data: Path, options) -> dict:
-    part = manifest.part("val")
+    part = manifest.select("val")
     known = np.concatenate([score(classifier, manifest.file(one)) for one in part])
     truth = np.array([manifest.index(one) for one in part])
     others = {name: score_all(classifier, data / place) for name, place in OTHERS.items()}
@@ -104,7 +102,7 @@ def measure(classifier: Classifier, manifest: DatasetManifest, data: Path, optio
 
 
 def score(classifier: Classifier, file: Path) -> np.ndarray:
-    """What the file puts out, before any temperature, of every fourth frame."""
+    """What the file outputs, before any temperature, of every fourth frame."""
     apply = classifier.bundle.manifest.preprocessing.apply
     frames = [frame.image for frame in read_frames(file) if frame.index % EVERY == 0]
     return np.stack([classifier.engine.run(apply(frame)) for frame in frames])
@@ -169,7 +167,7 @@ def show(record: dict) -> None:
         f"{record['chance_error']:.3f} by chance on so few photos)"
     )
     counts = "  ".join(f"{name} {count}" for name, count in record["others"].items())
-    print(f"  false accepts among {counts}; false rejects among known photos named right")
+    print(f"  false accepts among {counts}; false rejects among known photos classified correctly")
     header = ("chosen by", "threshold", *OTHERS, "false rejects", "limited")
     print(
         "  " + "".join(f"{cell:<18}" if not n else f"{cell:>15}" for n, cell in enumerate(header))

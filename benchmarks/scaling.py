@@ -48,10 +48,10 @@ def main() -> None:
 
 def measure_features(data: Path, backbone_name: str, folder: Path) -> dict:
     from edgetl.networks.backbones import find_backbone
-    from edgetl.networks.features import Extractor, LiteRTNetwork, Wanted
+    from edgetl.networks.features import Extractor, FeatureRequest, LiteRTNetwork
     from edgetl.networks.weights import find_weights
-    from edgetl_runtime.pictures import read_picture
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.decoding import read_picture
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     backbone = find_backbone(backbone_name)
     preprocessing = Preprocessing(backbone.size_px, backbone.size_px)
@@ -59,14 +59,16 @@ def measure_features(data: Path, backbone_name: str, folder: Path) -> dict:
         backbone, find_weights("imagenet", backbone, backbone.size_px), preprocessing
     )
     photos = sorted((data / "trashnet").rglob("*.jpg"))[:PHOTOS]
-    extractor.extract([Wanted(photos[0], "warm-up")])
+    extractor.extract([FeatureRequest(photos[0], "warm-up")])
     network = LiteRTNetwork((extractor.folder / "extractor.tflite").read_bytes())
     inputs = [preprocessing.apply(read_picture(photo)) for photo in photos]
     seconds: dict = {}
     # The bare engine before and after, since the machine's speed changes.
     bare = [time_invokes(network, inputs)]
     for times in TIMES:
-        wanted = [Wanted(photo, f"{times}-{n}-{photo}") for n in range(times) for photo in photos]
+        wanted = [
+            FeatureRequest(photo, f"{times}-{n}-{photo}") for n in range(times) for photo in photos
+        ]
         start = time.perf_counter()
         extractor.extract(wanted)
         seconds[times] = time.perf_counter() - start

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.bundle import Bundle, Variant
+from edgetl_runtime.bundle.reader import Bundle, Variant
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
 
 
 def main() -> None:

@@ -69,15 +69,17 @@ def compare(case: str, data: Path, folder: Path, options: argparse.Namespace) ->
 
 
 def train(photos: Path, out: Path, options: argparse.Namespace, finetune: str, epochs: int) -> dict:
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train as run_training
 
-    training = TrainingOptions(finetune_epochs=None if finetune == "none" else epochs)
+    training = FittingOptions(finetune_epochs=None if finetune == "none" else epochs)
     start = time.perf_counter()
     run = run_training(
         photos,
         out,
-        Options(backbone=options.backbone, seed=options.seed, finetune=finetune, training=training),
+        TrainOptions(
+            backbone=options.backbone, seed=options.seed, finetune=finetune, training=training
+        ),
     )
     last = run.histories[-1]
     return {

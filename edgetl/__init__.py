@@ -1,8 +1,76 @@
-"""From a folder of photos to a camera that names what it sees.
+"""Image classification on small devices: from a folder of photos to a camera.
 
-The commands (`edgetl --help`) are thin; each calls one function of this package. Importing it
-imports nothing heavy: TensorFlow comes with the first function that needs it.
+    import edgetl
+
+    run = edgetl.train("photos", out="runs/parts")
+    print(run.evaluate("photos-of-tomorrow").top1, run.predict("photo.jpg").label)
+    bundle = run.export("parts.bundle", max_drop=0.5)
+
+The names below load on first use: importing this package imports nothing heavy, and TensorFlow
+comes with the first call that needs it. The commands (`edgetl --help`) call the same functions.
 """
 
-__version__ = "0.1.0"
-__all__ = ["__version__"]
+from edgetl_runtime import __version__ as __version__
+from edgetl_runtime.facade import load_lazily
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from edgetl.api import compare, evaluate, export, resume, train
+    from edgetl.options import FittingOptions, HeadOptions, SplitOptions, TrainOptions
+    from edgetl.run import Run
+    from edgetl_export.options import ExportOptions
+    from edgetl_runtime.bundle.reader import Bundle
+    from edgetl_runtime.errors import (
+        BundleError,
+        DatasetError,
+        EdgetlError,
+        ExportError,
+        FrameError,
+        GateError,
+        OptionsError,
+        RunError,
+        StorageError,
+        TrainingError,
+        WeightsError,
+    )
+
+_HOMES = {
+    "edgetl.api": ("compare", "evaluate", "export", "resume", "train"),
+    "edgetl.options": ("FittingOptions", "HeadOptions", "SplitOptions", "TrainOptions"),
+    "edgetl.run": ("Run",),
+    "edgetl_export.options": ("ExportOptions",),
+    "edgetl_runtime.bundle.reader": ("Bundle",),
+    "edgetl_runtime.errors": (
+        *("BundleError", "DatasetError", "EdgetlError", "ExportError", "FrameError", "GateError"),
+        *("OptionsError", "RunError", "StorageError", "TrainingError", "WeightsError"),
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "DatasetError",
+    "EdgetlError",
+    "ExportError",
+    "ExportOptions",
+    "FittingOptions",
+    "FrameError",
+    "GateError",
+    "HeadOptions",
+    "OptionsError",
+    "Run",
+    "RunError",
+    "SplitOptions",
+    "StorageError",
+    "TrainOptions",
+    "TrainingError",
+    "WeightsError",
+    "compare",
+    "evaluate",
+    "export",
+    "resume",
+    "train",
+]
+
+__getattr__, __dir__ = load_lazily(__name__, _HOME)

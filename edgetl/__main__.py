@@ -6,7 +6,7 @@ import sys
 def main() -> int:
     """Runs the command of the process and returns its exit code."""
     try:
-        from edgetl_runtime.interruption import run_program
+        from edgetl_runtime.system.interruption import run_program
     except KeyboardInterrupt:
         return 130  # As `interruption` has it, which is not there yet.
     return run_program(_run)

@@ -28,15 +28,16 @@ from edgetl.console import (
     print_json,
     print_metrics,
     print_table,
-    track,
 )
-from edgetl_runtime.wording import count_noun
+from edgetl.progress import follow
+from edgetl_export.wording import percent
+from edgetl_runtime.image.limits import MAX_PIXELS
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
 
 EXIT_GATE = 3
-_MAX_PIXELS = "200000000"
 SEED = click.IntRange(0, 2**31 - 1)
 # That of `edgetl.demo`, which is slow to import: a test compares them.
 DEMO_MARKER = "edgetl-demo.json"
@@ -48,11 +49,12 @@ def main() -> None:
     """Entry point: turns our errors into one line and an exit code."""
     _prepare_environment()
     from edgetl_runtime.errors import EdgetlError, GateError
-    from edgetl_runtime.interruption import EXIT_INTERRUPTED
-    from edgetl_runtime.printable import make_printable
+    from edgetl_runtime.system.interruption import EXIT_INTERRUPTED
+    from edgetl_runtime.text.printable import make_printable
 
     try:
-        code = cli(prog_name="edgetl", standalone_mode=False)
+        with follow(True):
+            code = cli(prog_name="edgetl", standalone_mode=False)
     except click.ClickException as error:
         _complain(error)
         sys.exit(error.exit_code)
@@ -60,7 +62,7 @@ def main() -> None:
         click.echo(f"edgetl: {make_printable(str(error))}", err=True)
         sys.exit(EXIT_GATE if isinstance(error, GateError) else 1)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("edgetl: interrupted; finished features stay in the cache", err=True)
+        click.echo("edgetl: interrupted; computed features stay in the cache", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
         click.echo(f"edgetl: {make_printable(describe_failure(error))}", err=True)
@@ -69,12 +71,14 @@ def main() -> None:
 
 
 def describe_failure(error: OSError) -> str:
-    """What the system refused, where nobody knew better: of what, and what to do."""
+    """Describes a system error that nothing else has explained, and what to do."""
     said = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        temporary = f"temporary files in {os.environ.get('TMPDIR', '/tmp')}; TMPDIR moves them"
-        return f"{said}: {error.filename or temporary}. Nothing that was there is lost"
-    return f"{said}{f': {error.filename}' * bool(error.filename)}. Nothing that was there is lost"
+        temporary = (
+            f"temporary files in {os.environ.get('TMPDIR', '/tmp')}; set TMPDIR to move them"
+        )
+        return f"{said}: {error.filename or temporary}. Existing files are intact"
+    return f"{said}{f': {error.filename}' * bool(error.filename)}. Existing files are intact"
 
 
 def _complain(error: click.ClickException) -> None:
@@ -96,7 +100,7 @@ def _prepare_environment() -> None:
     # TensorFlow and OpenCV read these when they are imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     logging.basicConfig(format="edgetl: %(message)s", level=logging.WARNING)
 
 
@@ -109,39 +113,41 @@ def cli() -> None:
 @cli.command()
 @click.argument("model", type=FOLDER)
 @click.argument("data", type=FOLDER)
-@click.option("--variant", help="Of a bundle, such as litert-int8.")
-@click.option("--unseen", is_flag=True, help="Leave out photos that the run was trained on.")
+@click.option(
+    "--variant", help="Variant of a bundle to evaluate, such as litert-int8.  [its first]"
+)
+@click.option("--unseen", is_flag=True, help="Skip photos that the run was trained on.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_json: bool) -> None:
     """Score a run or a bundle (MODEL) on the photos in DATA.
 
     Example: edgetl evaluate parts.bundle photos/test
     """
-    from edgetl.evaluate import evaluate as run_evaluation
+    from edgetl.api import evaluate as run_evaluation
 
-    result = run_evaluation(model, data, variant=variant, unseen=unseen, track=track)
+    result = run_evaluation(model, data, variant=variant, unseen=unseen)
     if as_json:
         print_json(result.metrics)
     else:
         print_metrics(result.metrics)
         photos = count_noun(result.metrics.examples, "photo")
-        click.echo(f"top-1 {result.metrics.top1:.1%} on {photos}")
+        click.echo(f"top-1 {percent(result.metrics.top1)} on {photos}")
     if result.trained_on:
         click.echo(
             f"edgetl: {result.trained_on} of these photos were trained on, so the figure "
-            "flatters; --unseen leaves them out",
+            "overstates accuracy; --unseen leaves them out",
             err=True,
         )
     if result.skipped:
         files = "1 file was" if result.skipped == 1 else f"{result.skipped} files were"
         click.echo(
-            f"edgetl: {files} left out; why, says: edgetl data check {data} --weights none",
+            f"edgetl: {files} left out; to see why: edgetl data check {data} --weights none",
             err=True,
         )
     if result.unknown:
         click.echo(
-            f"edgetl: not scored: {count_noun(result.unknown, 'photo')} in {data}/_unknown_, "
-            "which are of no class",
+            f"edgetl: not scored: {count_noun(result.unknown, 'photo')} in {data}/_unknown_, which "
+            "have no class",
             err=True,
         )
 
@@ -184,37 +190,39 @@ def backbones(*, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--out", default="edgetl-demo", show_default=True, type=FOLDER, help="Folder.")
-@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the training.")
+@click.option(
+    "--seed", default=0, show_default=True, type=SEED, help="Random seed of the training."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
-    """Run the main job on pictures that it draws: train, export, verify, classify, benchmark.
+    """Run the main job on images that it draws: train, export, verify, classify, benchmark.
 
     Example: edgetl demo
     """
-    from edgetl_runtime.storage import check_replaceable
+    from edgetl_runtime.system.storage import check_replaceable
 
     check_replaceable(out, marker=DEMO_MARKER, overwrite=overwrite)
     from edgetl.demo import GOAL_TOP1, explain_video, run_demo, summarize
 
-    result = run_demo(out, seed=seed, overwrite=overwrite, track=track)
-    header = ("file", "bytes", "validation", "held-out", "video", "ms a frame")
+    result = run_demo(out, seed=seed, overwrite=overwrite)
+    header = ("file", "bytes", "validation", "held-out", "video", "ms/frame")
     if as_json:
         print_json(_demo_record(result))
     else:
         print_table(header, summarize(result))
         click.echo(explain_video(result.variants[0]))
-        click.echo(f"{result.network}, {result.seconds:.0f} s; all of it is in {out}:")
-        click.echo("  photos, held_out, bench.avi  what was drawn")
-        click.echo("  run                          the trained model; its figures: run/report.html")
-        click.echo("  parts.bundle                 what a device needs")
-        click.echo("  sheet.png                    video frames with the labels that they got")
+        click.echo(f"{result.network}, {result.seconds:.0f} s; everything is in {out}:")
+        click.echo("  photos, held_out, bench.avi  drawn images and video")
+        click.echo("  run                          the trained model; its report: run/report.html")
+        click.echo("  parts.bundle                 the bundle for a device")
+        click.echo("  sheet.png                    video frames with their predicted labels")
         video = f"{out}/parts.bundle --source {out}/bench.avi"
         click.echo(f"next: {find_command('edgetl-run')} serve {video} --realtime --loop")
         click.echo("      (a page in the browser that shows the video and its labels)")
     if not result.passed:
         click.echo(
-            f"edgetl: not every file is above {GOAL_TOP1:.0%} on pictures and video, and verified",
+            f"edgetl: not every file is above {GOAL_TOP1:.0%} on images and video, and verified",
             err=True,
         )
     return 0 if result.passed else EXIT_GATE

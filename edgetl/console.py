@@ -1,14 +1,16 @@
-"""What the commands share: pages, tables, JSON, progress bars, and the wait for TensorFlow."""
+"""Shared output of the commands: pages, tables and JSON."""
 
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from edgetl_export.wording import percent
 
 if TYPE_CHECKING:
     from edgetl.metrics import Metrics
@@ -26,44 +28,38 @@ def find_command(name: str) -> str:
 
 
 def check_page(out: Path, *, overwrite: bool, option: str = "--out") -> None:
-    """Refuses a page that is no page or cannot be written, before any work is done.
+    """Refuses a page that is not an HTML file or cannot be written, before any work is done.
 
     Raises:
         StorageError: If it exists, or its folder does not or may not be written.
         UsageError: If it does not end in .html.
     """
+    from edgetl.targets import PAGE_SUFFIXES, check_free
     from edgetl_runtime.errors import StorageError
 
-    if out.suffix.lower() not in (".html", ".htm"):
+    if out.suffix.lower() not in PAGE_SUFFIXES:
         raise click.UsageError(f"{option} {out} must end in .html")
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another {option}")
-    if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; choose another {option} or add --overwrite")
+    check_free(out, overwrite=overwrite, option=option)
     if not out.parent.is_dir():
         raise StorageError(f"the folder {out.parent} does not exist; choose another {option}")
     if not os.access(out.parent, os.W_OK):
-        raise StorageError(f"{out.parent} may not be written by you; choose another {option}")
+        raise StorageError(f"{out.parent} is not writable; choose another {option}")
 
 
 def print_metrics(metrics: "Metrics") -> None:
     """Prints the figures of each class and the confusion matrix."""
-
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
-
     rows = [
         (
             label,
-            share(one.precision),
-            share(one.recall),
-            share(one.specificity),
+            percent(one.precision),
+            percent(one.recall),
+            percent(one.specificity),
             str(one.support),
             " ".join(map(str, metrics.confusion[n])),
         )
         for n, (label, one) in enumerate(metrics.classes.items())
     ]
-    header = ("class", "precision", "recall", "specificity", "photos", "named as (same order)")
+    header = ("class", "precision", "recall", "specificity", "photos", "predicted (same order)")
     print_table(header, rows)
 
 
@@ -72,7 +68,7 @@ def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    from edgetl_runtime.printable import make_printable
+    from edgetl_runtime.text.printable import make_printable
 
     table = Table(*header, box=None, pad_edge=False)
     for row in rows:
@@ -87,26 +83,3 @@ def print_json(record: object) -> None:
     line = json.dumps(msgspec.to_builtins(record), ensure_ascii=False)
     # A path may hold what no encoding has; JSON takes the escape that this puts in its place.
     click.echo(line.encode("utf-8", "backslashreplace"))
-
-
-def load_tensorflow() -> None:
-    """Imports TensorFlow, which takes seconds, with a word on what takes so long."""
-    from edgetl.networks.framework import load_tensorflow as load
-
-    load(track)
-
-
-def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
-    """Shows a progress bar on stderr, where a person looks at it."""
-    from rich import progress
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    yield from progress.track(
-        items,
-        description,
-        total=total,
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )

@@ -1,4 +1,4 @@
-"""The main job on pictures that it draws itself, so that it needs no network and no photos."""
+"""The main job on images that it draws itself, so that it needs no network and no photos."""
 
 import time
 from collections.abc import Sequence
@@ -10,23 +10,24 @@ import msgspec
 import numpy as np
 
 from edgetl.drawings import PARTS, draw_part, draw_video
-from edgetl.evaluate import evaluate
-from edgetl.export import export
+from edgetl.evaluation import evaluate
+from edgetl.exporting.runs import export_run
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.weights import find_weights
-from edgetl.options import Options, TrainingOptions
+from edgetl.options import FittingOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.train import train
-from edgetl_export.progress import Track, silent
-from edgetl_runtime.allotment import count_processors
+from edgetl_export.progress import track
+from edgetl_export.wording import percent
 from edgetl_runtime.benchmark import BenchmarkReport, benchmark
-from edgetl_runtime.bundle import Bundle, Variant
+from edgetl_runtime.bundle.golden_frames import Verification, verify
+from edgetl_runtime.bundle.reader import Bundle, Variant
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import WeightsError
-from edgetl_runtime.frames import read_frames
-from edgetl_runtime.golden import Verification, verify
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.image.frames import read_frames
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.system.allotment import count_processors
+from edgetl_runtime.system.storage import staged_folder
 
 MARKER = "edgetl-demo.json"
 GOAL_TOP1 = 0.90
@@ -41,13 +42,13 @@ _VIDEO_FPS = 10
 _SHEET_BENCHES = 3
 _SCRATCH_SIZE_PX = 64
 # Small steps: fewer, larger ones of the same cost do not converge from every seed.
-_SCRATCH = TrainingOptions(epochs=8, batch=16, learning_rate=3e-3)
+_SCRATCH = FittingOptions(epochs=8, batch=16, learning_rate=3e-3)
 _PRETRAINED = "mobilenet_v2_0.35"
 _CAPTION_PX = 26
 
 
 class VideoResult(msgspec.Struct, frozen=True):
-    """What became of a video's frames.
+    """The results on a video's frames.
 
     Attributes:
         frames: All.
@@ -71,11 +72,11 @@ class VideoResult(msgspec.Struct, frozen=True):
 
 
 class VariantResult(msgspec.Struct, frozen=True):
-    """One exported file, on pictures and a video that training never saw.
+    """One exported file, on images and a video that training never saw.
 
     Attributes:
         variant: Its entry in the bundle.
-        held_out_top1: On the held-out pictures, 0..1.
+        held_out_top1: On the held-out images, 0..1.
         video: On the video's frames.
         report: Its times on this machine.
     """
@@ -94,7 +95,7 @@ class DemoResult(msgspec.Struct, frozen=True):
         run: The trained run.
         verification: Of the bundle.
         variants: One entry a file.
-        picture: A sheet of video frames with the labels that they got.
+        picture: A sheet of video frames with their predicted labels.
         seconds: From start to end.
     """
 
@@ -110,7 +111,7 @@ class DemoResult(msgspec.Struct, frozen=True):
         """Which network was trained, in words."""
         name = self.run.spec.backbone
         scratch = self.run.spec.weights_digest == "none"
-        return f"{name} from scratch, for want of ImageNet weights" if scratch else name
+        return f"{name} from scratch, without ImageNet weights" if scratch else name
 
     @property
     def passed(self) -> bool:
@@ -119,42 +120,37 @@ class DemoResult(msgspec.Struct, frozen=True):
         return self.verification.ok and worst > GOAL_TOP1
 
 
-def run_demo(
-    folder: Path, *, seed: int = 0, overwrite: bool = False, track: Track = silent
-) -> DemoResult:
+def run_demo(folder: Path, *, seed: int = 0, overwrite: bool = False) -> DemoResult:
     """Draws, trains, exports, verifies, classifies a video and benchmarks.
 
     Args:
         folder: Where everything goes.
-        seed: Of the training; the pictures and the video are always the same.
+        seed: Of the training; the images and the video are always the same.
         overwrite: Replace the folder of an earlier demo.
-        track: Shows progress.
 
     Raises:
         EdgetlError: If one of the steps fails; nothing is left behind then.
     """
     start = time.monotonic()
     with staged_folder(folder, marker=MARKER, overwrite=overwrite) as staging:
-        draw_data(staging, track)
+        draw_data(staging)
         (staging / MARKER).write_text("{}\n")
-    run = train(folder / "photos", folder / "run", choose_options(seed), track=track)
-    bundle = export(run, folder / "parts.bundle", track=track).bundle
-    results = tuple(
-        _measure(bundle, variant, folder, track) for variant in bundle.manifest.variants
-    )
+    run = train(folder / "photos", folder / "run", choose_options(seed))
+    bundle = export_run(run, folder / "parts.bundle").bundle
+    results = tuple(_measure(bundle, variant, folder) for variant in bundle.manifest.variants)
     picture = folder / "sheet.png"
     draw_sheet(Classifier.open(bundle), folder / "bench.avi", picture)
     seconds = time.monotonic() - start
     return DemoResult(folder, run, verify(bundle), results, picture, seconds)
 
 
-def choose_options(seed: int = 0) -> Options:
+def choose_options(seed: int = 0) -> TrainOptions:
     """ImageNet weights where they can be had, else a small network from scratch.
 
     The photos are square and the video's frames are not: stretched to a square, every part in
     them would be narrower than in any photo. Parts lie on the bench at any angle.
     """
-    common = Options(seed=seed, fit="crop", augment="light,rotation=180")
+    common = TrainOptions(seed=seed, fit="crop", augment="light,rotation=180")
     backbone = find_backbone(_PRETRAINED)
     try:
         find_weights("imagenet", backbone, backbone.size_px)
@@ -169,7 +165,7 @@ def choose_options(seed: int = 0) -> Options:
     return msgspec.structs.replace(common, backbone=_PRETRAINED)
 
 
-def draw_data(folder: Path, track: Track) -> None:
+def draw_data(folder: Path) -> None:
     """Draws photos to learn from, photos held out, and a video with its labels."""
     sets = (("photos", 0, _PHOTOS_A_CLASS), ("held_out", _HELD_OUT_SEED, _HELD_OUT_A_CLASS))
     pictures = [
@@ -182,7 +178,7 @@ def draw_data(folder: Path, track: Track) -> None:
         drawn = pool.map(lambda picture: _draw_photo(folder, *picture), pictures)
         for _ in track(drawn, "drawing photos", len(pictures)):
             pass
-    _draw_video(folder, track)
+    _draw_video(folder)
 
 
 def _draw_photo(folder: Path, name: str, part: str, seed: int) -> None:
@@ -191,7 +187,7 @@ def _draw_photo(folder: Path, name: str, part: str, seed: int) -> None:
     path.write_bytes(cv2.imencode(".jpg", draw_part(part, seed))[1].tobytes())
 
 
-def _draw_video(folder: Path, track: Track) -> None:
+def _draw_video(folder: Path) -> None:
     seeds = range(_VIDEO_SEED, _VIDEO_SEED + _BENCHES)
     frames = [frame for seed in seeds for frame in draw_video(PARTS, _FRAMES_A_PART, seed)]
     height, width = frames[0][0].shape[:2]
@@ -203,8 +199,8 @@ def _draw_video(folder: Path, track: Track) -> None:
     (folder / "bench.labels.json").write_bytes(msgspec.json.encode([name for _, name in frames]))
 
 
-def _measure(bundle: Bundle, variant: Variant, folder: Path, track: Track) -> VariantResult:
-    held_out = evaluate(bundle.path, folder / "held_out", variant=variant.name, track=track)
+def _measure(bundle: Bundle, variant: Variant, folder: Path) -> VariantResult:
+    held_out = evaluate(bundle.path, folder / "held_out", variant=variant.name)
     classifier = Classifier.open(bundle, variant=variant.name)
     truth = msgspec.json.decode((folder / "bench.labels.json").read_bytes(), type=list[str])
     labels = [classifier(frame.image).label for frame in read_frames(folder / "bench.avi")]
@@ -215,7 +211,7 @@ def _measure(bundle: Bundle, variant: Variant, folder: Path, track: Track) -> Va
 
 
 def draw_sheet(classifier: Classifier, video: Path, target: Path) -> None:
-    """Writes a picture: a row a bench, a frame of each part on it, with the label that it got."""
+    """Writes an image: a row a bench, a frame of each part on it, with the label that it got."""
     middle = slice(_FRAMES_A_PART // 2, None, _FRAMES_A_PART)
     columns = len(PARTS)
     frames = [frame.image for frame in read_frames(video)][middle][: _SHEET_BENCHES * columns]
@@ -242,9 +238,9 @@ def summarize(result: DemoResult) -> Sequence[tuple[str, ...]]:
         (
             one.variant.file,
             f"{one.variant.bytes:,}",
-            f"{one.variant.metrics.top1:.1%}",
-            f"{one.held_out_top1:.1%}",
-            f"{one.video.correct_share:.1%}",
+            percent(one.variant.metrics.top1),
+            percent(one.held_out_top1),
+            percent(one.video.correct_share),
             f"{one.report.total_ms.p50:.2f}",
         )
         for one in result.variants
@@ -256,6 +252,6 @@ def explain_video(result: VariantResult) -> str:
     video, threshold = result.video, result.variant.calibration.reject_threshold
     return (
         f"{result.variant.name} on the video: {video.correct} of {video.frames} frames correct, "
-        f"{video.rejected} without a label (score below the reject threshold, {threshold:.2f}), "
-        f"{video.frames - video.correct - video.rejected} with a wrong one"
+        f"{video.rejected} rejected (score below the reject threshold, {threshold:.2f}), "
+        f"{video.frames - video.correct - video.rejected} wrong"
     )

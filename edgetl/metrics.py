@@ -1,4 +1,4 @@
-"""How good predictions are: top-1, per class, confusion, calibration, and how sure that is."""
+"""Metrics of predictions: top-1, per class, confusion, calibration, and their intervals."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_export.confidence import RELIABILITY_BINS, assign_bins, sum_gaps
+from edgetl_export.evaluate.confidence import RELIABILITY_BINS, assign_bins, sum_gaps
 
 _DRAWS = 200
 # Keras's own floor for probabilities, so that one score of 0 does not make the mean infinite.
@@ -19,11 +19,11 @@ class ClassMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One class against all others.
 
     Attributes:
-        precision: Share of right ones among those named so, 0..1; None if none was.
-        recall: Share of the class's photos that were found (sensitivity); None without photos.
-        specificity: Share of the other photos that were not named so; None without others.
-        f1: Harmonic mean of precision and recall, 2 hits / (named + support); None if the class
-            has no photos and none was named so.
+        precision: Share of correct ones among those predicted as the class, 0..1, or None.
+        recall: Share of the class's photos predicted correctly (sensitivity), or None.
+        specificity: Share of the other photos not predicted as the class, or None.
+        f1: Harmonic mean of precision and recall, 2 hits / (predicted + support); None if the class
+            has no photos and no predictions.
         support: Number of the class's photos.
     """
 
@@ -35,15 +35,15 @@ class ClassMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of a classifier on labelled photos.
+    """Metrics of a classifier on labelled photos.
 
     Attributes:
-        top1: Share named right, 0..1.
+        top1: Accuracy, 0..1.
         balanced_accuracy: Mean recall of the classes that have photos, 0..1: what top-1 would be
             if all classes had the same number of photos.
         macro_f1: Mean F1 of the classes that have one, 0..1.
         examples: Number of photos.
-        classes: By label, in the order of the model's output.
+        classes: Metrics by label, in the order of the model's output.
         confusion: Counts; row: true label, column: predicted label.
     """
 
@@ -80,7 +80,7 @@ def measure(
 
 
 class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a share lies with some probability; both ends 0..1."""
+    """A confidence interval of a share; both ends 0..1."""
 
     lower: float
     upper: float
@@ -91,17 +91,17 @@ class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def estimate_share(hits: int, total: int, *, looks: int = 1, scenes: int | None = None) -> Interval:
-    """The share that `hits` of `total` photos stand for, with 95 % probability.
+    """95 % confidence interval of a share, from `hits` of `total` photos.
 
     Wilson's score interval (Wilson 1927), which stays inside 0..1 and holds for few photos, too.
 
     Args:
         hits: Number of photos of the kind in question.
         total: Number of photos; without any, the share may be anything.
-        looks: Number of shares that are looked at together; the more, the wider is each interval
+        looks: Number of shares that are compared; the more, the wider is each interval
             (Bonferroni), so that all of them hold with 95 %.
-        scenes: How many different things the photos show, if fewer than photos: ten shots of one
-            thing tell hardly more than one, so that many photos count.
+        scenes: Number of distinct objects in the photos, if fewer than photos: ten shots of one
+            object tell hardly more than one, so that many photos count.
     """
     if not total:
         return Interval(0.0, 1.0)
@@ -125,7 +125,7 @@ class ReliabilityBin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         upper: 0..1.
         count: Number of photos.
         confidence: Mean of their top scores, 0..1; None without photos.
-        accuracy: Share of them named right, 0..1; None without photos.
+        accuracy: Accuracy on them, 0..1; None without photos.
     """
 
     lower: float
@@ -146,7 +146,7 @@ class Reliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             when all scores are right, 0..1; few photos give a large one (consistency resampling,
             Bröcker & Smith 2007; 200 draws from a fixed seed).
         confidence: Mean top score of all photos, 0..1.
-        accuracy: Share of all photos named right, 0..1.
+        accuracy: Accuracy on all photos, 0..1.
         noise: How far `confidence` and `accuracy` may lie apart by chance (95 %) when the
             scores are right: 1.96 standard deviations of a mean of coins with these scores.
         negative_log_likelihood: Mean of -log(score of the true label), nats.

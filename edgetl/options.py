@@ -1,28 +1,27 @@
-"""What `edgetl train` lets the user choose: by flags, in a TOML file, or both.
+"""The options of `edgetl train`: keywords, flags, a TOML file, or all three.
 
 Each field has one name everywhere: `--label-smoothing` is `label_smoothing` in the table
 `[training]` of the file and in `run.json`. Two flags are shorter than their field: `--size` is
 `size_px`, `--head` is `kind` in `[head]`.
 """
 
-import tomllib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from edgetl.augmentation import NONE, Augmentation, describe, digest, parse_augmentation
-from edgetl.augmentation.strengths import LIMITS, check_strength
+from edgetl.augmentation.parsing import describe as describe_augmentation
+from edgetl.augmentation.parsing import parse_augmentation
+from edgetl.augmentation.strengths import NONE, Augmentation, digest
 from edgetl.networks.backbones import Backbone, find_backbone
-from edgetl.networks.head import HeadOptions as HeadOptions
-from edgetl.validation import Rules, Share, Spell, check_values, spell_key
-from edgetl_runtime.errors import EdgetlError, OptionsError
+from edgetl.networks.head_options import Fraction
+from edgetl.networks.head_options import HeadOptions as HeadOptions
+from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.options.choices import Choices
+from edgetl_runtime.options.toml_file import describe
 
-# A device would never end.
-_MOST_CHARACTERS = 2**20
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -30,42 +29,45 @@ Finetune = Literal["none", "auto", "all"] | Annotated[int, msgspec.Meta(ge=1)]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["cosine", "step", "constant"]
 Monitor = Literal["calibrated", "loss", "accuracy"]
-Say = Callable[[str], str]
+Spell = Callable[[str], str]
 
 
 class SplitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which photos are for what, where the folders do not say.
+    """How photos are split, if the folders do not say.
 
     Attributes:
-        val_fraction: Share of photos for validation.
-        test_fraction: Share of photos for testing.
+        val_fraction: Fraction of the photos for validation.
+        test_fraction: Fraction of the photos for testing.
     """
 
     val_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
-    test_fraction: Share = 0.0
+    test_fraction: Fraction = 0.0
 
 
-class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the weights are found. None: a default that suits the stage.
+class FittingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the weights are fitted.
 
     Attributes:
-        epochs: Of the head, or of a network from random weights.
-        finetune_epochs: Of the top blocks, or of the whole pretrained network.
-        batch: Photos a step.
-        optimizer: Rule of the steps.
-        learning_rate: Highest rate of the first stage.
-        finetune_learning_rate: Highest rate of the second.
-        momentum: Of sgd and rmsprop.
-        schedule: `cosine`: down to 0; `step`: a tenth after each third; `constant`.
-        warmup: Share of the steps in which the rate grows from 0.
-        weight_decay: Decoupled, of adamw and sgd (Loshchilov and Hutter 2019), each step.
-        l1: Strength of the L1 penalty on the head's kernels.
-        l2: Strength of the L2 penalty; None: chosen by cross-validation (linear head).
-        label_smoothing: Share of each target spread over all classes.
-        class_weights: `balanced`: a photo counts by the inverse of its class's share.
-        patience: Stop after so many epochs without improvement; 0: never.
-        monitor: What improves on the validation part: the `calibrated` loss, which is the loss
-            at the best temperature, the `loss`, or the `accuracy`.
+        epochs: Epochs of the first stage (default: until the head converges; from scratch: 20).
+        finetune_epochs: Epochs of fine-tuning (default: 12).
+        batch: Batch size (default: 256 for the head, else 32).
+        optimizer: Optimizer.
+        learning_rate: Peak learning rate of the first stage (default: one that suits it).
+        finetune_learning_rate: Peak learning rate of fine-tuning (default: one that suits it).
+        momentum: Momentum of sgd and rmsprop (default: 0.9).
+        schedule: Learning rate schedule: cosine to 0; step, to a tenth after each third; constant.
+        warmup: Fraction of the steps for linear warmup (default: one that suits the stage).
+        weight_decay: Decoupled weight decay of adamw and sgd, each step (Loshchilov and Hutter
+            2019; default: 0.001 for adamw, none for sgd).
+        l1: L1 regularization of the head's kernels.
+        l2: L2 regularization (default: chosen by cross-validation for a linear head).
+        label_smoothing: Label smoothing: fraction of each target that is spread over all classes
+            (default: one that suits the stage).
+        class_weights: Class weights: none, or balanced: inversely proportional to the number of
+            photos.
+        patience: Early stopping after this many epochs without improvement; 0: never.
+        monitor: Validation metric to improve: calibrated (the loss at the best temperature),
+            loss or accuracy.
     """
 
     epochs: Count | None = None
@@ -74,36 +76,71 @@ class TrainingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optimizer: Optimizer = "adam"
     learning_rate: Positive | None = None
     finetune_learning_rate: Positive | None = None
-    momentum: Share | None = None
+    momentum: Fraction | None = None
     schedule: Schedule = "cosine"
-    warmup: Share | None = None
+    warmup: Fraction | None = None
     weight_decay: NotNegative | None = None
     l1: NotNegative = 0.0
     l2: NotNegative | None = None
-    label_smoothing: Share | None = None
+    label_smoothing: Fraction | None = None
     class_weights: Literal["none", "balanced"] = "none"
     patience: Annotated[int, msgspec.Meta(ge=0)] = 0
     monitor: Monitor = "calibrated"
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+def _check_backbone(name: str) -> str:
+    try:
+        find_backbone(name)
+    except OptionsError as error:
+        return str(error)
+    return ""
+
+
+def _check_augment(text: str | Augmentation) -> str:
+    try:
+        if isinstance(text, str):
+            parse_augmentation(text)
+    except OptionsError as error:
+        return str(error).removeprefix("augmentation: ")
+    return ""
+
+
+class TrainOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that decides what a run becomes, besides the photos.
 
     Attributes:
-        backbone: A name of the table.
-        size_px: Side of the input; None: the backbone's own.
-        weights: `imagenet`, `none` or a file.
-        fit: How a photo of another aspect ratio becomes a square.
-        seed: Of split, folds, views, order and initial weights.
-        finetune: `none`: the head alone; N: the top N blocks, too; `all`: everything; `auto`:
-            the backbone's usual number of blocks, kept where validation gets better by it.
-        augment: A preset, names and strengths, or both; in a file also a table.
-        views: Augmented views of each training photo that are computed and kept; None: 1 for
-            the head, 8 for blocks.
-        split: Which photos are for what.
+        backbone: Network; `edgetl backbones` lists them.
+        size_px: Side of the input in pixels (default: the backbone's own).
+        weights: Initial weights: imagenet, none (train from scratch) or a file.
+        fit: How a photo is fitted to the square input.
+        seed: Random seed of split, folds, views, order and initial weights.
+        finetune: Blocks to fine-tune: the top N, none, all, or auto: the backbone's usual number,
+            kept where validation improves.
+        augment: Augmentation: a preset (none, light, camera, heavy), strengths such as
+            rotation=15,blur=1, or both; in a file also a table.
+        views: Augmented views of each training photo that are computed and kept (default: 1 for
+            the head, 8 for blocks).
+        split: How photos are divided.
         head: The classifier.
-        training: How the weights are found.
+        training: How the weights are fitted.
     """
+
+    FLAGS: ClassVar = {"size_px": "size", "head.kind": "head"}
+    EXAMPLES: ClassVar = {
+        "size_px": 160,
+        "views": 4,
+        "training.epochs": 20,
+        "training.finetune_epochs": 12,
+        "training.batch": 32,
+        "training.learning_rate": 0.001,
+        "training.finetune_learning_rate": 0.0001,
+        "training.momentum": 0.9,
+        "training.warmup": 0.1,
+        "training.weight_decay": 0.001,
+        "training.l2": 0.0001,
+        "training.label_smoothing": 0.1,
+    }
+    CHECKS: ClassVar = {"backbone": _check_backbone, "augment": _check_augment}
 
     backbone: str = "mobilenet_v2_0.35"
     size_px: Annotated[int, msgspec.Meta(ge=32, le=1024)] | None = None
@@ -115,7 +152,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     views: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
     split: SplitOptions = SplitOptions()
     head: HeadOptions = HeadOptions()
-    training: TrainingOptions = TrainingOptions()
+    training: FittingOptions = FittingOptions()
 
     @property
     def augmentation(self) -> Augmentation:
@@ -130,113 +167,68 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return digest(self.augmentation) != digest(NONE)
 
 
-def read_config(path: Path, *, spell: Spell = spell_key) -> dict[str, Any]:
-    """Reads a TOML file of options; each is checked for itself, `make_options` does the rest.
-
-    Args:
-        path: The file.
-        spell: Names an option as its user wrote it.
+def read_config(path: Path) -> TrainOptions:
+    """Reads a TOML file of options.
 
     Raises:
-        OptionsError: If it is no TOML, or has a name or a value that is not allowed.
+        OptionsError: If it cannot be read, has a name or a value that is not allowed, or two
+            contradict each other.
     """
-    try:
-        # Editors on Windows begin a file with a byte order mark.
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_MOST_CHARACTERS + 1)
-        if len(text) > _MOST_CHARACTERS:
-            raise OptionsError(f"{path} is larger than any list of options")
-        content = tomllib.loads(text)
-    except OSError as error:
-        copy = path / "config.toml"
-        hint = f"; did you mean {copy}?" if copy.is_file() else ""
-        raise OptionsError(f"{path} cannot be read ({error.strerror}){hint}") from error
-    except UnicodeDecodeError as error:
-        raise OptionsError(f"{path} is not UTF-8; save the file as UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise OptionsError(
-            f"{path} is no TOML: {error}; a line is `name = value`, words are in quotes"
-        ) from error
-    check_values(content, Options, spell=spell, rules=_RULES)
-    return content
+    choices = Choices(TrainOptions)
+    choices.add_file(path)
+    return make_options(choices)
 
 
-def make_options(content: dict[str, Any], *, spell: Spell = spell_key) -> Options:
-    """Turns nested plain values into options.
+def choose_options(options: TrainOptions | None, keywords: Mapping[str, Any]) -> TrainOptions:
+    """Options with some replaced, each by the name of its flag: `size`, `head`, `val_fraction`.
 
     Args:
-        content: As a TOML file has it.
-        spell: Names an option as its user wrote it.
+        options: What is not replaced; None: the defaults.
+        keywords: Values by name. A whole table may be given, too: `split=SplitOptions(...)`.
 
     Raises:
-        OptionsError: If a name or a value is not allowed, or two contradict each other.
+        OptionsError: If a name is unknown, a value not allowed, or two contradict each other.
     """
-    check_values(content, Options, spell=spell, rules=_RULES)
-    options = msgspec.convert(content, Options)
-    _check_contradictions(options, spell)
-    return options
+    if options is not None:
+        check_options(options)
+    choices = Choices(TrainOptions, options, style="keyword")
+    choices.add_keywords(keywords)
+    return make_options(choices)
 
 
-def check_options(options: Options) -> None:
-    """Refuses options, made in Python, that `make_options` would have refused.
+def check_options(options: TrainOptions) -> None:
+    """Refuses options, made in Python, that a file or flags could not say.
 
     Raises:
         OptionsError: With the option, or with both of two that contradict each other.
     """
-    make_options(msgspec.to_builtins(options))
+    choices = Choices(TrainOptions)
+    choices.add_tables(msgspec.to_builtins(options))
+    make_options(choices)
 
 
-def _check_backbone(name: Any) -> str:
-    if not isinstance(name, str):
-        return "allowed are the names that `edgetl backbones` lists"
-    try:
-        find_backbone(name)
-    except EdgetlError as error:
-        return str(error)
-    return ""
+def make_options(choices: Choices[TrainOptions]) -> TrainOptions:
+    """Builds the chosen options.
 
-
-def _check_weights(name: Any) -> str:
-    return "" if isinstance(name, str) else "allowed are imagenet, none or a file"
-
-
-def _check_augment(text: Any) -> str:
-    if not isinstance(text, str):
-        return "allowed are a preset, strengths such as rotation=15,blur=1, or both"
-    try:
-        parse_augmentation(text)
-    except OptionsError as error:
-        return str(error).removeprefix("augmentation: ")
-    return ""
-
-
-def _check_strength(name: str, value: Any) -> str:
-    try:
-        check_strength(name, value)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-_RULES: Rules = {
-    "backbone": _check_backbone,
-    "weights": _check_weights,
-    "augment": _check_augment,
-    **{f"augment.{name}": partial(_check_strength, name) for name in LIMITS},
-}
+    Raises:
+        OptionsError: If two options contradict each other.
+    """
+    options = choices.make()
+    _check_contradictions(options, choices)
+    return options
 
 
 class _Clash(msgspec.Struct, frozen=True):
     """An option that means nothing beside certain values of another."""
 
-    place: str
+    path: str
     other: str
     values: tuple[str, ...]
     instead: str
 
 
 _SECOND_STAGE = "finetune auto, a number or all"
-_ONE_STAGE = "which from random weights is the only stage"
+_ONE_STAGE = "because training from scratch has only one stage"
 _CLASHES = (
     _Clash("head.hidden", "head.kind", ("linear",), "head mlp"),
     _Clash("head.activation", "head.kind", ("linear",), "head mlp"),
@@ -246,7 +238,7 @@ _CLASHES = (
         "training.weight_decay",
         "training.optimizer",
         ("adam", "rmsprop"),
-        "optimizer adamw, sgd, or l2 instead, a penalty that goes with all",
+        "optimizer adamw, sgd, or l2 instead, a penalty that works with all",
     ),
     _Clash("training.warmup", "training.schedule", ("step", "constant"), "schedule cosine"),
     _Clash("training.finetune_epochs", "finetune", ("none",), _SECOND_STAGE),
@@ -258,19 +250,19 @@ _CLASHES = (
 )
 
 
-def _check_contradictions(options: Options, spell: Spell) -> None:
-    defaults = Options()
+def _check_contradictions(options: TrainOptions, choices: Choices[TrainOptions]) -> None:
+    defaults = TrainOptions()
 
-    def say(place: str) -> str:
-        value, default = (attrgetter(place)(one) for one in (options, defaults))
-        shown = describe(options.augmentation) if place == "augment" else value
-        return spell(place, shown) + (" (the default)" if value == default else "")
+    def say(path: str) -> str:
+        augment = describe_augmentation(options.augmentation)
+        return choices.spell(path, value=augment if path == "augment" else None)
 
     for clash in _CLASHES:
-        given = attrgetter(clash.place)
+        given = attrgetter(clash.path)
         if given(options) != given(defaults) and attrgetter(clash.other)(options) in clash.values:
             raise OptionsError(
-                f"{say(clash.place)} does not go with {say(clash.other)}; allowed: {clash.instead}"
+                f"{say(clash.path)} cannot be combined with {say(clash.other)}; allowed: "
+                f"{clash.instead}"
             )
     backbone = find_backbone(options.backbone)
     faults = [_start_fault(options, backbone, say), _size_fault(options, backbone, say)]
@@ -279,7 +271,7 @@ def _check_contradictions(options: Options, spell: Spell) -> None:
         raise OptionsError(fault)
 
 
-def _start_fault(options: Options, backbone: Backbone, say: Say) -> str:
+def _start_fault(options: TrainOptions, backbone: Backbone, say: Spell) -> str:
     """What the weights at the start and the blocks to train say of one another."""
     most = len(backbone.cuts)
     if options.weights == "imagenet" and not backbone.pretrained:
@@ -300,7 +292,7 @@ def _start_fault(options: Options, backbone: Backbone, say: Say) -> str:
     return ""
 
 
-def _size_fault(options: Options, backbone: Backbone, say: Say) -> str:
+def _size_fault(options: TrainOptions, backbone: Backbone, say: Spell) -> str:
     if options.size_px is None or options.size_px >= backbone.least_px:
         return ""
     return (
@@ -309,7 +301,7 @@ def _size_fault(options: Options, backbone: Backbone, say: Say) -> str:
     )
 
 
-def _views_fault(options: Options, say: Say) -> str:
+def _views_fault(options: TrainOptions, say: Spell) -> str:
     """Views that are computed and kept; from scratch and with `all` none are."""
     if options.weights == "none" or options.finetune == "all":
         return ""
@@ -329,7 +321,7 @@ def _views_fault(options: Options, say: Say) -> str:
     return ""
 
 
-def _split_fault(split: SplitOptions, say: Say) -> str:
+def _split_fault(split: SplitOptions, say: Spell) -> str:
     if split.val_fraction + split.test_fraction < 1:
         return ""
     return (
@@ -338,22 +330,11 @@ def _split_fault(split: SplitOptions, say: Say) -> str:
     )
 
 
-def encode_toml(options: Options) -> bytes:
+def encode_toml(options: TrainOptions) -> bytes:
     """A file that `--config` reads back as these options."""
-    import tomli_w
-
-    plain = msgspec.to_builtins(
-        msgspec.structs.replace(options, augment=describe(options.augmentation))
-    )
-    return tomli_w.dumps(_without_none(plain)).encode()
-
-
-def _without_none(content: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_none(value) if isinstance(value, dict) else value
-        for name, value in content.items()
-        if value is not None
-    }
+    augment = describe_augmentation(options.augmentation)
+    plain = msgspec.structs.replace(options, augment=augment)
+    return describe(plain, "Options of edgetl train.", complete=True).encode()
 
 
 def list_differences(one: Any, other: Any, path: str = "") -> list[str]:

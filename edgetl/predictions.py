@@ -1,4 +1,4 @@
-"""What a trained model says about each photo of a part of its data set."""
+"""Predictions of a trained model for each photo of a split."""
 
 import msgspec
 import numpy as np
@@ -8,11 +8,11 @@ from edgetl.dataset.manifest import Split
 
 
 class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one part.
+    """Predictions for one split.
 
     Attributes:
         split: `val` or `test`.
-        paths: Of the photos, relative to the data folder.
+        paths: Paths of the photos, relative to the data folder.
         truth: Index of each photo's label.
         scores: Probabilities 0..1, one list of (classes,) for each photo.
     """
@@ -24,15 +24,15 @@ class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """float32 (photos, classes)."""
+        """Probabilities, float32 (photos, classes), 0..1."""
         return np.array(self.scores, np.float32)
 
     @property
     def top1(self) -> float:
-        """Share named right, 0..1."""
+        """Accuracy, 0..1."""
         return float((self.probabilities.argmax(axis=1) == self.classes).mean())
 
     @property
     def classes(self) -> NDArray[np.int64]:
-        """int64 (photos,): index of the true label."""
+        """Indices of the true labels, int64 (photos,)."""
         return np.array(self.truth, np.int64)

@@ -6,15 +6,14 @@ python network_stream.py parts.bundle rtsp://camera.local/stream
 import sys
 from collections import Counter
 
-from edgetl_runtime import watch
-from edgetl_runtime.errors import CameraError
+from edgetl_runtime import CameraError, watch
 
 
 def main(bundle: str, address: str) -> None:
     counts: Counter[str] = Counter()
     try:
         for answer in watch(bundle, address):
-            counts[answer.label or "(nothing known)"] += 1
+            counts[answer.label or "(unknown)"] += 1
     except (CameraError, KeyboardInterrupt) as end:
         print(f"ended: {end}", file=sys.stderr)
     for label, frames in counts.most_common():

@@ -15,7 +15,7 @@ from edgetl_runtime import watch
 def main(bundle: str, source: str = "picamera") -> None:
     for answer in watch(bundle, source):
         invoke_ms = answer.prediction.invoke_ms
-        print(f"{answer.label or '(nothing known)'} {answer.score:.0%}, {invoke_ms:.1f} ms")
+        print(f"{answer.label or '(unknown)'} {answer.score:.0%}, {invoke_ms:.1f} ms")
 
 
 if __name__ == "__main__":

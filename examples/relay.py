@@ -3,7 +3,7 @@
 python relay.py parts.bundle gear --pin 17 [--source picamera]
 
 Needs gpiozero (`pip install gpiozero lgpio`; Raspberry Pi OS has it). The relay falls off when
-the script ends, when nothing known is seen, and when the camera is lost, since then the label is
+the script ends, when the label is unknown, and when the camera is lost, since then the label is
 None, too.
 """
 
@@ -11,8 +11,7 @@ import argparse
 
 from gpiozero import OutputDevice
 
-from edgetl_runtime import watch
-from edgetl_runtime.settings.sections import Settings, SmoothingSettings
+from edgetl_runtime import Settings, SmoothingSettings, watch
 
 
 def main() -> None:

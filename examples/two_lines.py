@@ -1,4 +1,4 @@
-"""The library in two lines: what is on this picture?
+"""The library in two lines: what is in this image?
 
 python two_lines.py parts.bundle photo.jpg
 """

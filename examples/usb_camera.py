@@ -12,7 +12,7 @@ def main(bundle: str, source: str = "0") -> None:
     for answer in watch(bundle, source):
         if answer.event:
             age_ms = answer.prediction.age_ms
-            print(f"{answer.label or '(nothing known)'} {answer.score:.0%}, {age_ms:.0f} ms old")
+            print(f"{answer.label or '(unknown)'} {answer.score:.0%}, {age_ms:.0f} ms old")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ python video_overlay.py parts.bundle holiday.mp4 labelled.avi
 import sys
 from pathlib import Path
 
-from edgetl_runtime import Camera, Classifier, Pipeline
-from edgetl_runtime.outputs.video import Video
+from edgetl_runtime import Camera, Classifier, Pipeline, Video
 
 
 def main(bundle: str, video: str, labelled: str) -> None:

@@ -3,57 +3,106 @@
 Imports nothing heavy, since tests/runtime also runs where only the device package is installed.
 """
 
-import base64
-import itertools
-import json
+import functools
 import os
+import re
 import shutil
 import signal
 import ssl
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-if TYPE_CHECKING:
-    from edgetl_export.tradeoff import Tradeoff
+from tests.authority import Authority
+from tests.browser import BROWSERS, Browser
 
+if TYPE_CHECKING:
+    from edgetl_export.quantize.tradeoff import Tradeoff
+
+TESTS = Path(__file__).parent
 PARTS = ("bolt", "gear", "washer")
 PHOTOS_A_PART = 16
 SIZE_PX = 64
 BACKBONE = "mobilenet_v2_0.35"
 # Set before TensorFlow is imported, which reads them once.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER_FLAGS = (
-    "--headless=new",
-    # Chromium's sandbox does not start for root, as which many CI machines run.
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-    # A name that is not localhost, without asking anybody.
-    "--host-resolver-rules=MAP *.test 127.0.0.1",
+
+
+# What tests/install_parts.sh installs, in the words of a skipped test.
+TOOLS = re.compile(
+    "chromium|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|gstreamer|mediapipe",
+    re.IGNORECASE,
 )
-# Chromium reads its commands from descriptor 3 and writes to 4.
-BROWSER_SHIM = """
-import fcntl, os, sys
-pipes = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in ({}, {})]
-for target, one in zip((3, 4), pipes):
-    os.dup2(one, target)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
+# With one of these a test trains, or talks to a browser or a broker.
+SLOW = {
+    *("run_folder", "bundle_folder", "tiny_run_folder", "finetuned_run_folder", "foreign_folder"),
+    *("weights_file", "real_data", "browser", "broker", "locked_broker", "trained", "exploding"),
+    "tiny_model",
+}
+# Files whose tests took more than 5 s together when last measured: they start programs, wait for
+# limits, or import TensorFlow.
+SLOW_FILES = {
+    *("arrivals", "camera", "connections", "containers", "doctor", "ending", "files_as_sources"),
+    *("http", "main", "models", "outward", "rtsp", "running", "server", "sources", "streams"),
+    *("supervision", "trial", "uploads", "video", "videos", "web", "file", "commands"),
+    *("backbones", "cheap_checks", "cheap_errors", "cli", "cli_data", "cli_export", "comparison"),
+    *("cross_validation", "data_check", "devices", "door", "drawings", "duplicates", "evaluate"),
+    *("features", "fitting", "foreign", "foreign_embedded", "foreign_formats", "foreign_keras"),
+    *("foreign_meaning", "foreign_pictures", "labels", "manifest", "memory", "model", "preview"),
+    *(
+        "quantize_report",
+        "report",
+        "resume",
+        "run",
+        "run_export",
+        "tensorboard",
+        "train",
+        "weights",
+    ),
+    *("activations", "attempts", "equalization", "graph", "mcnemar", "metadata", "plausibility"),
+    *("conversion", "tradeoff", "weights"),
+}
 _KERAS_HOME = tempfile.TemporaryDirectory()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("edgetl")
+    group.addoption("--quick", action="store_true", help="Leave out what trains or needs a tool.")
+    group.addoption(
+        "--strict-tools", action="store_true", help="A test that skips for want of a tool fails."
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    slow = [one for one in items if _is_slow(one)]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [one for one in items if one not in set(slow)]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    name = item.path.stem.removeprefix("test_")
+    return name in SLOW_FILES or bool(SLOW & set(getattr(item, "fixturenames", ())))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if (
+        report.skipped
+        and item.config.getoption("--strict-tools")
+        and TOOLS.search(report.longreprtext)
+    ):
+        report.outcome = "failed"
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,6 +115,22 @@ def pytest_configure(config: pytest.Config) -> None:
         "filterwarnings",
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning:keras",
     )
+
+
+@functools.cache
+def _read_messages() -> dict[str, dict[str, Any]]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads((TESTS / "messages.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def wording(request: pytest.FixtureRequest) -> Any:
+    """The words of errors that this test expects, from messages.toml: one pattern, or a list."""
+    file = request.path.relative_to(TESTS).as_posix()
+    return _read_messages()[file][request.node.originalname]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -120,12 +185,12 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     import numpy as np
 
     from edgetl.networks.backbones import build, find_backbone
-    from edgetl_runtime.pictures import read_picture
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_runtime.image.decoding import read_picture
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     keras.utils.set_random_seed(0)
     network = build(find_backbone(BACKBONE), SIZE_PX)
-    # With the statistics of real pictures; without, features of random layers fade to nothing.
+    # With the statistics of real images; without, features of random layers fade to nothing.
     apply = Preprocessing(SIZE_PX, SIZE_PX).apply
     inputs = np.stack([apply(read_picture(file)) for file in sorted(photos.rglob("*.jpg"))])
     for layer in network.layers:
@@ -140,15 +205,15 @@ def weights_file(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head trained on the frozen random backbone; read only."""
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "run"
-    options = Options(
+    options = TrainOptions(
         weights=str(weights_file),
         size_px=SIZE_PX,
         finetune="none",
-        training=TrainingOptions(epochs=8),
+        training=FittingOptions(epochs=8),
     )
     train(photos, folder, options)
     return folder
@@ -157,33 +222,32 @@ def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def bundle_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run, exported; read only."""
-    from edgetl.export import export
+    from edgetl.exporting.runs import export_run
     from edgetl.run import Run
-    from edgetl_export.bundling import Settings
-    from edgetl_export.gate import Gate
+    from edgetl_export.options import ExportOptions
 
     folder = tmp_path_factory.mktemp("bundles") / "parts.bundle"
     # A few validation photos more or less are no reason to spend minutes on repairs.
-    settings = Settings(gate=Gate(max_drop=20, max_class_drop=50), strict=True)
-    export(Run.open(run_folder), folder, settings)
+    settings = ExportOptions(max_drop=20, max_class_drop=50, strict=True)
+    export_run(Run.open(run_folder), folder, settings)
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained from scratch, which exports in two seconds; read only."""
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     # Of three seeds this is the one whose network beats a guess on the few validation photos.
-    options = Options(
+    options = TrainOptions(
         backbone="cnn",
         weights="none",
         size_px=32,
         seed=2,
         augment="none",
-        training=TrainingOptions(epochs=6, batch=4, learning_rate=1e-3),
+        training=FittingOptions(epochs=6, batch=4, learning_rate=1e-3),
     )
     train(photos, folder, options)
     return folder
@@ -194,11 +258,11 @@ def finetuned_run_folder(
     photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A head, then head and the top two blocks of the frozen random backbone; read only."""
-    from edgetl.options import Options, SplitOptions, TrainingOptions
+    from edgetl.options import FittingOptions, SplitOptions, TrainOptions
     from edgetl.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "finetuned"
-    options = Options(
+    options = TrainOptions(
         weights=str(weights_file),
         size_px=SIZE_PX,
         finetune=2,
@@ -207,7 +271,7 @@ def finetuned_run_folder(
         # Slow enough that validation gets better after the first step, too, the only one of an
         # epoch: the kernel of the head is nearly zero before it, so that it moves nothing below.
         # At 2e-4 the second step can be too long, depending on a few pixels' levels.
-        training=TrainingOptions(
+        training=FittingOptions(
             epochs=2,
             learning_rate=1e-6,
             finetune_epochs=3,
@@ -220,21 +284,37 @@ def finetuned_run_folder(
 
 
 @pytest.fixture(scope="session")
-def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that edgetl did not train, in every form; read only.
+def foreign_folder(
+    photos: Path,
+    make_foreign_models: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A classifier that edgetl did not train, in every form; read only."""
+    folder = tmp_path_factory.mktemp("foreign")
+    make_foreign_models(photos, folder)
+    return folder
 
-    It takes levels scaled to -1..1 and puts out logits, in the order of labels.txt.
+
+@pytest.fixture(scope="session")
+def make_foreign_models() -> Callable[..., None]:
+    """Trains a classifier of a folder of photos without edgetl, and writes it in every form.
+
+    It takes levels scaled to -1..1 and outputs logits, in the order of labels.txt, which are
+    multiplied by `softer`.
     """
+    return _write_foreign_models
+
+
+def _write_foreign_models(photos: Path, folder: Path, softer: float = 1.0) -> None:
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite
-    from edgetl_export.native import divert_stderr
-    from edgetl_runtime.pictures import read_picture
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_export.graph.conversion import convert_to_tflite
+    from edgetl_export.quiet_stderr import divert_stderr
+    from edgetl_runtime.image.decoding import read_picture
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
-    folder = tmp_path_factory.mktemp("foreign")
     labels = ("washer", "bolt", "gear")
     (folder / "labels.txt").write_text("\n".join(labels) + "\n")
     keras.utils.set_random_seed(0)
@@ -250,6 +330,7 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     files = [file for label in labels for file in sorted((photos / label).glob("*.jpg"))]
     inputs = np.stack([apply(read_picture(file)) for file in files]).astype(np.float32) / 127.5 - 1
     model.fit(inputs, np.repeat(np.arange(3), PHOTOS_A_PART), epochs=60, verbose=0)
+    model.layers[-1].set_weights([softer * one for one in model.layers[-1].get_weights()])
     model.save(folder / "model.keras")
     with divert_stderr():
         model.export(folder / "saved", verbose=False)
@@ -262,14 +343,13 @@ def foreign_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         converter.inference_input_type = converter.inference_output_type = getattr(tf, kind)
         (folder / f"{kind}.tflite").write_bytes(convert_to_tflite(converter))
     _write_onnx(model, folder / "model.onnx")
-    return folder
 
 
 def _write_onnx(model: object, target: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.quiet_stderr import divert_stderr
 
     function = tf.function(lambda image: model(image, training=False))
     signature = (tf.TensorSpec((None, 32, 32, 3), tf.float32, name="image"),)
@@ -300,9 +380,9 @@ def calibrating() -> Callable[[str, Sequence[Any]], Any]:
 @pytest.fixture(scope="session")
 def tradeoff() -> "Tradeoff":
     """Two recipes, one of them repaired, of a network of three layers; no model was run."""
-    from edgetl_export.distribution import BINS, Distribution
-    from edgetl_export.gate import Gate
-    from edgetl_export.tradeoff import Layer, Measured, Outcome, Tradeoff
+    from edgetl_export.evaluate.gate import Gate
+    from edgetl_export.quantize.distribution import BINS, Distribution
+    from edgetl_export.quantize.tradeoff import Layer, Measured, Outcome, Tradeoff
 
     exact = Measured(
         recipe="litert-float32",
@@ -321,7 +401,7 @@ def tradeoff() -> "Tradeoff":
         latency_ratio=1.0,
     )
     change = {"recipe": "litert-int8", "precision": "int8", "bytes": 600_000, "latency_ratio": 0.5}
-    int8 = msgspec.structs.replace(exact, **change, latency_ms=1.0, repair="head fitted again")
+    int8 = msgspec.structs.replace(exact, **change, latency_ms=1.0, repair="head refitted")
     plain = msgspec.structs.replace(
         int8, repair="", top1=0.85, drop=0.05, agreement=0.9, failures=("5.0 points below",)
     )
@@ -332,7 +412,7 @@ def tradeoff() -> "Tradeoff":
         examples=400,
         calibration_photos=160,
         kept=4,
-        gate=Gate(),
+        gate=Gate(1.0, 5.0),
         engines={"litert": "ai-edge-litert 2.3.0"},
         outcomes=(
             Outcome("litert-int8", "litert", (plain, int8), 1),
@@ -343,119 +423,6 @@ def tradeoff() -> "Tradeoff":
             Distribution("first", (-1.0, 9.0), (-1.0, 3.0), (*range(BINS),), ((-2.0, 1.0),)),
         ),
     )
-
-
-class Browser:
-    """Headless Chromium, spoken to through its DevTools pipe (messages end with a zero byte)."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        shim = BROWSER_SHIM.format(theirs_in, theirs_out)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", shim, program, *BROWSER_FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self._out, self._in = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb")
-        self._numbers = itertools.count(1)
-        self._session: str | None = None
-        self.events: list[dict[str, Any]] = []
-
-    def start(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        self._out.write(json.dumps(message).encode() + b"\0")
-        while (answer := self._read()).get("id") != number:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    def _read(self) -> dict[str, Any]:
-        data = bytearray()
-        while (byte := self._in.read(1)) != b"\0":
-            assert byte, "the browser ended"
-            data += byte
-        message: dict[str, Any] = json.loads(data)
-        return message
-
-    def open(
-        self,
-        page: Path | str,
-        *,
-        width: int = 1200,
-        height: int = 900,
-        scheme: str = "light",
-        media: str = "",
-        motion: str = "no-preference",
-    ) -> None:
-        wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
-        features = [{"name": name, "value": value} for name, value in wishes.items()]
-        self.call("Emulation.setEmulatedMedia", media=media, features=features)
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.events.clear()
-        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._read())
-        # What the page still does after it was loaded is in the events, too.
-        self.evaluate("new Promise((done) => setTimeout(done, 200))")
-
-    def evaluate(self, expression: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def wait_for(self, expression: str, timeout_s: float = 20.0) -> None:
-        """Waits until an expression is true."""
-        deadline_s = time.monotonic() + timeout_s
-        while not self.evaluate(f"Boolean({expression})"):
-            assert time.monotonic() < deadline_s, expression
-            time.sleep(0.05)
-
-    def requests(self) -> set[str]:
-        """What was asked for, but for pictures inside the page."""
-        asked = [e["params"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        urls = {one["request"]["url"] for one in asked}
-        return {url for url in urls if not url.startswith("data:")}
-
-    def complaints(self) -> list[Any]:
-        """Errors and warnings of the page, its scripts and its security policy."""
-        names = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-        return [event["params"] for event in self.events if event["method"] in names]
-
-    def screenshot(self) -> bytes:
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-
-    def close(self) -> None:
-        # Chromium ends with its pipe.
-        self._out.close()
-        try:
-            self._process.wait(30)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._in.close()
 
 
 @pytest.fixture(scope="module")
@@ -469,35 +436,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
     finally:
         browser.close()
-
-
-class Authority:
-    """A CA of one's own, and what it signed, by the openssl program."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.ca = self._make("ca", "/CN=home", "-x509", "-days", "2")
-
-    def sign(self, name: str, *, host: str = "IP:127.0.0.1", days: int = 2) -> tuple[Path, Path]:
-        request = self._make(name, f"/CN={name}", "-addext", f"subjectAltName={host}")
-        signed = self._folder / f"{name}.crt"
-        self._openssl(
-            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._folder / "ca.key"),
-            *("-days", days, "-copy_extensions", "copy", "-out", signed),
-        )
-        return signed, self._folder / f"{name}.key"
-
-    def _make(self, name: str, subject: str, *options: object) -> Path:
-        out = self._folder / f"{name}.pem"
-        self._openssl(
-            *("req", "-newkey", "rsa:2048", "-nodes", "-keyout", self._folder / f"{name}.key"),
-            *("-subj", subject, "-out", out, *options),
-        )
-        return out
-
-    @staticmethod
-    def _openssl(*arguments: object) -> None:
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 TARGET = Path(__file__).parent / "data" / "prepared.json"
 SIZES_PX = (

@@ -17,14 +17,15 @@ import keras
 import numpy as np
 
 from edgetl.drawings import draw_part
-from edgetl_export import litert
-from edgetl_export.bundling import Settings, export_bundle
-from edgetl_export.flatbuffer import read_tree, write_tree
-from edgetl_export.graph import Graph
-from edgetl_export.scoring import run
-from edgetl_export.trained import Labelled, Part, Trained
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph.flatbuffer import read_tree, write_tree
+from edgetl_export.graph.model_graph import Graph
+from edgetl_export.options import ExportOptions
+from edgetl_export.package.bundling import export_model
+from edgetl_export.quantize import tflite_quantizer
+from edgetl_export.trained import Labelled, ScoredPhotos, Trained
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 LABELS = ("gear", "spring", "washer")
 TARGET = Path(__file__).parent / "data" / "tiny.bundle"
@@ -37,7 +38,7 @@ def main() -> None:
     preprocessing = Preprocessing(32, 32)
     with tempfile.TemporaryDirectory() as folder:
         photos = draw(Path(folder), 90)
-        graph = Graph(litert.convert(fit(photos, preprocessing))).encode()
+        graph = Graph(tflite_quantizer.convert(fit(photos, preprocessing))).encode()
         judged = tuple(photos[-30:])
         inputs = [preprocessing.apply(read_picture(photo.file)) for photo in judged]
         trained = Trained(
@@ -45,7 +46,7 @@ def main() -> None:
             labels=LABELS,
             preprocessing=preprocessing,
             training=tuple(photos[:-30]),
-            validation=Part(judged, run("litert", graph, inputs)),
+            validation=ScoredPhotos(judged, run("litert", graph, inputs)),
             test=None,
             seed=0,
             backbone="tiny",
@@ -54,7 +55,7 @@ def main() -> None:
             model_sha256=hashlib.sha256(b"drawn").hexdigest(),
             versions={"edgetl": "0.1.0"},
         )
-        export_bundle(trained, TARGET, Settings(strict=True), overwrite=True)
+        export_model(trained, TARGET, ExportOptions(strict=True), overwrite=True)
     write_damaged()
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgetl_export.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
-from edgetl_runtime.bundle import Bundle
+from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.onnx import EXACT
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.engines.onnx_engine import EXACT
+from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.prediction import Prediction
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,29 +53,27 @@ def bundle(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Bundle:
     """Every precision of both engines, whatever it lost."""
-    from edgetl.export import export
-    from edgetl.options import Options
+    from edgetl.exporting.runs import export_run
+    from edgetl.options import TrainOptions
     from edgetl.run import Run
     from edgetl.training.train import train
-    from edgetl_export.bundling import Settings
-    from edgetl_export.finishing import Acceptance
-    from edgetl_export.recipes import find_recipes
+    from edgetl_export.options import ExportOptions
 
     out = tmp_path_factory.mktemp("clients")
     if os.environ.get("EDGETL_TEST_DATA"):
         weights = request.getfixturevalue("real_data") / "weights" / WEIGHTS
-        train(folder, out / "run", Options(weights=str(weights), finetune="none"))
+        train(folder, out / "run", TrainOptions(weights=str(weights), finetune="none"))
         run = Run.open(out / "run")
     else:
         run = Run.open(request.getfixturevalue("tiny_run_folder"))
-    settings = Settings(
-        recipes=find_recipes(PRECISIONS),
+    settings = ExportOptions(
+        recipes=tuple(PRECISIONS),
         repair="none",
         allow_drop=True,
         # No threshold: labels are compared.
-        acceptance=Acceptance(false_accepts=1.0),
+        false_accepts=100.0,
     )
-    return export(run, out / "a.bundle", settings).bundle
+    return export_run(run, out / "a.bundle", settings).bundle
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,12 @@ EXTRAS = {
     "serving": "serve",
     "outputs/inbox.py": "mqtt",
     "outputs/mqtt.py": "mqtt",
-    "onnx.py": "onnx",
-    "jpegs.py": "jpeg",
+    "engines/onnx_engine.py": "onnx",
+    "image/jpegs.py": "jpeg",
 }
 # Debian's: it comes with a Raspberry Pi's system and runs on the system's Python.
 FROM_THE_SYSTEM = {"picamera2", "gi"}
-# edgetl_runtime.litert takes whichever of the two is installed.
+# edgetl_runtime.engines.litert_engine takes whichever of the two is installed.
 IMPORTED_BY_NAME = {"ai-edge-litert", "tflite-runtime"}
 COMMANDS = {"build", "hatchling", "import-linter", "mypy", "pytest-xdist", "ruff"}
 INSTALLED = packages_distributions()
@@ -134,7 +134,7 @@ def environment(machine: str, python: str) -> dict[str, str]:
     ("machine", "python", "engines", "newest_numpy"),
     [
         ("armv7l", "3.11", {"tflite-runtime"}, False),
-        # No engine has a wheel there: edgetl_runtime.litert says so.
+        # No engine has a wheel there: edgetl_runtime.engines.litert_engine says so.
         ("armv7l", "3.13", set(), True),
         ("aarch64", "3.10", {"ai-edge-litert"}, True),
         ("aarch64", "3.13", {"ai-edge-litert"}, True),

@@ -1,5 +1,6 @@
 """The device package stays light: what it imports, what it depends on, what it promises."""
 
+import ast
 import json
 import re
 import subprocess
@@ -45,13 +46,33 @@ def imported_by(folder: Path, *names: str) -> set[str]:
 
 
 def test_no_module_of_the_device_imports_anything_heavy(tmp_path):
-    assert {"edgetl_runtime.preprocessing", "edgetl_runtime.capture.camera"} <= set(MODULES)
+    assert {"edgetl_runtime.image.preprocessing", "edgetl_runtime.capture.camera"} <= set(MODULES)
     assert imported_by(tmp_path, *MODULES) & HEAVY == set()
 
 
 def test_no_engine_is_imported_before_one_is_chosen(tmp_path):
     engines = {"ai_edge_litert", "tflite_runtime", "onnxruntime"}
     assert imported_by(tmp_path, *MODULES) & engines == set()
+
+
+def named_by_imports(file: Path) -> set[str]:
+    """Top-level packages of every import in a file, within functions, too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("room", "above"), [("export", {"edgetl"}), ("runtime", {"edgetl", "edgetl_export"})]
+)
+def test_the_tests_of_a_package_import_none_above_it(room, above):
+    files = sorted((Path(__file__).parent / room).rglob("*.py"))
+    assert len(files) > 20
+    assert [file.name for file in files if named_by_imports(file) & above] == []
 
 
 @pytest.mark.parametrize("name", ["edgetl_runtime", "edgetl_runtime.__main__"])
@@ -81,14 +102,18 @@ def test_no_platform_gets_two_engines():
 
 def test_the_public_names_are_frozen_and_each_resolves():
     assert edgetl_runtime.__all__ == [
-        *("BenchmarkReport", "Bundle", "Camera", "Classifier", "EdgetlError", "Pipeline"),
-        *("Prediction", "Preprocessing", "watch"),
+        *("Answer", "BenchmarkReport", "Bundle", "BundleError", "Camera", "CameraError"),
+        *("Classifier", "CollectSettings", "Device", "EdgetlError", "EngineError", "FrameError"),
+        *("ModelSettings", "OptionsError", "Output", "OutputError", "OutputSettings"),
+        *("PaceSettings", "Pipeline", "Prediction", "Preprocessing", "ServeSettings"),
+        *("ServiceError", "ServiceSettings", "Settings", "SmoothingSettings", "SourceSettings"),
+        *("StorageError", "Video", "ViewSettings", "watch"),
     ]
     for name in edgetl_runtime.__all__:
         assert getattr(edgetl_runtime, name).__name__ == name
         assert name in dir(edgetl_runtime)
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'Model'"):
+def test_an_unknown_name_is_an_attribute_error(wording):
+    with pytest.raises(AttributeError, match=wording):
         _ = edgetl_runtime.Model

@@ -39,8 +39,9 @@ def test_the_device_runs_what_is_in_the_wheel(python, tmp_path):
     assert Path(done.stdout).is_relative_to(python.parents[1])
 
 
-def test_the_wheel_passes_the_devices_tests_alone(python, tmp_path):
-    tests = (ROOT / "tests" / "runtime", "-q", "-rs", "-p", "no:cacheprovider")
+def test_the_wheel_passes_the_devices_tests_alone(python, tmp_path, pytestconfig):
+    tests = [ROOT / "tests" / "runtime", "-q", "-rs", "-p", "no:cacheprovider"]
+    tests += ["--strict-tools"] * pytestconfig.getoption("--strict-tools")
     done = run(python, "-P", "-m", "pytest", *tests, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

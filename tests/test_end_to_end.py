@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgetl.run import Run
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 
 WEIGHTS = "mobilenet_v2_0.35_224_notop.weights.h5"
 # The head alone, to be quick: the default also fits blocks on eight views of each photo.
@@ -33,7 +33,7 @@ def command(name: str, *arguments: object) -> list[Any]:
 
 
 def copy_validation(run: Run, target: Path) -> Path:
-    for one in run.manifest.part("val"):
+    for one in run.manifest.select("val"):
         (target / one.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(run.manifest.file(one), target / one.path)
     return target

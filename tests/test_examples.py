@@ -127,6 +127,11 @@ def test_a_relay_switches_when_the_label_comes_and_goes(video):
     assert "relay off" in done.stdout
 
 
+@pytest.mark.parametrize("script", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.stem)
+def test_the_scripts_need_no_more_than_the_public_names(script):
+    assert "edgetl_runtime." not in script.read_text().replace("edgetl_runtime import", "")
+
+
 def count_frames(file: Path) -> int:
     capture = cv2.VideoCapture(str(file))
     count = 0

@@ -19,7 +19,7 @@ TINY = Path(__file__).parent / "data" / "tiny.bundle"
 
 @pytest.fixture
 def scraped() -> bytes:
-    """What a running pipeline puts out."""
+    """What a running pipeline outputs."""
     settings = Settings(serve=ServeSettings(port=0, token=TOKEN), pace=PaceSettings(max_frames=20))
     server = PageServer(settings.serve)
     pipeline = Pipeline(

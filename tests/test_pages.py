@@ -19,7 +19,7 @@ from edgetl.predictions import Predictions
 from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.tradeoff import render_tradeoff
-from edgetl_export.tradeoff import Tradeoff
+from edgetl_export.quantize.tradeoff import Tradeoff
 
 NASTY = "<script>document.title='owned'</script>"
 
@@ -37,7 +37,7 @@ def report(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = msgspec.structs.replace(
         manifest, labels=tuple(map(rename, manifest.labels)), examples=tuple(examples)
     )
-    val = manifest.part("val")
+    val = manifest.select("val")
     truth = np.array([manifest.index(one) for one in val])
     scores = np.full((len(val), 3), 0.05)
     scores[np.arange(len(val)), np.where(np.arange(len(val)) % 4, truth, (truth + 1) % 3)] = 0.9

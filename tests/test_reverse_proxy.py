@@ -154,12 +154,6 @@ def test_through_a_proxy_nothing_is_seen_without_the_token(served, proxy, header
     assert ask(f"http://127.0.0.1:{port}/healthz")[0] == 200
 
 
-def choose(browser, path: Path) -> None:
-    document = browser.call("DOM.getDocument")["root"]["nodeId"]
-    node = browser.call("DOM.querySelector", nodeId=document, selector="#file")["nodeId"]
-    browser.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
-
-
 def try_page(browser, base: str, token: str) -> None:
     """Opens the page by its token, looks at picture, style and chart, and sends a picture."""
     browser.call("Network.clearBrowserCookies")
@@ -168,7 +162,7 @@ def try_page(browser, base: str, token: str) -> None:
     assert browser.evaluate("location.href") == base
     assert browser.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink')")
     browser.wait_for("document.querySelectorAll('#chart path.age').length === 1")
-    choose(browser, PICTURE)
+    browser.choose_file("#file", PICTURE)
     browser.wait_for("document.querySelector('#verdict').className")
 
 
@@ -179,7 +173,7 @@ def test_a_browser_uses_the_page_through_a_proxy(served, proxy, browser, headers
     path = "camera/" if location is BELOW else ""
     try_page(browser, f"http://{NAME}:{port}/{path}", served.token)
     assert browser.evaluate("document.querySelector('#verdict').className") == "answered"
-    # The preview of the own picture is a blob.
+    # The preview of the own image is a blob.
     asked = {one for one in browser.requests() if not one.startswith("blob:")}
     assert all(one.startswith(f"http://{NAME}:{port}/{path}") for one in asked)
     browser.open("about:blank")
@@ -213,7 +207,7 @@ def test_a_proxy_that_refuses_a_large_picture_is_named_on_the_page(
     browser.call("Network.clearBrowserCookies")
     browser.open(f"http://{NAME}:{port}/?token={served.token}")
     browser.wait_for(LIVE)
-    choose(browser, tmp_path / "large.png")
+    browser.choose_file("#file", tmp_path / "large.png")
     browser.wait_for("document.querySelector('#verdict').className === 'bad'")
     assert "status 413" in browser.evaluate("document.querySelector('#verdict').textContent")
     browser.open("about:blank")

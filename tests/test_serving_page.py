@@ -15,18 +15,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Answer, Event
-from edgetl_runtime.board import Health
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.answers import Answer, make_event
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.pipeline import Pipeline
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings.sections import ServeSettings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.clock import format_time
+from edgetl_runtime.system.percentiles import Percentiles
 
 TOKEN = "correct-horse-battery-staple"
 TINY = Path(__file__).parent / "data" / "tiny.bundle"
@@ -41,7 +42,7 @@ TROUBLE = {
     "degraded": ("mqtt: the broker is away", "Running, with a problem"),
     "stale": ("the last answer is 7 s old", "old"),
     "no_camera": ("/dev/video0 is not there", "camera"),
-    "failed": ("the model puts out what are no probabilities", "model"),
+    "failed": ("the model outputs values that are not probabilities", "model"),
 }
 LIVE = "document.querySelector('#view').dataset.shown === 'live'"
 
@@ -120,10 +121,10 @@ class Board:
         label, event = self.labels[0], None
         if number == 1 or self.events == 0:
             self.events += 1
-            event = Event(self.events, label, None, 0.8, time.time())
+            event = make_event(self.events, label, None, 0.8)
         return Answer(
             *("camera", number, (640, 480), one, scores, label, 0.8, False, False),
-            *(event, time.time(), picture),
+            *(event, format_time(time.time()), picture),
         )
 
 
@@ -236,7 +237,7 @@ def test_a_board_that_is_gone_is_named_and_comes_back_by_itself(shown, board, br
     url = shown()
     board.page.close()
     browser.wait_for("document.querySelector('#chip').dataset.state === 'lost'")
-    assert "lost; trying again" in browser.evaluate(text("#banner-title"))
+    assert "lost; reconnecting" in browser.evaluate(text("#banner-title"))
     assert browser.evaluate(f"{LIVE} || {text('#label')} === 'bolt'") is False
     board.serve(port=int(url.rstrip("/").rpartition(":")[2]))
     browser.wait_for(f"{LIVE} && {text('#label')} === 'bolt'")
@@ -262,20 +263,14 @@ def test_the_picture_can_be_paused(shown, board, browser):
     browser.wait_for(LIVE)
 
 
-def choose(browser, path) -> None:
-    document = browser.call("DOM.getDocument")["root"]["nodeId"]
-    node = browser.call("DOM.querySelector", nodeId=document, selector="#file")["nodeId"]
-    browser.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
-
-
 def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, classifier):
     shown()
     picture = cv2.imread(str(TINY / "golden" / "0.png"))
     path = tmp_path / "mine.png"
     cv2.imwrite(str(path), picture)
-    choose(browser, path)
+    browser.choose_file("#file", path)
     browser.wait_for("document.querySelectorAll('#tried li').length > 0")
-    expected = classifier(picture).label or "Nothing known"
+    expected = classifier(picture).label or "Unknown"
     assert browser.evaluate(text("#verdict")) == expected
     assert browser.evaluate("document.querySelector('#preview').naturalWidth") > 0
     assert browser.complaints() == []
@@ -284,10 +279,10 @@ def test_a_picture_of_ones_own_is_classified(shown, board, browser, tmp_path, cl
 def test_what_is_no_picture_is_refused_in_words(shown, board, browser, tmp_path):
     shown()
     path = tmp_path / "note.png"
-    path.write_bytes(b"no picture")
-    choose(browser, path)
+    path.write_bytes(b"no image")
+    browser.choose_file("#file", path)
     browser.wait_for("document.querySelector('#verdict').className === 'bad'")
-    assert browser.evaluate(text("#verdict")) == "Neither a JPEG nor a PNG picture."
+    assert browser.evaluate(text("#verdict")) == "Neither a JPEG nor a PNG image."
 
 
 def test_the_page_follows_the_dark_mode_and_keeps_its_contrast(shown, board, browser):
@@ -339,8 +334,8 @@ def test_the_page_can_be_heard_and_used_with_keys_alone(shown, board, browser):
         if not node["ignored"]
     }
     for role, name in (
-        *(("button", "Pause picture"), ("image", "Live picture of the camera")),
-        *(("heading", "Sees"), ("heading", "Changes"), ("list", "Best labels")),
+        *(("button", "Pause"), ("image", "Live view of the camera")),
+        *(("heading", "Label"), ("heading", "Changes"), ("list", "Best labels")),
     ):
         assert (role, name) in named, sorted(named)
     reached = []
@@ -361,7 +356,7 @@ def test_the_address_with_the_token_opens_the_page_and_leaves_no_trace(board, br
     clean = url.partition("?")[0]
     browser.call("Network.clearBrowserCookies")
     browser.open(clean)
-    assert "A token is needed" in browser.evaluate("document.body.textContent")
+    assert "A token is required" in browser.evaluate("document.body.textContent")
 
 
 @pytest.fixture

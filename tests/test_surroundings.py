@@ -82,7 +82,7 @@ from collections import deque
 import numpy as np
 from edgetl_runtime import Classifier, Pipeline
 from edgetl_runtime.capture.feed import FeedStatus
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.settings.sections import Settings, ViewSettings
 
 small = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

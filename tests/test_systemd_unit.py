@@ -28,8 +28,8 @@ try:
     sys.exit(78)
 except PermissionError:
     pass
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.golden import verify
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
 result = verify(Bundle.open(sys.argv[1]))
 print(result.failures, result.skipped)
 """
@@ -151,20 +151,20 @@ def test_the_settings_of_a_service_are_absolute_and_for_root_only(tmp_path, monk
     assert found.service.state_dir == "/var/lib/edgetl/door"
 
 
-def test_several_services_live_side_by_side(tmp_path):
+def test_several_services_live_side_by_side(tmp_path, wording):
     one, two = (plan_installation(n, Settings(), root=tmp_path) for n in ("door", "gate"))
     install(one)
     install(two)
     files = [one.unit_file, one.settings_file, one.secrets_file]
     assert sorted(uninstall("door", root=tmp_path)) == sorted(files)
     assert two.unit_file.exists()
-    with pytest.raises(ServiceError, match="there is no service door"):
+    with pytest.raises(ServiceError, match=wording):
         uninstall("door", root=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "Door", "a b", "../x", "a\n", "-a", "a" * 40])
-def test_odd_names_are_refused(name):
-    with pytest.raises(OptionsError, match="expected a name of small letters"):
+def test_odd_names_are_refused(name, wording):
+    with pytest.raises(OptionsError, match=wording):
         plan_installation(name, Settings())
 
 
@@ -180,26 +180,26 @@ def test_what_a_service_cannot_see_is_named():
     assert "/opt/a.bundle" not in plan_installation("d", settings_of("/opt/a.bundle", "0")).hidden
 
 
-def test_settings_that_somebody_changed_are_not_replaced(tmp_path):
+def test_settings_that_somebody_changed_are_not_replaced(tmp_path, wording):
     first = plan_installation("door", settings_of("/opt/a.bundle", "0"), root=tmp_path)
     install(first)
     install(first)
     other = plan_installation("door", settings_of("/opt/a.bundle", "1"), root=tmp_path)
-    with pytest.raises(ServiceError, match="says something else"):
+    with pytest.raises(ServiceError, match=wording):
         install(other)
     assert first.settings_file.read_text() == first.settings_text
     other.settings_file.write_bytes("# für die Tür\n".encode("iso8859-1"))
-    with pytest.raises(ServiceError, match="says something else"):
+    with pytest.raises(ServiceError, match=wording):
         install(other)
     install(other, overwrite=True)
     assert first.settings_file.read_text() == other.settings_text
 
 
-def test_an_existing_user_can_be_chosen():
+def test_an_existing_user_can_be_chosen(wording):
     text = plan_installation("door", Settings(), user="pi").unit_text
     assert "\nUser=pi\n" in text
     assert "DynamicUser" not in text
-    with pytest.raises(OptionsError, match="expected the name of a user"):
+    with pytest.raises(OptionsError, match=wording):
         plan_installation("door", Settings(), user="pi\nExecStart=x")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgetl.drawings import draw_part
+from edgetl_export.progress import shown
 from edgetl_runtime.errors import DatasetError, OptionsError, StorageError
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "transfer_learning"
@@ -194,7 +195,7 @@ def test_a_record_becomes_a_picture_of_its_class_and_colours(scripts, tmp_path):
     assert (round(blue, -1), round(green, -1), round(red, -1)) == (20, 200, 60)
 
 
-def test_a_pickle_is_never_opened(scripts, tmp_path):
+def test_a_pickle_is_never_opened(scripts, tmp_path, wording):
     class Trap:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "sprung",))
@@ -203,17 +204,17 @@ def test_a_pickle_is_never_opened(scripts, tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     (folder / "data_batch_1").write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(DatasetError, match=r"holds pickles.*cifar-10-binary\.tar\.gz"):
+    with pytest.raises(DatasetError, match=wording):
         cifar.prepare(folder, tmp_path / "out", cifar.CIFAR10, 0, 0)
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_file_that_was_cut_off_is_refused(scripts, tmp_path):
+def test_a_file_that_was_cut_off_is_refused(scripts, tmp_path, wording):
     cifar = scripts("cifar")
     data = write_cifar10(tmp_path / "data", 10)
     file = data / "data_batch_3.bin"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(DatasetError, match=r"data_batch_3\.bin has 30729 bytes.*unpack"):
+    with pytest.raises(DatasetError, match=wording):
         cifar.prepare(data, tmp_path / "out", cifar.CIFAR10, 0, 0)
     assert not (tmp_path / "out-photos").exists()
 
@@ -233,7 +234,7 @@ def test_heads_are_compared_on_cats_and_dogs_and_a_broken_file_is_named(
 
 
 def test_the_command_of_the_best_head_is_one_that_edgetl_takes(scripts):
-    from edgetl.commands.flags import read_flags
+    from edgetl.commands.flags import collect_flags
     from edgetl.commands.train import choose_options
     from edgetl.commands.train import train as command
 
@@ -241,7 +242,7 @@ def test_the_command_of_the_best_head_is_one_that_edgetl_takes(scripts):
         words = ["DATA", "--finetune", "none", "--output", "sigmoid", *setup.flags.split()]
         parameters = command.make_context("train", words).params
         known = {name: parameters[name] for name in parameters if name not in SWITCHES}
-        options = choose_options(None, read_flags(known))
+        options = choose_options(None, collect_flags(known))
         assert options.head == setup.head
         assert (options.training.l1, options.training.l2) == (setup.l1, setup.l2)
 
@@ -249,14 +250,16 @@ def test_the_command_of_the_best_head_is_one_that_edgetl_takes(scripts):
 SWITCHES = {"data", "out", "config", "resume", "tensorboard", "overwrite", "as_json"}
 
 
-def test_three_classes_are_too_many_for_cats_and_dogs(scripts, raw_img, weights_file, tmp_path):
+def test_three_classes_are_too_many_for_cats_and_dogs(
+    scripts, raw_img, weights_file, tmp_path, wording
+):
     options = ["--weights", str(weights_file), "--out", str(tmp_path / "out")]
-    with pytest.raises(DatasetError, match=r"has 3 classes, expected two.*animals10\.py"):
+    with pytest.raises(DatasetError, match=wording):
         scripts("cats_vs_dogs").main([str(raw_img), *options])
 
 
 def test_feature_extraction_stands_beside_fine_tuning_on_animals(
-    scripts, raw_img, weights_file, capsys, tmp_path
+    scripts, raw_img, weights_file, capsys, tmp_path, wording
 ):
     options = ["--epochs", "1", "--size", "32", "--photos-a-class", "9", *QUICK]
     options += ["--backbones", "mobilenet_v2_0.35", "--finetune", "none", "all"]
@@ -281,14 +284,14 @@ def test_feature_extraction_stands_beside_fine_tuning_on_animals(
     assert plot.read_bytes() == drawn
 
     # Other options are not mistaken for it.
-    with pytest.raises(StorageError, match="--overwrite"):
+    with pytest.raises(StorageError, match=wording):
         main([str(raw_img), *options, "--augment", "light"])
 
 
-def test_a_backbone_without_weights_is_left_out(scripts, weights_file, capsys, tmp_path):
+def test_a_backbone_without_weights_is_left_out(scripts, weights_file, capsys, tmp_path, wording):
     keep = scripts("animals10").keep_available
     assert keep(["mobilenet_v2_0.35"], str(weights_file), 32) == ["mobilenet_v2_0.35"]
-    with pytest.raises(Exception, match="is no file"):
+    with pytest.raises(Exception, match=wording):
         keep(["mobilenet_v2_0.35"], str(tmp_path / "none.h5"), 32)
     assert "leaving out mobilenet_v2_0.35" in capsys.readouterr().err
 
@@ -308,10 +311,8 @@ def test_an_interrupted_experiment_goes_on(scripts, raw_img, weights_file, capsy
                 raise KeyboardInterrupt
             yield item
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variants, "track", stop_in_third)
-        with pytest.raises(KeyboardInterrupt):
-            variants.train_variants(raw_img, [variant], chosen)
+    with shown(stop_in_third), pytest.raises(KeyboardInterrupt):
+        variants.train_variants(raw_img, [variant], chosen)
     assert is_resumable(tmp_path / "a-net")
     (outcome,) = variants.train_variants(raw_img, [variant], chosen)
     assert outcome.run.path == tmp_path / "a-net"
@@ -327,25 +328,25 @@ def test_too_few_photos_a_class_are_refused(scripts, raw_img, count, tmp_path):
         scripts("photos").choose_photos(raw_img, tmp_path / "out", int(count), 0)
 
 
-def test_two_folders_of_one_class_are_refused(scripts, raw_img, tmp_path):
+def test_two_folders_of_one_class_are_refused(scripts, raw_img, tmp_path, wording):
     for name in ("cane", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
     photos, animals = scripts("photos"), scripts("animals10")
-    with pytest.raises(DatasetError, match="cane, dog all mean dog"):
+    with pytest.raises(DatasetError, match=wording):
         photos.choose_photos(tmp_path / "data", tmp_path / "out", 0, 0, animals.ENGLISH)
 
 
-def test_an_unknown_augmentation_is_named(scripts, raw_img, weights_file, tmp_path):
+def test_an_unknown_augmentation_is_named(scripts, raw_img, weights_file, tmp_path, wording):
     words = [str(raw_img), "--weights", str(weights_file), "--out", str(tmp_path / "out")]
     words += ["--backbones", BACKBONE, "--augment", "wild"]
-    with pytest.raises(OptionsError, match="wild"):
+    with pytest.raises(OptionsError, match=wording):
         scripts("animals10").main(words)
 
 
-def test_a_class_is_never_written_outside_its_folder(scripts, tmp_path):
+def test_a_class_is_never_written_outside_its_folder(scripts, tmp_path, wording):
     cifar = scripts("cifar")
     data = write_cifar10(tmp_path / "data", 10)
     names = ["../../escaped", *NAMES_10[1:]]
     (data / "batches.meta.txt").write_text("\n".join(names))
-    with pytest.raises(DatasetError, match=r"\.\./\.\./escaped, which cannot be a folder"):
+    with pytest.raises(DatasetError, match=wording):
         cifar.prepare(data, tmp_path / "out", cifar.CIFAR10, 0, 0)

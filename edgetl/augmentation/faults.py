@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edgetl.augmentation.draws import Draws
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 _REFERENCE_PX = 224
 # Less has no effect on neighbouring pixels that rounding would keep.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.augmentation.draws import Draws
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 Matrix = NDArray[np.float64]
 
@@ -50,18 +50,18 @@ def warp(photo: Frame, matrix: Matrix) -> Frame:
 
 
 def shift(x_px: float, y_px: float) -> Matrix:
-    """Moves the picture right and down."""
+    """Moves the image right and down."""
     return np.array([[1, 0, x_px], [0, 1, y_px], [0, 0, 1]], np.float64)
 
 
 def rotate(degrees: float) -> Matrix:
-    """Turns the picture clockwise (y points down)."""
+    """Turns the image clockwise (y points down)."""
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], np.float64)
 
 
 def shear(along: float, aside: float) -> Matrix:
-    """Slants the picture; each is the tangent of its angle. The area stays as it is."""
+    """Slants the image; each is the tangent of its angle. The area stays as it is."""
     first = np.array([[1, along, 0], [0, 1, 0], [0, 0, 1]], np.float64)
     second = np.array([[1, 0, 0], [aside, 1, 0], [0, 0, 1]], np.float64)
     matrix: Matrix = first @ second

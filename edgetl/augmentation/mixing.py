@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.augmentation import Augmentation
+from edgetl.augmentation.strengths import Augmentation
 from edgetl_runtime.errors import OptionsError
 
 Floats = NDArray[np.floating[Any]]
@@ -64,8 +64,8 @@ def check_mixing(augmentation: Augmentation, dimensions: int) -> None:
     """
     if augmentation.cutmix and dimensions != _MAP_DIMENSIONS:
         raise OptionsError(
-            "cutmix cuts boxes out of pixels or feature maps, but here only a head is trained, on "
-            "features that have no height and width; fine-tune some of the backbone, or use mixup"
+            "cutmix pastes boxes of pixels or feature maps, but only a head is trained here, on "
+            "features without height and width; fine-tune part of the backbone, or use mixup"
         )
 
 

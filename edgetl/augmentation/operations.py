@@ -16,7 +16,7 @@ from edgetl.augmentation.colors import LUMA_BGR, add_contrast, change_colors, ex
 from edgetl.augmentation.draws import Draws
 from edgetl.augmentation.faults import blur
 from edgetl.augmentation.geometry import Matrix, rotate, shear, shift
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 _DRAWN = 2
 _MAX_MAGNITUDE = 10

@@ -18,7 +18,7 @@ def parse_augmentation(text: str) -> Augmentation:
             commas.
 
     Raises:
-        OptionsError: If a name is unknown (it suggests the nearest), a strength is no number,
+        OptionsError: If a name is unknown (it suggests the nearest), a strength is not a number,
             out of range or given twice, or a preset does not come first.
     """
     first, *others = [part.strip().lower() for part in text.split(",")]
@@ -47,7 +47,9 @@ def _parse_strength(part: str) -> tuple[str, float]:
     if name in PRESETS and equals:
         raise OptionsError(f"augmentation: {name} is a preset and takes no number, got {part!r}")
     if name in PRESETS:
-        raise OptionsError(f"augmentation: one preset at most, and first; found {name!r} later on")
+        raise OptionsError(
+            f"augmentation: expected at most one preset, first; found {name!r} later"
+        )
     if name not in _NAMES:
         raise OptionsError(_explain_unknown(name))
     if not value:

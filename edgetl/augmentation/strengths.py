@@ -1,10 +1,12 @@
 """How strongly photos are changed for training: one number an augmentation, 0 is off."""
 
 import hashlib
-from typing import Annotated, get_type_hints
+from typing import Annotated, get_args
 
 import msgspec
 from msgspec import Meta
+
+from edgetl_runtime.options.option import list_options
 
 # Part of every cache key: raise it when the same strengths would give another view.
 VERSION = "views-2"
@@ -13,7 +15,7 @@ BATCH_STRENGTHS = ("mixup", "cutmix")
 
 
 class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Strengths; each field's annotation says its limit, its unit and what it does.
+    """How strongly photos are changed; 0 is off.
 
     What is "drawn up to" a strength is drawn evenly from 0 to it, what is drawn "+-" evenly from
     its negative to it. Sizes refer to a photo whose shorter side is 224 px, and are scaled to
@@ -21,49 +23,50 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     from Zhong et al. 2020 (arXiv 1708.04896), randaugment from Cubuk et al. 2020 (1909.13719),
     mixup from Zhang et al. 2018 (1710.09412), cutmix from Yun et al. 2019 (1905.04899).
 
+    Attributes:
+        rotation: Degrees, +-.
+        shift: Share of width and height, +-.
+        zoom: Share: the scale is drawn from 1/(1 + zoom) to 1 + zoom.
+        shear: Degrees, along and across, +-.
+        horizontal_flip: Probability.
+        vertical_flip: Probability.
+        brightness: Levels of 255 added, +-.
+        contrast: Share by which levels move from or to mid-grey, +-.
+        exposure: Stops (1: the sensor gets half or twice the light), +-.
+        white_balance: Share by which red gains and blue loses, +-.
+        saturation: Share; 1 reaches grey, +-.
+        hue: Degrees on the colour circle, +-.
+        blur: Sigma, px at 224 px, drawn up to it.
+        noise: Standard deviation, levels of 255, drawn up to it.
+        jpeg: How far below 100 the JPEG quality is drawn.
+        erasing: Probability that a box of 2..33 % of the area is erased.
+        randaugment: Magnitude of two random operations; 10 is their maximum.
+        mixup: Alpha of the Beta distribution that photos are mixed by.
+        cutmix: Alpha of the Beta distribution that boxes are cut by.
+
     Raises:
-        ValueError: If a strength is no number or out of range; it names the field and the range.
+        ValueError: If a strength is not a number or out of range; it names the field and the range.
     """
 
-    rotation: Annotated[float, Meta(le=180, description="degrees, +-")] = 0.0
-    shift: Annotated[float, Meta(le=0.5, description="share of width and height, +-")] = 0.0
-    zoom: Annotated[
-        float, Meta(le=1, description="share: the scale is drawn from 1/(1 + zoom) to 1 + zoom")
-    ] = 0.0
-    shear: Annotated[float, Meta(le=45, description="degrees, along and across, +-")] = 0.0
-    horizontal_flip: Annotated[float, Meta(le=1, description="probability")] = 0.0
-    vertical_flip: Annotated[float, Meta(le=1, description="probability")] = 0.0
-    brightness: Annotated[float, Meta(le=128, description="levels of 255 added, +-")] = 0.0
-    contrast: Annotated[
-        float, Meta(le=1, description="share by which levels move from or to mid-grey, +-")
-    ] = 0.0
-    exposure: Annotated[
-        float, Meta(le=3, description="stops (1: the sensor gets half or twice the light), +-")
-    ] = 0.0
-    white_balance: Annotated[
-        float, Meta(le=1, description="share by which red gains and blue loses, +-")
-    ] = 0.0
-    saturation: Annotated[float, Meta(le=1, description="share; 1 reaches grey, +-")] = 0.0
-    hue: Annotated[float, Meta(le=180, description="degrees on the colour circle, +-")] = 0.0
-    blur: Annotated[float, Meta(le=8, description="sigma, px at 224 px, drawn up to it")] = 0.0
-    noise: Annotated[
-        float, Meta(le=64, description="standard deviation, levels of 255, drawn up to it")
-    ] = 0.0
-    jpeg: Annotated[
-        float, Meta(le=100, description="how far below 100 the JPEG quality is drawn")
-    ] = 0.0
-    erasing: Annotated[
-        float, Meta(le=1, description="probability that a box of 2..33 % of the area is erased")
-    ] = 0.0
-    randaugment: Annotated[
-        float, Meta(le=10, description="magnitude of two random operations; 10 is their maximum")
-    ] = 0.0
-    mixup: Annotated[
-        float, Meta(le=10, description="alpha of the Beta distribution that photos are mixed by")
-    ] = 0.0
-    cutmix: Annotated[
-        float, Meta(le=10, description="alpha of the Beta distribution that boxes are cut by")
-    ] = 0.0
+    rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    shift: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    zoom: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    shear: Annotated[float, Meta(ge=0, le=45)] = 0.0
+    horizontal_flip: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    vertical_flip: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    brightness: Annotated[float, Meta(ge=0, le=128)] = 0.0
+    contrast: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    exposure: Annotated[float, Meta(ge=0, le=3)] = 0.0
+    white_balance: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    saturation: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    hue: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    blur: Annotated[float, Meta(ge=0, le=8)] = 0.0
+    noise: Annotated[float, Meta(ge=0, le=64)] = 0.0
+    jpeg: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    erasing: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    randaugment: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    mixup: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    cutmix: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
     def __post_init__(self) -> None:
         """Refuses strengths out of range."""
@@ -77,19 +80,17 @@ def check_strength(name: str, value: object) -> None:
     Raises:
         ValueError: With the range and its unit.
     """
-    limit, meaning = LIMITS[name], MEANINGS[name]
+    limit = LIMITS[name]
     if not isinstance(value, int | float) or not 0 <= value <= limit:
         found = f"{value:g}" if isinstance(value, float) else repr(value)
-        raise ValueError(f"{name} must be 0..{limit:g} ({meaning}), got {found}")
+        raise ValueError(f"{name} must be 0..{limit:g} ({MEANINGS[name]}), got {found}")
 
 
-def _read_annotations() -> dict[str, Meta]:
-    hints = get_type_hints(Augmentation, include_extras=True)
-    return {name: hints[name].__metadata__[0] for name in Augmentation.__struct_fields__}
-
-
-LIMITS = {name: float(meta.le or 0) for name, meta in _read_annotations().items()}
-MEANINGS = {name: meta.description or "" for name, meta in _read_annotations().items()}
+_OPTIONS = list_options(Augmentation)
+LIMITS = {name: float(get_args(one.type)[1].le) for name, one in _OPTIONS.items()}
+MEANINGS = {
+    name: one.meaning[0].lower() + one.meaning[1:].rstrip(".") for name, one in _OPTIONS.items()
+}
 
 NONE = Augmentation()
 LIGHT = Augmentation(

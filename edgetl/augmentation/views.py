@@ -8,7 +8,7 @@ from edgetl.augmentation.faults import add_faults, erase
 from edgetl.augmentation.geometry import draw_geometry, warp
 from edgetl.augmentation.operations import draw_operations
 from edgetl.augmentation.strengths import LIGHT, Augmentation
-from edgetl_runtime.preprocessing import Frame, resize
+from edgetl_runtime.image.preprocessing import Frame, resize
 
 # Twice what most backbones take: a larger photo would only cost time.
 _WORKING_PX = 512

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, check_page, print_json, print_table
+from edgetl_export.wording import percent
 
 if TYPE_CHECKING:
     from edgetl.reporting.comparison import Comparison
@@ -17,24 +18,18 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_json: bool) -> None:
-    """Put trained runs side by side and say whether they differ by more than chance.
+    """Compare trained runs, and test whether they differ by more than chance.
 
     Example: edgetl compare runs/a runs/b --out compare.html
     """
-    from edgetl.reporting.comparison import (
-        compare,
-        conclude,
-        describe_run,
-        record_comparison,
-        render_comparison,
-    )
-    from edgetl.run import Run
-    from edgetl_runtime.storage import write_file
+    from edgetl.api import compare as compare_runs
+    from edgetl.reporting.comparison import conclude, record_comparison, render_comparison
+    from edgetl_runtime.system.storage import write_file
 
     _check(runs)
     if out is not None:
         check_page(out, overwrite=overwrite)
-    comparison = compare([describe_run(Run.open(path), str(path)) for path in runs])
+    comparison = compare_runs(runs)
     if out is not None:
         write_file(out, render_comparison(comparison).encode())
     if as_json:
@@ -55,7 +50,7 @@ def _check(runs: tuple[Path, ...]) -> None:
 
 
 def _print_runs(comparison: "Comparison") -> None:
-    from edgetl.reporting.wording import duration, percent, span
+    from edgetl.reporting.wording import duration, span
 
     rows = [
         (
@@ -84,6 +79,6 @@ def _print_runs(comparison: "Comparison") -> None:
         "ECE",
         "time",
         "photos",
-        "judged on",
+        "evaluated on",
     )
     print_table(header, rows)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.console import FOLDER, check_page, print_json, print_table, track
-from edgetl_runtime.printable import make_printable
-from edgetl_runtime.wording import count_noun
+from edgetl.console import FOLDER, check_page, print_json, print_table
+from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.dataset.importing import ImportReport
@@ -30,13 +30,13 @@ def data() -> None:
     default="light",
     show_default=True,
     help="A preset (none, light, camera, heavy), strengths (rotation=15,blur=1), or both "
-    "(light,hue=10); a wrong name lists all.",
+    "(light,hue=10); an unknown name lists all.",
 )
 @click.option(
     "--out", default="preview.jpg", show_default=True, type=FOLDER, help="A .jpg or .png file."
 )
 @click.option(
-    "--photos", default=8, show_default=True, type=click.IntRange(1, 64), help="Rows of the sheet."
+    "--photos", default=8, show_default=True, type=click.IntRange(1, 64), help="Number of rows."
 )
 @click.option(
     "--views",
@@ -50,25 +50,25 @@ def data() -> None:
     default=0,
     show_default=True,
     type=click.IntRange(0, 2**31 - 1),
-    help="Another seed shows other photos.",
+    help="Random seed: another one shows other photos.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing sheet.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def preview(
     data: Path, augment: str, out: Path, *, overwrite: bool, as_json: bool, **options: int
 ) -> None:
-    """Draw a contact sheet: photos of DATA beside the views that training would see of them.
+    """Draw a contact sheet: photos of DATA beside their augmented views.
 
     Example: edgetl data preview photos --augment camera
     """
-    from edgetl.augmentation import describe, parse_augmentation
-    from edgetl.dataset.place import check_outside
-    from edgetl.inspection.preview import check_target, draw_preview, write_preview
+    from edgetl.augmentation.parsing import describe, parse_augmentation
+    from edgetl.inspection.preview import check_sheet_target, draw_preview, write_preview
+    from edgetl.targets import check_outside
 
     augmentation = parse_augmentation(augment)
     check_outside(data, out)
-    check_target(out, overwrite=overwrite)
-    sheet = draw_preview(data, augmentation, track=track, **options)
+    check_sheet_target(out, overwrite=overwrite)
+    sheet = draw_preview(data, augmentation, **options)
     write_preview(sheet, out, overwrite=overwrite)
     text = describe(augmentation)
     for one in sheet.skipped:
@@ -96,60 +96,61 @@ def preview(
     "--backbone",
     default="mobilenet_v2_0.35",
     show_default=True,
-    help="Whose features compare photos; `edgetl backbones` lists them.",
+    help="Backbone whose features are compared; `edgetl backbones` lists them.",
 )
 @click.option(
     "--weights",
     default="imagenet",
     show_default=True,
-    help="imagenet, FILE.weights.h5, or none: no wrong labels and outliers.",
+    help="Weights of the backbone: imagenet, FILE.weights.h5, or none, which skips the search for "
+    "wrong labels and outliers.",
 )
-@click.option("--size", type=click.IntRange(32, 1024), help="Side of the model's input, px.")
+@click.option("--size", type=click.IntRange(32, 1024), help="Side of the model's input in pixels.")
 @click.option(
     "--val-fraction",
     default=0.2,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of photos for validation, as for training.",
+    help="Fraction of the photos for validation, as for training.",
 )
 @click.option(
     "--test-fraction",
     default=0.0,
     show_default=True,
     type=click.FloatRange(0, 1, max_open=True),
-    help="Share of photos for testing, as for training.",
+    help="Fraction of the photos for testing, as for training.",
 )
 @click.option(
     "--seed",
     default=0,
     show_default=True,
     type=click.IntRange(0, 2**31 - 1),
-    help="Of split and folds.",
+    help="Random seed of split and folds.",
 )
 @click.option(
-    "--out", default="data_check.html", show_default=True, type=FOLDER, help="Page to write."
+    "--out", default="data_check.html", show_default=True, type=FOLDER, help="HTML file to write."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
-@click.option("--strict", is_flag=True, help="Exit with 3 when something was found.")
+@click.option("--strict", is_flag=True, help="Exit with code 3 if anything is found.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all findings.")
 def check(
     data: Path, out: Path, *, overwrite: bool, strict: bool, as_json: bool, **options: object
 ) -> int:
-    """Look for what spoils a data set: wrong labels, copies, leaks, unreadable files and more.
+    """Find problems of a data set: wrong labels, copies, leaks, unreadable files and more.
 
     DATA is CLASS/photo.jpg, {train,val,test}/CLASS/photo.jpg, or a .csv or .jsonl file of
-    path,label[,split]. A folder _unknown_ beside the classes holds photos of other things.
-    Nothing of it is changed. Writes a page with the photos in question.
+    path,label[,split]. A folder _unknown_ beside the classes holds unknown photos.
+    Writes an HTML page with the photos in question; DATA itself is not changed.
 
     Example: edgetl data check photos
     """
-    from edgetl.inspection.page import check_target, write_page
+    from edgetl.inspection.page import check_page_target, write_page
 
-    check_target(data, out, overwrite=overwrite)
+    check_page_target(data, out, overwrite=overwrite)
     from edgetl.inspection.check import CheckOptions, check_data
 
     options["size_px"] = options.pop("size")
-    report = check_data(data, CheckOptions(**options), track=track)  # type: ignore[arg-type]
+    report = check_data(data, CheckOptions(**options))  # type: ignore[arg-type]
     write_page(report, out)
     for one in report.passed_over[:_ROWS_A_KIND]:
         click.echo(f"edgetl: left out {one.path}: {one.reason}", err=True)
@@ -157,7 +158,7 @@ def check(
         more = len(report.passed_over) - _ROWS_A_KIND
         click.echo(f"edgetl: {more} more left out; --json lists all", err=True)
     for text in report.left_out:
-        click.echo(f"edgetl: not looked for: {text}", err=True)
+        click.echo(f"edgetl: not checked: {text}", err=True)
     if as_json:
         print_json({"page": str(out), "report": report})
     else:
@@ -184,7 +185,7 @@ def _print_check(report: "DataReport", out: Path) -> None:
             rows.append(("", "", "", f"... and {len(issues) - _ROWS_A_KIND} more on the page"))
     if rows:
         print_table(("finding", "sure", "photo or class", "what"), rows)
-    other = f", {report.unknown} of other things" if report.unknown else ""
+    other = f", {report.unknown} unknown" if report.unknown else ""
     found = ", ".join(summary) or "nothing found"
     photos = count_noun(report.photos, "photo")
     classes = count_noun(len(report.classes), "class", "classes")
@@ -199,16 +200,18 @@ def _print_check(report: "DataReport", out: Path) -> None:
 @data.command("import")
 @click.argument("collected", type=FOLDER)
 @click.option(
-    "--out", required=True, type=FOLDER, help="Folder that gets LABEL/photo.jpg; may exist."
+    "--out", required=True, type=FOLDER, help="Folder to write LABEL/photo.jpg to; may exist."
 )
 @click.option(
-    "--known", type=FOLDER, help="Data that was trained on: what it holds already is left out."
+    "--known", type=FOLDER, help="Existing training data; photos already in it are left out."
 )
 @click.option(
-    "--keep-similar", is_flag=True, help="Leave out equal files only, not those that look alike."
+    "--keep-similar", is_flag=True, help="Leave out identical files only, not similar ones."
 )
 @click.option(
-    "--page", type=FOLDER, help="Contact sheet to write.  [default: OUT-import.html, or -2, -3 ...]"
+    "--page",
+    type=FOLDER,
+    help="HTML contact sheet to write.  [default: OUT-import.html, or -2, -3 ...]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -222,11 +225,11 @@ def import_photos(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Turn frames that a device collected into photos to be labelled and trained on.
+    """Import frames that a device collected, to be labelled and trained on.
 
     COLLECTED is the folder that `edgetl-run --collect` filled, copied from the board. Each frame
-    goes into the folder of what the device took it for, so that only the wrong ones are left to
-    be moved, and into _unsorted_ if it was rejected. Nothing is overwritten.
+    is copied into the folder of its predicted label, so that only wrong ones have to be moved, or
+    into _unsorted_ if it was rejected. Nothing is overwritten.
 
     Example: edgetl data import collected --out new_photos --known photos
     """
@@ -235,12 +238,12 @@ def import_photos(
     from edgetl.dataset.importing import import_collected
     from edgetl.inspection.import_page import write_page
 
-    report = import_collected(collected, out, known=known, keep_similar=keep_similar, track=track)
+    report = import_collected(collected, out, known=known, keep_similar=keep_similar)
     write_page(report, page)
     for one in report.refused:
         click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)
     for one in report.doubted:
-        click.echo(make_printable(f"edgetl: not believed {one.path}: {one.reason}"), err=True)
+        click.echo(make_printable(f"edgetl: record ignored {one.path}: {one.reason}"), err=True)
     if as_json:
         print_json({"page": str(page), "report": report})
     else:
@@ -264,12 +267,12 @@ def _print_import(report: "ImportReport", page: Path) -> None:
     if counts:
         rows = [(name, str(counts[name])) for name in sorted(counts)]
         print_table(("folder", "new photos"), rows)
-    left = f"{len(report.copies)} known already, {len(report.similar)} look like another"
+    left = f"{len(report.copies)} already known, {len(report.similar)} similar to another"
     click.echo(f"{count_noun(len(report.imported), 'new photo')} in {report.target}; {left}")
     click.echo(f"page: {page}")
     if not report.imported:
         return
-    advice = f"move the wrong ones to the folder of their class, or to {UNKNOWN}"
+    advice = f"move wrong ones to the folder of their class, or to {UNKNOWN}"
     if counts[UNSORTED]:
         advice += f", and all of {UNSORTED}"
     click.echo(advice)

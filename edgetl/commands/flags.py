@@ -1,196 +1,83 @@
-"""The flags of `edgetl train`, one for each field of the options, and their help in sections."""
+"""Flags of click, one for each option of a root struct, in sections of the help."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
 
-Function = Callable[..., Any]
-# From an option's place, and its value if wanted, to how the user wrote it.
-Spell = Callable[..., str]
-_SWITCH = "SWITCH"
+if TYPE_CHECKING:
+    import msgspec
+
+    from edgetl_runtime.options.option import Option
 
 
-class Flag(NamedTuple):
-    """A flag for one field.
+class OptionsCommand(click.Command):
+    """A command with a flag for each option; the struct is imported when it is asked for."""
 
-    Attributes:
-        name: As the user writes it.
-        place: Of the field in the options: `seed`, `head.kind`.
-        metavar: What follows: `N` and `X`: a number, `N,N`: several, else text.
-        help: With the default in brackets.
-    """
+    def __init__(
+        self, *arguments: Any, root: "Callable[[], type[msgspec.Struct]]", title: str, **others: Any
+    ) -> None:
+        """As `click.Command`.
 
-    name: str
-    place: str
-    metavar: str
-    help: str
+        Args:
+            *arguments: As `click.Command` takes them.
+            root: Imports the root struct.
+            title: Of the section of its options that are in no table.
+            **others: As `click.Command` takes them.
+        """
+        super().__init__(*arguments, **others)
+        self._root = root
+        self._title = title
 
-
-# Words and ranges are checked where those of the TOML file are, in `edgetl.options`.
-_DATA = (
-    Flag(
-        "--val-fraction",
-        "split.val_fraction",
-        "X",
-        "About this share for validation, by hash.  [0.2]",
-    ),
-    Flag(
-        "--test-fraction", "split.test_fraction", "X", "About this share for testing, by hash.  [0]"
-    ),
-    Flag("--fit", "fit", "WORD", "How a photo becomes a square: stretch, crop, pad.  [stretch]"),
-    Flag(
-        "--augment", "augment", "TEXT", "none, light, camera, heavy or rotation=15,blur=1.  [light]"
-    ),
-    Flag("--views", "views", "N", "Augmented views to keep of each photo.  [head: 1, blocks: 8]"),
-    Flag("--seed", "seed", "N", "Of split, views, order and initial weights.  [0]"),
-)
-_MODEL = (
-    Flag("--backbone", "backbone", "NAME", "`edgetl backbones` lists them.  [mobilenet_v2_0.35]"),
-    Flag("--size", "size_px", "N", "Side of the input, px.  [the backbone's own]"),
-    Flag("--weights", "weights", "NAME", "imagenet, none (all from scratch) or FILE.  [imagenet]"),
-    Flag("--finetune", "finetune", "N|WORD", "The top N blocks, too; none, all, auto.  [auto]"),
-)
-_HEAD = (
-    Flag("--head", "head.kind", "WORD", "linear or mlp.  [linear]"),
-    Flag("--hidden", "head.hidden", "N,N", "Units of an mlp's layers, such as 256,64.  [128]"),
-    Flag("--activation", "head.activation", "WORD", "relu, tanh, gelu, swish, sigmoid.  [relu]"),
-    Flag("--batch-norm", "head.batch_norm", _SWITCH, "After each layer of an mlp.  [off]"),
-    Flag("--dropout", "head.dropout", "X", "Share of features and hidden units left out.  [0]"),
-    Flag("--output", "head.output", "WORD", "softmax, or sigmoid for two classes.  [softmax]"),
-)
-_TRAINING = (
-    Flag("--epochs", "training.epochs", "N", "Of the head [until done], or from scratch [20]."),
-    Flag("--finetune-epochs", "training.finetune_epochs", "N", "Of the second stage.  [12]"),
-    Flag("--batch", "training.batch", "N", "Photos a step.  [head: 256, else 32]"),
-    Flag("--optimizer", "training.optimizer", "WORD", "adam, adamw, sgd, rmsprop.  [adam]"),
-    Flag("--learning-rate", "training.learning_rate", "X", "Highest, of the first stage."),
-    Flag(
-        "--finetune-learning-rate",
-        "training.finetune_learning_rate",
-        "X",
-        "Highest, of the second.",
-    ),
-    Flag("--momentum", "training.momentum", "X", "Of sgd and rmsprop.  [0.9]"),
-    Flag("--schedule", "training.schedule", "WORD", "cosine, step, constant.  [cosine]"),
-    Flag("--warmup", "training.warmup", "X", "Share of the steps with a growing rate."),
-    Flag("--weight-decay", "training.weight_decay", "X", "Decoupled, of adamw and sgd."),
-    Flag("--l1", "training.l1", "X", "L1 penalty on the head.  [0]"),
-    Flag("--l2", "training.l2", "X", "L2 penalty on the head.  [by cross-validation]"),
-    Flag("--label-smoothing", "training.label_smoothing", "X", "Share of the target spread out."),
-    Flag(
-        "--class-weights", "training.class_weights", "WORD", "none, balanced for rare ones.  [none]"
-    ),
-    Flag("--patience", "training.patience", "N", "Stop after so many epochs without gain.  [off]"),
-    Flag(
-        "--monitor",
-        "training.monitor",
-        "WORD",
-        "What to gain on: calibrated (loss), loss, accuracy.  [calibrated]",
-    ),
-)
-SECTIONS = {"Data": _DATA, "Model": _MODEL, "Head": _HEAD, "Training": _TRAINING}
-FLAGS = {flag.place: flag for section in SECTIONS.values() for flag in section}
-
-
-class SectionedCommand(click.Command):
-    """A command whose help has a section for each kind of option."""
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters, then one for each option."""
+        own = super().get_params(ctx)
+        return [*own[:-1], *(flag for _, flag in self._flags), own[-1]]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the sections, what belongs to none first."""
-        titles = {_parameter(flag): title for title in SECTIONS for flag in SECTIONS[title]}
-        sections: dict[str, list[tuple[str, str]]] = {"Run": []}
+        """Writes the sections, the command's own options first."""
+        titles = {flag.name: section.capitalize() or self._title for section, flag in self._flags}
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record and not isinstance(parameter, click.Argument):
-                title = titles.get(parameter.name or "", "Run")
+                title = titles.get(parameter.name, "Options")
                 sections.setdefault(title, []).append(record)
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
+    @cached_property
+    def _flags(self) -> list[tuple[str, click.Option]]:
+        """With the table that each is in."""
+        from edgetl_runtime.options.option import list_options
 
-def add_flags(function: Function) -> Function:
-    """Gives a command a parameter for each flag; None: not given."""
-    for flag in reversed(FLAGS.values()):
-        if flag.metavar == _SWITCH:
-            both = f"{flag.name}/--no-{flag.name[2:]}"
-            add = click.option(both, _parameter(flag), default=None, help=flag.help)
-        else:
-            add = click.option(flag.name, _parameter(flag), metavar=flag.metavar, help=flag.help)
-        function = add(function)
-    return function
+        options = list_options(self._root()).values()
+        return [(option.section, _make_flag(option)) for option in options]
 
 
-def read_flags(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Place -> value, as a TOML file has it, of the flags that were given."""
-    return {
-        place: _read(parameters[_parameter(flag)], flag.metavar)
-        for place, flag in FLAGS.items()
-        if parameters[_parameter(flag)] is not None
-    }
+def collect_flags(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The given flags, in the form of a TOML file."""
+    content: dict[str, Any] = {}
+    for parameter, value in parameters.items():
+        if value is None or value == ():
+            continue
+        section, _, name = parameter.rpartition("__")
+        (content.setdefault(section, {}) if section else content)[name] = value
+    return content
 
 
-def spell_flag(place: str, value: Any = None) -> str:
-    """An option as on the command line: `--dropout 0.5`."""
-    name = FLAGS[place].name
-    if value is None or value is True:
-        return name
-    if value is False:
-        return f"--no-{name[2:]}"
-    words = value if isinstance(value, list | tuple) else [value]
-    text = ",".join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
-    return f"{name} {text or repr(text)}"
+def _make_flag(option: "Option") -> click.Option:
+    from edgetl_runtime.options.flags import make_metavar
 
-
-def spell_in(file: Path) -> Spell:
-    """The spelling of options in a TOML file: `$.head.dropout = 0.5 in my.toml`."""
-    from edgetl.validation import spell_key
-
-    return lambda place, value=None: f"$.{spell_key(place, value)} in {file}"
-
-
-def spell_both(file: Path, content: Mapping[str, Any], flags: Mapping[str, Any]) -> Spell:
-    """The spelling of options that come from a file or from flags, which win.
-
-    Args:
-        file: The TOML file.
-        content: What it holds.
-        flags: By place.
-    """
-    from_file = set(_flatten(content)) - set(flags)
-    in_file = spell_in(file)
-
-    def spell(place: str, value: Any = None) -> str:
-        return in_file(place, value) if place in from_file else spell_flag(place, value)
-
-    return spell
-
-
-def _flatten(content: Mapping[str, Any], table: str = "") -> Iterator[str]:
-    for name, value in content.items():
-        place = f"{table}{name}"
-        if place in FLAGS or not isinstance(value, Mapping):
-            yield place
-        else:
-            yield from _flatten(value, f"{place}.")
-
-
-def _parameter(flag: Flag) -> str:
-    return flag.place.replace(".", "__")
-
-
-def _read(value: Any, metavar: str) -> Any:
-    if metavar == "N,N":
-        return [_read_number(part.strip()) for part in value.split(",")]
-    return _read_number(value) if metavar in ("N", "X", "N|WORD") else value
-
-
-def _read_number(text: str) -> int | float | str:
-    """The number that a TOML file would have, or the text, which is refused later."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+    name = option.path.replace(".", "__")
+    if option.is_switch:
+        both = f"{option.flag}/--no-{option.flag[2:]}"
+        return click.Option([both, name], default=None, help=option.help)
+    return click.Option(
+        [option.flag, name],
+        metavar=make_metavar(option),
+        multiple=option.is_list,
+        help=option.help,
+    )

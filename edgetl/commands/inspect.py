@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl.console import FOLDER, print_json, print_table
-from edgetl_runtime.wording import count_noun
+from edgetl_export.wording import percent, signed_points
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
-    from edgetl_runtime.bundle import BundleManifest
+    from edgetl_runtime.bundle.reader import BundleManifest
 
 
 @click.command()
 @click.argument("bundle", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: its bundle.json.")
 def inspect(bundle: Path, *, as_json: bool) -> None:
-    """Show everything that is in a BUNDLE, a folder or a .zip, after checking every file's hash.
+    """Show the content of a BUNDLE, a folder or .zip, after checking the hash of every file.
 
     Example: edgetl inspect parts.bundle
     """
     import msgspec
 
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
 
     opened = Bundle.open(bundle)
     manifest = opened.manifest
@@ -35,15 +36,15 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
         _print_recall(manifest)
     for variant in manifest.variants:
         for sentence in variant.failures:
-            click.echo(f"the gate refused {variant.name}: {sentence}", err=True)
+            click.echo(f"the gate rejected {variant.name}: {sentence}", err=True)
         for sentence in variant.unsure:
             click.echo(f"the gate is unsure of {variant.name}: {sentence}", err=True)
     for one in manifest.provenance.left_out:
         click.echo(f"the gate left {one.name} out: {one.reason}", err=True)
     if unlisted := opened.find_unlisted():
         click.echo(
-            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} that the bundle "
-            "does not list: " + ", ".join(map(repr, unlisted[:5])),
+            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} not listed in "
+            "the bundle: " + ", ".join(map(repr, unlisted[:5])),
             err=True,
         )
     if not as_json:
@@ -78,10 +79,10 @@ def _print_files(manifest: "BundleManifest") -> None:
             one.file,
             f"{one.bytes:,}",
             one.input.dtype,
-            f"{one.metrics.top1:.1%}",
-            _share(one.test_metrics.top1 if one.test_metrics else None),
-            f"{100 * one.metrics.drop:+.1f}",
-            f"{one.metrics.agreement:.1%}",
+            percent(one.metrics.top1),
+            percent(one.test_metrics.top1 if one.test_metrics else None),
+            signed_points(one.metrics.drop),
+            percent(one.metrics.agreement),
             one.repair or "-",
         )
         for one in manifest.variants
@@ -91,17 +92,17 @@ def _print_files(manifest: "BundleManifest") -> None:
 
 
 def print_scores(manifest: "BundleManifest") -> None:
-    """Prints how sure each file may be, and which frames get no label."""
+    """Prints calibration and rejection of each file."""
     rows = [
         (
             one.name,
             f"{one.calibration.temperature:.3g}",
-            _share(one.calibration.calibration_error_before),
-            _share(one.calibration.calibration_error),
-            _share(one.test_metrics.calibration_error if one.test_metrics else None),
+            percent(one.calibration.calibration_error_before),
+            percent(one.calibration.calibration_error),
+            percent(one.test_metrics.calibration_error if one.test_metrics else None),
             f"{one.calibration.reject_threshold:.3g}",
-            _share(one.calibration.false_accept_rate),
-            _share(one.calibration.false_reject_rate),
+            percent(one.calibration.false_accept_rate),
+            percent(one.calibration.false_reject_rate),
             one.calibration.unknown or "-",
         )
         for one in manifest.variants
@@ -115,11 +116,7 @@ def print_scores(manifest: "BundleManifest") -> None:
 
 def _print_recall(manifest: "BundleManifest") -> None:
     rows = [
-        (label, *(_share(one.metrics.recall[label]) for one in manifest.variants))
+        (label, *(percent(one.metrics.recall[label]) for one in manifest.variants))
         for label in manifest.labels
     ]
     print_table(("recall", *(one.name for one in manifest.variants)), rows)
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"

@@ -5,19 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgetl.commands.export import read_recipes
-from edgetl.console import (
-    FOLDER,
-    check_page,
-    load_tensorflow,
-    print_json,
-    print_table,
-    track,
-)
+from edgetl.console import FOLDER, check_page, print_json, print_table
+from edgetl.networks.framework import load_tensorflow
+from edgetl_export.wording import percent, signed_points
 
 if TYPE_CHECKING:
-    from edgetl_export.repair import Repair
-    from edgetl_export.tradeoff import Tradeoff
+    from edgetl_export.options import Repair
+    from edgetl_export.quantize.tradeoff import Tradeoff
+    from edgetl_export.recipes import Recipe
 
 _ENDING = "-quantize.html"
 
@@ -32,15 +27,14 @@ _ENDING = "-quantize.html"
     "names",
     multiple=True,
     metavar="NAME",
-    help="A recipe to look at, such as litert-int8, or int8 for both engines; may be repeated.  "
-    "[all]",
+    help="Recipe, such as litert-int8, or int8 for both engines; may be repeated.  [all]",
 )
 @click.option(
     "--repair",
     default="quick",
     show_default=True,
     type=click.Choice(["none", "quick", "thorough"]),
-    help="How much to try for a file that lost too much, as in an export.",
+    help="How much to try for a file that lost too much accuracy, as in export.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -53,16 +47,14 @@ def quantize_report(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Show what quantization costs a trained RUN and what it gains, layer by layer, on one page.
+    """Show costs and gains of quantizing a trained RUN, layer by layer, on an HTML page.
 
     Example: edgetl quantize-report runs/parts
     """
-    from edgetl_export.recipes import RECIPES
-
-    recipes = read_recipes(names) if names else RECIPES
+    recipes = _read_recipes(names)
     page = out or _default_page(run)
     check_page(page, overwrite=overwrite or out is None)
-    from edgetl.export import check_photos, describe_run
+    from edgetl.exporting.runs import check_photos, describe_run
     from edgetl.run import Run
 
     opened = Run.open(run)
@@ -70,12 +62,13 @@ def quantize_report(
     check_photos(opened)
     load_tensorflow()
     from edgetl.reporting.tradeoff import conclude, record_tradeoff, render_tradeoff
-    from edgetl_export.gate import Gate
-    from edgetl_export.tradeoff import measure_tradeoff
-    from edgetl_runtime.storage import write_file
+    from edgetl_export.evaluate.gate import make_gate
+    from edgetl_export.options import ExportOptions
+    from edgetl_export.quantize.tradeoff import measure_tradeoff
+    from edgetl_runtime.system.storage import write_file
 
     trained = describe_run(opened)
-    found = measure_tradeoff(trained, recipes, Gate(), repair=repair, track=track)
+    found = measure_tradeoff(trained, recipes, make_gate(ExportOptions()), repair=repair)
     write_file(page, render_tradeoff(found, f"Quantization of {run.resolve().name}").encode())
     if as_json:
         print_json({"page": str(page)} | record_tradeoff(found))
@@ -85,6 +78,16 @@ def quantize_report(
         click.echo(finding.headline)
     click.echo(f"page: {page}")
     click.echo(f"next: {_suggest(run, found, repair)}")
+
+
+def _read_recipes(names: tuple[str, ...]) -> "tuple[Recipe, ...]":
+    from edgetl_export.recipes import RECIPES, find_recipes
+    from edgetl_runtime.errors import OptionsError
+
+    try:
+        return find_recipes(names) if names else RECIPES
+    except OptionsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _default_page(run: Path) -> Path:
@@ -99,9 +102,9 @@ def _print_outcomes(found: "Tradeoff") -> None:
             outcome.recipe,
             outcome.chosen.repair or "-",
             f"{outcome.chosen.bytes:,}",
-            f"{outcome.chosen.top1:.1%}",
-            f"{100 * outcome.chosen.drop:+.1f}",
-            f"{outcome.chosen.agreement:.1%}",
+            percent(outcome.chosen.top1),
+            signed_points(outcome.chosen.drop),
+            percent(outcome.chosen.agreement),
             f"{outcome.chosen.latency_ratio:.2f}",
             outcome.chosen.word,
         )
@@ -114,7 +117,7 @@ def _print_outcomes(found: "Tradeoff") -> None:
         "top-1",
         "drop (points)",
         "agreement",
-        "time of float32's",
+        "time vs. float32",
         "gate",
     )
     print_table(header, rows)

@@ -7,35 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgetl.commands.flags import (
-    SectionedCommand,
-    Spell,
-    add_flags,
-    read_flags,
-    spell_both,
-    spell_flag,
-    spell_in,
-)
-from edgetl.console import FOLDER, print_json, print_metrics, track
+from edgetl.commands.flags import OptionsCommand, collect_flags
+from edgetl.console import FOLDER, print_json, print_metrics
+from edgetl_export.wording import percent
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.interruption import EXIT_INTERRUPTED
-from edgetl_runtime.printable import make_printable
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.system.interruption import EXIT_INTERRUPTED
+from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
-    from edgetl.options import Options
+    from edgetl.options import TrainOptions
     from edgetl.run import Run
 
 
-@click.command(cls=SectionedCommand)
+def _import_options() -> "type[TrainOptions]":
+    from edgetl.options import TrainOptions
+
+    return TrainOptions
+
+
+@click.command(cls=OptionsCommand, root=_import_options, title="Network and photos")
 @click.argument("data", type=FOLDER, required=False)
 @click.option("--out", type=FOLDER, help="Folder to write the run to.")
 @click.option("--config", type=FOLDER, help="TOML file of options; flags win over it.")
-@click.option("--resume", type=FOLDER, help="Go on with the interrupted training of this run.")
+@click.option("--resume", type=FOLDER, help="Resume the interrupted training of this run.")
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@add_flags
 def train(
     data: Path | None,
     out: Path | None,
@@ -50,12 +48,12 @@ def train(
     """Train a classifier on the photos in DATA.
 
     DATA is a folder, CLASS/photo.jpg or {train,val,test}/CLASS/photo.jpg, or a CSV or JSONL
-    file of path,label. A folder _unknown_ beside the classes holds photos of other things, on
-    which nothing is trained. Go on after an interruption: edgetl train --resume RUN
+    file of path,label. A folder _unknown_ beside the classes holds unknown photos, which are
+    not trained on. To resume an interrupted training: edgetl train --resume RUN
 
     Example: edgetl train photos --out runs/parts
     """
-    flags = read_flags(parameters)
+    flags = collect_flags(parameters)
     switches = {"--out": out, "--overwrite": overwrite, "--tensorboard": tensorboard}
     try:
         if resume is not None:
@@ -84,14 +82,12 @@ def _train(
     if data is None or out is None:
         missing = "DATA" if data is None else "--out RUN"
         raise _misuse(
-            f"{missing} is missing; give DATA --out RUN, or --resume RUN to go on with a training"
+            f"{missing} is missing; give DATA --out RUN, or --resume RUN to resume a training"
         )
     options = choose_options(config, flags)
-    from edgetl.training.train import train as run_training
+    from edgetl.api import train as run_training
 
-    return run_training(
-        data, out, options, overwrite=overwrite, tensorboard=tensorboard, track=track
-    )
+    return run_training(data, out, options, overwrite=overwrite, tensorboard=tensorboard)
 
 
 def _name_run(resume: Path) -> Path:
@@ -112,34 +108,29 @@ def _resume(
 ) -> "Run":
     if contradicting := [name for name, value in switches.items() if value]:
         raise _misuse(
-            f"{contradicting[0]} contradicts --resume RUN, which goes on as it began; leave it out"
+            f"{contradicting[0]} contradicts --resume RUN, which keeps its options; leave it out"
         )
     from edgetl.training.train import resume as resume_training
 
-    def choose(before: "Options") -> "Options":
+    def choose(before: "TrainOptions") -> "TrainOptions":
         return choose_options(config, flags, before) if config or flags else before
 
-    return resume_training(out, data=data, choose=choose, track=track)
+    return resume_training(out, data=data, choose=choose)
 
 
 def choose_options(
-    config: Path | None, flags: dict[str, Any], before: "Options | None" = None
-) -> "Options":
+    config: Path | None, flags: dict[str, Any], before: "TrainOptions | None" = None
+) -> "TrainOptions":
     """Flags over the file over what was before over the defaults."""
-    import msgspec
+    from edgetl.options import make_options
+    from edgetl_runtime.options.choices import Choices
 
-    from edgetl.options import make_options, read_config
-
-    content: dict[str, Any] = msgspec.to_builtins(before) if before else {}
-    spell: Spell = spell_flag
+    choices = Choices(_import_options(), before, style="flag")
     if config:
-        content = read_config(config, spell=spell_in(config))
-        spell = spell_both(config, content, flags)
-    for place, value in flags.items():
-        table, _, name = place.rpartition(".")
-        (content.setdefault(table, {}) if table else content)[name] = value
+        choices.add_file(config)
     try:
-        return make_options(content, spell=spell)
+        choices.add_tables(flags, style="flag", text=True)
+        return make_options(choices)
     except OptionsError as error:
         # Each value of a file was checked when it was read, so what is wrong now is a flag.
         if flags:
@@ -155,11 +146,11 @@ def _explain_interruption(out: Path | None) -> None:
     from edgetl.training.workspace import is_resumable
 
     if out is not None and is_resumable(out):
-        click.echo(f"edgetl: interrupted; go on with: edgetl train --resume {out}", err=True)
+        click.echo(f"edgetl: interrupted; resume with: edgetl train --resume {out}", err=True)
     else:
         click.echo(
-            "edgetl: interrupted before the first epoch; finished features stay in the cache: "
-            "give the same command again",
+            "edgetl: interrupted before the first epoch; computed features stay in the cache: run "
+            "the same command again",
             err=True,
         )
 
@@ -167,7 +158,7 @@ def _explain_interruption(out: Path | None) -> None:
 def _record(run: "Run") -> dict[str, object]:
     from edgetl.reporting.findings import estimate_top1
 
-    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.select("val"))
     return {
         "run": str(run.path),
         "backbone": run.spec.backbone,
@@ -195,22 +186,22 @@ def _report(run: "Run") -> None:
 
     print_metrics(run.metrics)
     test = _measure_test(run)
-    scenes = run.manifest.count_scenes(one.path for one in run.manifest.part("val"))
+    scenes = run.manifest.count_scenes(one.path for one in run.manifest.select("val"))
     photos = count_photos(run.metrics.examples, scenes, "photo")
-    figures = [f"validation top-1 {run.metrics.top1:.1%} on {photos}"]
+    figures = [f"validation top-1 {percent(run.metrics.top1)} on {photos}"]
     if test is not None:
-        figures.append(f"test top-1 {test:.1%}")
+        figures.append(f"test top-1 {percent(test)}")
     figures.append(f"trained: {run.spec.describe_cut()}")
     computed = count_noun(run.file.computed, "photo")
     figures.append(f"{computed} computed, {run.file.cached} from the cache")
     if unknown := len(run.manifest.unknown):
-        others = count_noun(unknown, "photo")
-        figures.append(f"{others} of other things kept for the reject threshold")
+        others = count_noun(unknown, "unknown photo")
+        figures.append(f"{others} used for the reject threshold")
     figures.append(f"{run.file.seconds['total']:.1f} s")
     click.echo("; ".join(figures))
     _note_futile(run)
     _note_skipped(run)
-    click.echo(f"look at: {run.report}")
+    click.echo(f"report: {run.report}")
     click.echo(f"next: edgetl export {run.path} --out {run.path.name}.bundle")
 
 
@@ -219,9 +210,9 @@ def _note_futile(run: "Run") -> None:
         if not stage.best_epoch:
             best = max(stage.curves["val_accuracy"])
             click.echo(
-                f"edgetl: fitting {stage.name} gained nothing on the validation photos (top-1 "
-                f"{best:.1%} at best); the weights before it were kept. If its loss in the report "
-                "jumps, lower --finetune-learning-rate",
+                f"edgetl: fitting {stage.name} did not improve validation (top-1 "
+                f"{percent(best)} at best); the previous weights were kept. If its loss in the "
+                "report jumps, lower --finetune-learning-rate",
                 err=True,
             )
 

@@ -1,7 +1,7 @@
-"""What a device collected: frames and what it said about them, believed only after a look.
+"""Collected frames and their records, which are checked before use.
 
 The folder comes from a board, perhaps by way of a stick that others had in their hands: a record
-may hold anything, and a picture may be none.
+may hold anything, and an image may be none.
 """
 
 import re
@@ -14,12 +14,13 @@ import msgspec
 
 from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, find_obstacle, normalize
-from edgetl.dataset.verification import Gist, Verdict, verify_file
-from edgetl_export.progress import Track, silent
-from edgetl_runtime.allotment import count_processors
+from edgetl.dataset.photo import PhotoVerdict, Thumbnail
+from edgetl.dataset.verification import verify_file
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.folders import is_hidden
+from edgetl_runtime.image.folders import is_hidden
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
+from edgetl_runtime.system.allotment import count_processors
 
 NO_RECORD = "it has no record"
 _RECORD_LIMIT_BYTES = 64 * 1024
@@ -28,7 +29,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 _TELLING = ("rejected", "unsure", "sampled")
 
 
-class Finding(msgspec.Struct, frozen=True):
+class RefusedFile(msgspec.Struct, frozen=True):
     """A file and what is wrong with it."""
 
     path: str
@@ -36,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, eq=False):
-    """A whole picture.
+    """A whole image.
 
     Attributes:
         path: Where it lies.
@@ -46,7 +47,7 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
     """
 
     path: Path
-    verdict: Verdict
+    verdict: PhotoVerdict
     frame: CollectedFrame | None
     doubt: str = ""
 
@@ -62,17 +63,17 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
 
 
 class Collected(msgspec.Struct, frozen=True, eq=False):
-    """What a collected folder holds.
+    """The content of a collected folder.
 
     Attributes:
-        candidates: Whole pictures, the most telling ones first.
-        refused: Pictures that are damaged or no plain files.
-        doubted: Pictures whose records cannot be used.
+        candidates: Whole images, the most telling ones first.
+        refused: Images that are damaged or no plain files.
+        doubted: Images whose records cannot be used.
     """
 
     candidates: list[Candidate]
-    refused: list[Finding]
-    doubted: list[Finding]
+    refused: list[RefusedFile]
+    doubted: list[RefusedFile]
 
 
 class Choice(msgspec.Struct, frozen=True, eq=False):
@@ -89,24 +90,24 @@ class Choice(msgspec.Struct, frozen=True, eq=False):
     similar: list[Candidate]
 
 
-def read_collected(folder: Path, *, track: Track = silent) -> Collected:
+def read_collected(folder: Path) -> Collected:
     """Reads a folder that `edgetl-run --collect` filled; changes nothing in it.
 
     Raises:
-        DatasetError: If it is no folder, unreadable, or holds no picture.
+        DatasetError: If it is not a folder, unreadable, or holds no image.
     """
     paths = _list_pictures(folder)
     candidates, refused, doubted = [], [], []
-    for path, verdict in _look(paths, "reading collected frames", track):
+    for path, verdict in _verify_all(paths, "reading collected frames"):
         # A link leads out of the folder that was given.
         reason = "not a plain file" if path.is_symlink() else verdict.reason
         if reason is not None:
-            refused.append(Finding(path.name, reason))
+            refused.append(RefusedFile(path.name, reason))
             continue
         frame, doubt = _read_record(path.with_suffix(".json"))
         candidates.append(Candidate(path, verdict, frame, doubt))
         if doubt and doubt != NO_RECORD:
-            doubted.append(Finding(path.with_suffix(".json").name, doubt))
+            doubted.append(RefusedFile(path.with_suffix(".json").name, doubt))
     candidates.sort(key=lambda one: (_rank(one.kind), one.path.name))
     return Collected(candidates, refused, doubted)
 
@@ -116,17 +117,15 @@ def choose_new(
     known: Iterable[Path],
     *,
     keep_similar: bool = False,
-    track: Track = silent,
 ) -> Choice:
     """Leaves out what is known already, and all but one of frames that look alike.
 
     Args:
         candidates: The most telling ones first.
-        known: Photos that are there; files that are no pictures are passed over.
+        known: Photos that are there; files that are not images are passed over.
         keep_similar: Leave out equal bytes only.
-        track: Shows progress.
     """
-    verdicts = [verdict for _, verdict in _look(list(known), "reading known photos", track)]
+    verdicts = [verdict for _, verdict in _verify_all(list(known), "reading known photos")]
     seen = {verdict.sha256 for verdict in verdicts if verdict.reason is None}
     copies: list[Candidate] = []
     different: list[Candidate] = []
@@ -135,16 +134,16 @@ def choose_new(
         seen.add(one.verdict.sha256)
     if keep_similar:
         return Choice(different, copies, [])
-    gists = [verdict.gist for verdict in verdicts if verdict.gist is not None]
-    alike = _find_alike(gists, [one.verdict.gist for one in different], track)
+    thumbnails = [verdict.thumbnail for verdict in verdicts if verdict.thumbnail is not None]
+    alike = _find_alike(thumbnails, [one.verdict.thumbnail for one in different])
     new = [one for n, one in enumerate(different) if n not in alike]
     return Choice(new, copies, [different[n] for n in sorted(alike)])
 
 
-def _find_alike(known: list[Gist], gists: list[Gist | None], track: Track) -> set[int]:
+def _find_alike(known: list[Thumbnail], thumbnails: list[Thumbnail | None]) -> set[int]:
     """Indices of those that look like a known one, or like an earlier one that stays."""
-    listed = [(n, gist) for n, gist in enumerate(gists) if gist is not None]
-    links = find_links([*known, *(gist for _, gist in listed)], track=track)
+    listed = [(n, thumbnail) for n, thumbnail in enumerate(thumbnails) if thumbnail is not None]
+    links = find_links([*known, *(thumbnail for _, thumbnail in listed)])
     linked: dict[int, set[int]] = {}
     for link in links:
         linked.setdefault(link.second, set()).add(link.first)
@@ -160,14 +159,15 @@ def _find_alike(known: list[Gist], gists: list[Gist | None], track: Track) -> se
 def _list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder} is no folder; copy the one that `edgetl-run --collect` filled from the board"
+            f"{folder} is not a folder; copy the one that `edgetl-run --collect` filled from the "
+            "board"
         )
     try:
         found = sorted(path for path in folder.iterdir() if _is_picture(path))
     except OSError as error:
         raise DatasetError(f"{folder} is unreadable ({error.strerror})") from error
     if not found:
-        raise DatasetError(f"{folder} holds no picture; expected 000000001_unsure_gear.jpg ...")
+        raise DatasetError(f"{folder} has no images; expected 000000001_unsure_gear.jpg ...")
     return found
 
 
@@ -176,7 +176,7 @@ def _is_picture(path: Path) -> bool:
     return not (is_hidden(path.name) or path.suffix.lower() == ".json" or path.is_dir())
 
 
-def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path, Verdict]]:
+def _verify_all(paths: list[Path], description: str) -> list[tuple[Path, PhotoVerdict]]:
     """Decodes each file."""
     with ThreadPoolExecutor(max_workers=count_processors()) as pool:
         pairs = zip(paths, pool.map(verify_file, paths), strict=True)
@@ -184,7 +184,7 @@ def _look(paths: list[Path], description: str, track: Track) -> list[tuple[Path,
 
 
 def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
-    """The record of a picture, or why there is none."""
+    """The record of an image, or why there is none."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return None, "its record is not a plain file"
@@ -199,7 +199,7 @@ def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
     try:
         frame = msgspec.json.decode(data, type=CollectedFrame)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return None, f"its record is not as expected ({error})"
+        return None, f"its record is not valid ({error})"
     return (None, doubt) if (doubt := _find_doubt(frame)) else (frame, "")
 
 
@@ -207,7 +207,7 @@ def _find_doubt(frame: CollectedFrame) -> str:
     if frame.format_version != FORMAT_VERSION:
         return f"its record has format {frame.format_version}, expected {FORMAT_VERSION}"
     if not frame.kinds:
-        return "its record names no kind"
+        return "its record has no kind"
     scores = [frame.answer.frame_score, *(one.score for one in frame.answer.top)]
     if not all(0 <= score <= 1 for score in scores):
         return "its record has a score outside 0..1"
@@ -216,7 +216,7 @@ def _find_doubt(frame: CollectedFrame) -> str:
     label = frame.answer.frame_label
     if label is None:
         return ""
-    obstacle = "is no class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
+    obstacle = "is not a class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)
     return f"its label {label!r} {obstacle}" if obstacle else ""
 
 

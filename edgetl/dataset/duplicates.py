@@ -1,4 +1,4 @@
-"""Near-duplicates: the same picture resized, recompressed, lit otherwise, cropped or mirrored.
+"""Near-duplicates: the same image resized, recompressed, lit otherwise, cropped or mirrored.
 
 Two steps. A perceptual hash (pHash: Zauner 2010, "Implementation and Benchmarking of Perceptual
 Image Hash Functions") names candidates; it sees low frequencies only, and calls two different
@@ -22,9 +22,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.dataset.verification import GIST_PX, Gist
-from edgetl_export.progress import Track, silent
-from edgetl_runtime.allotment import count_processors
+from edgetl.dataset.photo import Thumbnail
+from edgetl.dataset.verification import THUMBNAIL_PX
+from edgetl_export.progress import track
+from edgetl_runtime.system.allotment import count_processors
 
 MAX_HASH_DISTANCE = 10
 MIN_AGREEMENT = 0.9
@@ -56,7 +57,7 @@ Indices = NDArray[np.int64]
 
 
 class Link(msgspec.Struct, frozen=True):
-    """Two pictures that are near-duplicates.
+    """Two images that are near-duplicates.
 
     Attributes:
         first: Index of one, the smaller.
@@ -87,19 +88,18 @@ class _Candidate(msgspec.Struct, frozen=True, eq=False):
 _VIEWS = tuple(_View(cut, mirrored) for mirrored in (False, True) for cut in (0.0, _CUT))
 
 
-def find_links(gists: Sequence[Gist], *, track: Track = silent) -> list[Link]:
-    """Finds near-duplicates among pictures of different bytes.
+def find_links(thumbnails: Sequence[Thumbnail]) -> list[Link]:
+    """Finds near-duplicates among images of different bytes.
 
     Args:
-        gists: uint8 (64, 64) grey, one a picture; see `verification.Verdict`.
-        track: Shows progress.
+        thumbnails: uint8 (64, 64) grey, one an image; see `photo.PhotoVerdict`.
 
     Returns:
         The links, strongest first, each pair once.
     """
-    if len(gists) < 2:
+    if len(thumbnails) < 2:
         return []
-    pictures = np.stack(list(gists))
+    pictures = np.stack(list(thumbnails))
     candidates = _find_candidates(pictures)
 
     def compare(candidate: _Candidate) -> float:
@@ -120,21 +120,21 @@ def find_links(gists: Sequence[Gist], *, track: Track = silent) -> list[Link]:
     return sorted(links.values(), key=lambda link: (-link.agreement, link.first, link.second))
 
 
-def perceptual_hashes(gists: Gist, *, mirrored: bool = False) -> Hashes:
-    """The 64-bit pHash of many pictures at once, bit for bit that of `imagehash.phash`.
+def perceptual_hashes(thumbnails: Thumbnail, *, mirrored: bool = False) -> Hashes:
+    """The 64-bit pHash of many images at once, bit for bit that of `imagehash.phash`.
 
     Args:
-        gists: uint8 (pictures, 64, 64) grey.
+        thumbnails: uint8 (images, 64, 64) grey.
         mirrored: Of the mirror images, which costs no second transform: mirroring turns the
             sign of every odd column of a cosine transform.
 
     Returns:
-        uint64 (pictures,); the first of the 8 x 8 lowest frequencies is the highest bit.
+        uint64 (images,); the first of the 8 x 8 lowest frequencies is the highest bit.
     """
-    hashes = np.empty(len(gists), np.uint64)
+    hashes = np.empty(len(thumbnails), np.uint64)
     signs = np.where(np.arange(_LOW) % 2, -1.0, 1.0) if mirrored else np.ones(_LOW)
-    for start in range(0, len(gists), _BLOCK):
-        low = _low_frequencies(gists[start : start + _BLOCK]) * signs
+    for start in range(0, len(thumbnails), _BLOCK):
+        low = _low_frequencies(thumbnails[start : start + _BLOCK]) * signs
         flat = low.reshape(-1, _LOW * _LOW)
         bits = flat > np.median(flat, axis=1, keepdims=True)
         packed = np.packbits(bits, axis=1).view(">u8")[:, 0]
@@ -142,10 +142,10 @@ def perceptual_hashes(gists: Gist, *, mirrored: bool = False) -> Hashes:
     return hashes
 
 
-def _low_frequencies(gists: Gist) -> NDArray[np.float64]:
-    """The lowest cosine frequencies (DCT-II, both axes): float64 (pictures, 8, 8)."""
-    half = GIST_PX // _HASH_PX
-    blocks = gists.reshape(-1, _HASH_PX, half, _HASH_PX, half).mean(axis=(2, 4))
+def _low_frequencies(thumbnails: Thumbnail) -> NDArray[np.float64]:
+    """The lowest cosine frequencies (DCT-II, both axes): float64 (images, 8, 8)."""
+    half = THUMBNAIL_PX // _HASH_PX
+    blocks = thumbnails.reshape(-1, _HASH_PX, half, _HASH_PX, half).mean(axis=(2, 4))
     small = np.rint(blocks)
     place = np.arange(_HASH_PX)
     cosines = np.cos(np.pi * np.arange(_LOW)[:, np.newaxis] * (2 * place + 1) / (2 * _HASH_PX))
@@ -154,8 +154,8 @@ def _low_frequencies(gists: Gist) -> NDArray[np.float64]:
     return np.where(np.abs(low) < 1e-6, 0.0, low)
 
 
-def _find_candidates(pictures: Gist) -> list[_Candidate]:
-    """Pairs worth a look, at most `_NEAREST` a picture and view."""
+def _find_candidates(pictures: Thumbnail) -> list[_Candidate]:
+    """Pairs worth a look, at most `_NEAREST` an image and view."""
     index = _HashIndex(perceptual_hashes(pictures))
     found: list[_Candidate] = []
     for view in _VIEWS:
@@ -191,7 +191,9 @@ class _HashIndex:
 
     def near(self, queries: Hashes) -> Iterator[tuple[Indices, Indices, Indices]]:
         """Yields query, distance and listed hash; never a hash with its own query."""
-        for queried, listed in self._all(queries) if len(queries) <= _FEW else self._look(queries):
+        for queried, listed in (
+            self._all(queries) if len(queries) <= _FEW else self._look_up(queries)
+        ):
             apart = np.bitwise_count(queries[queried] ^ self._hashes[listed])
             keep = (apart <= MAX_HASH_DISTANCE) & (queried != listed)
             yield queried[keep], apart[keep].astype(np.int64), listed[keep]
@@ -202,7 +204,7 @@ class _HashIndex:
             queried, listed = np.nonzero(np.bitwise_count(block) <= MAX_HASH_DISTANCE)
             yield queried + start, listed
 
-    def _look(self, queries: Hashes) -> Iterator[tuple[Indices, Indices]]:
+    def _look_up(self, queries: Hashes) -> Iterator[tuple[Indices, Indices]]:
         for chunk in range(_CHUNKS):
             values = _chunk(queries, chunk)
             for flip in _FLIPS:
@@ -236,22 +238,29 @@ def _make_flips() -> list[int]:
 _FLIPS = _make_flips()
 
 
-def _cut(gist: Gist) -> Gist:
-    """The picture without 2.5 % at each side."""
-    inner = (1 - 2 * _CUT) * GIST_PX
-    place = np.array([[inner / GIST_PX, 0, _CUT * GIST_PX], [0, inner / GIST_PX, _CUT * GIST_PX]])
+def _cut(thumbnail: Thumbnail) -> Thumbnail:
+    """The image without 2.5 % at each side."""
+    inner = (1 - 2 * _CUT) * THUMBNAIL_PX
+    place = np.array(
+        [
+            [inner / THUMBNAIL_PX, 0, _CUT * THUMBNAIL_PX],
+            [0, inner / THUMBNAIL_PX, _CUT * THUMBNAIL_PX],
+        ]
+    )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cut = cv2.warpAffine(gist, place, gist.shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    cut = cv2.warpAffine(
+        thumbnail, place, thumbnail.shape, flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(cut, np.uint8)
 
 
-def _change(gist: Gist, view: _View) -> Gist:
-    turned = np.ascontiguousarray(gist[:, ::-1]) if view.mirrored else gist
+def _change(thumbnail: Thumbnail, view: _View) -> Thumbnail:
+    turned = np.ascontiguousarray(thumbnail[:, ::-1]) if view.mirrored else thumbnail
     return _cut(turned) if view.cut else turned
 
 
-def measure_agreement(first: Gist, second: Gist) -> float:
-    """Correlation of the details of two pictures, at the best small shift and stretch.
+def measure_agreement(first: Thumbnail, second: Thumbnail) -> float:
+    """Correlation of the details of two images, at the best small shift and stretch.
 
     Args:
         first: uint8 (64, 64) grey.
@@ -270,9 +279,9 @@ def measure_agreement(first: Gist, second: Gist) -> float:
     return max(plain, _align(*details))
 
 
-def _details(gist: Gist) -> Floats:
-    """What light and background leave: the picture less its blurred self."""
-    picture = gist.astype(np.float32)
+def _details(thumbnail: Thumbnail) -> Floats:
+    """What light and background leave: the image less its blurred self."""
+    picture = thumbnail.astype(np.float32)
     return np.asarray(picture - cv2.GaussianBlur(picture, (0, 0), _DETAIL_SIGMA_PX), np.float32)
 
 
@@ -297,24 +306,24 @@ def _align(first: Floats, second: Floats) -> float:
 def _is_small(warp: NDArray[np.float64]) -> bool:
     shear = max(abs(warp[0, 1]), abs(warp[1, 0]))
     zoom = max(abs(warp[0, 0] - 1), abs(warp[1, 1] - 1))
-    middle = np.array([GIST_PX / 2, GIST_PX / 2, 1.0])
+    middle = np.array([THUMBNAIL_PX / 2, THUMBNAIL_PX / 2, 1.0])
     shift = np.abs(warp @ middle - middle[:2]).max()
     return bool(shear <= _MAX_SHEAR and zoom <= _MAX_ZOOM and shift <= _MAX_SHIFT_PX)
 
 
 def group(count: int, links: Sequence[Link]) -> list[int]:
-    """Groups pictures that are linked, directly or through others.
+    """Groups images that are linked, directly or through others.
 
-    A chain of links may join pictures that share nothing (the frames of a pan), and a fixed
+    A chain of links may join images that share nothing (the frames of a pan), and a fixed
     camera links everything. So links count from the strongest on, and none may make a group of
-    more than 5 % of the pictures (or 10): what lies beyond it stays apart.
+    more than 5 % of the images (or 10): what lies beyond it stays apart.
 
     Args:
-        count: Number of pictures.
+        count: Number of images.
         links: Strongest first.
 
     Returns:
-        For each picture the smallest index in its group; its own where it is alone.
+        For each image the smallest index in its group; its own where it is alone.
     """
     largest = max(_LARGEST_FLOOR, int(_LARGEST_SHARE * count))
     parents, sizes = list(range(count)), [1] * count

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.dataset.collected import Candidate, Finding, choose_new, read_collected
+from edgetl.dataset.collected import Candidate, RefusedFile, choose_new, read_collected
 from edgetl.dataset.labels import find_twin, normalize
 from edgetl.dataset.listing import show_names
 from edgetl.dataset.tables import list_data
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 
 class Imported(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True):
-    """What an import did.
+    """The result of an import.
 
     Attributes:
         collected: The folder that was read.
@@ -54,8 +54,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     imported: tuple[Imported, ...]
     copies: tuple[str, ...]
     similar: tuple[str, ...]
-    refused: tuple[Finding, ...]
-    doubted: tuple[Finding, ...]
+    refused: tuple[RefusedFile, ...]
+    doubted: tuple[RefusedFile, ...]
 
 
 def import_collected(
@@ -64,7 +64,6 @@ def import_collected(
     *,
     known: Path | None = None,
     keep_similar: bool = False,
-    track: Track = silent,
 ) -> ImportReport:
     """Copies new frames into a folder for each label that the device suggested.
 
@@ -73,17 +72,16 @@ def import_collected(
         target: Is made if need be; nothing that lies there is changed.
         known: A data set whose photos are left out, too.
         keep_similar: Leave out equal bytes only, not what merely looks alike.
-        track: Shows progress.
 
     Raises:
-        DatasetError: If there is nothing to import, or `known` is no data set or names photos
+        DatasetError: If there is nothing to import, or `known` is not a data set or names photos
             that are not there.
         StorageError: If the target cannot be written, or is the collected folder.
     """
     _check_apart(collected, target)
     there = [*_list_files(target), *(_list_known(known) if known else [])]
-    found = read_collected(collected, track=track)
-    choice = choose_new(found.candidates, there, keep_similar=keep_similar, track=track)
+    found = read_collected(collected)
+    choice = choose_new(found.candidates, there, keep_similar=keep_similar)
     imported = [_copy(one, target) for one in track(choice.new, "copying", len(choice.new))]
     return ImportReport(
         collected=str(collected),
@@ -99,11 +97,9 @@ def import_collected(
 def _check_apart(collected: Path, target: Path) -> None:
     source, goal = collected.resolve(), target.resolve()
     if goal.is_relative_to(source) or source.is_relative_to(goal):
-        raise StorageError(
-            f"--out {target} and {collected} lie in one another; choose a folder of its own"
-        )
+        raise StorageError(f"--out {target} and {collected} overlap; choose a separate folder")
     if target.exists() and not target.is_dir():
-        raise StorageError(f"--out {target} is no folder; choose another --out")
+        raise StorageError(f"--out {target} is not a folder; choose another --out")
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -117,14 +113,14 @@ def _list_files(folder: Path) -> list[Path]:
 
 def _list_known(data: Path) -> list[Path]:
     listing = list_data(data)
-    paths = [one.path for one in (*listing.files, *listing.unknown)]
+    paths = [one.file for one in (*listing.photos, *listing.unknown)]
     # Photos that are not found would come in again as new ones.
     if data.is_file() and (missing := [path for path in paths if not path.is_file()]):
         names = show_names(str(path.relative_to(listing.root)) for path in missing)
         raise DatasetError(
-            f"--known {data}: {len(missing)} of {len(paths)} photos are not there: {names}; paths "
-            f"count from {listing.root}, so put the photos or the table back where they were, or "
-            "remove the lines"
+            f"--known {data}: {len(missing)} of {len(paths)} photos are missing: {names}; paths "
+            f"are relative to {listing.root}, so put the photos or the table back where they were, "
+            "or remove the lines"
         )
     return paths
 
@@ -136,13 +132,13 @@ def _copy(candidate: Candidate, target: Path) -> Imported:
         folder.mkdir(parents=True, exist_ok=True)
         # A link could lead anywhere.
         if folder.resolve().parent != target.resolve():
-            raise StorageError(f"{folder} leads out of {target}; remove the link")
+            raise StorageError(f"{folder} links to a place outside {target}; remove the link")
         if not (folder / name).exists():
             write_file(folder / name, candidate.path.read_bytes())
     except OSError as error:
         raise StorageError(
-            f"cannot write into {folder}: {error.strerror}; check rights and room, or choose an "
-            "--out on a disk that takes such a name"
+            f"cannot write into {folder}: {error.strerror}; check permissions and space, or choose "
+            "an --out on a disk that allows such names"
         ) from error
     answer = candidate.frame.answer if candidate.frame else None
     return Imported(
@@ -164,7 +160,7 @@ def _find_folder(target: Path, label: str) -> Path:
 
 
 def _name_file(candidate: Candidate) -> str:
-    """Date, then content: no two pictures ever have one name, and they sort by time."""
+    """Date, then content: no two images ever have one name, and they sort by time."""
     time = candidate.frame.answer.time if candidate.frame else "undated"
     date = time.partition(".")[0].replace(":", "").rstrip("Z")
     return f"{date}_{candidate.verdict.sha256[:12]}{candidate.path.suffix.lower()}"

@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterable
 
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.folders import is_hidden
-from edgetl_runtime.printable import JOINERS, is_printable
+from edgetl_runtime.image.folders import is_hidden
+from edgetl_runtime.text.printable import JOINERS, is_printable
 
 # Photos of other things than the classes: they choose and measure the reject threshold.
 UNKNOWN = "_unknown_"
@@ -62,16 +62,16 @@ def find_obstacle(label: str) -> str:
         whole = label.encode("utf-8", "ignore").decode() == label
         return "has a line break or another unprintable character" if whole else "is not UTF-8"
     if "/" in label:
-        return "has a slash, which no folder's name can have"
+        return "has a slash, which a folder name cannot have"
     if not label.strip(JOINERS) or label != label.strip():
         return "is empty, or begins or ends with a space"
     if is_hidden(label):
-        return "would name a hidden or system folder, which is left out"
+        return "would be a hidden or system folder, which is left out"
     if len(normalize(label).encode()) > _MOST_BYTES:
         return f"is longer than {_MOST_BYTES} bytes"
     for special in (UNKNOWN, UNSORTED):
         if label != special and find_twin(label, [special]):
-            return f"looks like {special}, which is no class"
+            return f"looks like {special}, which is not a class"
     return ""
 
 

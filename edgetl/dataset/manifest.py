@@ -1,4 +1,4 @@
-"""The data set: which photos, which labels, which part; nothing of it is ever written to."""
+"""The data set: which photos, which labels, which split; nothing of it is ever written to."""
 
 import hashlib
 import logging
@@ -9,20 +9,17 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.listing import EXPECTED, Listing
-from edgetl.dataset.parts import Split as Split
-from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Photo, Scanned, scan_photos
-from edgetl.dataset.splitting import Half, Placed, choose_parts, halve
+from edgetl.dataset.photo import Photo
+from edgetl.dataset.scanning import IN_CLASS, IN_TRAIN, Scanned, scan_photos
+from edgetl.dataset.split_folders import Split as Split
+from edgetl.dataset.splitting import Half, choose_splits, halve
 from edgetl.dataset.walking import is_expected
-from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError
 
 # 2: an example has a group. 3: photos of other things are listed.
 FORMAT_VERSION = 3
 MIN_PHOTOS_A_CLASS = 3
-NO_TRAINING = (
-    "its folders, or its table, name parts of the data, and none of them is for training; name one "
-    "train"
-)
+NO_TRAINING = "its folders or its table name splits, but none is for training; name one train"
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +29,7 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         path: Relative to the data folder, with forward slashes.
         label: Its class.
-        split: Its part.
+        split: That it is in.
         sha256: Of its bytes.
         group: The smallest `sha256` among its near-duplicates, its own where it has none.
     """
@@ -45,7 +42,7 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One photo of something that is no class.
+    """One photo of something that is not a class.
 
     Attributes:
         path: Relative to the data folder, with forward slashes.
@@ -73,10 +70,10 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         format_version: Of this file.
         root: Absolute path of the data folder, or of the folder that holds the table.
         labels: Sorted; the order of the model's output.
-        examples: Sorted by path. Near-duplicates are in the same part, where folders or table
+        examples: Sorted by path. Near-duplicates are in the same split, where folders or table
             do not put them elsewhere (see `leaks`).
         skipped: Sorted by path.
-        seed: Chose the parts.
+        seed: Chose the splits.
         unknown: Photos of other things, from `_unknown_`; sorted by path. Nothing is trained on
             them.
     """
@@ -102,12 +99,12 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Those of `skipped` that were meant to be used: no hidden files, no runs of ours."""
         return tuple(one for one in self.skipped if not is_expected(one.reason))
 
-    def part(self, *splits: Split) -> tuple[Example, ...]:
-        """The examples of the given parts, in order."""
+    def select(self, *splits: Split) -> tuple[Example, ...]:
+        """The examples of the given splits, in order."""
         return tuple(example for example in self.examples if example.split in splits)
 
     def unknown_files(self, half: Half) -> tuple[Path, ...]:
-        """Where the photos of other things lie that choose, or measure, the reject threshold."""
+        """Paths of the unknown photos that set, or measure, the reject threshold."""
         return tuple(Path(self.root) / one.path for one in self.unknown if one.half == half)
 
     def leaks(self) -> tuple[Example, ...]:
@@ -115,8 +112,8 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Empty where `scan` chose the parts, unless a whole class is one group; see `splitting`.
         """
-        learned = {example.group for example in self.part("train")}
-        return tuple(one for one in self.part("val", "test") if one.group in learned)
+        learned = {example.group for example in self.select("train")}
+        return tuple(one for one in self.select("val", "test") if one.group in learned)
 
     def count_scenes(self, paths: Iterable[str]) -> int:
         """How many different things photos show: near-duplicates, such as a burst, count once."""
@@ -124,7 +121,7 @@ class DatasetManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return len({groups.get(path, path) for path in paths})
 
     def file(self, example: Example) -> Path:
-        """Where an example's photo lies."""
+        """The path of an example's photo."""
         return Path(self.root) / example.path
 
     def index(self, example: Example) -> int:
@@ -138,7 +135,6 @@ def scan(
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
     seed: int = 0,
-    track: Track = silent,
 ) -> DatasetManifest:
     """Reads a data set to train on.
 
@@ -155,21 +151,20 @@ def scan(
             listing that `list_data` returned.
         val_fraction: Share for validation, where the data does not say, above 0 and below 1.
         test_fraction: Share for testing, from 0.
-        seed: Another seed gives other parts.
-        track: Shows progress.
+        seed: Another seed gives other splits.
 
     Raises:
         DatasetError: If it is unreadable, or a class has fewer than 3 photos.
     """
     check_fractions(val_fraction, test_fraction)
-    scanned = scan_photos(data, track=track)
+    scanned = scan_photos(data)
     _tell_doubts(scanned)
     manifest = split_photos(scanned, val_fraction, test_fraction, seed)
     check_trainable(scanned, manifest)
     return manifest
 
 
-def scan_to_score(data: Path, *, track: Track = silent) -> DatasetManifest:
+def scan_to_score(data: Path) -> DatasetManifest:
     """Reads a data set to score a model on: any number of classes and photos.
 
     Returns:
@@ -178,7 +173,7 @@ def scan_to_score(data: Path, *, track: Track = silent) -> DatasetManifest:
     Raises:
         DatasetError: If it is unreadable or a class is empty.
     """
-    scanned = scan_photos(data, track=track)
+    scanned = scan_photos(data)
     _tell_doubts(scanned)
     _check_not_empty(scanned)
     return _write_down(scanned, [photo.split or "test" for photo in scanned.usable], 0)
@@ -192,8 +187,8 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
     """
     if not (0 < val_fraction < 1 and 0 <= test_fraction < 1 and val_fraction + test_fraction < 1):
         raise DatasetError(
-            f"validation and test share must be above 0 and together below 1, got {val_fraction} "
-            f"and {test_fraction}"
+            "validation and test fraction must be above 0 and sum to less than 1, got "
+            f"{val_fraction} and {test_fraction}"
         )
 
 
@@ -202,32 +197,28 @@ def check_trainable(scanned: Scanned, manifest: DatasetManifest) -> None:
 
     Args:
         scanned: The photos.
-        manifest: The same photos with their parts.
+        manifest: The same photos with their splits.
 
     Raises:
         DatasetError: With what is missing.
     """
     _check_classes(scanned)
-    _check_given_parts(scanned)
-    _check_parts(manifest, scanned)
+    _check_given_splits(scanned)
+    _check_splits(manifest, scanned)
 
 
 def split_photos(
     scanned: Scanned, val_fraction: float, test_fraction: float, seed: int
 ) -> DatasetManifest:
     """The manifest of photos already looked at, whether or not it is fit to train on."""
-    placed = [
-        Placed(photo.label, photo.split, photo.verdict.sha256, scanned.groups[photo.verdict.sha256])
-        for photo in scanned.usable
-    ]
-    return _write_down(scanned, choose_parts(placed, val_fraction, test_fraction, seed), seed)
+    parts = choose_splits(scanned.usable, val_fraction, test_fraction, seed)
+    return _write_down(scanned, parts, seed)
 
 
 def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManifest:
     examples = [
-        Example(photo.path, photo.label, part, sha, scanned.groups[sha])
+        Example(photo.path, photo.label, part, photo.sha256, photo.group)
         for photo, part in zip(scanned.usable, parts, strict=True)
-        if (sha := photo.verdict.sha256)
     ]
     skipped = [Skipped(photo.path, photo.verdict.reason or "") for photo in scanned.faulty]
     skipped += [Skipped(photo.path, IN_TRAIN) for photo in scanned.leaks]
@@ -245,12 +236,8 @@ def _write_down(scanned: Scanned, parts: list[Split], seed: int) -> DatasetManif
 
 
 def _list_unknown(scanned: Scanned, seed: int) -> tuple[Unknown, ...]:
-    halves = halve((photo.verdict.sha256 for photo in scanned.unknown), seed)
-    listed = [
-        Unknown(photo.path, sha, halves[sha])
-        for photo in scanned.unknown
-        if (sha := photo.verdict.sha256)
-    ]
+    halves = halve((photo.sha256 for photo in scanned.unknown), seed)
+    listed = [Unknown(photo.path, photo.sha256, halves[photo.sha256]) for photo in scanned.unknown]
     return tuple(sorted(listed, key=lambda one: one.path))
 
 
@@ -265,7 +252,7 @@ def _check_not_empty(scanned: Scanned) -> None:
         if label not in filled:
             raise DatasetError(
                 f"class {label} is empty: put photos into its folder in {scanned.root}, or remove "
-                "the empty folder if it is no class"
+                "the empty folder if it is not a class"
             )
 
 
@@ -279,7 +266,7 @@ def _check_classes(scanned: Scanned) -> None:
         raise DatasetError(f"{scanned.root}: {NO_TRAINING}")
     if len(scanned.labels) < 2:
         raise DatasetError(
-            f"{scanned.root} has the one class {scanned.labels[0]}; a classifier needs at least "
+            f"{scanned.root} has only the class {scanned.labels[0]}; a classifier needs at least "
             f"two classes; expected {EXPECTED}"
         )
     counts = Counter(photo.label for photo in scanned.usable)
@@ -290,34 +277,34 @@ def _check_classes(scanned: Scanned) -> None:
             why = f" (skipped {name}: {bad.verdict.reason})" if bad else ""
             raise DatasetError(
                 f"class {label} has {counts[label]} usable photo{'s' * (counts[label] != 1)}, at "
-                f"least {MIN_PHOTOS_A_CLASS} are needed{why}; add photos, or take the class out "
+                f"least {MIN_PHOTOS_A_CLASS} are needed{why}; add photos, or remove the class "
                 "(move its folder away)"
             )
 
 
-def _check_given_parts(scanned: Scanned) -> None:
-    """A part that was given and holds nothing but training photos would silently be another."""
+def _check_given_splits(scanned: Scanned) -> None:
+    """A split that was given and holds nothing but training photos would silently be another."""
     left = {photo.split for photo in scanned.usable}
     for photo in scanned.leaks:
         if photo.split not in left:
             raise DatasetError(
-                f"{scanned.root}: all photos of {photo.split} are in train, too (equal bytes), so "
-                f"nothing is left to judge by; take them out of train, or remove {photo.split}"
+                f"{scanned.root}: all photos of {photo.split} are also in train (equal bytes), so "
+                f"none is left for evaluation; remove them from train, or remove {photo.split}"
             )
 
 
 def lacks_training(scanned: Scanned) -> bool:
-    """Whether all photos are in parts that nothing is learned from."""
+    """Whether all photos are in splits that nothing is learned from."""
     return not {photo.split for photo in _all(scanned)} & {None, "train"}
 
 
-def _check_parts(manifest: DatasetManifest, scanned: Scanned) -> None:
+def _check_splits(manifest: DatasetManifest, scanned: Scanned) -> None:
     for split in ("train", "val"):
-        present = {example.label for example in manifest.part(split)}
+        present = {example.label for example in manifest.select(split)}
         missing = [label for label in manifest.labels if label not in present]
         if missing:
             raise DatasetError(
-                f"class {missing[0]} has no photo in the {split} part: "
+                f"class {missing[0]} has no photo in the {split} split: "
                 f"{_explain_gap(missing[0], split, scanned)}"
             )
 
@@ -328,12 +315,12 @@ def _explain_gap(label: str, split: Split, scanned: Scanned) -> str:
     if not any(photo.split == "val" for photo in scanned.usable):
         fixed.discard("train")
     if any(photo.label == label and photo.split == split for photo in scanned.leaks):
-        return "all that are there have the same bytes as photos in train; put in others"
+        return "all of them have the same bytes as photos in train; add others"
     if fixed and None not in fixed:
         where = " and ".join(sorted(part for part in fixed if part))
-        return f"its photos are in {where} only; move some to {split}, or take the class out"
-    contents = len({photo.verdict.sha256 for photo in own})
+        return f"its photos are in {where} only; move some to {split}, or remove the class"
+    contents = len({photo.sha256 for photo in own})
     return (
         f"its {len(own)} photos are {contents} different ones, and photos with the same bytes stay "
-        "together, those of another class included; add different photos"
+        "together, even across classes; add different photos"
     )

@@ -1,7 +1,7 @@
 """How a camera was held: the EXIF orientation of a JPEG, without decoding it again.
 
 The tag is 0x0112 of the first image directory of the APP1 segment (JEITA CP-3451, 4.6.4 A);
-its values 1 to 8 are the eight ways to turn and mirror a picture.
+its values 1 to 8 are the eight ways to turn and mirror an image.
 """
 
 import struct

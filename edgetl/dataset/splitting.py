@@ -1,33 +1,23 @@
-"""Which part a photo is in: it follows from the photo's content, not from its neighbours."""
+"""Which split a photo is in: it follows from the photo's content, not from its neighbours."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import msgspec
-
 from edgetl.dataset.labels import UNKNOWN
-from edgetl.dataset.parts import Split
+from edgetl.dataset.photo import Photo
+from edgetl.dataset.split_folders import Split
 
 Half = Literal["choose", "measure"]
 
 
-class Placed(msgspec.Struct, frozen=True):
-    """What matters of a photo: its class, what the folders say, its content and its group."""
-
-    label: str
-    split: Split | None
-    sha256: str
-    group: str
-
-
-def choose_parts(
-    photos: Sequence[Placed], val_fraction: float, test_fraction: float, seed: int
+def choose_splits(
+    photos: Sequence[Photo], val_fraction: float, test_fraction: float, seed: int
 ) -> list[Split]:
-    """Chooses the part of each photo.
+    """Chooses the split of each photo.
 
-    Photos whose folder names a part keep it, but for those in `train` where there is no `val`.
+    Photos whose folder names a split keep it, but for those in `train` where there is no `val`.
     Among the others a group stays together; its place follows from the hash of its name, so that
     a photo more or less moves no other group. Where a class would have no photo in a part, its
     group nearest to that part is moved there; a class that is one single group, such as the
@@ -53,7 +43,7 @@ def choose_parts(
 
 
 def halve(contents: Iterable[str], seed: int) -> dict[str, Half]:
-    """Divides photos of other things by content, as `choose_parts` does those of a class.
+    """Divides photos of other things by content, as `choose_splits` does those of a class.
 
     Returns:
         SHA-256 -> what the photo does to the reject threshold; neither half is empty where there
@@ -63,7 +53,7 @@ def halve(contents: Iterable[str], seed: int) -> dict[str, Half]:
     return {sha: "choose" if part == "val" else "measure" for sha, part in parts.items()}
 
 
-def _choose_members(photos: Sequence[Placed], wanted: int) -> dict[str, str]:
+def _choose_members(photos: Sequence[Photo], wanted: int) -> dict[str, str]:
     """What moves as one, by content: the group, or the content where a class has too few groups."""
     groups: dict[str, set[str]] = defaultdict(set)
     for photo in photos:
@@ -77,7 +67,7 @@ def _choose_members(photos: Sequence[Placed], wanted: int) -> dict[str, str]:
 def _split(
     by_label: dict[str, set[str]], val_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, Split]:
-    """Assigns members to parts; one member may be of one class or of several."""
+    """Assigns members to splits; one member may be of one class or of several."""
     owners = Counter(member for members in by_label.values() for member in members)
     position = {member: _position(member, seed) for member in owners}
     chosen: dict[str, Split] = {}

@@ -1,7 +1,7 @@
 """Data sets as a table: a CSV or JSONL file of path, label and, if wanted, split.
 
 Paths are relative to the file's folder. A path that leaves the folder is refused, absolute or by
-`..`: a table from elsewhere must not pull a user's other pictures into runs and reports.
+`..`: a table from elsewhere must not pull a user's other images into runs and reports.
 """
 
 import csv
@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.labels import UNKNOWN, UNSORTED, check_label, find_twin
-from edgetl.dataset.listing import EXPECTED, Listed, Listing, list_folder
-from edgetl.dataset.parts import name_split
+from edgetl.dataset.listing import EXPECTED, Listing, list_folder
+from edgetl.dataset.photo import Photo
+from edgetl.dataset.split_folders import name_split
 from edgetl_runtime.errors import DatasetError
 
 SUFFIXES = (".csv", ".jsonl")
@@ -44,7 +45,7 @@ def list_data(data: Path) -> Listing:
         return list_folder(data)
     if data.suffix.lower() in SUFFIXES:
         return list_table(data)
-    raise DatasetError(f"{data} is no folder and no .csv or .jsonl file; expected {EXPECTED}")
+    raise DatasetError(f"{data} is not a folder, .csv or .jsonl file; expected {EXPECTED}")
 
 
 def list_table(file: Path) -> Listing:
@@ -53,7 +54,7 @@ def list_table(file: Path) -> Listing:
     A CSV has a header line with `path`, `label` and, if wanted, `split`; it may be separated by
     commas, semicolons or tabs. JSONL has one object with these keys a line. Other columns are
     left alone. A row without a split is put into one like a photo of a plain folder. The label
-    `_unknown_` is no class but marks photos of other things; their split does not count.
+    `_unknown_` is not a class but marks unknown photos; their split does not count.
 
     Raises:
         DatasetError: If the table cannot be used; the message names file, line and remedy.
@@ -61,30 +62,30 @@ def list_table(file: Path) -> Listing:
     text = _read(file)
     rows = _csv_rows(file, text) if file.suffix.lower() == ".csv" else _jsonl_rows(file, text)
     base = Path(os.path.abspath(file.parent))
-    files: dict[Path, tuple[int, Listed]] = {}
+    files: dict[Path, tuple[int, Photo]] = {}
     labels: dict[str, int] = {}
     repeated: list[tuple[Path, str]] = []
     for line, row in rows:
         where = f"{file}, line {line}"
-        listed = _locate(row, base, where)
-        _check_spelling(listed.label, line, labels, file)
-        if listed.path not in files:
-            files[listed.path] = (line, listed)
+        photo = _locate(row, base, where)
+        _check_spelling(photo.label, line, labels, file)
+        if photo.file not in files:
+            files[photo.file] = (line, photo)
             continue
-        earlier, same = files[listed.path]
-        if same != listed:
+        earlier, same = files[photo.file]
+        if same != photo:
             raise DatasetError(
-                f"{where}: {row.path} is {_describe(listed)} here and {_describe(same)} in line "
+                f"{where}: {row.path} is {_describe(photo)} here and {_describe(same)} in line "
                 f"{earlier}; keep one of the two"
             )
-        repeated.append((listed.path, f"listed again in line {line}"))
+        repeated.append((photo.file, f"listed again in line {line}"))
     known = [one for _, one in files.values() if one.label != UNKNOWN]
     unknown = [one for _, one in files.values() if one.label == UNKNOWN]
     if not known:
         raise DatasetError(
-            f"{file} lists no photos of a class; expected one row of path,label a photo"
+            f"{file} lists no photos of a class; expected a row of path,label per photo"
         )
-    names = tuple(sorted({listed.label for listed in known}))
+    names = tuple(sorted({photo.label for photo in known}))
     return Listing(base.resolve(), names, known, unknown, repeated)
 
 
@@ -93,7 +94,7 @@ def _check_spelling(label: str, line: int, labels: dict[str, int], file: Path) -
     if label not in labels and (twin := find_twin(label, labels)):
         raise DatasetError(
             f"{file}, line {line}: {label} looks like {twin} of line {labels[twin]} in another "
-            "spelling; write both the same, or so that they differ in more than that"
+            "spelling; write both the same, or clearly different"
         )
     labels.setdefault(label, line)
 
@@ -102,7 +103,9 @@ def _read(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DatasetError(f"{file} is unreadable ({error.strerror}); check its rights") from error
+        raise DatasetError(
+            f"{file} is unreadable ({error.strerror}); check its permissions"
+        ) from error
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{file} is not UTF-8 (byte {error.start}); save it again as UTF-8"
@@ -120,7 +123,9 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
                 continue
             if len(cells) != len(header):
                 few = len(cells) < len(header)
-                remedy = "add what is missing" if few else f'quote a cell that holds "{delimiter}"'
+                remedy = (
+                    "add the missing cells" if few else f'quote a cell that holds "{delimiter}"'
+                )
                 raise DatasetError(
                     f"{file}, line {reader.line_num}: {len(cells)} cell{'s' * (len(cells) != 1)}, "
                     f"the header has {len(header)}; {remedy}"
@@ -129,7 +134,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
             yield reader.line_num, _Row(row["path"], row["label"], row.get("split"))
     except csv.Error as error:
         raise DatasetError(
-            f"{file}, line {reader.line_num}: no valid CSV ({error}); correct or remove the line"
+            f"{file}, line {reader.line_num}: not valid CSV ({error}); correct or remove the line"
         ) from error
 
 
@@ -141,7 +146,7 @@ def _check_header(file: Path, header: list[str]) -> list[str]:
             f"found {found[:120]}; add it as the first line"
         )
     if len(set(header)) != len(header):
-        raise DatasetError(f"{file}, line 1: a column is there twice ({found}); rename one")
+        raise DatasetError(f"{file}, line 1: a column appears twice ({found}); rename one")
     for name in set(header) - set(_COLUMNS):
         if close := difflib.get_close_matches(name, set(_COLUMNS) - set(header), cutoff=0.75):
             raise DatasetError(
@@ -158,27 +163,27 @@ def _jsonl_rows(file: Path, text: str) -> Iterator[tuple[int, _Row]]:
         try:
             yield number, decoder.decode(line)
         except msgspec.MsgspecError as error:
-            why = "half of a \\u pair without the other" if _SURROGATE.search(line) else error
+            why = "half of a \\u pair" if _SURROGATE.search(line) else error
             raise DatasetError(
                 f"{file}, line {number}: {why}; expected an object such as "
                 '{"path": "nut/1.jpg", "label": "nut"}'
             ) from error
 
 
-def _locate(row: _Row, base: Path, where: str) -> Listed:
+def _locate(row: _Row, base: Path, where: str) -> Photo:
     if not row.label.strip():
         raise DatasetError(f"{where}: the label is empty; give one or remove the line")
     label = check_label(row.label.strip(), where)
     if label == UNSORTED:
         raise DatasetError(
-            f"{where}: {UNSORTED} is no class; give the photo its label, {UNKNOWN} if it shows "
-            "something else, or remove the line"
+            f"{where}: {UNSORTED} is not a class; give the photo its label, {UNKNOWN} if it has no "
+            "class, or remove the line"
         )
     if not row.path.strip() or "\0" in row.path:
-        raise DatasetError(f"{where}: the path is empty or no path; correct or remove the line")
+        raise DatasetError(f"{where}: the path is empty or not a path; correct or remove the line")
     if _ADDRESS.match(row.path):
         raise DatasetError(
-            f"{where}: {row.path} is an address; download the photo, and give the file's path"
+            f"{where}: {row.path} is a URL; download the photo and give the file's path"
         )
     part = name_split(row.split or "")
     if part is None and (row.split or "").strip():
@@ -187,7 +192,7 @@ def _locate(row: _Row, base: Path, where: str) -> Listed:
         )
     if "\\" in row.path and not (base / row.path).exists():
         raise DatasetError(
-            f"{where}: {row.path} is not there; write paths with / between folders, not \\"
+            f"{where}: {row.path} does not exist; write paths with / between folders, not \\"
         )
     path = _find_spelling(Path(os.path.normpath(base / row.path.strip())))
     if not path.is_relative_to(base) or path == base:
@@ -195,7 +200,7 @@ def _locate(row: _Row, base: Path, where: str) -> Listed:
             f"{where}: {row.path} is not inside {base}; put the table into a folder that holds "
             "all its photos"
         )
-    return Listed(base.resolve() / path.relative_to(base), label, part)
+    return Photo.list(base.resolve() / path.relative_to(base), base.resolve(), label, part)
 
 
 def _find_spelling(path: Path) -> Path:
@@ -206,5 +211,5 @@ def _find_spelling(path: Path) -> Path:
     return next((form for form in forms if form.exists()), path)
 
 
-def _describe(listed: Listed) -> str:
-    return f"{listed.label} in {listed.split}" if listed.split else listed.label
+def _describe(photo: Photo) -> str:
+    return f"{photo.label} in {photo.split}" if photo.split else photo.label

@@ -1,85 +1,62 @@
-"""Is a file a whole picture? Decoders pass half a JPEG silently; this does not."""
+"""Is a file a whole image? Decoders pass half a JPEG silently; this does not."""
 
 import hashlib
 from pathlib import Path
 from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
 from edgetl.dataset.orientation import read_orientation, turn_upright
+from edgetl.dataset.photo import PhotoVerdict, Thumbnail
 from edgetl.dataset.walking import HIDDEN
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.filetypes import judge_data
-from edgetl_runtime.folders import is_hidden
-from edgetl_runtime.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
-from edgetl_runtime.pictures import decode_picture
+from edgetl_runtime.image.decoding import decode_picture
+from edgetl_runtime.image.filetypes import judge_data
+from edgetl_runtime.image.folders import is_hidden
+from edgetl_runtime.image.jpegs import JPEG_MAGIC, JpegError, decode_strictly, follow_markers
+from edgetl_runtime.image.limits import MAX_PIXELS
 
 MAX_FILE_BYTES = 512 * 2**20
-MAX_PIXELS = 200_000_000
-GIST_PX = 64
+THUMBNAIL_PX = 64
 _PLAIN_JPEG = ("YCbCr", "Gray", "GRAY", "RGB")
 
-Gist = NDArray[np.uint8]
 
-
-class Verdict(msgspec.Struct, frozen=True, eq=False):
-    """What one look at a file tells.
-
-    Attributes:
-        sha256: Of the bytes; empty where they were not read.
-        reason: Why the file is no usable picture, or None if it is one.
-        width_px: Of the upright picture; 0 without one.
-        height_px: Of the upright picture; 0 without one.
-        gist: uint8 (64, 64) grey, the upright picture averaged and stretched to a square, by
-            which near-duplicates are found; None without a picture.
-        several: The file holds more pictures than this first one, as an animation does.
-    """
-
-    sha256: str
-    reason: str | None
-    width_px: int = 0
-    height_px: int = 0
-    gist: Gist | None = None
-    several: bool = False
-
-
-def verify_file(path: Path) -> Verdict:
+def verify_file(path: Path) -> PhotoVerdict:
     """Decodes a file fully and says what is wrong with it, if anything."""
     if is_hidden(path.name):
-        return Verdict("", HIDDEN)
+        return PhotoVerdict("", HIDDEN)
     try:
         if not path.is_file():
             missing = not path.exists() and not path.is_symlink()
             broken = path.is_symlink() and not path.exists()
             why = "no such file" if missing else "a broken link" if broken else "not a plain file"
-            return Verdict("", why)
+            return PhotoVerdict("", why)
         if path.stat().st_size > MAX_FILE_BYTES:
-            return Verdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
+            return PhotoVerdict("", f"larger than {MAX_FILE_BYTES >> 20} MiB")
         data = path.read_bytes()
     except OSError as error:
-        return Verdict("", f"unreadable ({error.strerror})")
+        return PhotoVerdict("", f"unreadable ({error.strerror})")
     sha256 = hashlib.sha256(data).hexdigest()
     known = judge_data(data)
     if known.kind in ("video", "other"):
-        return Verdict(sha256, known.refuse())
+        return PhotoVerdict(sha256, known.refuse())
     try:
         grey, orientation = _decode_grey(data)
     except FrameError as error:
-        return Verdict(sha256, str(error))
+        return PhotoVerdict(sha256, str(error))
     height, width = grey.shape if orientation < 5 else grey.shape[::-1]
-    gist = np.ascontiguousarray(turn_upright(_average(grey), orientation))
-    return Verdict(sha256, None, width, height, gist, known.several)
+    thumbnail = np.ascontiguousarray(turn_upright(_average(grey), orientation))
+    return PhotoVerdict(sha256, None, width, height, thumbnail, known.several)
 
 
 def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:
-    """Decodes all of a picture: uint8 (height, width), and the EXIF orientation still to apply.
+    """Decodes all of an image: uint8 (height, width), and the EXIF orientation still to apply.
 
     Raises:
-        FrameError: If it is damaged, no picture or too large.
+        FrameError: If it is damaged, no image or too large.
     """
     grey = _decode_plain_jpeg(data) if data.startswith(JPEG_MAGIC) else None
     if grey is None:
@@ -88,7 +65,7 @@ def _decode_grey(data: bytes) -> tuple[NDArray[np.uint8], int]:
 
 
 def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
-    """The grey picture of a whole JPEG of a usual kind; None where OpenCV must be asked.
+    """The grey image of a whole JPEG of a usual kind; None where OpenCV must be asked.
 
     Raises:
         FrameError: If the JPEG is damaged or too large.
@@ -98,7 +75,7 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
         height, width = layout.height, layout.width
         if height * width > MAX_PIXELS:
             raise FrameError(f"{width}x{height} px, more than {MAX_PIXELS // 10**6} megapixels")
-        # Bytes too many, as many cameras write them, are no fault.
+        # Bytes too many, as many cameras write them, are not a fault.
         if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in _PLAIN_JPEG:
             return None
         # Grey is enough: strict decoding reads all of the compressed data, and is three times
@@ -112,9 +89,9 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     return decoded[:, :, 0]
 
 
-def _average(grey: NDArray[np.uint8]) -> Gist:
+def _average(grey: NDArray[np.uint8]) -> Thumbnail:
     """Shrinks by area averaging, so that size and compression of a copy leave little trace."""
-    size = (GIST_PX, GIST_PX)
-    growing = min(grey.shape) < GIST_PX
+    size = (THUMBNAIL_PX, THUMBNAIL_PX)
+    growing = min(grey.shape) < THUMBNAIL_PX
     rule: Any = cv2.INTER_LINEAR if growing else cv2.INTER_AREA
     return np.asarray(cv2.resize(grey, size, interpolation=rule), np.uint8)

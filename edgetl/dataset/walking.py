@@ -1,18 +1,18 @@
-"""What lies in a folder of photos, without what no person put there."""
+"""Walks a folder of photos, without hidden, system and generated files."""
 
 import os
 import re
 from pathlib import Path
 
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.folders import is_hidden
+from edgetl_runtime.image.folders import is_hidden
 
 # A file that only a folder of ours holds, and what that folder is.
 _OURS = {
-    "run.json": "a run of edgetl",
-    "unfinished.json": "an unfinished run of edgetl",
-    "bundle.json": "a bundle of edgetl",
-    "edgetl-demo.json": "a demo of edgetl",
+    "run.json": "an edgetl run",
+    "unfinished.json": "an unfinished edgetl run",
+    "bundle.json": "an edgetl bundle",
+    "edgetl-demo.json": "an edgetl demo",
 }
 _UNFINISHED = ".unfinished"
 # Written by `edgetl-run --collect`, such as 000000042_rejected_gear.json.
@@ -20,8 +20,8 @@ _COLLECTED_RECORD = re.compile(r"\d{9}_[\w-]*\.json", re.ASCII)
 _COLLECTED = "a folder that edgetl-run collected; edgetl data import sorts it"
 HIDDEN = "a hidden or system file"
 HIDDEN_FOLDER = "a hidden or system folder"
-LOOSE = "it lies in no class folder"
-_READ = "a link to a folder that is read already, or where it lies"
+LOOSE = "it is not in a class folder"
+_READ = "a link to a folder that is already read, or to a parent of it"
 
 
 class Walk:
@@ -49,7 +49,7 @@ class Walk:
         Raises:
             DatasetError: If the folder is unreadable.
         """
-        return self._look(folder)[0]
+        return self._entries(folder)[0]
 
     def files(self, folder: Path) -> list[Path]:
         """All files in a folder and below, sorted; links to folders are followed once.
@@ -66,7 +66,7 @@ class Walk:
             if self._was_read(current):
                 self._leave(current, _READ)
                 continue
-            folders, files = self._look(current)
+            folders, files = self._entries(current)
             found += files
             links += [one for one in folders if one.is_symlink()]
             waiting += [one for one in folders if not one.is_symlink()]
@@ -74,11 +74,11 @@ class Walk:
 
     def holds_files(self, folder: Path) -> bool:
         """Whether files lie in the folder itself."""
-        return bool(self._look(folder)[1])
+        return bool(self._entries(folder)[1])
 
     def leave_files(self, folder: Path, reason: str) -> None:
         """Remembers the files in the folder itself as left out."""
-        for path in self._look(folder)[1]:
+        for path in self._entries(folder)[1]:
             self._leave(path, reason)
 
     def _was_read(self, folder: Path) -> bool:
@@ -95,7 +95,7 @@ class Walk:
         # What is hidden is read by way of the link only.
         return not any(is_hidden(name) for name in real.relative_to(self._root).parts)
 
-    def _look(self, folder: Path) -> tuple[list[Path], list[Path]]:
+    def _entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Sub-folders and files that may be used, both sorted; the disk is asked once."""
         if folder not in self._found:
             self._found[folder] = self._list(folder)
@@ -125,7 +125,7 @@ def is_expected(reason: str) -> bool:
 
 
 def name_ours(folder: Path) -> str:
-    """What a folder that edgetl wrote is, such as a run; empty for any other.
+    """The kind of a folder that edgetl wrote, such as a run; empty for any other.
 
     Raises:
         DatasetError: If it is unreadable.
@@ -142,11 +142,11 @@ def name_ours(folder: Path) -> str:
 
 
 def _unreadable(folder: Path, error: OSError) -> DatasetError:
-    return DatasetError(f"{folder} is unreadable ({error.strerror}); check its rights")
+    return DatasetError(f"{folder} is unreadable ({error.strerror}); check its permissions")
 
 
 def _why_not(path: Path, *, is_folder: bool) -> str:
-    """Why a file or folder is none of the photos; empty if it may be one."""
+    """Why a file or folder is not read as photos; empty if it is."""
     if is_hidden(path.name):
         return HIDDEN_FOLDER if is_folder else HIDDEN
     return name_ours(path) if is_folder else ""

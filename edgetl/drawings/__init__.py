@@ -1,6 +1,6 @@
 """Camera-like drawings of hardware parts, so that the demo needs no network and no download.
 
-A picture is made the way a photograph is: a textured bench, a part with a height profile, a lamp
+An image is made the way a photograph is: a textured bench, a part with a height profile, a lamp
 that shades the part and throws its shadow, and a cheap camera that blurs and adds noise.
 """
 

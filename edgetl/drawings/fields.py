@@ -1,4 +1,4 @@
-"""Fields of numbers over a picture, and small random draws; all float32."""
+"""Fields of numbers over an image, and small random draws; all float32."""
 
 import math
 from collections.abc import Iterable

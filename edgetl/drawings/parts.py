@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Lamp:
-    """The light on the bench; angles in radians, the azimuth in the picture's own axes."""
+    """The light on the bench; angles in radians, the azimuth in the image's own axes."""
 
     azimuth: float
     slant: float
@@ -164,7 +164,7 @@ def room_light(size: Size, lamp: Lamp) -> Field:
 
 
 def choose_lamp(random: Random) -> Lamp:
-    """Draws the light of one picture."""
+    """Draws the light of one image."""
     return Lamp(
         azimuth=pick(random, 0, FULL_TURN),
         slant=pick(random, 0.4, 0.95),

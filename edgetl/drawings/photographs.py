@@ -1,4 +1,4 @@
-"""Pictures and videos of parts, as a cheap camera takes them."""
+"""Images and videos of parts, as a cheap camera takes them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -92,12 +92,12 @@ def _choose_part(label: str, random: Random, size: Size) -> tuple[Part, Pose, fl
 
 
 def draw_part(label: str, seed: int, size_px: int = 160) -> Picture:
-    """Draw one camera-like picture of a part on a bench.
+    """Draw one camera-like image of a part on a bench.
 
     Args:
         label: One of PARTS.
-        seed: Zero or more; the same label and seed always give the same picture.
-        size_px: Width and height of the picture.
+        seed: Zero or more; the same label and seed always give the same image.
+        size_px: Width and height of the image.
 
     Returns:
         uint8 array of shape (size_px, size_px, 3): rows, columns, then blue, green, red; 0..255.
@@ -142,7 +142,7 @@ def _lamp_after(seconds: float, lamp: Lamp) -> Lamp:
 def _film(
     labels: Sequence[str], frames_per_part: int, seed: int, size: Size
 ) -> Iterator[tuple[Picture, str]]:
-    # The first number is no part's index, so a video repeats no picture's choices.
+    # The first number is not the index of a part, so a video repeats no image's choices.
     random = np.random.default_rng([len(PARTS), seed])
     first_lamp, lens = choose_lamp(random), replace(_choose_lens(random), smear=0.0)
     bench = set_scene(random, size, first_lamp)

@@ -1,1 +1,1 @@
-"""What is in a data set: wrong, doubled and odd photos, and previews of augmentation."""
+"""Inspection of a data set: wrong, duplicate and odd photos; previews of augmentation."""

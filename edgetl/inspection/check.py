@@ -18,12 +18,11 @@ from edgetl.dataset.scanning import Scanned, scan_photos
 from edgetl.inspection.labels import find_feature_issues
 from edgetl.inspection.photos import Issue, Kind, Sure, inspect
 from edgetl.networks.backbones import find_backbone
-from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.features import Extractor, FeatureRequest
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import find_weights
-from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import DatasetError, WeightsError
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 # The worst for a model first.
 KINDS: tuple[Kind, ...] = (
@@ -41,11 +40,11 @@ KINDS: tuple[Kind, ...] = (
     "animation",
 )
 SURE: tuple[Sure, ...] = ("certain", "likely", "possible")
-_FEATURES = "wrong labels, outliers and the same thing photographed twice"
+_FEATURES = "wrong labels, outliers and photos of the same object"
 
 
 class CheckOptions(msgspec.Struct, frozen=True):
-    """What `edgetl data check` lets the user choose; as for training.
+    """The options of `edgetl data check`; as for training.
 
     Attributes:
         backbone: A name of the table, whose features compare photos.
@@ -79,7 +78,7 @@ class ClassCount(msgspec.Struct, frozen=True):
 
 
 class DataReport(msgspec.Struct, frozen=True):
-    """What a check found; the keys of `--json`, beside `page`.
+    """The findings of a check; the keys of `--json`, besides `page`.
 
     Attributes:
         data: What was checked.
@@ -90,7 +89,7 @@ class DataReport(msgspec.Struct, frozen=True):
         classes: Sorted by label.
         issues: The worst kind first; see `inspection.Issue`.
         left_out: What was not looked for, with reason and remedy.
-        passed_over: What is no photo by its name or place, such as hidden folders, and why.
+        passed_over: What is not a photo by its name or place, such as hidden folders, and why.
         hindrance: Why training would refuse the data; empty if it would not.
         backbone: Whose features were compared; None without.
         size_px: Side of the model's input.
@@ -116,9 +115,7 @@ class DataReport(msgspec.Struct, frozen=True):
         return tuple(issue for issue in self.issues if issue.kind == kind)
 
 
-def check_data(
-    data: Path, options: CheckOptions | None = None, *, track: Track = silent
-) -> DataReport:
+def check_data(data: Path, options: CheckOptions | None = None) -> DataReport:
     """Looks for all that makes photos worse to learn from.
 
     Where the backbone's weights cannot be had, what needs features is left out and said so.
@@ -132,18 +129,18 @@ def check_data(
     check_fractions(options.val_fraction, options.test_fraction)
     backbone = find_backbone(options.backbone)
     size_px = options.size_px or backbone.size_px
-    scanned = scan_photos(data, track=track)
+    scanned = scan_photos(data)
     if not scanned.usable:
         raise DatasetError(_explain_nothing(data, scanned))
     manifest = split_photos(scanned, options.val_fraction, options.test_fraction, options.seed)
     issues = inspect(scanned, manifest, size_px)
     left_out: list[str] = []
     try:
-        features = _extract(manifest, options, size_px, track)
+        features = _extract(manifest, options, size_px)
     except WeightsError as error:
         features, left_out = None, [f"{_FEATURES}: {error}"]
     if features is not None:
-        more, left_out = find_feature_issues(manifest, features, seed=options.seed, track=track)
+        more, left_out = find_feature_issues(manifest, features, seed=options.seed)
         issues += more
     return DataReport(
         data=str(data),
@@ -177,16 +174,16 @@ def _explain_nothing(data: Path, scanned: Scanned) -> str:
 
 
 def _extract(
-    manifest: DatasetManifest, options: CheckOptions, size_px: int, track: Track
+    manifest: DatasetManifest, options: CheckOptions, size_px: int
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     backbone = find_backbone(options.backbone)
     weights = find_weights(options.weights, backbone, size_px)
     if weights.path is None:
-        raise WeightsError("switched off by --weights none; give --weights imagenet or a file")
-    load_tensorflow(track)
+        raise WeightsError("disabled by --weights none; give --weights imagenet or a file")
+    load_tensorflow()
     extractor = Extractor(backbone, weights, Preprocessing(size_px, size_px))
-    wanted = [Wanted(manifest.file(one), one.sha256) for one in manifest.examples]
-    return np.asarray(extractor.extract(wanted, track=track).rows, np.float32)
+    wanted = [FeatureRequest(manifest.file(one), one.sha256) for one in manifest.examples]
+    return np.asarray(extractor.extract(wanted).rows, np.float32)
 
 
 def _count_classes(manifest: DatasetManifest) -> tuple[ClassCount, ...]:

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from edgetl.dataset.importing import Imported, ImportReport
 from edgetl.dataset.labels import UNKNOWN, UNSORTED
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import render_page, save_page
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import write_file
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _THUMBNAIL_PX = 180
 _PHOTOS_SHOWN = 120
@@ -27,11 +25,7 @@ def write_page(report: ImportReport, out: Path) -> None:
     Raises:
         StorageError: If it cannot be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
-    write_file(out, render_import(report).encode("utf-8", "backslashreplace"))
+    save_page(render_import(report), out)
 
 
 def render_import(report: ImportReport) -> str:

@@ -1,4 +1,4 @@
-"""What a backbone's features tell of photos: wrong labels, outliers, the same thing twice.
+"""Problems that a backbone's features show: wrong labels, outliers, the same object twice.
 
 Wrong labels are found by confident learning (Northcutt, Jiang and Chuang 2021, "Confident
 Learning: Estimating Uncertainty in Dataset Labels", cleanlab) on predictions of heads that did
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from edgetl.dataset.manifest import DatasetManifest, Example
 from edgetl.inspection.photos import Issue, Sure
-from edgetl.reporting.wording import percent
 from edgetl.training.cross_validation import FOLDS, predict_out_of_fold
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
+from edgetl_export.wording import percent
 
 NEIGHBOURS = 10
 # A class with fewer groups has folds that never saw it.
@@ -29,9 +29,9 @@ LEAST_GROUPS = 2 * FOLDS
 SAME_THING = 0.2
 # Deviations (1.4826 times the median absolute one) above the median distance. 3.5 is the usual
 # bound of a modified z-score (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers");
-# each of six foreign pictures put into TrashNet exceeds it, and 7 of its 1,781 own.
+# each of six foreign images put into TrashNet exceeds it, and 7 of its 1,781 own.
 OUTLIER, SURE_OUTLIER = 3.5, 5.0
-_WEIGHT_DECAY = 0.1
+_L2 = 0.1
 _AGREEING = 0.1
 _BLOCK = 1024
 
@@ -52,7 +52,7 @@ class _Neighbours(msgspec.Struct, frozen=True, eq=False):
 
 
 def find_feature_issues(
-    manifest: DatasetManifest, features: Floats, *, seed: int = 0, track: Track = silent
+    manifest: DatasetManifest, features: Floats, *, seed: int = 0
 ) -> tuple[list[Issue], list[str]]:
     """Finds wrong labels, outliers and photos of the same thing.
 
@@ -63,23 +63,20 @@ def find_feature_issues(
         manifest: The photos.
         features: float32 (examples, features), in the order of the examples.
         seed: Of the folds.
-        track: Shows progress.
 
     Returns:
         The issues, and what could not be looked for, with the reason.
     """
     names, groups = np.unique([one.group for one in manifest.examples], return_inverse=True)
     if len(names) <= NEIGHBOURS:
-        return [], [f"outliers and labels: they need more than {NEIGHBOURS} different photos"]
-    near = _find_neighbours(features, groups.astype(np.int64), track)
+        return [], [f"outliers and labels need more than {NEIGHBOURS} different photos"]
+    near = _find_neighbours(features, groups.astype(np.int64))
     issues = [*_find_same_things(manifest, near), *_find_outliers(manifest, near)]
-    found, left_out = _find_wrong_labels(
-        manifest, features, groups.astype(np.int64), near, seed, track
-    )
+    found, left_out = _find_wrong_labels(manifest, features, groups.astype(np.int64), near, seed)
     return issues + found, left_out
 
 
-def _find_neighbours(features: Floats, groups: Integers, track: Track) -> _Neighbours:
+def _find_neighbours(features: Floats, groups: Integers) -> _Neighbours:
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.maximum(norms, 1e-12)
     indices, cosines = [], []
@@ -118,9 +115,9 @@ def _describe_pair(one: Example, other: Example, cosine: float) -> Issue:
     return Issue(
         "leak" if leaks else "near_duplicate",
         (one.path, other.path),
-        f"perhaps the same thing photographed twice{labels} (feature cosine {cosine:.3f}){where}",
+        f"possibly the same object photographed twice{labels} (feature cosine {cosine:.3f}){where}",
         "possible",
-        "If it is one thing, keep one photo, or put both into the same part."
+        "If it is one object, keep one photo, or put both into the same split."
         if leaks
         else "If it is the same shot, keep one.",
         label=one.label,
@@ -146,7 +143,7 @@ def _find_outliers(manifest: DatasetManifest, near: _Neighbours) -> Iterator[Iss
             f"unlike all other photos: {distance[row] / middle:.1f} times the usual distance to "
             f"its {NEIGHBOURS} nearest",
             sure,
-            f"If it is no {example.label}, delete it; if it is, add more photos like it.",
+            f"If it is not a {example.label}, delete it; if it is, add more photos like it.",
             label=example.label,
             score=round(float(1 - 1 / max(deviations[row], 1.0)), 4),
         )
@@ -158,7 +155,6 @@ def _find_wrong_labels(
     groups: Integers,
     near: _Neighbours,
     seed: int,
-    track: Track,
 ) -> tuple[list[Issue], list[str]]:
     examples = manifest.examples
     labels, left_out = _choose_labels(manifest)
@@ -171,9 +167,8 @@ def _find_wrong_labels(
         classes,
         groups[kept],
         len(labels),
-        weight_decay=_WEIGHT_DECAY,
+        l2=_L2,
         seed=seed,
-        track=track,
     )
     given = np.array([one.label for one in examples])
     agreeing = (given[near.index] == given[:, np.newaxis]).mean(axis=1)
@@ -241,7 +236,7 @@ def _describe_label(
         f"labelled {example.label} ({percent(own, 0)}), looks like {suggested} "
         f"({percent(best, 0)}); {seen} of its {NEIGHBOURS} nearest photos {verb} {example.label}",
         sure,
-        f"Look at it: move it to {suggested}, or keep it if the label is right.",
+        f"Check it: move it to {suggested}, or keep it if the label is correct.",
         label=example.label,
         suggested=suggested,
         score=round(1 - (own + agreeing) / 2, 4),

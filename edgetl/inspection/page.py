@@ -1,6 +1,5 @@
 """The page of a data check: every finding with its photos, in one HTML file."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,18 +7,16 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.duplicates import MIN_AGREEMENT
-from edgetl.dataset.place import check_outside
 from edgetl.inspection.check import KINDS, SURE, DataReport
 from edgetl.inspection.labels import NEIGHBOURS, OUTLIER
 from edgetl.inspection.photos import FEW_PHOTOS, IMBALANCE, MAX_ASPECT, Issue, Kind
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import render_page, save_page
 from edgetl.reporting.thumbnails import thumbnail
 from edgetl.reporting.wording import duration
+from edgetl.targets import PAGE_SUFFIXES, check_free, check_outside
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import write_file
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
-SUFFIXES = (".html", ".htm")
 _THUMBNAIL_PX = 160
 _ISSUES_SHOWN = 60
 _PHOTOS_SHOWN = 6
@@ -52,39 +49,38 @@ class Section(msgspec.Struct, frozen=True):
 
 SECTIONS: dict[Kind, Section] = {
     "layout": Section(
-        "Folders that may be meant otherwise",
-        "Which folders are classes and which are parts of the data follows from their names.",
-        "doubt about folders",
-        "doubts about folders",
+        "Ambiguous folders",
+        "Folder names decide which folders are classes and which are splits.",
+        "ambiguous folder",
+        "ambiguous folders",
         pictured=False,
     ),
     "contradiction": Section(
-        "One picture, two labels",
-        "The same picture lies in two classes. Whatever a model answers, one of the two counts as "
-        "a mistake.",
-        "picture in two classes",
-        "pictures in two classes",
+        "One image, two labels",
+        "The same image is in two classes. Whatever the model predicts, one of the two counts as a "
+        "mistake.",
+        "image in two classes",
+        "images in two classes",
         comparing=True,
     ),
     "leak": Section(
-        "Validation photos that training sees",
-        "A photo of the validation or test part has a twin in the training part, so its score "
-        "measures memory instead of skill.",
+        "Leaks from training into validation",
+        "A photo of the validation or test split has a duplicate in the training split, so its "
+        "accuracy measures memory.",
         "photo seen in training",
         "photos seen in training",
         comparing=True,
     ),
     "wrong_label": Section(
         "Likely wrong labels",
-        "A classifier that did not learn from the photo names it otherwise (confident learning on "
-        "out-of-fold predictions). Likely: at most one of its "
-        f"{NEIGHBOURS} nearest photos shares its label. Some are right and merely hard; only you "
-        "can tell.",
+        "A classifier trained without the photo predicts another label (confident learning on "
+        f"out-of-fold predictions). Likely: at most one of its {NEIGHBOURS} nearest photos shares "
+        "its label. Some labels are correct and the photo is merely hard; only you can tell.",
         "label in doubt",
         "labels in doubt",
     ),
     "unreadable": Section(
-        "Files that are no usable photo",
+        "Unusable files",
         "Training leaves them out.",
         "unusable file",
         "unusable files",
@@ -93,22 +89,22 @@ SECTIONS: dict[Kind, Section] = {
     "outlier": Section(
         "Unlike any other photo",
         f"Their distance to the {NEIGHBOURS} nearest photos is at least {OUTLIER:g} deviations "
-        "above the usual one: a wrong picture, or a rare but valuable one.",
+        "above the usual one: a wrong image, or a rare but valuable one.",
         "photo unlike any other",
         "photos unlike any other",
     ),
     "near_duplicate": Section(
         "Near-duplicates",
-        "The same picture in another size, compression, light or cut: perceptual hashes name "
-        f"candidates, and their details, laid over each other, agree by at least {MIN_AGREEMENT}. "
-        "Possible ones are near in the features of the backbone only.",
+        "The same image in another size, compression, light or crop: perceptual hashes find "
+        f"candidates, whose details correlate by at least {MIN_AGREEMENT}. Possible ones are close "
+        "only in the features of the backbone.",
         "group of near-duplicates",
         "groups of near-duplicates",
         comparing=True,
     ),
     "exact_duplicate": Section(
         "Copies",
-        "Files with the very same bytes.",
+        "Files with the same bytes.",
         "group of copies",
         "groups of copies",
         comparing=True,
@@ -122,40 +118,37 @@ SECTIONS: dict[Kind, Section] = {
     ),
     "imbalance": Section(
         "Classes out of balance",
-        f"{IMBALANCE} times fewer photos than the largest class, or fewer still.",
+        f"{IMBALANCE} times fewer photos than the largest class, or more.",
         "class out of balance",
         "classes out of balance",
         pictured=False,
     ),
     "odd_size": Section(
         "Odd sizes",
-        "Much smaller than what the model sees, more than "
+        "Much smaller than the model's input, more than "
         f"{MAX_ASPECT:.0f} times as long as wide, or far from the usual size.",
         "photo of odd size",
         "photos of odd size",
     ),
     "animation": Section(
-        "Files of several pictures",
-        "Animations and pages: training sees the first picture of each.",
-        "file of several pictures",
-        "files of several pictures",
+        "Files with several images",
+        "Animations and multi-page files: training uses the first image of each.",
+        "file with several images",
+        "files with several images",
     ),
 }
 
 
-def check_target(data: Path, out: Path, *, overwrite: bool) -> None:
+def check_page_target(data: Path, out: Path, *, overwrite: bool) -> None:
     """Refuses a page that would replace something else or lie among the photos.
 
     Raises:
         StorageError: With the remedy.
     """
-    if out.suffix.lower() not in SUFFIXES:
-        raise StorageError(f"--out {out} is no page; give a name that ends in .html")
+    if out.suffix.lower() not in PAGE_SUFFIXES:
+        raise StorageError(f"--out {out} is not an HTML file; give a name that ends in .html")
     check_outside(data, out)
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another --out")
-    if os.path.lexists(out) and not overwrite:
-        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
+    check_free(out, overwrite=overwrite)
 
 
 def write_page(report: DataReport, out: Path) -> None:
@@ -164,11 +157,7 @@ def write_page(report: DataReport, out: Path) -> None:
     Raises:
         StorageError: If it cannot be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
-    write_file(out, render_check(report).encode("utf-8", "backslashreplace"))
+    save_page(render_check(report), out)
 
 
 def render_check(report: DataReport) -> str:
@@ -190,10 +179,8 @@ def render_check(report: DataReport) -> str:
 
 def _summarize(report: DataReport) -> str:
     classes = count_noun(len(report.classes), "class", "classes")
-    found = (
-        count_noun(len(report.issues), "finding") if report.issues else "nothing to complain about"
-    )
-    other = f" and {report.unknown:,} of other things" if report.unknown else ""
+    found = count_noun(len(report.issues), "finding") if report.issues else "no findings"
+    other = f" and {report.unknown:,} unknown ones" if report.unknown else ""
     return f"{count_noun(report.photos, 'photo')} of {classes}{other} in {report.root}: {found}."
 
 
@@ -210,25 +197,25 @@ def _make_tiles(report: DataReport) -> list[dict[str, str]]:
         {
             "name": "Usable photos",
             "figure": f"{report.photos:,}",
-            "note": f"{report.skipped} left out; {smallest.label} has fewest: {smallest.photos}",
+            "note": f"{report.skipped} left out; fewest: {smallest.photos} of {smallest.label}",
         },
         {
-            "name": "Labels to look at",
+            "name": "Labels to check",
             "figure": f"{len(mislabelled) + count('contradiction'):,}" if searched else "?",
             "note": f"{count_sure(mislabelled) or 'none'} wrong; "
             f"{count('contradiction')} contradicting"
             if searched
-            else "not searched, see below",
+            else "not checked, see below",
         },
         {
             "name": "Groups of copies",
             "figure": f"{len(copies):,}",
-            "note": f"{perhaps} of them only perhaps; the split keeps the others together",
+            "note": f"{perhaps} of them only possible; the split keeps the others together",
         },
         {
-            "name": "Leaks between parts",
+            "name": "Leaks between splits",
             "figure": f"{count('leak'):,}",
-            "note": "photos that training and scoring share",
+            "note": "photos shared by training and evaluation",
         },
     ]
 

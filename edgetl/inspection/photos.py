@@ -1,4 +1,4 @@
-"""What is wrong with photos, as far as the photos themselves tell: no network is asked."""
+"""Problems of photos that can be found without a network."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,9 +9,10 @@ import numpy as np
 
 from edgetl.dataset.labels import UNKNOWN
 from edgetl.dataset.manifest import MIN_PHOTOS_A_CLASS, DatasetManifest, lacks_training
-from edgetl.dataset.scanning import Photo, Scanned
+from edgetl.dataset.photo import Photo
+from edgetl.dataset.scanning import Scanned
 from edgetl.dataset.walking import HIDDEN
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 Kind = Literal[
     "unreadable",
@@ -91,7 +92,7 @@ def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
                 (photo.path,),
                 f"cannot be used: {photo.verdict.reason}",
                 "certain",
-                "Replace it by a whole picture or delete it; training leaves it out.",
+                "Replace it by an intact image or delete it; training leaves it out.",
                 label=photo.label,
             )
     for path, why in scanned.repeated:
@@ -99,16 +100,15 @@ def _find_unreadable(scanned: Scanned) -> Iterator[Issue]:
 
 
 def _find_misplaced(scanned: Scanned) -> Iterator[Issue]:
-    where = {photo.verdict.sha256: photo for photo in scanned.usable}
+    where = {photo.sha256: photo for photo in scanned.usable}
     for photo in scanned.misplaced:
-        twin = where[photo.verdict.sha256]
+        twin = where[photo.sha256]
         yield Issue(
             "contradiction",
             (photo.path, twin.path),
-            f"the same picture is in {twin.label} and among the photos of other things, where it "
-            "is left out",
+            f"the same image is in {twin.label} and among the unknown photos, where it is left out",
             "certain",
-            f"Delete one of the two: {UNKNOWN} is for what no class names.",
+            f"Delete one of the two: {UNKNOWN} is for images of no class.",
             label=twin.label,
             score=1.0,
         )
@@ -118,7 +118,7 @@ def _find_copies(scanned: Scanned) -> Iterator[Issue]:
     """Photos of one content, and groups of contents that are near-duplicates."""
     by_content: dict[str, list[Photo]] = defaultdict(list)
     for photo in scanned.usable:
-        by_content[photo.verdict.sha256].append(photo)
+        by_content[photo.sha256].append(photo)
     groups: dict[str, list[str]] = defaultdict(list)
     for sha in by_content:
         groups[scanned.groups[sha]].append(sha)
@@ -150,9 +150,9 @@ def _describe_same_bytes(photos: list[Photo]) -> Iterator[Issue]:
         yield _contradict(photos, None) or Issue(
             "exact_duplicate",
             _paths(photos),
-            f"{count_noun(len(photos), 'file')} hold the very same bytes",
+            f"{count_noun(len(photos), 'file')} have the same bytes",
             "certain",
-            "Keep one; copies count a photo more than once.",
+            "Keep one; a photo with copies counts more than once.",
             label=photos[0].label,
             score=1.0,
         )
@@ -162,9 +162,9 @@ def _describe_group(photos: list[Photo], agreement: float) -> Issue:
     return _contradict(photos, agreement) or Issue(
         "near_duplicate",
         _paths(photos),
-        f"{len(photos)} photos show the same picture (agreement {agreement:.2f})",
+        f"{len(photos)} photos show the same image (agreement {agreement:.2f})",
         "likely",
-        "Keep the best one. A split that edgetl chooses keeps them in one part.",
+        "Keep the best one. A split by edgetl keeps them together.",
         label=photos[0].label,
         score=round(agreement, 4),
     )
@@ -178,10 +178,11 @@ def _contradict(photos: list[Photo], agreement: float | None) -> Issue | None:
     return Issue(
         "contradiction",
         _paths(photos),
-        f"the same picture is labelled {' and '.join(labels)} "
+        f"the same image is labelled {' and '.join(labels)} "
         + ("(equal bytes)" if agreement is None else f"(agreement {agreement:.2f})"),
         "certain" if agreement is None else "likely",
-        "Keep it in the class that is right and delete the other; both at once teach nothing.",
+        "Keep it in the correct class and delete the other; with both, the model learns nothing "
+        "from it.",
         label=labels[0],
         score=1.0 if agreement is None else round(agreement, 4),
     )
@@ -193,13 +194,13 @@ def _describe_overflow(scanned: Scanned) -> Iterator[Issue]:
     loose = [one for one in scanned.links if names[one.first] != names[one.second]]
     if not loose:
         return
-    where = {photo.verdict.sha256: photo.path for photo in scanned.usable}
+    where = {photo.sha256: photo.path for photo in scanned.usable}
     ends = list(dict.fromkeys(end for one in loose for end in (one.first, one.second)))
     yield Issue(
         "near_duplicate",
         tuple(where[sha] for end in ends if (sha := scanned.hashes[end]) in where),
-        f"{count_noun(len(loose), 'further pair')} of photos are alike, as frames of a fixed "
-        "camera or of one video are; the split cannot keep all of them together",
+        f"{count_noun(len(loose), 'further pair')} of photos are similar, like frames of a fixed "
+        "camera or a video; the split cannot keep all of them together",
         "likely",
         "Take fewer frames of one scene, or put whole scenes into train, val and test folders.",
     )
@@ -208,14 +209,14 @@ def _describe_overflow(scanned: Scanned) -> Iterator[Issue]:
 def _find_leaks(scanned: Scanned, manifest: DatasetManifest) -> Iterator[Issue]:
     # By the parts that were given: those that edgetl chooses could have moved the twin.
     given = [photo for photo in scanned.usable if photo.split == "train"]
-    twins = {photo.verdict.sha256: photo.path for photo in reversed(given)}
-    train = {example.group: example.path for example in reversed(manifest.part("train"))}
+    twins = {photo.sha256: photo.path for photo in reversed(given)}
+    train = {example.group: example.path for example in reversed(manifest.select("train"))}
     for photo in scanned.leaks:
-        twin = twins[photo.verdict.sha256]
+        twin = twins[photo.sha256]
         yield Issue(
             "leak",
             (photo.path, twin),
-            f"the very same picture is in train; it is left out of {photo.split}",
+            f"the same image is in train; it is left out of {photo.split}",
             "certain",
             "Delete one of the two.",
             label=photo.label,
@@ -225,9 +226,9 @@ def _find_leaks(scanned: Scanned, manifest: DatasetManifest) -> Iterator[Issue]:
         yield Issue(
             "leak",
             (example.path, train[example.group]),
-            f"a near-duplicate in {example.split} of a photo in train: its score flatters",
+            f"a near-duplicate in {example.split} of a photo in train: it overstates accuracy",
             "likely",
-            "Move both into the same part.",
+            "Move both into the same split.",
             label=example.label,
         )
 
@@ -236,7 +237,7 @@ def _find_odd_layout(scanned: Scanned) -> Iterator[Issue]:
     for doubt in scanned.doubts:
         yield Issue("layout", (), doubt.what, "possible", doubt.advice)
     if lacks_training(scanned):
-        yield Issue("layout", (), "no part is for training", "certain", "Name one part train.")
+        yield Issue("layout", (), "no split is for training", "certain", "Name one split train.")
     if len(scanned.labels) < 2:
         advice = "Add at least one other class."
         yield _class_issue("layout", scanned.labels[0], "it is the only class", advice)
@@ -250,7 +251,7 @@ def _find_few_photos(scanned: Scanned) -> Iterator[Issue]:
             advice = f"Add photos: training needs at least {MIN_PHOTOS_A_CLASS}."
             yield _class_issue("few_photos", label, f"it has {found}", advice)
         elif counts[label] < FEW_PHOTOS:
-            advice = f"Add photos: {FEW_PHOTOS} a class are a beginning, 100 are good."
+            advice = f"Add photos: {FEW_PHOTOS} per class are a start, 100 are good."
             yield _class_issue("few_photos", label, f"it has only {found}", advice)
 
 
@@ -288,9 +289,9 @@ def _find_odd_sizes(photos: Sequence[Photo], size_px: int) -> Iterator[Issue]:
 def _judge_size(photo: Photo, size_px: int, usual: float) -> tuple[str, str] | None:
     short, long = sorted((photo.verdict.width_px, photo.verdict.height_px))
     if long > MAX_ASPECT * short:
-        return f"{long / short:.1f} times as long as wide", "Crop it to what matters."
+        return f"{long / short:.1f} times as long as wide", "Crop it to the object."
     if short < SMALL_INPUT * size_px:
-        return f"less than half the model's input of {size_px} px", "Take a larger picture."
+        return f"less than half the model's input of {size_px} px", "Use a larger image."
     ratio = _side(photo) / usual
     if not 1 / UNUSUAL_SIDE <= ratio <= UNUSUAL_SIDE:
         times = f"{ratio:.1f}" if ratio > 1 else f"1/{1 / ratio:.1f}"
@@ -304,9 +305,9 @@ def _find_animations(photos: Sequence[Photo]) -> Iterator[Issue]:
             yield Issue(
                 "animation",
                 (photo.path,),
-                "it holds several pictures, of which the first one counts",
+                "it contains several images; only the first is used",
                 "certain",
-                "Save the pictures that matter as files of their own.",
+                "Save the images that matter as separate files.",
                 label=photo.label,
             )
 

@@ -9,16 +9,19 @@ import cv2
 import msgspec
 import numpy as np
 
-from edgetl.augmentation import BATCH_STRENGTHS, Augmentation, describe, make_view
+from edgetl.augmentation.parsing import describe
+from edgetl.augmentation.strengths import BATCH_STRENGTHS, Augmentation
+from edgetl.augmentation.views import make_view
 from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import Skipped
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.verification import verify_file
-from edgetl_export.progress import Track, silent
+from edgetl.targets import check_free
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.system.storage import write_file
 
 FORMATS = (".jpg", ".jpeg", ".png")
 _CELL_PX = 192
@@ -44,7 +47,7 @@ class Preview(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         picture: uint8 (height, width, 3) BGR; one row a photo, the photo first, then its views.
         shown: The photos, top down, sorted by label.
-        skipped: Files that were chosen but are no usable photos.
+        skipped: Files that were chosen but are not usable photos.
     """
 
     picture: Frame
@@ -59,7 +62,6 @@ def draw_preview(
     photos: int = 8,
     views: int = 6,
     seed: int = 0,
-    track: Track = silent,
 ) -> Preview:
     """Draws photos of all classes with the first views that training makes of them.
 
@@ -71,7 +73,6 @@ def draw_preview(
         photos: How many, spread over the classes.
         views: How many of each photo, from view 1.
         seed: Another seed shows other photos.
-        track: Shows progress.
 
     Raises:
         DatasetError: If the data is unreadable or has no usable photo.
@@ -96,9 +97,9 @@ def write_preview(preview: Preview, out: Path, *, overwrite: bool = False) -> No
     """Writes a sheet as JPEG or PNG, whichever its name says.
 
     Raises:
-        StorageError: If `out` is no name of a picture, exists, or cannot be written.
+        StorageError: If `out` is not the name of an image, exists, or cannot be written.
     """
-    check_target(out, overwrite=overwrite)
+    check_sheet_target(out, overwrite=overwrite)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -108,26 +109,23 @@ def write_preview(preview: Preview, out: Path, *, overwrite: bool = False) -> No
     write_file(out, data.tobytes())
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
+def check_sheet_target(out: Path, *, overwrite: bool) -> None:
     """Refuses a target before any work is done for it.
 
     Raises:
-        StorageError: If `out` is no name of a picture, a folder, or exists.
+        StorageError: If `out` is not the name of an image, a folder, or exists.
     """
     if out.suffix.lower() not in FORMATS:
         raise StorageError(f"{out} must end in {', '.join(FORMATS)}; choose another --out")
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder; choose another --out")
-    if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; choose another --out or add --overwrite")
+    check_free(out, overwrite=overwrite)
 
 
 def _group_by_label(listing: Listing) -> dict[str, list[Path]]:
     """The files of each class; of `train` only, where the data names parts."""
     found: dict[str, list[Path]] = defaultdict(list)
-    for listed in listing.files:
-        if listed.split in (None, "train"):
-            found[listed.label].append(listed.path)
+    for photo in listing.photos:
+        if photo.split in (None, "train"):
+            found[photo.label].append(photo.file)
     return found
 
 
@@ -144,7 +142,7 @@ def _shuffle(
 def _read_usable(
     root: Path, candidates: Iterator[tuple[str, Sequence[Path]]], skipped: list[Skipped]
 ) -> Iterator[tuple[Shown, Frame]]:
-    """One photo of each class in turn, until none is left; notes what is no photo."""
+    """One photo of each class in turn, until none is left; notes what is not a photo."""
     waiting = [(label, iter(files)) for label, files in candidates]
     while waiting:
         for turn in list(waiting):

@@ -42,7 +42,7 @@ def find_cuts(family: str, option: Option) -> tuple[str, ...]:
 
 
 def _settle_names(network: "keras.Model") -> None:
-    """Numbers anew the layers that Keras named by a counter of the whole process.
+    """Renumbers the layers that Keras named by a counter of the whole process.
 
     Else `max_pooling2d_1` would be `max_pooling2d_5` in the second network that is built.
     """
@@ -114,7 +114,7 @@ def _lenet(option: Option, shape: Shape, weights: str | None) -> "keras.Model":
     At 32 px the last maps are 1x1, as in 1998. Where it departs from 1998: three colours go in;
     tanh(x) stands for 1.7159 tanh(2x/3); S2 and S4 average without a coefficient, a bias and a
     tanh of their own; each map of C3 sees all six of S2 (table I left some out to save work);
-    F6 is a 1x1 convolution, so that larger pictures can be had; a softmax head takes the place
+    F6 is a 1x1 convolution, so that larger images can be had; a softmax head takes the place
     of the ten radial basis functions.
     """
     import keras
@@ -194,9 +194,15 @@ def _vgg_outputs(option: Option) -> Iterable[str]:
     return [f"block{n}_pool" for n in range(1, 6)]
 
 
+_RESNET_BLOCKS = {"ResNet50": (3, 4, 6, 3)}
+"""Of each stage (He et al. 2016, table 1)."""
+_DENSENET_LAST = {"DenseNet121": 16}
+"""Layers of the last dense block (Huang et al. 2017, table 1)."""
+
+
 def _resnet_outputs(option: Option) -> Iterable[str]:
     yield "pool1_pool"
-    for stage, blocks in enumerate((3, 4, 6, 3), 2):
+    for stage, blocks in enumerate(_RESNET_BLOCKS[str(option)], 2):
         yield from (f"conv{stage}_block{n}_out" for n in range(1, blocks + 1))
 
 
@@ -206,7 +212,8 @@ def _inception_outputs(option: Option) -> Iterable[str]:
 
 def _densenet_outputs(option: Option) -> Iterable[str]:
     """Dense blocks with the transitions that end them, where the fewest channels pass."""
-    return ["pool1", "pool2_pool", "pool3_pool", "pool4_pool", "conv5_block16_concat"]
+    last = _DENSENET_LAST[str(option)]
+    return ["pool1", "pool2_pool", "pool3_pool", "pool4_pool", f"conv5_block{last}_concat"]
 
 
 def _cnn_outputs(option: Option) -> Iterable[str]:

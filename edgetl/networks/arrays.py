@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgetl_runtime.containers import DAMAGE
+from edgetl_runtime.system.containers import DAMAGE
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +26,7 @@ def decode_weights(data: bytes, model: "keras.Model") -> None:
     """Puts the arrays of `encode_weights` into a network of the same architecture.
 
     Raises:
-        ValueError: If the bytes are no such file, or its arrays belong to another network.
+        ValueError: If the bytes are not such a file, or its arrays belong to another network.
     """
     wanted = model.weights
     try:
@@ -37,7 +37,7 @@ def decode_weights(data: bytes, model: "keras.Model") -> None:
             for name, variable in zip(names, wanted, strict=True):
                 variable.assign(_read(file, name, tuple(variable.shape), str(variable.dtype)))
     except (*DAMAGE, MemoryError) as error:
-        raise ValueError(str(error) or "it does not fit into the memory") from error
+        raise ValueError(str(error) or "it does not fit into memory") from error
 
 
 def _read(

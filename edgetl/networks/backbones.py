@@ -29,7 +29,7 @@ class Backbone(msgspec.Struct, frozen=True, kw_only=True):
             `caffe`: blue, green, red, less ImageNet's means; `torch`: less ImageNet's means, by
             its deviations; `inside`: nothing, since the network scales by itself.
         parameters: Number of weights without the top.
-        multiply_adds_m: Millions of multiply-adds for one picture of the default size.
+        multiply_adds_m: Millions of multiply-adds for one image of the default size.
         quantizes: To int8 after training. Sources: for MobileNet V3 and EfficientNet V1 the
             reports collected in TensorFlow's and google-coral's issue trackers (squeeze-and-
             excite and swish break); for ResNet and Inception Krishnamoorthi 2018, and for
@@ -145,7 +145,7 @@ def apply_scaling(backbone: Backbone, image: "keras.KerasTensor") -> "keras.Kera
 
 
 def count_multiply_adds(model: "keras.Model") -> int:
-    """Multiply-adds of all convolutions and dense layers for one picture."""
+    """Multiply-adds of all convolutions and dense layers for one image."""
     import keras
     import numpy as np
 

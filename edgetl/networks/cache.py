@@ -1,7 +1,7 @@
 """The feature cache: rows of numbers by key, in files that any kill leaves whole.
 
-A cache is a folder of shards. A shard is one sealed file: keys and width, then the numbers, row
-by row. Shards are mapped into memory, so that a cache may be larger than it. Runs that share a
+A cache is a folder of shards. A shard is one checksummed file: keys and width, then the numbers,
+row by row. Shards are mapped into memory, so that a cache may be larger than it. Runs that share a
 folder add shards of their own and never change one.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from edgetl.sealing import Damaged, map_sealed, write_sealed
+from edgetl.checksum import Damaged, map_checksummed, write_checksummed
 from edgetl_runtime.errors import StorageError
 
 CACHE_VARIABLE = "EDGETL_CACHE"
@@ -63,7 +63,7 @@ class FeatureCache:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
-                f"cannot make the cache folder {folder} ({error.strerror}); "
+                f"cannot create the cache folder {folder} ({error.strerror}); "
                 f"set {CACHE_VARIABLE} to a folder that can be written"
             ) from error
         self._open_shards()
@@ -90,7 +90,7 @@ class FeatureCache:
         return np.stack([self._rows[key] for key in keys])
 
     def views(self, keys: Iterable[str]) -> list[Row]:
-        """The same rows one by one, (width,) each, read from the disk when they are used."""
+        """The rows one by one, (width,) each, read from the disk when they are used."""
         return [self._rows[key] for key in keys]
 
     def add(self, key: str, row: Row) -> None:
@@ -117,7 +117,7 @@ class FeatureCache:
         name = hashlib.sha256("\n".join([*keys, str(os.getpid())]).encode()).hexdigest()[:32]
         path = self.folder / f"{name}{_SUFFIX}"
         header = _Header(keys, len(rows[0]), self._precision)
-        write_sealed(path, header, _encode(rows))
+        write_checksummed(path, header, _encode(rows))
         self._unsaved = {}
         self._rows |= _map_shard(path, self._precision)
 
@@ -128,9 +128,9 @@ def _encode(rows: Sequence[Row]) -> bytes:
 
 
 def _map_shard(path: Path, precision: Precision) -> dict[str, Row]:
-    header, payload = map_sealed(path, _Header)
+    header, payload = map_checksummed(path, _Header)
     if header.dtype != precision:
-        raise Damaged(f"it holds {header.dtype}, {precision} was expected")
+        raise Damaged(f"it contains {header.dtype}, expected {precision}")
     dtype = np.dtype(precision).newbyteorder("<")
     numbers = payload.view(dtype).reshape(len(header.keys), header.width)
     return dict(zip(header.keys, numbers, strict=True))

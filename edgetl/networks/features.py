@@ -9,25 +9,28 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgetl.ahead import compute_ahead
-from edgetl.augmentation import LIGHT, Augmentation, make_view
-from edgetl.augmentation import digest as digest_augmentation
+from edgetl.augmentation.strengths import LIGHT, Augmentation
+from edgetl.augmentation.strengths import digest as digest_augmentation
+from edgetl.augmentation.views import make_view
 from edgetl.networks.backbones import Backbone
 from edgetl.networks.cache import FeatureCache, Precision, Row, cache_folder
 from edgetl.networks.model import HEAD_CUT, Cut, build_extractor, build_lower, load_network
 from edgetl.networks.weights import Weights
-from edgetl_export.conversion import convert_to_tflite, freeze
-from edgetl_export.progress import Track, silent
-from edgetl_runtime.allotment import count_processors
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing
-from edgetl_runtime.storage import write_file
+from edgetl.prefetch import prefetch
+from edgetl_export.evaluate.tensors import describe_tflite
+from edgetl_export.graph.conversion import convert_to_tflite, freeze
+from edgetl_export.progress import track
+from edgetl_runtime.engines.engine import open_engine
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing
+from edgetl_runtime.system.allotment import count_processors
+from edgetl_runtime.system.storage import write_file
 
 # Raise it when the same inputs would give other features.
 _FORMAT = 2
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class FeatureRequest(msgspec.Struct, frozen=True):
     """One photo, and how many views of it beside the photo itself."""
 
     file: Path
@@ -35,7 +38,7 @@ class Wanted(msgspec.Struct, frozen=True):
     views: int = 0
 
 
-class Extracted(msgspec.Struct, frozen=True, eq=False):
+class Features(msgspec.Struct, frozen=True, eq=False):
     """Features, and what they cost.
 
     Attributes:
@@ -88,7 +91,7 @@ class Extractor:
         self.folder = cache_folder() / "features" / self.digest[:32]
         self._precision: Precision = "float32" if cut.kind == "head" else "float16"
 
-    def extract(self, wanted: Sequence[Wanted], *, track: Track = silent) -> Extracted:
+    def extract(self, wanted: Sequence[FeatureRequest]) -> Features:
         """Returns the features of photos and views, from the cache where they are known.
 
         Whatever was computed before an interruption stays in the cache.
@@ -106,10 +109,10 @@ class Extractor:
             if not all(key in cache for key in own)
         ]
         if missing:
-            self._compute(missing, cache, track)
+            self._compute(missing, cache)
         owner = [n for n, own in enumerate(keys) for _ in own]
         is_view = [position > 0 for own in keys for position in range(len(own))]
-        return Extracted(
+        return Features(
             rows=cache.views(key for own in keys for key in own),
             owner=np.array(owner, np.int64),
             is_view=np.array(is_view, np.bool_),
@@ -117,17 +120,17 @@ class Extractor:
             computed=len(missing),
         )
 
-    def _keys(self, one: Wanted) -> list[str]:
+    def _keys(self, one: FeatureRequest) -> list[str]:
         """Cache keys: the photo, then its views."""
         views = (f"{one.sha256}:{self._views_digest}:{n + 1}" for n in range(one.views))
         return [one.sha256, *views]
 
-    def _compute(self, missing: list[Wanted], cache: FeatureCache, track: Track) -> None:
+    def _compute(self, missing: list[FeatureRequest], cache: FeatureCache) -> None:
         network = LiteRTNetwork(self._model())
         # All processors work: OpenCV and LiteRT release Python's lock.
         workers = count_processors()
 
-        def compute(one: Wanted) -> list[tuple[str, Row]]:
+        def compute(one: FeatureRequest) -> list[tuple[str, Row]]:
             photo = read_picture(one.file)
             absent = [(n, key) for n, key in enumerate(self._keys(one)) if key not in cache]
             frames = (self._view(photo, one.sha256, n) for n, _ in absent)
@@ -135,7 +138,7 @@ class Extractor:
             return [(key, row) for (_, key), row in zip(absent, rows, strict=True)]
 
         try:
-            computed = compute_ahead(compute, missing, workers=workers, ahead=4 * workers)
+            computed = prefetch(compute, missing, workers=workers, depth=4 * workers)
             for rows in track(computed, "computing features", len(missing)):
                 for key, row in rows:
                     cache.add(key, row)
@@ -148,14 +151,14 @@ class Extractor:
     def _model(self) -> bytes:
         """The extractor as a .tflite, converted once."""
         path = self.folder / "extractor.tflite"
-        seal = self.folder / "extractor.tflite.sha256"
-        if path.is_file() and seal.is_file():
+        checksum = self.folder / "extractor.tflite.sha256"
+        if path.is_file() and checksum.is_file():
             model = path.read_bytes()
-            if hashlib.sha256(model).hexdigest() == seal.read_text():
+            if hashlib.sha256(model).hexdigest() == checksum.read_text():
                 return model
         model = self._convert()
         write_file(path, model)
-        write_file(seal, hashlib.sha256(model).hexdigest().encode())
+        write_file(checksum, hashlib.sha256(model).hexdigest().encode())
         return model
 
     def _convert(self) -> bytes:
@@ -172,28 +175,17 @@ class Extractor:
 
 
 class LiteRTNetwork:
-    """A float32 .tflite that any number of threads may run, each on its own interpreter."""
+    """A float32 .tflite that any number of threads may run, each on an engine of its own."""
 
     def __init__(self, model: bytes) -> None:
-        """Keeps the model; interpreters are made on first use."""
+        """Keeps the model; engines are opened on first use."""
         self._model = model
+        self._tensors = describe_tflite(model)
         self._local = threading.local()
 
     def run(self, pixels: Frame) -> Row:
         """Runs the model on uint8 (height, width, 3) RGB; returns float32 (features,)."""
-        interpreter = self._interpreter()
-        interpreter.set_tensor(self._local.input, pixels[np.newaxis].astype(np.float32))
-        interpreter.invoke()
-        features: Row = interpreter.get_tensor(self._local.output)[0]
+        if not hasattr(self._local, "engine"):
+            self._local.engine = open_engine("litert", self._model, self._tensors, 1)
+        features: Row = self._local.engine.run(pixels)
         return features
-
-    def _interpreter(self) -> Any:
-        if not hasattr(self._local, "interpreter"):
-            from ai_edge_litert.interpreter import Interpreter
-
-            interpreter = Interpreter(model_content=self._model, num_threads=1)
-            interpreter.allocate_tensors()
-            self._local.input = interpreter.get_input_details()[0]["index"]
-            self._local.output = interpreter.get_output_details()[0]["index"]
-            self._local.interpreter = interpreter
-        return self._local.interpreter

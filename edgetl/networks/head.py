@@ -1,40 +1,18 @@
 """The head: a classifier on features, trained on standardized ones, exported on raw ones."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from edgetl.validation import Share
+from edgetl.networks.head_options import HeadOptions
 
 if TYPE_CHECKING:
     import keras
 
 Array = NDArray[np.float32]
 HEAD = "head"
-Units = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
-
-
-class HeadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The classifier on top of the features.
-
-    Attributes:
-        kind: `linear`, or `mlp`: a multi-layer perceptron.
-        hidden: Units of each hidden layer of an mlp.
-        activation: Of the hidden layers.
-        dropout: Share of features, and of hidden units, left out in each training step.
-        batch_norm: Batch normalization after each hidden layer.
-        output: `softmax`, or `sigmoid` for two classes: one unit that says how likely the
-            second class is. The exported file has two scores either way.
-    """
-
-    kind: Literal["linear", "mlp"] = "linear"
-    hidden: tuple[Units, ...] = ()
-    activation: Literal["relu", "tanh", "gelu", "swish", "sigmoid"] = "relu"
-    dropout: Share = 0.0
-    batch_norm: bool = False
-    output: Literal["softmax", "sigmoid"] = "softmax"
 
 
 def build_head(
@@ -159,8 +137,7 @@ def probabilities(logits: Array) -> Array:
     """Scores, float32 (rows, classes), of logits (rows, classes) or log-odds (rows, 1)."""
     if logits.shape[1] == 1:
         logits = np.hstack([-logits / 2, logits / 2])
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scores: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    scores: Array = softmax(logits, axis=1)
     return scores
 
 

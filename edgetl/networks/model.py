@@ -1,4 +1,4 @@
-"""What a model is made of, and its Keras form: backbone, pooled features, head.
+"""The model and its Keras form: backbone, pooled features, head.
 
 A network is cut in two: what lies below the cut is frozen, runs once per photo on LiteRT and is
 cached; what lies above it trains. Both halves share their layers with the whole, so that the
@@ -11,7 +11,7 @@ import msgspec
 
 from edgetl.networks.backbones import Backbone, apply_scaling, build
 from edgetl.networks.weights import Weights, load_weights
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +31,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         labels: Order of the model's output.
         preprocessing: From frame to model input.
         head: Kind of head.
-        weight_decay: L2 strength of the head.
+        l2: Strength of the L2 penalty on the head.
         temperature: The logits were divided by it, so that scores on the validation part mean
             what they say.
         seed: Of every random choice.
@@ -44,19 +44,19 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     head: str
-    weight_decay: float
+    l2: float
     temperature: float
     seed: int
 
     def describe_cut(self) -> str:
-        """What was trained, for people."""
+        """The trained part, as text."""
         if self.cut in ("head", "none"):
             return {"head": "the head", "none": "all layers"}[self.cut]
         return "the head and the top " + (f"{self.blocks} blocks" if self.blocks > 1 else "block")
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Where a backbone is cut.
+    """The cut of a backbone.
 
     Attributes:
         kind: `head`: above its features; `blocks`: below its top blocks; `none`: at its input.
@@ -129,7 +129,7 @@ def build_upper(backbone: Backbone, network: "keras.Model", cut: Cut) -> "keras.
     """Everything above a cut among the blocks; its layers are the network's own.
 
     Returns:
-        A Keras model: what `build_lower` puts out, float32 (batch, n) -> features (batch, m).
+        A Keras model: what `build_lower` outputs, float32 (batch, n) -> features (batch, m).
     """
     import keras
 
@@ -167,7 +167,7 @@ def build_classifier(extractor: "keras.Model", head: "keras.Model") -> "keras.Mo
     """Puts a head on an extractor.
 
     Args:
-        extractor: Picture -> features.
+        extractor: Image -> features.
         head: Features -> probabilities; its layers become the classifier's own.
     """
     import keras

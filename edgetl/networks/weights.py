@@ -1,7 +1,6 @@
-"""Where a backbone's weights come from, and what to do when they cannot be had."""
+"""The weights of a backbone: where they come from, and what to do if there are none."""
 
 import contextlib
-import hashlib
 import os
 import socket
 import sys
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgetl.checksum import digest_file
 from edgetl.networks.backbones import Backbone, build
 from edgetl.networks.cache import cache_folder
 from edgetl.networks.framework import load_tensorflow
 from edgetl_runtime.errors import WeightsError
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 if TYPE_CHECKING:
     import keras
@@ -57,15 +57,15 @@ def find_weights(source: str, backbone: Backbone, size_px: int) -> Weights:
         path = Path(source)
         if not path.is_file():
             raise WeightsError(
-                f"{source} is no file; expected --weights imagenet, none or FILE.weights.h5"
+                f"{source} is not a file; expected --weights imagenet, none or FILE.weights.h5"
             )
-        return Weights(source, path, _digest(path))
+        return Weights(source, path, digest_file(path))
     if not backbone.pretrained:
         raise WeightsError(
             f"{backbone.name} has no ImageNet weights; train it from scratch with --weights none"
         )
     path = _find_stored(backbone, size_px) or _download(backbone, size_px)
-    return Weights(source, path, _digest(path))
+    return Weights(source, path, digest_file(path))
 
 
 def load_weights(model: "keras.Model", weights: Weights, backbone: Backbone) -> None:
@@ -105,7 +105,9 @@ def _find_stored(backbone: Backbone, size_px: int) -> Path | None:
     folders = [cache_folder() / "weights"]
     if given := os.environ.get(WEIGHTS_DIR_VARIABLE):
         if not Path(given).is_dir():
-            raise WeightsError(f"{WEIGHTS_DIR_VARIABLE}={given} is no folder; correct or unset it")
+            raise WeightsError(
+                f"{WEIGHTS_DIR_VARIABLE}={given} is not a folder; correct or unset it"
+            )
         folders.insert(0, Path(given))
     names = [weights_file_name(backbone, size) for size in (size_px, backbone.size_px)]
     candidates = [folder / name for name in names for folder in folders]
@@ -125,10 +127,9 @@ def _download(backbone: Backbone, size_px: int) -> Path:
             model = build(backbone, size_px, weights="imagenet")
     except Exception as error:
         raise WeightsError(
-            f"ImageNet weights of {backbone.name} cannot be had "
-            f"({_find_cause(error)}); give --weights FILE.weights.h5, set "
-            f"{WEIGHTS_DIR_VARIABLE} to a folder with {weights_file_name(backbone, size_px)}, "
-            "or train without: --weights none"
+            f"ImageNet weights of {backbone.name} are not available ({_find_cause(error)}); give "
+            f"--weights FILE.weights.h5, set {WEIGHTS_DIR_VARIABLE} to a folder with "
+            f"{weights_file_name(backbone, size_px)}, or train without: --weights none"
         ) from error
     target = cache_folder() / "weights" / weights_file_name(backbone, size_px)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +150,3 @@ def _quiet_download() -> Iterator[None]:
             yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

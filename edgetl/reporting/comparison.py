@@ -8,22 +8,23 @@ import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
 from edgetl.reporting.pages import render_page
-from edgetl.reporting.wording import percent
 from edgetl.run import Run
+from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
+from edgetl_export.wording import percent
 from edgetl_runtime.errors import RunError
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _LEVEL = 0.05
 
 
 class ComparedRun(msgspec.Struct, frozen=True):
-    """What is compared of a run.
+    """The compared properties of a run.
 
     Attributes:
         name: As the user calls it.
         backbone: Of the table.
         trained: What was trained, such as `the head and the top 3 blocks`.
-        top1: Share of the validation photos named right, 0..1.
+        top1: Accuracy on the validation photos, 0..1.
         macro_f1: Mean F1 of the classes, 0..1.
         worst_class: The label found least often.
         worst_recall: Its recall, 0..1.
@@ -33,7 +34,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
         examples: Number of validation photos.
         scenes: Number of different things that they show; near-duplicates count once.
         judged: (hash, label) of each validation photo, sorted.
-        right: Was it named right, in the order of `judged`; None without predictions.
+        right: Was it classified correctly, in the order of `judged`; None without predictions.
     """
 
     name: str
@@ -64,10 +65,10 @@ class PairTest(msgspec.Struct, frozen=True):
     Attributes:
         first: Position of the run with the higher top-1.
         second: Position of the other one.
-        only_first: Photos that only `first` names right.
-        only_second: Photos that only `second` names right.
+        only_first: Photos that only `first` classifies correctly.
+        only_second: Photos that only `second` classifies correctly.
         p: Of McNemar's exact test.
-        adjusted_p: The same, where several pairs are tested at once (Holm 1979).
+        adjusted_p: p, adjusted for several pairs (Holm 1979).
     """
 
     first: int
@@ -94,7 +95,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     Attributes:
         runs: In the order given.
-        comparable: For each run: was it judged on the same photos as the first?
+        comparable: For each run: was it evaluated on the same photos as the first?
         best: Position of the highest top-1 among the comparable ones.
         pairs: A test of each two comparable runs that have predictions.
     """
@@ -114,13 +115,13 @@ def describe_run(run: Run, name: str) -> ComparedRun:
     metrics = run.metrics
     found = {label: one.recall for label, one in metrics.classes.items() if one.recall is not None}
     worst = min(found, key=lambda label: (found[label], label))
-    by_path = {one.path: (one.sha256, one.label) for one in run.manifest.part("val")}
+    by_path = {one.path: (one.sha256, one.label) for one in run.manifest.select("val")}
     val = next((one for one in run.predictions if one.split == "val"), None)
     judged, right, error = sorted(by_path.values()), None, None
     if val is not None:
         if set(val.paths) != by_path.keys():
             raise RunError(
-                f"{run.path} predicts other photos than its manifest names; train it again with: "
+                f"{run.path} predicts other photos than its manifest lists; train it again with: "
                 "edgetl train DATA --out"
             )
         scores, truth = val.probabilities, val.classes
@@ -138,7 +139,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         worst_recall=found[worst] or 0.0,
         calibration_error=error,
         seconds=run.file.seconds["total"],
-        photos=len(run.manifest.part("train")),
+        photos=len(run.manifest.select("train")),
         examples=metrics.examples,
         scenes=run.manifest.count_scenes(by_path),
         judged=tuple(judged),
@@ -158,28 +159,6 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
     tested = [n for n in usable if runs[n].right is not None]
     pairs = [_test_pair(runs, *pair) for pair in combinations(tested, 2)]
     return Comparison(tuple(runs), comparable, best, tuple(_adjust(pairs)))
-
-
-def compute_mcnemar_p(only_first: int, only_second: int) -> float:
-    """McNemar's exact test: can a fair coin explain who is right where just one is?
-
-    It fits two models that were trained once and judged on the same photos (Dietterich 1998,
-    "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms").
-
-    Args:
-        only_first: Photos that only the first names right.
-        only_second: Photos that only the second names right.
-
-    Returns:
-        The two-sided p: 2 P(X <= min) for X ~ Binomial(sum, 1/2), at most 1.
-    """
-    total, least = only_first + only_second, min(only_first, only_second)
-    # Whole numbers stay exact however many photos there are.
-    term = ways = 1
-    for n in range(least):
-        term = term * (total - n) // (n + 1)
-        ways += term
-    return min(1.0, 2 * ways / (1 << total))
 
 
 def _test_pair(runs: Sequence[ComparedRun], one: int, other: int) -> PairTest:
@@ -210,8 +189,8 @@ def conclude(comparison: Comparison) -> list[str]:
         if comparison.best in (pair.first, pair.second)
     ]
     return said + [
-        f"{run.name} was judged on other photos than {runs[0].name}: its figures cannot be "
-        f"compared; score both with `edgetl evaluate` on the same photos"
+        f"{run.name} was evaluated on other photos than {runs[0].name}, so they cannot be "
+        "compared; run `edgetl evaluate` for both on the same photos"
         for run, usable in zip(runs, comparison.comparable, strict=True)
         if not usable
     ]
@@ -220,9 +199,9 @@ def conclude(comparison: Comparison) -> list[str]:
 def _conclude_pair(comparison: Comparison, pair: PairTest) -> str:
     first, second = comparison.runs[pair.first], comparison.runs[pair.second]
     if not pair.only_first and not pair.only_second:
-        return f"{first.name} and {second.name} are right on the same photos"
+        return f"{first.name} and {second.name} classify the same photos correctly"
     counts = (
-        f"{first.name} alone is right on {count_noun(pair.only_first, 'photo')}, {second.name} "
+        f"{first.name} alone is correct on {count_noun(pair.only_first, 'photo')}, {second.name} "
         f"alone on {pair.only_second} (McNemar's exact test, {pair.verdict})"
     )
     if pair.is_more_than_chance:
@@ -246,7 +225,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def record_comparison(comparison: Comparison) -> dict[str, object]:
-    """What `--json` prints: the figures and tests, without the single photos."""
+    """The `--json` output: metrics and tests, without the single photos."""
     return {
         "runs": [
             {name: value for name, value in _fields(run).items() if name not in ("judged", "right")}

@@ -1,4 +1,4 @@
-"""What is worth noticing about a training, in words, never beyond what the photos can prove.
+"""Findings about a training, in words, never beyond what the photos can prove.
 
 Every claim about shares rests on 95 % intervals: what may be chance is called so.
 """
@@ -14,8 +14,9 @@ from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
 from edgetl.metrics import Interval, Metrics, Reliability, estimate_share
 from edgetl.predictions import Predictions
-from edgetl.reporting.wording import percent, points, span
-from edgetl_runtime.wording import count_noun
+from edgetl.reporting.wording import span
+from edgetl_export.wording import percent, points
+from edgetl_runtime.text.wording import count_noun
 
 Kind = Literal["warning", "note", "good"]
 _ORDER: tuple[Kind, ...] = ("warning", "note", "good")
@@ -74,7 +75,7 @@ def find_notable(
 
 
 def count_hits(metrics: Metrics) -> int:
-    """Number of photos named right."""
+    """Number of photos classified correctly."""
     return sum(metrics.confusion[n][n] for n in range(len(metrics.confusion)))
 
 
@@ -107,23 +108,23 @@ def _judge_top1(metrics: Metrics, scenes: int) -> Iterator[Finding]:
     if interval.lower <= baseline:
         yield Finding(
             "warning",
-            f"Not surely better than naming every photo {label}",
-            f"That would be right for {percent(baseline)}; the model is for "
+            f"Not clearly better than predicting {label} for every photo",
+            f"That would be correct for {percent(baseline)}, the model is for "
             f"{percent(metrics.top1)} of {count_noun(metrics.examples, 'photo')} (95% interval "
             f"{span(interval)}).",
         )
     elif count_hits(metrics) == metrics.examples:
         yield Finding(
             "good",
-            f"No mistake on {photos}",
+            f"No mistakes on {photos}",
             f"On new photos of the same kind, expect at least {percent(interval.lower, 0)}.",
         )
     if interval.upper - interval.lower > 2 * _VAGUE:
         yield Finding(
             "note",
-            f"{photos} are few to judge by",
-            f"Top-1 lies anywhere between {span(interval)}; a difference to another run must be "
-            "large to mean anything.",
+            f"Few photos to evaluate on: {photos}",
+            f"Top-1 is somewhere in {span(interval)}; only a large difference to another run means "
+            "anything.",
         )
 
 
@@ -132,19 +133,19 @@ def _judge_test(
 ) -> Iterator[Finding]:
     if test is None or not test.examples:
         return
-    tested = manifest.count_scenes(one.path for one in manifest.part("test"))
+    tested = manifest.count_scenes(one.path for one in manifest.select("test"))
     ours, theirs = estimate_top1(metrics, scenes), estimate_top1(test, tested)
     figures = (
         f"{percent(test.top1)} of {count_noun(test.examples, 'test photo')} (95% interval "
         f"{span(theirs)}), {percent(metrics.top1)} of the validation photos ({span(ours)})."
     )
     if ours.overlaps(theirs):
-        yield Finding("good", "The test photos show no other result than validation", figures)
+        yield Finding("good", "Test accuracy agrees with validation accuracy", figures)
     elif test.top1 < metrics.top1:
         yield Finding(
             "warning",
-            "Test photos are named right less often than validation photos",
-            f"{figures} The test figure is the one to rely on: nothing was chosen by it.",
+            "Accuracy is lower on test photos than on validation photos",
+            f"{figures} Rely on the test figure: nothing was chosen by it.",
         )
     else:
         yield Finding("note", "Test photos are easier than validation photos", figures)
@@ -162,15 +163,15 @@ def _judge_classes(
     interval = estimate_share(hits, weakest.support, looks=len(present), scenes=seen)
     others = metrics.examples - weakest.support
     rest_hits = count_hits(metrics) - hits
-    rest = f"{percent(rest_hits / others, 0)} of the photos of the other classes are found"
+    rest = f"{percent(rest_hits / others, 0)} recall on the other classes"
     rest_seen = sum(scenes.values()) - (seen or 0)
     clear = interval.upper < estimate_share(rest_hits, others, scenes=rest_seen).lower
     yield Finding(
         "warning" if clear else "note",
-        f"Class {label} is found least often: {percent(weakest.recall, 0)} of its "
+        f"Class {label} has the lowest recall: {percent(weakest.recall, 0)} of its "
         f"{count_noun(weakest.support, 'photo')}",
         (
-            f"{rest}; that is more than chance."
+            f"{rest}; the difference is more than chance."
             if clear
             else f"{rest}; its own 95% interval, {span(interval)}, leaves room for chance."
         )
@@ -182,7 +183,7 @@ def _count_lessons(label: str, manifest: DatasetManifest) -> str:
     counts = _count_train(manifest)
     if counts[label] > min(counts.values()) or counts[label] == max(counts.values()):
         return ""
-    return f" It also has the fewest photos to learn from, {counts[label]}."
+    return f" It also has the fewest training photos, {counts[label]}."
 
 
 def _judge_confusion(metrics: Metrics) -> Iterator[Finding]:
@@ -191,10 +192,9 @@ def _judge_confusion(metrics: Metrics) -> Iterator[Finding]:
         worst = pairs[0]
         yield Finding(
             "note",
-            f"Most often mixed up: {worst.true} named {worst.named}",
-            f"{worst.count} of {count_noun(worst.of, 'photo')} of {worst.true}; "
-            f"{worst.back} of {count_noun(worst.back_of, 'photo')} of {worst.named} named "
-            f"{worst.true}.",
+            f"Most frequent confusion: {worst.true} predicted as {worst.named}",
+            f"{worst.count} of {count_noun(worst.of, 'photo')} of {worst.true}; {worst.back} of "
+            f"{count_noun(worst.back_of, 'photo')} of {worst.named} predicted as {worst.true}.",
         )
 
 
@@ -234,27 +234,27 @@ def _judge_calibration(reliability: Reliability, examples: int) -> Iterator[Find
     error = reliability.expected_calibration_error
     means = (
         f"The mean score is {percent(reliability.confidence)}, "
-        f"{percent(reliability.accuracy)} are right"
+        f"accuracy is {percent(reliability.accuracy)}"
     )
     if abs(gap) > max(reliability.noise, _LEAST_POINTS):
         side = "overconfident" if gap > 0 else "underconfident"
         yield Finding(
             "warning" if gap > _VAGUE else "note",
             f"Scores are {side} by {points(gap)} points",
-            f"{means}; chance alone explains up to {points(reliability.noise)} points. A limit "
-            "below which scores are rejected must be chosen with that in mind.",
+            f"{means}; chance alone explains up to {points(reliability.noise)} points. Keep that "
+            "in mind when you choose a reject threshold.",
         )
     elif error > max(reliability.chance_error, _LEAST_POINTS):
         yield Finding(
             "note",
-            f"Scores are off by {points(error)} points on average, up here and down there",
-            f"Chance alone explains {points(reliability.chance_error)}; see the reliability "
-            "diagram.",
+            f"Mean calibration error: {points(error)} points",
+            "Scores are too high in some ranges and too low in others. Chance alone explains "
+            f"{points(reliability.chance_error)}; see the reliability diagram.",
         )
     else:
         yield Finding(
             "good",
-            "Scores mean what they say, as far as the photos show",
+            "Scores are well calibrated, as far as the photos show",
             f"{means}; chance alone explains up to {points(reliability.noise)} points on "
             f"{count_noun(examples, 'photo')}.",
         )
@@ -272,7 +272,7 @@ def _judge_curves(histories: Sequence[StageHistory]) -> Iterator[Finding]:
         elif best == len(loss) - 1 and loss[-1] < _FALL * loss[-1 - _PATIENCE]:
             yield Finding(
                 "note",
-                f"Validation loss still fell when {_name(stage)} ended",
+                f"Validation loss was still falling at the end of {_name(stage)}",
                 f"From {loss[-1 - _PATIENCE]:.3f} to {loss[-1]:.3f} over the last {_PATIENCE} of "
                 f"{len(loss)} epochs; more epochs may help.",
             )
@@ -285,12 +285,12 @@ def _fell(train: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", since: int
 def _describe_overfitting(stage: StageHistory, best: int, least: float, end: float) -> Finding:
     epochs = len(stage.val_losses)
     left = stage.best_epoch < epochs
-    kept = "those before it" if stage.best_epoch == 0 else f"those of epoch {stage.best_epoch}"
+    kept = "the previous ones" if stage.best_epoch == 0 else f"those of epoch {stage.best_epoch}"
     return Finding(
         "note" if left else "warning",
         f"Validation loss rises after epoch {best + 1} of {_name(stage)}: overfitting",
         f"From {least:.3f} to {end:.3f} (mean of the last {_PATIENCE} of {epochs} epochs), while "
-        f"the training loss fell. The weights kept are {kept}.",
+        f"the training loss fell. The kept weights are {kept}.",
     )
 
 
@@ -304,10 +304,10 @@ def _judge_gap(
     if learned - estimate_top1(metrics, scenes).upper > _VAGUE:
         yield Finding(
             "note",
-            f"Training photos are named right far more often: {percent(learned, 0)} against "
-            f"{percent(metrics.top1, 0)} of the validation photos",
-            "The model knows its training photos better than the classes; more photos, stronger "
-            "augmentation or more weight decay narrow such a gap.",
+            f"Accuracy is far higher on training photos: {percent(learned, 0)} against "
+            f"{percent(metrics.top1, 0)} on validation photos",
+            "The model overfits its training photos; more photos, stronger augmentation or more L2 "
+            "regularization narrow the gap.",
         )
 
 
@@ -321,7 +321,7 @@ def _judge_confident_mistakes(predictions: Predictions) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"{count_noun(sure, 'mistake')} with a score of {_CONFIDENT:.0%} or more",
-            "They come first below: such a photo may carry a wrong label, or show two things.",
+            "They are listed first below: such a photo may have a wrong label, or show two things.",
         )
 
 
@@ -335,7 +335,7 @@ def _judge_balance(manifest: DatasetManifest) -> Iterator[Finding]:
             "note",
             f"The classes are out of balance: {many:,} training photos of {most}, {few:,} of "
             f"{least}",
-            f"Top-1 hardly notices {least}; balanced accuracy and its own row do.",
+            f"{least} hardly affects top-1; look at balanced accuracy and at its own row.",
         )
 
 
@@ -345,8 +345,8 @@ def _judge_leaks(manifest: DatasetManifest) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"{count_noun(len(leaks), 'validation or test photo')} look like a training photo",
-            f"Such as {leaks[0].path}. They flatter the figures: put near-duplicates into one "
-            "part, or let edgetl choose the parts.",
+            f"Such as {leaks[0].path}. They overstate accuracy: put near-duplicates into one "
+            "split, or let edgetl choose the splits.",
         )
 
 
@@ -363,7 +363,7 @@ def _judge_skipped(manifest: DatasetManifest) -> Iterator[Finding]:
 
 def _count_train(manifest: DatasetManifest) -> Counter[str]:
     counts = Counter(dict.fromkeys(manifest.labels, 0))
-    counts.update(example.label for example in manifest.part("train"))
+    counts.update(example.label for example in manifest.select("train"))
     return counts
 
 

@@ -4,8 +4,11 @@ import base64
 import hashlib
 from pathlib import Path
 
-from edgetl.reporting import wording
-from edgetl_runtime.wording import count_noun
+from edgetl.reporting.wording import duration, span
+from edgetl_export.wording import percent
+from edgetl_runtime.errors import StorageError
+from edgetl_runtime.system.storage import write_file
+from edgetl_runtime.text.wording import count_noun
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,15 +34,35 @@ def render_page(template: str, **values: object) -> str:
     )
     environment.filters |= {
         "count_noun": count_noun,
-        "duration": wording.duration,
-        "percent": wording.percent,
-        "span": wording.span,
+        "duration": duration,
+        "percent": percent,
+        "span": span,
     }
     script = (_TEMPLATES / "page.js").read_text("utf-8")
     style = (_TEMPLATES / "page.css").read_text("utf-8")
     return environment.get_template(template).render(
         values, page_script=script, page_script_hash=_hash(script), page_style=style
     )
+
+
+def save_page(page: str, out: Path) -> None:
+    """Writes a page, in a folder that is made if it is not there.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {out.parent} ({error.strerror})") from error
+    write_file(out, page.encode("utf-8", "backslashreplace"))
+
+
+def mark_safe(markup: str) -> str:
+    """Lets a page take what we drew ourselves as it is: SVG elements and data URIs."""
+    from markupsafe import Markup
+
+    return Markup(markup)
 
 
 def _hash(script: str) -> str:

@@ -51,7 +51,7 @@ def draw_curves(histories: Sequence[StageHistory], name: str, title: str) -> str
 
 
 def draw_reliability(reliability: Reliability, title: str) -> str:
-    """Share named right over the score, with 95 % intervals, above a histogram of the scores.
+    """Accuracy over the score, with 95 % intervals, above a histogram of the scores.
 
     Returns:
         An `<svg>` element.
@@ -69,7 +69,7 @@ def draw_reliability(reliability: Reliability, title: str) -> str:
             # The dot's area grows with the photos: one photo is no cause for alarm.
             size = 3 + 8 * (one.count / most) ** 0.5
             axes.plot([x], [100 * one.accuracy], "o", color=COLORS["val"], markersize=size)
-        axes.set(xlim=(0, 102), ylim=(-2, 102), ylabel="named right, %")
+        axes.set(xlim=(0, 102), ylim=(-2, 102), ylabel="accuracy, %")
         width = 100 / len(reliability.bins)
         below.bar(
             [100 * one.lower + width / 2 for one in reliability.bins],

@@ -29,11 +29,12 @@ from edgetl.reporting.findings import (
     find_confused_pairs,
     find_notable,
 )
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import mark_safe, render_page
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.thumbnails import thumbnail
-from edgetl.reporting.wording import duration, percent, points
-from edgetl_runtime.wording import count_noun
+from edgetl.reporting.wording import duration
+from edgetl_export.wording import percent, points
+from edgetl_runtime.text.wording import count_noun
 
 MATRIX_CLASSES = 30
 _PAIRS, _FEW_PAIRS = 30, 8
@@ -42,9 +43,8 @@ _THUMBNAIL_PX = 256
 _SKIPPED = 200
 _TOTAL = "total"
 _CHOSEN_BY: dict[Monitor, str] = {
-    "calibrated": "the least validation loss, at the temperature that suits the scores best, as "
-    "the finished model has it",
-    "loss": "the least validation loss",
+    "calibrated": "the lowest validation loss at the best temperature, as in the finished model",
+    "loss": "the lowest validation loss",
     "accuracy": "the highest validation accuracy",
 }
 # Less than this share of the total is rounding, not a stage of its own.
@@ -62,7 +62,7 @@ class ReportInput(msgspec.Struct, frozen=True):
         predictions: Of the validation photos.
         test: Of the test photos, or None without any.
         seconds: Stage -> duration, s; `total` is all of them and what lies between.
-        settings: Options, nested plain values.
+        settings: The options, nested plain values.
         facts: Name -> value, such as the backbone, versions, the device.
     """
 
@@ -160,8 +160,8 @@ def render_report(report: ReportInput) -> str:
         pairs=_choose_pairs(report.metrics),
         classes=_sort_classes(report),
         reliability=reliability,
-        reliability_plot=_mark_safe(
-            draw_reliability(reliability, "Share named right over the score, and photos a score")
+        reliability_plot=mark_safe(
+            draw_reliability(reliability, "Accuracy over the score, and photos for each score")
         ),
         mistakes=_find_mistakes(report),
         wrong=report.metrics.examples - count_hits(report.metrics),
@@ -209,7 +209,7 @@ def _make_tiles(report: ReportInput, test: Metrics | None, reliability: Reliabil
         _Tile(
             "Calibration error",
             f"{points(reliability.expected_calibration_error)} points",
-            f"up to {points(reliability.chance_error)} points would be chance",
+            f"up to {points(reliability.chance_error)} points are explained by chance",
         ),
         _Tile(
             "Training time",
@@ -244,9 +244,9 @@ def _tell_weakest(classes: list[_ClassRow]) -> _Tile:
 def _draw_curves(histories: tuple[StageHistory, ...]) -> list[tuple[str, str]]:
     if not any(stage.curves["loss"] for stage in histories):
         return []
-    titles = {"loss": "Loss an epoch", "accuracy": "Accuracy an epoch"}
+    titles = {"loss": "Loss per epoch", "accuracy": "Accuracy per epoch"}
     return [
-        (title, _mark_safe(draw_curves(histories, name, f"{title}, training and validation")))
+        (title, mark_safe(draw_curves(histories, name, f"{title}, training and validation")))
         for name, title in titles.items()
     ]
 
@@ -254,7 +254,7 @@ def _draw_curves(histories: tuple[StageHistory, ...]) -> list[tuple[str, str]]:
 def _draw_heatmap(metrics: Metrics) -> str:
     if len(metrics.classes) <= MATRIX_CLASSES:
         return ""
-    return _mark_safe(draw_heatmap(metrics.confusion, "Confusion of all classes"))
+    return mark_safe(draw_heatmap(metrics.confusion, "Confusion of all classes"))
 
 
 def _color_matrix(metrics: Metrics) -> list[list[_Cell]]:
@@ -306,7 +306,7 @@ def _find_mistakes(report: ReportInput) -> list[_Mistake]:
             labels[truth[n]],
             labels[named[n]],
             float(top[n]),
-            _mark_safe(thumbnail(root / path, _THUMBNAIL_PX)),
+            mark_safe(thumbnail(root / path, _THUMBNAIL_PX)),
             not (root / path).is_file(),
         )
         for n in wrong[:_MISTAKES]
@@ -355,10 +355,3 @@ def _tell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_tell, value)) or "none"
     return "none" if value in ({}, "") else str(value)
-
-
-def _mark_safe(markup: str) -> str:
-    """Of what we drew ourselves: SVG elements and data URIs."""
-    from markupsafe import Markup
-
-    return Markup(markup)

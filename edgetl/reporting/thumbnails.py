@@ -1,4 +1,4 @@
-"""Small pictures inside a page: photos as data URIs, so that one file shows them."""
+"""Small images inside a page: photos as data URIs, so that one file shows them."""
 
 import base64
 from pathlib import Path
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
 
 _QUALITY = 82
 _GREY = 160
@@ -18,7 +18,7 @@ def thumbnail(path: Path, longest_px: int) -> str:
     """A photo for the `src` of an `<img>`.
 
     Args:
-        path: A picture file, shown as a person would see it (EXIF orientation applied).
+        path: An image file, shown as a person would see it (EXIF orientation applied).
         longest_px: Its longer side in px; a smaller photo stays as it is.
 
     Returns:

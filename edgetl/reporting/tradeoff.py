@@ -6,17 +6,18 @@ import msgspec
 
 from edgetl.metrics import Interval, estimate_share
 from edgetl.reporting.findings import Finding
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.pages import mark_safe, render_page
 from edgetl.reporting.tradeoff_plots import (
     Axis,
     draw_distribution,
     draw_sensitivities,
     draw_tradeoff,
 )
-from edgetl.reporting.wording import percent, points, span
-from edgetl_export.distribution import Distribution
-from edgetl_export.tradeoff import Measured, Outcome, Tradeoff
-from edgetl_runtime.wording import count_noun
+from edgetl.reporting.wording import span
+from edgetl_export.quantize.distribution import Distribution
+from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff
+from edgetl_export.wording import percent, points
+from edgetl_runtime.text.wording import count_noun
 
 _WORST_BARS = 20
 # Layers are few if they carry most of the divergence and are no more than this share of all.
@@ -74,7 +75,7 @@ def render_tradeoff(found: Tradeoff, title: str) -> str:
         rows=_list_rows(found),
         found=found,
         engines=" and ".join(found.engines.values()),
-        bars=_mark_safe(
+        bars=mark_safe(
             draw_sensitivities(
                 found.layers[:_WORST_BARS], found.kept, "Divergence of the most sensitive layers"
             )
@@ -87,7 +88,7 @@ def render_tradeoff(found: Tradeoff, title: str) -> str:
 
 
 def record_tradeoff(found: Tradeoff) -> dict[str, object]:
-    """What `--json` prints: all figures, the intervals and the findings."""
+    """The `--json` output: metrics, intervals and findings."""
     outcomes = [
         {
             "recipe": outcome.recipe,
@@ -110,8 +111,8 @@ def _recommend(found: Tradeoff) -> Finding:
         nearest = min(found.outcomes, key=lambda one: one.chosen.drop)
         return Finding(
             "warning",
-            "No file may ship: the gate refuses all of them",
-            f"{nearest.recipe} comes nearest, {_tell_drop(nearest.chosen)}. Add a float32 file "
+            "No file passes the gate",
+            f"{nearest.recipe} comes closest, {_tell_drop(nearest.chosen)}. Add a float32 file "
             "(--recipe float32), or train longer or with more photos",
         )
     plain = "" if best.plain.passed else f". Without it: {'; '.join(best.plain.failures)}"
@@ -130,8 +131,8 @@ def _tell_figures(one: Measured) -> str:
     speed = "" if one.latency_ratio is None else f", {one.latency_ratio:.2f} of float32's time"
     return (
         f"The fastest file that passes: {one.bytes / 1e6:.2f} MB{speed}, top-1 "
-        f"{percent(one.top1)}, {_tell_drop(one)}, the trained model's label on "
-        f"{percent(one.agreement)} of the photos"
+        f"{percent(one.top1)}, {_tell_drop(one)}, agreement with the trained model "
+        f"{percent(one.agreement)}"
     )
 
 
@@ -150,7 +151,7 @@ def _judge_refused(found: Tradeoff) -> Iterator[Finding]:
         after = f" after {count_noun(tried, 'repair')}" if tried else ""
         yield Finding(
             "warning",
-            f"{outcome.recipe} is refused{after}",
+            f"{outcome.recipe} is rejected{after}",
             f"{'; '.join(outcome.chosen.failures)}. Leave it out of the export with --recipe",
         )
 
@@ -161,7 +162,7 @@ def _judge_repaired(found: Tradeoff) -> Iterator[Finding]:
         plain, chosen = outcome.plain, outcome.chosen
         if plain.passed or not chosen.passed or outcome == recommended:
             continue
-        became = "" if chosen.recipe == outcome.recipe else f", in the end as {chosen.recipe}"
+        became = "" if chosen.recipe == outcome.recipe else f", finally as {chosen.recipe}"
         yield Finding(
             "note",
             f"{outcome.recipe} passes only after a repair",
@@ -182,9 +183,10 @@ def _judge_layers(found: Tradeoff) -> Iterator[Finding]:
     if count > max(_FEW * len(costs), found.kept):
         yield Finding(
             "note",
-            f"No few layers are to blame: {count} of {len(costs)} carry {share} of the divergence",
-            f"The first are {names}. To leave {found.kept} of them in float (litert-mixed) helps "
-            "little; a head that is fitted again helps all of them at once",
+            f"The loss is spread over many layers: {count} of {len(costs)} carry {share} of the "
+            "divergence",
+            f"The first are {names}. Leaving {found.kept} of them in float (litert-mixed) helps "
+            "little; refitting the head helps all of them at once",
         )
         return
     carry = "carries" if count == 1 else "carry"
@@ -202,9 +204,9 @@ def _judge_ranges(found: Tradeoff) -> Iterator[Finding]:
     name = max(stretched, key=stretched.__getitem__)
     yield Finding(
         "note",
-        f"Odd photos would stretch the inputs of {name} {stretched[name]:.1f} times",
-        "The scores change less with a range that leaves those out, so that the 8-bit steps are "
-        "that much finer: it is taken, and what lies beyond is clipped",
+        f"Outliers would stretch the inputs of {name} {stretched[name]:.1f} times",
+        "The scores change less with a range without them, since the int8 scale is then that much "
+        "finer; values outside it are clipped",
     )
 
 
@@ -227,7 +229,7 @@ def _judge_slow(found: Tradeoff) -> Iterator[Finding]:
     yield Finding(
         "note",
         f"{count_noun(len(slow), 'file')} slower than float32",
-        f"{told} on this machine: choose by bytes only where time does not matter",
+        f"{told} on this machine; choose by bytes only where latency does not matter",
     )
 
 
@@ -238,10 +240,10 @@ def _judge_photos(found: Tradeoff) -> Iterator[Finding]:
         return
     yield Finding(
         "note",
-        f"{count_noun(found.examples, 'validation photo')} tell top-1 to "
-        f"{points((interval.upper - interval.lower) / 2)} points only",
-        "Whether a file is worse than the trained model is surer than these bands say, since both "
-        "see the same photos; the differences between two files may still be chance",
+        f"{count_noun(found.examples, 'validation photo')} measure top-1 only to within "
+        f"{points((interval.upper - interval.lower) / 2)} points",
+        "The comparison of a file with the trained model is more certain than these intervals, "
+        "since both see the same photos; differences between two files may still be chance",
     )
 
 
@@ -250,7 +252,7 @@ def _summarize(found: Tradeoff) -> str:
         found.backbone,
         f"trained model {percent(found.top1)}",
         count_noun(found.examples, "validation photo"),
-        f"{count_noun(found.calibration_photos, 'photo')} to calibrate with",
+        f"{count_noun(found.calibration_photos, 'photo')} for calibration",
     )
     return " · ".join(parts)
 
@@ -280,19 +282,12 @@ def _draw_tradeoff(found: Tradeoff, axis: Axis) -> str:
         f"({span(_estimate(found, outcome.chosen))})"
         for outcome in found.outcomes
     )
-    return _mark_safe(draw_tradeoff(found, axis, f"Top-1 over {axis} of each recipe: {told}"))
+    return mark_safe(draw_tradeoff(found, axis, f"Top-1 over {axis} of each recipe: {told}"))
 
 
 def _draw_distribution(one: Distribution) -> str:
     title = (
-        f"Inputs of {one.name} from {one.whole[0]:.3g} to {one.whole[1]:.3g}, of which 8 bits "
-        f"span {one.chosen[0]:.3g} to {one.chosen[1]:.3g}; and the weights of its channels"
+        f"Inputs of {one.name} from {one.whole[0]:.3g} to {one.whole[1]:.3g}, of which int8 spans "
+        f"{one.chosen[0]:.3g} to {one.chosen[1]:.3g}; and the weights of its channels"
     )
-    return _mark_safe(draw_distribution(one, title))
-
-
-def _mark_safe(markup: str) -> str:
-    """Of what we drew ourselves: SVG elements."""
-    from markupsafe import Markup
-
-    return Markup(markup)
+    return mark_safe(draw_distribution(one, title))

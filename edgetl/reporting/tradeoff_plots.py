@@ -14,8 +14,8 @@ from edgetl.reporting.canvas import (
     to_svg,
 )
 from edgetl.reporting.labels import Label, Point, place_labels
-from edgetl_export.distribution import Distribution
-from edgetl_export.tradeoff import Layer, Measured, Outcome, Tradeoff
+from edgetl_export.quantize.distribution import Distribution
+from edgetl_export.quantize.tradeoff import Layer, Measured, Outcome, Tradeoff
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,7 +193,7 @@ def _tick_plainly(axis: "XAxis | YAxis", suffix: str = "", most: int = 9) -> Non
 
 
 def _choose_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most so many round numbers of a log scale."""
+    """Round numbers of a log scale, up to a count."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
     for steps in (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,):

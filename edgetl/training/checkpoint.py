@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl.checksum import map_checksummed, write_checksummed
 from edgetl.history import StageHistory
-from edgetl.sealing import map_sealed, write_sealed
 
 KEPT = 2
 _SUFFIX = ".checkpoint"
@@ -76,7 +76,7 @@ class Checkpoints:
         np.savez(buffer, allow_pickle=False, **named)
         progress = checkpoint.progress
         path = self._folder / f"{progress.stage}-{progress.epoch:06d}{_SUFFIX}"
-        write_sealed(path, progress, buffer.getvalue())
+        write_checksummed(path, progress, buffer.getvalue())
         for old in self._paths()[:-KEPT]:
             old.unlink(missing_ok=True)
 
@@ -92,7 +92,7 @@ class Checkpoints:
             half.unlink(missing_ok=True)
         for path in reversed(self._paths()):
             try:
-                progress, payload = map_sealed(path, Progress)
+                progress, payload = map_checksummed(path, Progress)
                 with np.load(io.BytesIO(payload.tobytes()), allow_pickle=False) as stored:
                     return Checkpoint(
                         progress,

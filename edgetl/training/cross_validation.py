@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 # Strengths of L2 on standardized features, from hardly any to very strong.
-WEIGHT_DECAYS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+L2_CANDIDATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FOLDS = 4
 _LEAST_EPOCHS, _LEAST_STEPS = 12, 140
 _BATCH_ROWS = 256
@@ -78,9 +79,8 @@ def predict_out_of_fold(
     groups: Integers,
     count: int,
     *,
-    weight_decay: float = 0.03,
+    l2: float = 0.03,
     seed: int = 0,
-    track: Track = silent,
 ) -> Array:
     """Predicts every row by a head that did not learn from it, nor from its group.
 
@@ -89,9 +89,8 @@ def predict_out_of_fold(
         classes: int64 (rows,): index of the label.
         groups: int64 (rows,): rows of one group stay in one fold.
         count: Number of labels.
-        weight_decay: L2 strength on standardized features.
+        l2: L2 strength on standardized features.
         seed: Of folds, order and initial weights.
-        track: Shows progress.
 
     Returns:
         Probabilities, float32 (rows, count).
@@ -100,40 +99,38 @@ def predict_out_of_fold(
     standard = (features - mean) / scale
     folds = _assign_folds(classes, groups, np.random.default_rng(seed))
     masks = (folds[:, np.newaxis] != np.arange(FOLDS)).astype(np.float32)
-    decays = np.full(FOLDS, weight_decay, np.float32)
+    decays = np.full(FOLDS, l2, np.float32)
     stack = _Stack(features.shape[1], count, decays, seed)
     epochs = choose_epochs(len(standard))
-    stack.fit(standard, classes, masks, epochs, "predicting out of fold", track)
+    stack.fit(standard, classes, masks, epochs, "predicting out of fold")
     logits = stack.logits(standard)[np.arange(len(standard)), folds]
-    return _softmax(logits)
+    scores: Array = softmax(logits, axis=1)
+    return scores
 
 
-def choose_weight_decay(
-    rows: LabelledRows, count: int, *, seed: int = 0, track: Track = silent
-) -> float:
-    """The L2 strength with which most held-out photos are named right.
+def choose_l2(rows: LabelledRows, count: int, *, seed: int = 0) -> float:
+    """The L2 strength with which most held-out photos are classified correctly.
 
     Args:
         rows: Of the training part, or of a sample of it.
         count: Number of labels.
         seed: Of folds, order and initial weights.
-        track: Shows progress.
     """
     mean, scale = standardize([rows.features])
     standard = (rows.features - mean) / scale
     folds = _assign_folds(rows.classes, rows.groups, np.random.default_rng(seed))
-    candidates = [(fold, decay) for fold in range(FOLDS) for decay in WEIGHT_DECAYS]
+    candidates = [(fold, decay) for fold in range(FOLDS) for decay in L2_CANDIDATES]
     masks = np.stack([folds != fold for fold, _ in candidates], axis=1).astype(np.float32)
     decays = np.array([decay for _, decay in candidates], np.float32)
     stack = _Stack(standard.shape[1], count, decays, seed)
     epochs = choose_epochs(len(standard))
-    stack.fit(standard, rows.classes, masks, epochs, "choosing weight decay", track)
+    stack.fit(standard, rows.classes, masks, epochs, "choosing L2")
     predicted = stack.logits(standard[rows.judged]).argmax(axis=-1)  # (rows, heads)
     hits = predicted == rows.classes[rows.judged][:, np.newaxis]
     held_out = masks[rows.judged] == 0
-    right = (hits & held_out).sum(axis=0).reshape(FOLDS, len(WEIGHT_DECAYS)).sum(axis=0)
+    right = (hits & held_out).sum(axis=0).reshape(FOLDS, len(L2_CANDIDATES)).sum(axis=0)
     # The stronger of two equally good ones: it quantizes better.
-    return max(zip(right.tolist(), WEIGHT_DECAYS, strict=True))[1]
+    return max(zip(right.tolist(), L2_CANDIDATES, strict=True))[1]
 
 
 def sample_groups(groups: Integers, most_rows: int, *, seed: int = 0) -> Integers:
@@ -159,12 +156,6 @@ def _assign_folds(classes: Integers, groups: Integers, random: np.random.Generat
     return folds[position]
 
 
-def _softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: Array = (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
-    return scores
-
-
 class _Stack:
     """Several softmax heads side by side: one Keras dense layer of heads x classes outputs."""
 
@@ -184,7 +175,6 @@ class _Stack:
         masks: Array,
         epochs: int,
         description: str,
-        track: Track,
     ) -> None:
         """Trains all heads at once; head h learns from rows with mask (rows, heads) 1."""
         import keras

@@ -1,4 +1,4 @@
-"""What the machine computes on: one CPU, one GPU, or several GPUs in step."""
+"""The devices of the machine: one CPU, one GPU, or several GPUs in parallel."""
 
 import functools
 import gc

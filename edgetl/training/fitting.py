@@ -17,7 +17,7 @@ from edgetl.training.checkpoint import Checkpoint, Checkpoints, Progress
 from edgetl.training.recipe import build_optimizer
 from edgetl.training.sources import iterate
 from edgetl.training.steps import Stage, Stepper
-from edgetl_export.progress import Track, silent
+from edgetl_export.progress import track
 from edgetl_runtime.errors import TrainingError
 
 Curves = dict[str, list[float]]
@@ -31,7 +31,6 @@ class Fitter:
         checkpoints: Checkpoints,
         *,
         seed: int,
-        track: Track = silent,
         observe: Callable[[str, int, dict[str, float]], None] | None = None,
     ) -> None:
         """Reads the newest checkpoint, if there is one.
@@ -39,14 +38,12 @@ class Fitter:
         Args:
             checkpoints: Of this run.
             seed: Of the order of the rows and of what is mixed.
-            track: Shows progress.
             observe: Called after each epoch: stage, epoch from 1, and its figures; again for
                 an epoch whose checkpoint a crash prevented.
         """
         self._checkpoints = checkpoints
         self._resumed = checkpoints.load()
         self._seed = seed
-        self._track = track
         self._observe = observe
         self.histories: list[StageHistory] = []
 
@@ -57,15 +54,14 @@ class Fitter:
         weights of the stage after it, which include this stage's.
 
         Raises:
-            TrainingError: If the loss is no number any more.
+            TrainingError: If the loss is no longer finite.
             StorageError: If a checkpoint cannot be written.
         """
         if self._resumed and self._resumed.progress.stage > stage.number:
             history = self._resumed.progress.finished[stage.number]
         else:
-            history = _StageFit(stage, self._seed, self._checkpoints, tuple(self.histories)).run(
-                self._take_resumed(stage), self._track, self._observe
-            )
+            fit = _StageFit(stage, self._seed, self._checkpoints, tuple(self.histories))
+            history = fit.run(self._take_resumed(stage), self._observe)
         self.histories.append(history)
         return history
 
@@ -102,7 +98,6 @@ class _StageFit:
     def run(
         self,
         resumed: Checkpoint | None,
-        track: Track,
         observe: Callable[[str, int, dict[str, float]], None] | None,
     ) -> StageHistory:
         recipe = self._stage.recipe
@@ -131,7 +126,7 @@ class _StageFit:
         if not math.isfinite(figures["val_loss"]):
             raise TrainingError(
                 f"the validation loss is {figures['val_loss']} before fitting {self._stage.name}; "
-                "the likely cause are weights that do not suit the photos: try other --weights"
+                "the likely cause is weights that do not suit the photos; try other --weights"
             )
         if self._stage.number:
             self._best_value = self._monitored(figures)
@@ -192,13 +187,13 @@ class _StageFit:
             return
         number, rate = self._stage.number, self._stage.recipe.learning_rate
         option = "--finetune-learning-rate" if number else "--learning-rate"
-        kept, remedy = "no epoch was good", f"a lower {option}"
+        kept, remedy = "no epoch succeeded", f"a lower {option}"
         if epoch or number:
             last = f"epoch {epoch}" if epoch else f"fitting {self._finished[-1].name}"
             kept, remedy = f"the checkpoint of {last} is kept", f"{remedy} and --overwrite"
         raise TrainingError(
             f"the loss became {bad[0]} in epoch {epoch + 1} of fitting {self._stage.name}; the "
-            f"likely cause is a learning rate that is too high ({rate:g}): start anew with "
+            f"likely cause is a learning rate that is too high ({rate:g}): start over with "
             f"{remedy}; {kept}"
         )
 

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.options import Monitor, Optimizer, Schedule, TrainingOptions
+from edgetl.options import FittingOptions, Monitor, Optimizer, Schedule
 
 # Highest learning rates that did best on TrashNet for adam; the other optimizers' are theirs.
 _RATES: dict[str, dict[Optimizer, float]] = {
@@ -21,8 +21,8 @@ _WARMUP = {"head": 0.0, "blocks": 0.08, "all": 0.1, "scratch": 0.05}
 _MOMENTUM = 0.9
 
 
-class Recipe(msgspec.Struct, frozen=True):
-    """All numbers of one stage; see `TrainingOptions` for what each means."""
+class StageRecipe(msgspec.Struct, frozen=True):
+    """All numbers of one stage; see `FittingOptions` for what each means."""
 
     epochs: int
     batch: int
@@ -41,8 +41,8 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 def make_recipe(
-    kind: str, training: TrainingOptions, *, epochs: int, mixup: float = 0.0, cutmix: float = 0.0
-) -> Recipe:
+    kind: str, training: FittingOptions, *, epochs: int, mixup: float = 0.0, cutmix: float = 0.0
+) -> StageRecipe:
     """Fills in what the options leave open.
 
     Args:
@@ -54,7 +54,8 @@ def make_recipe(
     """
     first = kind in ("head", "scratch")
     rate = training.learning_rate if first else training.finetune_learning_rate
-    return Recipe(
+    smoothing = training.label_smoothing
+    return StageRecipe(
         epochs=epochs,
         batch=training.batch or _BATCHES[kind],
         optimizer=training.optimizer,
@@ -63,7 +64,7 @@ def make_recipe(
         schedule=training.schedule,
         warmup=_WARMUP[kind] if training.warmup is None else training.warmup,
         weight_decay=training.weight_decay,
-        label_smoothing=_or(training.label_smoothing, _SMOOTHING[kind]),
+        label_smoothing=_SMOOTHING[kind] if smoothing is None else smoothing,
         balanced=training.class_weights == "balanced",
         patience=training.patience,
         monitor=training.monitor,
@@ -72,7 +73,7 @@ def make_recipe(
     )
 
 
-def build_optimizer(recipe: Recipe, steps: int) -> Any:
+def build_optimizer(recipe: StageRecipe, steps: int) -> Any:
     """The Keras optimizer with its schedule over `steps` steps."""
     import keras
 
@@ -82,7 +83,7 @@ def build_optimizer(recipe: Recipe, steps: int) -> Any:
         case "adam":
             return keras.optimizers.Adam(rate)
         case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=_or(decay, 1e-3))
+            return keras.optimizers.AdamW(rate, weight_decay=1e-3 if decay is None else decay)
         case "rmsprop":
             return keras.optimizers.RMSprop(rate, momentum=recipe.momentum)
         case "sgd":
@@ -90,7 +91,7 @@ def build_optimizer(recipe: Recipe, steps: int) -> Any:
 
 
 def weigh_classes(classes: NDArray[np.int64], count: int, *, balanced: bool) -> NDArray[np.float32]:
-    """What a photo of each class counts, float32 (count,); the mean over the photos is 1."""
+    """Class weights, float32 (count,); their mean over the photos is 1."""
     if not balanced:
         return np.ones(count, np.float32)
     present = np.bincount(classes, minlength=count)
@@ -98,7 +99,7 @@ def weigh_classes(classes: NDArray[np.int64], count: int, *, balanced: bool) -> 
     return weights.astype(np.float32)
 
 
-def _build_schedule(recipe: Recipe, steps: int) -> Any:
+def _build_schedule(recipe: StageRecipe, steps: int) -> Any:
     import keras
 
     schedules = keras.optimizers.schedules
@@ -114,7 +115,3 @@ def _build_schedule(recipe: Recipe, steps: int) -> Any:
         rates = [recipe.learning_rate / 10**n for n in range(3)]
         return schedules.PiecewiseConstantDecay(thirds, rates)
     return schedules.PiecewiseConstantDecay([steps], [recipe.learning_rate] * 2)
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value

@@ -1,4 +1,4 @@
-"""Where an epoch's rows come from: the feature cache, or the photos themselves.
+"""Sources of an epoch's rows: the feature cache, or the photos themselves.
 
 The order of an epoch, the view of each photo and what is mixed with what follow from seed and
 epoch alone. So an epoch after a crash is the one that would have come without it.
@@ -12,11 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.ahead import compute_ahead
-from edgetl.augmentation import Augmentation, make_view
-from edgetl_runtime.allotment import count_processors
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Frame, Preprocessing
+from edgetl.augmentation.strengths import Augmentation
+from edgetl.augmentation.views import make_view
+from edgetl.prefetch import prefetch
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing
+from edgetl_runtime.system.allotment import count_processors
 
 Inputs = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -35,7 +36,7 @@ class Batch(msgspec.Struct, frozen=True, eq=False):
     classes: Integers
 
 
-class Source(Protocol):
+class TrainingSource(Protocol):
     """A part of the data set as rows."""
 
     @property
@@ -76,7 +77,7 @@ class CachedRows:
         return len(self._rows)
 
     def using_every_row(self) -> "CachedRows":
-        """The same rows, but an epoch passes over all of them, not over one for each example."""
+        """The source, with epochs over all rows instead of one row per example."""
         other = CachedRows(self._rows, self._owner, self.classes)
         other._every_row = True
         return other
@@ -101,7 +102,7 @@ class CachedRows:
             yield np.stack(self._rows[start : start + rows_each]).astype(np.float32)
 
 
-class Photo(msgspec.Struct, frozen=True):
+class SourcePhoto(msgspec.Struct, frozen=True):
     """One photo to be read in every epoch."""
 
     file: Any
@@ -110,11 +111,11 @@ class Photo(msgspec.Struct, frozen=True):
 
 
 class LivePhotos:
-    """Photos decoded, augmented and preprocessed on all processors, anew in each epoch."""
+    """Photos decoded, augmented and preprocessed on all processors, again in each epoch."""
 
     def __init__(
         self,
-        photos: Sequence[Photo],
+        photos: Sequence[SourcePhoto],
         preprocessing: Preprocessing,
         augmentation: Augmentation | None,
     ) -> None:
@@ -132,7 +133,7 @@ class LivePhotos:
         self._pool = ThreadPoolExecutor(max_workers=count_processors())
 
     def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
-        """Photo numbers of an epoch."""
+        """Indices of the photos of an epoch."""
         everyone = np.arange(len(self._photos))
         return everyone if random is None else random.permutation(everyone)
 
@@ -145,16 +146,14 @@ class LivePhotos:
         frames = list(self._pool.map(lambda row: self._read(self._photos[row], epoch), rows))
         return Batch(np.stack(frames).astype(np.float32), self.classes[rows])
 
-    def _read(self, photo: Photo, epoch: int) -> Frame:
+    def _read(self, photo: SourcePhoto, epoch: int) -> Frame:
         picture = read_picture(photo.file)
         if self._augmentation is not None:
             picture = make_view(picture, photo.sha256, epoch + 1, self._augmentation)
         return self._preprocessing.apply(picture)
 
 
-def iterate(source: Source, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:
+def iterate(source: TrainingSource, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:
     """Batches of an epoch; the next ones are loaded while one is used."""
     parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    return compute_ahead(
-        lambda part: source.load(part, epoch), parts, workers=1, ahead=_BATCHES_AHEAD
-    )
+    return prefetch(lambda part: source.load(part, epoch), parts, workers=1, depth=_BATCHES_AHEAD)

@@ -1,7 +1,6 @@
 """The stages of a training: the head, then the top blocks or the whole network."""
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.history import StageHistory
 from edgetl.networks.backbones import Backbone
-from edgetl.networks.features import Extracted, Extractor, Wanted
+from edgetl.networks.features import Extractor, FeatureRequest, Features
 from edgetl.networks.head import build_head, finish_head, probabilities
 from edgetl.networks.model import (
     HEAD_CUT,
@@ -24,24 +23,22 @@ from edgetl.networks.model import (
     set_trainable,
 )
 from edgetl.networks.weights import Weights
-from edgetl.options import Options
+from edgetl.options import TrainOptions
 from edgetl.predictions import Predictions
-from edgetl.training.checkpoint import Checkpoints
 from edgetl.training.cross_validation import (
     LabelledRows,
     choose_epochs,
-    choose_weight_decay,
+    choose_l2,
     sample_groups,
     standardize,
 )
 from edgetl.training.devices import one_device
 from edgetl.training.fitting import Fitter
 from edgetl.training.recipe import make_recipe
-from edgetl.training.sources import CachedRows, LivePhotos, Photo, Source
+from edgetl.training.sources import CachedRows, LivePhotos, SourcePhoto, TrainingSource
 from edgetl.training.steps import Stage, compile_prediction, predict_logits
-from edgetl_export.confidence import fit_temperature
-from edgetl_export.progress import Track
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_export.evaluate.confidence import fit_temperature
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import keras
@@ -57,8 +54,8 @@ _MLP_L2 = 3e-3
 Standardization = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-class Learned(msgspec.Struct, frozen=True, eq=False):
-    """What a training gives.
+class FitResult(msgspec.Struct, frozen=True, eq=False):
+    """The result of a training.
 
     Attributes:
         model: Classifier: float32 (batch, h, w, 3) RGB 0..255 -> probabilities.
@@ -87,9 +84,9 @@ class Learned(msgspec.Struct, frozen=True, eq=False):
 class Parts(msgspec.Struct, frozen=True, eq=False):
     """The parts of a data set as sources; `test` is None without test photos."""
 
-    train: Source
-    val: Source
-    test: Source | None
+    train: TrainingSource
+    val: TrainingSource
+    test: TrainingSource | None
 
 
 class Learner:
@@ -99,13 +96,11 @@ class Learner:
         self,
         *,
         manifest: DatasetManifest,
-        options: Options,
+        options: TrainOptions,
         backbone: Backbone,
         weights: Weights,
         preprocessing: Preprocessing,
-        checkpoints: Checkpoints,
-        track: Track,
-        observe: Callable[[str, int, dict[str, float]], None],
+        fitter: Fitter,
     ) -> None:
         """Prepares a training; nothing is computed yet."""
         self._manifest = manifest
@@ -113,19 +108,18 @@ class Learner:
         self._backbone = backbone
         self._weights = weights
         self._preprocessing = preprocessing
-        self._track = track
-        self._fitter = Fitter(checkpoints, seed=options.seed, track=track, observe=observe)
+        self._fitter = fitter
         self._count = len(manifest.labels)
         self._l2 = 0.0
         self._seconds: dict[str, float] = {}
         self._computed = 0
 
-    def learn(self) -> Learned:
+    def learn(self) -> FitResult:
         """Runs all stages.
 
         Raises:
             FrameError: If a photo cannot be read any more.
-            TrainingError: If the loss is no number any more.
+            TrainingError: If the loss is no longer finite.
             StorageError: If a checkpoint or the cache cannot be written.
         """
         import keras
@@ -155,7 +149,7 @@ class Learner:
             return NO_CUT
         return Cut("blocks", self._backbone.auto_blocks if wanted == "auto" else wanted)
 
-    def _learn_blocks(self, network: "keras.Model", head: "keras.Model", cut: Cut) -> Learned:
+    def _learn_blocks(self, network: "keras.Model", head: "keras.Model", cut: Cut) -> FitResult:
         import keras
 
         name = f"top {cut.blocks} blocks" if cut.blocks > 1 else "top block"
@@ -167,7 +161,9 @@ class Learner:
         kept = HEAD_CUT if self._options.finetune == "auto" and not history.best_epoch else cut
         return self._finish(model, network, head, parts, kept)
 
-    def _learn_everything(self, network: "keras.Model", head: "keras.Model", kind: str) -> Learned:
+    def _learn_everything(
+        self, network: "keras.Model", head: "keras.Model", kind: str
+    ) -> FitResult:
         import keras
 
         parts = self._live_parts()
@@ -183,7 +179,7 @@ class Learner:
         )
         return self._finish(model, network, head, parts, NO_CUT)
 
-    def _learn_from_scratch(self) -> Learned:
+    def _learn_from_scratch(self) -> FitResult:
         network = load_network(self._backbone, self._weights, self._preprocessing.width_px)
         size_px = self._preprocessing.width_px
         width = build_extractor(self._backbone, network, size_px).output_shape[-1]
@@ -191,7 +187,7 @@ class Learner:
         self._l2 = self._options.training.l2 or 0.0
         return self._learn_everything(network, self._make_head(plain), "scratch")
 
-    def _build_head(self, standardization: Standardization, extracted: Extracted) -> "keras.Model":
+    def _build_head(self, standardization: Standardization, extracted: Features) -> "keras.Model":
         self._l2 = self._choose_l2(extracted)
         return self._make_head(standardization)
 
@@ -201,7 +197,7 @@ class Learner:
             standardization, self._count, options.head, l1=options.training.l1, l2=self._l2
         )
 
-    def _choose_l2(self, extracted: Extracted) -> float:
+    def _choose_l2(self, extracted: Features) -> float:
         given = self._options.training.l2
         if given is not None:
             return given
@@ -219,13 +215,11 @@ class Learner:
             judged=~extracted.is_view[kept],
         )
         with one_device():
-            chosen = choose_weight_decay(
-                rows, self._count, seed=self._options.seed, track=self._track
-            )
-        self._seconds["choosing weight decay"] = time.monotonic() - start
+            chosen = choose_l2(rows, self._count, seed=self._options.seed)
+        self._seconds["choosing L2"] = time.monotonic() - start
         return chosen
 
-    def _extract(self, cut: Cut, views: int, name: str) -> Extracted:
+    def _extract(self, cut: Cut, views: int, name: str) -> Features:
         import keras
 
         start = time.monotonic()
@@ -233,11 +227,13 @@ class Learner:
             self._backbone, self._weights, self._preprocessing, cut, self._options.augmentation
         )
         wanted = [
-            Wanted(self._manifest.file(one), one.sha256, views if one.split == "train" else 0)
+            FeatureRequest(
+                self._manifest.file(one), one.sha256, views if one.split == "train" else 0
+            )
             for one in self._manifest.examples
         ]
         with one_device():
-            extracted = extractor.extract(wanted, track=self._track)
+            extracted = extractor.extract(wanted)
         # Building an extractor draws random numbers, finding its features in the cache does not.
         keras.utils.set_random_seed(self._options.seed)
         self._seconds[name] = time.monotonic() - start
@@ -249,7 +245,7 @@ class Learner:
             return 0
         if self._options.views is not None:
             return self._options.views
-        photos = len(self._manifest.part("train"))
+        photos = len(self._manifest.select("train"))
         return max(1, min(default, _MOST_ROWS // photos))
 
     def _head_epochs(self, rows: CachedRows) -> int:
@@ -280,14 +276,14 @@ class Learner:
         return np.array([place[one.label] for one in self._manifest.examples], np.int64)
 
     def _cached_parts(
-        self, extracted: Extracted, *, every_row: bool = False
+        self, extracted: Features, *, every_row: bool = False
     ) -> tuple[Parts, CachedRows]:
         train = self._cached(extracted, "train")
-        test = self._cached(extracted, "test") if self._manifest.part("test") else None
+        test = self._cached(extracted, "test") if self._manifest.select("test") else None
         learned = train.using_every_row() if every_row else train
         return Parts(learned, self._cached(extracted, "val"), test), train
 
-    def _cached(self, extracted: Extracted, split: str) -> CachedRows:
+    def _cached(self, extracted: Features, split: str) -> CachedRows:
         examples = self._manifest.examples
         chosen = np.array([one.split == split for one in examples])
         rows = np.flatnonzero(chosen[extracted.owner])
@@ -297,18 +293,18 @@ class Learner:
     def _live_parts(self) -> Parts:
         augmentation = self._options.augmentation
         self._computed = len(self._manifest.examples)
-        test = self._manifest.part("test")
+        test = self._manifest.select("test")
         return Parts(
             LivePhotos(self._photos("train"), self._preprocessing, augmentation),
             LivePhotos(self._photos("val"), self._preprocessing, None),
             LivePhotos(self._photos("test"), self._preprocessing, None) if test else None,
         )
 
-    def _photos(self, split: Any) -> list[Photo]:
+    def _photos(self, split: Any) -> list[SourcePhoto]:
         manifest = self._manifest
         return [
-            Photo(manifest.file(one), one.sha256, manifest.index(one))
-            for one in manifest.part(split)
+            SourcePhoto(manifest.file(one), one.sha256, manifest.index(one))
+            for one in manifest.select(split)
         ]
 
     def _finish(
@@ -318,7 +314,7 @@ class Learner:
         head: "keras.Model",
         parts: Parts,
         cut: Cut,
-    ) -> Learned:
+    ) -> FitResult:
         predict = compile_prediction(model)
         logits = predict_logits(predict, parts.val)
         temperature = fit_temperature(logits, parts.val.classes)
@@ -326,7 +322,7 @@ class Learner:
         if parts.test is not None:
             logits = predict_logits(predict, parts.test)
             predictions.append(self._score("test", logits / temperature))
-        return Learned(
+        return FitResult(
             model=self._assemble(network, head, temperature),
             cut=cut,
             l2=self._l2,
@@ -342,7 +338,7 @@ class Learner:
         chosen = np.array([one.split == split for one in self._manifest.examples])
         return Predictions(
             split,
-            tuple(one.path for one in self._manifest.part(split)),
+            tuple(one.path for one in self._manifest.select(split)),
             tuple(int(n) for n in self._classes()[chosen]),
             tuple(tuple(float(score) for score in row) for row in probabilities(logits)),
         )

@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl.augmentation import Augmentation
 from edgetl.augmentation.mixing import mix
-from edgetl.training.recipe import Recipe, weigh_classes
-from edgetl.training.sources import Source, iterate
-from edgetl_export.confidence import cross_entropy, fit_temperature
+from edgetl.augmentation.strengths import Augmentation
+from edgetl.training.recipe import StageRecipe, weigh_classes
+from edgetl.training.sources import TrainingSource, iterate
+from edgetl_export.evaluate.confidence import cross_entropy, fit_temperature
 
 if TYPE_CHECKING:
     import keras
@@ -42,9 +42,9 @@ class Stage(msgspec.Struct, frozen=True, eq=False):
     name: str
     model: "keras.Model"
     classes: int
-    train: Source
-    val: Source
-    recipe: Recipe
+    train: TrainingSource
+    val: TrainingSource
+    recipe: StageRecipe
 
 
 class Stepper:
@@ -188,7 +188,7 @@ def compile_prediction(model: "keras.Model") -> Callable[[Any], Any]:
     return predict
 
 
-def predict_logits(predict: Callable[[Any], Any], source: Source) -> Array:
+def predict_logits(predict: Callable[[Any], Any], source: TrainingSource) -> Array:
     """Logits of each example of a part, in order: float32 (examples, classes) or (examples, 1)."""
     rows = source.pick(None, 0)
     batches = iterate(source, rows, _VALIDATION_BATCH, 0)

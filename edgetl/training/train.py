@@ -8,6 +8,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from edgetl.networks.backbones import find_backbone
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.model import ModelSpec
 from edgetl.networks.weights import Weights, find_weights
-from edgetl.options import Options, check_options, encode_toml
+from edgetl.options import TrainOptions, check_options, encode_toml
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.run import (
     CONFIG_FILE,
@@ -38,7 +39,8 @@ from edgetl.run import (
     encode,
 )
 from edgetl.training.devices import training_devices
-from edgetl.training.stages import Learned, Learner
+from edgetl.training.fitting import Fitter
+from edgetl.training.stages import FitResult, Learner
 from edgetl.training.tensorboard import write_event
 from edgetl.training.workspace import (
     Unfinished,
@@ -49,9 +51,8 @@ from edgetl.training.workspace import (
     start_workspace,
     tidy_finished,
 )
-from edgetl_export.progress import Track, silent
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 _log = logging.getLogger(__name__)
 
@@ -59,11 +60,10 @@ _log = logging.getLogger(__name__)
 def train(
     data: Path,
     out: Path,
-    options: Options | None = None,
+    options: TrainOptions | None = None,
     *,
     overwrite: bool = False,
     tensorboard: bool = False,
-    track: Track = silent,
 ) -> Run:
     """Trains a classifier on photos and writes a run folder.
 
@@ -75,23 +75,22 @@ def train(
         options: What is trained, and how.
         overwrite: Replace a finished run, or an interrupted training, of that name.
         tensorboard: Write event files, too.
-        track: Shows progress.
 
     Raises:
         DatasetError: If the photos cannot be used.
         OptionsError: If the options contradict one another or do not suit the photos.
         WeightsError: If the weights cannot be had or do not fit.
-        TrainingError: If the loss is no number any more.
+        TrainingError: If the loss is no longer finite.
         StorageError: If `out` exists or cannot be written.
     """
-    options = options or Options()
+    options = options or TrainOptions()
     check_options(options)
     check_apart(out, data)
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
         list_data(data)  # What is wrong with the folders is said before any other work.
         weights = _find_weights(options)
-        manifest = _scan(data, options, track)
+        manifest = _scan(data, options)
         unfinished = Unfinished(
             format_version=FORMAT_VERSION,
             data=str(data.resolve()),
@@ -103,7 +102,7 @@ def train(
             versions=describe_versions(),
         )
         workspace.begin(unfinished)
-        _finish(workspace, unfinished, weights, start, track)
+        _finish(workspace, unfinished, weights, start)
         workspace.finish(overwrite=overwrite)
     return Run.open(out)
 
@@ -112,8 +111,7 @@ def resume(
     out: Path,
     *,
     data: Path | None = None,
-    choose: Callable[[Options], Options] = lambda before: before,
-    track: Track = silent,
+    choose: Callable[[TrainOptions], TrainOptions] = lambda before: before,
 ) -> Run:
     """Goes on with an interrupted training; the result is that of an uninterrupted one.
 
@@ -122,7 +120,6 @@ def resume(
         data: The photos, if they lie elsewhere now.
         choose: Turns the options of the interrupted training into those asked for now, which
             must be the same.
-        track: Shows progress.
 
     Raises:
         RunError: If nothing was interrupted there, or photos, options, weights or versions are
@@ -132,32 +129,31 @@ def resume(
     if tidy_finished(out):
         return Run.open(out)
     with reopen_workspace(out) as (workspace, before):
-        manifest = _scan(data or Path(before.data), before.options, track)
+        manifest = _scan(data or Path(before.data), before.options)
         weights = _find_weights(before.options)
         check_same(before, choose(before.options), manifest, weights)
         unfinished = msgspec.structs.replace(before, manifest=manifest)
-        _finish(workspace, unfinished, weights, start, track)
+        _finish(workspace, unfinished, weights, start)
         workspace.finish(overwrite=before.overwrite)
     return Run.open(out)
 
 
-def _scan(data: Path, options: Options, track: Track) -> DatasetManifest:
+def _scan(data: Path, options: TrainOptions) -> DatasetManifest:
     manifest = scan(
         data,
         val_fraction=options.split.val_fraction,
         test_fraction=options.split.test_fraction,
         seed=options.seed,
-        track=track,
     )
     if options.head.output == "sigmoid" and len(manifest.labels) != 2:
         raise OptionsError(
-            f"a sigmoid head tells two classes apart, {data} has {len(manifest.labels)}: leave "
-            "--output (in a file head.output) at softmax"
+            f"a sigmoid head is for two classes, {data} has {len(manifest.labels)}; leave --output "
+            "(in a file head.output) at softmax"
         )
     if leaks := manifest.leaks():
         _log.warning(
-            "%d photos of val or test are near-duplicates of photos in train, such as %s: the "
-            "figures flatter; `edgetl data check %s` lists them",
+            "%d photos of val or test are near-duplicates of photos in train, such as %s, so "
+            "accuracy is overstated; `edgetl data check %s` lists them",
             len(leaks),
             leaks[0].path,
             data,
@@ -165,14 +161,12 @@ def _scan(data: Path, options: Options, track: Track) -> DatasetManifest:
     return manifest
 
 
-def _find_weights(options: Options) -> Weights:
+def _find_weights(options: TrainOptions) -> Weights:
     backbone = find_backbone(options.backbone)
     return find_weights(options.weights, backbone, options.size_px or backbone.size_px)
 
 
-def _finish(
-    workspace: Workspace, unfinished: Unfinished, weights: Weights, start: float, track: Track
-) -> None:
+def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, start: float) -> None:
     """Learns, and writes all that a run holds into the workspace; `run.json` comes last."""
     scanned_s = time.monotonic() - start
     manifest, options = unfinished.manifest, unfinished.options
@@ -180,11 +174,8 @@ def _finish(
     size_px = options.size_px or backbone.size_px
     preprocessing = Preprocessing(width_px=size_px, height_px=size_px, fit=options.fit)
 
-    def observe(stage: str, epoch: int, figures: dict[str, float]) -> None:
-        if unfinished.tensorboard:
-            write_event(workspace.folder, stage, epoch, figures)
-
-    load_tensorflow(track)
+    observe = partial(write_event, workspace.folder) if unfinished.tensorboard else None
+    load_tensorflow()
     with training_devices() as device:
         learner = Learner(
             manifest=manifest,
@@ -192,9 +183,7 @@ def _finish(
             backbone=backbone,
             weights=weights,
             preprocessing=preprocessing,
-            checkpoints=workspace.checkpoints,
-            track=track,
-            observe=observe,
+            fitter=Fitter(workspace.checkpoints, seed=options.seed, observe=observe),
         )
         learned = learner.learn()
     spec = ModelSpec(
@@ -205,7 +194,7 @@ def _finish(
         labels=manifest.labels,
         preprocessing=preprocessing,
         head=options.head.kind,
-        weight_decay=learned.l2,
+        l2=learned.l2,
         temperature=learned.temperature,
         seed=options.seed,
     )
@@ -218,9 +207,9 @@ def _finish(
 def _write(
     workspace: Workspace,
     manifest: DatasetManifest,
-    options: Options,
+    options: TrainOptions,
     spec: ModelSpec,
-    learned: Learned,
+    learned: FitResult,
     seconds: dict[str, float],
     device: str,
 ) -> None:

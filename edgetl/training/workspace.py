@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest
-from edgetl.dataset.place import check_outside
 from edgetl.networks.weights import Weights
-from edgetl.options import Options, list_differences
+from edgetl.options import TrainOptions, list_differences
 from edgetl.run import FORMAT_VERSION, RUN_FILE, UNFINISHED, describe_versions, encode
+from edgetl.targets import check_outside
 from edgetl.training.checkpoint import Checkpoints
 from edgetl_runtime.errors import RunError, StorageError
-from edgetl_runtime.storage import check_replaceable, replace_folder, write_file
+from edgetl_runtime.system.storage import check_replaceable, replace_folder, write_file
 
 _FILE = "unfinished.json"
 _CHECKPOINTS = "checkpoints"
@@ -29,7 +29,7 @@ _SHOWN = 3
 
 
 class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was asked for.
+    """The record of an unfinished training.
 
     Attributes:
         format_version: Of the folder.
@@ -44,7 +44,7 @@ class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format_version: int
     data: str
-    options: Options
+    options: TrainOptions
     overwrite: bool
     tensorboard: bool
     manifest: DatasetManifest
@@ -94,7 +94,8 @@ def check_apart(out: Path, data: Path) -> None:
     check_outside(data, out)
     if data.resolve().is_relative_to(out.resolve()):
         raise StorageError(
-            f"the photos ({data}) lie in --out {out}, which a run replaces; choose another --out"
+            f"the photos ({data}) are inside --out {out}, which a run replaces; choose another "
+            "--out"
         )
 
 
@@ -116,13 +117,13 @@ def start_workspace(out: Path, *, overwrite: bool) -> Iterator[Workspace]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"cannot make {folder}: {error.strerror}; choose another --out"
+            f"cannot create {folder}: {error.strerror}; choose another --out"
         ) from error
     with _locked(folder):
         if is_resumable(out) and not overwrite:
             raise StorageError(
-                f"{folder} holds an interrupted training; go on with `edgetl train --resume "
-                f"{out}`, or start anew with --overwrite"
+                f"{folder} holds an interrupted training; resume it with `edgetl train --resume "
+                f"{out}`, or start over with --overwrite"
             )
         try:
             with _hinting_at_resume(out):
@@ -144,16 +145,18 @@ def reopen_workspace(out: Path) -> Iterator[tuple[Workspace, Unfinished]]:
     """
     folder = _folder(out)
     if not (folder / _FILE).is_file():
-        hint = f"{out} is finished" if (out / RUN_FILE).is_file() else "nothing was begun there"
+        hint = (
+            f"{out} is finished" if (out / RUN_FILE).is_file() else "no training was started there"
+        )
         raise RunError(
-            f"{folder} holds no interrupted training ({hint}); train anew with: edgetl train DATA "
+            f"{folder} has no interrupted training ({hint}); start over with: edgetl train DATA "
             f"--out {out}"
         )
     try:
         unfinished = msgspec.json.decode((folder / _FILE).read_bytes(), type=Unfinished)
     except (OSError, msgspec.MsgspecError) as error:
         raise RunError(
-            f"{folder / _FILE} cannot be used ({error}); start anew with --overwrite"
+            f"{folder / _FILE} cannot be used ({error}); start over with --overwrite"
         ) from error
     with _locked(folder), _hinting_at_resume(out):
         yield Workspace(out, folder), unfinished
@@ -174,7 +177,7 @@ def tidy_finished(out: Path) -> bool:
 
 
 def check_same(
-    before: Unfinished, options: Options, manifest: DatasetManifest, weights: Weights
+    before: Unfinished, options: TrainOptions, manifest: DatasetManifest, weights: Weights
 ) -> None:
     """Refuses to go on with other options, photos, weights or versions.
 
@@ -193,8 +196,9 @@ def check_same(
     if differences:
         more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         raise RunError(
-            f"this is not the training that was interrupted: {'; '.join(differences[:_SHOWN])}"
-            f"{more}; undo the change, or start anew with --overwrite"
+            "this differs from the training that was interrupted: "
+            f"{'; '.join(differences[:_SHOWN])}{more}; undo the change, or start over with "
+            "--overwrite"
         )
 
 
@@ -202,14 +206,16 @@ def _compare_photos(now: DatasetManifest, before: DatasetManifest) -> list[str]:
     new = {one.path: one for one in now.examples}
     old = {one.path: one for one in before.examples}
     found = [f"photo {path} is new" for path in new if path not in old]
-    found += [f"photo {path} is gone" for path in old if path not in new]
+    found += [f"photo {path} is missing" for path in old if path not in new]
     changed = [path for path in new if path in old and new[path] != old[path]]
     return found + [f"photo {path} has changed" for path in changed]
 
 
 def _folder(out: Path) -> Path:
     if out.name in ("", ".."):
-        raise StorageError(f"{out} cannot be renamed to; give a run a name, such as {out / 'run'}")
+        raise StorageError(
+            f"{out} cannot be used as a name; give a run a name, such as {out / 'run'}"
+        )
     return out.with_name(out.name + UNFINISHED)
 
 
@@ -225,10 +231,10 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _check_ours(folder: Path) -> None:
-    """Refuses a folder that has the name of a workspace and is none."""
+    """Refuses a folder with the name of a workspace that is not one."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _LOCK).is_file():
         raise StorageError(
-            f"{folder} exists and is no interrupted training (no {_LOCK}); move it, or choose "
+            f"{folder} exists and is not an interrupted training (no {_LOCK}); move it, or choose "
             "another --out"
         )
 
@@ -255,7 +261,7 @@ def _hinting_at_resume(out: Path) -> Iterator[None]:
         if not is_resumable(out):
             raise
         raise StorageError(
-            f"{error}; when there is room on the disk, go on with `edgetl train --resume {out}`"
+            f"{error}; when there is space on the disk, resume with `edgetl train --resume {out}`"
         ) from error
 
 
@@ -268,7 +274,7 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(
-                f"another edgetl train is at work in {folder}; wait for it, or choose another --out"
+                f"another edgetl train is running in {folder}; wait for it, or choose another --out"
             ) from error
         yield
     finally:

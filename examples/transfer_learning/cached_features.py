@@ -6,13 +6,12 @@ import time
 import msgspec
 import numpy as np
 
-from edgetl.console import track
 from edgetl.dataset.manifest import DatasetManifest
 from edgetl.networks.backbones import find_backbone
-from edgetl.networks.features import Extractor, Wanted
+from edgetl.networks.features import Extractor, FeatureRequest
 from edgetl.networks.weights import find_weights
 from edgetl.training.sources import CachedRows
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 
 class Rows(msgspec.Struct, frozen=True, eq=False):
@@ -33,9 +32,10 @@ def extract(manifest: DatasetManifest, chosen: argparse.Namespace) -> Rows:
     extractor = Extractor(backbone, weights, Preprocessing(chosen.size, chosen.size))
     examples = manifest.examples
     wanted = [
-        Wanted(manifest.file(one), one.sha256, 1 if one.split == "train" else 0) for one in examples
+        FeatureRequest(manifest.file(one), one.sha256, 1 if one.split == "train" else 0)
+        for one in examples
     ]
-    extracted = extractor.extract(wanted, track=track)
+    extracted = extractor.extract(wanted)
     classes = np.array([manifest.index(one) for one in examples])
     parts = []
     for part in ("train", "val", "test"):

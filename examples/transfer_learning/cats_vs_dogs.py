@@ -20,12 +20,14 @@ from drawing import PALETTE, Line, Panel, draw_panels
 from experiments import photo_parser_for, run_script, show_skipped
 from photos import choose_photos, find_inside
 
-from edgetl.console import load_tensorflow, print_table, track
+from edgetl.console import print_table
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.networks.framework import load_tensorflow
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.reporting.wording import percent, span
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = choose_photos(
         find_inside(chosen.data, "PetImages"), chosen.out, chosen.photos_a_class, chosen.seed
     )
-    manifest = scan(data, test_fraction=0.2, seed=chosen.seed, track=track)
+    manifest = scan(data, test_fraction=0.2, seed=chosen.seed)
     if len(manifest.labels) != 2:
         raise DatasetError(
             f"{chosen.data} has {len(manifest.labels)} classes, expected two, such as Cat and Dog; "
@@ -109,7 +111,7 @@ def _fit(rows: Rows, setup: Setup, optimizer: str, chosen: argparse.Namespace) -
     from head_fitting import fit_head
 
     start = time.monotonic()
-    training = TrainingOptions(epochs=chosen.epochs, optimizer=optimizer, l1=setup.l1, l2=setup.l2)
+    training = FittingOptions(epochs=chosen.epochs, optimizer=optimizer, l1=setup.l1, l2=setup.l2)
     train = rows.train.using_every_row()
     fitted = fit_head(train, rows.val, 2, setup.head, training, seed=chosen.seed)
     seconds = time.monotonic() - start
@@ -131,7 +133,7 @@ def show(manifest: DatasetManifest, rows: Rows, cells: Sequence[Cell]) -> None:
         )
     header = ("head", *optimizers, "overfit", "best epochs", "s a cell")
     print_table(header, table)
-    counts = ", ".join(f"{len(manifest.part(name))} {name}" for name in ("train", "val", "test"))
+    counts = ", ".join(f"{len(manifest.select(name))} {name}" for name in ("train", "val", "test"))
     print(f"photos: {counts}; columns {', '.join(optimizers)}: validation accuracy")
     print("overfit: validation less training loss in the last epoch, nats, mean of the row")
     fits = [cell.seconds for cell in cells]

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from photos import MARKER, Choice, beside, check_count, choose_photos, find_inside, is_made, mark
 
-from edgetl.console import track
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.storage import staged_folder
 
 SIDE_PX = 32
 _PIXEL_BYTES = 3 * SIDE_PX * SIDE_PX

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from edgetl.reporting.plots import COLORS
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 _STYLE = {
     "axes.axisbelow": True,

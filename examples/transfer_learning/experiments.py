@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgetl.progress import follow
 from edgetl_runtime.errors import EdgetlError
 
 
@@ -16,7 +17,8 @@ def run_script(main: Callable[[], None]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
-        main()
+        with follow(True):
+            main()
     except EdgetlError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(1)

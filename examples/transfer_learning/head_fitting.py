@@ -8,7 +8,7 @@ import numpy as np
 
 from edgetl.history import StageHistory
 from edgetl.networks.head import build_head, finish_head
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
 from edgetl.training.cross_validation import standardize
 from edgetl.training.fitting import Fitter
@@ -32,7 +32,7 @@ class FittedHead(msgspec.Struct, frozen=True, eq=False):
     history: StageHistory
 
     def count_right(self, rows: CachedRows) -> int:
-        """How many rows it names right."""
+        """How many rows it classifies correctly."""
         batch = rows.load(rows.pick(None, 0), 0)
         named = np.asarray(self.model(batch.inputs)).argmax(axis=1)
         return int((named == batch.classes).sum())
@@ -61,7 +61,7 @@ def fit_head(
     val: CachedRows,
     classes: int,
     head: HeadOptions,
-    training: TrainingOptions,
+    training: FittingOptions,
     *,
     seed: int = 0,
 ) -> FittedHead:

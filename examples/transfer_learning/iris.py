@@ -17,11 +17,13 @@ import numpy as np
 from drawing import PALETTE, Line, Panel, draw_panels
 from experiments import parser_for, run_script
 
-from edgetl.console import load_tensorflow, print_table, track
+from edgetl.console import print_table
 from edgetl.history import StageHistory
 from edgetl.metrics import estimate_share
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.networks.framework import load_tensorflow
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.reporting.wording import percent, span
+from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
 
 FLOWERS = Path(__file__).with_name("iris.csv")
@@ -47,7 +49,7 @@ class Flowers(msgspec.Struct, frozen=True, eq=False):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """One head: flowers of the unseen folds named right, curves of each fold, seconds."""
+    """One head: flowers of the unseen folds classified correctly, curves of each fold, seconds."""
 
     head: str
     optimizer: str
@@ -118,7 +120,7 @@ def judge(flowers: Flowers, head: str, optimizer: str, *, epochs: int, seed: int
     from head_fitting import fit_head, keep_rows
 
     start = time.monotonic()
-    training = TrainingOptions(
+    training = FittingOptions(
         epochs=epochs, batch=BATCH, optimizer=optimizer, learning_rate=RATES[optimizer], l2=L2
     )
     folds = assign_folds(flowers.species, seed)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl.dataset.listing import Listed, list_folder
+from edgetl.dataset.listing import list_folder
+from edgetl.dataset.photo import Photo
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.storage import staged_folder
 
 MARKER = ".chosen.json"
 
@@ -59,10 +60,10 @@ def choose_photos(
     listing = list_folder(data)
     renamed = {label: (names or {}).get(label, label) for label in listing.labels}
     _check_merged(renamed)
-    chosen = _choose(listing.files, listing.root, photos_a_class, seed)
-    if len(chosen) == len(listing.files) and all(old == new for old, new in renamed.items()):
+    chosen = _choose(listing.photos, photos_a_class, seed)
+    if len(chosen) == len(listing.photos) and all(old == new for old, new in renamed.items()):
         return data
-    targets = {_target(one, listing.root, renamed[one.label]): one.path for one in chosen}
+    targets = {_target(one, renamed[one.label]): one.file for one in chosen}
     digest = hashlib.sha256("\n".join(sorted(targets)).encode("utf-8", "surrogateescape"))
     choice = Choice(str(listing.root), photos_a_class, seed, renamed, digest.hexdigest())
     folder = beside(out, "photos")
@@ -105,15 +106,14 @@ def check_count(photos_a_class: int) -> None:
         )
 
 
-def _choose(files: list[Listed], root: Path, count: int, seed: int) -> list[Listed]:
+def _choose(photos: list[Photo], count: int, seed: int) -> list[Photo]:
     """By the hash of seed and path, so that a file more or less moves hardly any other."""
 
-    def rank(one: Listed) -> bytes:
-        name = one.path.relative_to(root).as_posix()
-        return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
+    def rank(one: Photo) -> bytes:
+        return hashlib.sha256(f"{seed}:{one.path}".encode()).digest()
 
-    groups: dict[tuple[str | None, str], list[Listed]] = defaultdict(list)
-    for one in files:
+    groups: dict[tuple[str | None, str], list[Photo]] = defaultdict(list)
+    for one in photos:
         groups[one.split, one.label].append(one)
     return [one for own in groups.values() for one in sorted(own, key=rank)[: count or None]]
 
@@ -125,9 +125,9 @@ def _check_merged(renamed: Mapping[str, str]) -> None:
         raise DatasetError(f"the folders {folders} all mean {double}; keep one of them")
 
 
-def _target(one: Listed, root: Path, label: str) -> str:
+def _target(one: Photo, label: str) -> str:
     """PART/CLASS/name; what lies in sub-folders gets their names in front."""
-    inside = one.path.relative_to(root).parts
+    inside = one.path.split("/")
     name = "__".join(inside[2 if one.split else 1 :])
     return "/".join(part for part in (one.split, label, name) if part)
 

@@ -10,9 +10,11 @@ import msgspec
 from drawing import PALETTE, Dot, Line, Panel, draw_dots, draw_panels
 from experiments import photo_parser_for, show_skipped
 
-from edgetl.console import load_tensorflow, print_table, track
+from edgetl.console import print_table
 from edgetl.dataset.listing import list_folder
-from edgetl.options import Options, SplitOptions, TrainingOptions
+from edgetl.dataset.photo import show_path
+from edgetl.networks.framework import load_tensorflow
+from edgetl.options import FittingOptions, SplitOptions, TrainOptions
 from edgetl.reporting.wording import percent
 from edgetl.run import Run
 from edgetl.training.train import resume, train
@@ -27,7 +29,7 @@ class Variant(msgspec.Struct, frozen=True):
     """One training among those that are compared; the name is also its folder's."""
 
     name: str
-    options: Options
+    options: TrainOptions
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -72,14 +74,14 @@ def variant_parser_for(
     return parser
 
 
-def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -> Options:
+def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -> TrainOptions:
     """A pretrained backbone: frozen under a new head, or with some or all of it fine-tuned."""
-    training = TrainingOptions(
+    training = FittingOptions(
         epochs=chosen.head_epochs,
         finetune_epochs=None if finetune == "none" else chosen.epochs,
         l2=chosen.l2,
     )
-    return Options(
+    return TrainOptions(
         backbone=backbone,
         size_px=chosen.size,
         weights=chosen.weights,
@@ -91,16 +93,16 @@ def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -
     )
 
 
-def scratch_options(chosen: argparse.Namespace, network: str, size_px: int) -> Options:
+def scratch_options(chosen: argparse.Namespace, network: str, size_px: int) -> TrainOptions:
     """A small network from random weights."""
-    return Options(
+    return TrainOptions(
         backbone=network,
         size_px=size_px,
         weights="none",
         seed=chosen.seed,
         augment=chosen.augment,
         split=_SPLIT,
-        training=TrainingOptions(epochs=chosen.epochs),
+        training=FittingOptions(epochs=chosen.epochs),
     )
 
 
@@ -117,24 +119,24 @@ def train_variants(
     return outcomes
 
 
-def _train(data: Path, options: Options, folder: Path, chosen: argparse.Namespace) -> Run:
+def _train(data: Path, options: TrainOptions, folder: Path, chosen: argparse.Namespace) -> Run:
     if not chosen.overwrite and is_resumable(folder):
-        return resume(folder, data=data, choose=lambda before: options, track=track)
+        return resume(folder, data=data, choose=lambda before: options)
     if not chosen.overwrite and (finished := _find_finished(data, options, folder)):
         print("  finished before; --overwrite trains it again", file=sys.stderr)
         return finished
-    return train(data, folder, options, overwrite=chosen.overwrite, track=track)
+    return train(data, folder, options, overwrite=chosen.overwrite)
 
 
-def _find_finished(data: Path, options: Options, folder: Path) -> Run | None:
+def _find_finished(data: Path, options: TrainOptions, folder: Path) -> Run | None:
     """The run of an earlier call, if it was the same training of the same files."""
     if not (folder / "run.json").is_file():
         return None
     run = Run.open(folder)
     listing = list_folder(data)
     known = {one.path for one in (*run.manifest.examples, *run.manifest.skipped)}
-    paths = [*(one.path for one in listing.files), *(path for path, _ in listing.left_out)]
-    listed = {path.relative_to(listing.root).as_posix() for path in paths}
+    listed = {one.path for one in listing.photos}
+    listed |= {show_path(path, listing.root) for path, _ in listing.left_out}
     same_files = run.manifest.root == str(listing.root) and known == listed
     return run if same_files and run.file.options == options else None
 
@@ -165,7 +167,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         for one in outcomes
     ]
     print_table(header, rows)
-    parts = {name: len(outcomes[0].run.manifest.part(name)) for name in ("train", "val", "test")}
+    parts = {name: len(outcomes[0].run.manifest.select(name)) for name in ("train", "val", "test")}
     counts = ", ".join(f"{count} {name}" for name, count in parts.items())
     print(f"photos: {counts}; overfit: training less validation accuracy, last epoch, points")
     show_skipped(outcomes[0].run.manifest.skipped)

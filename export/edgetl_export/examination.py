@@ -2,7 +2,8 @@
 
 import msgspec
 
-from edgetl_runtime.wording import count_noun
+from edgetl_export.wording import percent
+from edgetl_runtime.text.wording import count_noun
 
 
 class Alternative(msgspec.Struct, frozen=True):
@@ -11,8 +12,8 @@ class Alternative(msgspec.Struct, frozen=True):
     Attributes:
         meaning: Such as `--scaling 0..1`.
         photos: That were looked at.
-        top1: Share of them named right with it, 0..1.
-        top1_as_given: Share of the same photos named right with what was given, 0..1.
+        top1: Accuracy on them with it, 0..1.
+        top1_as_given: Share of the same photos classified correctly with what was given, 0..1.
     """
 
     meaning: str
@@ -38,7 +39,7 @@ class Examination(msgspec.Struct, frozen=True):
 
     Attributes:
         photos: Number of labelled photos that were looked at.
-        top1: Share of them named right, 0..1.
+        top1: Accuracy on them, 0..1.
         guessing: Share that the same answers would get if they had nothing to do with the photos.
         guessing_low: Lower end of the range that 95 of 100 such guesses lie in.
         guessing_high: Upper end.
@@ -62,6 +63,6 @@ class Examination(msgspec.Struct, frozen=True):
         photos, others = count_noun(self.photos, "photo"), len(self.alternatives)
         none = f"none of {others} other meanings is" if others > 1 else "no other meaning is"
         return (
-            f"labels and scaling fit: top-1 is {self.top1:.1%} of {photos}, guessing would give "
-            f"{self.guessing:.1%}, and {none} plainly better"
+            f"labels and scaling fit the photos: top-1 is {percent(self.top1)} of {photos}, "
+            f"guessing would give {percent(self.guessing)}, and {none} plainly better"
         )

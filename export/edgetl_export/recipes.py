@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from edgetl_runtime.bundle import EngineName, Precision
+from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.errors import OptionsError
 
 
@@ -45,53 +46,53 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe(
         "litert",
         "int8",
-        "weights and activations in 8 bits, uint8 pixels in",
+        "int8 weights and activations, uint8 input",
         "a Raspberry Pi or a phone: smallest and fastest",
     ),
     Recipe(
         "litert",
         "mixed",
-        "int8, but for the layers that lose most by it",
+        "int8, except for the most sensitive layers",
         "where int8 loses too much: a little slower and larger",
     ),
     Recipe(
         "litert",
         "int16x8",
-        "weights in 8 bits, activations in 16",
-        "where bytes matter and time does not: no fast kernels exist",
+        "int8 weights, int16 activations",
+        "where bytes matter and latency does not: no fast kernels exist",
     ),
     Recipe(
         "litert",
         "dynamic",
-        "weights in 8 bits, activations measured while it runs",
-        "no photos to calibrate with, a quarter of the bytes",
+        "int8 weights, activation ranges computed at run time",
+        "no calibration photos, a quarter of the bytes",
     ),
     Recipe(
         "litert",
         "float16",
-        "weights in 16 bits, computed in 32",
-        "half the bytes without any loss; a phone's GPU",
+        "float16 weights, computed in float32",
+        "half the bytes without loss; a phone's GPU",
     ),
-    Recipe("litert", "float32", "as it was trained", "the reference, or where int8 loses too much"),
+    Recipe("litert", "float32", "as trained", "the reference, or where int8 loses too much"),
     Recipe(
         "onnx",
         "int8",
-        "weights and activations in 8 bits (static QDQ), uint8 pixels in",
-        "a board that runs ONNX Runtime already",
+        "int8 weights and activations (static QDQ), uint8 input",
+        "a board that already runs ONNX Runtime",
     ),
     Recipe(
         "onnx",
         "dynamic",
-        "weights in 8 bits, activations measured while it runs",
-        "no photos to calibrate with, and ONNX Runtime is there already",
+        "int8 weights, activation ranges computed at run time",
+        "no calibration photos, and ONNX Runtime is installed already",
     ),
     Recipe(
         "onnx",
         "float16",
-        "weights and activations in 16 bits",
-        "a GPU; a CPU computes it slower than float32",
+        "float16 weights and activations",
+        "a GPU; slower than float32 on a CPU",
     ),
-    Recipe("onnx", "float32", "as it was trained", "servers and other tools that read ONNX"),
+    Recipe("onnx", "float32", "as trained", "servers and other tools that read ONNX"),
 )
 DEFAULT = ("litert-int8", "litert-float32", "onnx-int8", "onnx-float32")
 

@@ -1,6 +1,6 @@
-"""What export needs of a classifier, whoever trained it."""
+"""The trained classifier, as export needs it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.examination import Examination
-from edgetl_export.recipes import Recipe
-from edgetl_runtime.bundle import EngineName, Precision
+from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
+from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.errors import ExportError
+from edgetl_runtime.image.preprocessing import Preprocessing
 from edgetl_runtime.prediction import Scores
-from edgetl_runtime.preprocessing import Preprocessing
 
 
-class Form(msgspec.Struct, frozen=True):
-    """What a model file is, and so which recipes can be made of it.
+class ModelFormat(msgspec.Struct, frozen=True):
+    """The format of a model file, which decides the possible recipes.
 
     Attributes:
         engine: Which engine runs it.
@@ -45,14 +46,36 @@ class Form(msgspec.Struct, frozen=True):
     def _refuse(self, recipe: Recipe) -> str:
         if self.precision != "float32":
             return (
-                f"{recipe.name} cannot be made of this model, which is {self.precision} already "
-                f"and ships as it is; ask for {self.engine}-{self.precision} only, or give the "
-                "float32 model"
+                f"{recipe.name} is not possible for this model, which is already {self.precision} "
+                f"and is shipped as it is; ask for {self.engine}-{self.precision} only, or give "
+                "the float32 model"
             )
         return (
-            f"{recipe.name} cannot be made of an .onnx here; convert the model to .tflite where "
-            "it was trained and give that, or ask for recipes of onnx only"
+            f"{recipe.name} is not possible for an .onnx; convert the model to .tflite where it "
+            "was trained and give that, or ask for onnx recipes only"
         )
+
+
+def choose_recipes(names: Sequence[str], form: ModelFormat) -> tuple[Recipe, ...]:
+    """Recipes by name or precision that can be made of a model.
+
+    Returns:
+        In the order that a device should prefer. A precision stands for those engines that the
+        model can have.
+
+    Raises:
+        ExportError: If a recipe cannot be made of the model.
+        OptionsError: If a name is unknown.
+    """
+    offered = [one for one in RECIPES if form.offers(one)]
+    if not names:
+        return tuple(one for one in offered if one.name in DEFAULT) or tuple(offered)
+    wanted = find_recipes(names)
+    form.check(one for one in wanted if one.name in names)
+    chosen = tuple(one for one in wanted if one in offered)
+    if not chosen:
+        form.check(wanted)
+    return chosen
 
 
 class Labelled(msgspec.Struct, frozen=True):
@@ -62,7 +85,7 @@ class Labelled(msgspec.Struct, frozen=True):
     index: int
 
 
-class Part(msgspec.Struct, frozen=True, eq=False):
+class ScoredPhotos(msgspec.Struct, frozen=True, eq=False):
     """Photos that files are scored on.
 
     Attributes:
@@ -90,7 +113,7 @@ class UnknownPhotos(msgspec.Struct, frozen=True):
 
 
 class About(msgspec.Struct, frozen=True):
-    """What its maker says of a model; empty where nothing was said."""
+    """The author's description of a model; empty if not given."""
 
     name: str = ""
     version: str = ""
@@ -126,8 +149,8 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     training: tuple[Labelled, ...]
-    validation: Part
-    test: Part | None
+    validation: ScoredPhotos
+    test: ScoredPhotos | None
     seed: int
     backbone: str
     weights_digest: str
@@ -136,5 +159,5 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     versions: dict[str, str]
     unknown: UnknownPhotos = UnknownPhotos()
     about: About = About()
-    form: Form = Form()
+    form: ModelFormat = ModelFormat()
     examination: Examination | None = None

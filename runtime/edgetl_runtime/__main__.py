@@ -8,7 +8,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is not None:
         return _run(arguments)
     try:
-        from edgetl_runtime.interruption import run_program
+        from edgetl_runtime.system.interruption import run_program
     except KeyboardInterrupt:
         return 130  # As `interruption` has it, which is not there yet.
     return run_program(lambda: _run(sys.argv[1:]))

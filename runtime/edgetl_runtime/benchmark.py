@@ -5,12 +5,12 @@ import time
 import msgspec
 import numpy as np
 
-from edgetl_runtime.board import Board, Health, describe_board, peak_rss_mib, read_health
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.percentiles import Percentiles, compute_percentiles
-from edgetl_runtime.pictures import decode_picture
-from edgetl_runtime.preprocessing import Frame, resize
+from edgetl_runtime.image.decoding import decode_picture
+from edgetl_runtime.image.preprocessing import Frame, resize
+from edgetl_runtime.system.board import Board, Health, describe_board, peak_rss_mib, read_health
+from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
 
 _WARMUP_S = 0.5
 
@@ -32,7 +32,7 @@ class BenchmarkReport(msgspec.Struct, frozen=True):
         peak_rss_mib: Peak memory of the process, MiB.
         board: The machine.
         before: Temperature and throttling before the first sample.
-        after: The same after the last one.
+        after: The health after the last one.
     """
 
     variant: str
@@ -52,17 +52,17 @@ class BenchmarkReport(msgspec.Struct, frozen=True):
 
     @property
     def preprocess_ms(self) -> Percentiles:
-        """Of preprocessing."""
+        """Percentiles of preprocessing, in milliseconds."""
         return compute_percentiles(self.preprocess_samples_ms)
 
     @property
     def invoke_ms(self) -> Percentiles:
-        """Of the engine."""
+        """Percentiles of the engine, in milliseconds."""
         return compute_percentiles(self.invoke_samples_ms)
 
     @property
     def total_ms(self) -> Percentiles:
-        """Of frame to prediction."""
+        """Percentiles from frame to prediction, in milliseconds."""
         return compute_percentiles(self.total_samples_ms)
 
     @property

@@ -1,28 +1,31 @@
-"""A bundle and an engine: frame in, prediction out."""
+"""The classifier: a bundle and an engine."""
 
+import os
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from edgetl_runtime.allotment import default_threads
-from edgetl_runtime.bundle import Bundle, Variant
-from edgetl_runtime.engine import Engine, open_engine
-from edgetl_runtime.errors import ModelOutputError
+from edgetl_runtime.bundle.reader import Bundle, Variant
+from edgetl_runtime.engines.engine import Engine, open_engine
+from edgetl_runtime.errors import ModelOutputError, OptionsError
+from edgetl_runtime.image.loading import Color, Image, load_image
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.system.allotment import default_threads
 
 
 class Classifier:
-    """Classifies frames with one variant of a bundle; threads may share it, and take turns.
+    """Classifies images with one variant of a bundle. Threads may share it; they take turns.
 
     Attributes:
         bundle: The bundle.
-        variant: The model file in use.
+        variant: The variant in use.
         engine: The engine that runs it.
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, engine: Engine) -> None:
-        """Joins parts that fit; `open` is the usual way."""
+        """Combines an opened bundle, variant and engine; use `open`."""
         self.bundle = bundle
         self.variant = variant
         self.engine = engine
@@ -40,10 +43,10 @@ class Classifier:
         """Opens a bundle and loads one of its variants.
 
         Args:
-            bundle: The folder or .zip that `edgetl export` wrote, or an opened bundle.
-            engine: `litert` or `onnx`; by default the bundle's first variant decides.
-            variant: The variant's name, such as `litert-int8`.
-            threads: For the engine; by default the processors at hand, at most 4.
+            bundle: Folder or .zip that `edgetl export` wrote, or an opened bundle.
+            engine: `litert` or `onnx` (default: that of the bundle's first variant).
+            variant: Name of the variant, such as `litert-int8` (default: the first).
+            threads: Threads of the engine (default: the available processors, at most 4).
 
         Raises:
             BundleError: If the bundle is damaged or has no such variant.
@@ -57,23 +60,50 @@ class Classifier:
         loaded = open_engine(chosen.engine, model, tensors, threads or default_threads())
         return cls(bundle, chosen, loaded)
 
-    def __call__(self, frame: Frame, *, captured_s: float | None = None) -> Prediction:
-        """Classifies one frame.
+    def __call__(
+        self, image: Image, *, color: Color = "bgr", captured_s: float | None = None
+    ) -> Prediction:
+        """Classifies one image.
 
         Args:
-            frame: uint8 (height, width, 3) BGR as OpenCV reads it, or (height, width) grey.
-            captured_s: When the frame was captured, on the clock of `time.monotonic`;
-                by default now.
+            image: An array, uint8 (height, width, 3) or (height, width) gray, values 0..255, any
+                size; the path of an image file; or a Pillow image.
+            color: Order of an array's channels: `bgr` as OpenCV reads them, or `rgb` as Pillow,
+                picamera2 and most others do.
+            captured_s: When the image was captured, on the clock of `time.monotonic`,
+                in seconds (default: now).
 
         Raises:
-            FrameError: If the frame has another dtype or shape.
+            FrameError: If the file cannot be read, or the array has another dtype or shape.
             EngineError: If the engine fails.
-            ModelOutputError: If it puts out what are no probabilities.
+            ModelOutputError: If the model's output is not a probability distribution.
         """
+        begin = time.monotonic()
+        frame = load_image(image, color=color)
         start = time.monotonic()
         pixels = self.prepare(frame)
         preprocess_ms = (time.monotonic() - start) * 1e3
-        return self.infer(pixels, start if captured_s is None else captured_s, preprocess_ms)
+        return self.infer(pixels, begin if captured_s is None else captured_s, preprocess_ms)
+
+    def classify_batch(self, images: Iterable[Image], *, color: Color = "bgr") -> list[Prediction]:
+        """Classifies several images, one after the other.
+
+        Args:
+            images: Each as for a call, such as `Path("photos").glob("*.jpg")`.
+            color: As for a call.
+
+        Returns:
+            One prediction for each image, in their order.
+
+        Raises:
+            OptionsError: If it is a single path.
+            FrameError: If one of them cannot be read; the message names the file.
+            EngineError: If the engine fails.
+            ModelOutputError: If the model's output is not a probability distribution.
+        """
+        if isinstance(images, str | os.PathLike):
+            raise OptionsError(f"expected several images, got the path {images}")
+        return [self(image, color=color) for image in images]
 
     def prepare(self, frame: Frame) -> Frame:
         """The first half of a call: makes the model's input from a frame.
@@ -99,7 +129,7 @@ class Classifier:
 
         Raises:
             EngineError: If the engine fails.
-            ModelOutputError: If it puts out what are no probabilities.
+            ModelOutputError: If the model's output is not a probability distribution.
         """
         calibration = self.variant.calibration
         with self._running:
@@ -107,7 +137,7 @@ class Classifier:
             probabilities = self.engine.run(pixels)
             done = time.monotonic()
         if wrong := check_probabilities(probabilities):
-            raise ModelOutputError(f"{self.variant.name} put out {wrong}; export it again")
+            raise ModelOutputError(f"{self.variant.name} returned {wrong}; export it again")
         return Prediction(
             labels=self.bundle.manifest.labels,
             scores=calibrate(probabilities, calibration.temperature),

@@ -3,8 +3,8 @@
 EdgetlError
 ├── DatasetError     the photos cannot be used as they are
 ├── OptionsError     options are unknown, out of range or contradict one another
-├── TrainingError    training cannot go on
-├── WeightsError     the backbone's weights cannot be had or do not fit
+├── TrainingError    training cannot continue
+├── WeightsError     the backbone's weights are not available or do not fit
 ├── RunError         a run folder is missing, unfinished or damaged
 ├── ExportError      a trained model cannot be converted
 ├── GateError        an exported file is worse than allowed
@@ -12,14 +12,14 @@ EdgetlError
 ├── BundleError      a bundle is damaged, incomplete or of another format
 ├── EngineError      an engine cannot run the model
 │   ├── MissingEngineError   the engine is not installed
-│   └── ModelOutputError     a model put out what are no probabilities
-├── FrameError       a picture cannot be read or is no frame
+│   └── ModelOutputError     a model's output is not a probability distribution
+├── FrameError       an image cannot be read or is not a frame
 ├── CameraError      a camera, stream or video does not deliver
-│   └── RefusedError         it refuses the name or password
+│   └── RefusedError         it rejects the user name or password
 ├── OutputError      an answer cannot be written to where it should go
 │   └── UndeliveredError     not now, but perhaps later: an event waits for it
 └── ServiceError     the service cannot be started, reloaded or installed
-    └── LockedError  another instance runs
+    └── LockedError  another instance is running
 
 A message says what was expected, what was found and what to do.
 """
@@ -38,11 +38,11 @@ class OptionsError(EdgetlError):
 
 
 class TrainingError(EdgetlError):
-    """Training cannot go on; what was reached is kept."""
+    """Training cannot continue; the last checkpoint is kept."""
 
 
 class WeightsError(EdgetlError):
-    """The backbone's weights cannot be had, or do not fit the backbone."""
+    """The backbone's weights are not available, or do not fit the backbone."""
 
 
 class RunError(EdgetlError):
@@ -74,11 +74,11 @@ class MissingEngineError(EngineError):
 
 
 class ModelOutputError(EngineError):
-    """A model put out what are no probabilities: NaN, out of range, or not summing to 1."""
+    """A model's output is not a probability distribution: NaN, out of range, or a wrong sum."""
 
 
 class FrameError(EdgetlError):
-    """A picture cannot be read or is no frame."""
+    """An image cannot be read or is not a frame."""
 
 
 class CameraError(EdgetlError):
@@ -86,7 +86,7 @@ class CameraError(EdgetlError):
 
 
 class RefusedError(CameraError):
-    """A camera refuses the name or password; many lock an account that is tried again and again."""
+    """A camera rejects the user name or password; many lock accounts after repeated attempts."""
 
 
 class OutputError(EdgetlError):

@@ -1,4 +1,4 @@
-"""What the classifier says about one frame."""
+"""The prediction for one frame."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ _SUM_TOLERANCE = 0.02
 
 
 class Prediction(msgspec.Struct, frozen=True, eq=False):
-    """One frame's scores, and when they came to be.
+    """The scores of one frame, and their times.
 
     Attributes:
         labels: The classes, in the order of the model's output.
         scores: float32 (classes,), probabilities 0..1 that sum to 1.
-        reject_threshold: Below this top score the frame counts as nothing known, 0..1.
+        reject_threshold: Top score below which the frame is rejected as unknown, 0..1.
         captured_s: When the frame was captured, on the clock of `time.monotonic`, seconds.
         answered_s: When this prediction was ready, on the same clock.
         preprocess_ms: Time from the frame to the model's input, milliseconds.
@@ -73,7 +73,7 @@ def rank(labels: Sequence[str], scores: Scores, count: int) -> list[tuple[str, f
 def check_probabilities(scores: Scores) -> str:
     """What is wrong with a model's output as probabilities; empty if nothing is.
 
-    An 8-bit output has steps of 1/256, each rounded by itself, hence the tolerance of the sum.
+    An int8 output has a scale of 1/256 and rounds each score, hence the tolerance of the sum.
 
     Args:
         scores: float32 (classes,).

@@ -18,14 +18,13 @@ import keras
 import numpy as np
 
 from edgetl.drawings import draw_part
-from edgetl.export import export
+from edgetl.exporting.runs import export_run
 from edgetl.networks.backbones import build, find_backbone
-from edgetl.options import Options, TrainingOptions
+from edgetl.options import FittingOptions, TrainOptions
 from edgetl.training.train import train
-from edgetl_export.bundling import Settings
-from edgetl_export.recipes import find_recipes
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_export.options import ExportOptions
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 BACKBONE = "mobilenet_v2_0.35"
 SIZE_PX = 224
@@ -44,11 +43,11 @@ def main() -> None:
         else:
             weights, recipes = str(Path(name) / "random.weights.h5"), ["litert-int8"]
             write_weights(photos, Path(weights))
-        training = TrainingOptions(epochs=8)
-        options = Options(BACKBONE, weights=weights, finetune="none", training=training)
+        training = FittingOptions(epochs=8)
+        options = TrainOptions(BACKBONE, weights=weights, finetune="none", training=training)
         run = train(photos, Path(name) / "run", options)
-        settings = Settings(recipes=find_recipes(recipes), allow_drop=True, repair="none")
-        export(run, out, settings, overwrite=True)
+        settings = ExportOptions(recipes=tuple(recipes), allow_drop=True, repair="none")
+        export_run(run, out, settings, overwrite=True)
 
 
 def draw(photos: Path) -> None:

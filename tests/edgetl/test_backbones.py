@@ -237,14 +237,14 @@ def test_lenet_ends_in_one_map_element_at_its_own_size() -> None:
 
 
 def test_lenet_trains_from_scratch_and_exports(photos: Path, tmp_path: Path) -> None:
-    from edgetl.export import export
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.exporting.runs import export_run
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.run import Run
     from edgetl.training.train import train
 
-    options = Options(backbone="lenet", weights="none", training=TrainingOptions(epochs=2))
+    options = TrainOptions(backbone="lenet", weights="none", training=FittingOptions(epochs=2))
     train(photos, tmp_path / "run", options)
-    bundle = export(Run.open(tmp_path / "run"), tmp_path / "parts.bundle").bundle
+    bundle = export_run(Run.open(tmp_path / "run"), tmp_path / "parts.bundle").bundle
     variants = bundle.manifest.variants
     assert {one.engine for one in variants} == {"litert", "onnx"}
     assert all(one.metrics.agreement == 1.0 for one in variants if one.precision == "float32")
@@ -265,8 +265,8 @@ def test_unknown_name_suggests_the_nearest(wrong: str, meant: str) -> None:
         find_backbone(wrong)
 
 
-def test_a_name_like_none_still_says_where_the_list_is() -> None:
-    with pytest.raises(EdgetlError, match="`edgetl backbones` lists them all"):
+def test_a_name_like_none_still_says_where_the_list_is(wording: str) -> None:
+    with pytest.raises(EdgetlError, match=wording):
         find_backbone("#")
 
 
@@ -293,13 +293,15 @@ def _scaling_model(name: str):
 def _run_litert_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
-    from edgetl_export import litert
-    from edgetl_export.graph import Graph
-    from edgetl_export.observation import choose_ranges, find_extremes
+    from edgetl_export.graph.activations import choose_ranges, find_extremes
+    from edgetl_export.graph.model_graph import Graph
+    from edgetl_export.quantize import tflite_quantizer
 
-    graph = Graph(litert.convert(model))
+    graph = Graph(tflite_quantizer.convert(model))
     ranges = choose_ranges(graph, find_extremes(graph, pictures), 1.0)
-    interpreter = Interpreter(model_content=litert.quantize(graph.encode(), "int8", ranges))
+    interpreter = Interpreter(
+        model_content=tflite_quantizer.quantize(graph.encode(), "int8", ranges)
+    )
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pictures[0][np.newaxis])
     interpreter.invoke()
@@ -309,11 +311,11 @@ def _run_litert_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
 def _run_onnx_int8(model, pictures: list[np.ndarray]) -> np.ndarray:
     import onnxruntime
 
-    from edgetl_export import litert, onnx
+    from edgetl_export.quantize import onnx_quantizer, tflite_quantizer
 
-    ready = onnx.prepare(onnx.convert(litert.convert(model)))
-    ranges = onnx.choose_ranges(onnx.find_extremes(ready, pictures), 1.0)
-    file = onnx.quantize(ready, ranges)
+    ready = onnx_quantizer.prepare(onnx_quantizer.convert(tflite_quantizer.convert(model)))
+    ranges = onnx_quantizer.choose_ranges(onnx_quantizer.find_extremes(ready, pictures), 1.0)
+    file = onnx_quantizer.quantize(ready, ranges)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     planes = pictures[0].transpose(2, 0, 1)[np.newaxis]
     (scaled,) = session.run(None, {session.get_inputs()[0].name: planes})

@@ -44,7 +44,7 @@ def data(photos: Path, tmp_path: Path) -> Path:
     for label in ("bolt", "gear"):
         (tmp_path / "broken" / label).mkdir()
         for number in range(4):
-            (tmp_path / "broken" / label / f"{number}.jpg").write_bytes(b"no picture")
+            (tmp_path / "broken" / label / f"{number}.jpg").write_bytes(b"no image")
     (tmp_path / "collected").mkdir()
     shutil.copy(photos / "gear/00.jpg", tmp_path / "collected")
     return tmp_path
@@ -53,30 +53,30 @@ def data(photos: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        ("train nowhere --out run", 1, "nowhere is no folder"),
+        ("train nowhere --out run", 1, "nowhere is not a folder"),
         ("train slash.csv --out run", 1, "slash.csv, line 2: the label 'n/a'"),
         ("train gone.csv --out run --weights none", 1, "no such file"),
         ("train broken --out run --weights none", 1, "class bolt has 0 usable photos"),
-        ("train photos --out photos", 1, "lies among the photos"),
-        ("train photos --out photos/runs/a", 1, "lies among the photos of photos"),
-        ("train photos --out .", 1, "lie in --out"),
-        ("train photos --out broken", 1, "broken exists and holds something else"),
-        ("train photos --out run --weights gone.h5", 1, "gone.h5 is no file"),
+        ("train photos --out photos", 1, "is inside the photos"),
+        ("train photos --out photos/runs/a", 1, "is inside the photos of photos"),
+        ("train photos --out .", 1, "are inside --out"),
+        ("train photos --out broken", 1, "broken exists and contains something else"),
+        ("train photos --out run --weights gone.h5", 1, "gone.h5 is not a file"),
         ("train photos --out run --backbone nope", 2, "unknown backbone"),
-        ("train photos --out run --epochs 0", 2, "--epochs 0"),
+        ("train photos --out run --epochs 0", 2, "--epochs: expected a whole number from 1"),
         ("train --resume nowhere", 1, "no interrupted training"),
-        ("data check nowhere", 1, "nowhere is no folder"),
+        ("data check nowhere", 1, "nowhere is not a folder"),
         ("data check broken", 1, "holds no usable photo"),
         ("data check slash.csv", 1, "line 2: the label 'n/a'"),
         ("data check photos --backbone nope", 1, "unknown backbone"),
-        ("data check photos --out photos/page.html", 1, "lies among the photos"),
-        ("data preview photos --out photos/gear/a.jpg", 1, "lies among the photos"),
-        ("data import nowhere --out new", 1, "nowhere is no folder"),
-        ("data import collected --out new --known nowhere", 1, "nowhere is no folder"),
-        ("data import collected --out new --known gone.csv", 1, "3 of 3 photos are not there: a/1"),
-        ("evaluate photos photos", 1, "photos is no bundle"),
-        ("compare nowhere photos", 1, "nowhere is no finished run"),
-        ("demo --out photos", 1, "photos exists and holds something else"),
+        ("data check photos --out photos/page.html", 1, "is inside the photos"),
+        ("data preview photos --out photos/gear/a.jpg", 1, "is inside the photos"),
+        ("data import nowhere --out new", 1, "nowhere is not a folder"),
+        ("data import collected --out new --known nowhere", 1, "nowhere is not a folder"),
+        ("data import collected --out new --known gone.csv", 1, "3 of 3 photos are missing: a/1"),
+        ("evaluate photos photos", 1, "photos is not a bundle"),
+        ("compare nowhere photos", 1, "nowhere is not a finished run"),
+        ("demo --out photos", 1, "photos exists and contains something else"),
     ],
 )
 def test_an_error_comes_without_tensorflow_and_leaves_nothing(

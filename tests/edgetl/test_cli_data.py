@@ -28,7 +28,7 @@ def test_check_prints_a_table_the_page_and_the_next_command(faulty: Path, tmp_pa
     assert "gear/01.jpg (+1)" in done.stdout
     assert f"page: {tmp_path / 'page.html'}" in done.stdout
     assert done.stdout.splitlines()[-1] == f"next: edgetl train {faulty} --out runs/photos"
-    assert "not looked for" in done.stderr
+    assert "not checked" in done.stderr
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
@@ -64,7 +64,7 @@ def test_check_refuses_an_existing_page_before_it_reads_a_photo(tmp_path: Path) 
 def test_check_of_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     done = check(tmp_path / "gone", "--weights", "none", "--out", tmp_path / "page.html")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"edgetl: {tmp_path / 'gone'} is no folder")
+    assert done.stderr.startswith(f"edgetl: {tmp_path / 'gone'} is not a folder")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -73,7 +73,7 @@ def test_check_says_how_many_photos_are_of_other_things(photos_copy: Path, tmp_p
     page = tmp_path / "page.html"
     done = check(photos_copy, "--weights", "none", "--out", page)
     assert done.returncode == 0, done.stderr
-    assert "32 photos of 2 classes, 16 of other things, 0 left out" in done.stdout
+    assert "32 photos of 2 classes, 16 unknown, 0 left out" in done.stdout
     done = check(photos_copy, "--weights", "none", "--out", page, "--overwrite", "--json")
     assert json.loads(done.stdout)["report"]["unknown"] == 16
 
@@ -100,5 +100,5 @@ def test_check_names_what_it_leaves_out_and_what_looks_odd(
     done = check(tmp_path / "days", "--weights", "none", "--out", tmp_path / "page.html")
     assert done.returncode == 0, done.stderr
     assert "left out @eaDir: a hidden or system folder" in done.stderr
-    assert "1 doubt about folders" in done.stdout
-    assert "folders of the same names (gear, washer)" in (tmp_path / "page.html").read_text()
+    assert "1 ambiguous folder" in done.stdout
+    assert "folders with the same names (gear, washer)" in (tmp_path / "page.html").read_text()

@@ -2,21 +2,15 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from edgetl_export.foreign.scaling import SCALINGS
-from edgetl_export.packing import pack
+from edgetl_export.load.scaling import SCALINGS
+from edgetl_export.package.packing import pack
 from edgetl_export.recipes import RECIPES
-from edgetl_runtime.bundle import encode_seal
-
-
-def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from edgetl_runtime.bundle.reader import encode_checksum
+from tests.edgetl.command import edgetl
 
 
 def test_recipes_lists_all_and_marks_the_default_ones() -> None:
@@ -39,10 +33,10 @@ def test_an_unknown_recipe_is_a_usage_error_before_anything_is_read(tmp_path: Pa
     [
         ((), "give either RUN, or --model FILE"),
         (("run", "--model", "a.onnx"), "give either RUN, or --model FILE"),
-        (("run", "--labels", "labels.txt"), "--labels is for --model; a RUN knows it"),
+        (("run", "--labels", "labels.txt"), "--labels is for --model; leave it out for a RUN"),
         (("run", "--trust"), "--trust is for --model"),
-        (("--model", "a.onnx"), "--model needs --data, --scaling, too"),
-        (("--model", "a.onnx", "--labels", "l", "--data", "d"), "--model needs --scaling, too"),
+        (("--model", "a.onnx"), "--model also needs --data, --scaling"),
+        (("--model", "a.onnx", "--labels", "l", "--data", "d"), "--model also needs --scaling"),
         (
             ("--model", "a.onnx", "--labels", "l", "--data", "d", "--scaling", "torch"),
             "unknown scaling 'torch'; expected one of 0..255",
@@ -64,7 +58,7 @@ def test_a_run_and_a_foreign_model_exclude_each_other(
 def test_the_command_knows_every_scaling_and_its_formula() -> None:
     text = " ".join(edgetl("export", "--help").stdout.split())
     assert all(f"{one.name}: " in text or f"{one.name} as" in text for one in SCALINGS)
-    for formula in ("level / 255", "level / 127.5 - 1", "(level / 255 - mean) / deviation"):
+    for formula in ("x / 255", "x / 127.5 - 1", "(x / 255 - mean) / std"):
         assert formula in text
 
 
@@ -107,7 +101,7 @@ def test_inspect_shows_figures_of_each_file_and_what_does_not_belong(
     record["provenance"] |= {"author": "R. Levi", "license": "apache-2.0"}
     data = json.dumps(record).encode()
     (folder / "bundle.json").write_bytes(data)
-    (folder / "bundle.json.sha256").write_bytes(encode_seal(data))
+    (folder / "bundle.json.sha256").write_bytes(encode_checksum(data))
     (folder / "notes.txt").touch()
     done = edgetl("inspect", folder)
     assert done.returncode == 0, done.stderr
@@ -115,7 +109,7 @@ def test_inspect_shows_figures_of_each_file_and_what_does_not_belong(
     for part in (*figures, "R. Levi", "apache-2.0", "MODEL_CARD.md"):
         assert part in done.stdout, part
     assert done.stderr.splitlines() == [
-        f"edgetl: not checked: 1 file in {folder} that the bundle does not list: 'notes.txt'"
+        f"edgetl: not checked: 1 file in {folder} not listed in the bundle: 'notes.txt'"
     ]
 
 

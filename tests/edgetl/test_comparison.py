@@ -1,21 +1,16 @@
 """Runs side by side: what is comparable, and what is more than chance."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from edgetl.reporting.comparison import (
     ComparedRun,
     compare,
-    compute_mcnemar_p,
     conclude,
     describe_run,
     record_comparison,
@@ -23,6 +18,7 @@ from edgetl.reporting.comparison import (
 )
 from edgetl.run import Run
 from edgetl_runtime.errors import RunError
+from tests.edgetl.command import edgetl
 
 
 def make_run(name: str, right: str, **changes: Any) -> ComparedRun:
@@ -48,38 +44,6 @@ def make_run(name: str, right: str, **changes: Any) -> ComparedRun:
     return msgspec.structs.replace(run, **changes)
 
 
-@pytest.mark.parametrize(
-    ("only_first", "only_second", "p"),
-    [
-        (0, 0, 1.0),
-        (3, 3, 1.0),
-        (1, 0, 1.0),
-        (0, 5, 2 / 32),
-        (6, 0, 2 / 64),
-        (8, 2, 2 * (1 + 10 + 45) / 1024),
-    ],
-)
-def test_p_is_that_of_a_fair_coin(only_first: int, only_second: int, p: float) -> None:
-    assert compute_mcnemar_p(only_first, only_second) == pytest.approx(p)
-    assert compute_mcnemar_p(only_second, only_first) == pytest.approx(p)
-
-
-def test_p_agrees_with_scipys_binomial_test() -> None:
-    from scipy.stats import binomtest
-
-    for first, second in ((23, 10), (120, 91), (4000, 4100)):
-        assert compute_mcnemar_p(first, second) == pytest.approx(
-            binomtest(first, first + second).pvalue
-        )
-
-
-def test_p_holds_where_chance_is_all_there_is() -> None:
-    random = np.random.default_rng(0)
-    wins = random.binomial(40, 0.5, 2000)
-    claimed = np.mean([compute_mcnemar_p(int(n), 40 - int(n)) < 0.05 for n in wins])
-    assert 0.02 < claimed <= 0.05
-
-
 def test_a_large_difference_is_more_than_chance() -> None:
     comparison = compare([make_run("a", "1" * 60 + "0" * 40), make_run("b", "1" * 75 + "0" * 25)])
     (pair,) = comparison.pairs
@@ -95,12 +59,12 @@ def test_a_small_difference_may_be_chance() -> None:
     comparison = compare([make_run("a", "1110" * 10), make_run("b", "1110" * 9 + "1111")])
     (sentence,) = conclude(comparison)
     assert sentence.startswith("b and a differ no more than chance may explain")
-    assert "b alone is right on 1 photo, a alone on 0" in sentence
+    assert "b alone is correct on 1 photo, a alone on 0" in sentence
 
 
 def test_equal_answers_are_said_to_be_equal() -> None:
     assert conclude(compare([make_run("a", "1101"), make_run("b", "1101")])) == [
-        "a and b are right on the same photos"
+        "a and b classify the same photos correctly"
     ]
 
 
@@ -117,7 +81,7 @@ def test_runs_on_other_photos_are_not_compared() -> None:
     # Its higher figure is of other photos.
     assert comparison.best == 0
     (sentence,) = conclude(comparison)
-    assert sentence.startswith("b was judged on other photos than a")
+    assert sentence.startswith("b was evaluated on other photos than a")
 
 
 def test_the_same_photo_under_another_label_is_another_question() -> None:
@@ -171,7 +135,7 @@ def test_a_run_is_described_by_its_own_figures(tiny_run_folder: Path) -> None:
     run = Run.open(tiny_run_folder)
     found = describe_run(run, "parts")
     assert found.name == "parts"
-    assert found.examples == len(found.judged) == len(run.manifest.part("val"))
+    assert found.examples == len(found.judged) == len(run.manifest.select("val"))
     assert found.right is not None
     assert sum(found.right) == round(run.metrics.top1 * run.metrics.examples)
     assert found.worst_recall == min(one.recall or 0 for one in run.metrics.classes.values())
@@ -179,22 +143,12 @@ def test_a_run_is_described_by_its_own_figures(tiny_run_folder: Path) -> None:
     assert found.photos + found.examples == len(run.manifest.examples)
 
 
-def test_predictions_of_other_photos_are_refused(tiny_run_folder: Path) -> None:
+def test_predictions_of_other_photos_are_refused(tiny_run_folder: Path, wording: str) -> None:
     run = Run.open(tiny_run_folder)
     val = run.predictions[0]
     alien = msgspec.structs.replace(val, paths=("alien.jpg", *val.paths[1:]))
-    with pytest.raises(RunError, match="other photos than its manifest"):
+    with pytest.raises(RunError, match=wording):
         describe_run(msgspec.structs.replace(run, predictions=(alien,)), "parts")
-
-
-def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "edgetl.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +161,7 @@ def two_runs(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_command_prints_a_table_and_the_next_command(two_runs: tuple[Path, Path]) -> None:
     done = edgetl("compare", *two_runs)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "are right on the same photos" in done.stdout.replace("\n", " ")
+    assert "classify the same photos correctly" in done.stdout.replace("\n", " ")
     assert done.stdout.splitlines()[-1].startswith("next: edgetl export ")
 
 
@@ -237,7 +191,7 @@ def test_the_command_writes_a_page_and_replaces_none(
         ((), 2, "Missing argument"),
         (("{run}",), 2, "at least two different runs"),
         (("{run}", "{run}"), 2, "at least two different runs"),
-        (("{run}", "nowhere"), 1, "is no finished run"),
+        (("{run}", "nowhere"), 1, "is not a finished run"),
         (("{run}", "nowhere", "--out", "photo.jpg"), 2, "must end in .html"),
     ],
 )

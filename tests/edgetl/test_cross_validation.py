@@ -5,11 +5,11 @@ import pytest
 
 from edgetl.training.cross_validation import (
     FOLDS,
-    WEIGHT_DECAYS,
+    L2_CANDIDATES,
     LabelledRows,
     _assign_folds,
     choose_epochs,
-    choose_weight_decay,
+    choose_l2,
     predict_out_of_fold,
     sample_groups,
     standardize,
@@ -129,22 +129,22 @@ def test_predictions_follow_from_the_seed() -> None:
 
 
 def test_noise_calls_for_stronger_decay_than_clean_data() -> None:
-    noisy = choose_weight_decay(as_rows(*draw_clouds(120, 300, noise=6.0)), CLASSES)
+    noisy = choose_l2(as_rows(*draw_clouds(120, 300, noise=6.0)), CLASSES)
     # Overlapping directions: a strong penalty leaves only the loudest of them.
     random = np.random.default_rng(5)
     features = random.normal(0, 1, (900, 8)).astype(np.float32)
     features[:, 1] = 3 * features[:, 0] + 0.3 * features[:, 1]
     classes = (features[:, 1] - 3 * features[:, 0] > 0).astype(np.int64)
-    clean = choose_weight_decay(as_rows(features, classes), 2)
-    assert noisy in WEIGHT_DECAYS
-    assert clean in WEIGHT_DECAYS
+    clean = choose_l2(as_rows(features, classes), 2)
+    assert noisy in L2_CANDIDATES
+    assert clean in L2_CANDIDATES
     assert noisy >= 0.1
     assert clean <= 0.01
 
 
 def test_the_stronger_of_equally_good_decays_is_chosen() -> None:
     features, classes = draw_clouds(120, 30, noise=0.05)
-    assert choose_weight_decay(as_rows(features, classes), CLASSES) == max(WEIGHT_DECAYS)
+    assert choose_l2(as_rows(features, classes), CLASSES) == max(L2_CANDIDATES)
 
 
 def test_views_do_not_judge() -> None:
@@ -157,7 +157,7 @@ def test_views_do_not_judge() -> None:
         np.concatenate([np.arange(120), np.arange(120)]),
         np.arange(240) < 120,
     )
-    assert choose_weight_decay(rows, CLASSES) == max(WEIGHT_DECAYS)
+    assert choose_l2(rows, CLASSES) == max(L2_CANDIDATES)
 
 
 def test_few_rows_take_more_epochs() -> None:

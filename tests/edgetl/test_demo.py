@@ -13,8 +13,8 @@ from edgetl.cli import DEMO_MARKER
 from edgetl.console import find_command
 from edgetl.demo import MARKER, VariantResult, VideoResult, choose_options, explain_video
 from edgetl_runtime.benchmark import benchmark
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 
@@ -45,8 +45,8 @@ def test_the_video_s_line_says_what_became_of_every_frame() -> None:
     )
     threshold = variant.calibration.reject_threshold
     assert explain_video(result) == (
-        "litert-float32 on the video: 180 of 200 frames correct, 16 without a label (score below "
-        f"the reject threshold, {threshold:.2f}), 4 with a wrong one"
+        "litert-float32 on the video: 180 of 200 frames correct, 16 rejected (score below the "
+        f"reject threshold, {threshold:.2f}), 4 wrong"
     )
 
 

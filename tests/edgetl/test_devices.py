@@ -29,13 +29,12 @@ from edgetl.training.steps import Stage
 from edgetl.networks.head import build_head
 from edgetl.dataset.manifest import scan
 from edgetl.networks.model import Cut, build_upper, set_trainable
-from edgetl.options import HeadOptions, Options, TrainingOptions
+from edgetl.options import HeadOptions, TrainOptions, FittingOptions
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
 from edgetl.training.stages import Learner
 from edgetl.networks.weights import find_weights
-from edgetl_export.progress import silent
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 folder, lenet = Path(sys.argv[1]), find_backbone("lenet")
 
@@ -73,7 +72,7 @@ def fit(name, count, replicas):
         model = MODELS[name]()
         width = model.input_shape[-1]
         rows, judged = make_rows(count, width, 1), make_rows(9, width, 2)
-        recipe = make_recipe("head", TrainingOptions(batch=8), epochs=3)
+        recipe = make_recipe("head", FittingOptions(batch=8), epochs=3)
         stage = Stage(0, "head", model, 3, rows, judged, recipe)
         checkpoints = Checkpoints(folder / f"{name}{count}{replicas}")
         history = Fitter(checkpoints, seed=0).fit(stage)
@@ -96,9 +95,9 @@ build(lenet, 32).save_weights(weights)
 def learn(policy, replicas):
     os.environ["EDGETL_CACHE"] = str(folder / f"cache_{policy}_{replicas}")
     keras.config.set_dtype_policy(policy)
-    options = Options(
+    options = TrainOptions(
         backbone="lenet", weights=str(weights), size_px=32, views=1, finetune=1,
-        training=TrainingOptions(epochs=2, finetune_epochs=2),
+        training=FittingOptions(epochs=2, finetune_epochs=2),
     )
     with training_devices(replicas) as device:
         learned = Learner(
@@ -107,9 +106,7 @@ def learn(policy, replicas):
             backbone=lenet,
             weights=find_weights(options.weights, lenet, 32),
             preprocessing=Preprocessing(width_px=32, height_px=32),
-            checkpoints=Checkpoints(folder / f"{policy}_{replicas}"),
-            track=silent,
-            observe=lambda *figures: None,
+            fitter=Fitter(Checkpoints(folder / f"{policy}_{replicas}"), seed=options.seed),
         ).learn()
         kept = keras.config.dtype_policy().name
     layers = {layer.dtype_policy.name for layer in learned.model.layers}

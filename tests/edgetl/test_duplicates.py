@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgetl.dataset.duplicates import Link, find_links, group, perceptual_hashes
 from edgetl.dataset.scanning import scan_photos
-from edgetl.dataset.verification import Gist, verify_file
+from edgetl.dataset.verification import Thumbnail, verify_file
 from edgetl.drawings import draw_part
 
 COUNT = 12
@@ -28,10 +28,10 @@ def compress(picture: np.ndarray, quality: int = 85) -> bytes:
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def gist(folder: Path, picture: np.ndarray, quality: int = 85) -> Gist:
+def thumbnail(folder: Path, picture: np.ndarray, quality: int = 85) -> Thumbnail:
     path = folder / "picture.jpg"
     path.write_bytes(compress(picture, quality))
-    found = verify_file(path).gist
+    found = verify_file(path).thumbnail
     assert found is not None
     return found
 
@@ -61,8 +61,8 @@ CHANGES = {
 def test_a_changed_copy_is_linked_to_its_original_and_to_no_other(
     tmp_path: Path, change: str
 ) -> None:
-    originals = [gist(tmp_path, photo(n)) for n in range(COUNT)]
-    copies = [gist(tmp_path, CHANGES[change](photo(n)), 60) for n in range(COUNT)]
+    originals = [thumbnail(tmp_path, photo(n)) for n in range(COUNT)]
+    copies = [thumbnail(tmp_path, CHANGES[change](photo(n)), 60) for n in range(COUNT)]
     found = {(link.first, link.second) for link in find_links(originals + copies)}
     expected = {(n, n + COUNT) for n in range(COUNT)}
     assert len(found & expected) >= COUNT - 1
@@ -70,13 +70,13 @@ def test_a_changed_copy_is_linked_to_its_original_and_to_no_other(
 
 
 def test_a_mirrored_copy_is_named_so(tmp_path: Path) -> None:
-    (link,) = find_links([gist(tmp_path, photo(0)), gist(tmp_path, photo(0)[:, ::-1])])
+    (link,) = find_links([thumbnail(tmp_path, photo(0)), thumbnail(tmp_path, photo(0)[:, ::-1])])
     assert link.mirrored
     assert link.agreement > 0.95
 
 
 def test_different_drawings_of_one_part_are_no_duplicates(tmp_path: Path) -> None:
-    assert find_links([gist(tmp_path, draw_part("gear", n, 96)) for n in range(30)]) == []
+    assert find_links([thumbnail(tmp_path, draw_part("gear", n, 96)) for n in range(30)]) == []
 
 
 def test_another_thing_in_the_same_place_is_no_duplicate_though_its_hash_is_near() -> None:
@@ -93,16 +93,16 @@ def test_another_thing_in_the_same_place_is_no_duplicate_though_its_hash_is_near
 
 
 def test_hashes_are_those_of_imagehash(tmp_path: Path) -> None:
-    gists = np.stack([gist(tmp_path, photo(n)) for n in range(COUNT)])
-    small = np.rint(gists.reshape(-1, 32, 2, 32, 2).mean((2, 4))).astype(np.uint8)
+    thumbnails = np.stack([thumbnail(tmp_path, photo(n)) for n in range(COUNT)])
+    small = np.rint(thumbnails.reshape(-1, 32, 2, 32, 2).mean((2, 4))).astype(np.uint8)
     expected = [int(str(imagehash.phash(Image.fromarray(one))), 16) for one in small]
-    assert perceptual_hashes(gists).tolist() == expected
+    assert perceptual_hashes(thumbnails).tolist() == expected
 
 
 def test_the_mirrored_hash_is_that_of_the_mirror_image(tmp_path: Path) -> None:
-    gists = np.stack([gist(tmp_path, photo(n)) for n in range(COUNT)])
-    mirrored = perceptual_hashes(np.ascontiguousarray(gists[:, :, ::-1]))
-    assert perceptual_hashes(gists, mirrored=True).tolist() == mirrored.tolist()
+    thumbnails = np.stack([thumbnail(tmp_path, photo(n)) for n in range(COUNT)])
+    mirrored = perceptual_hashes(np.ascontiguousarray(thumbnails[:, :, ::-1]))
+    assert perceptual_hashes(thumbnails, mirrored=True).tolist() == mirrored.tolist()
 
 
 def test_empty_surfaces_are_copies_if_equally_bright() -> None:
@@ -118,11 +118,11 @@ def test_fewer_than_two_photos_have_no_duplicates(count: int) -> None:
 def test_buckets_find_what_comparing_all_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (300, 6, 6), np.uint8)
-    gists = [cv2.resize(one, (64, 64), interpolation=cv2.INTER_CUBIC) for one in coarse]
-    gists += [cv2.convertScaleAbs(one, alpha=0.8) for one in gists[:100]]
-    everything = find_links(gists)
+    thumbnails = [cv2.resize(one, (64, 64), interpolation=cv2.INTER_CUBIC) for one in coarse]
+    thumbnails += [cv2.convertScaleAbs(one, alpha=0.8) for one in thumbnails[:100]]
+    everything = find_links(thumbnails)
     monkeypatch.setattr("edgetl.dataset.duplicates._FEW", 0)
-    assert find_links(gists) == everything
+    assert find_links(thumbnails) == everything
     assert len(everything) == 100
 
 
@@ -132,9 +132,9 @@ def test_the_search_does_not_grow_with_the_square(monkeypatch: pytest.MonkeyPatc
 
     def seconds(count: int) -> float:
         coarse = random.integers(0, 256, (count, 6, 6), np.uint8)
-        gists = [cv2.resize(one, (64, 64), interpolation=cv2.INTER_CUBIC) for one in coarse]
+        thumbnails = [cv2.resize(one, (64, 64), interpolation=cv2.INTER_CUBIC) for one in coarse]
         start = time.process_time()
-        find_links(gists)
+        find_links(thumbnails)
         return time.process_time() - start
 
     small = seconds(500)

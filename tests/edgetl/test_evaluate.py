@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl.evaluate import evaluate
-from edgetl.options import Options, TrainingOptions
+from edgetl.evaluation import evaluate
+from edgetl.options import FittingOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_runtime.errors import BundleError, DatasetError, RunError
@@ -18,7 +18,7 @@ from edgetl_runtime.errors import BundleError, DatasetError, RunError
 def validation(run_folder: Path, tmp_path: Path) -> Path:
     """The validation photos of the run, in a folder of their own."""
     manifest = Run.open(run_folder).manifest
-    for one in manifest.part("val"):
+    for one in manifest.select("val"):
         target = tmp_path / "validation" / one.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(manifest.file(one), target)
@@ -35,7 +35,7 @@ def test_a_run_scores_what_training_measured(run_folder: Path, validation: Path)
 def test_a_bundle_scores_what_export_measured(
     bundle_folder: Path, validation: Path, variant: str
 ) -> None:
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
 
     recorded = Bundle.open(bundle_folder).variant(variant).metrics
     metrics = evaluate(bundle_folder, validation, variant=variant).metrics
@@ -48,7 +48,7 @@ def test_a_bundle_scores_what_export_measured(
 def test_photos_that_were_trained_on_are_counted(run_folder: Path, photos: Path) -> None:
     result = evaluate(run_folder, photos)
     assert result.metrics.examples == 48
-    assert result.trained_on == len(Run.open(run_folder).manifest.part("train"))
+    assert result.trained_on == len(Run.open(run_folder).manifest.select("train"))
 
 
 def test_unseen_leaves_out_what_was_trained_on(run_folder: Path, photos: Path) -> None:
@@ -57,15 +57,17 @@ def test_unseen_leaves_out_what_was_trained_on(run_folder: Path, photos: Path) -
     assert result.trained_on == 0
 
 
-def test_unseen_with_nothing_left_says_so(run_folder: Path, photos_copy: Path) -> None:
-    for one in Run.open(run_folder).manifest.part("val"):
+def test_unseen_with_nothing_left_says_so(
+    run_folder: Path, photos_copy: Path, wording: str
+) -> None:
+    for one in Run.open(run_folder).manifest.select("val"):
         (photos_copy / one.path).unlink()
-    with pytest.raises(DatasetError, match="leave --unseen out"):
+    with pytest.raises(DatasetError, match=wording):
         evaluate(run_folder, photos_copy, unseen=True)
 
 
-def test_unseen_needs_a_run(bundle_folder: Path, photos: Path) -> None:
-    with pytest.raises(RunError, match="only a run knows"):
+def test_unseen_needs_a_run(bundle_folder: Path, photos: Path, wording: str) -> None:
+    with pytest.raises(RunError, match=wording):
         evaluate(bundle_folder, photos, unseen=True)
 
 
@@ -90,21 +92,25 @@ def test_of_a_folder_with_parts_train_is_left_out(
 
 
 def test_a_folder_with_nothing_but_train_says_so(
-    run_folder: Path, photos: Path, tmp_path: Path
+    run_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
     shutil.copytree(photos, tmp_path / "train")
-    with pytest.raises(DatasetError, match="no usable photo outside train"):
+    with pytest.raises(DatasetError, match=wording):
         evaluate(run_folder, tmp_path)
 
 
-def test_classes_the_model_does_not_know_are_refused(run_folder: Path, photos_copy: Path) -> None:
+def test_classes_the_model_does_not_know_are_refused(
+    run_folder: Path, photos_copy: Path, wording: str
+) -> None:
     (photos_copy / "gear").rename(photos_copy / "cog")
-    with pytest.raises(DatasetError, match="has the class cog, the model knows bolt, gear, washer"):
+    with pytest.raises(DatasetError, match=wording):
         evaluate(run_folder, photos_copy)
 
 
-def test_what_is_neither_run_nor_bundle_is_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no bundle"):
+def test_what_is_neither_run_nor_bundle_is_refused(
+    photos: Path, tmp_path: Path, wording: str
+) -> None:
+    with pytest.raises(BundleError, match=wording):
         evaluate(tmp_path, photos)
 
 
@@ -118,9 +124,11 @@ def test_photos_of_other_things_are_counted_and_not_scored(
     assert result.unknown == 1
 
 
-def test_labels_are_matched_whoever_composed_them(photos_copy: Path, tmp_path: Path) -> None:
-    options = Options(
-        backbone="cnn", weights="none", size_px=32, training=TrainingOptions(epochs=1)
+def test_labels_are_matched_whoever_composed_them(
+    photos_copy: Path, tmp_path: Path, wording: str
+) -> None:
+    options = TrainOptions(
+        backbone="cnn", weights="none", size_px=32, training=FittingOptions(epochs=1)
     )
     (photos_copy / "gear").rename(photos_copy / "Zahnra\u0308der")
     run = train(photos_copy, tmp_path / "run", options)
@@ -128,5 +136,5 @@ def test_labels_are_matched_whoever_composed_them(photos_copy: Path, tmp_path: P
     (photos_copy / "Zahnra\u0308der").rename(photos_copy / "Zahnr\u00e4der")
     assert evaluate(tmp_path / "run", photos_copy).metrics.examples == 48
     (photos_copy / "washer").rename(photos_copy / "Washer")
-    with pytest.raises(DatasetError, match="Washer, the model knows washer in that spelling"):
+    with pytest.raises(DatasetError, match=wording):
         evaluate(tmp_path / "run", photos_copy)

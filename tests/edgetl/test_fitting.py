@@ -12,7 +12,7 @@ import pytest
 
 from edgetl.history import StageHistory
 from edgetl.networks.head import build_head
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions
 from edgetl.training.checkpoint import Checkpoint, Checkpoints
 from edgetl.training.fitting import Fitter
 from edgetl.training.recipe import make_recipe
@@ -56,7 +56,7 @@ def make_stage(
     if model is None:
         keras.utils.set_random_seed(0)
         model = build_head(PLAIN, classes, head)
-    options = TrainingOptions(**{"batch": 8, "learning_rate": 0.01, "monitor": "loss"} | training)
+    options = FittingOptions(**{"batch": 8, "learning_rate": 0.01, "monitor": "loss"} | training)
     return Stage(
         number,
         ("head", "all")[number],
@@ -207,11 +207,9 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path: 
     assert load(tmp_path).progress.epoch == 2
 
 
-def test_an_absurd_rate_is_named_as_the_cause(tmp_path: Path) -> None:
+def test_an_absurd_rate_is_named_as_the_cause(tmp_path: Path, wording: str) -> None:
     stage = make_stage(optimizer="sgd", learning_rate=1e30)
-    with pytest.raises(
-        TrainingError, match=r"epoch 1 of .*learning rate that is too high \(1e\+30"
-    ):
+    with pytest.raises(TrainingError, match=wording):
         fit(stage, tmp_path)
     assert Checkpoints(tmp_path).is_empty
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edgetl.foreign import ForeignOptions, export_foreign
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.golden import verify
+from edgetl.exporting.foreign import ForeignOptions, export_foreign
+from edgetl_export.options import ExportOptions
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 
 
 def quantize(source: Path, target: Path) -> None:
@@ -42,7 +43,7 @@ def test_what_microsofts_tools_write_ships_as_it_is(
 ) -> None:
     write(foreign_folder / "model.onnx", tmp_path / "m.onnx")
     options = ForeignOptions(tmp_path / "m.onnx", foreign_folder / "labels.txt", photos, "-1..1")
-    export_foreign(options, tmp_path / "b", names=recipe)
+    export_foreign(options, tmp_path / "b", ExportOptions(recipes=tuple(recipe)))
     bundle = Bundle.open(tmp_path / "b")
     (only,) = bundle.manifest.variants
     assert only.name == variant
@@ -56,5 +57,5 @@ def test_a_float_onnx_becomes_a_dynamic_one_by_either_name(
     model = foreign_folder / "model.onnx"
     options = ForeignOptions(model, foreign_folder / "labels.txt", photos, "-1..1")
     for name in ("dynamic", "onnx-dynamic"):
-        exported = export_foreign(options, tmp_path / name, names=[name])
+        exported = export_foreign(options, tmp_path / name, ExportOptions(recipes=(name,)))
         assert [one.name for one in exported.bundle.manifest.variants] == ["onnx-dynamic"]

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.foreign import ForeignOptions, export_foreign
+from edgetl.exporting.foreign import ForeignOptions, export_foreign
+from edgetl_export.options import ExportOptions
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import DatasetError, ExportError, GateError
 
-FLOAT32 = ["litert-float32"]
-ONNX32 = ["onnx-float32"]
+FLOAT32 = ExportOptions(recipes=("litert-float32",))
+ONNX32 = ExportOptions(recipes=("onnx-float32",))
 
 
 def describe(folder: Path, name: str, photos: Path, **more: Any) -> ForeignOptions:
@@ -40,35 +42,35 @@ def test_labels_in_another_order_are_refused_and_the_right_one_is_named(
     with pytest.raises(GateError) as caught:
         export_foreign(options, tmp_path / "b")
     words = str(caught.value)
-    assert "makes no sense so: top-1 is" in words
+    assert "gives implausible results: top-1 is" in words
     assert "line 2 bolt, line 3 gear" in words
-    assert words.endswith("If labels and scaling are right all the same, add --allow-doubt")
+    assert words.endswith("If labels and scaling are correct nevertheless, add --allow-doubt")
     assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize("name", ["float.tflite", "model.onnx", "model.keras", "float32.tflite"])
 @pytest.mark.parametrize("wrong", ["0..255", "imagenet"])
 def test_a_wrong_scaling_is_refused_and_the_right_one_is_named(
-    foreign_folder: Path, photos: Path, tmp_path: Path, name: str, wrong: str
+    foreign_folder: Path, photos: Path, tmp_path: Path, name: str, wrong: str, wording: str
 ) -> None:
-    from edgetl_export.foreign import open_model
-    from edgetl_export.foreign.scaling import find_scaling
+    from edgetl_export.load import open_model
+    from edgetl_export.load.scaling import find_scaling
 
     options = describe(foreign_folder, name, photos, scaling=wrong)
     given = open_model(options.model, find_scaling(wrong), trust=True)
     if _count_right(given, photos) > 40:
         pytest.skip("this scaling does not harm this network")
-    with pytest.raises((GateError, ExportError), match=r"give --scaling") as caught:
+    with pytest.raises((GateError, ExportError), match=wording) as caught:
         export_foreign(options, tmp_path / "b")
     assert "-1..1" in str(caught.value)
 
 
 def _count_right(foreign: Any, photos: Path) -> int:
-    from edgetl_export.calibration import load_inputs
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_export.quantize.calibration import load_inputs
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     files = sorted(photos.rglob("*.jpg"))
-    named = foreign.look(load_inputs(files, Preprocessing(32, 32), "reading")).argmax(axis=1)
+    named = foreign.run(load_inputs(files, Preprocessing(32, 32), "reading")).argmax(axis=1)
     labels = ("washer", "bolt", "gear")
     return sum(labels[n] == file.parent.name for n, file in zip(named, files, strict=True))
 
@@ -82,7 +84,7 @@ def test_a_doubt_that_is_allowed_is_said_and_kept(
 ) -> None:
     options = describe(foreign_folder, "float.tflite", photos, labels=swapped, allow_doubt=True)
     with caplog.at_level(logging.WARNING):
-        exported = export_foreign(options, tmp_path / "b", names=FLOAT32)
+        exported = export_foreign(options, tmp_path / "b", FLOAT32)
     assert "line 2 bolt, line 3 gear" in caplog.text
     assert exported.examination is not None
     assert [one.refuses for one in exported.examination.doubts] == [True]
@@ -107,7 +109,7 @@ def test_a_scaling_that_the_files_own_quantization_contradicts_is_refused(
     with pytest.raises(ExportError) as caught:
         export_foreign(options, tmp_path / "b")
     words = str(caught.value)
-    assert "the quantization of its input says that its pixels are -" in words
+    assert "the quantization of its input says that its pixel values are -" in words
     assert "give --scaling -1..1" in words
     assert "add --allow-doubt" in words
 
@@ -116,33 +118,37 @@ def _quantize(model: Path, target: Path, photos: Path, calibrating: Callable[...
     """As ONNX Runtime's own tool does: int8 inside, float outside."""
     from onnxruntime.quantization import QuantFormat, quantize_static
 
-    from edgetl_export.calibration import load_inputs
-    from edgetl_runtime.preprocessing import Preprocessing
+    from edgetl_export.quantize.calibration import load_inputs
+    from edgetl_runtime.image.preprocessing import Preprocessing
 
     inputs = load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
     quantize_static(model, target, calibrating("image", inputs), quant_format=QuantFormat.QDQ)
 
 
 def test_metadata_that_says_another_scaling_is_heeded(
-    foreign_folder: Path, photos: Path, tmp_path: Path
+    foreign_folder: Path, photos: Path, tmp_path: Path, wording: str
 ) -> None:
-    from edgetl_export.metadata import ModelInfo, add_tflite_metadata
+    from edgetl_export.package.metadata import ModelInfo, add_tflite_metadata
 
     info = ModelInfo("n", "d", "1", "", "", ("washer", "bolt", "gear"), 32, 32)
     # What edgetl writes says that levels are taken as they are.
     said = {"m.tflite": add_tflite_metadata((foreign_folder / "float.tflite").read_bytes(), info)}
-    export_foreign(describe(foreign_folder, "model.onnx", photos), tmp_path / "own", names=ONNX32)
+    export_foreign(
+        describe(foreign_folder, "model.onnx", photos),
+        tmp_path / "own",
+        ONNX32,
+    )
     said["m.onnx"] = (tmp_path / "own" / "onnx-float32.onnx").read_bytes()
     for name, data in said.items():
         (tmp_path / name).write_bytes(data)
         options = describe(tmp_path, name, photos, labels=foreign_folder / "labels.txt")
-        with pytest.raises(ExportError, match=r"0 to 255.*give --scaling 0\.\.255"):
+        with pytest.raises(ExportError, match=wording):
             export_foreign(options, tmp_path / "b")
 
 
 def test_damaged_metadata_says_nothing(foreign_folder: Path, photos: Path, tmp_path: Path) -> None:
-    from edgetl_export.flatbuffer import read_tree, write_tree
-    from edgetl_export.metadata import ModelInfo, add_tflite_metadata
+    from edgetl_export.graph.flatbuffer import read_tree, write_tree
+    from edgetl_export.package.metadata import ModelInfo, add_tflite_metadata
 
     info = ModelInfo("n", "d", "1", "", "", ("washer", "bolt", "gear"), 32, 32)
     data = add_tflite_metadata((foreign_folder / "float.tflite").read_bytes(), info)
@@ -153,7 +159,8 @@ def test_damaged_metadata_says_nothing(foreign_folder: Path, photos: Path, tmp_p
         tree.buffers[entry.buffer].data = np.asarray(bad, np.uint8)
         (tmp_path / "m.tflite").write_bytes(write_tree(tree))
         options = describe(tmp_path, "m.tflite", photos, labels=foreign_folder / "labels.txt")
-        export_foreign(options, tmp_path / f"b{number}", names=FLOAT32)
+        export_foreign(options, tmp_path / f"b{number}", FLOAT32)
+        assert Bundle.open(tmp_path / f"b{number}").labels == info.labels
 
 
 def test_what_was_examined_is_in_the_json_and_on_the_screen(
@@ -169,7 +176,7 @@ def test_what_was_examined_is_in_the_json_and_on_the_screen(
     assert found["top1"] > 0.8 > found["guessing_high"]
     code, out, err = edgetl("export", *arguments, "--out", tmp_path / "b")
     assert code == 0, err
-    assert "labels and scaling fit: top-1 is" in out
+    assert "labels and scaling fit the photos: top-1 is" in out
 
 
 def test_a_few_photos_of_some_of_the_classes_are_enough_for_an_honest_model(
@@ -180,25 +187,29 @@ def test_a_few_photos_of_some_of_the_classes_are_enough_for_an_honest_model(
         if int(file.stem) >= 5:
             file.unlink()
     options = describe(foreign_folder, "float.tflite", photos_copy)
-    exported = export_foreign(options, tmp_path / "b", names=FLOAT32)
+    exported = export_foreign(options, tmp_path / "b", FLOAT32)
     assert exported.examination is not None
     assert not exported.examination.doubts
 
 
 def test_a_label_that_is_there_twice_goes_all_the_way_to_the_device(
-    foreign_folder: Path, photos_copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    foreign_folder: Path,
+    photos_copy: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    wording: str,
 ) -> None:
     (tmp_path / "labels.txt").write_text("part\nbolt\npart\n")
     arguments: dict[str, Any] = {"labels": tmp_path / "labels.txt"}
     (photos_copy / "washer").rename(photos_copy / "part (0)")
     (photos_copy / "gear").rename(photos_copy / "part")
     options = describe(foreign_folder, "float.tflite", photos_copy, **arguments)
-    with pytest.raises(DatasetError, match=r"which has it 2 times, as part \(0\) and part \(2\)"):
-        export_foreign(options, tmp_path / "b", names=FLOAT32)
+    with pytest.raises(DatasetError, match=wording):
+        export_foreign(options, tmp_path / "b", FLOAT32)
     (photos_copy / "part").rename(photos_copy / "part (2)")
     with caplog.at_level(logging.WARNING):
-        export_foreign(options, tmp_path / "b", names=FLOAT32)
-    assert "has the label part 2 times; they are called part (0) and part (2)" in caplog.text
+        export_foreign(options, tmp_path / "b", FLOAT32)
+    assert "has the label part 2 times; they are renamed to part (0) and part (2)" in caplog.text
     command = [sys.executable, "-m", "edgetl_runtime", "classify", tmp_path / "b", "--json"]
     photo = photos_copy / "part (2)" / "03.jpg"
     done = subprocess.run([*command, photo], capture_output=True, text=True, check=False)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl.foreign import ForeignOptions, export_foreign
-from edgetl_runtime.bundle import Bundle
+from edgetl.exporting.foreign import ForeignOptions, export_foreign
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.golden import verify
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 LABELS = ("washer", "bolt", "gear")
 WIDTH, HEIGHT = 40, 24
@@ -44,8 +44,8 @@ def train(inputs: np.ndarray, truth: np.ndarray) -> Any:
 def _quantize(model: Any, inputs: np.ndarray, target: Path) -> None:
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.graph.conversion import convert_to_tflite
+    from edgetl_export.quiet_stderr import divert_stderr
 
     with divert_stderr():
         converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -122,11 +122,11 @@ def test_a_quantized_file_of_other_pictures_ships_with_its_scaling_in_front(
 def test_float_scores_are_those_of_the_model_on_its_own_preprocessing(
     model: tuple[str, Any, Path], photos: Path
 ) -> None:
-    from edgetl_export.foreign import open_model
-    from edgetl_export.foreign.ending import NOTHING
-    from edgetl_export.foreign.scaling import find_scaling
-    from edgetl_export.litert import describe
-    from edgetl_export.scoring import run_described
+    from edgetl_export.evaluate.scoring import run_described
+    from edgetl_export.evaluate.tensors import describe_tflite
+    from edgetl_export.load import open_model
+    from edgetl_export.load.output_activation import NOTHING
+    from edgetl_export.load.scaling import find_scaling
 
     scaling, trained, folder = model
     levels, _ = prepare(photos)
@@ -134,5 +134,5 @@ def test_float_scores_are_those_of_the_model_on_its_own_preprocessing(
     foreign = open_model(folder / "model.keras", find_scaling(scaling), trust=True)
     source = foreign.finish(NOTHING)
     pictures = list(levels.astype(np.uint8))
-    found = run_described("litert", source.data, describe(source.data), pictures)
+    found = run_described("litert", source.data, describe_tflite(source.data), pictures)
     np.testing.assert_allclose(found, expected, atol=1e-4)

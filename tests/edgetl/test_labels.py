@@ -12,10 +12,10 @@ import pytest
 from edgetl.dataset.importing import import_collected
 from edgetl.dataset.labels import check_label, find_obstacle, find_twin
 from edgetl.dataset.listing import list_folder
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import DatasetError
+from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.outputs.collect import Collect
-from edgetl_runtime.pictures import read_picture
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.settings.sections import CollectSettings
 
@@ -47,7 +47,7 @@ def test_a_label_in_another_spelling_is_found(label, others, twin):
         *(("lost+found", "hidden"), ("Thumbs.db", "hidden")),
         *(("", "empty"), ("\u200d", "empty"), (" cat", "space"), ("cat ", "space")),
         *(("a\nb", "unprintable"), ("a\x00", "unprintable"), ("a\u202eb", "unprintable")),
-        *(("ä" * 128, "255 bytes"), ("_Unknown_", "no class"), ("-unsorted-", "no class")),
+        *(("ä" * 128, "255 bytes"), ("_Unknown_", "not a class"), ("-unsorted-", "not a class")),
     ],
 )
 def test_a_label_that_no_folder_can_have_is_refused(label, problem):
@@ -75,18 +75,17 @@ def collect_one_of_each(labels: tuple[str, ...], photos: Path, folder: Path) -> 
         prediction = Prediction(labels, scores, 0.4, now_s, now_s, 1.0, 2.0)
         answer = Answer(
             "camera", 0, (96, 96), prediction, scores, prediction.label, prediction.score,
-            False, False, None, 1_780_000_000.25, read_picture(file),
+            False, False, None, "2026-05-28T20:26:40.250Z", read_picture(file),
         )  # fmt: skip
         assert output.accepts(answer)
         output.write(answer)
 
 
 def test_odd_labels_come_all_the_way_and_back(photos: Path, tmp_path: Path) -> None:
-    from edgetl.export import export
-    from edgetl.options import Options, TrainingOptions
+    from edgetl.exporting.runs import export_run
+    from edgetl.options import FittingOptions, TrainOptions
     from edgetl.training.train import train
-    from edgetl_export.bundling import Settings
-    from edgetl_export.recipes import find_recipes
+    from edgetl_export.options import ExportOptions
 
     (tmp_path / "data").mkdir()
     with (tmp_path / "data" / "photos.csv").open("w", newline="") as file:
@@ -96,11 +95,11 @@ def test_odd_labels_come_all_the_way_and_back(photos: Path, tmp_path: Path) -> N
             label = (DECOMPOSED, *ODD[1:])[number % len(ODD)]
             shutil.copy(photo, tmp_path / "data" / f"{number:02d}.jpg")
             table.writerow((f"{number:02d}.jpg", label))
-    training = TrainingOptions(epochs=1)
-    options = Options(backbone="cnn", weights="none", size_px=32, training=training)
+    training = FittingOptions(epochs=1)
+    options = TrainOptions(backbone="cnn", weights="none", size_px=32, training=training)
     run = train(tmp_path / "data" / "photos.csv", tmp_path / "run", options)
-    settings = Settings(recipes=find_recipes(["litert-float32"]), allow_drop=True)
-    labels = export(run, tmp_path / "a.bundle", settings).bundle.labels
+    settings = ExportOptions(recipes=("litert-float32",), allow_drop=True)
+    labels = export_run(run, tmp_path / "a.bundle", settings).bundle.labels
     assert sorted(labels) == sorted(ODD)
     collect_one_of_each(labels, photos, tmp_path / "collected")
     report = import_collected(tmp_path / "collected", tmp_path / "new")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetl.dataset.listing import list_folder
-from edgetl.dataset.parts import name_split
+from edgetl.dataset.split_folders import name_split
 from edgetl.dataset.walking import LOOSE
 from edgetl_runtime.errors import DatasetError
 
@@ -29,9 +29,9 @@ def fill(tmp_path: Path):
 
 def show(root: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for one in list_folder(root).files:
+    for one in list_folder(root).photos:
         key = f"{one.split}/{one.label}" if one.split else one.label
-        found.setdefault(key, []).append(one.path.relative_to(root.resolve()).as_posix())
+        found.setdefault(key, []).append(one.path)
     return found
 
 
@@ -75,7 +75,7 @@ def test_a_class_may_be_called_train(fill):
             ("train/a/1.jpg", "test/a/2.jpg", "extra/a/3.jpg"),
             "test, train, which look like .* and extra",
         ),
-        (("a/train/1.jpg", "a/test/2.jpg", "b/train/3.jpg", "b/test/4.jpg"), "turn it round"),
+        (("a/train/1.jpg", "a/test/2.jpg", "b/train/3.jpg", "b/test/4.jpg"), "swap the levels"),
     ],
 )
 def test_what_is_not_plain_is_refused(fill, names, message):
@@ -151,15 +151,15 @@ def test_a_class_folder_may_be_a_link(fill, tmp_path):
     [
         (("train/a/1.jpg", "train/b/2.jpg", "more/a/3.jpg", "more/b/4.jpg"), "both hold a, b"),
         (("images/train/a/1.jpg", "images/test/a/2.jpg"), r"give .*data/images"),
-        (("set1/train/a/1.jpg", "set2/train/a/2.jpg"), "turn it round"),
+        (("set1/train/a/1.jpg", "set2/train/a/2.jpg"), "swap the levels"),
         (("a/1.jpg", "b/2.jpg", "val/a/3.jpg", "val/b/4.jpg"), "same names as those beside it"),
-        (("train/a.1.jpg", "test1/2.jpg"), "hold no class folders"),
-        (("train/a/1.jpg", "test/2.jpg"), "without a label are of no use"),
+        (("train/a.1.jpg", "test1/2.jpg"), "contain no class folders"),
+        (("train/a/1.jpg", "test/2.jpg"), "without a label cannot be used here"),
         (("Cat/1.jpg", "cat/2.jpg"), "data/Cat and .*data/cat look like one class in two spell"),
         (("train/Cat/1.jpg", "val/cat/2.jpg"), "train/Cat and .*val/cat look like one class"),
-        (("a/1.jpg", "_Unknown_/2.jpg"), "_unknown_, which is no class"),
-        (("train/a/1.jpg", "train/_unsorted_/2.jpg"), "1 photo that nobody has sorted"),
-        (("run.json", "a/1.jpg"), "is a run of edgetl, no folder of photos"),
+        (("a/1.jpg", "_Unknown_/2.jpg"), "_unknown_, which is not a class"),
+        (("train/a/1.jpg", "train/_unsorted_/2.jpg"), "1 photo to sort"),
+        (("run.json", "a/1.jpg"), "is an edgetl run, not a folder of photos"),
     ],
 )
 def test_layouts_that_would_be_trained_wrongly_are_refused(fill, names, message):
@@ -172,17 +172,17 @@ def test_layouts_that_would_be_trained_wrongly_are_refused(fill, names, message)
     [
         (
             ("day1/a/1.jpg", "day1/b/2.jpg", "day2/a/3.jpg", "day2/b/4.jpg"),
-            r"\(day1, day2\) all hold folders of the same names \(a, b\)",
+            r"\(day1, day2\) all contain folders with the same names \(a, b\)",
         ),
-        (("images/a/1.jpg", "images/b/2.jpg"), "images is taken for a class"),
-        (("a/1.jpg", "test/2.jpg", "train/3.jpg"), "test, train of data are taken for classes"),
-        (("a/1.jpg", "b/2.jpg", "Test_Images/3.jpg"), "Test_Images of data is taken for a class"),
+        (("images/a/1.jpg", "images/b/2.jpg"), "images is treated as a class"),
+        (("a/1.jpg", "test/2.jpg", "train/3.jpg"), "test, train of data are treated as classes"),
+        (("a/1.jpg", "b/2.jpg", "Test_Images/3.jpg"), "Test_Images of data is treated as a class"),
         (("train/a/1.jpg", "train/b/2.jpg", "more/3.jpg"), None),
     ],
 )
 def test_classes_that_look_like_something_else_are_told(fill, names, what):
     (doubt,) = list_folder(fill(*names)).doubts
-    assert re.search(what or "train is taken for a class", doubt.what)
+    assert re.search(what or "train is treated as a class", doubt.what)
 
 
 def test_ordinary_sub_folders_are_no_doubt(fill):

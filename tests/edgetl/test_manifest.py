@@ -14,7 +14,7 @@ import pytest
 from edgetl.dataset.manifest import DatasetManifest, Example, scan, scan_to_score
 from edgetl.drawings import draw_part
 from edgetl_runtime.errors import DatasetError
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
 
 def put(root: Path, label: str, *numbers: int) -> None:
@@ -104,8 +104,8 @@ def test_without_a_val_folder_validation_comes_from_train(tmp_path: Path) -> Non
     for label in ("nut", "bolt"):
         put(tmp_path / "test", label, 20, 21)
     manifest = scan(tmp_path)
-    assert {one.path.split("/")[0] for one in manifest.part("val")} == {"train"}
-    assert {one.path.split("/")[0] for one in manifest.part("test")} == {"test"}
+    assert {one.path.split("/")[0] for one in manifest.select("val")} == {"train"}
+    assert {one.path.split("/")[0] for one in manifest.select("test")} == {"test"}
 
 
 def test_classes_named_train_beside_others_are_classes(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_same_bytes_in_two_classes_take_no_part_from_either(tmp_path: Path) 
     for seed in range(100):
         manifest = scan(tmp_path, seed=seed, val_fraction=0.5)
         for part in ("train", "val"):
-            assert {one.label for one in manifest.part(part)} == {"bolt", "nut"}
+            assert {one.label for one in manifest.select(part)} == {"bolt", "nut"}
 
 
 def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None:
@@ -168,11 +168,11 @@ def test_a_validation_photo_that_train_holds_is_left_out(tmp_path: Path) -> None
     fill(tmp_path / "val", 6)
     manifest = scan(tmp_path)
     assert reasons(manifest) == {
-        f"val/{label}/{number:03d}.png": "the same picture is in train"
+        f"val/{label}/{number:03d}.png": "the same image is in train"
         for label in ("nut", "bolt")
         for number in range(4)
     }
-    assert len(manifest.part("val")) == 4
+    assert len(manifest.select("val")) == 4
 
 
 def test_what_is_no_photo_is_listed_with_the_reason(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_what_is_no_photo_is_listed_with_the_reason(tmp_path: Path) -> None:
     assert list(reasons(manifest)) == sorted(reasons(manifest))
     found = reasons(manifest)
     assert found["nut/.DS_Store"] == "a hidden or system file"
-    assert "not a picture" in found["nut/notes.txt"]
+    assert "not an image" in found["nut/notes.txt"]
     assert "JPEG" in found["nut/half.jpg"]
     assert found["nut/nothing.jpg"] == "an empty file"
     assert len(manifest.examples) == 20
@@ -209,14 +209,14 @@ def test_each_class_is_in_train_and_validation_even_if_tiny(tmp_path: Path) -> N
     for seed in range(10):
         manifest = scan(tmp_path, seed=seed)
         for part in ("train", "val"):
-            assert {one.label for one in manifest.part(part)} == set(manifest.labels)
+            assert {one.label for one in manifest.select(part)} == set(manifest.labels)
 
 
 def test_each_class_is_in_test_where_asked_for(tmp_path: Path) -> None:
     fill(tmp_path, 5, labels=("a", "b", "c", "d"))
     for seed in range(10):
         manifest = scan(tmp_path, seed=seed, test_fraction=0.1)
-        assert {one.label for one in manifest.part("test")} == set(manifest.labels)
+        assert {one.label for one in manifest.select("test")} == set(manifest.labels)
 
 
 def test_shares_are_roughly_kept(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_shares_are_roughly_kept(tmp_path: Path) -> None:
 
 
 def test_there_is_no_test_part_by_default(tmp_path: Path) -> None:
-    assert scan(fill(tmp_path, 30)).part("test") == ()
+    assert scan(fill(tmp_path, 30)).select("test") == ()
 
 
 def test_another_seed_gives_other_parts(tmp_path: Path) -> None:
@@ -237,9 +237,9 @@ def test_another_seed_gives_other_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("val", "test"), [(0, 0), (1, 0), (0.5, 0.5), (0.2, -0.1)])
 def test_shares_that_leave_nothing_to_learn_from_are_refused(
-    tmp_path: Path, val: float, test: float
+    tmp_path: Path, val: float, test: float, wording: str
 ) -> None:
-    with pytest.raises(DatasetError, match="share"):
+    with pytest.raises(DatasetError, match=wording):
         scan(fill(tmp_path), val_fraction=val, test_fraction=test)
 
 
@@ -263,43 +263,43 @@ def test_the_users_files_are_not_touched(tmp_path: Path) -> None:
     assert fingerprint(tmp_path) == before
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere is no folder"):
+def test_a_missing_folder_is_named(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path / "nowhere")
 
 
-def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_classes_is_refused(tmp_path: Path, wording: str) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match="no class folders"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_one_class_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="one class nut"):
+def test_one_class_is_refused_by_name(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(DatasetError, match=wording):
         scan(fill(tmp_path, labels=("nut",)))
 
 
-def test_an_empty_class_is_named(tmp_path: Path) -> None:
+def test_an_empty_class_is_named(tmp_path: Path, wording: str) -> None:
     fill(tmp_path)
     (tmp_path / "washer").mkdir()
-    with pytest.raises(DatasetError, match="class washer is empty"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_too_few_usable_photos_are_explained(tmp_path: Path) -> None:
+def test_too_few_usable_photos_are_explained(tmp_path: Path, wording: str) -> None:
     fill(tmp_path)
     put(tmp_path, "washer", 1, 2)
     (tmp_path / "washer/broken.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"class washer has 2 .* broken.jpg: an empty file"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_a_class_of_copies_of_one_photo_is_refused(tmp_path: Path) -> None:
+def test_a_class_of_copies_of_one_photo_is_refused(tmp_path: Path, wording: str) -> None:
     fill(tmp_path)
     put(tmp_path, "washer", 1)
     for name in ("b.png", "c.png"):
         shutil.copy(tmp_path / "washer/001.png", tmp_path / "washer" / name)
-    with pytest.raises(DatasetError, match=r"class washer has no photo in the train part.*same"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
@@ -355,7 +355,7 @@ def test_a_given_part_that_holds_training_photos_only_is_no_part(tmp_path: Path,
     for label in ("nut", "bolt"):
         put_drawings(tmp_path / "train", label, *range(6))
         put_drawings(tmp_path / part, label, 1, 2)
-    with pytest.raises(DatasetError, match=f"all photos of {part} are in train, too"):
+    with pytest.raises(DatasetError, match=f"all photos of {part} are also in train"):
         scan(tmp_path)
 
 
@@ -384,8 +384,8 @@ def test_a_manifest_survives_being_written_and_read(tmp_path: Path) -> None:
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest
 
 
-def test_a_label_with_a_line_break_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="line break"):
+def test_a_label_with_a_line_break_is_refused(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(DatasetError, match=wording):
         scan(fill(tmp_path, labels=("nut", "bo\nlt")))
 
 
@@ -468,7 +468,7 @@ def test_other_things_may_lie_beside_parts_or_in_them(tmp_path: Path, place: str
     put(tmp_path, place, 20, 21)
     manifest = scan(tmp_path)
     assert manifest.labels == ("bolt", "nut")
-    assert len(manifest.part("train")) == 8
+    assert len(manifest.select("train")) == 8
     assert list(halves(manifest)) == [f"{place}/020.png", f"{place}/021.png"]
 
 
@@ -479,8 +479,8 @@ def test_what_is_no_photo_of_other_things_is_listed_with_the_reason(tmp_path: Pa
     shutil.copy(tmp_path / "nut/003.png", tmp_path / "_unknown_/nut.png")
     manifest = scan(tmp_path)
     assert list(halves(manifest)) == ["_unknown_/001.png", "_unknown_/002.png"]
-    assert reasons(manifest)["_unknown_/nut.png"] == "the same picture is in a class"
-    assert "not a picture" in reasons(manifest)["_unknown_/notes.txt"]
+    assert reasons(manifest)["_unknown_/nut.png"] == "the same image is in a class"
+    assert "not an image" in reasons(manifest)["_unknown_/notes.txt"]
 
 
 def test_an_empty_folder_of_other_things_is_none(tmp_path: Path) -> None:
@@ -489,9 +489,9 @@ def test_an_empty_folder_of_other_things_is_none(tmp_path: Path) -> None:
     assert scan(tmp_path).unknown == ()
 
 
-def test_other_things_alone_are_no_data_set(tmp_path: Path) -> None:
+def test_other_things_alone_are_no_data_set(tmp_path: Path, wording: str) -> None:
     put(tmp_path, "_unknown_", *range(9))
-    with pytest.raises(DatasetError, match="has no class folders"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
@@ -508,39 +508,37 @@ def test_a_manifest_with_other_things_survives_json(tmp_path: Path) -> None:
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=DatasetManifest) == manifest
 
 
-def test_a_class_that_lies_in_one_part_only_is_told_so(tmp_path: Path) -> None:
+def test_a_class_that_lies_in_one_part_only_is_told_so(tmp_path: Path, wording: str) -> None:
     fill(tmp_path / "train", 4)
     put(tmp_path / "train", "washer", 30, 31, 32)
     for label in ("nut", "bolt"):
         put(tmp_path / "val", label, 10)
-    with pytest.raises(
-        DatasetError, match=r"class washer has no photo in the val part: .* train on"
-    ):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path) -> None:
+def test_photos_of_val_that_are_all_in_train_are_told_so(tmp_path: Path, wording: str) -> None:
     fill(tmp_path / "train", 4)
     put(tmp_path / "val", "nut", 10)
     (tmp_path / "val/bolt").mkdir()
     shutil.copy(tmp_path / "train/bolt/000.png", tmp_path / "val/bolt")
-    with pytest.raises(DatasetError, match=r"class bolt .* val part: .* same bytes as photos in"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
 
 
-def test_parts_without_one_for_training_are_refused(tmp_path: Path) -> None:
+def test_parts_without_one_for_training_are_refused(tmp_path: Path, wording: str) -> None:
     fill(tmp_path / "dev", 4)
     fill(tmp_path / "eval", 4)
-    with pytest.raises(DatasetError, match="none of them is for training"):
+    with pytest.raises(DatasetError, match=wording):
         scan(tmp_path)
-    assert len(scan_to_score(tmp_path).part("val")) > 0
+    assert len(scan_to_score(tmp_path).select("val")) > 0
 
 
 def test_a_doubt_about_folders_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fill(tmp_path / "monday", 4)
     fill(tmp_path / "tuesday", 4)
     scan(tmp_path)
-    assert "all hold folders of the same names (bolt, nut)" in caplog.text
+    assert "all contain folders with the same names (bolt, nut)" in caplog.text
 
 
 def test_a_run_in_the_making_is_no_reason_to_delete_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from edgetl.training.checkpoint import Checkpoints
 from edgetl.training.fitting import Fitter
 from edgetl.training.steps import Stage
 from edgetl.networks.head import build_head
-from edgetl.options import HeadOptions, TrainingOptions
+from edgetl.options import HeadOptions, FittingOptions
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
 
@@ -43,7 +43,7 @@ def read_data_bytes():
     return int(fields["VmData"].split()[0]) << 10
 
 head = build_head((np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32)), 3, HeadOptions())
-recipe = make_recipe("blocks", TrainingOptions(batch=128), epochs=1)
+recipe = make_recipe("blocks", FittingOptions(batch=128), epochs=1)
 
 def fit(part, name):
     stage = Stage(0, "head", head, 3, make_source(part), make_source(part[::10]), recipe)

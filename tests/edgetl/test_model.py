@@ -18,7 +18,7 @@ from edgetl.networks.model import (
     build_upper,
     set_trainable,
 )
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 SIZE_PX = 64
 MOBILENET, EFFICIENTNET = "mobilenet_v2_0.35", "efficientnet_v2_b0"
@@ -150,7 +150,7 @@ def test_a_cut_is_described_for_people(cut: str, blocks: int, words: str) -> Non
         labels=("a", "b"),
         preprocessing=Preprocessing(64, 64),
         head="linear",
-        weight_decay=0.0,
+        l2=0.0,
         temperature=1.0,
         seed=0,
     )

@@ -12,22 +12,21 @@ import msgspec
 import pytest
 
 from edgetl import cli
-from edgetl.augmentation import PRESETS
-from edgetl.commands.flags import FLAGS, SECTIONS, read_flags
+from edgetl.augmentation.strengths import PRESETS
+from edgetl.commands.flags import collect_flags
 from edgetl.commands.train import choose_options, train
 from edgetl.options import (
+    FittingOptions,
     HeadOptions,
-    Options,
     SplitOptions,
-    TrainingOptions,
+    TrainOptions,
     check_options,
     encode_toml,
     list_differences,
-    make_options,
     read_config,
 )
-from edgetl.validation import list_places
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.options.option import list_options
 
 # For each option what follows the flag, and the same as a line of TOML.
 BOTH_WAYS: dict[str, tuple[str, str]] = {
@@ -72,6 +71,7 @@ ALSO = {
     "training.momentum": ["--optimizer", "sgd"],
     "training.weight_decay": ["--optimizer", "sgd"],
 }
+OPTIONS = list_options(TrainOptions)
 Complain = Callable[..., tuple[int, str]]
 
 
@@ -100,78 +100,111 @@ def complain(
     return run
 
 
-def parse(*flags: str) -> Options:
+def parse(*flags: str) -> TrainOptions:
     """What the command makes of flags."""
-    content: dict[str, Any] = {}
-    for place, value in read_flags(train.make_context("train", [*flags]).params).items():
-        table, _, name = place.rpartition(".")
-        (content.setdefault(table, {}) if table else content)[name] = value
-    return make_options(content)
+    return choose_options(None, read_flags(*flags))
 
 
-def read(text: str, folder: Path) -> Options:
+def read_flags(*flags: str) -> dict[str, Any]:
+    parameters = train.make_context("train", [*flags]).params
+    known = {path.replace(".", "__") for path in OPTIONS}
+    return collect_flags({name: parameters[name] for name in parameters if name in known})
+
+
+def read(text: str, folder: Path) -> TrainOptions:
     (folder / "my.toml").write_text(text)
-    return make_options(read_config(folder / "my.toml"))
+    return read_config(folder / "my.toml")
 
 
 def test_each_option_has_a_flag_and_each_flag_an_option() -> None:
-    places = set(list_places(Options))
-    assert places == set(FLAGS) == set(BOTH_WAYS)
-    parameters = {place.replace(".", "__") for place in places}
+    assert set(OPTIONS) == set(BOTH_WAYS)
+    parameters = {path.replace(".", "__") for path in OPTIONS}
     others = {"data", "out", "config", "resume", "tensorboard", "overwrite", "as_json"}
-    assert {parameter.name for parameter in train.params} == parameters | others
+    known = train.get_params(train.make_context("train", []))
+    # The last one is click's own --help.
+    assert {parameter.name for parameter in known[:-1]} == parameters | others
 
 
 def test_a_flag_is_named_after_its_option() -> None:
     shorter = {"size_px": "--size", "head.kind": "--head"}
-    for place, flag in FLAGS.items():
-        plain = "--" + place.rpartition(".")[2].replace("_", "-")
-        assert flag.name == shorter.get(place, plain)
+    for path, option in OPTIONS.items():
+        plain = "--" + option.name.replace("_", "-")
+        assert option.flag == shorter.get(path, plain)
 
 
 def test_the_help_lists_each_flag_once_in_its_section() -> None:
     text = train.get_help(train.make_context("train", [], max_content_width=100))
-    heads = re.findall(r"^(\w+):$", text, re.MULTILINE)
-    assert heads == ["Run", *SECTIONS]
-    for title, flags in SECTIONS.items():
-        section = text.split(f"\n{title}:\n")[1].split("\n\n")[0]
-        named = re.findall(r"^  (--[\w-]+)", section, re.MULTILINE)
-        assert named == [flag.name for flag in flags]
+    heads = re.findall(r"^([\w ]+):$", text, re.MULTILINE)
+    titles = {"Network and photos": "", "Split": "split", "Head": "head", "Training": "training"}
+    assert heads == ["Options", *titles]
+    for title, section in titles.items():
+        lines = text.split(f"\n{title}:\n")[1].split("\n\n")[0]
+        named = re.findall(r"^  (--[\w-]+)", lines, re.MULTILINE)
+        assert named == [one.flag for one in OPTIONS.values() if one.section == section]
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_the_help_takes_no_third_of_a_second() -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "edgetl.cli", "train", "--help"]
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Of the processor, so that a busy machine does not count.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
+def test_the_help_gives_each_default_as_it_is() -> None:
+    text = " ".join(train.get_help(train.make_context("train", [])).split())
+    for option in OPTIONS.values():
+        meaning = " ".join(option.help.split())
+        assert meaning.replace("cross-validation", "cross- validation") in text or meaning in text
+        has_default = option.default not in (None, (), False)
+        assert (
+            f"(default: {option.default}" in option.help
+            or not has_default
+            or (f"(default: {option.default:g})" in option.help)
+        )
+
+
+def test_the_help_takes_little_longer_than_what_it_cannot_do_without() -> None:
+    def cpu_s(*arguments: str) -> float:
+        """Of the processor, so that a busy machine does not count; the lesser of two."""
+        spent = []
+        for _ in range(2):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(spent)
+
+    # About three times is usual; TensorFlow would make it a hundred.
+    help_s = cpu_s("-m", "edgetl.cli", "train", "--help")
+    assert help_s < 8 * cpu_s("-c", "import click, msgspec")
+
+
+def test_the_help_loads_nothing_that_computes() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "edgetl.cli", "train", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    names = (line.rpartition("|")[2].strip() for line in done.stderr.splitlines())
+    loaded = {name.partition(".")[0] for name in names}
+    assert {"click", "msgspec", "edgetl"} <= loaded
+    assert not loaded & {"numpy", "cv2", "keras", "tensorflow", "onnx", "PIL", "ai_edge_litert"}
 
 
 @pytest.mark.parametrize("place", BOTH_WAYS)
 def test_a_flag_says_the_same_as_a_line_of_toml(place: str, tmp_path: Path) -> None:
     text, toml = BOTH_WAYS[place]
-    flags = parse(*ALSO.get(place, []), FLAGS[place].name, *([text] if text else []))
+    flags = parse(*ALSO.get(place, []), OPTIONS[place].flag, *([text] if text else []))
     assert flags == read(toml, tmp_path)
-    assert flags != Options()
+    assert flags != TrainOptions()
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        Options(),
-        Options(backbone="cnn", weights="none", size_px=64),
-        Options(finetune=2, views=3, augment="camera,hue=10.5,mixup=0.2"),
-        Options(augment=PRESETS["heavy"]),
-        Options(head=HeadOptions("mlp", (64, 32), "gelu", 0.5, True)),
-        Options(
+        TrainOptions(),
+        TrainOptions(backbone="cnn", weights="none", size_px=64),
+        TrainOptions(finetune=2, views=3, augment="camera,hue=10.5,mixup=0.2"),
+        TrainOptions(augment=PRESETS["heavy"]),
+        TrainOptions(head=HeadOptions("mlp", (64, 32), "gelu", 0.5, True)),
+        TrainOptions(
             split=SplitOptions(0.25, 0.1),
-            training=TrainingOptions(optimizer="sgd", momentum=0.0, l2=1e-7, patience=3),
+            training=FittingOptions(optimizer="sgd", momentum=0.0, l2=1e-7, patience=3),
         ),
     ],
 )
-def test_a_stored_file_gives_the_same_options(options: Options, tmp_path: Path) -> None:
+def test_a_stored_file_gives_the_same_options(options: TrainOptions, tmp_path: Path) -> None:
     again = read(encode_toml(options).decode(), tmp_path)
     assert again.augmentation == options.augmentation
     assert msgspec.structs.replace(again, augment=options.augment) == options
@@ -198,8 +231,7 @@ def test_flags_win_over_the_file_and_the_rest_of_it_stays(
     flags: list[str], toml: str, place: str, value: object, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text(toml)
-    parameters = train.make_context("train", flags).params
-    options = choose_options(tmp_path / "my.toml", read_flags(parameters))
+    options = choose_options(tmp_path / "my.toml", read_flags(*flags))
     expected = msgspec.to_builtins(read(toml, tmp_path))
     table, _, name = place.rpartition(".")
     (expected[table] if table else expected)[name] = value
@@ -207,90 +239,107 @@ def test_flags_win_over_the_file_and_the_rest_of_it_stays(
 
 
 @pytest.mark.parametrize(
-    ("flags", "found", "allowed"),
+    ("flags", "complaint"),
     [
-        ("--epochs 0", "--epochs 0", "whole numbers from 1 to 1000000"),
-        ("--epochs many", "--epochs many", "whole numbers from 1 to"),
-        ("--epochs 2.5", "--epochs 2.5", "whole numbers from 1 to"),
-        ("--seed -1", "--seed -1", "whole numbers from 0 to 2147483647"),
-        ("--seed 99999999999999999999", "--seed 99999999999999999999", "to 2147483647"),
-        ("--size 16", "--size 16", "whole numbers from 32 to 1024"),
-        ("--val-fraction 1", "--val-fraction 1", "numbers above 0 and below 1"),
-        ("--dropout 1.5", "--dropout 1.5", "numbers from 0 to below 1"),
-        ("--dropout nan", "--dropout nan", "numbers from 0 to below 1"),
-        ("--learning-rate inf", "--learning-rate inf", "numbers above 0"),
-        ("--l2 -1", "--l2 -1", "numbers from 0 up"),
-        ("--views 65", "--views 65", "whole numbers from 0 to 64"),
-        ("--head rnn", "--head rnn", "linear, mlp"),
-        ("--optimizer sgdd", "--optimizer sgdd", "did you mean sgd? allowed are adam, adamw"),
-        ("--finetune al", "--finetune al", "did you mean all? allowed are all, auto, none and"),
-        ("--finetune 0", "--finetune 0", "all, auto, none and whole numbers from 1 up"),
-        ("--head mlp --hidden 25x,8", "--hidden 25x,8", "lists of whole numbers from 1 to"),
-        ("--head mlp --hidden 9999999", "--hidden 9999999", "lists of whole numbers from 1 to"),
-        ("--augment lihgt", "--augment lihgt", "did you mean light?"),
-        ("--augment rotation=300", "--augment rotation=300", "rotation must be 0..180"),
-        ("--backbone resnet", "--backbone resnet", "did you mean resnet50?"),
-        ("--hiden 64", "No such option '--hiden'", "'--hidden'"),
+        ("--epochs 0", "--epochs: expected a whole number from 1 to 1,000,000, found '0'"),
+        ("--epochs many", "--epochs: expected a whole number from 1 to 1,000,000, found 'many'"),
+        ("--epochs 2.5", "--epochs: expected a whole number from 1 to 1,000,000, found '2.5'"),
+        ("--seed -1", "--seed: expected a whole number from 0 to 2,147,483,647, found '-1'"),
+        ("--seed 99999999999999999999", "--seed: expected a whole number from 0 to 2,147,483,647"),
+        ("--size 16", "--size: expected a whole number from 32 to 1,024, found '16'"),
+        ("--val-fraction 1", "--val-fraction: expected a number above 0 and below 1, found '1'"),
+        ("--dropout 1.5", "--dropout: expected a number from 0 to below 1, found '1.5'"),
+        ("--dropout nan", "--dropout: expected a number from 0 to below 1, found 'nan'"),
+        ("--learning-rate inf", "--learning-rate: expected a number above 0, found 'inf'"),
+        ("--l2 -1", "--l2: expected a number from 0, found '-1'"),
+        ("--views 65", "--views: expected a whole number from 0 to 64, found '65'"),
+        ("--head rnn", "--head: expected one of: linear, mlp, found 'rnn'"),
+        (
+            "--optimizer sgdd",
+            "--optimizer: expected one of: adam, adamw, sgd, rmsprop, found 'sgdd'; "
+            "did you mean sgd?",
+        ),
+        (
+            "--finetune al",
+            "--finetune: expected a whole number from 1 or one of: none, auto, all, found 'al'; "
+            "did you mean all?",
+        ),
+        ("--finetune 0", "--finetune: expected a whole number from 1 or one of: none, auto, all"),
+        ("--head mlp --hidden 25x,8", "--hidden: expected a list, each a whole number from 1 to"),
+        ("--head mlp --hidden 9999999", "--hidden: expected a list, each a whole number from 1"),
+        ("--augment lihgt", "--augment: unknown name 'lihgt'; did you mean light?"),
+        ("--augment rotation=300", "--augment: rotation must be 0..180 (degrees, +-), got 300"),
+        ("--backbone resnet", "--backbone: unknown backbone 'resnet'; did you mean resnet50?"),
+        ("--hiden 64", "No such option '--hiden'"),
     ],
 )
 def test_a_wrong_flag_is_usage_and_says_what_is_allowed(
-    flags: str, found: str, allowed: str, complain: Complain
+    flags: str, complaint: str, complain: Complain
 ) -> None:
-    code, complaint = complain(*flags.split())
+    code, said = complain(*flags.split())
     assert code == 2
-    assert complaint.startswith(f"edgetl train: {found}")
-    assert allowed in complaint
+    assert said.startswith(f"edgetl train: {complaint}")
 
 
 @pytest.mark.parametrize(
-    ("toml", "found", "allowed"),
+    ("toml", "complaint"),
     [
-        ("[head]\nhiden = [3]", "$.head.hiden", "did you mean hidden? allowed here are kind, hidd"),
-        ("[trainig]\nepochs = 1", "$.trainig", "did you mean training?"),
-        ("epochs = 3", "$.epochs", "did you mean training.epochs?"),
-        ("size = 96", "$.size", "did you mean size_px?"),
-        ("label-smoothing = 0.1", "$.label-smoothing", "did you mean training.label_smoothing?"),
-        ("nonsense = 1", "$.nonsense", "allowed here are backbone, size_px, weights, fit, seed,"),
-        ("[augment]\nrotatoin = 3", "$.augment.rotatoin", "did you mean rotation?"),
-        ("[augment]\nhorizontal-flip = 1", "$.augment.horizontal-flip", "mean horizontal_flip?"),
+        ("[head]\nhiden = [3]", "line 2: head.hiden is unknown; did you mean head.hidden?"),
+        ("[trainig]\nepochs = 1", "line 1: [trainig] is unknown; did you mean [training]?"),
+        ("epochs = 3", "line 1: epochs is unknown; did you mean epochs in [training]?"),
+        ("size = 96", "line 1: size is unknown; did you mean size_px?"),
+        (
+            "label-smoothing = 0.1",
+            "line 1: label-smoothing is unknown; did you mean label_smoothing in [training]?",
+        ),
+        (
+            "nonsense = 1",
+            "line 1: nonsense is unknown; expected one of: backbone, size_px, weights, fit",
+        ),
+        ("[head]\nseed = 1", "line 2: head.seed is unknown; seed belongs to the top of the file"),
+        (
+            "[augment]\nrotatoin = 3",
+            "line 1: augment.rotatoin is unknown; did you mean augment.rotation?",
+        ),
+        (
+            "[augment]\nhorizontal-flip = 1",
+            "line 1: augment.horizontal-flip is unknown; did you mean augment.horizontal_flip?",
+        ),
+        (
+            "[training]\nepochs = 0",
+            "line 2: training.epochs: expected a whole number from 1 to 1,000,000, found 0",
+        ),
+        ("[training]\nepochs = true", "line 2: training.epochs: expected a whole number from 1 to"),
+        ('[training]\nepochs = "5"', "line 2: training.epochs: expected a whole number from 1 to"),
+        ("[training]\nl1 = nan", "line 2: training.l1: expected a number from 0, found nan"),
+        ("[head]\nhidden = 3", "line 2: head.hidden: expected a list, each a whole number from 1"),
+        ('head = "mlp"', "line 1: head: expected a table [head], found 'mlp'"),
+        ('fit = "scale"', "line 1: fit: expected one of: stretch, crop, pad, found 'scale'"),
+        ('fit = ""', "line 1: fit: expected one of: stretch, crop, pad, found ''"),
+        ("seed = 2025-01-01", "line 1: seed: expected a whole number from 0 to 2,147,483,647"),
+        ("weights = 3", "line 1: weights: expected text, found 3"),
+        ("backbone = 3", "line 1: backbone: expected text, found 3"),
+        (
+            'backbone = "resnet"',
+            "line 1: backbone: unknown backbone 'resnet'; did you mean resne",
+        ),
+        ("augment = 3", "line 1: augment: expected text or a table, found 3"),
+        (
+            "[augment]\nrotation = -3",
+            "line 1: augment.rotation: expected a number from 0 to 180, found -3",
+        ),
+        (
+            "[augment]\nrotation = true",
+            "line 1: augment.rotation: expected a number from 0 to 180, found true",
+        ),
     ],
 )
-def test_an_unknown_name_in_a_file_is_refused_with_its_path(
-    toml: str, found: str, allowed: str, complain: Complain
+def test_what_is_wrong_in_a_file_is_told_with_its_line(
+    toml: str, complaint: str, complain: Complain
 ) -> None:
-    code, complaint = complain(toml=toml)
+    code, said = complain(toml=toml)
     assert code == 1
-    assert complaint.startswith(f"edgetl: {found} in my.toml is unknown; ")
-    assert allowed in complaint
-
-
-@pytest.mark.parametrize(
-    ("toml", "found", "allowed"),
-    [
-        ("[training]\nepochs = 0", "$.training.epochs = 0", "whole numbers from 1 to"),
-        ("[training]\nepochs = true", "$.training.epochs = true", "whole numbers from 1 to"),
-        ('[training]\nepochs = "5"', "$.training.epochs = 5", "whole numbers from 1 to"),
-        ("[training]\nl1 = nan", "$.training.l1 = NaN", "numbers from 0 up"),
-        ("[head]\nhidden = 3", "$.head.hidden = 3", "lists of whole numbers from 1 to"),
-        ('head = "mlp"', "$.head = mlp", "write [head] on a line of its own and below it one or"),
-        ('fit = "scale"', "$.fit = scale", "crop, pad, stretch"),
-        ('fit = ""', "$.fit = ''", "crop, pad, stretch"),
-        ("seed = 2025-01-01", '$.seed = "2025-01-01"', "whole numbers from 0 to"),
-        ("weights = 3", "$.weights = 3", "imagenet, none or a file"),
-        ("backbone = 3", "$.backbone = 3", "`edgetl backbones` lists"),
-        ('backbone = "resnet"', "$.backbone = resnet", "did you mean resnet50?"),
-        ("augment = 3", "$.augment = 3", "a preset, strengths such as rotation=15,blur=1"),
-        ("[augment]\nrotation = -3", "$.augment.rotation = -3", "must be 0..180"),
-        ("[augment]\nrotation = true", "$.augment.rotation = true", "numbers at most 180"),
-    ],
-)
-def test_a_wrong_value_in_a_file_says_what_is_allowed(
-    toml: str, found: str, allowed: str, complain: Complain
-) -> None:
-    code, complaint = complain(toml=toml)
-    assert code == 1
-    assert complaint.startswith(f"edgetl: {found} in my.toml is not allowed; ")
-    assert allowed in complaint
+    assert said.startswith(f"edgetl: my.toml, {complaint}")
 
 
 @pytest.mark.parametrize(
@@ -341,22 +390,37 @@ def test_a_contradiction_names_both_options_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    "flags",
+    ("flags", "options"),
     [
-        "--weights none --finetune all",
-        "--weights none --augment light,cutmix=1",
-        "--finetune all --augment cutmix=1",
-        "--finetune 17",
-        "--finetune none --views 0",
-        "--augment none",
-        "--augment none --finetune 2 --views 0",
-        "--optimizer sgd --momentum 0.9 --weight-decay 1e-4",
-        "--head mlp --hidden 64 --batch-norm",
-        "--schedule step --patience 3 --monitor accuracy",
+        ("--weights none --finetune all", TrainOptions(weights="none", finetune="all")),
+        (
+            "--weights none --augment light,cutmix=1",
+            TrainOptions(weights="none", augment="light,cutmix=1"),
+        ),
+        ("--finetune all --augment cutmix=1", TrainOptions(finetune="all", augment="cutmix=1")),
+        ("--finetune 17", TrainOptions(finetune=17)),
+        ("--finetune none --views 0", TrainOptions(finetune="none", views=0)),
+        ("--augment none", TrainOptions(augment="none")),
+        (
+            "--augment none --finetune 2 --views 0",
+            TrainOptions(augment="none", finetune=2, views=0),
+        ),
+        (
+            "--optimizer sgd --momentum 0.9 --weight-decay 1e-4",
+            TrainOptions(training=FittingOptions(optimizer="sgd", momentum=0.9, weight_decay=1e-4)),
+        ),
+        (
+            "--head mlp --hidden 64 --batch-norm",
+            TrainOptions(head=HeadOptions(kind="mlp", hidden=(64,), batch_norm=True)),
+        ),
+        (
+            "--schedule step --patience 3 --monitor accuracy",
+            TrainOptions(training=FittingOptions(schedule="step", patience=3, monitor="accuracy")),
+        ),
     ],
 )
-def test_what_goes_together_is_accepted(flags: str) -> None:
-    parse(*flags.split())
+def test_what_goes_together_is_taken_as_given(flags: str, options: TrainOptions) -> None:
+    assert parse(*flags.split()) == options
 
 
 def test_a_contradiction_between_file_and_flag_names_each_as_it_was_written(
@@ -366,75 +430,79 @@ def test_a_contradiction_between_file_and_flag_names_each_as_it_was_written(
     code, complaint = complain("--optimizer", "adamw", toml=toml)
     assert code == 2
     assert complaint.startswith(
-        "edgetl train: $.training.momentum = 0.9 in my.toml does not go with --optimizer adamw; "
-        "allowed"
+        "edgetl train: training.momentum = 0.9 (my.toml, line 2) cannot be combined with "
+        "--optimizer adamw; allowed"
     )
 
 
 def test_a_contradiction_within_a_file_is_not_usage(complain: Complain) -> None:
     code, complaint = complain(toml='[training]\nmomentum = 0.9\noptimizer = "adamw"')
     assert code == 1
-    assert "$.training.optimizer = adamw in my.toml" in complaint
+    assert "training.optimizer = 'adamw' (my.toml, line 3)" in complaint
 
 
 def test_a_flag_may_mend_a_contradiction_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("[training]\nmomentum = 0.9")
-    options = choose_options(tmp_path / "my.toml", {"training.optimizer": "sgd"})
+    options = choose_options(tmp_path / "my.toml", {"training": {"optimizer": "sgd"}})
     assert (options.training.optimizer, options.training.momentum) == ("sgd", 0.9)
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"= 3", "is no TOML: Invalid statement (at line 1"),
-        (b"\xff\xfe", "is not UTF-8"),
-        (None, ""),
+        (b"= 3", " is not valid TOML: Invalid statement (at line 1"),
+        (b"\xff\xfe", ", line 1 is not UTF-8"),
+        (None, " does not exist"),
     ],
 )
 def test_what_is_no_toml_is_named(content: bytes | None, why: str, tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
-    if content is None:
-        why = "cannot be read (No such file"
-    else:
+    if content is not None:
         file.write_bytes(content)
-    with pytest.raises(OptionsError, match=re.escape(f"{file} {why}")):
+    with pytest.raises(OptionsError, match=re.escape(f"{file}{why}")):
         read_config(file)
 
 
-def test_a_file_that_never_ends_is_no_list_of_options() -> None:
-    with pytest.raises(OptionsError, match="larger than any list of options"):
+def test_a_file_that_never_ends_is_no_list_of_options(wording: str) -> None:
+    with pytest.raises(OptionsError, match=wording):
         read_config(Path("/dev/zero"))
 
 
 def test_a_file_may_begin_with_a_byte_order_mark_and_have_lines_of_windows(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_bytes(b"\xef\xbb\xbfviews = 3\r\nseed = 5\r\n")
-    assert read_config(tmp_path / "my.toml") == {"views": 3, "seed": 5}
+    assert read_config(tmp_path / "my.toml") == TrainOptions(views=3, seed=5)
 
 
 def test_a_run_given_as_config_is_pointed_to_its_file(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_bytes(encode_toml(Options()))
+    (tmp_path / "config.toml").write_bytes(encode_toml(TrainOptions()))
     with pytest.raises(OptionsError, match=rf"did you mean {tmp_path}/config\.toml\?"):
         read_config(tmp_path)
-    assert make_options(read_config(tmp_path / "config.toml")) == Options()
+    assert read_config(tmp_path / "config.toml") == TrainOptions()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(finetune="al"), "finetune = al is not allowed; did you mean all?"),
-        (Options(seed=-1), "seed = -1 is not allowed"),
-        (Options(augment="rotate=1"), "augment = rotate=1 is not allowed"),
-        (Options(head=HeadOptions(hidden=(8,))), "head.hidden = [8] does not go with head.kind"),
-        (Options(training=TrainingOptions(epochs=0)), "training.epochs = 0 is not allowed"),
+        (TrainOptions(finetune="al"), "finetune: expected a whole number from 1 or one of: none"),
+        (TrainOptions(seed=-1), "seed: expected a whole number from 0 to 2,147,483,647, found -1"),
+        (
+            TrainOptions(augment="rotate=1"),
+            "augment: unknown name 'rotate'; did you mean rotation?",
+        ),
+        (
+            TrainOptions(head=HeadOptions(hidden=(8,))),
+            "head.hidden = [8] cannot be combined with head.kind",
+        ),
+        (TrainOptions(training=FittingOptions(epochs=0)), "training.epochs: expected a whole"),
     ],
 )
-def test_options_made_in_python_are_checked_too(options: Options, message: str) -> None:
+def test_options_made_in_python_are_checked_too(options: TrainOptions, message: str) -> None:
     with pytest.raises(OptionsError, match=re.escape(message)):
         check_options(options)
 
 
 def test_differences_are_named_by_their_path() -> None:
-    one = msgspec.to_builtins(Options(seed=1, training=TrainingOptions(epochs=5)))
-    other = msgspec.to_builtins(Options(training=TrainingOptions(epochs=8)))
+    one = msgspec.to_builtins(TrainOptions(seed=1, training=FittingOptions(epochs=5)))
+    other = msgspec.to_builtins(TrainOptions(training=FittingOptions(epochs=8)))
     assert list_differences(one, other) == ["seed: 1, before 0", "training.epochs: 5, before 8"]
     assert list_differences(one, one) == []

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,8 @@ import pytest
 from edgetl.reporting.canvas import drawing, open_figure
 from edgetl.reporting.labels import Label, place_labels
 from edgetl.reporting.tradeoff import conclude, find_fastest, record_tradeoff, render_tradeoff
-from edgetl_export.tradeoff import Outcome, Tradeoff
-
-
-def edgetl(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from edgetl_export.quantize.tradeoff import Outcome, Tradeoff
+from tests.edgetl.command import edgetl
 
 
 def change(outcome: Outcome, **changes: object) -> Outcome:
@@ -96,7 +91,7 @@ def test_a_wrong_option_is_refused_before_anything_is_read(
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path) -> None:
     done = edgetl("quantize-report", tmp_path)
     assert done.returncode == 1
-    assert "is no finished run" in done.stderr
+    assert "is not a finished run" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -106,7 +101,7 @@ def test_the_fastest_file_that_passes_is_recommended(tradeoff: Tradeoff) -> None
     assert best.recipe == "litert-int8"
     finding = conclude(tradeoff)[0]
     assert finding.kind == "good"
-    assert finding.headline == "litert-int8 passes after a repair (head fitted again): ship it"
+    assert finding.headline == "litert-int8 passes after a repair (head refitted): ship it"
     assert "0.60 MB, 0.50 of float32's time, top-1 90.0%" in finding.detail
     assert "Without it: 5.0 points below" in finding.detail
 
@@ -122,11 +117,11 @@ def test_a_refused_file_is_a_warning_and_not_recommended(tradeoff: Tradeoff) -> 
     found = msgspec.structs.replace(tradeoff, outcomes=(refused, exact))
     first, second, *_ = conclude(found)
     assert first.headline == "litert-float32 passes as it is: ship it"
-    assert second.headline == "litert-int8 is refused after 1 repair"
+    assert second.headline == "litert-int8 is rejected after 1 repair"
     assert second.detail.startswith("2.0 points below")
     nothing = msgspec.structs.replace(tradeoff, outcomes=(refused,))
     assert find_fastest(nothing) is None
-    assert headlines(nothing)[0] == "No file may ship: the gate refuses all of them"
+    assert headlines(nothing)[0] == "No file passes the gate"
 
 
 def test_a_repair_that_another_recipe_needed_is_a_note(tradeoff: Tradeoff) -> None:
@@ -135,7 +130,7 @@ def test_a_repair_that_another_recipe_needed_is_a_note(tradeoff: Tradeoff) -> No
     found = msgspec.structs.replace(tradeoff, outcomes=(slower, exact))
     notes = {finding.headline: finding.detail for finding in conclude(found)}
     detail = notes["litert-int8 passes only after a repair"]
-    assert "top-1 went from 85.0% to 90.0%, in the end as litert-mixed" in detail
+    assert "top-1 went from 85.0% to 90.0%, finally as litert-mixed" in detail
     assert "litert-int8 (4.5 times)" in notes["1 file slower than float32"]
 
 
@@ -144,15 +139,15 @@ def test_few_layers_that_carry_most_of_the_divergence_are_named(tradeoff: Tradeo
     assert notes["1 of 3 layers carries 94% of the divergence"].startswith("first. litert-mixed")
     even = tuple(msgspec.structs.replace(tradeoff.layers[0], name=f"layer_{n}") for n in range(40))
     found = msgspec.structs.replace(tradeoff, layers=even)
-    expected = "No few layers are to blame: 32 of 40 carry 80% of the divergence"
+    expected = "The loss is spread over many layers: 32 of 40 carry 80% of the divergence"
     assert expected in headlines(found)
 
 
 def test_a_range_that_odd_photos_stretch_is_named(tradeoff: Tradeoff) -> None:
-    assert "Odd photos would stretch the inputs of first 2.5 times" in headlines(tradeoff)
+    assert "Outliers would stretch the inputs of first 2.5 times" in headlines(tradeoff)
     calm = [msgspec.structs.replace(one, chosen=one.whole) for one in tradeoff.distributions]
     found = msgspec.structs.replace(tradeoff, distributions=tuple(calm))
-    assert not any("Odd photos" in headline for headline in headlines(found))
+    assert not any("Outliers" in headline for headline in headlines(found))
 
 
 def test_a_page_shows_every_file_and_layer(tradeoff: Tradeoff) -> None:
@@ -160,7 +155,7 @@ def test_a_page_shows_every_file_and_layer(tradeoff: Tradeoff) -> None:
     assert page == render_tradeoff(tradeoff, "Quantization of parts")
     assert page.count("<svg") == 4
     assert page.count('data-sort="600000"') == 2
-    for text in ("5.0 points below", "81% to 88%", "head fitted again", "middle", "1,600,000"):
+    for text in ("5.0 points below", "81% to 88%", "head refitted", "middle", "1,600,000"):
         assert text in page
     assert "$" not in page[page.index("<svg") :]
 

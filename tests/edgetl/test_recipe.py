@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from edgetl.options import TrainingOptions
+from edgetl.options import FittingOptions
 from edgetl.training.recipe import build_optimizer, make_recipe, weigh_classes
 
 STEPS = 90
@@ -15,7 +15,7 @@ RATE = 0.02
 
 def rates(**options: Any) -> list[float]:
     """The learning rate before each step, and after the last."""
-    training = TrainingOptions(learning_rate=RATE, **{"warmup": 0.0} | options)
+    training = FittingOptions(learning_rate=RATE, **{"warmup": 0.0} | options)
     optimizer = build_optimizer(make_recipe("head", training, epochs=3), STEPS)
     optimizer.build([keras.Variable(0.0)])
     found = []
@@ -26,7 +26,7 @@ def rates(**options: Any) -> list[float]:
 
 
 def make(kind: str, **options: Any) -> Any:
-    return make_recipe(kind, TrainingOptions(**options), epochs=1)
+    return make_recipe(kind, FittingOptions(**options), epochs=1)
 
 
 def test_cosine_falls_from_the_highest_rate_to_zero() -> None:
@@ -101,7 +101,7 @@ def test_weight_decay_is_that_of_the_options() -> None:
 
 def test_weight_decay_shrinks_weights_that_have_no_gradient() -> None:
     for name in ("adamw", "sgd"):
-        training = TrainingOptions(optimizer=name, weight_decay=0.5, learning_rate=0.1)
+        training = FittingOptions(optimizer=name, weight_decay=0.5, learning_rate=0.1)
         recipe = make_recipe("head", training, epochs=1)
         weight = keras.Variable(2.0)
         build_optimizer(recipe, STEPS).apply([keras.ops.zeros(())], [weight])

@@ -35,7 +35,7 @@ def test_a_run_knows_what_was_trained(tiny_run_folder: Path, photos: Path) -> No
     assert run.spec.preprocessing.width_px == 32
     assert run.manifest == scan(photos, seed=run.spec.seed)
     assert run.file.dataset_digest == run.manifest.digest
-    assert run.metrics.examples == len(run.manifest.part("val"))
+    assert run.metrics.examples == len(run.manifest.select("val"))
 
 
 def test_a_run_records_versions_and_history(tiny_run_folder: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_run_records_versions_and_history(tiny_run_folder: Path) -> None:
 def test_a_run_holds_what_it_predicted(finetuned_run_folder: Path) -> None:
     run = Run.open(finetuned_run_folder)
     for split, predictions in zip(("val", "test"), run.predictions, strict=True):
-        part = run.manifest.part(split)
+        part = run.manifest.select(split)
         assert predictions.split == split
         assert predictions.paths == tuple(one.path for one in part)
         assert predictions.classes.tolist() == [run.manifest.index(one) for one in part]
@@ -61,7 +61,7 @@ def test_a_run_holds_what_it_predicted(finetuned_run_folder: Path) -> None:
 def test_the_stages_of_a_run_are_timed(finetuned_run_folder: Path) -> None:
     seconds = Run.open(finetuned_run_folder).file.seconds
     assert list(seconds) == [
-        *("reading photos", "features", "choosing weight decay", "fitting head"),
+        *("reading photos", "features", "choosing L2", "fitting head"),
         *("maps below the top 2 blocks", "fitting top 2 blocks", "total"),
     ]
     assert min(seconds.values()) > 0
@@ -74,14 +74,14 @@ def test_the_model_names_probabilities(tiny_run_folder: Path) -> None:
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_folder_without_run_file_is_no_finished_run(copy: Path) -> None:
+def test_a_folder_without_run_file_is_no_finished_run(copy: Path, wording: str) -> None:
     (copy / "run.json").unlink()
-    with pytest.raises(RunError, match=r"no finished run .*train again with: edgetl train"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy)
 
 
-def test_a_missing_folder_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no finished run"):
+def test_a_missing_folder_is_no_run(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(RunError, match=wording):
         Run.open(tmp_path / "nowhere")
 
 
@@ -96,9 +96,9 @@ def test_a_cut_file_is_named(copy: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["run.json", "manifest.json", "metrics.json"])
-def test_an_unknown_key_is_refused(copy: Path, name: str) -> None:
+def test_an_unknown_key_is_refused(copy: Path, name: str, wording: str) -> None:
     edit(copy / name, surprise=1)
-    with pytest.raises(RunError, match="surprise"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy)
 
 
@@ -179,17 +179,17 @@ def test_damaged_weights_are_told_before_tensorflow_is_imported(
     assert done.returncode == 1
 
 
-def test_changed_weights_are_not_opened(copy: Path) -> None:
+def test_changed_weights_are_not_opened(copy: Path, wording: str) -> None:
     data = bytearray((copy / "weights.npz").read_bytes())
     data[len(data) // 2] ^= 1
     (copy / "weights.npz").write_bytes(data)
-    with pytest.raises(RunError, match="not the file that training wrote"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy).load_model()
 
 
-def test_missing_weights_are_named(copy: Path) -> None:
+def test_missing_weights_are_named(copy: Path, wording: str) -> None:
     (copy / "weights.npz").unlink()
-    with pytest.raises(RunError, match=r"weights\.npz is unreadable"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy).load_model()
 
 
@@ -215,29 +215,29 @@ def pack(arrays: Any) -> bytes:
     return file.getvalue()
 
 
-def test_a_strangers_run_runs_no_code(copy: Path, tmp_path: Path) -> None:
+def test_a_strangers_run_runs_no_code(copy: Path, tmp_path: Path, wording: str) -> None:
     weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
     weights[-1] = np.array([_Payload(tmp_path / "owned")] * len(weights[-1]), object)
     put_weights(copy, pack(weights))
-    with pytest.raises(RunError, match=r"weights\.npz is damaged"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy).load_model()
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_strangers_network_is_not_opened(copy: Path, tmp_path: Path) -> None:
+def test_a_strangers_network_is_not_opened(copy: Path, tmp_path: Path, wording: str) -> None:
     model = Run.open(copy).load_model()
     model.save(tmp_path / "model.keras")
     put_weights(copy, (tmp_path / "model.keras").read_bytes())
-    with pytest.raises(RunError, match=r"weights\.npz is damaged"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy).load_model()
 
 
 @pytest.mark.parametrize("number", [0, -1])
-def test_weights_of_another_shape_are_refused(copy: Path, number: int) -> None:
+def test_weights_of_another_shape_are_refused(copy: Path, number: int, wording: str) -> None:
     weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
     weights[number] = weights[number].ravel()[:-1]
     put_weights(copy, pack(weights))
-    with pytest.raises(RunError, match=r"weights\.npz is damaged: array"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy).load_model()
 
 
@@ -248,7 +248,7 @@ def test_weights_of_fewer_layers_are_refused(copy: Path) -> None:
         Run.open(copy).load_model()
 
 
-def test_packed_weights_that_are_damaged_inside_are_refused(copy: Path) -> None:
+def test_packed_weights_that_are_damaged_inside_are_refused(copy: Path, wording: str) -> None:
     weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
     file = io.BytesIO()
     np.savez_compressed(file, **{str(n): array for n, array in enumerate(weights)})  # type: ignore[arg-type]
@@ -256,15 +256,15 @@ def test_packed_weights_that_are_damaged_inside_are_refused(copy: Path) -> None:
     # Behind the first member's header: the type of a packed block, of which 3 does not exist.
     data[30 + len("0.npy") + 20] |= 0b110
     put_weights(copy, data)
-    with pytest.raises(RunError, match=r"weights\.npz is damaged"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy).load_model()
 
 
-def test_an_array_that_would_fill_the_memory_is_not_read(copy: Path) -> None:
+def test_an_array_that_would_fill_the_memory_is_not_read(copy: Path, wording: str) -> None:
     weights = [np.asarray(one) for one in Run.open(copy).load_model().weights]
     weights[0] = np.zeros((1 << 28,), np.float32)
     file = io.BytesIO()
     np.savez_compressed(file, **{str(n): array for n, array in enumerate(weights)})  # type: ignore[arg-type]
     put_weights(copy, file.getvalue())
-    with pytest.raises(RunError, match="array 0"):
+    with pytest.raises(RunError, match=wording):
         Run.open(copy).load_model()

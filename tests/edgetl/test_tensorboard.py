@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edgetl.options import HeadOptions, Options, TrainingOptions
+from edgetl.options import FittingOptions, HeadOptions, TrainOptions
 from edgetl.run import Run
 from edgetl.training.tensorboard import write_event
 from edgetl.training.train import train
@@ -64,12 +64,12 @@ def test_events_follow_one_another_in_time(tmp_path: Path) -> None:
 
 
 def test_a_training_writes_the_curves_of_its_history(photos: Path, tmp_path: Path) -> None:
-    options = Options(
+    options = TrainOptions(
         backbone="lenet",
         weights="none",
         size_px=32,
         head=HeadOptions(dropout=0.2),
-        training=TrainingOptions(epochs=3),
+        training=FittingOptions(epochs=3),
     )
     run: Run = train(photos, tmp_path / "run", options, tensorboard=True)
     (history,) = run.histories

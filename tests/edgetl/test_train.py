@@ -10,26 +10,26 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl.checksum import map_checksummed
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.model import load_network
 from edgetl.networks.weights import find_weights
-from edgetl.options import HeadOptions, Options, TrainingOptions, make_options, read_config
+from edgetl.options import FittingOptions, HeadOptions, TrainOptions, read_config
 from edgetl.run import Run
-from edgetl.sealing import map_sealed
 from edgetl.training.train import train
-from edgetl_export.confidence import fit_temperature
+from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
-TINY = Options(
-    backbone="cnn", weights="none", size_px=32, fit="pad", training=TrainingOptions(epochs=1)
+TINY = TrainOptions(
+    backbone="cnn", weights="none", size_px=32, fit="pad", training=FittingOptions(epochs=1)
 )
 
 
 def score(run: Run) -> float:
     """Top-1 of the saved model on the validation photos, worked out anew."""
     model, apply = run.load_model(), run.spec.preprocessing.apply
-    part = run.manifest.part("val")
+    part = run.manifest.select("val")
     inputs = np.stack([apply(read_picture(run.manifest.file(one))) for one in part])
     named = model.predict_on_batch(inputs.astype(np.float32)).argmax(axis=1)
     return float((named == [run.manifest.index(one) for one in part]).mean())
@@ -51,7 +51,7 @@ def test_a_second_run_by_the_stored_file_computes_nothing_and_finds_the_same(
     fixture: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     first = Run.open(request.getfixturevalue(fixture))
-    options = make_options(read_config(first.path / "config.toml"))
+    options = read_config(first.path / "config.toml")
     second = train(photos, tmp_path / "again", options)
     assert second.file.options == first.file.options
     assert second.file.computed == 0
@@ -136,40 +136,48 @@ def test_the_second_stage_starts_where_the_first_one_ended(finetuned_run_folder:
 def test_no_augmentation_computes_no_view_twice(
     photos: Path, weights_file: Path, own_cache: Path, tmp_path: Path
 ) -> None:
-    options = Options(
+    options = TrainOptions(
         weights=str(weights_file),
         size_px=64,
         finetune="none",
         augment="none",
-        training=TrainingOptions(epochs=1, l2=1e-3),
+        training=FittingOptions(epochs=1, l2=1e-3),
     )
     train(photos, tmp_path / "run", options)
     keys = [
-        key for shard in own_cache.rglob("*.features") for key in map_sealed(shard, dict)[0]["keys"]
+        key
+        for shard in own_cache.rglob("*.features")
+        for key in map_checksummed(shard, dict)[0]["keys"]
     ]
     assert len(keys) == 48
 
 
-def test_a_sigmoid_needs_two_classes(photos: Path, tmp_path: Path) -> None:
+def test_a_sigmoid_needs_two_classes(photos: Path, tmp_path: Path, wording: str) -> None:
     options = msgspec.structs.replace(TINY, head=HeadOptions(output="sigmoid"))
-    with pytest.raises(OptionsError, match=r"two classes apart, .* has 3: leave --output"):
+    with pytest.raises(OptionsError, match=wording):
         train(photos, tmp_path / "run", options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_contradicting_options_are_refused_before_the_photos_are_read(tmp_path: Path) -> None:
+def test_contradicting_options_are_refused_before_the_photos_are_read(
+    tmp_path: Path, wording: str
+) -> None:
     options = msgspec.structs.replace(TINY, finetune=2)
-    with pytest.raises(OptionsError, match="weights = none trains the whole network"):
+    with pytest.raises(OptionsError, match=wording):
         train(tmp_path / "no photos here", tmp_path / "run", options)
 
 
-def test_an_existing_run_is_refused_before_any_work(tiny_run_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="add --overwrite"):
+def test_an_existing_run_is_refused_before_any_work(
+    tiny_run_folder: Path, tmp_path: Path, wording: str
+) -> None:
+    with pytest.raises(StorageError, match=wording):
         train(tmp_path / "no photos here", tiny_run_folder, TINY)
 
 
-def test_a_folder_of_something_else_is_never_overwritten(photos: Path, photos_copy: Path) -> None:
-    with pytest.raises(StorageError, match="holds something else"):
+def test_a_folder_of_something_else_is_never_overwritten(
+    photos: Path, photos_copy: Path, wording: str
+) -> None:
+    with pytest.raises(StorageError, match=wording):
         train(photos, photos_copy, TINY, overwrite=True)
     assert len(list(photos_copy.rglob("*.jpg"))) == 48
 
@@ -182,9 +190,9 @@ def test_overwrite_replaces_a_run(photos: Path, tiny_run_folder: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_failed_training_leaves_nothing(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(EdgetlError, match="did you mean"):
-        train(photos, tmp_path / "run", Options(backbone="mobilenet"))
+def test_a_failed_training_leaves_nothing(photos: Path, tmp_path: Path, wording: str) -> None:
+    with pytest.raises(EdgetlError, match=wording):
+        train(photos, tmp_path / "run", TrainOptions(backbone="mobilenet"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,7 @@ import simplejpeg
 
 from edgetl.dataset.verification import verify_file
 from edgetl.drawings import draw_part
-from edgetl_runtime.pictures import read_picture
+from edgetl_runtime.image.decoding import read_picture
 
 PICTURE = draw_part("gear", 1, 96)
 
@@ -93,7 +93,7 @@ def test_a_zero_byte_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_text_is_refused(tmp_path: Path) -> None:
-    assert "not a picture" in str(reason_for(tmp_path, b"bolts and nuts", "notes.txt"))
+    assert "not an image" in str(reason_for(tmp_path, b"bolts and nuts", "notes.txt"))
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "._photo.jpg", "Thumbs.db", "desktop.ini"])
@@ -127,9 +127,9 @@ def test_the_gist_is_the_picture_in_small(tmp_path: Path, extension: str) -> Non
     (tmp_path / "photo").write_bytes(encode(extension))
     grey = cv2.cvtColor(PICTURE, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(int)
-    gist = verify_file(tmp_path / "photo").gist
-    assert gist is not None
-    assert np.abs(gist - small).mean() < 2
+    thumbnail = verify_file(tmp_path / "photo").thumbnail
+    assert thumbnail is not None
+    assert np.abs(thumbnail - small).mean() < 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -146,9 +146,9 @@ def test_the_gist_of_a_turned_camera_is_upright(
     )
     upright = cv2.cvtColor(read_picture(tmp_path / "photo.jpg"), cv2.COLOR_BGR2GRAY)
     verdict = verify_file(tmp_path / "photo.jpg")
-    assert verdict.gist is not None
+    assert verdict.thumbnail is not None
     assert (verdict.height_px, verdict.width_px) == upright.shape
-    assert np.abs(verdict.gist.astype(int) - cv2.resize(upright, (64, 64))).mean() < 3
+    assert np.abs(verdict.thumbnail.astype(int) - cv2.resize(upright, (64, 64))).mean() < 3
 
 
 @pytest.mark.parametrize("block", [b"", b"II*\0", b"XX*\0\x08\0\0\0", b"II*\0\xff\xff\xff\x7f"])

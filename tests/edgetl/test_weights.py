@@ -41,10 +41,8 @@ def test_a_file_brings_back_the_weights_that_were_saved(tmp_path: Path) -> None:
     assert all(map(np.array_equal, saved.get_weights(), other.get_weights()))
 
 
-def test_a_missing_file_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(
-        WeightsError, match=r"gone\.h5 is no file; expected --weights imagenet, none"
-    ):
+def test_a_missing_file_says_what_is_expected(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(WeightsError, match=wording):
         find_weights(str(tmp_path / "gone.h5"), BACKBONE, 64)
 
 
@@ -70,10 +68,10 @@ def test_weights_of_the_usual_size_serve_other_sizes(
 
 
 def test_a_weights_folder_that_is_none_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wording: str
 ) -> None:
     monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(tmp_path / "gone"))
-    with pytest.raises(WeightsError, match=r"EDGETL_WEIGHTS_DIR.*gone is no folder"):
+    with pytest.raises(WeightsError, match=wording):
         find_weights("imagenet", BACKBONE, 64)
 
 
@@ -86,25 +84,27 @@ def test_weights_of_another_architecture_are_named_with_a_remedy(weights_file: P
     assert "choose another --backbone" in str(caught.value)
 
 
-def test_weights_of_another_width_are_refused(weights_file: Path) -> None:
+def test_weights_of_another_width_are_refused(weights_file: Path, wording: str) -> None:
     wider = find_backbone("mobilenet_v2_0.5")
-    with pytest.raises(WeightsError, match=r"does not fit mobilenet_v2_0\.5"):
+    with pytest.raises(WeightsError, match=wording):
         load_weights(build(wider, 64), find_weights(str(weights_file), wider, 64), wider)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
-def test_truncated_weights_are_refused(tmp_path: Path, weights_file: Path, kept: float) -> None:
+def test_truncated_weights_are_refused(
+    tmp_path: Path, weights_file: Path, kept: float, wording: str
+) -> None:
     data = weights_file.read_bytes()
     size = int(len(data) * kept) if kept < 1 else int(kept)
     short = tmp_path / "short.weights.h5"
     short.write_bytes(data[:size])
-    with pytest.raises(WeightsError, match=r"short\.weights\.h5"):
+    with pytest.raises(WeightsError, match=wording):
         load_weights(build(BACKBONE, 64), find_weights(str(short), BACKBONE, 64), BACKBONE)
 
 
-def test_a_picture_is_no_weights_file(photos: Path) -> None:
+def test_a_picture_is_no_weights_file(photos: Path, wording: str) -> None:
     picture = next(photos.rglob("*.jpg"))
-    with pytest.raises(WeightsError, match="does not fit"):
+    with pytest.raises(WeightsError, match=wording):
         load_weights(build(BACKBONE, 64), find_weights(str(picture), BACKBONE, 64), BACKBONE)
 
 
@@ -127,6 +127,6 @@ def test_without_network_the_message_holds_three_remedies(
     assert not list(own_cache.rglob("*.h5"))
 
 
-def test_a_backbone_without_imagenet_weights_says_so() -> None:
-    with pytest.raises(WeightsError, match=r"cnn has no ImageNet weights.*--weights none"):
+def test_a_backbone_without_imagenet_weights_says_so(wording: str) -> None:
+    with pytest.raises(WeightsError, match=wording):
         find_weights("imagenet", find_backbone("cnn"), 96)

@@ -7,7 +7,7 @@ import pytest
 
 from edgetl.dataset.manifest import scan
 from edgetl.history import StageHistory
-from edgetl.options import Options
+from edgetl.options import TrainOptions
 from edgetl.run import FORMAT_VERSION, RUN_FILE, describe_versions
 from edgetl.training.checkpoint import Checkpoint, Progress
 from edgetl.training.workspace import (
@@ -27,7 +27,7 @@ def unfinished(photos: Path) -> Unfinished:
     return Unfinished(
         format_version=FORMAT_VERSION,
         data=str(photos),
-        options=Options(seed=3),
+        options=TrainOptions(seed=3),
         overwrite=False,
         tensorboard=False,
         manifest=scan(photos, seed=3),
@@ -95,35 +95,37 @@ def test_an_interrupted_training_stays_until_a_new_one_begins(
         assert workspace.checkpoints.is_empty
 
 
-def test_only_one_process_is_at_work(out: Path, unfinished: Unfinished) -> None:
+def test_only_one_process_is_at_work(out: Path, unfinished: Unfinished, wording: str) -> None:
     with start_workspace(out, overwrite=False) as workspace:
         workspace.begin(unfinished)
         save_checkpoint(workspace)
         for overwrite in (False, True):
-            with pytest.raises(StorageError, match="another edgetl train is at work"):
+            with pytest.raises(StorageError, match=wording):
                 start_workspace(out, overwrite=overwrite).__enter__()
-        with pytest.raises(StorageError, match="another edgetl train is at work"):
+        with pytest.raises(StorageError, match=wording):
             reopen_workspace(out).__enter__()
     with reopen_workspace(out):
         pass
 
 
-def test_a_folder_of_somebody_else_is_not_touched(out: Path) -> None:
+def test_a_folder_of_somebody_else_is_not_touched(out: Path, wording: str) -> None:
     theirs = out.with_name("run.unfinished")
     theirs.mkdir()
     (theirs / "thesis.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(StorageError, match="is no interrupted training"):
+        with pytest.raises(StorageError, match=wording):
             start_workspace(out, overwrite=overwrite).__enter__()
     assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
 
 
-def test_checkpoints_alone_are_nothing_to_go_on_from(out: Path, unfinished: Unfinished) -> None:
+def test_checkpoints_alone_are_nothing_to_go_on_from(
+    out: Path, unfinished: Unfinished, wording: str
+) -> None:
     """A kill while `--overwrite` empties the folder may leave them."""
     interrupt(out, unfinished)
     (out.with_name("run.unfinished") / "unfinished.json").unlink()
     assert not is_resumable(out)
-    with pytest.raises(RunError, match="holds no interrupted training"):
+    with pytest.raises(RunError, match=wording):
         reopen_workspace(out).__enter__()
     with start_workspace(out, overwrite=False) as workspace:
         workspace.begin(unfinished)
@@ -132,12 +134,12 @@ def test_checkpoints_alone_are_nothing_to_go_on_from(out: Path, unfinished: Unfi
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format_version": 99}', b"\xff\xfe"])
 def test_a_note_that_cannot_be_used_is_named(
-    out: Path, unfinished: Unfinished, content: bytes
+    out: Path, unfinished: Unfinished, content: bytes, wording: str
 ) -> None:
     interrupt(out, unfinished)
     note = out.with_name("run.unfinished") / "unfinished.json"
     note.write_bytes(content)
-    with pytest.raises(RunError, match=r"cannot be used .* start anew with --overwrite"):
+    with pytest.raises(RunError, match=wording):
         reopen_workspace(out).__enter__()
 
 
@@ -162,10 +164,10 @@ def test_a_full_disk_hints_at_how_to_go_on(out: Path, unfinished: Unfinished) ->
 
 
 def test_a_full_disk_before_the_first_epoch_hints_at_nothing(
-    out: Path, unfinished: Unfinished
+    out: Path, unfinished: Unfinished, wording: str
 ) -> None:
     with (
-        pytest.raises(OSError, match=r"^no room$"),
+        pytest.raises(OSError, match=wording),
         start_workspace(out, overwrite=False) as workspace,
     ):
         workspace.begin(unfinished)
@@ -174,11 +176,11 @@ def test_a_full_disk_before_the_first_epoch_hints_at_nothing(
 
 @pytest.mark.parametrize("place", [".", "..", "/"])
 def test_a_folder_without_a_name_is_refused_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, wording: str
 ) -> None:
     (tmp_path / "above" / "here").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "above" / "here")
-    with pytest.raises(StorageError, match=r"exists and holds something else|such as run"):
+    with pytest.raises(StorageError, match=wording):
         start_workspace(Path(place), overwrite=False).__enter__()
 
 
@@ -199,14 +201,22 @@ def test_a_failure_leaves_no_empty_folder_above(tmp_path: Path) -> None:
         *(("link", "photos/a"), ("photos", "link/a"), ("run/photos", "run"), ("run/a.csv", "run")),
     ],
 )
-def test_a_run_and_photos_do_not_lie_in_one_another(data: str, out: str, tmp_path: Path) -> None:
+def test_a_run_and_photos_do_not_lie_in_one_another(
+    data: str, out: str, tmp_path: Path, wording: str
+) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     (tmp_path / "run/photos").mkdir(parents=True)
-    with pytest.raises(StorageError, match="choose"):
+    with pytest.raises(StorageError, match=wording):
         check_apart(tmp_path / out, tmp_path / data)
 
 
 def test_a_run_may_lie_beside_a_table(tmp_path: Path) -> None:
     (tmp_path / "photos.csv").touch()
-    check_apart(tmp_path / "runs/a", tmp_path / "photos.csv")
+    refused = []
+    for out in ("runs/a", "photos", "photos.csv.run", "."):
+        try:
+            check_apart(tmp_path / out, tmp_path / "photos.csv")
+        except StorageError:
+            refused.append(out)
+    assert refused == ["."]

@@ -1,9 +1,6 @@
 """Attempts: a model that quantizes badly is refused, or brought back; never shipped as it is."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -11,32 +8,37 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from edgetl.export import export
-from edgetl.run import Run
-from edgetl_export.attempts import Attempt, find_best, is_worth_trying
-from edgetl_export.bundling import Exported, Settings
-from edgetl_export.files import ModelFile
-from edgetl_export.gate import Gate, Verdict
+from edgetl_export.evaluate.gate import GateVerdict
+from edgetl_export.options import ExportOptions, Repair
+from edgetl_export.package.bundling import Exported, export_model
+from edgetl_export.progress import shown
+from edgetl_export.quantize.model_files import ModelFile
+from edgetl_export.quantize.repairs import Plan, make_plans
+from edgetl_export.quantize.search import Attempt, find_best, is_worth_trying
 from edgetl_export.recipes import find_recipes
-from edgetl_export.repair import Plan, Repair, make_plans
-from edgetl_runtime.bundle import Bundle, VariantMetrics
+from edgetl_export.trained import Trained
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle, VariantMetrics
+from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import GateError
-from edgetl_runtime.golden import verify
-from edgetl_runtime.tensors import TensorSpec
 
 T = TypeVar("T")
-INT8 = find_recipes(["litert-int8"])
+INT8 = ("litert-int8",)
+(RECIPE,) = find_recipes(INT8)
 # The tiny validation part has few photos: one of them is more than a point.
-STRICT = Gate(max_drop=0.0)
+STRICT = 0.0
 
 
-def run_export(run: Path, out: Path, **settings: object) -> Exported:
-    return export(Run.open(run), out, Settings(recipes=INT8, gate=STRICT, **settings))  # type: ignore[arg-type]
+def run_export(trained: Trained, out: Path, **settings: object) -> Exported:
+    options: dict[str, object] = {"recipes": INT8, "max_drop": STRICT, "strict": False} | settings
+    return export_model(trained, out, ExportOptions(**options))  # type: ignore[arg-type]
 
 
-def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(GateError, match=r"litert-int8: .* points below .* \(unrepaired\)"):
-        run_export(exploding_run, tmp_path / "parts.bundle", repair="none")
+def test_without_repair_it_is_refused_and_kept_aside(
+    exploding: Trained, tmp_path: Path, wording: str
+) -> None:
+    with pytest.raises(GateError, match=wording):
+        run_export(exploding, tmp_path / "parts.bundle", repair="none")
     assert not (tmp_path / "parts.bundle").exists()
     aside = tmp_path / "parts.bundle.rejected"
     assert {path.name for path in aside.iterdir()} == {"litert-int8.tflite", "attempts.json"}
@@ -45,8 +47,8 @@ def test_without_repair_it_is_refused_and_kept_aside(exploding_run: Path, tmp_pa
     assert not record["passed"]
 
 
-def test_the_repair_brings_it_back(exploding_run: Path, tmp_path: Path) -> None:
-    exported = run_export(exploding_run, tmp_path / "parts.bundle", repair="thorough")
+def test_the_repair_brings_it_back(exploding: Trained, tmp_path: Path) -> None:
+    exported = run_export(exploding, tmp_path / "parts.bundle", repair="thorough")
     first, *more = exported.attempts["litert-int8"]
     assert first.metrics.drop > 0.1
     assert [one.verdict.passed for one in (first, *more)] == [False] * len(more) + [True]
@@ -57,20 +59,18 @@ def test_the_repair_brings_it_back(exploding_run: Path, tmp_path: Path) -> None:
     assert verify(exported.bundle).ok
 
 
-def test_a_drop_that_is_allowed_is_marked(exploding_run: Path, tmp_path: Path) -> None:
-    run_export(exploding_run, tmp_path / "parts.bundle", repair="none", allow_drop=True)
+def test_a_drop_that_is_allowed_is_marked(exploding: Trained, tmp_path: Path) -> None:
+    run_export(exploding, tmp_path / "parts.bundle", repair="none", allow_drop=True)
     (variant,) = Bundle.open(tmp_path / "parts.bundle").manifest.variants
     assert "points below the trained model" in variant.failures[0]
     assert not (tmp_path / "parts.bundle.rejected").exists()
 
 
-def test_what_passes_plainly_gets_no_more_than_a_refit(
-    tiny_run_folder: Path, tmp_path: Path
-) -> None:
-    settings = Settings(recipes=INT8, gate=Gate(max_drop=20.0, max_class_drop=50.0))
-    exported = export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+def test_what_passes_plainly_gets_no_more_than_a_refit(trained: Trained, tmp_path: Path) -> None:
+    settings = ExportOptions(recipes=INT8, max_drop=20.0, max_class_drop=50.0)
+    exported = export_model(trained, tmp_path / "parts.bundle", settings)
     attempts = exported.attempts["litert-int8"]
-    assert [one.file.plan.repair for one in attempts] == ["", "head fitted again"]
+    assert [one.file.plan.repair for one in attempts] == ["", "head refitted"]
     (variant,) = exported.bundle.manifest.variants
     assert variant.metrics.agreement == max(one.metrics.agreement for one in attempts)
 
@@ -90,35 +90,35 @@ class Bars:
         self._open = False
 
 
-def test_the_progress_bar_names_the_step(tiny_run_folder: Path, tmp_path: Path) -> None:
+def test_the_progress_bar_names_the_step(trained: Trained, tmp_path: Path) -> None:
     bars = Bars()
-    settings = Settings(recipes=find_recipes(["int8"]), gate=Gate(max_drop=20, max_class_drop=50))
-    export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings, track=bars)
+    settings = ExportOptions(recipes=("int8",), max_drop=20, max_class_drop=50)
+    with shown(bars):
+        export_model(trained, tmp_path / "parts.bundle", settings)
     steps = [one.partition(":")[0] for one in bars.descriptions]
     for engine in ("litert", "onnx"):
         assert steps.count(f"{engine}-int8") >= 1
         # Features to fit on, then the scores.
-        assert steps.count(f"{engine}-int8, head fitted again") == 2
+        assert steps.count(f"{engine}-int8, head refitted") == 2
     assert steps.count("finding ranges") == 1
 
 
 def test_a_file_over_its_budget_is_refused_without_repair(
-    tiny_run_folder: Path, tmp_path: Path
+    trained: Trained, tmp_path: Path, wording: str
 ) -> None:
-    settings = Settings(recipes=INT8, gate=Gate(max_drop=20, max_class_drop=50, max_bytes=1000))
-    with pytest.raises(GateError, match="bytes, allowed are 1,000"):
-        export(Run.open(tiny_run_folder), tmp_path / "parts.bundle", settings)
+    settings = ExportOptions(recipes=INT8, max_drop=20, max_class_drop=50, max_bytes=1000)
+    with pytest.raises(GateError, match=wording):
+        export_model(trained, tmp_path / "parts.bundle", settings)
     records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
     assert len(records) == 1
 
 
-def test_the_limit_of_bytes_holds_for_the_file_that_ships(
-    tiny_run_folder: Path, tmp_path: Path
-) -> None:
+def test_the_limit_of_bytes_holds_for_the_file_that_ships(trained: Trained, tmp_path: Path) -> None:
     def export_within(max_bytes: int | None, name: str) -> Exported:
-        gate = Gate(max_drop=20, max_class_drop=50, max_bytes=max_bytes)
-        settings = Settings(recipes=INT8, gate=gate, repair="none")
-        return export(Run.open(tiny_run_folder), tmp_path / name, settings)
+        settings = ExportOptions(
+            recipes=INT8, max_drop=20, max_class_drop=50, max_bytes=max_bytes, repair="none"
+        )
+        return export_model(trained, tmp_path / name, settings)
 
     (free,) = export_within(None, "free.bundle").bundle.manifest.variants
     (exact,) = export_within(free.bytes, "exact.bundle").bundle.manifest.variants
@@ -128,71 +128,24 @@ def test_the_limit_of_bytes_holds_for_the_file_that_ships(
 
 
 def test_an_old_bundle_outlives_a_refusal(
-    exploding_run: Path, tiny_run_folder: Path, tmp_path: Path
+    exploding: Trained, trained: Trained, tmp_path: Path
 ) -> None:
     out = tmp_path / "parts.bundle"
-    export(Run.open(tiny_run_folder), out, Settings(recipes=INT8, allow_drop=True))
+    export_model(trained, out, ExportOptions(recipes=INT8, allow_drop=True))
     before = (out / "bundle.json").read_bytes()
-    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
+    settings = ExportOptions(recipes=INT8, max_drop=STRICT, repair="none")
     with pytest.raises(GateError):
-        export(Run.open(exploding_run), out, settings, overwrite=True)
+        export_model(exploding, out, settings, overwrite=True)
     assert (out / "bundle.json").read_bytes() == before
 
 
-def run_cli(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgetl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
-
-
-@pytest.mark.parametrize("options", [["--recipe", "int8", "--recipe", "float32"], ["--strict"]])
-def test_what_was_named_is_not_left_out(
-    options: list[str], exploding_run: Path, tmp_path: Path
-) -> None:
-    done = run_cli(
-        "export", exploding_run, "--out", tmp_path / "a.bundle", "--repair", "none", *options
-    )
-    assert done.returncode == 3, done.stderr
-    assert done.stdout == ""
-    assert "--allow-drop" in done.stderr.splitlines()[-1]
-    assert not (tmp_path / "a.bundle").exists()
-    aside = {path.name for path in (tmp_path / "a.bundle.rejected").iterdir()}
-    assert {"litert-int8.tflite", "litert-float32.tflite", "attempts.json"} < aside
-
-
-def test_what_nobody_named_is_left_out_and_everyone_says_so(
-    exploding_run: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "a.bundle"
-    done = run_cli("export", exploding_run, "--out", out, "--repair", "none", "--json")
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
-    assert [one["name"] for one in record["variants"]] == ["litert-float32", "onnx-float32"]
-    names = [one["name"] for one in record["left_out"]]
-    assert names[0] == "litert-int8"
-    manifest = json.loads((out / "bundle.json").read_text())
-    assert manifest["provenance"]["left_out"] == record["left_out"]
-    card = (out / "MODEL_CARD.md").read_text()
-    shown = run_cli("inspect", out)
-    tried = {one["recipe"]: one for one in record["attempts"]}
-    for one in record["left_out"]:
-        assert one["reason"] == "; ".join(tried[one["name"]]["failures"])
-        assert "points below the trained model" in one["reason"]
-        assert one["best"] == {key: tried[one["name"]][key] for key in one["best"]}
-        assert f"{one['name']} is left out, since its best file is too far off" in card
-        assert f"the gate left {one['name']} out: {one['reason']}" in shown.stderr
-    warnings = [line for line in done.stderr.splitlines() if "left out" in line]
-    assert [line.split()[1] for line in warnings] == names
-    assert all("the bundle has no 8-bit file" in line for line in warnings)
-    assert not (tmp_path / "a.bundle.rejected").exists()
-
-
 def test_quick_repairs_do_not_look_for_layers_where_too_much_is_lost(
-    exploding_run: Path, tmp_path: Path
+    exploding: Trained, tmp_path: Path, wording: str
 ) -> None:
-    with pytest.raises(GateError, match="after quick repairs"):
-        run_export(exploding_run, tmp_path / "parts.bundle")
+    with pytest.raises(GateError, match=wording):
+        run_export(exploding, tmp_path / "parts.bundle")
     records = json.loads((tmp_path / "parts.bundle.rejected" / "attempts.json").read_text())
-    assert [one["repair"] for one in records] == ["", "head fitted again"]
+    assert [one["repair"] for one in records] == ["", "head refitted"]
 
 
 def make(
@@ -202,9 +155,9 @@ def make(
     unsure: tuple[str, ...] = (),
 ) -> Attempt:
     tensor = TensorSpec("image", (1, 32, 32, 3), "uint8", "nhwc")
-    file = ModelFile(Plan(INT8[0]), b"", (tensor, tensor))
+    file = ModelFile(Plan(*find_recipes(INT8)), b"", (tensor, tensor))
     metrics = VariantMetrics(100, 0.9 - drop, drop, agreement, {})
-    return Attempt(file, np.zeros((0, 2), np.float32), metrics, Verdict(failures, unsure))
+    return Attempt(file, np.zeros((0, 2), np.float32), metrics, GateVerdict(failures, unsure))
 
 
 SURE = make(0.90, 0.005)
@@ -244,7 +197,9 @@ def test_the_best_is_sure_then_agrees_then_lost_least_then_is_first(
 def test_a_repair_is_tried_where_it_is_worth_its_time(
     best: Attempt, repair: Repair, second_choice: bool, tried: set[str]
 ) -> None:
-    _, refit, calibration, layers, *_ = make_plans(INT8[0], repair="thorough", refit=True)
+    _, refit, calibration, layers, *_ = make_plans(
+        *find_recipes(INT8), repair="thorough", refit=True
+    )
     plans = {"refit": refit, "calibration": calibration, "layers": layers}
     found = {
         name
@@ -254,8 +209,10 @@ def test_a_repair_is_tried_where_it_is_worth_its_time(
     assert found == tried
 
 
-def test_where_nothing_passes_there_is_no_bundle(exploding_run: Path, tmp_path: Path) -> None:
-    settings = Settings(recipes=INT8, gate=STRICT, repair="none")
-    with pytest.raises(GateError, match="litert-int8"):
-        export(Run.open(exploding_run), tmp_path / "a.bundle", settings)
+def test_where_nothing_passes_there_is_no_bundle(
+    exploding: Trained, tmp_path: Path, wording: str
+) -> None:
+    settings = ExportOptions(recipes=INT8, max_drop=STRICT, repair="none")
+    with pytest.raises(GateError, match=wording):
+        export_model(exploding, tmp_path / "a.bundle", settings)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bundle.rejected"]

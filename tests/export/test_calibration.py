@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl_export.calibration import choose_photos, load_inputs
+from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import read_picture
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(32, 32)
 PHOTOS = 160
@@ -60,6 +60,6 @@ def test_inputs_are_what_the_device_makes(photos: Path) -> None:
         np.testing.assert_array_equal(pixels, PREPROCESSING.apply(read_picture(file)))
 
 
-def test_a_photo_that_went_away_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FrameError, match=r"gone\.jpg"):
+def test_a_photo_that_went_away_is_named(tmp_path: Path, wording: str) -> None:
+    with pytest.raises(FrameError, match=wording):
         load_inputs([tmp_path / "gone.jpg"], PREPROCESSING, "reading")

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgetl_export.card import write_card
+from edgetl_export.package.model_card import write_card
 from edgetl_export.trained import Labelled
-from edgetl_runtime.bundle import (
+from edgetl_runtime.bundle.reader import (
     Attempted,
     Bundle,
     Calibration,
@@ -84,8 +84,8 @@ def test_figures_are_those_of_the_manifest(variant: Variant, made: Provenance) -
     assert row in card.splitlines()
     assert "| gear | 100 | 34 | 3 |" in card.splitlines()
     assert f"| washer | {variant.metrics.recall['washer']:.1%} |" in card.splitlines()
-    assert "gives a label to 4.2% of pictures of nothing known" in card
-    assert "(measured on: held-out classes), and none to 5.3% of known things" in card
+    assert "has a false-accept rate of 4.2% on unknown images" in card
+    assert "(measured on: held-out classes) and a false-reject rate of 5.3%" in card
 
 
 def test_limits_are_said(variant: Variant, made: Provenance) -> None:
@@ -99,13 +99,15 @@ def test_limits_are_said(variant: Variant, made: Provenance) -> None:
     best = Attempted("onnx-int8", "", 100, 0.5, 0.4, 0.55)
     left_out = (LeftOut("onnx-int8", "40.0 points below", best),)
     card = write(msgspec.structs.replace(made, left_out=left_out), failed)
-    assert "Few validation photos, so that figures are rough: gear (34), spring" in card
+    assert "Few validation photos, so the figures are imprecise: gear (34), spring" in card
     assert "Few training photos" not in card
-    assert "has no threshold: a picture of anything else gets a label, too" in card
+    assert "has no reject threshold: images of unknown things get a label, too" in card
     assert "litert-int8 was repaired after quantization: head refitted" in card
-    assert "was let through: 3.0 points below the trained model" in card
-    assert "Whether litert-int8 is as good as export demands is unsure: gear lost 6.0" in card
-    assert "onnx-int8 is left out, since its best file is too far off: 40.0 points below" in card
+    assert "was accepted: 3.0 points below the trained model" in card
+    assert (
+        "It is uncertain whether litert-int8 is as good as export requires: gear lost 6.0" in card
+    )
+    assert "onnx-int8 is left out, since its best file lost too much: 40.0 points below" in card
     assert "top-1 50.0%, agreement 55.0%." in card
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgetl_export.confidence import (
+from edgetl_export.evaluate.confidence import (
     cross_entropy,
     fit_temperature,
     fit_temperature_of_scores,
@@ -13,6 +13,7 @@ from edgetl_export.confidence import (
     raise_zeros,
 )
 from edgetl_runtime.prediction import calibrate
+from tests.export.formulas import softmax
 
 
 def draw(rows: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -56,11 +57,6 @@ def test_few_photos_all_named_right_do_not_end_in_certainty(rows: int) -> None:
     logits = 20 * np.eye(3)[classes]
     score = np.exp(-cross_entropy(logits / fit_temperature(logits, classes), classes))
     assert score == pytest.approx(1 - 2 / 3 / (rows + 2), rel=1e-3)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5, 8.0])

@@ -1,15 +1,16 @@
-"""Correction: the mean of what each layer puts out stays, although its weights are rounded."""
+"""Correction: the mean of what each layer outputs stays, although its weights are rounded."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgetl_export import litert, observation
-from edgetl_export.correction import correct, round_to_bytes, round_to_halves
-from edgetl_export.graph import DEPTHWISE, Graph
-from edgetl_export.observation import watch
-from edgetl_export.scoring import run
+from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph import activations
+from edgetl_export.graph.activations import collect_statistics
+from edgetl_export.graph.bias_correction import correct, round_to_float16, round_to_int8
+from edgetl_export.graph.model_graph import DEPTHWISE, Graph
+from edgetl_export.quantize import tflite_quantizer
 
 PICTURES = [
     np.random.default_rng(0).integers(0, level, (11, 11, 3)).astype(np.uint8)
@@ -29,7 +30,7 @@ def build(*layers: Any) -> Graph:
     random = np.random.default_rng(1)
     network = keras.Sequential([keras.Input((11, 11, 3)), *layers])
     network.set_weights([random.normal(0, 0.3, one.shape) for one in network.get_weights()])
-    return Graph(litert.convert(network))
+    return Graph(tflite_quantizer.convert(network))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def network() -> bytes:
 
 def find_means(graph: Graph, tensors: list[int]) -> list[np.ndarray]:
     """The mean of each channel over photos and positions."""
-    found = watch(
+    found = collect_statistics(
         graph.encode(), PICTURES, lambda get: [get(one).mean(axis=(0, 1, 2)) for one in tensors]
     )
     return [np.mean(one, axis=0) for one in zip(*found, strict=True)]
@@ -57,7 +58,7 @@ def find_means(graph: Graph, tensors: list[int]) -> list[np.ndarray]:
 def keep_only(graph: Graph, place: int) -> Graph:
     """All layers below are as they were, so that this one sees what it saw."""
     others = [one.name for n, one in enumerate(graph.convolutions) if n != place]
-    patches = observation.mean_patches(graph, PICTURES)
+    patches = activations.mean_patches(graph, PICTURES)
     changed = Graph(graph.encode())
     correct(changed, patches, round_coarsely, keep=others)
     return changed
@@ -84,7 +85,7 @@ def test_what_an_activation_hides_is_corrected_before_it(network: bytes) -> None
     one = graph.convolutions[2]
     assert not one.linear
     changed = keep_only(graph, 2)
-    patch = observation.mean_patches(graph, PICTURES)[one.name]
+    patch = activations.mean_patches(graph, PICTURES)[one.name]
     wanted, found = (
         np.einsum("ohwc,hwc->o", each.values(one.kernel), patch) + each.values(one.bias)
         for each in (graph, changed)
@@ -110,7 +111,7 @@ def test_keras_puts_the_outputs_of_one_channel_side_by_side() -> None:
 def test_layers_that_are_kept_are_not_touched(network: bytes) -> None:
     graph = Graph(network)
     kept = graph.convolutions[1]
-    correct(graph, observation.mean_patches(graph, PICTURES), round_to_bytes, keep={kept.name})
+    correct(graph, activations.mean_patches(graph, PICTURES), round_to_int8, keep={kept.name})
     before = Graph(network)
     for one in graph.convolutions:
         same = [np.array_equal(graph.values(n), before.values(n)) for n in (one.kernel, one.bias)]
@@ -124,7 +125,7 @@ def test_a_convolution_in_groups_stays_as_it_is() -> None:
     grouped, plain = graph.convolutions
     assert graph.shape(grouped.kernel)[3] == 1
     before = graph.values(grouped.kernel), graph.values(grouped.bias), graph.values(plain.kernel)
-    correct(graph, observation.mean_patches(graph, PICTURES), round_to_bytes)
+    correct(graph, activations.mean_patches(graph, PICTURES), round_to_int8)
     np.testing.assert_array_equal(graph.values(grouped.kernel), before[0])
     np.testing.assert_array_equal(graph.values(grouped.bias), before[1])
     assert not np.array_equal(graph.values(plain.kernel), before[2])
@@ -136,7 +137,7 @@ def test_bytes_are_at_most_255_levels_for_each_channel(shape: tuple[int, ...], a
     # Channels of very different size: each has a step of its own.
     sizes = np.geomspace(1e-3, 1e3, shape[axis], dtype=np.float32)
     kernel *= sizes.reshape([-1 if n == axis else 1 for n in range(4)])
-    rounded = round_to_bytes(kernel, axis)
+    rounded = round_to_int8(kernel, axis)
     assert rounded.dtype == np.float32
     for before, after in zip(
         np.moveaxis(kernel, axis, 0), np.moveaxis(rounded, axis, 0), strict=True
@@ -152,9 +153,11 @@ def test_what_is_rounded_is_not_rounded_again_by_the_quantizer(network: bytes) -
     from ai_edge_litert.interpreter import Interpreter
 
     graph = Graph(network)
-    correct(graph, observation.mean_patches(graph, PICTURES), round_to_bytes)
-    extremes = observation.find_extremes(graph, PICTURES)
-    data = litert.quantize(graph.encode(), "int8", observation.choose_ranges(graph, extremes, 1.0))
+    correct(graph, activations.mean_patches(graph, PICTURES), round_to_int8)
+    extremes = activations.find_extremes(graph, PICTURES)
+    data = tflite_quantizer.quantize(
+        graph.encode(), "int8", activations.choose_ranges(graph, extremes, 1.0)
+    )
     interpreter = Interpreter(model_content=data)
     stored = {
         tuple(one["shape"]): one
@@ -174,12 +177,12 @@ def test_what_is_rounded_is_not_rounded_again_by_the_quantizer(network: bytes) -
 def test_a_channel_of_zeros_stays_zero() -> None:
     kernel = np.ones((3, 1, 1, 2), np.float32)
     kernel[1] = 0
-    np.testing.assert_array_equal(round_to_bytes(kernel, 0), kernel)
+    np.testing.assert_array_equal(round_to_int8(kernel, 0), kernel)
 
 
 def test_halves_are_what_float16_can_hold() -> None:
     kernel = np.random.default_rng(0).normal(0, 1, (4, 3, 3, 2)).astype(np.float32)
-    rounded = round_to_halves(kernel, 0)
+    rounded = round_to_float16(kernel, 0)
     assert rounded.dtype == np.float32
     np.testing.assert_array_equal(rounded.astype(np.float16).astype(np.float32), rounded)
     np.testing.assert_allclose(rounded, kernel, rtol=2**-10, atol=1e-7)
@@ -196,9 +199,9 @@ def test_the_bias_of_a_dead_channel_survives_8_bits(bias: float) -> None:
     kernel = np.random.default_rng(0).normal(0, 0.001, (3, 3, 3, 2))
     kernel[..., 1] = 1e-21
     model.get_layer("conv").set_weights([kernel, np.array([0.1, bias])])
-    graph = Graph(litert.convert(model))
+    graph = Graph(tflite_quantizer.convert(model))
     pictures = list(np.random.default_rng(1).integers(0, 256, (4, 8, 8, 3), np.uint8))
-    correct(graph, observation.mean_patches(graph, pictures), round_to_bytes)
-    ranges = observation.choose_ranges(graph, observation.find_extremes(graph, pictures), 1.0)
-    found = run("litert", litert.quantize(graph.encode(), "int8", ranges), pictures)
+    correct(graph, activations.mean_patches(graph, pictures), round_to_int8)
+    ranges = activations.choose_ranges(graph, activations.find_extremes(graph, pictures), 1.0)
+    found = run("litert", tflite_quantizer.quantize(graph.encode(), "int8", ranges), pictures)
     np.testing.assert_allclose(found[:, 1], max(bias, 0), atol=0.02)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl_export import scoring
-from edgetl_export.crew import share_out
-from edgetl_runtime.allotment import count_processors
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.engine import open_engine
+from edgetl_export.evaluate import scoring
+from edgetl_export.evaluate.engine_pool import share_out
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.engines.engine import open_engine
+from edgetl_runtime.system.allotment import count_processors
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_export import litert, observation
-from edgetl_export.equalization import Stream, equalize, find_streams
-from edgetl_export.graph import ADD, Graph
-from edgetl_export.observation import watch
-from edgetl_export.scoring import run
+from edgetl_export.evaluate.scoring import run
+from edgetl_export.graph import activations
+from edgetl_export.graph.activations import collect_statistics
+from edgetl_export.graph.equalization import EqualizationGroup, equalize, find_streams
+from edgetl_export.graph.model_graph import ADD, Graph
+from edgetl_export.quantize import tflite_quantizer
 
 SIDE = 32
 LEVELS = np.array([[10, 120, 250], [240, 20, 60], [90, 200, 30], [200, 200, 200]])
@@ -62,15 +63,15 @@ def convert(build: Any) -> bytes:
     maps = layers.GlobalAveragePooling2D()(build(maps))
     scores = layers.Dense(5, "softmax", bias_initializer="normal")(maps)
     network = keras.Model(image, scores)
-    # With the statistics of the pictures; without, what runs through random layers fades away.
+    # With the statistics of the images; without, what runs through random layers fades away.
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.0
     network(np.stack(PICTURES).astype(np.float32), training=True)
-    return litert.convert(network)
+    return tflite_quantizer.convert(network)
 
 
-def find_longest_stream(graph: Graph) -> Stream:
+def find_longest_stream(graph: Graph) -> EqualizationGroup:
     """The one that runs through several blocks."""
     return max(find_streams(graph), key=lambda one: len(one.tensors))
 
@@ -120,16 +121,21 @@ def boost(model: bytes) -> bytes:
 
 def lose_by_8_bits(graph: Graph) -> float:
     """The largest error of a score that int8 makes."""
-    ranges = observation.choose_ranges(graph, observation.find_extremes(graph, PICTURES), 1.0)
+    ranges = activations.choose_ranges(graph, activations.find_extremes(graph, PICTURES), 1.0)
     model = graph.encode()
-    scores = run("litert", litert.quantize(model, "int8", ranges), PICTURES)
+    scores = run("litert", tflite_quantizer.quantize(model, "int8", ranges), PICTURES)
     return float(np.abs(scores - run("litert", model, PICTURES)).max())
 
 
 def find_largest(graph: Graph, tensor: int) -> np.ndarray:
     """The largest magnitude of each channel."""
     return np.max(
-        [*watch(graph.encode(), PICTURES, lambda get: np.abs(get(tensor)).max((0, 1, 2)))], 0
+        [
+            *collect_statistics(
+                graph.encode(), PICTURES, lambda get: np.abs(get(tensor)).max((0, 1, 2))
+            )
+        ],
+        0,
     )
 
 
@@ -271,5 +277,5 @@ def test_the_features_of_a_network_that_ends_in_a_sum_stay() -> None:
     image = keras.Input((SIDE, SIDE, 3))
     maps = layers.Conv2D(6, 3, padding="same")(image)
     sums = layers.Add()([maps, layers.Conv2D(6, 1)(maps)])
-    graph = Graph(litert.convert(keras.Model(image, sums)))
+    graph = Graph(tflite_quantizer.convert(keras.Model(image, sums)))
     assert find_streams(graph) == []

@@ -2,31 +2,33 @@
 
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgetl.export import describe_run
-from edgetl.run import Run
-from edgetl_export import litert
-from edgetl_export.attempts import Attempt, Judge
-from edgetl_export.bundling import Settings, export_bundle
-from edgetl_export.calibration import load_inputs
-from edgetl_export.confidence import measure_calibration_error
-from edgetl_export.files import FileWriter
-from edgetl_export.finishing import Acceptance, Finished, Finisher, soften
-from edgetl_export.gate import Gate
-from edgetl_export.graph import Graph, Head
+from edgetl_export.evaluate.confidence import measure_calibration_error
+from edgetl_export.evaluate.gate import make_gate
+from edgetl_export.evaluate.rejection import choose_threshold, measure_rejection
+from edgetl_export.graph.model_graph import Graph, Head
+from edgetl_export.options import ExportOptions
+from edgetl_export.package.bundling import export_model
+from edgetl_export.package.finishing import Acceptance, Finished, Finisher, soften
+from edgetl_export.quantize import tflite_quantizer
+from edgetl_export.quantize.calibration import load_inputs
+from edgetl_export.quantize.model_files import FileWriter
+from edgetl_export.quantize.repairs import Plan
+from edgetl_export.quantize.search import Attempt, Judge
 from edgetl_export.recipes import find_recipes
-from edgetl_export.rejection import choose_threshold, measure_rejection
-from edgetl_export.repair import Plan
-from edgetl_export.trained import Labelled, Part, Trained, UnknownPhotos
-from edgetl_runtime.bundle import Bundle
+from edgetl_export.trained import Labelled, ScoredPhotos, Trained, UnknownPhotos
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.prediction import Prediction, calibrate
 
-SHARPER = 40.0
+SHARPER = 12.0
+# Of the levels, 0..255: so much that about one photo in three is taken for something else.
+NOISE = 40.0
 RECIPES = ("litert-float32", "litert-int8", "onnx-float32")
 
 
@@ -40,24 +42,36 @@ def sharpen(model: bytes, factor: float) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_run_folder: Path, photos: Path) -> Trained:
-    """The tiny classifier, too sure of itself; all its photos count as validation photos."""
-    from edgetl_export.scoring import run
+def noisy(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Labelled, ...]:
+    """All photos, but hard to recognize."""
+    folder, random = tmp_path_factory.mktemp("noisy"), np.random.default_rng(0)
+    labels = sorted(path.name for path in photos.iterdir())
+    listed = []
+    for file in sorted(photos.rglob("*.jpg")):
+        picture = cv2.imread(str(file))
+        noise = random.normal(0, NOISE, picture.shape)
+        listed.append(
+            Labelled(folder / f"{file.parent.name}_{file.stem}.png", labels.index(file.parent.name))
+        )
+        cv2.imwrite(str(listed[-1].file), np.clip(picture + noise, 0, 255).astype(np.uint8))
+    return tuple(listed)
 
-    known = describe_run(Run.open(tiny_run_folder))
-    graph = sharpen(known.graph, SHARPER)
-    listed = tuple(
-        Labelled(file, known.labels.index(file.parent.name))
-        for file in sorted(photos.rglob("*.jpg"))
-    )
-    pictures = load_inputs([one.file for one in listed], known.preprocessing, "reading")
-    part = Part(listed, run("litert", graph, pictures))
-    return msgspec.structs.replace(known, graph=graph, validation=part, test=None)
+
+@pytest.fixture(scope="module")
+def trained(trained: Trained, noisy: tuple[Labelled, ...]) -> Trained:
+    """The small classifier, too sure of itself on photos that are hard to recognize."""
+    from edgetl_export.evaluate.scoring import run
+
+    graph = sharpen(trained.graph, SHARPER)
+    pictures = load_inputs([one.file for one in noisy], trained.preprocessing, "reading")
+    part = ScoredPhotos(noisy, run("litert", graph, pictures))
+    return msgspec.structs.replace(trained, graph=graph, validation=part)
 
 
 def make_attempt(trained: Trained, name: str) -> Attempt:
     (recipe,) = find_recipes([name])
-    return Judge(trained, Gate()).judge(FileWriter(trained).write(Plan(recipe)))
+    gate = make_gate(ExportOptions())
+    return Judge(trained, gate).judge(FileWriter(trained).write(Plan(recipe)))
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +156,8 @@ def test_with_two_classes_and_no_unknown_photos_nothing_is_rejected(trained: Tra
     scores = layers.Dense(2, "softmax", bias_initializer="normal")
     network = keras.Sequential([keras.Input((32, 32, 3)), layers.GlobalAveragePooling2D(), scores])
     photos = tuple(one for one in trained.validation.photos if one.index < 2)
-    part = Part(photos, np.full((len(photos), 2), 0.5, np.float32))
-    model = litert.convert(network)
+    part = ScoredPhotos(photos, np.full((len(photos), 2), 0.5, np.float32))
+    model = tflite_quantizer.convert(network)
     binary = msgspec.structs.replace(trained, graph=model, labels=("a", "b"), validation=part)
     finished = Finisher(binary, Acceptance()).finish(make_attempt(binary, "litert-float32"))
     calibration = finished.calibration
@@ -218,7 +232,7 @@ def test_the_test_part_is_measured_on_its_own(
     held = list(range(0, len(part.photos), 3))
     # Scores that the run noted are not those of this file.
     noted = np.roll(part.scores[held], 1, axis=1)
-    test = Part(tuple(part.photos[n] for n in held), noted)
+    test = ScoredPhotos(tuple(part.photos[n] for n in held), noted)
     tested = Finisher(msgspec.structs.replace(trained, test=test), Acceptance())
     found = tested.finish(attempts[name])
     assert found.test_metrics is not None
@@ -233,7 +247,7 @@ def test_the_test_part_is_measured_on_its_own(
 
 
 def test_an_empty_test_part_is_none(trained: Trained, attempts: dict[str, Attempt]) -> None:
-    empty = Part((), np.zeros((0, 3), np.float32))
+    empty = ScoredPhotos((), np.zeros((0, 3), np.float32))
     finisher = Finisher(msgspec.structs.replace(trained, test=empty), Acceptance())
     assert finisher.finish(attempts["litert-float32"]).test_metrics is None
 
@@ -241,8 +255,8 @@ def test_an_empty_test_part_is_none(trained: Trained, attempts: dict[str, Attemp
 def test_the_bundle_holds_what_was_found(
     trained: Trained, finished: dict[str, Finished], tmp_path: Path
 ) -> None:
-    settings = Settings(recipes=find_recipes(["litert-float32"]), gate=Gate())
-    export_bundle(trained, tmp_path / "out", settings)
+    settings = ExportOptions(recipes=("litert-float32",))
+    export_model(trained, tmp_path / "out", settings)
     (variant,) = Bundle.open(tmp_path / "out").manifest.variants
     one = finished["litert-float32"]
     assert variant.calibration == one.calibration

@@ -10,24 +10,22 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.calibration import load_inputs
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import (
+from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
+from edgetl_export.load import open_model
+from edgetl_export.load.output_activation import (
     NOTHING,
     PAIR,
     PAIR_OF_LOGITS,
     SOFTMAX,
-    choose_ending,
+    choose_activation,
 )
-from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.foreign.source import Source
-from edgetl_export.litert import describe as describe_tflite
-from edgetl_export.onnx import describe as describe_onnx
+from edgetl_export.load.scaling import find_scaling
+from edgetl_export.load.source import SourceModel
 from edgetl_export.recipes import RECIPES, find_recipes
-from edgetl_export.trained import Form
-from edgetl_runtime.engine import open_engine
+from edgetl_export.trained import ModelFormat
+from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import ExportError, OptionsError
-from edgetl_runtime.preprocessing import Preprocessing
+from tests.export.formulas import softmax
 
 # Written out once more: what each framework's own preprocessing does.
 FORMULAS = {
@@ -47,24 +45,13 @@ FORMULAS = {
 PLAIN = find_scaling("0..255")
 
 
-def run(source: Source, pictures: list[np.ndarray]) -> np.ndarray:
+def run(source: SourceModel, pictures: list[np.ndarray]) -> np.ndarray:
     if source.form.engine == "litert":
         tensors = describe_tflite(source.data, any_step=True)
     else:
         tensors = describe_onnx(source.data)
     engine = open_engine(source.form.engine, source.data, tensors, 1)
     return np.stack([engine.run(picture) for picture in pictures])
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    exact = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exact / exact.sum(axis=1, keepdims=True)
-
-
-@pytest.fixture(scope="module")
-def drawn(photos: Path) -> list[np.ndarray]:
-    """uint8 (32, 32, 3) of every photo."""
-    return load_inputs(sorted(photos.rglob("*.jpg")), Preprocessing(32, 32), "reading")
 
 
 @pytest.fixture(scope="module")
@@ -81,21 +68,21 @@ def own(foreign_folder: Path) -> Any:
 def test_levels_give_what_the_model_gives_on_its_own_preprocessing(
     foreign_folder: Path, drawn: list[np.ndarray], own: Any, name: str, scaling: str
 ) -> None:
-    pictures = drawn[::6]
+    pictures = drawn
     logits = own(FORMULAS[scaling](np.stack(pictures).astype(np.float64)))
     foreign = open_model(foreign_folder / name, find_scaling(scaling), trust=True)
     assert (foreign.size, foreign.outputs) == ((32, 32), 3)
-    looked = foreign.look(pictures)
-    np.testing.assert_allclose(looked, logits, atol=2e-4 * np.abs(logits).max())
-    ending = choose_ending(looked)
-    assert ending == SOFTMAX
-    source = foreign.finish(ending)
+    outputs = foreign.run(pictures)
+    np.testing.assert_allclose(outputs, logits, atol=2e-4 * np.abs(logits).max())
+    added = choose_activation(outputs)
+    assert added == SOFTMAX
+    source = foreign.finish(added)
     assert source.form.precision == "float32"
     np.testing.assert_allclose(run(source, pictures), softmax(logits), atol=1e-3)
 
 
 def invoke(model: bytes, picture: np.ndarray) -> np.ndarray:
-    """What a .tflite puts out for one scaled picture, (outputs,), in numbers of its own ends."""
+    """What a .tflite outputs for one scaled picture, (outputs,), in numbers of its own ends."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)
@@ -117,10 +104,10 @@ def invoke(model: bytes, picture: np.ndarray) -> np.ndarray:
 def test_a_quantized_tflite_is_wrapped_as_it_is(
     foreign_folder: Path, drawn: list[np.ndarray], name: str, scaling: str
 ) -> None:
-    pictures = drawn[::6]
+    pictures = drawn
     foreign = open_model(foreign_folder / name, find_scaling(scaling))
-    source = foreign.finish(choose_ending(foreign.look(pictures), quantized=foreign.is_coarse))
-    assert source.form == Form("litert", "int8")
+    source = foreign.finish(choose_activation(foreign.run(pictures), quantized=foreign.is_coarse))
+    assert source.form == ModelFormat("litert", "int8")
     # The file itself, not the network that it was made of: beyond the range that it was
     # calibrated on, which `imagenet` leaves, its layers clip and Keras does not.
     model = (foreign_folder / name).read_bytes()
@@ -134,13 +121,13 @@ def test_a_quantized_tflite_is_wrapped_as_it_is(
 
 def test_a_tflite_with_8_bit_weights_only_is_dynamic(foreign_folder: Path) -> None:
     foreign = open_model(foreign_folder / "dynamic.tflite", find_scaling("-1..1"))
-    assert foreign.form == Form("litert", "dynamic")
+    assert foreign.form == ModelFormat("litert", "dynamic")
 
 
 def test_one_output_becomes_two_in_both_formats(tmp_path: Path, drawn: list[np.ndarray]) -> None:
     import keras
 
-    from edgetl_export.litert import convert
+    from edgetl_export.quantize.tflite_quantizer import convert
 
     pictures = drawn[::8]
     keras.utils.set_random_seed(1)
@@ -154,7 +141,7 @@ def test_one_output_becomes_two_in_both_formats(tmp_path: Path, drawn: list[np.n
         (tmp_path / "one.tflite").write_bytes(convert(model))
         foreign = open_model(tmp_path / "one.tflite", PLAIN)
         # A logit of 1 and above is none of the shares 0..1.
-        assert choose_ending(np.abs(foreign.look(pictures)) + (activation is None)) == wanted
+        assert choose_activation(np.abs(foreign.run(pictures)) + (activation is None)) == wanted
         found = run(foreign.finish(wanted), pictures)
         np.testing.assert_allclose(found, np.hstack([1 - second, second]), atol=1e-4)
 
@@ -225,7 +212,7 @@ def test_branches_keep_reading_what_lies_outside_of_them(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_external_data_in_the_folder_is_taken_in(tmp_path: Path) -> None:
+def test_external_data_in_the_folder_is_taken_in(tmp_path: Path, wording: str) -> None:
     onnx.save(
         make_onnx(), tmp_path / "net.onnx", save_as_external_data=True, size_threshold=0,
         location="net.bin",
@@ -233,18 +220,18 @@ def test_external_data_in_the_folder_is_taken_in(tmp_path: Path) -> None:
     assert (tmp_path / "net.bin").is_file()
     source = open_model(tmp_path / "net.onnx", PLAIN).finish(SOFTMAX)
     assert b"net.bin" not in source.data
-    with pytest.raises(ExportError, match=r"net\.bin.* cannot be read .*put it beside the \.onnx"):
+    with pytest.raises(ExportError, match=wording):
         (tmp_path / "net.bin").unlink()
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
-def test_external_data_that_is_too_short_is_refused(tmp_path: Path) -> None:
+def test_external_data_that_is_too_short_is_refused(tmp_path: Path, wording: str) -> None:
     onnx.save(
         make_onnx(), tmp_path / "net.onnx", save_as_external_data=True, size_threshold=0,
         location="net.bin",
     )  # fmt: skip
     (tmp_path / "net.bin").write_bytes(b"1234")
-    with pytest.raises(ExportError, match="4 bytes, too few for the weights"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
@@ -261,30 +248,30 @@ def write_external(home: Path, location: str, **more: str) -> Path:
     "more", [{"offset": "-5"}, {"offset": "x"}, {"length": "-1"}, {"length": "many"}]
 )
 def test_external_data_at_a_place_that_is_none_is_refused(
-    tmp_path: Path, more: dict[str, str]
+    tmp_path: Path, more: dict[str, str], wording: str
 ) -> None:
     (tmp_path / "net.bin").write_bytes(bytes(36))
-    with pytest.raises(ExportError, match=r"does not say where the weights weights are \("):
+    with pytest.raises(ExportError, match=wording):
         open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
 
 
 @pytest.mark.parametrize("more", [{}, {"offset": "8"}, {"length": "12"}, {"length": "100"}])
 def test_external_data_of_less_than_the_weights_take_is_refused(
-    tmp_path: Path, more: dict[str, str]
+    tmp_path: Path, more: dict[str, str], wording: str
 ) -> None:
     (tmp_path / "net.bin").write_bytes(bytes(20))
-    with pytest.raises(ExportError, match="20 bytes, too few for the weights"):
+    with pytest.raises(ExportError, match=wording):
         open_model(write_external(tmp_path, "net.bin", **more), PLAIN)
 
 
-def test_external_data_in_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_external_data_in_a_pipe_is_not_waited_for(tmp_path: Path, wording: str) -> None:
     os.mkfifo(tmp_path / "net.bin")
-    with pytest.raises(ExportError, match="not a plain file inside its own folder"):
+    with pytest.raises(ExportError, match=wording):
         open_model(write_external(tmp_path, "net.bin"), PLAIN)
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", "sub/x.bin"])
-def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> None:
+def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str, wording: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (tmp_path / "secret.bin").write_bytes(bytes(36))
@@ -294,7 +281,7 @@ def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> No
     weights.data_location = TensorProto.EXTERNAL
     weights.external_data.add(key="location", value=location)
     (home / "net.onnx").write_bytes(make_onnx(weights=weights).SerializeToString())
-    with pytest.raises(ExportError, match="not a plain file inside its own folder"):
+    with pytest.raises(ExportError, match=wording):
         open_model(home / "net.onnx", PLAIN)
 
 
@@ -338,9 +325,9 @@ def new_opset() -> onnx.ModelProto:
         (unknown_operator, "GlobalAveragePuddle"),
         (new_opset, "opset 99, this edgetl reads up to"),
         (new_format, "version 99 of the format .* reads up to .* export it again"),
-        (lambda: make_onnx(shape=(8, 3, 32, 32)), "8 pictures at once"),
+        (lambda: make_onnx(shape=(8, 3, 32, 32)), "8 images at once"),
         (lambda: make_onnx(shape=(1, 3, "h", "w")), "choose the one it was trained on: --size PX"),
-        (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB picture"),
+        (lambda: make_onnx(shape=(1, 2, 32, 32)), "expected an RGB image"),
         (lambda: make_onnx(shape=(-1, 3, -1, 32)), "32 px wide and of any height; choose"),
         (lambda: make_onnx(kind=TensorProto.INT8), "takes int8, expected float32"),
         (onnx.ModelProto, "is empty"),
@@ -354,9 +341,9 @@ def test_an_onnx_that_is_no_classifier_is_refused(tmp_path: Path, model: Any, wo
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_onnx_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_onnx_is_refused(tmp_path: Path, wording: str) -> None:
     (tmp_path / "net.onnx").write_bytes(make_onnx().SerializeToString()[:-50])
-    with pytest.raises(ExportError, match=r"is no \.onnx, or a damaged one"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
@@ -371,10 +358,10 @@ def test_an_onnx_whose_names_are_no_text_is_refused(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_onnx_of_more_than_2_gib_is_refused_unread(tmp_path: Path) -> None:
+def test_an_onnx_of_more_than_2_gib_is_refused_unread(tmp_path: Path, wording: str) -> None:
     with (tmp_path / "net.onnx").open("wb") as file:
         file.truncate(2**31 + 1)
-    with pytest.raises(ExportError, match="larger than 2 GiB"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", PLAIN)
 
 
@@ -424,10 +411,10 @@ def make_two_channels(tree: Any) -> None:
     [
         (make_custom, "operator FlexErf, of TensorFlow itself"),
         (make_unknown, "LiteRT cannot load this .tflite"),
-        (point_outside, "names tensors or operators that it lacks"),
+        (point_outside, "refers to tensors or operators that do not exist"),
         (cut_weights, "is damaged: the constant .* bytes, expected"),
-        (free_size, "pictures of any size"),
-        (make_two_channels, r"takes \(1, 32, 32, 2\), expected one RGB picture"),
+        (free_size, "images of any size"),
+        (make_two_channels, r"takes \(1, 32, 32, 2\), expected one RGB image"),
     ],
 )
 def test_a_tflite_that_cannot_run_is_refused(
@@ -450,110 +437,112 @@ def test_a_truncated_tflite_is_refused_wherever_it_is_cut(
 
 
 @pytest.mark.parametrize("name", ["model.keras", "saved"])
-def test_what_can_run_code_is_not_opened_without_trust(foreign_folder: Path, name: str) -> None:
-    with pytest.raises(ExportError, match=r"is not opened: a .* If you trust it, add --trust"):
+def test_what_can_run_code_is_not_opened_without_trust(
+    foreign_folder: Path, name: str, wording: str
+) -> None:
+    with pytest.raises(ExportError, match=wording):
         open_model(foreign_folder / name, PLAIN)
 
 
-def test_code_in_a_keras_file_does_not_run_even_with_trust(tmp_path: Path) -> None:
+def test_code_in_a_keras_file_does_not_run_even_with_trust(tmp_path: Path, wording: str) -> None:
     import keras
 
     image = keras.Input((32, 32, 3))
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x * 2)(image))
     keras.Model(image, mean).save(tmp_path / "code.keras")
-    with pytest.raises(ExportError, match=r"has a Lambda layer.*export it with model.export"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "code.keras", PLAIN, trust=True)
 
 
 def test_damaged_keras_files_and_saved_models_are_refused(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
     (tmp_path / "bad.keras").write_bytes((foreign_folder / "model.keras").read_bytes()[:5000])
     saved = Path(shutil.copytree(foreign_folder / "saved", tmp_path / "saved"))
     (saved / "saved_model.pb").write_bytes(b"nonsense")
     for path in (tmp_path / "bad.keras", saved):
-        with pytest.raises(ExportError, match=r"cannot open|is damaged") as caught:
+        with pytest.raises(ExportError, match=wording) as caught:
             open_model(path, PLAIN, trust=True)
         assert "\n" not in str(caught.value)
 
 
-def test_a_keras_model_of_free_size_asks_for_one(tmp_path: Path) -> None:
+def test_a_keras_model_of_free_size_asks_for_one(tmp_path: Path, wording: str) -> None:
     import keras
 
     image = keras.Input((None, None, 3))
     scores = keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(image))
     keras.Model(image, scores).save(tmp_path / "free.keras")
-    with pytest.raises(ExportError, match="--size PX"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "free.keras", PLAIN, trust=True)
     assert open_model(tmp_path / "free.keras", PLAIN, trust=True, size_px=48).size == (48, 48)
 
 
-def test_another_size_than_the_models_is_refused(foreign_folder: Path) -> None:
-    with pytest.raises(ExportError, match="takes 32x32 px and nothing else; leave --size out"):
+def test_another_size_than_the_models_is_refused(foreign_folder: Path, wording: str) -> None:
+    with pytest.raises(ExportError, match=wording):
         open_model(foreign_folder / "float.tflite", PLAIN, size_px=48)
 
 
 @pytest.mark.parametrize("name", ["gone.tflite", "notes.txt", "folder"])
-def test_what_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
+def test_what_is_no_model_is_refused(tmp_path: Path, name: str, wording: str) -> None:
     (tmp_path / "notes.txt").write_bytes(b"\x01hello")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ExportError, match=r"expected a \.tflite, \.onnx, \.keras or \.h5 file"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / name, PLAIN)
 
 
-def test_endings_are_told_from_the_outputs() -> None:
+def test_the_activation_to_add_is_told_from_the_outputs(wording: list[str]) -> None:
     probabilities = np.array([[0.2, 0.8], [0.5, 0.5]], np.float32)
-    assert choose_ending(probabilities) == NOTHING
-    assert choose_ending(np.array([[-1.0, 4.0]], np.float32)) == SOFTMAX
-    assert choose_ending(np.array([[0.3]], np.float32)) == PAIR
-    assert choose_ending(np.array([[-3.0]], np.float32)) == PAIR_OF_LOGITS
+    assert choose_activation(probabilities) == NOTHING
+    assert choose_activation(np.array([[-1.0, 4.0]], np.float32)) == SOFTMAX
+    assert choose_activation(np.array([[0.3]], np.float32)) == PAIR
+    assert choose_activation(np.array([[-3.0]], np.float32)) == PAIR_OF_LOGITS
     coarse = np.round(probabilities * 256) / 256 - np.float32(1 / 256)
-    assert choose_ending(coarse, quantized=True) == NOTHING
-    with pytest.raises(ExportError, match="do not sum to 1"):
-        choose_ending(np.array([[0.9, 0.8]], np.float32))
-    with pytest.raises(ExportError, match="not finite"):
-        choose_ending(np.array([[np.nan, 0.8]], np.float32))
+    assert choose_activation(coarse, quantized=True) == NOTHING
+    with pytest.raises(ExportError, match=wording[0]):
+        choose_activation(np.array([[0.9, 0.8]], np.float32))
+    with pytest.raises(ExportError, match=wording[1]):
+        choose_activation(np.array([[np.nan, 0.8]], np.float32))
 
 
-def test_a_form_offers_what_can_be_made_of_it() -> None:
-    assert all(map(Form().offers, RECIPES))
-    only_onnx = [one for one in RECIPES if Form("onnx").offers(one)]
+def test_a_form_offers_what_can_be_made_of_it(wording: str) -> None:
+    assert all(map(ModelFormat().offers, RECIPES))
+    only_onnx = [one for one in RECIPES if ModelFormat("onnx").offers(one)]
     assert only_onnx == list(
         find_recipes(["onnx-int8", "onnx-dynamic", "onnx-float16", "onnx-float32"])
     )
-    finished = [one.name for one in RECIPES if Form("litert", "int8").offers(one)]
+    finished = [one.name for one in RECIPES if ModelFormat("litert", "int8").offers(one)]
     assert finished == ["litert-int8"]
-    with pytest.raises(ExportError, match=r"litert-int8 cannot be made of an \.onnx here"):
-        Form("onnx").check(find_recipes(["litert-int8"]))
+    with pytest.raises(ExportError, match=wording):
+        ModelFormat("onnx").check(find_recipes(["litert-int8"]))
 
 
-def test_an_unknown_scaling_is_an_error_with_the_names() -> None:
-    with pytest.raises(OptionsError, match=r"expected one of 0\.\.255, 0\.\.1, -1\.\.1, imagenet"):
+def test_an_unknown_scaling_is_an_error_with_the_names(wording: str) -> None:
+    with pytest.raises(OptionsError, match=wording):
         find_scaling("torch")
 
 
 def test_an_onnx_whose_operators_do_not_follow_each_other_is_damaged(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
     proto = onnx.load(foreign_folder / "model.onnx")
     proto.graph.node[-1].input[0] = "nobody"
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"m\.onnx: .* damaged: its operator \w+ takes what no"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "m.onnx", PLAIN)
 
 
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        (3e28, "is 256 steps of what comes out, or more"),
-        (0.0, "are not above 0"),
+        (3e28, "is at least 256 times that of the output"),
+        (0.0, "is not above 0"),
         (-1.0, "above 0"),
     ],
 )
 def test_steps_that_end_the_process_are_refused_before_the_engine_sees_them(
     foreign_folder: Path, tmp_path: Path, steps: float, words: str
 ) -> None:
-    from edgetl_export.flatbuffer import read_tree, write_tree
+    from edgetl_export.graph.flatbuffer import read_tree, write_tree
 
     tree = read_tree((foreign_folder / "uint8.tflite").read_bytes())
     graph = tree.subgraphs[0]

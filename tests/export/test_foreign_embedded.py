@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgetl_export.foreign.archive import unpacked
-from edgetl_export.foreign.embedded import Embedded, find_beside, find_embedded
-from edgetl_export.foreign.kinds import find_kind
-from edgetl_export.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
+from edgetl_export.load.archive import unpacked
+from edgetl_export.load.embedded import Embedded, find_beside, find_embedded
+from edgetl_export.load.kinds import find_kind
+from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
 from edgetl_runtime.errors import ExportError
 
 LABELS = ("washer", "bolt", "gear")
@@ -139,28 +139,28 @@ def test_a_model_without_labels_brings_none(foreign_folder: Path) -> None:
 
 
 def test_labels_that_cannot_be_used_are_refused_with_their_place(
-    proto: onnx.ModelProto, float_tflite: bytes, tmp_path: Path
+    proto: onnx.ModelProto, float_tflite: bytes, tmp_path: Path, wording: list[str]
 ) -> None:
     helper.set_model_props(proto, {"names": "['bolt']"})
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match=r"names of .*m\.onnx has 1 label.*--labels FILE"):
+    with pytest.raises(ExportError, match=wording[0]):
         find(tmp_path / "m.onnx")
     helper.set_model_props(proto, {"names": r"['bolt', 'a\nb']"})
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match="is not one line of text"):
+    with pytest.raises(ExportError, match=wording[1]):
         find(tmp_path / "m.onnx")
     path = add_files(float_tflite, tmp_path / "m.tflite", labels__txt="bolt\n\ngear\n")
-    with pytest.raises(ExportError, match=r"labels\.txt in .*m\.tflite, line 2 is empty"):
+    with pytest.raises(ExportError, match=wording[2]):
         find(path)
 
 
 def test_numbers_that_are_no_outputs_are_told_and_no_hindrance_to_better_ones(
-    proto: onnx.ModelProto, tmp_path: Path
+    proto: onnx.ModelProto, tmp_path: Path, wording: str
 ) -> None:
     path, half = tmp_path / "m.onnx", "{1: 'washer', 2: 'bolt', 3: 'gear'}"
     helper.set_model_props(proto, {"names": half})
     onnx.save(proto, path)
-    with pytest.raises(ExportError, match=r"names of .*: its numbers are not 0.*--labels FILE"):
+    with pytest.raises(ExportError, match=wording):
         find(path)
     helper.set_model_props(proto, {"names": half, "classes": "washer,bolt,gear"})
     onnx.save(proto, path)
@@ -198,48 +198,48 @@ def test_errors_name_the_zip_and_what_is_in_it(tmp_path: Path) -> None:
     path = zip_files(tmp_path / "a.zip", m__keras=b"\x01rubbish")
     with pytest.raises(ExportError) as caught:
         find(path)
-    assert str(caught.value).startswith(f"{path}/m.keras does not hold what its name says")
+    assert str(caught.value).startswith(f"{path}/m.keras is not of the type that its name says")
 
 
 def test_no_zip_is_unpacked_that_holds_two_models_or_too_much(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wording: list[str]
 ) -> None:
     two = zip_files(tmp_path / "two.zip", a__tflite=b"x", b__onnx=b"x")
-    with pytest.raises(ExportError, match=r"holds 2 models \(a\.tflite, b\.onnx\); unpack it"):
+    with pytest.raises(ExportError, match=wording[0]):
         find(two)
     bomb = zip_files(tmp_path / "bomb.zip", a__tflite=b"x", zeros=bytes(2**20))
-    monkeypatch.setattr("edgetl_export.foreign.archive.LIMIT_BYTES", 2**19)
+    monkeypatch.setattr("edgetl_export.load.archive.LIMIT_BYTES", 2**19)
     one = zip_files(tmp_path / "one.zip", a__tflite=bytes(2**20))
-    with pytest.raises(ExportError, match="holds 1 file of"):
+    with pytest.raises(ExportError, match=wording[1]):
         find(one)
-    with pytest.raises(ExportError, match="2 files of 1,048,577 bytes in all, expected 10,000"):
+    with pytest.raises(ExportError, match=wording[2]):
         find(bomb)
 
 
-def test_a_damaged_or_a_locked_zip_is_called_so(tmp_path: Path) -> None:
+def test_a_damaged_or_a_locked_zip_is_called_so(tmp_path: Path, wording: list[str]) -> None:
     data = bytearray(zip_files(tmp_path / "a.zip", a__tflite=b"x" * 999).read_bytes())
     (tmp_path / "cut.zip").write_bytes(data[:50])
-    with pytest.raises(ExportError, match=r"cut\.zip is a zip.* that is damaged"):
+    with pytest.raises(ExportError, match=wording[0]):
         find(tmp_path / "cut.zip")
     spoilt = bytes(data).replace(b"PK\x03\x04", b"PK\x03\x05", 1)
     (tmp_path / "spoilt.zip").write_bytes(spoilt)
-    with pytest.raises(ExportError, match=r"spoilt\.zip cannot be unpacked"):
+    with pytest.raises(ExportError, match=wording[1]):
         find(tmp_path / "spoilt.zip")
     # The least version of an unpacker, which no one has.
     newer = bytearray(data)
     newer[newer.index(b"PK\x01\x02") + 6] = 99
     (tmp_path / "newer.zip").write_bytes(newer)
-    with pytest.raises(ExportError, match=r"newer\.zip is a zip.* that is damaged"):
+    with pytest.raises(ExportError, match=wording[2]):
         find(tmp_path / "newer.zip")
     packed = bytearray(zip_files(tmp_path / "b.zip", a__tflite=bytes(range(256)) * 9).read_bytes())
     packed[45:60] = b"\xff" * 15
     (tmp_path / "packed.zip").write_bytes(packed)
-    with pytest.raises(ExportError, match=r"packed\.zip cannot be unpacked .*; copy or download"):
+    with pytest.raises(ExportError, match=wording[3]):
         find(tmp_path / "packed.zip")
     # Bit 0 of the flags, which lie 8 bytes into an entry of the zip's list: encrypted.
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "locked.zip").write_bytes(data)
-    with pytest.raises(ExportError, match="is locked with a password"):
+    with pytest.raises(ExportError, match=wording[4]):
         find(tmp_path / "locked.zip")
 
 
@@ -255,8 +255,8 @@ def test_no_name_in_a_zip_leads_out_of_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_damaged_onnx_is_called_so_before_labels_are_asked_for(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
     (tmp_path / "m.onnx").write_bytes((foreign_folder / "model.onnx").read_bytes()[:-99])
-    with pytest.raises(ExportError, match=r"m\.onnx is no \.onnx, or a damaged one"):
+    with pytest.raises(ExportError, match=wording):
         find(tmp_path / "m.onnx")

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import NOTHING
-from edgetl_export.foreign.scaling import find_scaling
-from edgetl_export.litert import describe
-from edgetl_export.scoring import run_described
+from edgetl_export.evaluate.scoring import run_described
+from edgetl_export.evaluate.tensors import describe_tflite
+from edgetl_export.load import open_model
+from edgetl_export.load.output_activation import NOTHING
+from edgetl_export.load.scaling import find_scaling
 from edgetl_runtime.errors import ExportError
 
 SCALING = find_scaling("-1..1")
@@ -59,14 +59,16 @@ def rewrite(model: Any, target: Path, change: Callable[[dict[str, Any]], None]) 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_weights_alone_are_told_from_a_model(tmp_path: Path) -> None:
     make(keras.layers.Conv2D(2, 3)).save_weights(tmp_path / "a.weights.h5")
-    assert "weights or other numbers alone; save the whole" in refuse(tmp_path / "a.weights.h5")
+    assert "weights or other arrays, but no Keras model; save the whole" in refuse(
+        tmp_path / "a.weights.h5"
+    )
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file.attrs["keras_version"] = b"2.11.0"
         file.create_group("conv")
     assert "model.save('model.keras')" in refuse(tmp_path / "old.h5")
     make().save(tmp_path / "m.h5")
     (tmp_path / "cut.h5").write_bytes((tmp_path / "m.h5").read_bytes()[:3000])
-    assert "is damaged, or a part of it is missing" in refuse(tmp_path / "cut.h5")
+    assert "is damaged or incomplete" in refuse(tmp_path / "cut.h5")
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5"])
@@ -78,7 +80,7 @@ def test_code_in_a_model_is_never_run(tmp_path: Path, name: str) -> None:
     )
     make(layer).save(tmp_path / name)
     witness.unlink(missing_ok=True)
-    assert "has a Lambda layer, which is code of whoever made it" in refuse(tmp_path / name)
+    assert "has a Lambda layer, which can contain any code" in refuse(tmp_path / name)
     assert not witness.exists()
 
 
@@ -90,7 +92,7 @@ def test_a_layer_of_somebodys_own_is_named(tmp_path: Path) -> None:
     for name in ("m.keras", "m.h5"):
         make(Doubled()).save(tmp_path / name)
         said = refuse(tmp_path / name)
-        assert f"has Doubled, which is no layer of Keras {keras.__version__}; export it" in said
+        assert f"has Doubled, which is not a layer of Keras {keras.__version__}; export it" in said
 
 
 def test_what_a_newer_keras_wrote_is_said_with_both_versions(tmp_path: Path) -> None:
@@ -99,7 +101,10 @@ def test_what_a_newer_keras_wrote_is_said_with_both_versions(tmp_path: Path) -> 
         texts["metadata"]["keras_version"] = "9.1.0"
 
     path = rewrite(make(keras.layers.Conv2D(2, 3)), tmp_path / "new.keras", change)
-    assert f"was made by Keras 9.1.0, which is newer than Keras {keras.__version__}" in refuse(path)
+    assert (
+        f"was made by Keras 9.1.0, which is newer than the installed Keras {keras.__version__}"
+        in refuse(path)
+    )
 
 
 def test_the_cause_is_quoted_and_not_what_keras_says_first(tmp_path: Path) -> None:
@@ -115,9 +120,7 @@ def test_the_cause_is_quoted_and_not_what_keras_says_first(tmp_path: Path) -> No
 def test_of_two_outputs_the_line_that_leaves_one_is_told(tmp_path: Path) -> None:
     model = make()
     keras.Model(model.input, [model.output, model.layers[-2].output]).save(tmp_path / "m.keras")
-    assert "has 2 outputs, expected 1; save it with the scores alone" in refuse(
-        tmp_path / "m.keras"
-    )
+    assert "has 2 outputs, expected 1; save it with the scores only" in refuse(tmp_path / "m.keras")
 
 
 @pytest.mark.skipif(HAS_KERAS_2, reason="tf_keras is installed")
@@ -153,8 +156,8 @@ def test_what_keras_2_wrote_is_read_by_keras_2(tmp_path: Path, name: str) -> Non
     expected = model(np.stack(PICTURES).astype(np.float32)).numpy()
     model.save(tmp_path / name)
     foreign = open_model(tmp_path / name, find_scaling("0..255"), trust=True)
-    assert foreign.end == "softmax"
-    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=1e-5)
+    assert foreign.activation == "softmax"
+    np.testing.assert_allclose(foreign.run(PICTURES), expected, atol=1e-5)
 
 
 @pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
@@ -219,7 +222,7 @@ def test_a_keras_file_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path)
         archive.writestr("metadata.json", "{}")
         archive.writestr("config.json", b" " * (2**26 + 1))
         archive.writestr("model.weights.h5", b"")
-    assert "bytes when it is unpacked, more than a model for" in refuse(tmp_path / "bomb.keras")
+    assert "bytes when unpacked, more than a model for" in refuse(tmp_path / "bomb.keras")
 
 
 def test_the_inputs_of_a_model_that_has_several_are_named(tmp_path: Path) -> None:
@@ -233,7 +236,7 @@ def test_a_damaged_text_of_the_network_in_an_h5_is_called_so(tmp_path: Path) -> 
     make(keras.layers.Conv2D(2, 3)).save(tmp_path / "a.h5")
     data = (tmp_path / "a.h5").read_bytes()
     (tmp_path / "a.h5").write_bytes(data.replace(b'"class_name"', b'"class_name?', 1))
-    assert "is damaged: the description of its layers is no JSON" in refuse(tmp_path / "a.h5")
+    assert "is damaged: the description of its layers is not JSON" in refuse(tmp_path / "a.h5")
 
 
 def serve(target: Path, kind: str, *, best: bool = False, scores: int = 1) -> Any:
@@ -262,12 +265,12 @@ def test_a_saved_model_takes_levels_in_numbers_of_any_kind(tmp_path: Path, kind:
     foreign = open_model(tmp_path / "m", find_scaling("0..255"), trust=True)
     expected = np.asarray(keras.ops.softmax(network(np.stack(PICTURES).astype(np.float32))))
     close = 1e-2 if kind == "float16" else 1e-4
-    np.testing.assert_allclose(foreign.look(PICTURES), expected, atol=close)
+    np.testing.assert_allclose(foreign.run(PICTURES), expected, atol=close)
     source = foreign.finish(NOTHING)
-    tensors = describe(source.data, any_step=True)
+    tensors = describe_tflite(source.data, any_step=True)
     ran = run_described("litert", source.data, tensors, PICTURES)
     np.testing.assert_allclose(ran, expected, atol=close)
-    assert foreign.words == "its output scores0 is taken for the scores, best left out"
+    assert foreign.words == "its output scores0 is used as the scores, best left out"
     said = [one.contradict(SCALING) for one in foreign.statements]
     assert bool(said) == (kind in ("uint8", "int32"))
     assert all("give --scaling 0..255" in one for one in said)
@@ -286,4 +289,4 @@ def test_a_saved_model_of_other_ends_is_refused_by_their_names(tmp_path: Path) -
         )
         tf.saved_model.save(module, str(tmp_path / name), signatures={"serving_default": function})
     assert "takes string, such as the bytes of a file" in refuse(tmp_path / "bytes")
-    assert "does not say which pictures it takes" in refuse(tmp_path / "any")
+    assert "does not state its input shape" in refuse(tmp_path / "any")

@@ -1,11 +1,12 @@
 """Files of labels, as people and programs write them."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from edgetl_export.foreign.labels import check_count, find_repeated, read_labels, suggest_label
+from edgetl_export.load.labels import check_count, find_repeated, read_labels, suggest_label
 from edgetl_runtime.errors import ExportError
 
 
@@ -78,12 +79,12 @@ def test_a_label_that_is_there_twice_gets_the_number_of_its_output(file: Path) -
     assert suggest_label("zebra", labels) == ""
 
 
-def test_a_label_is_as_long_as_a_bundle_takes_it(file: Path) -> None:
+def test_a_label_is_as_long_as_a_bundle_takes_it(file: Path, wording: str) -> None:
     file.write_text(f"{'a' * 255}\nb\n")
     assert read_labels(file) == ("a" * 255, "b")
     # The number that tells it from its namesake counts.
     file.write_text(f"{'a' * 252}\n" * 2)
-    with pytest.raises(ExportError, match=r"line 1: the label a{20}\.\.\. has 256 bytes, .* 255"):
+    with pytest.raises(ExportError, match=wording):
         read_labels(file)
 
 
@@ -92,16 +93,18 @@ def test_labels_in_json_are_composed_as_those_of_photos_are(tmp_path: Path) -> N
     assert read_labels(tmp_path / "l.json") == ("\u00c4pfel", "Birnen")
 
 
-def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(file: Path) -> None:
+def test_a_label_with_a_number_of_its_own_is_not_taken_for_a_repeated_one(
+    file: Path, wording: str
+) -> None:
     file.write_text("size (0)\nsize (1)\nother (7)\n")
     assert read_labels(file) == ("size (0)", "size (1)", "other (7)")
     file.write_text("a\na\na (0)\n")
-    with pytest.raises(ExportError, match=r"line 3: the label a \(0\) is in line 1, too"):
+    with pytest.raises(ExportError, match=wording):
         read_labels(file)
 
 
-def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
-    with pytest.raises(ExportError, match="larger than any list of labels"):
+def test_a_file_that_never_ends_is_no_list_of_labels(wording: str) -> None:
+    with pytest.raises(ExportError, match=wording):
         read_labels(Path("/dev/zero"))
 
 
@@ -113,12 +116,12 @@ def test_a_file_that_never_ends_is_no_list_of_labels() -> None:
         ("l.txt", "0: a\n1:\n", "the number 1 has no label"),
         ("l.txt", "a", "has 1 label"),
         ("l.txt", f"a\n{'ä' * 128}\n", "line 2: the label ääääääääääääääääääää... has 256 bytes"),
-        ("l.json", "a\nb", "is no JSON"),
-        ("l.json", "[1, 2]", "the label of output 0 is no text"),
+        ("l.json", "a\nb", "is not JSON"),
+        ("l.json", "[1, 2]", "the label of output 0 is not text"),
         ("l.json", '{"0": "a", "2": "b"}', "its numbers are not 0, 1, 2"),
         ("l.json", '{"a": 1, "b": 2}', "its numbers are not 0, 1, 2"),
         ("l.json", '{"a": {"b": 1}}', "its numbers are not"),
-        ("l.json", "[" * 5000, "is no JSON"),
+        ("l.json", "[" * 5000, "is not JSON"),
     ],
 )
 def test_a_file_of_something_else_is_one_sentence(
@@ -132,9 +135,9 @@ def test_a_file_of_something_else_is_one_sentence(
 @pytest.mark.parametrize(
     ("labels", "outputs", "words"),
     [
-        (1000, 1001, "put a line background before the first"),
-        (["background", *map(str, range(1000))], 1000, "no output for background.* leave line 1"),
-        (["Label", *map(str, range(9))], 9, "looks like a heading: leave it out"),
+        (1000, 1001, "add a first line: background"),
+        (["background", *map(str, range(1000))], 1000, "no output for background.* remove line 1"),
+        (["Label", *map(str, range(9))], 9, "looks like a heading: remove it"),
         (5, 9, "in the order of the outputs$"),
         (3, 1, "1 output; expected 2 lines"),
     ],
@@ -147,7 +150,11 @@ def test_another_number_of_labels_than_outputs_is_explained(
         check_count(file, names, outputs)
 
 
-def test_labels_that_fit_pass(file: Path) -> None:
+def test_two_labels_fit_one_output_or_two(file: Path) -> None:
     file.write_text(json.dumps(["a", "b"]))
-    check_count(file, read_labels(file), 1)
-    check_count(file, read_labels(file), 2)
+    fitting = []
+    for outputs in range(1, 5):
+        with suppress(ExportError):
+            check_count(str(file), read_labels(file), outputs)
+            fitting.append(outputs)
+    assert fitting == [1, 2]

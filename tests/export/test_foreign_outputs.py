@@ -9,12 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.calibration import load_inputs
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import NOTHING, SOFTMAX, choose_ending
-from edgetl_export.foreign.scaling import find_scaling
+from edgetl_export.load import open_model
+from edgetl_export.load.output_activation import NOTHING, SOFTMAX, choose_activation
+from edgetl_export.load.scaling import find_scaling
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.preprocessing import Preprocessing
 
 SCALING = find_scaling("-1..1")
 FLOAT, HALF, DOUBLE, INT64 = (
@@ -24,12 +22,6 @@ FLOAT, HALF, DOUBLE, INT64 = (
     TensorProto.INT64,
 )
 SOFT = helper.make_node("Softmax", ["logits"], ["shares"], axis=1)
-
-
-@pytest.fixture(scope="module")
-def drawn(photos: Path) -> list[np.ndarray]:
-    """uint8 (32, 32, 3) of some photos."""
-    return load_inputs(sorted(photos.rglob("*.jpg"))[::6], Preprocessing(32, 32), "reading")
 
 
 @pytest.fixture
@@ -64,7 +56,7 @@ def take(proto: onnx.ModelProto, tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def logits(foreign_folder: Path, drawn: list[np.ndarray]) -> np.ndarray:
-    return open_model(foreign_folder / "model.onnx", SCALING).look(drawn)
+    return open_model(foreign_folder / "model.onnx", SCALING).run(drawn)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +73,14 @@ def test_of_several_outputs_the_scores_are_taken_and_the_rest_is_named(
     foreign = take(*nodes, **outputs)
     kept = "shares" if end == "softmax" else "logits"
     (left,) = set(outputs) - {kept}
-    assert (foreign.end, foreign.outputs) == (end, 3)
-    assert foreign.words == f"its output {kept} is taken for the scores, {left} left out"
+    assert (foreign.activation, foreign.outputs) == (end, 3)
+    assert foreign.words == f"its output {kept} is used as the scores, {left} left out"
 
 
 def test_the_same_scores_twice_are_taken_once(take: Callable[..., Any]) -> None:
     again = helper.make_node("Identity", ["shares"], ["again"])
     foreign = take(SOFT, again, shares=FLOAT, again=FLOAT)
-    assert (foreign.end, foreign.words) == ("softmax", "")
+    assert (foreign.activation, foreign.words) == ("softmax", "")
 
 
 @pytest.mark.parametrize("kind", ["ArgMax", "TopK"])
@@ -106,7 +98,7 @@ def test_best_labels_alone_become_the_scores_that_they_are_made_of(
         proto.graph.initializer.append(numpy_helper.from_array(np.array([3]), "k"))
         node = helper.make_node("TopK", ["shares", "k"], ["sorted", "best"], axis=1)
         foreign = take(SOFT, node, sorted=FLOAT, best=INT64)
-    raw = foreign.look(drawn)
+    raw = foreign.run(drawn)
     np.testing.assert_array_equal(raw.argmax(axis=1), logits.argmax(axis=1))
     assert len(set(raw.argmax(axis=1))) > 1
 
@@ -116,7 +108,7 @@ def test_scores_of_other_floats_become_float32(
     take: Callable[..., Any], drawn: list[np.ndarray], logits: np.ndarray, kind: int
 ) -> None:
     foreign = take(helper.make_node("Cast", ["logits"], ["other"], to=kind), other=kind)
-    np.testing.assert_allclose(foreign.look(drawn), logits, atol=0.01)
+    np.testing.assert_allclose(foreign.run(drawn), logits, atol=0.01)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
@@ -132,28 +124,32 @@ def test_scores_of_8_bits_become_those_that_they_stand_for(
     proto.graph.initializer.extend(steps)
     node = helper.make_node("QuantizeLinear", ["shares", "step", "z"], ["bits"])
     foreign = take(SOFT, node, bits=helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
-    assert foreign.end == "softmax"
-    np.testing.assert_allclose(foreign.look(drawn), SOFTMAX.apply(logits), atol=1 / 256)
+    assert foreign.activation == "softmax"
+    np.testing.assert_allclose(foreign.run(drawn), SOFTMAX.apply(logits), atol=1 / 256)
 
 
-def test_a_sequence_is_refused_by_its_name(proto: onnx.ModelProto, tmp_path: Path) -> None:
+def test_a_sequence_is_refused_by_its_name(
+    proto: onnx.ModelProto, tmp_path: Path, wording: str
+) -> None:
     proto.graph.node.append(helper.make_node("SequenceConstruct", ["logits", "logits"], ["both"]))
     kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None))
     del proto.graph.output[:]
     proto.graph.output.append(helper.make_value_info("both", kind))
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(ExportError, match="puts out a sequence or a dictionary, expected a list"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "m.onnx", SCALING)
 
 
-def test_percents_are_not_taken_for_logits(take: Callable[..., Any], proto: Any) -> None:
+def test_percents_are_not_taken_for_logits(
+    take: Callable[..., Any], proto: Any, wording: str
+) -> None:
     proto.graph.initializer.append(numpy_helper.from_array(np.float32(100), "hundred"))
     foreign = take(SOFT, helper.make_node("Mul", ["shares", "hundred"], ["percent"]), percent=FLOAT)
-    assert foreign.end == "other"
-    with pytest.raises(ExportError, match="are shares of 100, not of 1"):
-        choose_ending(np.array([[20.0, 80.0], [99.5, 0.5]], np.float32), "other")
+    assert foreign.activation == "other"
+    with pytest.raises(ExportError, match=wording):
+        choose_activation(np.array([[20.0, 80.0], [99.5, 0.5]], np.float32), "other")
     # Logits that happen to be positive.
-    assert choose_ending(np.array([[2.0, 8.0], [3.0, 1.5]], np.float32), "other") == SOFTMAX
+    assert choose_activation(np.array([[2.0, 8.0], [3.0, 1.5]], np.float32), "other") == SOFTMAX
 
 
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
@@ -173,8 +169,8 @@ def test_logits_of_a_quantized_onnx_are_known_as_such(
         reader = calibrating(onnx.load(source).graph.input[0].name, drawn)
         quantize_static(source, target, reader)
     foreign = open_model(target, SCALING)
-    assert foreign.end == "linear"
-    assert choose_ending(np.array([[0.4, 0.3, 0.3]], np.float32), foreign.end) == SOFTMAX
+    assert foreign.activation == "linear"
+    assert choose_activation(np.array([[0.4, 0.3, 0.3]], np.float32), foreign.activation) == SOFTMAX
 
 
 def test_an_onnx_of_plain_levels_takes_them_as_they_are(
@@ -195,9 +191,9 @@ def test_an_onnx_of_plain_levels_takes_them_as_they_are(
         graph.node.insert(position, node)
     onnx.save(proto, tmp_path / "m.onnx")
     (said,) = open_model(tmp_path / "m.onnx", SCALING).statements
-    assert "its input of uint8 says that its pixels are 0 to 255" in said.contradict(SCALING)
+    assert "its input of uint8 says that its pixel values are 0 to 255" in said.contradict(SCALING)
     foreign = open_model(tmp_path / "m.onnx", find_scaling("0..255"))
-    np.testing.assert_allclose(foreign.look(drawn), logits, atol=1e-3)
+    np.testing.assert_allclose(foreign.run(drawn), logits, atol=1e-3)
 
 
 def test_an_input_that_nobody_reads_is_none(
@@ -215,7 +211,7 @@ def convert(
     import keras
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite, freeze
+    from edgetl_export.graph.conversion import convert_to_tflite, freeze
 
     inner = keras.models.load_model(foreign_folder / "model.keras", compile=False)
 
@@ -239,9 +235,9 @@ def test_a_tflite_of_several_outputs_keeps_its_scores(
     import tensorflow as tf
 
     foreign = convert(lambda raw: (raw, tf.nn.softmax(raw), tf.argmax(raw, 1)))
-    assert foreign.end == "softmax"
-    assert " is taken for the scores, " in foreign.words
-    np.testing.assert_allclose(foreign.look(drawn), SOFTMAX.apply(logits), atol=1e-3)
+    assert foreign.activation == "softmax"
+    assert " is used as the scores, " in foreign.words
+    np.testing.assert_allclose(foreign.run(drawn), SOFTMAX.apply(logits), atol=1e-3)
 
 
 def test_a_tflite_of_best_labels_keeps_the_scores_below_them(
@@ -250,7 +246,7 @@ def test_a_tflite_of_best_labels_keeps_the_scores_below_them(
     import tensorflow as tf
 
     for end in (lambda raw: tf.argmax(raw, 1), lambda raw: tf.math.top_k(tf.nn.softmax(raw), 3)[0]):
-        raw = convert(end).look(drawn)
+        raw = convert(end).run(drawn)
         np.testing.assert_array_equal(raw.argmax(axis=1), logits.argmax(axis=1))
 
 
@@ -260,35 +256,33 @@ def test_the_end_of_a_tflite_is_read_through_what_only_carries_it(
     import tensorflow as tf
 
     flat = convert(lambda raw: tf.reshape(tf.nn.softmax(raw), (1, 1, 1, 3)))
-    assert (flat.end, choose_ending(np.array([[0.2, 0.3, 0.4]], np.float32), flat.end)) == (
-        "softmax",
-        NOTHING,
-    )
-    assert convert(lambda raw: raw + tf.constant([0.1, 0.2, 0.3])).end == "linear"
-    assert convert(lambda raw: tf.nn.sigmoid(raw[:, :1])).end == "sigmoid"
-    assert convert(lambda raw: 100 * tf.nn.softmax(raw)).end == "other"
+    assert flat.activation == "softmax"
+    assert choose_activation(np.array([[0.2, 0.3, 0.4]], np.float32), flat.activation) == NOTHING
+    assert convert(lambda raw: raw + tf.constant([0.1, 0.2, 0.3])).activation == "linear"
+    assert convert(lambda raw: tf.nn.sigmoid(raw[:, :1])).activation == "sigmoid"
+    assert convert(lambda raw: 100 * tf.nn.softmax(raw)).activation == "other"
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
 def test_a_cut_file_is_called_so_in_our_own_words(
-    foreign_folder: Path, tmp_path: Path, share: float
+    foreign_folder: Path, tmp_path: Path, share: float, wording: str
 ) -> None:
     for name in ("float.tflite", "model.onnx"):
         data = (foreign_folder / name).read_bytes()
         (tmp_path / name).write_bytes(data[: int(share * len(data))])
-        with pytest.raises(ExportError, match=r"damaged.*copy or download it again$"):
+        with pytest.raises(ExportError, match=wording):
             open_model(tmp_path / name, SCALING)
 
 
 def test_a_tflite_for_an_edge_tpu_names_the_one_to_give(
-    foreign_folder: Path, tmp_path: Path
+    foreign_folder: Path, tmp_path: Path, wording: str
 ) -> None:
-    from edgetl_export.flatbuffer import read_tree, write_tree
+    from edgetl_export.graph.flatbuffer import read_tree, write_tree
 
     tree = read_tree((foreign_folder / "int8.tflite").read_bytes())
     code = tree.operatorCodes[0]
     code.builtinCode = code.deprecatedBuiltinCode = 32
     code.customCode = b"edgetpu-custom-op"
     (tmp_path / "m.tflite").write_bytes(write_tree(tree))
-    with pytest.raises(ExportError, match=r"compiled for Coral's Edge TPU; give the one"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "m.tflite", SCALING)

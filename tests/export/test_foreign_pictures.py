@@ -8,12 +8,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.foreign import open_model
-from edgetl_export.foreign.ending import NOTHING
-from edgetl_export.foreign.scaling import SCALINGS, find_scaling
-from edgetl_export.foreign.source import Source, choose_size
-from edgetl_export.foreign.statements import Statement, read_properties
-from edgetl_export.scoring import run_described
+from edgetl_export.evaluate.scoring import run_described
+from edgetl_export.evaluate.tensors import describe_tflite
+from edgetl_export.load import open_model
+from edgetl_export.load.output_activation import NOTHING
+from edgetl_export.load.scaling import SCALINGS, find_scaling
+from edgetl_export.load.source import SourceModel, choose_size
+from edgetl_export.load.statements import Statement, read_properties
 from edgetl_runtime.errors import ExportError, OptionsError
 
 HEIGHT, WIDTH = 24, 40
@@ -21,13 +22,14 @@ LUMA = np.array([0.299, 0.587, 0.114])
 FORMS = ("grey.keras", "grey.tflite", "grey_int8.tflite", "grey.onnx")
 
 
-def run(source: Source, pictures: list[np.ndarray]) -> np.ndarray:
-    from edgetl_export import litert
-    from edgetl_export.onnx import describe
+def run(source: SourceModel, pictures: list[np.ndarray]) -> np.ndarray:
+    from edgetl_export.evaluate.tensors import describe_onnx
 
     engine = source.form.engine
     tensors = (
-        litert.describe(source.data, any_step=True) if engine == "litert" else describe(source.data)
+        describe_tflite(source.data, any_step=True)
+        if engine == "litert"
+        else describe_onnx(source.data)
     )
     return run_described(engine, source.data, tensors, pictures)
 
@@ -47,8 +49,8 @@ def grey_folder(pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFac
     import keras
     import tensorflow as tf
 
-    from edgetl_export.conversion import convert_to_tflite
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.graph.conversion import convert_to_tflite
+    from edgetl_export.quiet_stderr import divert_stderr
 
     folder = tmp_path_factory.mktemp("grey")
     keras.utils.set_random_seed(2)
@@ -74,7 +76,7 @@ def _write_onnx(model: Any, target: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    from edgetl_export.native import divert_stderr
+    from edgetl_export.quiet_stderr import divert_stderr
 
     function = tf.function(lambda image: model(image, training=False))
     signature = (tf.TensorSpec((None, HEIGHT, WIDTH, 1), tf.float32, name="image"),)
@@ -96,22 +98,22 @@ def test_a_grey_model_gets_the_brightness_of_what_the_camera_sees(
     foreign = open_model(grey_folder / name, find_scaling(scaling), trust=True)
     assert (foreign.size, foreign.outputs) == ((HEIGHT, WIDTH), 3)
     close = 0.05 if "int8" in name else 1e-4
-    np.testing.assert_allclose(foreign.look(pictures), expected, atol=close)
+    np.testing.assert_allclose(foreign.run(pictures), expected, atol=close)
     np.testing.assert_allclose(run(foreign.finish(NOTHING), pictures), expected, atol=close)
 
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("scaling", ["imagenet", "caffe", "bgr 0..1"])
 def test_a_scaling_of_colours_is_refused_for_a_grey_model(
-    grey_folder: Path, name: str, scaling: str
+    grey_folder: Path, name: str, scaling: str, wording: str
 ) -> None:
-    with pytest.raises(ExportError, match=r"takes grey pictures.*one number each"):
+    with pytest.raises(ExportError, match=wording):
         open_model(grey_folder / name, find_scaling(scaling), trust=True)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, "h", "w"), (-1, 1, -1, -1), (None, 1, 24, None)])
 def test_a_grey_onnx_with_free_sides_takes_an_oblong_size(
-    tmp_path: Path, pictures: list[np.ndarray], shape: tuple[Any, ...]
+    tmp_path: Path, pictures: list[np.ndarray], shape: tuple[Any, ...], wording: str
 ) -> None:
     weights = np.array([[1.0, -2.0, 3.0]], np.float32)
     graph = helper.make_graph(
@@ -129,12 +131,12 @@ def test_a_grey_onnx_with_free_sides_takes_an_oblong_size(
     model.ir_version = 8
     onnx.save(model, tmp_path / "net.onnx")
     plain = find_scaling("0..1")
-    with pytest.raises(ExportError, match=r"choose the one it was trained on.*--size WIDTHxHEIGHT"):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", plain)
     foreign = open_model(tmp_path / "net.onnx", plain, size_px=(WIDTH, HEIGHT))
     assert foreign.size == (HEIGHT, WIDTH)
     means = (np.stack(pictures) @ LUMA).mean(axis=(1, 2), keepdims=True)[:, 0] / 255
-    np.testing.assert_allclose(foreign.look(pictures), means @ weights, atol=1e-4)
+    np.testing.assert_allclose(foreign.run(pictures), means @ weights, atol=1e-4)
 
 
 def convolve(
@@ -181,35 +183,35 @@ FREE = ("batch_size", "num_channels", "height", "width")
     ],
 )
 def test_an_onnx_all_of_whose_sides_are_free_takes_the_chosen_size(
-    tmp_path: Path, pictures: list[np.ndarray], shape: Any, channels: int, last: bool
+    tmp_path: Path, pictures: list[np.ndarray], shape: Any, channels: int, last: bool, wording: str
 ) -> None:
     """As Hugging Face's exporter writes it."""
     weights = convolve(tmp_path / "net.onnx", shape, channels, last=last)
     plain = find_scaling("0..1")
     if shape == FREE:
-        with pytest.raises(
-            ExportError, match=r"net\.onnx: .* pictures of any size;.*: --size PX, or"
-        ):
+        with pytest.raises(ExportError, match=wording):
             open_model(tmp_path / "net.onnx", plain)
     foreign = open_model(tmp_path / "net.onnx", plain, size_px=(WIDTH, HEIGHT))
     assert foreign.size == (HEIGHT, WIDTH)
     means = np.stack(pictures).mean(axis=(1, 2)) / 255
     means = means if channels == 3 else means @ LUMA[:, np.newaxis]
-    np.testing.assert_allclose(foreign.look(pictures), 2 * means @ weights.T, atol=1e-4)
+    np.testing.assert_allclose(foreign.run(pictures), 2 * means @ weights.T, atol=1e-4)
 
 
-def test_a_picture_of_four_channels_is_refused_though_its_sides_are_free(tmp_path: Path) -> None:
+def test_a_picture_of_four_channels_is_refused_though_its_sides_are_free(
+    tmp_path: Path, wording: str
+) -> None:
     convolve(tmp_path / "net.onnx", FREE, 4, group=2)
-    with pytest.raises(
-        ExportError, match=r"takes \(\?, \?, \?, \?\) of 4 channels, expected an RGB"
-    ):
+    with pytest.raises(ExportError, match=wording):
         open_model(tmp_path / "net.onnx", find_scaling("0..1"), size_px=32)
 
 
-def test_an_oblong_model_says_its_size_with_the_width_first(grey_folder: Path) -> None:
+def test_an_oblong_model_says_its_size_with_the_width_first(
+    grey_folder: Path, wording: str
+) -> None:
     scaling = find_scaling("0..1")
     file = grey_folder / "grey.tflite"
-    with pytest.raises(ExportError, match=r"takes 40x24 px, width x height, and nothing else"):
+    with pytest.raises(ExportError, match=wording):
         open_model(file, scaling, size_px=(24, 40))
     assert open_model(file, scaling, size_px=(40, 24)).size == (24, 40)
 
@@ -232,8 +234,8 @@ def test_a_free_side_is_the_chosen_one(fixed: Any, chosen: Any, size: tuple[int,
 @pytest.mark.parametrize(
     ("fixed", "chosen", "words"),
     [
-        ((120, -1), None, "pictures 120 px high and of any width; choose"),
-        ((120, -1), (120, 160), "takes 120x120 px and nothing else; give --size 120x120"),
+        ((120, -1), None, "images 120 px high and of any width; choose"),
+        ((120, -1), (120, 160), "takes 120x120 px only; give --size 120x120"),
         ((120, 160), 160, "takes 160x120 px"),
     ],
 )
@@ -266,13 +268,13 @@ def test_numbers_of_ones_own_are_of_one_unit() -> None:
         ("torch", r"expected one of 0\.\.255, 0\.\.1, -1\.\.1, imagenet, caffe"),
         ("", "unknown scaling"),
         ("bgr", "unknown scaling"),
-        ("bgr caffe", "is bgr already"),
+        ("bgr caffe", "is already bgr"),
         ("mean=0.5", "needs both mean= and std="),
         ("mean=0.5 mean=0.4", "cannot be read"),
         ("mean=1,2 std=3", "cannot be read"),
         ("mean=nan std=1", "cannot be read"),
-        ("mean=0.5 std=0", "cannot be meant"),
-        ("mean=300 std=1", "cannot be meant"),
+        ("mean=0.5 std=0", "is out of range"),
+        ("mean=300 std=1", "is out of range"),
         ("mean=0.485 std=58", "mixes units"),
         ("mean=127 std=0.5", "mixes units"),
     ],

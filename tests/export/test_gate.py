@@ -6,22 +6,31 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from edgetl_export.gate import Gate, Verdict, check
+from edgetl_export.evaluate.gate import GateVerdict, check, make_gate
+from edgetl_export.options import ExportOptions
 
 LABELS = ("bolt", "gear")
 
 
-def judge(lost: int, won: int, count: int = 1000, other: int = 1000, **limits: float) -> Verdict:
+def judge(
+    lost: int, won: int, count: int = 1000, other: int = 1000, **limits: float
+) -> GateVerdict:
     """A file that loses and wins so many of the first class's photos."""
     truth = np.repeat([0, 1], [count, other])
     trained, exported = truth.copy(), truth.copy()
     exported[:lost] = 1
     trained[lost : lost + won] = 1
-    return check(Gate(**limits), truth=truth, trained=trained, exported=exported, labels=LABELS)
+    return check(
+        make_gate(ExportOptions(**limits)),
+        truth=truth,
+        trained=trained,
+        exported=exported,
+        labels=LABELS,
+    )
 
 
 def test_a_file_that_names_the_same_passes() -> None:
-    assert judge(0, 0) == Verdict((), ())
+    assert judge(0, 0) == GateVerdict((), ())
     assert judge(0, 0).sure
 
 
@@ -105,14 +114,14 @@ def test_chance_is_that_of_the_exact_test(lost: int, won: int) -> None:
 
 
 def test_a_file_over_its_budget_is_refused() -> None:
-    gate = Gate(max_bytes=1000)
+    gate = make_gate(ExportOptions(max_bytes=1000))
     assert gate.refuse_size(1000) == ""
     assert gate.refuse_size(1001) == "1,001 bytes, allowed are 1,000"
-    assert Gate().refuse_size(10**9) == ""
+    assert make_gate(ExportOptions()).refuse_size(10**9) == ""
 
 
 def test_a_class_without_photos_is_not_judged() -> None:
-    assert judge(0, 0, other=0) == Verdict((), ())
+    assert judge(0, 0, other=0) == GateVerdict((), ())
 
 
 def find_least_refused(photos: int, lost_for_one_won: int) -> tuple[int, int]:
@@ -126,6 +135,9 @@ def find_least_refused(photos: int, lost_for_one_won: int) -> tuple[int, int]:
 
 def test_the_readme_says_what_the_rule_means() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
+    options = ExportOptions()
+    for flag, limit in (("drop", options.max_drop), ("class-drop", options.max_class_drop)):
+        assert f"`--max-{flag}` points ({limit})" in " ".join(readme.split())
     for photos in (100, 350, 5000):
         cells = [f"{photos:,}"]
         for lost_for_one_won in (0, 3):

@@ -1,4 +1,4 @@
-"""The .tflite files: what they take, what they put out, and that they say what Keras says."""
+"""The .tflite files: every precision follows Keras, in the bytes that it promises."""
 
 import warnings
 from typing import Any
@@ -7,50 +7,13 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edgetl_export.graph import Graph
-from edgetl_export.litert import convert, describe, quantize
-from edgetl_export.observation import choose_ranges, find_extremes
-from edgetl_runtime.bundle import Bundle
+from edgetl_export.evaluate.tensors import describe_tflite
+from edgetl_export.graph.activations import choose_ranges, find_extremes
+from edgetl_export.graph.model_graph import Graph
+from edgetl_export.quantize.tflite_quantizer import convert, quantize
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import ExportError
-
-
-def open_variant(bundle: Bundle, name: str) -> Any:
-    interpreter = Interpreter(model_content=bundle.read(bundle.variant(name)), num_threads=1)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
-def run(interpreter: Any, inputs: np.ndarray) -> np.ndarray:
-    (entry,), (exit_,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scores = []
-    for pixels in inputs:
-        interpreter.set_tensor(entry["index"], pixels[np.newaxis].astype(entry["dtype"]))
-        interpreter.invoke()
-        scores.append(interpreter.get_tensor(exit_["index"])[0].copy())
-    return np.stack(scores)
-
-
-@pytest.mark.parametrize(
-    ("name", "dtype"), [("litert-int8", np.uint8), ("litert-float32", np.float32)]
-)
-def test_one_picture_goes_in_and_float_probabilities_come_out(
-    bundle: Bundle, inputs: np.ndarray, name: str, dtype: type
-) -> None:
-    interpreter = open_variant(bundle, name)
-    (entry,), (exit_,) = interpreter.get_input_details(), interpreter.get_output_details()
-    assert entry["dtype"] == dtype
-    assert entry["shape"].tolist() == [1, 64, 64, 3]
-    assert entry["shape_signature"].tolist() == [1, 64, 64, 3]
-    assert exit_["dtype"] == np.float32
-    assert exit_["shape"].tolist() == [1, 3]
-    np.testing.assert_allclose(run(interpreter, inputs).sum(axis=1), 1, atol=0.02)
-
-
-def test_float32_agrees_with_keras(
-    bundle: Bundle, inputs: np.ndarray, expected: np.ndarray
-) -> None:
-    found = run(open_variant(bundle, "litert-float32"), inputs)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+from tests.export.engines import LiteRT
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +34,9 @@ def test_int8_follows_keras(
     tiny_expected: np.ndarray,
 ) -> None:
     data = quantize(tiny_graph.encode(), "int8", tiny_ranges)
-    interpreter = Interpreter(model_content=data)
-    interpreter.allocate_tensors()
-    found = run(interpreter, np.stack(tiny_inputs))
+    found = LiteRT(data).run(tiny_inputs)
     assert tiny_expected.std(axis=0).max() > 0.03
-    np.testing.assert_allclose(found, tiny_expected, atol=0.01)
+    np.testing.assert_allclose(found, tiny_expected, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +55,9 @@ def test_other_precisions_follow_keras_in_fewer_bytes(
     ranges = tiny_ranges if precision == "int16x8" else {}
     data = quantize(tiny_graph.encode(), precision, ranges)
     assert len(data) < share * len(tiny_graph.encode())
-    entry, _ = describe(data)
+    entry, _ = describe_tflite(data)
     assert (entry.dtype, entry.shape) == ("float32", (1, 32, 32, 3))
-    interpreter = Interpreter(model_content=data)
-    interpreter.allocate_tensors()
-    np.testing.assert_allclose(run(interpreter, np.stack(tiny_inputs)), tiny_expected, atol=most)
+    np.testing.assert_allclose(LiteRT(data).run(tiny_inputs), tiny_expected, atol=most)
 
 
 def test_a_layer_that_is_kept_stays_in_float(
@@ -116,14 +75,15 @@ def test_a_layer_that_is_kept_stays_in_float(
 
 
 def test_one_step_of_the_int8_input_is_one_level(bundle: Bundle) -> None:
-    (entry,) = open_variant(bundle, "litert-int8").get_input_details()
-    scale, zero_point = entry["quantization"]
+    model = LiteRT(bundle.read(bundle.variant("litert-int8")))
+    assert model.entry["shape_signature"].tolist() == [1, 32, 32, 3]
+    scale, zero_point = model.entry["quantization"]
     assert scale == pytest.approx(1, abs=1e-3)
     assert zero_point == 0
 
 
 def test_every_layer_of_the_int8_file_is_quantized(bundle: Bundle) -> None:
-    interpreter = open_variant(bundle, "litert-int8")
+    interpreter = LiteRT(bundle.read(bundle.variant("litert-int8"))).interpreter
     floats = [
         detail["name"]
         for detail in interpreter.get_tensor_details()
@@ -132,18 +92,8 @@ def test_every_layer_of_the_int8_file_is_quantized(bundle: Bundle) -> None:
     assert floats == []
 
 
-def test_int8_is_much_smaller_than_float32(bundle: Bundle) -> None:
-    assert bundle.variant("litert-int8").bytes < 0.45 * bundle.variant("litert-float32").bytes
-
-
-def test_descriptions_are_those_in_the_bundle(bundle: Bundle) -> None:
-    for name in ("litert-int8", "litert-float32"):
-        variant = bundle.variant(name)
-        assert describe(bundle.read(variant)) == (variant.input, variant.output)
-
-
 def test_a_model_that_wants_int8_pixels_is_refused(
-    tiny_graph: Graph, tiny_ranges: dict[str, tuple[float, float]]
+    tiny_graph: Graph, tiny_ranges: dict[str, tuple[float, float]], wording: str
 ) -> None:
     from litert_quantizer import quantizer, recipe
 
@@ -155,10 +105,10 @@ def test_a_model_that_wants_int8_pixels_is_refused(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         done = work.quantize(pairs, enable_progress_report=False)
-    with pytest.raises(ExportError, match="is int8, expected uint8 or float32"):
-        describe(bytes(done.quantized_model))
+    with pytest.raises(ExportError, match=wording):
+        describe_tflite(bytes(done.quantized_model))
 
 
-def test_bytes_that_are_no_model_are_refused() -> None:
-    with pytest.raises(ExportError, match=r"cannot load this \.tflite"):
-        describe(b"no model at all" * 100)
+def test_bytes_that_are_no_model_are_refused(wording: str) -> None:
+    with pytest.raises(ExportError, match=wording):
+        describe_tflite(b"no model at all" * 100)

@@ -5,9 +5,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl_export.graph import Head
-from edgetl_export.onnx import describe, end_before_head, prepare, read_head, set_head
-from edgetl_runtime.engine import open_engine
+from edgetl_export.evaluate.tensors import describe_onnx
+from edgetl_export.graph.model_graph import Head
+from edgetl_export.quantize.onnx_quantizer import (
+    end_before_head,
+    prepare,
+    read_head,
+    set_head,
+)
+from edgetl_runtime.engines.engine import open_engine
+from tests.export.formulas import softmax
 
 RANDOM = np.random.default_rng(0)
 KERNEL = RANDOM.normal(size=(3, 4)).astype(np.float32) / 64
@@ -48,12 +55,7 @@ def make(style: str) -> bytes:
 
 def run(model: bytes) -> np.ndarray:
     onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
-    return open_engine("onnx", model, describe(model), 1).run(PICTURE)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    exact = np.exp(logits - logits.max())
-    return exact / exact.sum()
+    return open_engine("onnx", model, describe_onnx(model), 1).run(PICTURE)
 
 
 @pytest.mark.parametrize("style", ["plain", "transposed", "product and sum"])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edgetl_export.examination import Examination
-from edgetl_export.foreign.orders import fit_order, list_orders
-from edgetl_export.foreign.plausibility import examine, list_scalings
-from edgetl_export.foreign.scaling import SCALINGS, Scaling, find_scaling
+from edgetl_export.load.orders import fit_order, list_orders
+from edgetl_export.load.plausibility import examine, list_scalings
+from edgetl_export.load.scaling import SCALINGS, Scaling, find_scaling
 
 GIVEN = find_scaling("0..1")
 LETTERS = "washer bolt gear nut screw spring pin ring clip disc hook".split()
@@ -46,11 +46,11 @@ def look_at(
 ) -> Examination:
     """Examines a model; with another scaling it is right as often as `others` says, else never."""
 
-    def look(scaling: Scaling, part: slice) -> np.ndarray:
+    def rescore(scaling: Scaling, part: slice) -> np.ndarray:
         found = (others or {}).get(scaling.name, 0.0)
         return answer(truth[part], len(labels), found, seed + 1)
 
-    return examine(answer(truth, len(labels), right, seed, order), truth, labels, given, look)
+    return examine(answer(truth, len(labels), right, seed, order), truth, labels, given, rescore)
 
 
 def mix(classes: Sequence[int], photos: int) -> np.ndarray:
@@ -70,14 +70,14 @@ def test_two_labels_exchanged_are_told_by_a_dozen_photos() -> None:
     ("labels", "words"),
     [
         (LETTERS, "in alphabetical order"),
-        (["Washer", "bolt", "Gear", "nut"], "in alphabetical order, whatever the case"),
+        (["Washer", "bolt", "Gear", "nut"], "in alphabetical order, ignoring case"),
         (["b", "a", "d", "c", "f"], "in reverse"),
         ([f"part {n}" for n in range(12)], "in alphabetical order"),
         (["part 1", "part 10", "part 11", "part 2"], "in the order of their numbers"),
         (LETTERS, "in the order 0, 1, 10, 11, ..., 2"),
         (LETTERS, "in the order 1, 10, 11, ..., 2"),
         (LETTERS, "taken out of the order 1, 10, 11, ..., 2"),
-        (LETTERS, "one line later, behind one for the background"),
+        (LETTERS, "one line later, after one for the background"),
         (LETTERS, "one line earlier, without the first line"),
     ],
 )
@@ -195,7 +195,7 @@ def test_one_answer_to_all_photos_is_refused() -> None:
     assert not found.doubts
     scores = answer(np.full(80, 2), 4, 1.0, 0)
     found = examine(scores, truth, LETTERS[:4], GIVEN, lambda _, part: scores[part])
-    assert "gear is its answer to 80 of 80 photos, which 20 show" in found.doubts[0].sentence
+    assert "gear is predicted for 80 of 80 photos, which 20 show" in found.doubts[0].sentence
     assert found.doubts[0].refuses
 
 
@@ -235,13 +235,13 @@ def test_a_weak_but_honest_model_is_refused_in_less_than_one_of_fifty_draws(
 
 
 def test_a_good_model_is_not_run_with_other_scalings() -> None:
-    def look(scaling: Scaling, part: slice) -> np.ndarray:
+    def rescore(scaling: Scaling, part: slice) -> np.ndarray:
         raise AssertionError(scaling.name)
 
     truth = mix(range(3), 60)
-    found = examine(answer(truth, 3, 1.0, 0), truth, LETTERS[:3], GIVEN, look)
+    found = examine(answer(truth, 3, 1.0, 0), truth, LETTERS[:3], GIVEN, rescore)
     assert not found.doubts
-    assert "labels and scaling fit: top-1 is 100.0% of 60 photos" in found.summary
+    assert "labels and scaling fit the photos: top-1 is 100.0% of 60 photos" in found.summary
     one = msgspec.structs.replace(found, alternatives=found.alternatives[:1])
     assert one.summary.endswith(", and no other meaning is plainly better")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from edgetl_export.recipes import DEFAULT, RECIPES, find_recipes
+from edgetl_runtime.bundle.golden_frames import TOLERANCE
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.golden import TOLERANCE
 
 
 def names(*wanted: str) -> list[str]:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgetl_export.graph import Head
-from edgetl_export.refit import PENALTY, refit
+from edgetl_export.graph.head_refit import PENALTY, refit
+from edgetl_export.graph.model_graph import Head
 
 RANDOM = np.random.default_rng(0)
 FEATURES, CLASSES = 20, 4

@@ -1,10 +1,17 @@
 """Rejection: the threshold is the smallest that does, whatever scores there are."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from edgetl_export.rejection import choose_threshold, hold_out_classes, measure_rejection
+from edgetl_export.evaluate import rejection
+from edgetl_export.evaluate.rejection import hold_out_classes, measure_rejection
 from edgetl_runtime.prediction import Prediction
+
+choose_threshold = partial(
+    rejection.choose_threshold, false_accept_rate=0.1, max_false_rejects=0.05
+)
 
 
 def with_top(*top: float, classes: int = 3) -> np.ndarray:

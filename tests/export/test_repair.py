@@ -2,8 +2,8 @@
 
 import pytest
 
+from edgetl_export.quantize.repairs import PHOTOS, is_refit_only, make_plans
 from edgetl_export.recipes import RECIPES, Recipe, find_recipes
-from edgetl_export.repair import PHOTOS, is_refit_only, make_plans
 
 (LITERT,) = find_recipes(["litert-int8"])
 (ONNX,) = find_recipes(["onnx-int8"])

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetl_export import litert, observation, sensitivity
-from edgetl_export.graph import Graph
-from edgetl_export.sensitivity import diverge
+from edgetl_export.graph import activations
+from edgetl_export.graph.model_graph import Graph
+from edgetl_export.quantize import sensitivity, tflite_quantizer
+from edgetl_export.quantize.sensitivity import diverge
 
 PICTURES = [
     np.random.default_rng(0).integers(0, level, (12, 12, 3)).astype(np.uint8)
@@ -39,14 +40,14 @@ def model() -> bytes:
     bias[0], reader[:, :, 0] = -100, 100
     network.get_layer("deep").set_weights([kernel, bias])
     network.get_layer(BAD).set_weights([reader, shift])
-    return litert.convert(network)
+    return tflite_quantizer.convert(network)
 
 
 @pytest.fixture(scope="module")
 def found(model: bytes) -> list[sensitivity.Sensitivity]:
     graph = Graph(model)
-    extremes = observation.find_extremes(graph, PICTURES)
-    ranges = observation.choose_ranges(graph, extremes, 1.0)
+    extremes = activations.find_extremes(graph, PICTURES)
+    ranges = activations.choose_ranges(graph, extremes, 1.0)
     return sensitivity.measure(graph, ranges, PICTURES)
 
 
@@ -65,7 +66,7 @@ def test_every_layer_with_weights_is_measured(found: list[sensitivity.Sensitivit
 def test_the_graph_is_not_changed_by_measuring(model: bytes) -> None:
     graph = Graph(model)
     before = graph.encode()
-    ranges = observation.choose_ranges(graph, observation.find_extremes(graph, PICTURES), 1.0)
+    ranges = activations.choose_ranges(graph, activations.find_extremes(graph, PICTURES), 1.0)
     sensitivity.measure(graph, ranges, PICTURES[:1])
     assert graph.encode() == before
 

@@ -1,35 +1,28 @@
 """The trade-off: every figure is that of the very file, and of the layer that it names."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 import pytest
 
-from edgetl.export import describe_run
-from edgetl.run import Run
-from edgetl_export.distribution import BINS, find_distributions
-from edgetl_export.files import FileWriter
-from edgetl_export.gate import Gate
-from edgetl_export.graph import Graph
-from edgetl_export.latency import measure_latencies
-from edgetl_export.observation import Extremes, watch
+from edgetl_export.evaluate.gate import Gate
+from edgetl_export.graph.activations import Extremes, collect_statistics
+from edgetl_export.graph.model_graph import Graph
+from edgetl_export.progress import shown
+from edgetl_export.quantize.distribution import BINS, find_distributions
+from edgetl_export.quantize.latency import measure_latencies
+from edgetl_export.quantize.model_files import FileWriter
+from edgetl_export.quantize.repairs import PHOTOS, Plan
+from edgetl_export.quantize.tradeoff import WORST, Tradeoff, measure_tradeoff
 from edgetl_export.recipes import find_recipes
-from edgetl_export.repair import PHOTOS, Plan
-from edgetl_export.tradeoff import WORST, Tradeoff, measure_tradeoff
 from edgetl_export.trained import Trained
 
 T = TypeVar("T")
 # One photo of the few that validate is more than a point.
 WIDE = Extremes(np.array([-70.0], np.float32), np.array([90.0], np.float32))
 LENIENT, STRICT = Gate(20.0, 60.0), Gate(0.0, 5.0)
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_run_folder: Path) -> Trained:
-    return describe_run(Run.open(tiny_run_folder))
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +52,13 @@ def test_figures_are_those_of_the_file(found: Tradeoff, trained: Trained) -> Non
 
 def test_int8_is_shown_before_and_after_the_repair(found: Tradeoff) -> None:
     outcome = found.outcomes[0]
-    assert [one.repair for one in outcome.tried] == ["", "head fitted again"]
+    assert [one.repair for one in outcome.tried] == ["", "head refitted"]
     assert outcome.chosen.agreement == max(one.agreement for one in outcome.tried)
 
 
-def test_a_repair_that_takes_another_recipe_is_named(exploding_run: Path) -> None:
-    trained = describe_run(Run.open(exploding_run))
+def test_a_repair_that_takes_another_recipe_is_named(exploding: Trained) -> None:
     (outcome,) = measure_tradeoff(
-        trained, find_recipes(["litert-int8"]), STRICT, repair="thorough"
+        exploding, find_recipes(["litert-int8"]), STRICT, repair="thorough"
     ).outcomes
     assert outcome.recipe == outcome.plain.recipe == "litert-int8"
     assert outcome.plain.failures
@@ -98,11 +90,13 @@ def test_a_slower_file_takes_longer(trained: Trained) -> None:
     files = [writer.write(Plan(*find_recipes([name]))) for name in names]
     seen: list[str] = []
 
-    def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    def show(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
         seen.append(f"{description}: {total}")
         yield from items
 
-    fast, slow = measure_latencies(files, writer.inputs(1)[0], track=track)
+    pictures = writer.inputs(1)
+    with shown(show):
+        fast, slow = measure_latencies(files, pictures[0])
     assert 0 < fast < slow
     assert seen == ["timing the files in turn: 13"]
 
@@ -136,7 +130,9 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     entry = graph.name(layer.inputs[0])
     (one,) = find_distributions(graph, [layer.name], extremes, ranges, pictures)
     (wider,) = find_distributions(graph, [layer.name], {**extremes, entry: WIDE}, ranges, pictures)
-    seen = watch(graph.encode(), pictures, lambda get: get(layer.inputs[0]).reshape(-1))
+    seen = collect_statistics(
+        graph.encode(), pictures, lambda get: get(layer.inputs[0]).reshape(-1)
+    )
     values = np.concatenate([*seen])
     assert one.whole == (values.min(), values.max())
     assert one.chosen == ranges[entry]
@@ -151,8 +147,8 @@ def test_every_input_is_counted_in_its_bin(trained: Trained) -> None:
     )
 
 
-def test_a_depthwise_layer_has_its_channels_last(run_folder: Path) -> None:
-    writer = FileWriter(describe_run(Run.open(run_folder)))
+def test_a_depthwise_layer_has_its_channels_last(trained: Trained) -> None:
+    writer = FileWriter(trained)
     graph, extremes, ranges = writer.observe()
     layer = next(one for one in graph.convolutions if graph.shape(one.kernel)[0] == 1)
     (one,) = find_distributions(graph, [layer.name], extremes, ranges, writer.inputs(2))

@@ -17,7 +17,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
+from tests import waiting
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 HANG_S = 60
@@ -36,7 +37,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 class FakeEngine:
-    """Satisfies `Engine`; puts out what it was given, and keeps what it was handed."""
+    """Satisfies `Engine`; outputs what it was given, and keeps what it was handed."""
 
     name = "fake 1.0"
     threads = 1
@@ -48,6 +49,12 @@ class FakeEngine:
     def run(self, pixels: np.ndarray) -> np.ndarray:
         self.pixels.append(pixels)
         return self.scores.copy()
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Waits until something is true, or fails since it hangs; see tests/waiting.py."""
+    return waiting.wait_until
 
 
 @pytest.fixture
@@ -73,7 +80,7 @@ def tiny_copy(tiny: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def write_sealed(tiny_copy: Path) -> Callable[[bytes], Path]:
+def write_checksummed(tiny_copy: Path) -> Callable[[bytes], Path]:
     """Gives the copied bundle another bundle.json, with a seal that fits."""
 
     def write(data: bytes) -> Path:
@@ -86,13 +93,13 @@ def write_sealed(tiny_copy: Path) -> Callable[[bytes], Path]:
 
 
 @pytest.fixture
-def edit(tiny_copy: Path, write_sealed: Callable[[bytes], Path]) -> Callable[[Change], Path]:
+def edit(tiny_copy: Path, write_checksummed: Callable[[bytes], Path]) -> Callable[[Change], Path]:
     """Changes the copied bundle's manifest and seals it again, as a forger would."""
 
     def change_and_seal(change: Change) -> Path:
         manifest = json.loads((tiny_copy / "bundle.json").read_bytes())
         change(manifest)
-        return write_sealed(json.dumps(manifest).encode())
+        return write_checksummed(json.dumps(manifest).encode())
 
     return change_and_seal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetl_runtime.allotment import (
+from edgetl_runtime.system.allotment import (
     MAX_DEFAULT_THREADS,
     count_allowed,
     count_processors,
@@ -14,7 +14,7 @@ from edgetl_runtime.allotment import (
     read_cpu_quota,
     read_memory_limit,
 )
-from edgetl_runtime.board import describe_board
+from edgetl_runtime.system.board import describe_board
 
 NEW = "29 23 0:26 {top} /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
 OLD = "32 31 0:29 {top} /sys/fs/cgroup/{name} rw,relatime - cgroup cgroup rw,{name}\n"

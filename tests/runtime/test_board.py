@@ -2,10 +2,10 @@ import os
 
 import pytest
 
-from edgetl_runtime.board import describe_board, read_health
+from edgetl_runtime.system.board import describe_board, read_health
 
 PEAK = """
-from edgetl_runtime.board import peak_rss_mib
+from edgetl_runtime.system.board import peak_rss_mib
 before = peak_rss_mib()
 block = bytearray(b"x") * (200 * 2**20)
 print(peak_rss_mib() - before)

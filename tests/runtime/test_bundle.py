@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetl_runtime import classifier as classifier_module
-from edgetl_runtime.bundle import FORMAT_VERSION, Bundle, encode_manifest, encode_seal
+from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, encode_checksum, encode_manifest
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
 
@@ -15,7 +15,7 @@ TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 FILES = sorted(str(file.relative_to(TINY)) for file in TINY.rglob("*") if file.is_file())
 OPEN_AS_NOBODY = """
 import os, sys
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError
 if os.geteuid() == 0:
     os.seteuid(65534)
@@ -51,7 +51,7 @@ def test_a_bundle_opens_by_a_relative_path_and_through_a_link(tiny, tmp_path, mo
 def test_the_format_is_frozen_byte_for_byte(tiny, bundle):
     data = (tiny / "bundle.json").read_bytes()
     assert encode_manifest(bundle.manifest) == data
-    assert encode_seal(data) == (tiny / "bundle.json.sha256").read_bytes()
+    assert encode_checksum(data) == (tiny / "bundle.json.sha256").read_bytes()
 
 
 def test_labels_txt_lists_the_labels(bundle):
@@ -59,17 +59,17 @@ def test_labels_txt_lists_the_labels(bundle):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_bundle_with_a_flipped_bit_is_refused(file, tiny_copy):
+def test_a_bundle_with_a_flipped_bit_is_refused(file, tiny_copy, wording):
     flip_a_bit(tiny_copy / file)
-    with pytest.raises(BundleError, match=r"damaged|differs"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_bundle_with_a_cut_file_is_refused(file, tiny_copy):
+def test_a_bundle_with_a_cut_file_is_refused(file, tiny_copy, wording):
     data = (tiny_copy / file).read_bytes()
     (tiny_copy / file).write_bytes(data[:-1])
-    with pytest.raises(BundleError, match=r"damaged|it was cut"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
@@ -88,18 +88,18 @@ def test_bad_bytes_never_reach_an_engine(file, tiny_copy, monkeypatch):
         Classifier.open(tiny_copy)
 
 
-def test_a_file_changed_after_the_bundle_was_opened_never_reaches_an_engine(tiny_copy):
+def test_a_file_changed_after_the_bundle_was_opened_never_reaches_an_engine(tiny_copy, wording):
     bundle = Bundle.open(tiny_copy)
     flip_a_bit(tiny_copy / "litert-int8.tflite")
-    with pytest.raises(BundleError, match="damaged"):
+    with pytest.raises(BundleError, match=wording):
         Classifier.open(bundle, variant="litert-int8")
 
 
 @pytest.mark.parametrize("path", ["missing", "file", "folder"])
-def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path):
+def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path, wording):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BundleError, match=r"give a folder or a \.zip that `edgetl export` wrote"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tmp_path / path)
 
 
@@ -112,8 +112,8 @@ def test_another_format_is_refused_with_the_remedy(version, remedy, edit):
         Bundle.open(edit(lambda manifest: manifest.update(format_version=version)))
 
 
-def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit):
-    with pytest.raises(BundleError, match="upgrade edgetl-runtime"):
+def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit, wording):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(
             edit(lambda manifest: manifest.update(format_version=FORMAT_VERSION + 1, sound="yes"))
         )
@@ -129,7 +129,7 @@ def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit):
         (lambda m: m["preprocessing"].update(resize="lanczos"), "lanczos"),
         (lambda m: m["preprocessing"].update(color="bgr"), "bgr"),
         (lambda m: m["preprocessing"].update(width_px=0), "input size"),
-        (lambda m: m["preprocessing"].update(width_px=64), "preprocessing makes"),
+        (lambda m: m["preprocessing"].update(width_px=64), "preprocessing outputs"),
         (lambda m: m["variants"][0]["calibration"].update(temperature=0), "temperature"),
         (lambda m: m["variants"][0]["calibration"].update(reject_threshold=2), "reject_threshold"),
         (lambda m: m["variants"][0].update(engine="tensorrt"), "tensorrt"),
@@ -150,14 +150,14 @@ def test_a_sealed_manifest_that_does_not_fit_is_refused(change, reason, edit):
 
 @pytest.mark.parametrize("labels", [["gear", "nut"], ["gear", "spring", "washer", "nut"]])
 def test_a_wrong_number_of_labels_is_refused(labels, edit):
-    with pytest.raises(BundleError, match=f"{len(labels)} labels but .* has 3 outputs"):
+    with pytest.raises(BundleError, match=f"{len(labels)} labels, but .* has 3 outputs"):
         Bundle.open(edit(lambda manifest: manifest.update(labels=labels)))
 
 
 @pytest.mark.parametrize(("label", "taken"), [("ä" * 127, True), ("ä" * 128, False)])
 def test_a_label_has_a_longest_length(label, taken, edit):
     bundle = edit(lambda manifest: manifest.update(labels=["gear", label, "nut"]))
-    expected = "recall|labels" if taken else "has 256 bytes, at most 255 are allowed"
+    expected = "recall|labels" if taken else "has 256 bytes, allowed are 255"
     with pytest.raises(BundleError, match=expected):
         Bundle.open(bundle)
 
@@ -165,8 +165,8 @@ def test_a_label_has_a_longest_length(label, taken, edit):
 @pytest.mark.parametrize(
     "labels", [["gear", "gear", "nut"], ["gear"], ["gear", "", "nut"], ["gear", " ", "nut"]]
 )
-def test_labels_that_name_nothing_are_refused(labels, edit):
-    with pytest.raises(BundleError, match="two or more, different and not empty"):
+def test_labels_that_name_nothing_are_refused(labels, edit, wording):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(edit(lambda manifest: manifest.update(labels=labels)))
 
 
@@ -177,26 +177,26 @@ def test_labels_that_name_nothing_are_refused(labels, edit):
         *("./labels.txt", "golden//0.png", "labels.txt\x00", ""),
     ],
 )
-def test_an_unsafe_path_is_refused(path, edit, tiny_copy):
+def test_an_unsafe_path_is_refused(path, edit, tiny_copy, wording):
     # The file is there, and its hash is right.
     shutil.copy(tiny_copy / "labels.txt", tiny_copy.parent)
-    with pytest.raises(BundleError, match="unsafe path"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(edit(lambda manifest: manifest["labels_file"].update(file=path)))
 
 
 @pytest.mark.parametrize("name", ["labels.txt", "golden"])
-def test_a_link_out_of_the_bundle_is_refused(name, tiny_copy):
+def test_a_link_out_of_the_bundle_is_refused(name, tiny_copy, wording):
     outside = (tiny_copy / name).rename(tiny_copy.parent / name)
     (tiny_copy / name).symlink_to(outside)
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
 @pytest.mark.parametrize("name", ["labels.txt", "bundle.json", "bundle.json.sha256"])
-def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(name, tiny_copy):
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(name, tiny_copy, wording):
     (tiny_copy / name).unlink()
     os.mkfifo(tiny_copy / name)
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(tiny_copy)
 
 
@@ -210,35 +210,35 @@ def test_a_file_that_may_not_be_read_is_refused(tiny, run_python):
     assert "labels.txt cannot be read (Permission denied)" in done.stderr
 
 
-def test_invalid_utf8_is_refused(tiny, write_sealed):
+def test_invalid_utf8_is_refused(tiny, write_checksummed, wording):
     data = (tiny / "bundle.json").read_bytes().replace(b'"gear"', b'"g\xff\xfer"', 1)
-    with pytest.raises(BundleError, match="not as expected"):
-        Bundle.open(write_sealed(data))
+    with pytest.raises(BundleError, match=wording):
+        Bundle.open(write_checksummed(data))
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"null", b"[]", b"{", b"[" * 500_000, b'{"a":' * 500_000, b"\x00" * 100]
 )
-def test_json_that_is_no_manifest_is_refused(data, write_sealed):
-    with pytest.raises(BundleError, match="not as expected"):
-        Bundle.open(write_sealed(data))
+def test_json_that_is_no_manifest_is_refused(data, write_checksummed, wording):
+    with pytest.raises(BundleError, match=wording):
+        Bundle.open(write_checksummed(data))
 
 
-def test_a_deeply_nested_unknown_key_is_refused(tiny, write_sealed):
+def test_a_deeply_nested_unknown_key_is_refused(tiny, write_checksummed, wording):
     data = (tiny / "bundle.json").read_bytes().strip()
     bomb = b',"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
-    with pytest.raises(BundleError, match="not as expected"):
-        Bundle.open(write_sealed(data[:-1] + bomb))
+    with pytest.raises(BundleError, match=wording):
+        Bundle.open(write_checksummed(data[:-1] + bomb))
 
 
-def test_a_manifest_of_20_megabytes_is_refused(tiny, write_sealed):
+def test_a_manifest_of_20_megabytes_is_refused(tiny, write_checksummed, wording):
     data = (tiny / "bundle.json").read_bytes() + b" " * 20_000_000
-    with pytest.raises(BundleError, match="expected 16777216 at most"):
-        Bundle.open(write_sealed(data))
+    with pytest.raises(BundleError, match=wording):
+        Bundle.open(write_checksummed(data))
 
 
-def test_a_forged_size_is_refused(edit):
-    with pytest.raises(BundleError, match="has 19 bytes, expected 20"):
+def test_a_forged_size_is_refused(edit, wording):
+    with pytest.raises(BundleError, match=wording):
         Bundle.open(edit(lambda manifest: manifest["labels_file"].update(bytes=20)))
 
 
@@ -253,8 +253,8 @@ def test_a_variant_is_found_by_name_and_by_engine(bundle):
 
 
 @pytest.mark.parametrize(("name", "engine"), [("litert-int4", None), (None, "tensorrt")])
-def test_an_unknown_variant_is_refused_and_those_present_are_listed(name, engine, bundle):
-    with pytest.raises(BundleError, match="it has: ") as error:
+def test_an_unknown_variant_is_refused_and_those_present_are_listed(name, engine, bundle, wording):
+    with pytest.raises(BundleError, match=wording) as error:
         bundle.variant(name, engine=engine)
     assert all(variant.name in str(error.value) for variant in bundle.manifest.variants)
 

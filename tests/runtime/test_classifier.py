@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError, EngineError, FrameError
 
@@ -32,8 +32,8 @@ def test_the_prediction_carries_the_labels_of_the_bundle(bundle, fake_engine):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_none_are_refused(bad, bundle, fake_engine):
-    with pytest.raises(EngineError, match="NaN"):
+def test_numbers_that_are_none_are_refused(bad, bundle, fake_engine, wording):
+    with pytest.raises(EngineError, match=wording):
         fake(bundle, fake_engine(0.2, bad, 0.3))(FRAME)
 
 
@@ -91,8 +91,8 @@ def test_the_variant_can_be_chosen(bundle):
     assert Classifier.open(bundle, variant="litert-float32").variant.name == "litert-float32"
 
 
-def test_an_unknown_variant_lists_those_present(tiny):
-    with pytest.raises(BundleError, match="no variant litert-int4; it has: litert-int8, "):
+def test_an_unknown_variant_lists_those_present(tiny, wording):
+    with pytest.raises(BundleError, match=wording):
         Classifier.open(tiny, variant="litert-int4")
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.benchmark import benchmark
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.golden import verify
 
 
 def zip_folder(folder, path, method=zipfile.ZIP_STORED, change=None):
@@ -141,7 +141,7 @@ def test_an_encrypted_zip_is_refused(tiny_zip):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_another_method_than_deflate_is_refused(method, tiny, tmp_path):
-    assert "another method than deflate" in refusal(zip_folder(tiny, tmp_path / "a.zip", method))
+    assert "not compressed with deflate" in refusal(zip_folder(tiny, tmp_path / "a.zip", method))
 
 
 @pytest.mark.parametrize("honest", [True, False])
@@ -203,7 +203,7 @@ def test_a_folder_zipped_with_its_own_name_says_what_to_do(tiny_copy, tmp_path):
 @pytest.mark.parametrize("data", [b"", b"PK", b"PK\x05\x06", b"TFL3" * 50, bytes(100)])
 def test_a_file_that_is_no_zip_is_refused_with_the_remedy(data, tmp_path):
     (tmp_path / "a.zip").write_bytes(data)
-    assert "give a folder or a .zip that `edgetl export` wrote" in refusal(tmp_path / "a.zip")
+    assert "give a folder or .zip that `edgetl export` wrote" in refusal(tmp_path / "a.zip")
 
 
 def test_a_zip_that_was_cut_anywhere_is_refused(tiny_zip):
@@ -234,14 +234,14 @@ def test_a_zip_with_random_damage_never_shows_other_content(method, tiny, tmp_pa
     assert refused > 1000
 
 
-def test_a_zip_that_changed_after_it_was_opened_never_reaches_an_engine(tiny_zip):
+def test_a_zip_that_changed_after_it_was_opened_never_reaches_an_engine(tiny_zip, wording):
     bundle = Bundle.open(tiny_zip)
     with zipfile.ZipFile(tiny_zip) as archive:
         start = archive.getinfo("litert-int8.tflite").header_offset
     data = bytearray(tiny_zip.read_bytes())
     data[start + 1000] ^= 1
     tiny_zip.write_bytes(data)
-    with pytest.raises(BundleError, match="damaged"):
+    with pytest.raises(BundleError, match=wording):
         Classifier.open(bundle, variant="litert-int8")
 
 
@@ -255,13 +255,13 @@ def test_a_zip_whose_end_leads_nowhere_is_told_as_damaged(tiny_zip):
         assert "is damaged" in refusal(tiny_zip)
         assert "Invalid argument" not in refusal(tiny_zip)
     tiny_zip.write_bytes(whole + b"junk")
-    assert "its end was cut off or written over" in refusal(tiny_zip)
+    assert "its end was cut off or overwritten" in refusal(tiny_zip)
 
 
 def test_a_device_is_no_bundle():
-    assert "/dev/zero is no bundle but a device; give a folder or a .zip" in refusal("/dev/zero")
+    assert "/dev/zero is not a bundle but a device; give a folder or .zip" in refusal("/dev/zero")
 
 
 def test_a_pipe_is_no_bundle_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "is no bundle but a named pipe" in refusal(tmp_path / "pipe")
+    assert "is not a bundle but a named pipe" in refusal(tmp_path / "pipe")

@@ -1,6 +1,6 @@
 import pytest
 
-from edgetl_runtime.credentials import find_host, names_host, split_credentials
+from edgetl_runtime.text.credentials import find_host, names_host, split_credentials
 
 
 @pytest.mark.parametrize(

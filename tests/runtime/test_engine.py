@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from edgetl_runtime.engine import open_engine
-from edgetl_runtime.golden import TOLERANCE
+from edgetl_runtime.bundle.golden_frames import TOLERANCE
+from edgetl_runtime.engines.engine import open_engine
 
 
 def run(bundle, name, frames, threads=1):

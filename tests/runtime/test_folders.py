@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.folders import count_and_name, order_naturally, read_folder
-from edgetl_runtime.frames import read_frames
-from edgetl_runtime.obstacles import find_obstacle
+from edgetl_runtime.image.folders import count_and_name, order_naturally, read_folder
+from edgetl_runtime.image.frames import read_frames
+from edgetl_runtime.system.obstacles import find_obstacle
 
 AS_NOBODY = textwrap.dedent("""
     import os, sys, tempfile
     from pathlib import Path
-    from edgetl_runtime.obstacles import find_obstacle
+    from edgetl_runtime.system.obstacles import find_obstacle
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -70,7 +70,7 @@ def test_a_folder_tells_pictures_from_videos_and_names_the_rest(tmp_path, make_v
         write_picture(tmp_path / "in" / name)
     (tmp_path / "in" / "2.jpg").rename(tmp_path / "in" / "2")
     make_video(3).rename(tmp_path / "in" / "clip.h264")
-    (tmp_path / "in" / "notes.jpg").write_text("no picture")
+    (tmp_path / "in" / "notes.jpg").write_text("no image")
     (tmp_path / "in" / "empty.jpg").touch()
     (tmp_path / "in" / "gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(tmp_path / "in" / "pipe.jpg")
@@ -80,7 +80,7 @@ def test_a_folder_tells_pictures_from_videos_and_names_the_rest(tmp_path, make_v
     assert dict(found.others) == {
         "notes.jpg": "a text file",
         "empty.jpg": "an empty file",
-        "gone.jpg": "a link to nowhere.jpg, which is not there",
+        "gone.jpg": "a broken link to nowhere.jpg",
         "pipe.jpg": "a named pipe (`edgetl-run camera BUNDLE --source - < PIPE` reads it), "
         "not a file",
     }
@@ -126,8 +126,8 @@ def test_what_is_not_there_is_said(tmp_path, monkeypatch):
         "filn.mp4": f"there is no such file (did you mean {tmp_path / 'film.mp4'}?)",
         "other": "there is no such file",
         "no/film.mp4": f"there is no folder {tmp_path / 'no'}",
-        "film.mp4/a.mp4": f"{tmp_path / 'film.mp4'} is a file, no folder",
-        "link.mp4": "a link to gone.mp4, which is not there",
+        "film.mp4/a.mp4": f"{tmp_path / 'film.mp4'} is a file, not a folder",
+        "link.mp4": "a broken link to gone.mp4",
         "loop": "unreadable (Too many levels of symbolic links)",
         "x" * 300: "unreadable (File name too long)",
         "a\0b": "unreadable (embedded null byte)",

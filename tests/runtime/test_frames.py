@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.frames import read_frames
+from edgetl_runtime.image.frames import read_frames
 
 
 def write_picture(path, level=100):

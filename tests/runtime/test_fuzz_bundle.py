@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError
-from edgetl_runtime.golden import verify
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 FILES = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.pictures import decode_picture
+from edgetl_runtime.image.decoding import decode_picture
 
 NOISY = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 FORMATS = {

@@ -5,9 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.engine import open_engine
-from edgetl_runtime.golden import (
+from edgetl_runtime.bundle.golden_frames import (
     TOLERANCE,
     compare_inputs,
     compare_scores,
@@ -17,6 +15,8 @@ from edgetl_runtime.golden import (
     replay,
     verify,
 )
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.engines.engine import open_engine
 
 # Files of tests/data/tiny.bundle in which one thing is wrong; tests/make_tiny_bundle.py has what.
 DAMAGED = Path(__file__).parents[1] / "data" / "damaged"
@@ -26,8 +26,8 @@ import sys
 for name in sys.argv[2:]:
     sys.modules[name] = None
 import msgspec
-from edgetl_runtime.bundle import Bundle
-from edgetl_runtime.golden import verify
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.bundle.golden_frames import verify
 print(msgspec.json.encode(verify(Bundle.open(sys.argv[1]))).decode())
 """
 LITERT = ("ai_edge_litert", "tflite_runtime")
@@ -69,14 +69,14 @@ def test_other_golden_scores_are_a_failure(edit):
     result = verify(Bundle.open(edit(change)))
     assert not result.ok
     assert len(result.failures) == 1
-    assert "litert-int8: its scores of the golden frames are " in result.failures[0]
+    assert "litert-int8: its scores on the golden frames differ by " in result.failures[0]
 
 
 def test_swapped_channels_are_a_failure(replace_file, golden_frames):
     swapped = cv2.imencode(".png", golden_frames[2][..., ::-1])[1].tobytes()
     result = verify(Bundle.open(replace_file("golden/2.png", swapped)))
     assert not result.ok
-    assert "golden/2.png: the model's input" in result.failures[0]
+    assert "golden/2.png: this machine preprocesses it differently" in result.failures[0]
 
 
 RULES = {
@@ -143,9 +143,9 @@ def test_a_damaged_model_is_noticed(damage, name, deviate):
 
 
 def test_a_golden_frame_that_is_no_picture_is_a_failure(replace_file):
-    result = verify(Bundle.open(replace_file("golden/0.png", b"no picture")))
+    result = verify(Bundle.open(replace_file("golden/0.png", b"no image")))
     assert not result.ok
-    assert "not a picture" in result.failures[0]
+    assert "not an image" in result.failures[0]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_golden_frame_that_is_damaged_is_named_with_what_to_do(damage, replace
     data = damage((tiny / "golden" / "0.png").read_bytes())
     (failure,) = verify(Bundle.open(replace_file("golden/0.png", data))).failures
     assert failure.startswith("golden/0.png: ")
-    assert failure.endswith("it was exported like this: do not use this bundle")
+    assert failure.endswith("it was exported like this; do not use this bundle")
     assert "save it" not in failure
     assert "make it smaller" not in failure
 

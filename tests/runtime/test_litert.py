@@ -2,14 +2,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl_runtime.engines.litert_engine import LiteRTEngine
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.litert import LiteRTEngine
 
 LOAD = """
 import sys
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.litert import LiteRTEngine
+from edgetl_runtime.engines.litert_engine import LiteRTEngine
 bundle = Bundle.open(sys.argv[1])
 for variant in (bundle.variant("litert-int8"), bundle.variant("litert-float32")):
     model = bundle.read(variant)
@@ -74,8 +74,8 @@ def test_truncated_models_are_refused_without_a_crash(tiny, run_python):
         {"output": {"shape": (1, 4)}},
     ],
 )
-def test_a_model_other_than_promised_is_refused(changes, bundle):
-    with pytest.raises(EngineError, match="the bundle says"):
+def test_a_model_other_than_promised_is_refused(changes, bundle, wording):
+    with pytest.raises(EngineError, match=wording):
         load(bundle, "litert-int8", **changes)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from edgetl_runtime.masking import mask, mask_text
+from edgetl_runtime.text.masking import mask, mask_text
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_passwords_without_a_scheme_and_before_punctuation_are_masked(text, show
     "text",
     [
         "mqtt: expected mqtt://user@host:1883 or mqtts://host, got http://x",
-        "does it want https://?",
+        "does it need https://?",
         "at 12:30 write to a@b.de",
     ],
 )

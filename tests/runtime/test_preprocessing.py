@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.preprocessing import Preprocessing, resize
+from edgetl_runtime.image.preprocessing import Preprocessing, resize
 
 FITS = ("stretch", "crop", "pad")
 # Written by tests/make_prepared.py.
@@ -88,14 +88,14 @@ def test_the_alpha_channel_of_a_frame_is_ignored(scene):
         [[1, 2], [3, 4]],
     ],
 )
-def test_what_is_no_frame_is_refused(frame):
-    with pytest.raises(FrameError, match="a frame must be"):
+def test_what_is_no_frame_is_refused(frame, wording):
+    with pytest.raises(FrameError, match=wording):
         Preprocessing(32, 32).apply(frame)
 
 
 @pytest.mark.parametrize("size_px", [(0, 32), (32, -1), (4097, 32)])
-def test_a_size_that_no_model_has_is_refused(size_px):
-    with pytest.raises(ValueError, match="input size must be"):
+def test_a_size_that_no_model_has_is_refused(size_px, wording):
+    with pytest.raises(ValueError, match=wording):
         Preprocessing(*size_px)
 
 

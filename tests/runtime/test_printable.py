@@ -1,6 +1,6 @@
 import pytest
 
-from edgetl_runtime.printable import LIMIT, keep_on_line, make_printable
+from edgetl_runtime.text.printable import LIMIT, keep_on_line, make_printable
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from edgetl_runtime.engine import open_engine
+from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.quoting import quote_error
+from edgetl_runtime.text.quoting import quote_error
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+import itertools
+from contextlib import suppress
+
 import msgspec
 import numpy as np
 import pytest
 
+from edgetl_runtime.engines.tensors import TensorSpec, check_tensor, only, picture_size
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.tensors import TensorSpec, check_tensor, only, picture_size
 
 SCORES = TensorSpec("scores", (1, 3), "float32", "nc")
 
@@ -23,16 +26,22 @@ def test_picture_size_is_height_and_width(shape, layout, size):
     assert picture_size(TensorSpec("image", shape, "uint8", layout)) == size
 
 
-def test_the_promised_tensor_is_accepted():
-    check_tensor(SCORES, np.array([1, 3], np.int32), np.float32)
+@pytest.mark.parametrize("kind", [tuple, np.int32, np.int64])
+def test_of_all_sizes_only_the_promised_one_is_accepted(kind):
+    accepted = []
+    for shape in itertools.product(range(5), repeat=2):
+        with suppress(EngineError):
+            check_tensor(SCORES, shape if kind is tuple else np.array(shape, kind), np.float32)
+            accepted.append(shape)
+    assert accepted == [(1, 3)]
 
 
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [((1, 4), np.float32), ((3,), np.float32), ((1, 3), np.uint8), ((-1, 3), np.float32)],
 )
-def test_another_tensor_is_refused_and_both_are_named(shape, dtype):
-    with pytest.raises(EngineError, match=r"scores is .*the bundle says float32 \(1, 3\)") as error:
+def test_another_tensor_is_refused_and_both_are_named(shape, dtype, wording):
+    with pytest.raises(EngineError, match=wording) as error:
         check_tensor(SCORES, shape, dtype)
     assert str(tuple(shape)) in str(error.value)
 

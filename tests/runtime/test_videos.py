@@ -10,9 +10,9 @@ import pytest
 
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.frames import read_frames
+from edgetl_runtime.image.frames import read_frames
+from edgetl_runtime.image.videos import VideoFile
 from edgetl_runtime.settings.sections import SourceSettings
-from edgetl_runtime.videos import VideoFile
 
 
 def read_positions(path):
@@ -100,7 +100,7 @@ def test_a_video_of_a_codec_that_opencv_lacks_is_told_with_what_to_do(tmp_path):
     path = tmp_path / "film.ivf"
     path.write_bytes(AV1)
     if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).grab():
-        pytest.skip("this OpenCV decodes AV1")
+        pytest.skip("this OpenCV cannot decode AV1")
     says = r"its codec, AV1; convert it to H\.264 \(`ffmpeg -i IN -c:v libx264"
     with pytest.raises(CameraError, match=says):
         list(read_frames(path))
@@ -108,7 +108,7 @@ def test_a_video_of_a_codec_that_opencv_lacks_is_told_with_what_to_do(tmp_path):
         list(camera)
 
 
-def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path):
+def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path, wording):
     film = make_turned_video().read_bytes()
     sound = {
         "sound.mp4": film.replace(b"vide", b"soun").replace(b"mp4v", b"mp4a"),
@@ -118,9 +118,9 @@ def test_a_video_with_sound_only_is_told_as_that(make_turned_video, tmp_path):
     }
     for name, data in sound.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(CameraError, match="it holds sound only, no pictures"):
+        with pytest.raises(CameraError, match=wording):
             list(read_frames(tmp_path / name))
-        with pytest.raises(CameraError, match="it holds sound only, no pictures"):
+        with pytest.raises(CameraError, match=wording):
             Camera(str(tmp_path / name))
 
 
@@ -128,7 +128,7 @@ def test_of_a_bare_stream_it_is_said_that_its_rate_is_assumed(tmp_path, make_vid
     path, notes = tmp_path / "film.h264", []
     path.write_bytes(H264)
     assert len(list(read_frames(path, notes.append))) == 2
-    expected = f"{path}: it holds no times, so that positions assume 25 frames a second"
+    expected = f"{path}: it has no timestamps, so positions assume 25 frames per second"
     assert notes == [expected]
     with Camera(str(path)) as camera:
         assert len(list(camera)) == 2

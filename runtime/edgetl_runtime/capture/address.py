@@ -1,4 +1,4 @@
-"""What an address means: which source, how it is opened, and what may be expected of it."""
+"""Addresses: the source that one means, how it is opened, and its properties."""
 
 import difflib
 import importlib.util
@@ -13,16 +13,16 @@ import msgspec
 
 from edgetl_runtime.capture.source import Options
 from edgetl_runtime.capture.unused import describe_unused
-from edgetl_runtime.credentials import names_host
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.filetypes import identify
-from edgetl_runtime.masking import mask
-from edgetl_runtime.obstacles import find_obstacle
-from edgetl_runtime.printable import holds_control
+from edgetl_runtime.image.filetypes import identify
 from edgetl_runtime.settings.sections import SourceSettings
+from edgetl_runtime.system.obstacles import find_obstacle
+from edgetl_runtime.text.credentials import names_host
+from edgetl_runtime.text.masking import mask
+from edgetl_runtime.text.printable import holds_control
 
 if TYPE_CHECKING:
-    from edgetl_runtime.tls import Identity
+    from edgetl_runtime.system.tls import Identity
 
 _SOURCES = "edgetl_runtime.capture.sources."
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -42,8 +42,8 @@ _ADDRESS_LIKE = re.compile(
 _RTSP_PORTS = ("554", "8554")
 _HALF_SCHEME = re.compile(r"(https?|rtsps?)(?::[/\\]{0,2}|;//|/{1,2})[\w\[]", re.IGNORECASE)
 _EXPECTED = (
-    "expected a camera number, /dev/videoN, picamera, a URL, a video, a picture, a folder of "
-    "pictures, - or pattern (`v4l2-ctl --list-devices` lists cameras)"
+    "expected a camera number, /dev/videoN, picamera, a URL, a video, an image, a folder of "
+    "images, - or pattern (`v4l2-ctl --list-devices` lists cameras)"
 )
 
 
@@ -152,7 +152,7 @@ def _plan(module: str, source: str, options: Options, **fields: object) -> Sourc
 
 
 def _make_identity(settings: SourceSettings) -> "Identity":
-    from edgetl_runtime.tls import Identity
+    from edgetl_runtime.system.tls import Identity
 
     return Identity("source", settings.ca, settings.cert, settings.key)
 
@@ -165,7 +165,7 @@ def _plan_url(address: str, options: Options, settings: SourceSettings) -> Sourc
     if scheme not in _SCHEMES and (near := difflib.get_close_matches(scheme, _MEANT, n=1)):
         raise CameraError(f"cannot open {mask(address)}: did you mean {near[0]}:// ?")
     if holds_control(address):
-        raise CameraError(f"cannot open {mask(address)}: it holds a control character")
+        raise CameraError(f"cannot open {mask(address)}: it contains a control character")
     # FFmpeg knows others, some of which need no host.
     if scheme in ("http", "https", "rtsp", "rtsps") and not names_host(address):
         raise CameraError(
@@ -189,9 +189,9 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
     if obstacle := find_obstacle(path):
         if host := _ADDRESS_LIKE.fullmatch(address):
             scheme = "rtsp" if host["port"] in _RTSP_PORTS else "http"
-            obstacle = f"no such file; of a network camera, put {scheme}:// in front"
+            obstacle = f"no such file; for a network camera, begin with {scheme}://"
         elif typed := _HALF_SCHEME.match(address):
-            obstacle = f"did you mean {typed[1].lower()}:// at its beginning?"
+            obstacle = f"did you mean {typed[1].lower()}:// at the beginning?"
         # What looks like no path may be meant as a camera.
         meant = _ADDRESS_LIKE.fullmatch(address) or len(path.parts) > 1 or path.suffix
         expected = "" if meant else f"; {_EXPECTED}"
@@ -201,7 +201,7 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
     except FrameError as error:
         raise CameraError(f"cannot open {shown}: {error}") from error
     if known is None or known.kind == "picture":
-        # A folder of many pictures is listed for as long as that takes.
+        # A folder of many images is listed for as long as that takes.
         return _plan(
             *("pictures", address, options),
             live=False,
@@ -210,7 +210,7 @@ def _plan_file(address: str, options: Options, settings: SourceSettings) -> Sour
             finite=not settings.loop,
         )
     if known.kind == "other":
-        raise CameraError(f"cannot open {shown}: {known.refuse('a picture or video')}")
+        raise CameraError(f"cannot open {shown}: {known.refuse('an image or video')}")
     return _plan(
         "video", address, options, live=settings.realtime, reopens=False, finite=not settings.loop
     )

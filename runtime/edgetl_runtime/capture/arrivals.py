@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from edgetl_runtime.capture.source import Shot
+from edgetl_runtime.capture.source import RawFrame
 
 TRUSTED_NS = 250_000_000
 """What waited no longer than this counts as just arrived: a tick, and a busy board's delays."""
@@ -107,7 +107,7 @@ class DatedParts:
         self._arrivals = arrivals
         self._begun_ns = 0
 
-    def read(self, read: Callable[[], bytes], has_more: Callable[[], bool]) -> Shot | None:
+    def read(self, read: Callable[[], bytes], has_more: Callable[[], bool]) -> RawFrame | None:
         """Waits for a whole piece, and drops it for a newer one while there is more to read.
 
         Args:
@@ -117,27 +117,27 @@ class DatedParts:
         Returns:
             The piece is in `raw`; None at the end.
         """
-        newest: Shot | None = None
+        newest: RawFrame | None = None
         skipped = 0
         # A sender that is faster than any reader must not keep it from ever giving a frame.
         stop_ns = time.monotonic_ns() + TRUSTED_NS
         while newest is None or (time.monotonic_ns() < stop_ns and has_more()):
             if not (data := read()):
                 break
-            for shot in self._feed(data):
+            for frame in self._feed(data):
                 skipped += newest is not None
-                newest = shot._replace(skipped=skipped)
+                newest = frame._replace(skipped=skipped)
         return newest
 
-    def _feed(self, data: bytes) -> list[Shot]:
+    def _feed(self, data: bytes) -> list[RawFrame]:
         since_ns = self._arrivals.since_ns()
         begun = self._splitter.begun
-        shots = [Shot(since_ns, piece) for piece in self._splitter.feed(data)]
-        if shots and begun:
-            shots[0] = shots[0]._replace(captured_ns=self._begun_ns)
-        if shots or not begun:
+        frames = [RawFrame(since_ns, piece) for piece in self._splitter.feed(data)]
+        if frames and begun:
+            frames[0] = frames[0]._replace(captured_ns=self._begun_ns)
+        if frames or not begun:
             self._begun_ns = since_ns
-        return shots
+        return frames
 
 
 class ArrivingBytes(io.RawIOBase):

@@ -18,9 +18,9 @@ from edgetl_runtime.capture.process import CaptureProcess
 from edgetl_runtime.capture.slot import SlotFrame
 from edgetl_runtime.capture.source import Granted
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.settings.sections import SourceSettings
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.wording import count_noun
 
 _DEFAULTS = SourceSettings()
 _CLOSE_TIMEOUT_S = 0.9
@@ -166,7 +166,7 @@ class Camera:
             if self._given_up.is_set():
                 # What hangs while it opens holds nothing that it could give back.
                 self._stop()
-                raise CameraError(f"{self.source} was not open yet when it was given up")
+                raise CameraError(f"{self.source} was stopped before it was open")
             if self._openings == 0:
                 self._judge(self._process)
 
@@ -255,7 +255,7 @@ class Camera:
         if still is None:
             self._state, self._reason = "delivering", ""
             return
-        self._state, self._reason = "frozen", "it delivers one and the same frame"
+        self._state, self._reason = "frozen", "it delivers the same frame over and over"
         if not was_frozen:
             # Opening it again may wake it, and if it does not, doing so once more will not either.
             self._stop()
@@ -269,7 +269,7 @@ class Camera:
             if not self._past.delivered:
                 notes = self._past.notes[len(self._plan.notes) :]
                 why = " ".join(notes) or "is it cut or damaged?"
-                raise CameraError(f"{self._name} holds no frame; {why}")
+                raise CameraError(f"{self._name} has no frames; {why}")
         elif process.failure is not None:
             self._lose(process.failure, _REFUSED_S if process.refused else 0.0)
         elif time.monotonic() >= self._deadline_s():
@@ -277,11 +277,11 @@ class Camera:
             if not process.opened and self._plan.patient:
                 return
             if not process.opened:
-                self._lose(f"it was not open after {settings.open_timeout_s:g} s")
+                self._lose(f"it did not open within {settings.open_timeout_s:g} s")
             elif self._plan.patient:
                 self._state, self._reason = "lost", f"no frame for {settings.read_timeout_s:g} s"
             else:
-                self._lose(f"it delivered no frame for {settings.read_timeout_s:g} s")
+                self._lose(f"it delivered no frames for {settings.read_timeout_s:g} s")
 
     def _lose(self, reason: str, pause_s: float = 0.0) -> None:
         """Gives the camera up for now; it is opened again after `pause_s` at the earliest."""
@@ -292,7 +292,9 @@ class Camera:
             raise CameraError(f"{self._what_failed()}: {reason}")
         self._state = "lost"
         if pause_s:
-            self._reason += f"; it is tried again in {pause_s / 60:.0f} min, lest it be locked"
+            self._reason += (
+                f"; it is tried again in {pause_s / 60:.0f} min, so that the account is not locked"
+            )
         self._retry_s = time.monotonic() + max(pause_s, self._backoff.next_s())
 
     @property
@@ -304,7 +306,7 @@ class Camera:
         if not self._openings:
             return f"cannot open {name}"
         if not self._past.delivered:
-            return f"{name} delivered no frame"
+            return f"{name} delivered no frames"
         return f"{name} stopped delivering after {count_noun(self._past.delivered, 'frame')}"
 
     def _count(self) -> "_Counters":

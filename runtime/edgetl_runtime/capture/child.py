@@ -17,13 +17,13 @@ import threading
 import time
 
 from edgetl_runtime.capture.slot import Slots
-from edgetl_runtime.capture.source import BadFrame, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, Granted, Options, RawFrame, Source
 from edgetl_runtime.capture.stillness import Stillness
 from edgetl_runtime.errors import CameraError, RefusedError
-from edgetl_runtime.masking import mask_text
+from edgetl_runtime.text.masking import mask_text
 
 MAX_NOTES = 3
-"""So many inputs that are no frames are named; all are counted."""
+"""Number of files without frames that are named; all are counted."""
 BAD_IN_A_ROW = 10
 """So many bad frames one after another, and the source is opened again."""
 _GRACE_S = 1.0
@@ -138,7 +138,7 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
     bad_in_a_row = 0
     while not parent.gone.is_set():
         try:
-            shot = source.read(slots.canvas)
+            frame = source.read(slots.buffer)
         except BadFrame as bad:
             parent.tell_bad(bad.reason, bad.note)
             number += 1
@@ -147,21 +147,21 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
                 last = bad.note or bad.reason
                 raise CameraError(f"{bad_in_a_row} bad frames in a row, the last {last}") from bad
             continue
-        if shot is None:
+        if frame is None:
             parent.tell(ended=True)
             return
         bad_in_a_row = 0
-        if shot.odd:
-            parent.tell_odd(shot.odd)
-        _watch(stillness, shot, slots, parent)
+        if frame.odd:
+            parent.tell_odd(frame.odd)
+        _watch(stillness, frame, slots, parent)
         if not options["live"]:
             parent.wait_taken()
-        number += shot.skipped
-        slots.publish(number, shot.captured_ns, shot.skipped, shot.position_s, shot.file)
+        number += frame.skipped
+        slots.publish(number, frame.captured_ns, frame.skipped, frame.position_s, frame.file)
         parent.tell_frame()
         number += 1
 
 
-def _watch(stillness: Stillness, shot: Shot, slots: Slots, parent: Parent) -> None:
-    if stillness.see(shot.raw, *slots.drawn()):
+def _watch(stillness: Stillness, frame: RawFrame, slots: Slots, parent: Parent) -> None:
+    if stillness.see(frame.raw, *slots.drawn()):
         parent.tell(still=stillness.fingerprint if stillness.frozen else None)

@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 
-from edgetl_runtime.obstacles import name_user
+from edgetl_runtime.system.obstacles import name_user
 
 # videodev2.h: _IOR('V', 0, struct v4l2_capability), _IOWR('V', 8, struct v4l2_requestbuffers).
 _QUERYCAP, _CAPABILITY_BYTES = 0x80685600, 104
@@ -16,7 +16,7 @@ _REQBUFS, _BUFFERS = 0xC0145608, struct.Struct("=5I")
 _CAPTURE, _CAPTURE_PLANES, _HAS_DEVICE_CAPS = 0x1, 0x1000, 0x80000000
 _VIDEO_CAPTURE, _MMAP = 1, 1
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTDIR)
-_BUSY = "another program uses it; end that first (`fuser -v {device}` shows it)"
+_BUSY = "another program is using it; stop that first (`fuser -v {device}` shows it)"
 
 
 def explain_failure(device: str) -> str:
@@ -52,7 +52,7 @@ def _explain_rights(device: str) -> str:
     if group is None:
         return f"this user ({user}) may not open {device}"
     return (
-        f"this user ({user}) may not open {device}, which is for the group {group}: "
+        f"this user ({user}) may not open {device}, which belongs to the group {group}: "
         f"`sudo usermod -aG {group} {user}`, then log in again"
     )
 
@@ -75,13 +75,13 @@ def _ask(descriptor: int) -> str:
     try:
         fcntl.ioctl(descriptor, _QUERYCAP, capability)
     except OSError:
-        return "{device} is no camera (`v4l2-ctl --list-devices` lists cameras)"
+        return "{device} is not a camera (`v4l2-ctl --list-devices` lists cameras)"
     capabilities, of_device = struct.unpack_from("=2I", capability, 84)
     if capabilities & _HAS_DEVICE_CAPS:
         capabilities = of_device
     if not capabilities & (_CAPTURE | _CAPTURE_PLANES):
         return (
-            "{device} belongs to a camera or decoder, but delivers no pictures itself; try its "
+            "{device} belongs to a camera or decoder, but is not its video device; try its "
             "neighbours (`v4l2-ctl --list-devices` lists them)"
         )
     try:
@@ -91,6 +91,6 @@ def _ask(descriptor: int) -> str:
         if error.errno == errno.EBUSY:
             return _BUSY
     return (
-        "{device} is a camera, but gives OpenCV no pictures: it may be in use, or speak no format "
-        "that OpenCV knows (`v4l2-ctl -d {device} --all` tells more)"
+        "{device} is a camera, but OpenCV gets no frames from it: it may be in use, or use a "
+        "format that OpenCV does not support (`v4l2-ctl -d {device} --all` tells more)"
     )

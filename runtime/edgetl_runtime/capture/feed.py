@@ -1,10 +1,10 @@
-"""What a pipeline takes frames from."""
+"""The feed that a pipeline takes frames from."""
 
 from typing import Literal, Protocol
 
 import msgspec
 
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 
 FeedState = Literal["opening", "delivering", "lost", "frozen", "ended"]
 
@@ -20,9 +20,9 @@ class FeedStatus(msgspec.Struct, frozen=True):
         fps: That was granted, or None where the source does not tell.
         delivered: Frames that were captured.
         dropped: Frames that were captured and replaced by newer ones before anyone took them.
-        bad: Frames that were no frames, by reason, such as `truncated`.
+        bad: Frames that were not frames, by reason, such as `truncated`.
         reconnects: How often the camera was opened again.
-        notes: Sentences for people on what of the source is not used, such as a broken picture of
+        notes: Sentences for people on what of the source is not used, such as a broken image of
             a folder; the first few are named.
         odd: Frames that were taken although something was amiss, by what, such as `extra bytes`
             in a JPEG, of which simplejpeg tells.

@@ -1,9 +1,9 @@
-"""What a stream is, by its first bytes, when it is not the JPEGs that were expected."""
+"""The type of a stream by its first bytes, if it is not the expected JPEGs."""
 
 import re
 
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.filetypes import judge_data
+from edgetl_runtime.image.filetypes import judge_data
 
 ENOUGH_BYTES = 4096
 """So much tells what is known here."""
@@ -11,10 +11,10 @@ _JPEG = b"\xff\xd8\xff"
 _LEAST_BYTES = 512
 _MOST_BYTES = 64 * 1024
 _QUOTED = 80
-# Of what a program tells; raw pixels of a dark or even picture are letters without an end.
+# Of what a program tells; raw pixels of a dark or even image are letters without an end.
 _LONGEST_LINE = 400
 _PLAIN_JPEG = re.compile(rb"\xff\xd8\xff[\xc0\xc2\xdb\xe0-\xef\xfe]")
-# Beginnings that no picture of raw pixels has by chance.
+# Beginnings that no image of raw pixels has by chance.
 _PLAIN = re.compile(
     rb"\x89PNG\r\n\x1a\n|RIFF....(?:AVI |WAVE)|....ftyp"
     rb"|\x1aE\xdf\xa3|YUV4MPEG2|\0\0\0\x01[\x27\x67][\x42\x4d\x58\x64\x6e\x7a\xf4]"
@@ -23,10 +23,10 @@ _PLAIN = re.compile(
 )
 MAKE_JPEGS = "ffmpeg -i - -f mjpeg -q:v 3 -"
 _REMEDIES = {
-    "video": f"let FFmpeg make JPEGs of it (`... | {MAKE_JPEGS} | edgetl-run ...`)",
+    "video": f"convert it to JPEGs with FFmpeg (`... | {MAKE_JPEGS} | edgetl-run ...`)",
     "picture": f"save it and give the file's name, or `... | {MAKE_JPEGS} | edgetl-run ...`",
 }
-_FOR_RPICAM = "; rpicam-vid makes them itself with `--codec mjpeg`"
+_FOR_RPICAM = "; rpicam-vid makes JPEGs itself with `--codec mjpeg`"
 
 
 class Greeting:
@@ -37,11 +37,11 @@ class Greeting:
         self._head = bytearray()
         self._judged = False
 
-    def look(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Takes what came next; none at the end.
 
         Raises:
-            CameraError: If it is no stream of JPEGs; says what it is, and what to do.
+            CameraError: If it is not a stream of JPEGs; says what it is, and what to do.
         """
         if self._judged:
             return
@@ -55,21 +55,21 @@ class Greeting:
         head = bytes(self._head)
         if not head:
             raise CameraError(
-                "nothing came; does the program before the | start, and does it write to its "
+                "nothing arrived; does the program before the | start, and does it write to its "
                 "standard output (`-o -`)?"
             )
         described = describe(head)
         if described:
-            raise CameraError(f"{described}; JPEGs one after another are expected")
+            raise CameraError(f"{described}; expected consecutive JPEGs")
         if ended or len(head) >= _MOST_BYTES:
             raise CameraError(
-                f"what comes is of no known kind (it begins with {head[:8].hex(' ')}); JPEGs one "
-                "after another are expected, or raw frames with --format and --size"
+                f"the data is of an unknown type (it begins with {head[:8].hex(' ')}); expected "
+                "consecutive JPEGs, or raw frames with --format and --size"
             )
 
 
 def describe(head: bytes) -> str:
-    """What a stream is and what to do, as a clause; empty if it is of no known kind.
+    """The type of a stream and what to do, as a clause; empty if it is unknown.
 
     Args:
         head: Its first bytes.
@@ -80,10 +80,10 @@ def describe(head: bytes) -> str:
     if known.name == "a text file":
         if not 0 < len(_find_line(head)) <= _LONGEST_LINE:
             return ""
-        return f'what comes is text: "{quote_line(head)}"'
+        return f'the data is text: "{quote_line(head)}"'
     rpicam = _FOR_RPICAM if "H.264" in known.name else ""
     remedy = _REMEDIES.get(known.kind, known.remedy)
-    return f"what comes is {known.name}{'; ' if remedy else ''}{remedy}{rpicam}"
+    return f"the data is {known.name}{'; ' if remedy else ''}{remedy}{rpicam}"
 
 
 def is_plain(head: bytes) -> bool:

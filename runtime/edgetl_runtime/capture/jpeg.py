@@ -1,9 +1,9 @@
 """The one decoder of JPEG frames that cameras and streams send.
 
-OpenCV decodes damaged data silently, to a picture with grey or shifted blocks. So the structure
+OpenCV decodes damaged data silently, to an image with grey or shifted blocks. So the structure
 is checked first, and simplejpeg, where the extra `jpeg` is installed, refuses data in which bytes
 are missing. Bytes too many, which many webcams send, pass and are counted. A JPEG has no checksum:
-nearly all single flipped bits pass for a picture.
+nearly all single flipped bits pass for an image.
 """
 
 import importlib.util
@@ -12,9 +12,9 @@ import re
 import cv2
 import numpy as np
 
-from edgetl_runtime.capture.source import BadFrame, Canvas
-from edgetl_runtime.filetypes import judge_data
-from edgetl_runtime.jpegs import (
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer
+from edgetl_runtime.image.filetypes import judge_data
+from edgetl_runtime.image.jpegs import (
     JpegError,
     JpegLayout,
     begins_picture,
@@ -23,7 +23,7 @@ from edgetl_runtime.jpegs import (
     follow_markers,
     mend,
 )
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 MAX_BYTES = 32 * 1024 * 1024
 # More than any camera module has; a header that claims more would cost a small board its memory.
@@ -36,13 +36,13 @@ _SOS = 0xDA
 # arithmetic coding (0xC9, 0xCA), which no camera sends.
 _KINDS = (0xC0, 0xC1, 0xC2)
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
-# Inside the coded picture 0xFF is followed by 0x00 or a restart marker.
+# Inside the coded image 0xFF is followed by 0x00 or a restart marker.
 _START_OR_END = re.compile(rb"\xff[\xd8\xd9]")
 _PADDING = b"\x00\r\n"
 # The beginning of a start, or of a part's head, of which the rest is to come.
 _UNDECIDED = re.compile(rb"(?:\xff\xd8?|[\r\n]*-)\Z")
 _UNDECIDED_BYTES = 16
-# Between the pictures of a network camera's answer that somebody else fetched (`curl`).
+# Between the images of a network camera's answer that somebody else fetched (`curl`).
 _PART_BEGUN = re.compile(rb"[\0\r\n]*--")
 _PART_HEAD = re.compile(rb"[\0\r\n]*(--[^\r\n]*\r?\n)([\w-]+:[^\r\n]*\r?\n)*\s*")
 _PART_HEAD_BYTES = 8192
@@ -84,7 +84,7 @@ def _describe_other(data: bytes) -> str:
     known = judge_data(data)
     if data.startswith(_SOI) or known.kind == "unknown":
         return ""
-    return f"no JPEG but {known.name}"
+    return f"{known.name}, not a JPEG"
 
 
 class JpegDecoder:
@@ -95,26 +95,26 @@ class JpegDecoder:
 
         Args:
             input_px: (width, height) of the model's input. Preprocessing first scales to exactly
-                twice that, so a picture that stays at least as large hardly changes the model's
+                twice that, so an image that stays at least as large hardly changes the model's
                 input: by 0.7 levels on average on 396 photos of TrashNet decoded at half size,
                 where preprocessing is 0.6 levels from exact averaging anyway. None: full size.
         """
         self._input_px = input_px
         self._strict = importlib.util.find_spec("simplejpeg") is not None
 
-    def decode(self, data: bytes | memoryview, canvas: Canvas) -> str:
-        """Decodes one picture to B, G, R; the EXIF orientation is ignored.
+    def decode(self, data: bytes | memoryview, buffer: FrameBuffer) -> str:
+        """Decodes one image to B, G, R; the EXIF orientation is ignored.
 
         Returns:
             `extra bytes` if some were too many, else nothing.
 
         Raises:
-            BadFrame: If the data is no whole JPEG.
+            BadFrame: If the data is not a whole JPEG.
         """
         layout = check_jpeg(data)
         divisor = choose_divisor(layout.width, layout.height, self._input_px)
         width, height = -(-layout.width // divisor), -(-layout.height // divisor)
-        pixels = np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)
+        pixels = np.frombuffer(buffer(height, width), np.uint8).reshape(height, width, 3)
         odd = bool(layout.spare or bytes(data[layout.end :]).strip(_PADDING))
         if not self._strict:
             _decode_leniently(mend(bytes(data), layout), pixels, divisor)
@@ -127,7 +127,7 @@ class JpegDecoder:
 
 
 def choose_divisor(width: int, height: int, input_px: tuple[int, int] | None) -> int:
-    """By how much a picture may shrink and still be twice as large as the model's input."""
+    """By how much an image may shrink and still be twice as large as the model's input."""
     if input_px is None:
         return 1
     room = min(width / (2 * input_px[0]), height / (2 * input_px[1]))
@@ -138,14 +138,14 @@ class JpegSplitter:
     """Cuts a stream of JPEGs, one right after another, into single ones.
 
     What follows the end of a whole JPEG belongs to it: phones append a film, notes of their own
-    (Samsung's end in SEFT), or smaller pictures. It is skipped.
+    (Samsung's end in SEFT), or smaller images. It is skipped.
     """
 
     def __init__(self) -> None:
         """Starts with nothing."""
         self._buffer = bytearray()
         self._searched = 0
-        # Since the end of a whole picture; None: none came, or it was cut.
+        # Since the end of a whole image; None: none came, or it was cut.
         self._behind: int | None = None
         self._companions: frozenset[int] = frozenset()
         self._in_trailer = False
@@ -153,16 +153,16 @@ class JpegSplitter:
 
     @property
     def begun(self) -> bool:
-        """Whether some of the next picture came already."""
+        """Whether some of the next image came already."""
         return len(self._buffer) > 0
 
     def take_oddity(self) -> str:
-        """`extra bytes` if some were skipped behind a picture since the last call, else nothing."""
+        """`extra bytes` if some were skipped behind an image since the last call, else nothing."""
         odd, self._odd = self._odd, False
         return EXTRA_BYTES if odd else ""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Takes what came, and returns the pictures that are complete.
+        """Takes what came, and returns the images that are complete.
 
         What lies before the first one, or behind one that is cut, is returned as well, unless it
         is padding or the head of a part: it is for `check_jpeg` to say that it is none.
@@ -230,7 +230,7 @@ def _count_undecided(buffer: bytearray) -> int:
 
 
 def _skip_header(buffer: bytearray) -> int:
-    """Where the coded picture begins, or 0 if that has not come yet."""
+    """Where the coded image begins, or 0 if that has not come yet."""
     at = len(_SOI)
     while found := _MARKER.search(buffer, at):
         marker, at = found[1][0], found.end()

@@ -15,7 +15,7 @@ from edgetl_runtime.errors import CameraError, RefusedError
 
 _CHALLENGE = re.compile(r"(?:^|,)\s*(?=(?:Basic|Digest|Bearer|NTLM|Negotiate)\b)", re.IGNORECASE)
 _TOKEN = (
-    "many cameras take their token in the address (`?token=...`), or a name and a password if "
+    "many cameras accept a token in the address (`?token=...`), or a user name and password if "
     "their settings allow it"
 )
 _HASHES = {"MD5": hashlib.md5, "SHA": hashlib.sha1, "SHA-256": hashlib.sha256}
@@ -29,7 +29,7 @@ class _Digest(urllib.request.HTTPDigestAuthHandler):
     ) -> tuple[Callable[[str], str], Callable[[str, str], str]]:
         algorithm = algorithm.upper()
         if algorithm not in _HASHES:
-            raise ValueError(f"the digest {algorithm} is not known here")
+            raise ValueError(f"the digest {algorithm} is not supported")
 
         def digest(text: str) -> str:
             return _HASHES[algorithm](text.encode()).hexdigest()
@@ -94,13 +94,15 @@ class Login(urllib.request.BaseHandler):
     def explain(self, told: str) -> CameraError:
         """Why the server still wants a password; `told` is such as `401 Unauthorized`."""
         if self.tries:
-            return RefusedError(f"it refuses this name or password ({told})")
+            return RefusedError(f"it rejects this user name or password ({told})")
         if self._unknown:
-            return CameraError(f"it wants a log-in of a kind not known here: {self._unknown}")
+            return CameraError(f"it requires an unsupported kind of log-in: {self._unknown}")
         if self._is_elsewhere and self._user is not None:
-            return CameraError(f"it leads to another server, which wants a password ({told})")
+            return CameraError(
+                f"it redirects to another server, which requires a password ({told})"
+            )
         return CameraError(
-            f"it wants a name and a password ({told}): write NAME:PASSWORD@ before the host"
+            f"it requires a user name and password ({told}): write NAME:PASSWORD@ before the host"
         )
 
     def _is_ours(self, request: urllib.request.Request) -> bool:
@@ -117,10 +119,10 @@ class Login(urllib.request.BaseHandler):
             demands: The server's fields `WWW-Authenticate`.
 
         Returns:
-            None where the server wants what is not known here.
+            None where the server wants what is not supported.
 
         Raises:
-            ValueError: If it wants a digest that is not known here.
+            ValueError: If it wants a digest that is not supported.
         """
         challenges = _read_challenges(demands)
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
@@ -129,7 +131,7 @@ class Login(urllib.request.BaseHandler):
             if answer := self._answer_digest(request, passwords, challenges["digest"]):
                 return f"Digest {answer}"
             # One that nobody can answer; another kind may be offered beside it.
-            challenges["a digest of another form"] = challenges.pop("digest")
+            challenges["a digest of an unknown form"] = challenges.pop("digest")
         if "basic" in challenges:
             self._known = _encode_basic(self._user or "", self._password)
             return self._known

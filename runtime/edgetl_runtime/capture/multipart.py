@@ -5,7 +5,7 @@ from edgetl_runtime.errors import CameraError
 
 _LINE_BYTES = 8192
 _JPEG = b"\xff\xd8"
-# Up to this many parts in a row that are not pictures count as notes on the one before.
+# Up to this many parts in a row that are not images count as notes on the one before.
 _BETWEEN = 4
 _DIGITS = 20
 
@@ -13,8 +13,8 @@ _DIGITS = 20
 class PartSplitter:
     """Takes bytes as they come and gives whole parts.
 
-    A part that is not a picture by its own header, such as a time stamp, is left out between
-    pictures. Where there are no pictures it is given, so that the reader can say what it is.
+    A part that is not an image by its own header, such as a time stamp, is left out between
+    images. Where there are no images it is given, so that the reader can say what it is.
 
     Attributes:
         begun: Whether some of the next part's data came already.
@@ -82,7 +82,7 @@ class PartSplitter:
         bare = self._boundary.lstrip(b"-")
         if not self._is_sure and name and (name.startswith(b"--") or name == bare):
             self._is_sure = True
-            # The longer one: `--` alone would be found within a picture.
+            # The longer one: `--` alone would be found within an image.
             if not bare or not name.startswith(self._boundary):
                 self._boundary = name
         return line.startswith(self._boundary)
@@ -113,5 +113,5 @@ class PartSplitter:
         at = buffer.find(b"\n" + self._boundary, self._searched)
         self._searched = max(0, len(buffer) - len(self._boundary))
         if at < 0 and len(buffer) > MAX_BYTES:
-            raise CameraError(f"a picture of more than {MAX_BYTES} bytes")
+            raise CameraError(f"an image of more than {MAX_BYTES} bytes")
         return at + 1 if at >= 0 else -1

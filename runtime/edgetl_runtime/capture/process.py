@@ -14,6 +14,7 @@ from edgetl_runtime.capture.address import SourcePlan
 from edgetl_runtime.capture.slot import SlotFrame, Slots
 from edgetl_runtime.capture.source import Granted, Options
 from edgetl_runtime.errors import CameraError
+from edgetl_runtime.image.limits import MAX_PIXELS
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _LOCK_TIMEOUT_S = 0.1
@@ -22,7 +23,7 @@ _KILL_TIMEOUT_S = 1.0
 _QUIET = {
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
-    "OPENCV_IO_MAX_IMAGE_PIXELS": "200000000",
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
 }
 
 

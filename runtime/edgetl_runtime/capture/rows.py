@@ -49,6 +49,6 @@ def find_row_bytes(pixels: NDArray[np.uint8], told: int, pixel_bytes: int) -> in
 
 
 def _measure(flat: NDArray[np.uint8], length: int) -> float:
-    """How much values differ, on average, from those so many bytes later."""
+    """Mean difference between values and those a number of bytes later."""
     part = flat[: _MOST_BYTES + length]
     return float(np.abs(np.subtract(part[length:], part[:-length], dtype=np.int16)).mean())

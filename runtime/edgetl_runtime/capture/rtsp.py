@@ -11,25 +11,25 @@ import urllib.request
 from urllib.parse import urlsplit
 
 from edgetl_runtime.capture.login import Login
-from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.tls import explain
+from edgetl_runtime.system.tls import explain
+from edgetl_runtime.text.credentials import split_credentials
 
 _PORT = 554
 _MOST_BYTES = 16_384
 _STATUS = re.compile(rb"RTSP/1\.\d (\d{3} ?[^\r\n]*)\r\n")
-_UNKNOWN = "it does not answer, refuses, or sends no video"
+_UNKNOWN = "it does not answer, refuses the connection, or sends no video"
 _ADVICE = {
-    "403": "this user may not see it, or too many wrong passwords have locked the account",
-    "404": "the camera is there, but not this path; its manual names the one of its stream",
+    "403": "this user may not view it, or too many wrong passwords have locked the account",
+    "404": "the camera has no such path; its manual lists that of its stream",
     "453": "its network is busy",
-    "454": "it may serve no more viewers; close others",
+    "454": "it has too many viewers; close others",
     "503": "it is busy; close other viewers",
 }
 
 
 def explain_failure(address: str, timeout_s: float) -> CameraError:
-    """What the camera says when it is asked once more.
+    """The reason that the camera gives when asked again.
 
     Args:
         address: That FFmpeg could not open; may hold name and password.
@@ -50,7 +50,7 @@ def explain_failure(address: str, timeout_s: float) -> CameraError:
     if told.startswith("401"):
         return login.explain(told)
     if told.startswith("200"):
-        return CameraError("it answers, but sends no video that can be read")
+        return CameraError("it answers, but sends no readable video")
     advice = _ADVICE.get(told[:3], "")
     return CameraError(f"it says {told}{advice and '; '}{advice}" if told else _UNKNOWN)
 

@@ -21,15 +21,15 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from edgetl_runtime.capture.source import BadFrame
+from edgetl_runtime.image.limits import MAX_PIXELS
 
-MAX_PIXELS = 200_000_000
-"""Of a frame. A slot has room for as many; pages that are never touched cost nothing."""
 _SLOTS = 3
 _NOBODY = -1
 _ROLES = struct.Struct("=qqqq")  # newest, held, delivered, dropped
 # number, captured_ns, published_ns, height, width, position_s (NaN: none), file (empty: none)
 _LABEL = struct.Struct("=qqqqqd4096s")
 _HEADER_BYTES = 4 * max(4096, mmap.PAGESIZE)
+# Room for the largest frame; pages that are never touched cost nothing.
 _STRIDE = -(-3 * MAX_PIXELS // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
 _LOCK_PAUSE_S = 0.0002
 
@@ -45,7 +45,7 @@ class SlotFrame(NamedTuple):
         width: In pixels.
         pixels: height * width * 3 bytes, read only: rows of B, G, R levels.
         position_s: Where in a video it is, seconds; None elsewhere.
-        file: The file that it is from; None of a camera, stream or pipe. Bytes that are no UTF-8
+        file: The file that it is from; None of a camera, stream or pipe. Bytes that are not UTF-8
             are escaped.
     """
 
@@ -69,7 +69,7 @@ class Slots:
         self._header = mmap.mmap(header_fd, _HEADER_BYTES)
         self._access = mmap.ACCESS_WRITE if writes else mmap.ACCESS_READ
         self._maps: dict[int, mmap.mmap] = {}
-        self._drawn = (0, 0, 0)  # slot, height, width of the last canvas
+        self._drawn = (0, 0, 0)  # slot, height, width of the last buffer
 
     @classmethod
     def create(cls) -> "Slots":
@@ -86,7 +86,7 @@ class Slots:
         _ROLES.pack_into(slots._header, 0, _NOBODY, _NOBODY, 0, 0)
         return slots
 
-    def canvas(self, height: int, width: int) -> memoryview:
+    def buffer(self, height: int, width: int) -> memoryview:
         """Room for a frame that the next `publish` hands over; for the writer.
 
         Raises:
@@ -102,7 +102,7 @@ class Slots:
         return self._view(free, 3 * height * width)
 
     def drawn(self) -> tuple[memoryview, int]:
-        """The last canvas, and the length of its rows in bytes."""
+        """The last buffer, and the length of its rows in bytes."""
         slot, height, width = self._drawn
         return self._view(slot, 3 * height * width), 3 * width
 
@@ -114,7 +114,7 @@ class Slots:
         position_s: float | None = None,
         file: str | None = None,
     ) -> None:
-        """Makes the last canvas the newest frame.
+        """Makes the last buffer the newest frame.
 
         Args:
             number: In its source.

@@ -1,4 +1,4 @@
-"""What a source of frames is, inside the capture process.
+"""The protocol of a source of frames, inside the capture process.
 
 Uses the standard library only, as everything that a source on the system's Python needs.
 """
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, Protocol
 
 from edgetl_runtime.errors import FrameError
 
-Canvas = Callable[[int, int], memoryview]
+FrameBuffer = Callable[[int, int], memoryview]
 """(height, width) -> where the frame goes: height * width * 3 bytes, rows of B, G, R levels."""
 Options = dict[str, Any]
 """What a source is opened with: the fields of `address.SourcePlan.options`."""
 
 
 class BadFrame(FrameError):
-    """What came is no frame; the next may be one.
+    """Data that is not a frame; the next may be one.
 
     Attributes:
         reason: One or two words, out of a small set, such as `truncated`.
@@ -30,7 +30,7 @@ class BadFrame(FrameError):
 
 
 class Granted(NamedTuple):
-    """What an opened source says it will deliver.
+    """The properties that an opened source reports.
 
     Attributes:
         size_px: (width, height), or None if it does not tell.
@@ -43,8 +43,8 @@ class Granted(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Shot(NamedTuple):
-    """A frame that was written to the canvas.
+class RawFrame(NamedTuple):
+    """A frame that was written to the buffer.
 
     Attributes:
         captured_ns: On the clock of `time.monotonic_ns`.
@@ -77,11 +77,11 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, canvas: Canvas) -> Shot | None:
-        """Waits for the next frame and writes it to the canvas; None at the end.
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
+        """Waits for the next frame and writes it to the buffer; None at the end.
 
         Raises:
-            BadFrame: If what came is no frame.
+            BadFrame: If what came is not a frame.
             CameraError: If nothing will come any more.
         """
         ...

@@ -1,4 +1,4 @@
-"""Settings that a source makes no use of, which whoever gave them should know."""
+"""Settings that a source does not use, to warn about."""
 
 from edgetl_runtime.settings.sections import SourceSettings
 
@@ -22,7 +22,7 @@ _SOURCES = {
     "raw": "raw frames",
     "pattern": "the test pattern",
     "video": "a video",
-    "pictures": "pictures",
+    "pictures": "images",
 }
 _PACE = "; --every and --max-fps set the pace"
 

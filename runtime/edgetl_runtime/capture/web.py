@@ -16,25 +16,25 @@ from urllib.parse import quote
 
 from edgetl_runtime.capture.arrivals import Arrivals, ArrivingBytes
 from edgetl_runtime.capture.login import Login
-from edgetl_runtime.credentials import split_credentials
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.masking import mask
-from edgetl_runtime.tls import Identity, explain
+from edgetl_runtime.system.tls import Identity, explain
+from edgetl_runtime.text.credentials import split_credentials
+from edgetl_runtime.text.masking import mask
 
 # No smaller than a record of TLS, which else would keep the rest where no poll sees it.
 CHUNK_BYTES = 64 * 1024
 _PLACE = re.compile(r"[^/]*//[^/?#]*")
 _SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-OTHER_ADDRESS = "give the address of its stream or snapshot, which the camera's manual names"
+OTHER_ADDRESS = "give the address of its stream or snapshot, which the camera's manual lists"
 _ADVICE = {
-    400: "does it want https:// in place of http://?",
-    403: "this user may not see it, or too many wrong passwords have locked the account",
-    404: "the server is there, but not this path; the camera's manual names the one of its stream",
-    405: "this address is for something else; the camera's manual names the one of its stream",
-    410: "this address is no longer there; the camera's manual names the one of its stream",
-    429: "it was asked too often",
-    500: "the trouble is the camera's own; switch it off and on",
-    503: "it is busy: some cameras serve one client only, so close other viewers",
+    400: "does it need https:// instead of http://?",
+    403: "this user may not view it, or too many wrong passwords have locked the account",
+    404: "the server has no such path; the camera's manual lists that of its stream",
+    405: "this address is for something else; the camera's manual lists that of its stream",
+    410: "this address no longer exists; the camera's manual lists that of its stream",
+    429: "it got too many requests",
+    500: "the camera has an internal error; restart it",
+    503: "it is busy; close other viewers, as some cameras serve one client only",
 }
 
 
@@ -49,7 +49,7 @@ class WebResponse(http.client.HTTPResponse):
 
     @property
     def arrivals(self) -> Arrivals:
-        """Of its socket."""
+        """File descriptor of its socket."""
         return self._bytes.arrivals
 
     def has_more(self) -> bool:
@@ -120,26 +120,26 @@ def _explain_redirect(error: urllib.error.HTTPError, told: str) -> str:
     """Why one that was not followed was not."""
     place = error.headers.get("Location", "")
     if not place:
-        return f"the server says {told}, and sends no picture; {OTHER_ADDRESS}"
+        return f"the server says {told}, and sends no image; {OTHER_ADDRESS}"
     if _SCHEME.match(place):
-        return f"the server leads on to {mask(place)}, which is no web address, and no further"
+        return f"the server redirects to {mask(place)}, which is not a web address"
     return (
-        f"the server leads on to {mask(place)}, in a circle, as servers do that want a log-in in a "
-        f"browser; {OTHER_ADDRESS}"
+        f"the server leads on to {mask(place)}, in a loop, as servers do that require a log-in in "
+        f"a browser; {OTHER_ADDRESS}"
     )
 
 
 def _explain(error: Exception, url: str) -> str:
     reason = getattr(error, "reason", error)
     if isinstance(reason, ConnectionResetError | BrokenPipeError):
-        remedy = "" if url.lower().startswith("https:") else "; does it want https://?"
-        return f"it hangs up without an answer{remedy}"
+        remedy = "" if url.lower().startswith("https:") else "; does it need https://?"
+        return f"it closes the connection without an answer{remedy}"
     if isinstance(reason, http.client.BadStatusLine):
-        return "what answers there speaks no HTTP; is the port right?"
+        return "the server does not speak HTTP; is the port correct?"
     if isinstance(reason, UnicodeError):
-        return "its host's name cannot be one; is it spelled right?"
+        return "its host name is not valid; is it spelled correctly?"
     if isinstance(reason, http.client.HTTPException):
-        return "what answers there breaks the rules of HTTP; is the port right?"
+        return "the server's answer is not valid HTTP; is the port correct?"
     return explain(error, "source")
 
 
@@ -148,11 +148,11 @@ def explain_break(error: Exception) -> str:
     reason = getattr(error, "reason", None) or error
     match reason:
         case http.client.IncompleteRead():
-            return "it ended before all had come"
+            return "it ended early"
         case http.client.HTTPException():
-            return "what came breaks the rules of HTTP"
+            return "the answer is not valid HTTP"
         case TimeoutError():
-            return "nothing came for too long"
+            return "nothing arrived for too long"
         case OSError():
             return reason.strerror or str(reason) or type(reason).__name__
     return str(reason) or type(reason).__name__

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgetl_runtime.masking import mask_text
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
 
 Subparsers = argparse._SubParsersAction
 _MAX_THREADS = 1024
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         name = flag.partition("=")[0]
         elsewhere = self.get_default("find_elsewhere")
         hint = elsewhere and elsewhere(name)
-        self.error(f"there is no flag {name}{hint or suggest(name, self._option_string_actions)}")
+        self.error(f"unknown flag {name}{hint or suggest(name, self._option_string_actions)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -83,8 +83,8 @@ class _StoreOnce(argparse._StoreAction):
         given = vars(namespace).setdefault("flags_given", {})
         if option_string and given.setdefault(self.dest, values) != values:
             # Without the values: one may be a secret.
-            message = "it is given twice with different values, and takes one"
-            hint = "; run one edgetl-run for each" if self.dest == "source.address" else ""
+            message = "it takes one value, but is given twice with different ones"
+            hint = "; run edgetl-run once for each" if self.dest == "source.address" else ""
             raise argparse.ArgumentError(self, message + hint)
         super().__call__(parser, namespace, values, option_string)
 
@@ -107,23 +107,29 @@ def add_command(
     parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     parser.set_defaults(command=function)
     if bundle:
-        parser.add_argument(
-            "bundle", type=path, help="the folder or .zip that `edgetl export` wrote"
-        )
+        parser.add_argument("bundle", type=path, help="Folder or .zip that `edgetl export` wrote")
     return parser
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Adds `--json`."""
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Adds what chooses engine and variant, and `--json`."""
-    parser.add_argument("--engine", choices=("litert", "onnx"), help="default: the bundle's first")
-    parser.add_argument("--variant", help="such as litert-int8")
     parser.add_argument(
-        "--threads", type=threads, help="of the engine (default: processors, at most 4)"
+        "--engine",
+        choices=("litert", "onnx"),
+        help="Engine (default: that of the bundle's first variant)",
+    )
+    parser.add_argument(
+        "--variant", help="Variant, such as litert-int8 (default: the bundle's first)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=threads,
+        help="Number of threads of the engine (default: the processors, at most 4)",
     )
     add_json(parser)
 
@@ -138,7 +144,7 @@ def path(text: str) -> Path:
 def positive(text: str) -> int:
     """A whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 

@@ -15,18 +15,22 @@ from edgetl_runtime.commands.printing import print_json, say
 
 if TYPE_CHECKING:
     from edgetl_runtime.benchmark import BenchmarkReport
-    from edgetl_runtime.percentiles import Percentiles
+    from edgetl_runtime.system.percentiles import Percentiles
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "time preprocessing and engine on this machine"
+    summary = "measure the latency on this machine"
     parser = add_command(commands, "bench", bench, summary)
-    parser.add_argument("--runs", type=positive, default=300, help="samples (default 300)")
+    parser.add_argument("--runs", type=positive, default=300, help="Number of runs (default: 300)")
     parser.add_argument(
-        "--frame-size", type=size, default=(640, 480), metavar="WxH", help="default 640x480"
+        "--frame-size",
+        type=size,
+        default=(640, 480),
+        metavar="WxH",
+        help="Size of the frame (default: 640x480)",
     )
-    parser.add_argument("--raw", action="store_true", help="with --json: every sample, too")
+    parser.add_argument("--raw", action="store_true", help="Add every sample to the --json output")
     add_model_options(parser)
 
 
@@ -50,7 +54,7 @@ def bench(options: argparse.Namespace) -> int:
     else:
         _print(report)
     if report.throttled:
-        print("edgetl-run: the board throttled: do not compare these figures", file=sys.stderr)
+        print("edgetl-run: the board was throttled; do not compare these figures", file=sys.stderr)
     return 0
 
 

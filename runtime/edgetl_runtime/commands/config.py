@@ -13,17 +13,17 @@ _SECTIONS = (
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "print a settings file: every option, its meaning, and what --config and flags set"
+    summary = "print a settings file with every option, its meaning and its value"
     parser = add_command(commands, "config", print_config, summary, bundle=False)
     take_settings(parser, _SECTIONS)
 
 
 def print_config(options: argparse.Namespace) -> int:
     """Runs the command."""
+    from edgetl_runtime.options.flags import collect_flags
     from edgetl_runtime.settings.file import describe_settings, load_settings
-    from edgetl_runtime.settings.flags import collect_overrides
 
-    settings = load_settings(options.config, collect_overrides(options))
+    settings = load_settings(options.config, collect_flags(options))
     print_file(describe_settings(settings))
     warn_of_readers(1, settings)
     return 0

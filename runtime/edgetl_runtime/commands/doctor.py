@@ -10,7 +10,7 @@ from edgetl_runtime.commands.settings import take_settings
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "look at engines, cameras, power, heat and room, and say what to do"
+    summary = "check engines, cameras, power, temperature and disk space"
     parser = add_command(commands, "doctor", diagnose_machine, summary, bundle=False)
     take_settings(parser, ("model", "serve", "service"))
     add_json(parser)
@@ -18,11 +18,11 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def diagnose_machine(options: argparse.Namespace) -> int:
     """Runs the command."""
+    from edgetl_runtime.options.flags import collect_flags
     from edgetl_runtime.service.doctor import diagnose, format_checks
     from edgetl_runtime.settings.file import load_settings
-    from edgetl_runtime.settings.flags import collect_overrides
 
-    checks = diagnose(load_settings(options.config, collect_overrides(options)))
+    checks = diagnose(load_settings(options.config, collect_flags(options)))
     if options.json:
         print_json({"checks": checks})
     else:

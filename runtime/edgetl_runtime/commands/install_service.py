@@ -15,12 +15,12 @@ _NAME = "camera"
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "write a systemd unit that runs `edgetl-run serve`, and its settings file"
+    summary = "write a systemd unit for `edgetl-run serve`, and its settings file"
     parser = add_command(commands, "install-service", install_service, summary, bundle=False)
-    parser.add_argument("--user", help="an existing one to run as (default: a dynamic one)")
-    parser.add_argument("--dry-run", action="store_true", help="print both files only")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing settings")
-    parser.add_argument("--uninstall", action="store_true", help="remove both files")
+    parser.add_argument("--user", help="Existing user to run as (default: a dynamic one)")
+    parser.add_argument("--dry-run", action="store_true", help="Only print both files")
+    parser.add_argument("--overwrite", action="store_true", help="Replace existing settings")
+    parser.add_argument("--uninstall", action="store_true", help="Remove both files")
     take_settings(parser, _SECTIONS)
 
 
@@ -47,7 +47,7 @@ def install_service(options: argparse.Namespace) -> int:
             print_file(f"# {path}\n{text}\n")
         return EXIT_ERROR if obstacles else 0
     if obstacles:
-        raise ServiceError("nothing was installed, since the service could not run; see above")
+        raise ServiceError("nothing was installed, because the service could not run; see above")
     install(installation, overwrite=options.overwrite)
     for path, _ in installation.files:
         print(f"wrote {path}")

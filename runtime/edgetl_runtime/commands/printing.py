@@ -1,10 +1,9 @@
-"""What commands print."""
+"""Printing of the commands."""
 
-import os
 import sys
 
-from edgetl_runtime.masking import mask_text
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
 
 
 def print_json(record: object) -> None:
@@ -22,7 +21,7 @@ def print_file(text: str) -> None:
 
 
 def warn(sentence: str) -> None:
-    """Tells a person one sentence, in which addresses are masked, whoever wrote it."""
+    """Prints one sentence to standard error, with addresses masked."""
     tell(mask_text(sentence))
 
 
@@ -34,8 +33,3 @@ def tell(sentence: str) -> None:
 def say(line: str) -> None:
     """Prints a line of a result for people."""
     print(make_printable(line), flush=True)
-
-
-def show_path(path: object) -> str:
-    """A path as text that can be encoded, whatever bytes its name has."""
-    return os.fsencode(str(path)).decode("utf-8", "backslashreplace")

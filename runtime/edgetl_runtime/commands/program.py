@@ -15,14 +15,14 @@ from edgetl_runtime.commands.printing import warn
 from edgetl_runtime.commands.results import RESULTS, Results
 from edgetl_runtime.commands.settings import add_settings
 from edgetl_runtime.errors import EdgetlError, LockedError
-from edgetl_runtime.interruption import EXIT_INTERRUPTED, was_interrupted
-from edgetl_runtime.printable import show_reason
+from edgetl_runtime.image.limits import MAX_PIXELS
+from edgetl_runtime.system.interruption import EXIT_INTERRUPTED, was_interrupted
+from edgetl_runtime.text.printable import show_reason
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-_MAX_PIXELS = "200000000"
 _UMASK = 0o022
 
 
@@ -59,7 +59,7 @@ def _fail(error: EdgetlError | MemoryError | OSError) -> int:
     if isinstance(error, OSError):
         _tell(error)
     elif isinstance(error, MemoryError):
-        warn("there is not enough memory; is a file very large, or a limit (ulimit -v) very small?")
+        warn("not enough memory; is a file very large, or a limit (ulimit -v) very small?")
     else:
         warn(str(error))
     return EXIT_LOCKED if isinstance(error, LockedError) else EXIT_ERROR
@@ -97,7 +97,7 @@ def _prepare_opencv() -> None:
     # OpenCV and its FFmpeg read these when they are imported: our own messages say what failed.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", _MAX_PIXELS)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 
 
 def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
@@ -117,7 +117,7 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
 
     parser = Parser(
         prog="edgetl-run",
-        description="Classify pictures, videos and cameras with an edgetl bundle.",
+        description="Classify images, videos and cameras with an edgetl bundle.",
     )
     parser.add_argument("--version", action="version", version=f"edgetl-run {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
+from edgetl_runtime.commands.printing import tell, warn
 from edgetl_runtime.commands.settings import read_settings, take_settings
 
 _SECTIONS = (
@@ -14,7 +15,7 @@ _SECTIONS = (
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "name what a camera sees, with a page that shows it, for months"
+    summary = "classify a camera's frames unattended, with a web page"
     parser = add_command(commands, "serve", serve, summary, bundle=False)
     take_settings(parser, _SECTIONS)
     add_json(parser)
@@ -22,7 +23,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 
 def serve(options: argparse.Namespace) -> int:
     """Runs the command."""
-    from edgetl_runtime.commands.running import run_camera
+    from edgetl_runtime.device import Device
     from edgetl_runtime.serving.server import PageServer
 
     settings = read_settings(options, terminal="event")
@@ -31,4 +32,4 @@ def serve(options: argparse.Namespace) -> int:
     # A service's standard error is a log.
     is_seen = sys.stderr.isatty()
     page = PageServer(settings.serve, token_file, shows_kept_token=is_seen)
-    return run_camera(settings, page)
+    return Device(settings, page=page, warn=warn, tell=tell).run()

@@ -1,7 +1,10 @@
 """Settings of commands that run a camera: a file, and flags over it."""
 
 import argparse
+import os
+import re
 import shlex
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +13,11 @@ from edgetl_runtime.commands.printing import warn
 
 if TYPE_CHECKING:
     from edgetl_runtime.settings.sections import Settings
+
+# A password before the host, or a value of the query or path that is named like one.
+_PASSWORD = re.compile(
+    r"\w+://([^@\s]*:[^@\s]+@|\S*(pass|pwd|token|key|secret|auth)\w*=)", re.IGNORECASE
+)
 
 
 def take_settings(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:
@@ -22,15 +30,18 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     sections = parser.get_default("sections")
     if sections is None:
         return
-    from edgetl_runtime.settings.flags import add_arguments
+    from edgetl_runtime.options.flags import add_arguments
+    from edgetl_runtime.settings.sections import Settings
 
     parser.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="settings in TOML (edgetl-run config prints one); flags count more than it",
+        help="TOML file of settings (`edgetl-run config` prints one); flags win over it",
     )
-    add_arguments(parser, sections)
+    # Python's own list of all flags would hide what is asked of the user.
+    parser.usage = f"{parser.prog} [OPTIONS] [BUNDLE]"
+    add_arguments(parser, Settings, sections, {"model.bundle": "BUNDLE"})
 
 
 def warn_of_readers(file: "Path | int", settings: "Settings") -> None:
@@ -40,13 +51,11 @@ def warn_of_readers(file: "Path | int", settings: "Settings") -> None:
         file: Its path, or an open descriptor.
         settings: What is in it.
     """
-    from edgetl_runtime.settings.secrecy import holds_secret, is_open_to_others
-
-    if holds_secret(settings) and is_open_to_others(file):
+    if _holds_secret(settings) and _is_open_to_others(file):
         name = "the new file" if isinstance(file, int) else str(file)
         named = "" if isinstance(file, int) else f" {shlex.quote(name)}"
         warn(
-            f"everybody may read {name}, which holds a password or a token; remedy: "
+            f"every user can read {name}, which holds a password or a token; remedy: "
             f"chmod 600{named}"
         )
 
@@ -64,10 +73,10 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     import msgspec
 
     from edgetl_runtime.errors import OptionsError
+    from edgetl_runtime.options.flags import collect_flags
     from edgetl_runtime.settings.file import load_settings
-    from edgetl_runtime.settings.flags import collect_overrides
 
-    overrides = collect_overrides(options)
+    overrides = collect_flags(options)
     if getattr(options, "json", False):
         overrides.setdefault("output", {})["terminal"] = "json"
     settings = load_settings(options.config, overrides)
@@ -78,7 +87,27 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
         settings = msgspec.structs.replace(settings, output=output)
     if not settings.model.bundle:
         raise OptionsError(
-            "no bundle is named; give the folder or .zip that `edgetl export` wrote, or a "
+            "no bundle given; give the folder or .zip that `edgetl export` wrote, or a "
             "settings file with: --config FILE"
         )
     return settings
+
+
+def _holds_secret(settings: "Settings") -> bool:
+    """Whether there is a token, or an address with what is likely a password."""
+    from edgetl_runtime.options.option import list_options
+
+    for option in list_options(type(settings)).values():
+        value = getattr(getattr(settings, option.section), option.name)
+        if isinstance(value, str) and (option.is_secret or _PASSWORD.match(value)):
+            return True
+    return False
+
+
+def _is_open_to_others(file: "str | os.PathLike[str] | int") -> bool:
+    """Whether everybody may read a regular file, given by path or descriptor."""
+    try:
+        about = os.stat(file)
+    except OSError:
+        return False
+    return stat.S_ISREG(about.st_mode) and bool(about.st_mode & stat.S_IROTH)

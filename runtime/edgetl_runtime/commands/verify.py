@@ -4,21 +4,22 @@ import argparse
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
-from edgetl_runtime.commands.printing import print_json, say, show_path, warn
+from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.errors import BundleError
-from edgetl_runtime.masking import mask_text
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import show_path
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    summary = "check hashes, then replay the golden frames"
+    summary = "check a bundle: its hashes, and its scores on this machine"
     add_json(add_command(commands, "verify", verify_bundle, summary))
 
 
 def verify_bundle(options: argparse.Namespace) -> int:
     """Runs the command."""
-    from edgetl_runtime.bundle import Bundle
-    from edgetl_runtime.golden import Verification, verify
+    from edgetl_runtime.bundle.golden_frames import Verification, verify
+    from edgetl_runtime.bundle.reader import Bundle
 
     try:
         result = verify(Bundle.open(options.bundle))

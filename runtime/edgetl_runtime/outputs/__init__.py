@@ -1,1 +1,1 @@
-"""Where answers go, each on a thread of its own."""
+"""Outputs of answers, each on its own thread."""

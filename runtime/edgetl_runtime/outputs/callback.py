@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import PlainOutput
 
@@ -16,7 +16,7 @@ _MOST_TEXT = 300
 class Callback(PlainOutput):
     """Calls `module:function` with each answer.
 
-    A function with an attribute `wants_picture = True` gets answers with their picture, one with
+    A function with an attribute `wants_picture = True` gets answers with their image, one with
     `only_events = True` gets events only.
     """
 
@@ -74,8 +74,8 @@ def find_function(place: str) -> Function:
     except BaseException as error:
         # Also sys.exit() in it, which would end the program as if all were well.
         raise OptionsError(
-            f"callback: {module_name} cannot be imported ({_describe(error)}); it must lie in the "
-            "current folder or be installed"
+            f"callback: {module_name} cannot be imported ({_describe(error)}); it must be in the "
+            "current folder or installed"
         ) from error
     function: Function | None = getattr(module, name, None)
     if not callable(function):

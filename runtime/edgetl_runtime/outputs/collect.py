@@ -10,13 +10,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer, AnswerRecord, Recorder
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.quota import QuotaFolder, encode_jpeg
-from edgetl_runtime.outputs.records import Record, Recorder
 from edgetl_runtime.settings.sections import Collected, CollectSettings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _QUALITY = 95
 _TOP = 5
 # The first that a frame is, names it.
@@ -36,7 +35,7 @@ class CollectedFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format_version: int
     kinds: tuple[Collected, ...]
     bundle_sha256: str
-    answer: Record
+    answer: AnswerRecord
 
 
 class Collect(PlainOutput):

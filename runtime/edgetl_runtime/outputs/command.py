@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.errors import OptionsError, OutputError
-from edgetl_runtime.leftovers import add_leftover, drop_leftover
-from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import EventOutput
+from edgetl_runtime.system.exit_cleanup import add_cleanup, drop_cleanup
 
 TIMEOUT_S = 30.0
 _STDERR = 2
@@ -18,7 +17,7 @@ _STDERR = 2
 class Command(EventOutput):
     """Runs a command for each event, one at a time, and tells it through the environment.
 
-    EDGETL_LABEL and EDGETL_PREVIOUS (empty: nothing known), EDGETL_SCORE (0..1), EDGETL_TIME
+    EDGETL_LABEL and EDGETL_PREVIOUS (empty: unknown), EDGETL_SCORE (0..1), EDGETL_TIME
     (ISO 8601 in UTC), EDGETL_EVENT (its number), EDGETL_SOURCE, EDGETL_FILE and, of a video,
     EDGETL_POSITION_S (seconds from its first frame). The label is never part of
     the command line, so that no label can be a command. What it prints goes to standard error.
@@ -42,7 +41,7 @@ class Command(EventOutput):
         self._command, self._timeout_s = command, timeout_s
         self._running: subprocess.Popen[bytes] | None = None
         # A command that hangs when the process ends would live on, in a session of its own.
-        add_leftover(self._kill)
+        add_cleanup(self._kill)
 
     def write(self, answer: Answer) -> None:
         """Runs the command for one event and waits for it.
@@ -67,7 +66,7 @@ class Command(EventOutput):
 
     def close(self) -> None:
         """Kills nothing: each command was waited for."""
-        drop_leftover(self._kill)
+        drop_cleanup(self._kill)
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> None:
         try:
@@ -79,7 +78,7 @@ class Command(EventOutput):
         finally:
             self._running = None
         if code:
-            raise OutputError(f"the command ended with {code}")
+            raise OutputError(f"the command exited with code {code}")
 
     def _kill(self) -> None:
         process = self._running
@@ -95,7 +94,7 @@ def _make_environment(answer: Answer, event: Event) -> dict[str, str]:
         "EDGETL_LABEL": event.label or "",
         "EDGETL_PREVIOUS": event.previous or "",
         "EDGETL_SCORE": f"{event.score:.4f}",
-        "EDGETL_TIME": format_time(event.time_s),
+        "EDGETL_TIME": event.time,
         "EDGETL_EVENT": str(event.number),
         "EDGETL_SOURCE": answer.source,
         "EDGETL_FILE": answer.file or "",

@@ -1,4 +1,4 @@
-"""What announces a camera to Home Assistant over MQTT.
+"""Discovery messages that announce a camera to Home Assistant over MQTT.
 
 Source: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery: one retained JSON document
 for each entity at `homeassistant/COMPONENT/DEVICE/ENTITY/config`.
@@ -38,7 +38,7 @@ def announce(device: str, name: str, state: str, availability: str) -> dict[str,
         "unique_id": f"{device}_label",
         "state_topic": state,
         # A state of Home Assistant has at most 255 characters.
-        "value_template": "{{ (value_json.label or 'nothing known')[:255] }}",
+        "value_template": "{{ (value_json.label or 'no label')[:255] }}",
         "json_attributes_topic": state,
         "availability_topic": availability,
         "icon": "mdi:camera-iris",

@@ -1,4 +1,4 @@
-"""What a broker may send us: answers to what we publish, which are short."""
+"""Packets from a broker: short replies to what we publish."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +26,7 @@ def make_client(client_id: str) -> "Client":
             # Paho asks for the rest of a packet, as long as its head says it is; whatever is
             # raised here ends the connection.
             if bufsize > MOST_BYTES:
-                raise ConnectionError(f"a packet of more than {MOST_BYTES:,} bytes")
+                raise ConnectionError(f"a packet larger than {MOST_BYTES:,} bytes")
             return super()._sock_recv(bufsize)
 
     return Frugal(CallbackAPIVersion.VERSION2, client_id)

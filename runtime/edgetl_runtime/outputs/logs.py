@@ -5,17 +5,17 @@ import csv
 import io
 from pathlib import Path
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer, AnswerRecord, Recorder, encode_line
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import Record, Recorder, encode_line
 from edgetl_runtime.outputs.rotation import RotatingFile
-from edgetl_runtime.printable import keep_on_line
+from edgetl_runtime.text.printable import keep_on_line
 
 _EVENT = ("event_number", "event_label", "event_previous", "event_score", "event_time")
 # Also in their full width, which spreadsheets in some languages take, too.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
-_OWN = ("top", "event")
-_FIRST = Record.__struct_fields__[0]
+_OWN = ("size_px", "top", "event")
+# Before records had a version, they began with the other one.
+_FIRST = ("version", "boot_id")
 
 
 class _Log(PlainOutput):
@@ -57,29 +57,31 @@ class _Log(PlainOutput):
         """
         self._file.close()
 
-    def _encode(self, record: Record) -> bytes:
+    def _encode(self, record: AnswerRecord) -> bytes:
         raise NotImplementedError
 
 
 class JsonLines(_Log):
-    """A line of JSON for each answer; see `records.Record`."""
+    """A line of JSON for each answer; see `answers.AnswerRecord`."""
 
     name = "jsonl"
-    beginnings = (f'{{"{_FIRST}"'.encode(),)
+    beginnings = tuple(f'{{"{name}"'.encode() for name in _FIRST)
 
     def __init__(self, path: Path, top: int, quota_bytes: int, *, only_events: bool) -> None:
         """Args: path: To append to. quota_bytes: Size at which it is set aside."""
         super().__init__(RotatingFile(path, quota_bytes), top, only_events=only_events)
 
-    def _encode(self, record: Record) -> bytes:
+    def _encode(self, record: AnswerRecord) -> bytes:
         return encode_line(record)
 
 
 class CsvRows(_Log):
-    """A row for each answer; the columns are those of `records.Record`, top and event flat."""
+    """A row for each answer: the fields of an `AnswerRecord`, top and event flat."""
 
     name = "csv"
-    beginnings = (f"{_FIRST},".encode(), codecs.BOM_UTF8 + f"{_FIRST},".encode())
+    beginnings = tuple(
+        mark + f"{name},".encode() for name in _FIRST for mark in (b"", codecs.BOM_UTF8)
+    )
 
     def __init__(
         self, path: Path, top: int, quota_bytes: int, *, only_events: bool, mark: bool = False
@@ -98,7 +100,7 @@ class CsvRows(_Log):
         file = RotatingFile(path, quota_bytes, header=header)
         super().__init__(file, top, only_events=only_events)
 
-    def _encode(self, record: Record) -> bytes:
+    def _encode(self, record: AnswerRecord) -> bytes:
         plain = [getattr(record, name) for name in _plain_columns()]
         best = [value for one in record.top for value in (one.label, one.score)]
         missing = [None] * (2 * self._top - len(best))
@@ -110,13 +112,13 @@ class CsvRows(_Log):
 
 
 def list_columns(top: int) -> list[str]:
-    """The names of the columns, for so many listed labels."""
+    """The names of the columns, for a number of listed labels."""
     best = [name for n in range(1, top + 1) for name in (f"top{n}_label", f"top{n}_score")]
     return [*_plain_columns(), *best, *_EVENT]
 
 
 def _plain_columns() -> list[str]:
-    return [name for name in Record.__struct_fields__ if name not in _OWN]
+    return [name for name in AnswerRecord.__struct_fields__ if name not in _OWN]
 
 
 def _make_cell(value: object) -> object:

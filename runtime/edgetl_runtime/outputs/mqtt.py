@@ -15,16 +15,15 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer, Recorder, encode_line
 from edgetl_runtime.errors import OptionsError, UndeliveredError
-from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.homeassistant import announce
 from edgetl_runtime.outputs.inbox import make_client
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line
-from edgetl_runtime.printable import holds_control
-from edgetl_runtime.settings.options import show
-from edgetl_runtime.tls import Identity, explain, probe
+from edgetl_runtime.system.tls import Identity, explain, probe
+from edgetl_runtime.text.masking import mask
+from edgetl_runtime.text.printable import holds_control
+from edgetl_runtime.text.showing import show
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -53,7 +52,7 @@ _IDENTITY = Identity("mqtt")
 
 
 class Broker(msgspec.Struct, frozen=True):
-    """Where a broker is.
+    """The address of a broker.
 
     Attributes:
         host: Name or address.
@@ -105,7 +104,7 @@ class Mqtt(PlainOutput):
             identity: Of an encrypted connection.
 
         Raises:
-            OptionsError: If paho-mqtt is not installed, the topic is none, another program of
+            OptionsError: If paho-mqtt is not installed, the topic is not valid, another program of
                 this board publishes to it, the host's name is one of a container, or a file of
                 `identity` cannot be used.
         """
@@ -181,7 +180,7 @@ class Mqtt(PlainOutput):
         return client
 
     def _on_connect(self, client: "Client", _: Any, __: Any, reason: Any, ___: Any) -> None:
-        """On the network's thread: says anew what the broker may have forgotten."""
+        """Publishes again what the broker may have forgotten; on the network's thread."""
         if reason.is_failure:
             self._trouble = _explain_refusal(str(reason))
             self._settled.set()
@@ -223,8 +222,8 @@ class Mqtt(PlainOutput):
         return probe(self._broker.host, self._broker.port, self._context, "mqtt")
 
     def _explain_silence(self) -> str:
-        question = "" if self._broker.encrypted else ", or does it want mqtts://"
-        return f"it ends the connection at once; is a broker there{question}?"
+        question = "" if self._broker.encrypted else ", or does it need mqtts://"
+        return f"it closes the connection at once; is a broker there{question}?"
 
     def _suspect(self) -> str:
         """A broker ends the session of one client when another comes with the same id."""
@@ -232,8 +231,8 @@ class Mqtt(PlainOutput):
         if not often or self._lost_s[-1] - self._lost_s[0] > _TAKEN_WITHIN_S:
             return ""
         return (
-            f" again and again; does another program have the name {self._called}? Give each its "
-            "own --name"
+            f" repeatedly; does another program use the name {self._called}? Give each its own "
+            "--name"
         )
 
     def _publish(self, name: str, payload: bytes, *, retain: bool = False) -> None:
@@ -246,7 +245,7 @@ class Mqtt(PlainOutput):
             time.sleep(_LOOK_AGAIN_S)
             sent = self._client.publish(f"{self._topic}/{name}", payload, _QOS, retain)
         if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            raise UndeliveredError(f"{self._where}: the broker does not confirm what it gets")
+            raise UndeliveredError(f"{self._where}: the broker does not confirm what it receives")
 
     def _tell_availability(self, availability: bytes) -> None:
         if availability != self._availability:
@@ -283,27 +282,27 @@ def parse_broker(address: str) -> Broker:
     except ValueError as error:
         # What it says quotes the address.
         raise OptionsError(
-            f"mqtt: expected mqtt://host:1883, with a port from 1 to 65535, got {mask(address)}; a "
-            f"password belongs into the environment variable {PASSWORD}"
+            f"mqtt: expected mqtt://host:1883, with a port from 1 to 65535, got {mask(address)}; "
+            f"put a password into the environment variable {PASSWORD}"
         ) from error
     if parts.password is not None:
         raise OptionsError(
-            f"mqtt: no password in the address, others could read it; put it into the environment "
+            f"mqtt: a password in the address is readable by others; put it into the environment "
             f"variable {PASSWORD}"
         )
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
         raise OptionsError(
-            f"mqtt: expected mqtt://user@host:1883 or mqtts://host, got {mask(address)}; the "
-            "topic has an option of its own"
+            f"mqtt: expected mqtt://user@host:1883 or mqtts://host, got {mask(address)}; set the "
+            "topic with --mqtt-topic"
         )
     user = unquote(parts.username) if parts.username else None
     if user is not None and holds_control(user):
-        raise OptionsError(f"mqtt: the name of a user holds no control characters, got {user!a}")
+        raise OptionsError(f"mqtt: expected a user name without control characters, got {user!a}")
     return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user)
 
 
 def _explain_refusal(reason: str) -> str:
-    hint = f"; is {PASSWORD} right?" if "authori" in reason.lower() else ""
+    hint = f"; is {PASSWORD} correct?" if "authori" in reason.lower() else ""
     return f"refused{_name_reason(reason)}{hint}"
 
 
@@ -318,7 +317,7 @@ def _read_password() -> str | None:
         (password or "").encode()
     except UnicodeEncodeError as error:
         raise OptionsError(
-            f"mqtt: the environment variable {PASSWORD} is not UTF-8; set it anew"
+            f"mqtt: the environment variable {PASSWORD} is not UTF-8; set it again"
         ) from error
     return password
 
@@ -362,7 +361,7 @@ def _name_host() -> str:
     host = platform.node()
     if re.fullmatch(r"[0-9a-f]{12}", host):
         raise OptionsError(
-            f"mqtt: this container is called {host} and will be called otherwise when it starts "
-            "again, as a camera that nobody knows; give it a name: --name door"
+            f"mqtt: the host name of this container, {host}, changes with each start, so each "
+            "start would look like a new camera; give it a name: --name door"
         )
     return re.sub(r"[^\w-]", "_", host, flags=re.ASCII) or "camera"

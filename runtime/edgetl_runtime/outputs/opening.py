@@ -11,7 +11,7 @@ from pathlib import Path
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.settings.sections import OutputSettings, Settings
-from edgetl_runtime.tls import Identity
+from edgetl_runtime.system.tls import Identity
 
 Gone = Callable[[], None]
 Note = Callable[[str], None]
@@ -39,12 +39,12 @@ def open_outputs(
         find_digest: SHA-256 of the bundle.json in use, for collected frames.
         live: Of the source.
         find_fps: Frames a second of a source that is not live, once it is open.
-        on_gone: Called once when nobody reads standard output any more.
+        on_gone: Called once when standard output has no reader any more.
         note: Gets a sentence for a person; called from other threads.
 
     Raises:
         OptionsError: Naming the option, if one cannot be met on any day.
-        OutputError: If answers to a file are for a pipe that nobody reads.
+        OutputError: If answers to a file are for a pipe without a reader.
     """
     _check_apart(settings)
     opened: list[Output] = []
@@ -162,7 +162,7 @@ def _open_network(options: OutputSettings) -> Iterator[Output]:
 def _check_apart(settings: Settings) -> None:
     """Two outputs in one file would destroy one another; a device such as /dev/null takes any.
 
-    Two in one folder would, too: each removes the oldest pictures, whoever wrote them.
+    Two in one folder would, too: each removes the oldest images, whoever wrote them.
     """
     output, collect = settings.output, settings.collect
     files = {name: getattr(output, name) for name in ("jsonl", "csv", "video")}
@@ -175,7 +175,7 @@ def _check_apart(settings: Settings) -> None:
             other = found.setdefault(os.path.realpath(os.path.expanduser(path)), name)
             if other != name:
                 raise OptionsError(
-                    f"{name}: {path} is the {kind} of {other}, too; give each its own"
+                    f"{name}: {path} is also the {kind} of {other}; give each its own"
                 )
 
 
@@ -189,7 +189,7 @@ def _check_no_address(option: str, text: str, kind: str) -> None:
 def _check_file(option: str, text: str) -> Path:
     if text == "-":
         raise OptionsError(
-            f"{option}: - is no file; on standard output, answers are JSON lines with --json"
+            f"{option}: - is not a file; for JSON lines on standard output, use --json"
         )
     _check_no_address(option, text, "file")
     path = Path(text).expanduser()
@@ -209,8 +209,8 @@ def _check_ours(option: str, path: Path, known: tuple[bytes, ...]) -> Path:
         start = start.strip(b"\0\n")
         if not start.startswith(known) and not any(one.startswith(start) for one in known):
             raise OptionsError(
-                f"{option}: {one} holds something else than answers of edgetl-run; give another "
-                "name, or move it"
+                f"{option}: {one} contains something other than answers of edgetl-run; give "
+                "another name, or move it"
             )
     return path
 

@@ -1,18 +1,18 @@
-"""What an output is."""
+"""Output: the protocol of everything that takes answers."""
 
 from typing import Protocol
 
 import msgspec
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 
 
 class Output(Protocol):
-    """Takes answers, on a thread of its own; it may block, fail and recover.
+    """Takes answers on its own thread; it may block, fail and recover.
 
     Attributes:
-        name: Such as `mqtt`; unique among the outputs of a pipeline.
-        lossless: True for what must not miss an answer of a file that is read as fast as it is
+        name: Unique name among the outputs of a pipeline, such as `mqtt`.
+        lossless: True if it must get every answer of a file that is read as fast as it is
             taken (it then slows the reading); a camera's answers are dropped when late anyway.
     """
 
@@ -20,7 +20,7 @@ class Output(Protocol):
     lossless: bool
 
     def wants_picture(self) -> bool:
-        """Whether the next answer should carry its picture; asked for each frame, must be cheap.
+        """Whether the next answer should carry its image; asked for each frame, must be cheap.
 
         Called on the pipeline's thread.
         """
@@ -37,8 +37,8 @@ class Output(Protocol):
         """Writes one answer; called on the output's own thread only.
 
         Raises:
-            UndeliveredError: If it could not now; an event is handed in again later.
-            OutputError: If it could not; it is called again with later answers.
+            UndeliveredError: If it failed for now; an event is passed again later.
+            OutputError: If it failed; it is called again with later answers.
         """
         ...
 
@@ -52,7 +52,7 @@ class Output(Protocol):
 
 
 class PlainOutput:
-    """Base of an `Output` that takes every answer, without pictures, and holds nothing open."""
+    """Base of an `Output` that takes every answer, without images, and holds nothing open."""
 
     name: str
     lossless: bool = False
@@ -78,13 +78,13 @@ class EventOutput(PlainOutput):
 
 
 class OutputStatus(msgspec.Struct, frozen=True):
-    """How an output is.
+    """Status of an output.
 
     Attributes:
-        name: Of the output.
-        written: Answers that it took.
-        dropped: Answers that came faster than it took them.
-        failed: Answers that it could not write.
+        name: Name of the output.
+        written: Number of answers that it handled.
+        dropped: Number of answers dropped because it was too slow.
+        failed: Number of answers that it failed on.
         error: The last failure, empty if the last answer was written.
     """
 

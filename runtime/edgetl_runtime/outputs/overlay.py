@@ -1,13 +1,13 @@
-"""The answer drawn into its picture: label, bars, age."""
+"""The answer drawn into its image: label, bars, age."""
 
 import cv2
 import numpy as np
 
-from edgetl_runtime.answer import Answer
-from edgetl_runtime.outputs.lettering import Color, Pen
-from edgetl_runtime.outputs.records import show_label
+from edgetl_runtime.answers import Answer
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.outputs.phrases import show_label
+from edgetl_runtime.outputs.text_overlay import Color, Pen
 from edgetl_runtime.prediction import rank
-from edgetl_runtime.preprocessing import Frame
 
 _WHITE: Color = (255, 255, 255)
 _SOFT: Color = (200, 200, 200)
@@ -16,7 +16,7 @@ _GREY: Color = (150, 150, 150)
 _AMBER: Color = (60, 180, 250)
 _TRACK: Color = (85, 85, 85)
 _SHADE = 0.32
-# Text is this share of the picture's height, and readable on the smallest.
+# Text is this share of the image's height, and readable on the smallest.
 _TEXT_SHARE, _LEAST_TEXT_PX = 1 / 24, 11
 _LEAST_SIDE_PX = 64
 _WIDEST = 26
@@ -67,10 +67,10 @@ def _draw_title(
 ) -> None:
     pen = Pen(size_px, bold=True)
     if answer.stale:
-        pen.draw(drawn, pen.fit("picture too old", width_px), place, _AMBER)
+        pen.draw(drawn, pen.fit("frame too old", width_px), place, _AMBER)
         return
     if answer.label is None:
-        pen.draw(drawn, pen.fit("nothing known", width_px), place, _SOFT)
+        pen.draw(drawn, pen.fit("unknown", width_px), place, _SOFT)
         return
     score = f"{answer.score:.0%}"
     room = pen.measure(f" {score}")

@@ -4,24 +4,23 @@ import http.client
 import os
 from urllib.parse import SplitResult, urlsplit
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer, Recorder, encode_line
 from edgetl_runtime.errors import OptionsError, OutputError, UndeliveredError
-from edgetl_runtime.masking import mask
 from edgetl_runtime.outputs.output import EventOutput
-from edgetl_runtime.outputs.records import Recorder, encode_line
-from edgetl_runtime.tls import Identity, explain
+from edgetl_runtime.system.tls import Identity, explain
+from edgetl_runtime.text.masking import mask
 
 TOKEN = "EDGETL_POST_TOKEN"
 _TIMEOUT_S = 5.0
 _TOO_MANY_REQUESTS = 429
 _REQUEST_TIMEOUT = 408
 _IDENTITY = Identity("post")
-_NO_RIGHT = f"is the environment variable {TOKEN} set, and right?"
+_NO_RIGHT = f"is the environment variable {TOKEN} set, and correct?"
 _HINTS = {
     401: _NO_RIGHT,
     403: _NO_RIGHT,
-    404: "is the path of the address right?",
-    405: "is this an address that takes POST?",
+    404: "is the path of the address correct?",
+    405: "does this address accept POST?",
 }
 
 
@@ -45,7 +44,7 @@ class Post(EventOutput):
             identity: Of an https connection.
 
         Raises:
-            OptionsError: If the address is none.
+            OptionsError: If the address is not valid.
         """
         self._url = parse_url(url)
         encrypted = self._url.scheme == "https"
@@ -112,7 +111,7 @@ def parse_url(url: str) -> SplitResult:
         )
     if parts.username is not None:
         raise OptionsError(
-            f"post: no name or password in the address, others could read it; put a token into "
+            f"post: a user name or password in the address is readable by others; put a token into "
             f"the environment variable {TOKEN}"
         )
     return parts
@@ -126,8 +125,8 @@ def check_token(token: str) -> None:
     """
     if not (token.isascii() and token.isprintable()):
         raise OptionsError(
-            f"post: the environment variable {TOKEN} holds a line break or another character that "
-            "no header can hold; expected letters, digits and signs of ASCII"
+            f"post: the environment variable {TOKEN} contains a line break or another character "
+            "that a header cannot contain; expected printable ASCII characters"
         )
 
 

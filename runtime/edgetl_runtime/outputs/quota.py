@@ -1,4 +1,4 @@
-"""Folders of numbered pictures that never outgrow a quota: the oldest go."""
+"""Folders of numbered images that never outgrow a quota: the oldest go."""
 
 import os
 import re
@@ -9,8 +9,8 @@ import cv2
 import msgspec
 
 from edgetl_runtime.errors import OutputError, StorageError, UndeliveredError
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.system.storage import write_file
 
 # A number, not the time, tells which is older: a board without a battery wakes up in 1970.
 _OURS = re.compile(r"(\d{9})_[\w-]*\.(jpg|json)", re.ASCII)
@@ -56,7 +56,7 @@ class QuotaFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._remove_leftovers()
+            self._remove_stale()
             number = self._make_room(sum(map(len, files.values())))
             stem = "_".join([f"{number:09d}", *map(_spell, words)])
             self._write({self.path / (stem + suffix): data for suffix, data in files.items()})
@@ -83,8 +83,8 @@ class QuotaFolder:
         spare = self._quota_bytes - needed_bytes - sum(one.bytes for one in kept)
         if spare + sum(one.bytes for one in ours) < 0:
             raise OutputError(
-                f"files of others fill the quota of {self.path} "
-                f"({self._quota_bytes // 10**6} MB); move them away or allow more"
+                f"other files fill the quota of {self.path} "
+                f"({self._quota_bytes // 10**6} MB); move them away or raise the quota"
             )
         deleted = 0
         for one in ours:
@@ -103,7 +103,7 @@ class QuotaFolder:
                     found = _OURS.fullmatch(entry.name)
                     yield _Kept(entry.name, int(found[1]) if found else 0, entry.stat().st_size)
 
-    def _remove_leftovers(self) -> None:
+    def _remove_stale(self) -> None:
         """What a power cut left half written."""
         if not self._clean:
             for path in self.path.iterdir():
@@ -118,7 +118,7 @@ def _spell(word: str) -> str:
 
 
 def encode_jpeg(picture: Frame, quality: int) -> bytes:
-    """A JPEG of a picture.
+    """A JPEG of an image.
 
     Raises:
         OutputError: If OpenCV cannot.
@@ -126,7 +126,7 @@ def encode_jpeg(picture: Frame, quality: int) -> bytes:
     try:
         done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     except cv2.error as error:
-        raise OutputError(f"cannot encode a picture of {picture.shape}: {error.err}") from error
+        raise OutputError(f"cannot encode an image of {picture.shape}: {error.err}") from error
     if not done:
-        raise OutputError(f"cannot encode a picture of {picture.shape}")
+        raise OutputError(f"cannot encode an image of {picture.shape}")
     return data.tobytes()

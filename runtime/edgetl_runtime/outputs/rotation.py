@@ -51,10 +51,10 @@ class RotatingFile:
     def open_pipe(self) -> None:
         """Opens a named pipe now, so that one without a reader is known before any work.
 
-        What is no pipe is opened by the first line.
+        What is not a pipe is opened by the first line.
 
         Raises:
-            OutputError: If nobody reads the pipe.
+            OutputError: If the pipe has no reader.
         """
         if not self.path.is_fifo():
             return
@@ -147,7 +147,7 @@ def _open_to_append(path: Path) -> int:
 
 def _explain(error: OSError) -> str:
     if error.errno == errno.ENXIO:
-        return "nobody reads this pipe; start its reader first"
+        return "nothing reads this pipe; start its reader first"
     if error.errno == errno.EPIPE:
-        return "the reader of this pipe has gone"
+        return "the reader of this pipe has exited"
     return str(error.strerror)

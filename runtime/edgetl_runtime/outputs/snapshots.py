@@ -1,8 +1,8 @@
-"""A picture with the answer drawn into it for each event."""
+"""An image with the answer drawn into it for each event."""
 
 from pathlib import Path
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.outputs.output import EventOutput
 from edgetl_runtime.outputs.overlay import draw_answer
 from edgetl_runtime.outputs.quota import QuotaFolder, encode_jpeg
@@ -11,7 +11,7 @@ _QUALITY = 90
 
 
 class Snapshots(EventOutput):
-    """Keeps the newest events' pictures in a folder, within a quota."""
+    """Keeps the newest events' images in a folder, within a quota."""
 
     name = "pictures"
     lossless = True
@@ -25,11 +25,11 @@ class Snapshots(EventOutput):
         return True
 
     def accepts(self, answer: Answer) -> bool:
-        """Events that have their picture."""
+        """Events that have their image."""
         return answer.event is not None and answer.picture is not None
 
     def write(self, answer: Answer) -> None:
-        """Stores one picture.
+        """Stores one image.
 
         Raises:
             OutputError: If it cannot be stored.

@@ -6,18 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import Literal
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event, Recorder, encode_line
 from edgetl_runtime.errors import OutputError
-from edgetl_runtime.outputs.clock import format_time
 from edgetl_runtime.outputs.output import PlainOutput
-from edgetl_runtime.outputs.records import (
-    Recorder,
-    encode_line,
-    show_label,
-    show_place,
-    show_prediction,
-)
-from edgetl_runtime.printable import show_reason
+from edgetl_runtime.outputs.phrases import show_label, show_place, show_prediction
+from edgetl_runtime.text.printable import show_reason
 
 TerminalFormat = Literal["line", "event", "json"]
 STDOUT = 1
@@ -46,7 +39,7 @@ class Terminal(PlainOutput):
         Args:
             kind: What to print.
             top: Labels to list.
-            on_gone: Called once when nobody reads any more, as after `| head`.
+            on_gone: Called once when there is no reader any more, as after `| head`.
             descriptor: Where to print.
         """
         self._kind, self._top = kind, top
@@ -112,6 +105,6 @@ def show_answer(answer: Answer, top: int) -> str:
 def show_event(event: Event, answer: Answer) -> str:
     """One line about a change: `2026-11-23T19:08:42.123Z  washer -> gear 93%  0#211`."""
     return (
-        f"{format_time(event.time_s)}  {show_label(event.previous)} -> {show_label(event.label)}"
+        f"{event.time}  {show_label(event.previous)} -> {show_label(event.label)}"
         f"{f' {event.score:.0%}' if event.label else ''}  {show_place(answer)}"
     )

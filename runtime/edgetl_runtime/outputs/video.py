@@ -12,19 +12,19 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import OutputError
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.image.videos import open_file
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.overlay import draw_answer
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.videos import open_file
 
 CODECS: Final = {".avi": "MJPG", ".mp4": "mp4v"}
 _USUAL_FPS = 25.0
 _SLOWEST_FPS, _FASTEST_FPS = 0.2, 120.0
 # So many frames tell the rate at which a camera is answered.
 _FRAMES_TO_LEARN = 12
-# What is longer than this was an outage: a cut, no still picture for hours.
+# What is longer than this was an outage: a cut, no still image for hours.
 _LONGEST_GAP_S = 2.0
 _MUCH_FASTER = 1.05
 # OpenCV's writer does not say when the disk is full.
@@ -33,9 +33,9 @@ _LOOK_EVERY = 25
 
 
 class Video(PlainOutput):
-    """Writes a video aside and renames it when it is closed, since until then it is no video.
+    """Writes a video aside and renames it when it is closed, since until then it is not a video.
 
-    The pictures of a folder follow one another. A video's frames are placed by where they are in
+    The images of a folder follow one another. A video's frames are placed by where they are in
     it, a camera's by their time of capture: the rate is learned from the first ones, and where
     they came slower or faster later, frames are repeated or left out, so that the video lasts as
     long as what it shows.
@@ -77,7 +77,7 @@ class Video(PlainOutput):
         return True
 
     def accepts(self, answer: Answer) -> bool:
-        """Answers that have their picture."""
+        """Answers that have their image."""
         return answer.picture is not None
 
     def write(self, answer: Answer) -> None:
@@ -164,7 +164,7 @@ class Video(PlainOutput):
         if not writer.isOpened():
             self._let_go()
             raise OutputError(
-                f"cannot write {self.path}: no right to write there, or no codec for "
+                f"cannot write {self.path}: no permission to write there, or no codec for "
                 f"{self.path.suffix}"
             )
         return writer
@@ -224,7 +224,7 @@ class Video(PlainOutput):
         if free < _LEAST_FREE_BYTES:
             raise OutputError(
                 f"{self.path.parent} has less than {_LEAST_FREE_BYTES >> 20} MiB left; the video "
-                "goes on when there is room"
+                "continues when there is space"
             )
 
 

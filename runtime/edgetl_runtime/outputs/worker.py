@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.errors import EdgetlError, UndeliveredError
-from edgetl_runtime.masking import mask_text
 from edgetl_runtime.outputs.output import Output, OutputStatus
-from edgetl_runtime.printable import make_printable
-from edgetl_runtime.wording import count_noun
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import count_noun
 
 QUEUED = 64
-# Answers carry pictures of up to 6 MB: 64 of them would be more than a small board has.
+# Answers carry images of up to 6 MB: 64 of them would be more than a small board has.
 QUEUED_BYTES = 64 * 2**20
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _WARNING_EVERY_S = 60.0
@@ -29,7 +29,7 @@ _SHARE_FOR_CLOSING = 0.25
 class OutputWorker:
     """Hands answers to one output on a thread of its own.
 
-    Answers wait in a queue of 64, or fewer where their pictures are large. When it is full, the
+    Answers wait in a queue of 64, or fewer where their images are large. When it is full, the
     oldest one without an event goes; an event goes only if 64 younger ones wait.
 
     An output that failed is left alone for half a second, then twice as long each time up to
@@ -59,7 +59,7 @@ class OutputWorker:
         self._thread.start()
 
     def wants_picture(self) -> bool:
-        """Whether the next answer should carry its picture; called on the pipeline's thread."""
+        """Whether the next answer should carry its image; called on the pipeline's thread."""
         wanted = not self._closing and self.output.wants_picture()
         self._uses_pictures |= wanted
         return wanted
@@ -96,7 +96,7 @@ class OutputWorker:
             )
 
     def describe_loss(self) -> str:
-        """What the output lacks of the answers that it accepted: one sentence, or nothing.
+        """The answers that the output accepted but did not write: one sentence, or empty.
 
         To be asked after it was closed. What was dropped counts for a lossless output only.
         """
@@ -125,8 +125,8 @@ class OutputWorker:
         self._thread.join(max(0.0, deadline_s - time.monotonic()))
         if self._thread.is_alive():
             with self._changed:
-                self._error = self._worst = "it hangs and was abandoned"
-            self._warn(f"output {self.output.name} hangs and was abandoned")
+                self._error = self._worst = "it hung and was abandoned"
+            self._warn(f"output {self.output.name} hung and was abandoned")
 
     def _full(self, answer: Answer) -> bool:
         fits = self._bytes + _size(answer) <= QUEUED_BYTES and len(self._queue) < QUEUED
@@ -150,7 +150,9 @@ class OutputWorker:
         finally:
             if not self._closing:
                 # Python prints a traceback, since this is our own mistake; the state stays true.
-                self._error = self._worst = "it ended by a fault in edgetl; please report it"
+                self._error = self._worst = (
+                    "it stopped because of a bug in edgetl; please report it"
+                )
             self._close_output()
 
     def _take(self) -> Answer | None:
@@ -209,7 +211,7 @@ class OutputWorker:
                 self._warned_s, self._told = now_s, True
             self._changed.notify_all()
         if not silent:
-            self._warn(f"output {self.output.name} failed: {error}; it is tried again")
+            self._warn(f"output {self.output.name} failed: {error}; retrying")
 
     def _close_output(self) -> None:
         try:

@@ -6,8 +6,8 @@ from collections import deque
 
 import msgspec
 
-from edgetl_runtime.answer import Answer, Event
-from edgetl_runtime.percentiles import Percentiles, compute_percentiles
+from edgetl_runtime.answers import Answer, Event
+from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
 
 _WINDOW = 300
 _RATE_WINDOW_S = 5.0
@@ -15,7 +15,7 @@ _RECENT_EVENTS = 50
 
 
 class Counts(msgspec.Struct):
-    """What was counted since the start; see `Status`."""
+    """Counters since the start; see `Status`."""
 
     answered: int = 0
     withheld: int = 0
@@ -27,7 +27,7 @@ class Counts(msgspec.Struct):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a meter shows at one moment; see `Status` for the fields."""
+    """The readings of a meter at one moment; see `Status` for the fields."""
 
     counts: Counts
     label: str | None
@@ -64,7 +64,7 @@ class Meter:
             self._counts.rejected += prediction.label is None and not answer.stale
             self._counts.events += answer.event is not None
             self._failures_in_a_row = 0
-            # Not the answer itself: it may hold a picture.
+            # Not the answer itself: it may hold an image.
             self._last = (answer.label, answer.score, answer.low_information)
             self._times.append((prediction.preprocess_ms, prediction.invoke_ms, prediction.age_ms))
             self._answered_s.append(prediction.answered_s)

@@ -3,7 +3,7 @@
 import math
 import threading
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.settings.sections import Settings
@@ -30,7 +30,7 @@ def open_camera(
 
     Raises:
         CameraError: If the source is not there and not waited for, or can never be there.
-        OptionsError: If the view's region is none.
+        OptionsError: If the view's region is not valid.
     """
     preprocessing = bundle.manifest.preprocessing
     _, _, width, height = View.of(settings.view).region

@@ -1,15 +1,15 @@
-"""Which frames are answered: each n-th, and not more than so many a second."""
+"""Pace: which frames are answered, every n-th and up to a rate."""
 
 import time
 
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.settings.sections import PaceSettings
 
 
 def find_age_limit(settings: PaceSettings) -> float:
-    """How old, in seconds, the last answer may get before it says nothing of now.
+    """Maximum age of the last answer, in seconds, before it counts as outdated.
 
-    Whoever asks for few answers a second gets each of them for as long as that.
+    With a limited rate, an answer also holds until the next one is due.
     """
     return settings.max_age_s + (1 / settings.max_fps if settings.max_fps else 0.0)
 

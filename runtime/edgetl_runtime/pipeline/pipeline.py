@@ -11,24 +11,25 @@ from pathlib import Path
 
 import msgspec
 
-from edgetl_runtime.answer import Answer, Event
-from edgetl_runtime.board import read_health
+from edgetl_runtime.answers import Answer, Event, make_event
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.drift import Drift
 from edgetl_runtime.errors import EngineError, ModelOutputError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.outputs.worker import OutputWorker, close_all
+from edgetl_runtime.pipeline.drift import Drift
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.pace import Pace, find_age_limit
 from edgetl_runtime.pipeline.preparation import TICK_S, Mark, Preparation, Prepared
-from edgetl_runtime.pipeline.remembered import Remembered
 from edgetl_runtime.pipeline.smoothing import Smoothed, Smoother
 from edgetl_runtime.pipeline.status import Status, judge
+from edgetl_runtime.pipeline.timed_cache import TimedCache
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.preprocessing import Frame
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.board import read_health
+from edgetl_runtime.system.clock import format_time
 
 _BOARD_EVERY_S = 5.0
 _DRIFT_EVERY_S = 10.0
@@ -44,7 +45,7 @@ class Pipeline:
             print(answer.label)
 
     A frame that cannot be prepared, or an output that fails, costs that one answer. Outputs of
-    the model that are no probabilities give no label; so many in a row
+    the model that are not probabilities give no label; so many in a row
     (`settings.service.model_failures`) end `run`, or call `on_model_failure` where that is given.
 
     Attributes:
@@ -74,7 +75,7 @@ class Pipeline:
             on_model_failure: Called when a model fails again and again, with `run` going on.
 
         Raises:
-            OptionsError: If the view's region is none.
+            OptionsError: If the view's region is not valid.
         """
         self.problem = ""
         self._settings = settings or Settings()
@@ -100,8 +101,8 @@ class Pipeline:
         self._last: Answer | None = None
         self._began_s = time.monotonic()
         self._drift = _start_drift(classifier)
-        self._board = Remembered(read_health, _BOARD_EVERY_S)
-        self._drift_report = Remembered(lambda: self._drift.report(), _DRIFT_EVERY_S)
+        self._board = TimedCache(read_health, _BOARD_EVERY_S)
+        self._drift_report = TimedCache(lambda: self._drift.report(), _DRIFT_EVERY_S)
         self._delivering = True
         self._looked_s = 0.0
 
@@ -113,14 +114,14 @@ class Pipeline:
 
         Raises:
             CameraError: If the source can never deliver.
-            ModelOutputError: If the model fails again and again and nobody asked to be told.
+            ModelOutputError: If the model fails repeatedly and there is no handler.
         """
         for _ in self.answers():
             pass
         return self._meter.read().counts.answered
 
     def answers(self) -> Iterator[Answer]:
-        """As `run`, and yields each answer after the outputs were told.
+        """Like `run`, but yields each answer after passing it to the outputs.
 
         When a camera goes away, the last answer comes once more, stale and without its label.
 
@@ -147,7 +148,7 @@ class Pipeline:
         self._preparation.stop()
 
     def describe_losses(self) -> list[str]:
-        """What outputs lack of the answers that they accepted; to be asked after `run`."""
+        """Losses: answers that outputs accepted but did not write; call it after `run`."""
         return [loss for worker in self._workers if (loss := worker.describe_loss())]
 
     def swap(self, classifier: Classifier) -> None:
@@ -157,20 +158,16 @@ class Pipeline:
         self._meter.add_reload()
 
     def classify(self, picture: Frame) -> Prediction:
-        """Classifies a picture that is not from the feed, between two frames of it.
+        """Classifies an image that is not from the feed, between two frames of it.
 
         Args:
             picture: uint8 (height, width, 3) BGR; the view does not apply.
 
         Raises:
-            FrameError: If the picture has another dtype or shape.
+            FrameError: If the image has another dtype or shape.
             EngineError: If the engine fails.
         """
-        classifier = self._classifier
-        start_s = time.monotonic()
-        pixels = classifier.prepare(picture)
-        preprocess_ms = (time.monotonic() - start_s) * 1e3
-        return classifier.infer(pixels, start_s, preprocess_ms)
+        return self._classifier(picture)
 
     def status(self) -> Status:
         """State, counters and times at this moment; may be called from any thread."""
@@ -252,7 +249,7 @@ class Pipeline:
             self._smoothed = prepared.classifier
             self._smoother.reset()
         answer = self._conclude(prepared, prediction)
-        # Without its picture, which would otherwise stay in memory until the next answer.
+        # Without its image, which would otherwise stay in memory until the next answer.
         self._last = msgspec.structs.replace(answer, picture=None)
         self._meter.add(answer)
         self._drift.add(prediction)
@@ -286,7 +283,7 @@ class Pipeline:
             stale=stale,
             low_information=prepared.low_information,
             event=self._note_change(label, smoothed.score),
-            time_s=time.time(),
+            time=format_time(time.time()),
             position_s=prepared.position_s,
             file=prepared.file,
             picture=prepared.picture,
@@ -302,14 +299,14 @@ class Pipeline:
         fps = self._feed.status().fps
         if fps:
             return self._smoother.update(prediction, prepared.index / fps)
-        # Pictures of a folder have nothing to do with one another.
+        # Images of a folder have nothing to do with one another.
         return Smoothed(prediction.label, prediction.score, prediction.scores)
 
     def _note_change(self, label: str | None, score: float) -> Event | None:
         if label == self._stable:
             return None
         self._events += 1
-        event = Event(self._events, label, self._stable, score, time.time())
+        event = make_event(self._events, label, self._stable, score)
         self._stable = label
         return event
 
@@ -337,7 +334,7 @@ class Pipeline:
         if event is None or self._last is None:
             return None
         answer = msgspec.structs.replace(
-            self._last, label=None, score=0.0, stale=True, event=event, time_s=event.time_s
+            self._last, label=None, score=0.0, stale=True, event=event, time=event.time
         )
         self._publish(answer)
         return answer

@@ -13,9 +13,9 @@ import numpy as np
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError, FrameError, ServiceError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.pace import Pace
 from edgetl_runtime.pipeline.view import View
-from edgetl_runtime.preprocessing import Frame
 
 TICK_S = 0.5
 """Longest wait for a frame: so often the loop looks around when none comes."""
@@ -53,7 +53,7 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
 
 
 class Mark(Enum):
-    """What stands in for a frame: none came in time, or none will come."""
+    """Placeholder for a frame: none arrived in time, or none will."""
 
     NOTHING = auto()
     END = auto()
@@ -83,7 +83,7 @@ class Preparation:
             view: What of them is looked at.
             pace: Which of them are answered.
             choose_classifier: Says for each frame which model it is prepared for.
-            wants_picture: Says for each frame whether its picture is copied.
+            wants_picture: Says for each frame whether its image is copied.
             on_bad_frame: Called for each frame that cannot be prepared.
         """
         self._feed, self._view, self._pace = feed, view, pace
@@ -129,7 +129,10 @@ class Preparation:
     def _check_alive(self) -> None:
         # Else the loop would wait for ever, and tell the watchdog that all is well.
         if not self._thread.is_alive() and not self._stopping.is_set():
-            raise ServiceError("the thread that prepares frames has died; this is our mistake")
+            raise ServiceError(
+                "the thread that prepares frames has died; this is a bug in edgetl, please report "
+                "it"
+            )
 
     def _prepare_all(self) -> None:
         while not self._stopping.is_set():

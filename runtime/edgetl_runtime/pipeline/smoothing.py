@@ -10,10 +10,10 @@ from edgetl_runtime.settings.sections import SmoothingSettings
 
 
 class Smoothed(NamedTuple):
-    """What is seen, judged over some frames.
+    """The stable label and its score, over several frames.
 
     Attributes:
-        label: The stable label, or None: nothing known.
+        label: The stable label, or None if unknown.
         score: Smoothed score of the label, 0..1; the highest one where the label is None.
         scores: float32 (classes,), smoothed, 0..1.
     """

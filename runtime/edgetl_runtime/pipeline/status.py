@@ -4,15 +4,15 @@ from typing import Literal
 
 import msgspec
 
-from edgetl_runtime.answer import Event
-from edgetl_runtime.board import Health
+from edgetl_runtime.answers import Event
 from edgetl_runtime.capture.feed import FeedStatus
-from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
+from edgetl_runtime.pipeline.drift import DriftReport
 from edgetl_runtime.pipeline.meter import Reading
 from edgetl_runtime.pipeline.pace import find_age_limit
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.percentiles import Percentiles
 
 State = Literal["starting", "ok", "degraded", "stale", "no_camera", "failed"]
 """In the order of a life: starting (no answer yet), ok, degraded (answers, but something is
@@ -36,15 +36,15 @@ class Status(msgspec.Struct, frozen=True):
         answered: Frames that were answered.
         withheld: Answers without a label because the frame was too old.
         rejected: Answers without a label because the score was too low.
-        model_failures: Outputs that were no probabilities.
+        model_failures: Outputs that were not probabilities.
         frame_failures: Frames that preprocessing or engine refused.
         events: How often the stable label changed.
         reloads: How often another bundle was taken into use.
         label: The stable label now, or None.
         score: Its score, 0..1, or None before the first answer.
         fps: Answers a second over the last seconds.
-        preprocess_ms: Over the last 300 answers; None before the first.
-        invoke_ms: The same.
+        preprocess_ms: Preprocessing time of the last 300 answers; None before the first.
+        invoke_ms: Time inside the engine of the last 300 answers; None before the first.
         age_ms: Age of the frame when its answer was ready, the same.
         last_answer_age_s: How long ago the last answer was, seconds; None before the first.
         low_information: The last frame was nearly of one colour.
@@ -100,13 +100,13 @@ def judge(
 ) -> tuple[State, str]:
     """The state, the gravest that applies, and one sentence on why it is not `ok`."""
     if reading.failures_in_a_row >= settings.service.model_failures:
-        return "failed", "the model puts out what are no probabilities; export it again"
+        return "failed", "the model's output is not a probability distribution; export it again"
     if feed.state == "lost":
         return "no_camera", feed.reason
     if feed.state == "frozen":
         return "stale", feed.reason
     if reading.last_answer_age_s is None:
-        return "starting", "no frame was answered yet"
+        return "starting", "no frame has been answered yet"
     is_old = reading.last_answer_age_s > find_age_limit(settings.pace)
     if live and feed.state != "ended" and is_old:
         return "stale", f"the last answer is {reading.last_answer_age_s:.0f} s old"
@@ -123,7 +123,10 @@ def _judge_details(
     if failing := [output for output in outputs if output.error]:
         return "degraded", f"{failing[0].name}: {failing[0].error}"
     if now := board.throttling_now:
-        return "degraded", f"the board is slowed down ({', '.join(now)}); check power and cooling"
+        return "degraded", f"the board is throttled ({', '.join(now)}); check power and cooling"
     if reading.low_information:
-        return "degraded", "the picture is nearly of one colour; is the lens covered, is it dark?"
+        return (
+            "degraded",
+            "the image has almost a single color; is the lens covered, or is it dark?",
+        )
     return "ok", ""

@@ -1,10 +1,10 @@
-"""What of a frame the model looks at: region, rotation, mirror."""
+"""The view: region, rotation and mirroring of a frame."""
 
 import cv2
 import msgspec
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.settings.sections import ViewSettings
 
 _ROTATIONS = {
@@ -66,8 +66,8 @@ def _parse(region: str) -> tuple[float, float, float, float]:
     # A thousandth of slack: 0.67 + 0.33 is 1 to whoever wrote it.
     if width <= 0 or height <= 0 or left + width > 1.001 or top + height > 1.001:
         raise OptionsError(
-            f"view.region: {region} is empty or reaches beyond the frame; expected "
-            "LEFT,TOP,WIDTH,HEIGHT as shares of it, such as 0.25,0,0.5,1"
+            f"view.region: {region} is empty or extends beyond the frame; expected "
+            "LEFT,TOP,WIDTH,HEIGHT as fractions of it, such as 0.25,0,0.5,1"
         )
     return left, top, width, height
 

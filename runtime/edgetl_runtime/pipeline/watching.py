@@ -1,9 +1,9 @@
-"""The shortest way from a camera to labels."""
+"""`watch`: labels from a camera in one call."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.pipeline.opening import open_camera
 from edgetl_runtime.pipeline.pipeline import Pipeline
@@ -19,15 +19,15 @@ def watch(
             print(answer.label)
 
     Args:
-        bundle: The folder or .zip that `edgetl export` wrote.
+        bundle: Folder or .zip that `edgetl export` wrote.
         source: A camera, stream, video, folder, `-` or `pattern`; see `SourceSettings.address`.
-        settings: Of engine, view, pace and smoothing; what they say of bundle, address and
-            outputs does not count here.
+        settings: Settings of engine, view, pace and smoothing; those of bundle, address and
+            outputs are ignored.
 
     Raises:
         BundleError: If the bundle is damaged.
         EngineError: If the engine is missing or fails.
-        CameraError: If the source can never deliver, or a camera is lost.
+        CameraError: If the source cannot deliver, or a camera is lost.
     """
     settings = settings or Settings()
     model = settings.model

@@ -1,1 +1,1 @@
-"""What lets a classifier run for months: lock, watchdog, reload, doctor, systemd unit."""
+"""Unattended operation: lock, watchdog, reload, doctor, systemd unit."""

@@ -1,17 +1,17 @@
-"""What secrets would cross a network in clear text, so that it can be said once, at the start."""
+"""Secrets that would cross a network unencrypted, for a warning at startup."""
 
 import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
 
-from edgetl_runtime.credentials import find_host, split_credentials
 from edgetl_runtime.outputs import mqtt, post
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.text.credentials import find_host, split_credentials
 
 # Names that cameras and web hooks give to what opens them.
 _SECRET = re.compile(r"(pass|pwd|psw|token|secret|auth|key)\w*=[^&;]", re.IGNORECASE)
-_ANYONE = "crosses the network in clear text, where others can read it"
+_ANYONE = "crosses the network unencrypted, where others can read it"
 
 
 def find_exposed(
@@ -28,7 +28,7 @@ def find_exposed(
     """
     if page and not _is_here(settings.serve.host.strip("[]")):
         yield (
-            f"whoever opens the page from elsewhere sends its token, which {_ANYONE}, unless a "
+            f"a browser on another machine sends the page's token, which {_ANYONE}, unless a "
             "reverse proxy with TLS is in front; with one on this machine, leave out --host"
         )
     source, receiver, broker = settings.source.address, settings.output.post, settings.output.mqtt
@@ -39,7 +39,9 @@ def find_exposed(
         )
     if receiver and _leaves(receiver, "http"):
         what = "the token of --post" if environment.get(post.TOKEN) else ""
-        what = what or ("what the address of --post holds" if _holds_secret(receiver) else "")
+        what = what or (
+            "the user name or password in the address of --post" if _holds_secret(receiver) else ""
+        )
         if what:
             yield f"{what} {_ANYONE}; give an address that begins with https://"
     has_password = environment.get(mqtt.PASSWORD) and "@" in (broker or "")

@@ -18,16 +18,16 @@ from typing import Final, Literal
 
 import msgspec
 
-from edgetl_runtime.allotment import count_processors, default_threads, read_memory_limit
-from edgetl_runtime.board import describe_board, read_health
 from edgetl_runtime.errors import ServiceError
-from edgetl_runtime.interpreters import run_code
-from edgetl_runtime.masking import mask_text
-from edgetl_runtime.printable import make_printable
 from edgetl_runtime.serving.host import explain_refusal, resolve
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.allotment import count_processors, default_threads, read_memory_limit
+from edgetl_runtime.system.board import describe_board, read_health
+from edgetl_runtime.system.interpreters import run_code
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
 
-Verdict = Literal["ok", "warning", "failed", "skipped"]
+CheckVerdict = Literal["ok", "warning", "failed", "skipped"]
 MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 _CHILD_TIMEOUT_S: Final = 60.0
 _ENGINES: Final = {
@@ -65,7 +65,7 @@ class Check(msgspec.Struct, frozen=True):
     """
 
     name: str
-    verdict: Verdict
+    verdict: CheckVerdict
     found: str
     remedy: str = ""
 
@@ -78,7 +78,7 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         root: Where the system's files begin.
     """
     settings = settings or Settings()
-    looks: list[Callable[[], Iterator[Check]]] = [
+    checks: list[Callable[[], Iterator[Check]]] = [
         check_engines,
         check_opencv,
         lambda: check_bundle(settings),
@@ -94,7 +94,7 @@ def diagnose(settings: Settings | None = None, *, root: Path = Path("/")) -> lis
         lambda: check_port(settings),
         lambda: check_watchdog(root),
     ]
-    return [_mask(check) for look in looks for check in look()]
+    return [_mask(check) for run in checks for check in run()]
 
 
 def _mask(check: Check) -> Check:
@@ -117,9 +117,7 @@ def check_engines() -> Iterator[Check]:
     found = [_check_engine(name, modules) for name, modules in _ENGINES.items()]
     yield from found
     if not any(check.verdict == "ok" for check in found):
-        yield Check(
-            "engine", "failed", "none works", "install one with: pip install ai-edge-litert"
-        )
+        yield Check("engine", "failed", "none works", "install one: pip install ai-edge-litert")
 
 
 def check_opencv() -> Iterator[Check]:
@@ -146,7 +144,7 @@ def check_bundle(settings: Settings) -> Iterator[Check]:
     """Hashes and golden frames of every variant, each in a child process."""
     path = settings.model.bundle
     if not path:
-        yield Check("bundle", "skipped", "none was named")
+        yield Check("bundle", "skipped", "none given")
         return
     from edgetl_runtime.service.trial import TrialOrder, try_variants
 
@@ -162,7 +160,7 @@ def check_bundle(settings: Settings) -> Iterator[Check]:
         found = reason if reason.startswith(first) else f"{first}: {reason}"
         yield Check("bundle", "failed", found, remedy + hint)
     if good:
-        yield Check("bundle", "ok", f"{path} gives the scores that it should: {', '.join(good)}")
+        yield Check("bundle", "ok", f"{path} gives the expected scores: {', '.join(good)}")
     for name in others:
         verdict, reason = trials[name].verdict, trials[name].reason
         if verdict == "bad":
@@ -175,7 +173,7 @@ def check_cameras(root: Path = Path("/")) -> Iterator[Check]:
     """The devices, their stable names, and the right to open them."""
     devices = sorted((root / "dev").glob("video*"), key=lambda path: (len(path.name), path.name))
     if not devices:
-        yield Check("camera", "warning", "there is no /dev/video*", "plug one in, or use a URL")
+        yield Check("camera", "warning", "no /dev/video*", "plug one in, or use a URL")
         return
     stable = {link.resolve(): link for link in sorted((root / "dev/v4l/by-id").glob("*"))}
     for device in devices:
@@ -192,7 +190,7 @@ def check_cameras(root: Path = Path("/")) -> Iterator[Check]:
 def check_picamera() -> Iterator[Check]:
     """Whether the system's Python has picamera2, which no virtual environment can install."""
     if not Path(_SYSTEM_PYTHON).exists():
-        yield Check("picamera2", "skipped", f"there is no {_SYSTEM_PYTHON}")
+        yield Check("picamera2", "skipped", f"no {_SYSTEM_PYTHON}")
         return
     code, _ = _run(run_code("import picamera2", python=_SYSTEM_PYTHON))
     if code:
@@ -208,14 +206,14 @@ def check_heat(root: Path = Path("/")) -> Iterator[Check]:
     """Temperature and what the firmware says on power and throttling."""
     health = read_health(root)
     if health.temperature_c is None:
-        yield Check("temperature", "skipped", "there is no sensor")
+        yield Check("temperature", "skipped", "no sensor")
     else:
         hot, too_hot = (health.temperature_c >= limit for limit in (_HOT_C, _TOO_HOT_C))
-        verdict: Verdict = "failed" if too_hot else "warning" if hot else "ok"
+        verdict: CheckVerdict = "failed" if too_hot else "warning" if hot else "ok"
         remedy = "cool the board: a heat sink, a fan, or --max-fps" if hot else ""
         yield Check("temperature", verdict, f"{health.temperature_c:.0f} °C", remedy)
     if health.throttled is None:
-        yield Check("throttling", "skipped", "no vcgencmd: this is no Raspberry Pi")
+        yield Check("throttling", "skipped", "no vcgencmd: this is not a Raspberry Pi")
     elif not health.throttled:
         yield Check("throttling", "ok", "none since boot")
     else:
@@ -228,7 +226,7 @@ def check_governor(root: Path = Path("/")) -> Iterator[Check]:
     """How the processor's frequency is chosen."""
     governor = describe_board(root).governor
     if governor is None:
-        yield Check("governor", "skipped", "the system does not tell")
+        yield Check("governor", "skipped", "not reported by the system")
     elif governor == "powersave":
         remedy = f"for lower latency: echo ondemand | sudo tee {_GOVERNORS}"
         yield Check("governor", "warning", governor, remedy)
@@ -242,10 +240,10 @@ def check_processors(settings: Settings, root: Path = Path("/")) -> Iterator[Che
     threads = settings.model.threads or default_threads(root)
     found = ", ".join([f"{board.cores} cores", *board.processor_limits, f"threads {threads}"])
     if threads > usable:
-        remedy = f"frames wait for one another; set --threads {usable}, or leave it out"
+        remedy = f"frames wait for each other; set --threads {usable}, or leave it out"
         yield Check("processors", "warning", found, remedy)
     elif board.cpu_quota is not None and board.cpu_quota < 1:
-        remedy = "once its share is used a frame waits, up to 0.1 s; allow a whole processor"
+        remedy = "once the quota is used up, a frame waits up to 0.1 s; allow a whole processor"
         yield Check("processors", "warning", found, remedy)
     else:
         yield Check("processors", "ok", found)
@@ -256,18 +254,18 @@ def check_disk(settings: Settings) -> Iterator[Check]:
     folder = Path(settings.service.state_dir or ".").absolute()
     folder = next(path for path in (folder, *folder.parents) if path.exists())
     if not folder.is_dir():
-        found = f"{folder} is a file, no folder"
+        found = f"{folder} is a file, not a folder"
         yield Check("disk", "failed", found, "choose another --state-dir")
         return
     free = shutil.disk_usage(folder).free
     inodes = os.statvfs(folder)
     # File systems without a fixed number of inodes say that they have none.
     full = inodes.f_files > 0 and inodes.f_favail < 1000
-    found = f"{free / 2**30:.1f} GiB free in {folder}" + (", hardly an inode" if full else "")
+    found = f"{free / 2**30:.1f} GiB free in {folder}" + (", hardly any inodes" if full else "")
     if not os.access(folder, os.W_OK):
         yield Check("disk", "failed", f"{folder} is not writable", "choose another --state-dir")
     elif free < _LITTLE_DISK_BYTES or full:
-        yield Check("disk", "warning", found, "make room: the service keeps two models there")
+        yield Check("disk", "warning", found, "free some space; the service keeps two models there")
     else:
         yield Check("disk", "ok", found)
 
@@ -277,16 +275,16 @@ def check_memory(root: Path = Path("/")) -> Iterator[Check]:
     meminfo = _read(root / "proc/meminfo")
     available = re.search(r"MemAvailable:\s+(\d+) kB", meminfo)
     if not available:
-        yield Check("memory", "skipped", "the system does not tell")
+        yield Check("memory", "skipped", "not reported by the system")
         return
     kib, limit = int(available[1]), read_memory_limit(root)
     found = f"{kib / 1024:.0f} MiB available"
     if limit is not None:
         found += f", memory limit {limit / 2**20:.0f} MiB"
     if kib < _LITTLE_MEMORY_KIB:
-        yield Check("memory", "warning", found, "end other programs")
+        yield Check("memory", "warning", found, "stop other programs")
     elif limit is not None and limit / 1024 < _LITTLE_MEMORY_KIB:
-        yield Check("memory", "warning", found, "allow this container or unit more memory")
+        yield Check("memory", "warning", found, "give this container or unit more memory")
     else:
         yield Check("memory", "ok", found)
     controllers = _read(root / "sys/fs/cgroup/cgroup.controllers").split()
@@ -298,16 +296,18 @@ def check_memory(root: Path = Path("/")) -> Iterator[Check]:
 def check_clock(root: Path = Path("/")) -> Iterator[Check]:
     """Whether the wall clock, which records carry, was set from the network."""
     if not (root / "run/systemd").exists():
-        yield Check("clock", "skipped", "systemd does not run")
+        yield Check("clock", "skipped", "systemd is not running")
     elif (root / "run/systemd/timesync/synchronized").exists() or _asks_other_clock(root):
-        yield Check("clock", "ok", "synchronized, or another program than systemd sets it")
+        yield Check("clock", "ok", "synchronized, or set by another program than systemd")
     else:
-        remedy = "records may carry a wrong time, nothing else depends on it; see: timedatectl"
+        remedy = (
+            "timestamps of records may be wrong, nothing else depends on them; see: timedatectl"
+        )
         yield Check("clock", "warning", "not synchronized", remedy)
 
 
 def check_extras() -> Iterator[Check]:
-    """What optional packages are there."""
+    """Checks which optional packages are installed."""
     for extra, modules in _EXTRAS.items():
         missing = [name for name in modules if not _is_installed(name)]
         if missing:
@@ -331,8 +331,11 @@ def check_port(settings: Settings) -> Iterator[Check]:
     except OSError as error:
         reason, _, remedy = explain_refusal(error).partition("; ")
         if error.errno == errno.EADDRINUSE:
-            remedy = f"choose another --port, or find who has it: sudo ss -ltnp 'sport = :{port}'"
-        yield Check("port", "failed", f"{host}:{port} cannot be had ({reason})", remedy)
+            remedy = (
+                "choose another --port, or find the program that uses it: "
+                f"sudo ss -ltnp 'sport = :{port}'"
+            )
+        yield Check("port", "failed", f"{host}:{port} is not available ({reason})", remedy)
     else:
         yield Check("port", "ok", f"{host}:{port} is free")
 
@@ -340,7 +343,7 @@ def check_port(settings: Settings) -> Iterator[Check]:
 def check_watchdog(root: Path = Path("/")) -> Iterator[Check]:
     """The hardware's watchdog, which restarts a board whose kernel hangs."""
     if not list((root / "dev").glob("watchdog*")):
-        yield Check("hardware watchdog", "skipped", "there is none")
+        yield Check("hardware watchdog", "skipped", "none")
         return
     text = _read(root / "etc/systemd/system.conf")
     for file in sorted((root / "etc/systemd/system.conf.d").glob("*.conf")):
@@ -349,7 +352,7 @@ def check_watchdog(root: Path = Path("/")) -> Iterator[Check]:
     limit_s = _seconds(set_to[-1]) if set_to else 0.0
     remedy = "set RuntimeWatchdogSec=14s in /etc/systemd/system.conf"
     if not limit_s:
-        yield Check("hardware watchdog", "warning", "nobody uses it", remedy)
+        yield Check("hardware watchdog", "warning", "not in use", remedy)
     elif limit_s > 15 and "Raspberry" in (describe_board(root).board or ""):
         found = f"{set_to[-1]}, but a Raspberry Pi's timer ends at 15 s"
         yield Check("hardware watchdog", "warning", found, remedy)
@@ -365,8 +368,8 @@ def _check_engine(name: str, modules: tuple[str, ...]) -> Check:
     if not code:
         return Check(name, "ok", f"{present[0].partition('.')[0]} imports")
     cpu = describe_board().cpu
-    remedy = "install a version that was built for this processor, or use the other engine"
-    return Check(name, "failed", f"{output} while it was imported on {cpu}", remedy)
+    remedy = "install a build for this processor, or use the other engine"
+    return Check(name, "failed", f"{output} when imported on {cpu}", remedy)
 
 
 def _run_python(code: str) -> tuple[int, str]:
@@ -389,7 +392,7 @@ def _run(command: list[str]) -> tuple[int, str]:
     except OSError as error:
         return 1, f"{command[0]} cannot be run ({error.strerror})"
     if done.returncode < 0:
-        return done.returncode, f"died of {signal.Signals(-done.returncode).name}"
+        return done.returncode, f"killed by {signal.Signals(-done.returncode).name}"
     if done.returncode:
         return done.returncode, (done.stderr.strip().splitlines() or ["failed"])[-1]
     return 0, done.stdout.strip()

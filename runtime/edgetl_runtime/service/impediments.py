@@ -1,4 +1,4 @@
-"""What would keep a service from ever running, and what to do about each."""
+"""Impediments: what would keep a service from running, and what to do about it."""
 
 import grp
 import os
@@ -32,7 +32,7 @@ _ENTER: Final = 0o1
 
 
 class _Account(NamedTuple):
-    """Who runs the service; uid None: a dynamic user, who owns nothing."""
+    """The user of the service; uid None: a dynamic user, who owns nothing."""
 
     uid: int | None
     groups: frozenset[int]
@@ -67,7 +67,7 @@ def find_impediments(installation: Installation) -> list[str]:
 
 def _check_user(installation: Installation) -> Iterator[str]:
     if installation.user and not _knows_user(installation.user):
-        yield f"there is no user {installation.user}; choose one with --user"
+        yield f"no such user: {installation.user}; choose one with --user"
 
 
 def _knows_user(name: str) -> bool:
@@ -82,11 +82,11 @@ def _check_hidden(installation: Installation) -> Iterator[str]:
     for path in installation.hidden:
         if path in installation.written:
             yield (
-                f"what a service writes to {path} nobody else can see; choose another folder, or "
-                f"give a relative path, which leads into {_state(installation)}"
+                f"a service's /tmp is private, so nothing else can read {path}; choose another "
+                f"folder, or give a relative path, which is below {_state(installation)}"
             )
         else:
-            yield f"a service cannot see {path}; put it elsewhere, such as below /opt"
+            yield f"a service cannot see {path}; move it elsewhere, such as below /opt"
 
 
 def _check_read(installation: Installation) -> Iterator[str]:
@@ -96,15 +96,16 @@ def _check_read(installation: Installation) -> Iterator[str]:
         if name in installation.hidden:
             continue
         if not os.path.lexists(path):
-            yield f"{path} does not exist; give the path of one that does"
+            yield f"{path} does not exist; give an existing path"
         elif closed := _find_unreadable(path, account):
             # Whoever made a file private, such as a key, gets no advice to show it to everybody.
             is_private = closed.is_file() and not closed.stat().st_mode & 0o077
             right = "a+rX" if closed.is_dir() else "a+r"
             command = f"sudo chmod {right} {shlex.quote(str(closed))}"
-            remedy = "" if is_private else f"allow it with: {command}, or "
+            remedy = "" if is_private else f"allow it: {command}, or "
             yield (
-                f"{_name(installation)} may not read {closed}; {remedy}choose who may with --user"
+                f"{_name(installation)} may not read {closed}; {remedy}choose a user who may with "
+                "--user"
             )
 
 
@@ -131,13 +132,13 @@ def _check_written(installation: Installation) -> Iterator[str]:
         path = Path(name)
         if name in installation.hidden:
             continue
-        remedy = f"or give a relative path, which leads into {state}"
+        remedy = f"or give a relative path, which is below {state}"
         if not path.is_dir():
-            yield f"the folder {path} does not exist; make it, {remedy}"
+            yield f"the folder {path} does not exist; create it, {remedy}"
         elif _find_unreadable(path, account) or not account.may(path, _WRITE):
             yield (
-                f"{_name(installation)} may not write to {path}; choose who may with --user, "
-                f"{remedy}"
+                f"{_name(installation)} may not write to {path}; choose a user who may with "
+                f"--user, {remedy}"
             )
 
 
@@ -147,8 +148,8 @@ def _check_source(settings: Settings) -> Iterator[str]:
     address = settings.source.address
     if settings.pace.max_frames is not None:
         yield (
-            "with --max-frames a service would end and be started again for ever; leave it out, "
-            "or use: edgetl-run camera"
+            "with --max-frames a service would end and be restarted forever; leave it out, or use: "
+            "edgetl-run camera"
         )
     if address == "-":
         yield "a service has no standard input; choose another --source than -"
@@ -160,7 +161,7 @@ def _check_source(settings: Settings) -> Iterator[str]:
         return
     if not plan.reopens and address != "pattern" and not settings.source.loop:
         yield (
-            f"{address} ends, and a service would begin it again for ever; add --loop, or use: "
+            f"{address} ends, and a service would restart it forever; add --loop, or use: "
             "edgetl-run camera"
         )
 
@@ -173,8 +174,8 @@ def _check_device(installation: Installation) -> Iterator[str]:
     if not account.may(Path(device), _READ) or not account.may(Path(device), _WRITE):
         yield (
             f"{_name(installation)} may not use {device}, not even with the groups "
-            f"{', '.join(installation.groups)}; give it to the group video: "
-            f"sudo chgrp video {named}; sudo chmod g+rw {named} (for good with a rule of udev)"
+            f"{', '.join(installation.groups)}; give it to the group video: sudo chgrp video "
+            f"{named}; sudo chmod g+rw {named} (permanently with a udev rule)"
         )
 
 
@@ -199,11 +200,11 @@ def _check_outputs(settings: Settings) -> Iterator[str]:
     yield from _check_callback(settings.output.callback)
     word, script = find_command(settings) or "", find_script(settings)
     if script and os.path.isfile(script) and not os.access(script, os.X_OK):
-        yield f"{script} is not executable; make it so with: chmod +x {shlex.quote(script)}"
+        yield f"{script} is not executable; run: chmod +x {shlex.quote(script)}"
     if word == "sudo":
-        yield "a service may gain no rights, so that its command cannot use sudo"
+        yield "a service cannot gain privileges, so its command cannot use sudo"
     elif word and "/" not in word and not _finds(word):
-        yield f"a service does not find the command {word}; give its whole path"
+        yield f"a service does not find the command {word}; give its full path"
 
 
 def _check_addresses(output: OutputSettings) -> Iterator[str]:
@@ -224,7 +225,7 @@ def _check_addresses(output: OutputSettings) -> Iterator[str]:
 
 
 def _check_identities(output: OutputSettings) -> Iterator[str]:
-    from edgetl_runtime.tls import Identity
+    from edgetl_runtime.system.tls import Identity
 
     for owner, address, scheme in (
         ("mqtt", output.mqtt, "mqtts://"),
@@ -289,9 +290,11 @@ def _check_neighbours(installation: Installation) -> Iterator[str]:
         except OptionsError:
             continue
         if port and port == theirs.serve.port:
-            yield f"the service {file.stem} has port {port} already; choose another --port"
+            yield f"the service {file.stem} already uses port {port}; choose another --port"
         if device and device == _find_camera(theirs):
-            yield f"the service {file.stem} has the camera {device}; choose another --source"
+            yield (
+                f"the service {file.stem} already uses the camera {device}; choose another --source"
+            )
 
 
 def _find_camera(settings: Settings) -> str | None:
@@ -301,7 +304,7 @@ def _find_camera(settings: Settings) -> str | None:
 
 def _check_bundle(settings: Settings) -> Iterator[str]:
     """Only read: to run what nobody has tried yet is nothing for root."""
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.bundle.reader import Bundle
 
     model = settings.model
     if not os.path.exists(model.bundle):

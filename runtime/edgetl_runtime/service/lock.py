@@ -19,7 +19,7 @@ _PID_BYTES = 32
 
 
 def find_locks(settings: ServiceSettings) -> list[Path]:
-    """What must be held: the lock that was asked for, and that of the state folder.
+    """The locks to hold: the given one, and that of the state folder.
 
     Two must never share a state folder. Where there is neither, two instances have nothing in
     common but the camera, which the kernel gives to one only.
@@ -37,15 +37,15 @@ def hold_lock(path: Path) -> Iterator[None]:
         ServiceError: If the file cannot be opened.
     """
     if path.parent.exists() and not path.parent.is_dir():
-        raise ServiceError(f"cannot open the lock {path}: {path.parent} is a file, no folder")
+        raise ServiceError(f"cannot open the lock {path}: {path.parent} is a file, not a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, _FLAGS, 0o644)
     except OSError as error:
         if path.is_symlink():
             raise ServiceError(
-                f"cannot open the lock {path}: it is a link, which somebody may have laid to "
-                "another file; remove it, or choose another --state-dir or --lock"
+                f"cannot open the lock {path}: it is a link, which may point to someone else's "
+                "file; remove it, or choose another --state-dir or --lock"
             ) from error
         raise ServiceError(f"cannot open the lock {path} ({error.strerror})") from error
     try:
@@ -60,10 +60,10 @@ def hold_lock(path: Path) -> Iterator[None]:
 def _check_ours(descriptor: int, path: Path) -> None:
     """The file is emptied later, which a file of other content would not outlive."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise ServiceError(f"{path} is no plain file; remove it, or choose another --lock")
+        raise ServiceError(f"{path} is not a plain file; remove it, or choose another --lock")
     found = os.pread(descriptor, _PID_BYTES + 1, 0)
     if not re.fullmatch(rb"[\x00\s]*\d*\s*", found):
-        raise ServiceError(f"{path} holds something else than a lock; choose another --lock")
+        raise ServiceError(f"{path} contains something other than a lock; choose another --lock")
 
 
 def _take(descriptor: int, path: Path) -> None:
@@ -72,8 +72,8 @@ def _take(descriptor: int, path: Path) -> None:
     except OSError as error:
         pid = os.pread(descriptor, _PID_BYTES, 0).decode("ascii", "replace").strip("\x00\n ")
         raise LockedError(
-            f"another instance runs (pid {pid or 'unknown'}, lock {path}); stop it, or give this "
-            "one its own --state-dir or --lock"
+            f"another instance is running (pid {pid or 'unknown'}, lock {path}); stop it, or give "
+            "this one its own --state-dir or --lock"
         ) from error
     # The pid is for a message only: on a full disk the lock holds without it.
     with contextlib.suppress(OSError):

@@ -20,13 +20,13 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle import MANIFEST, SEAL, Bundle, encode_seal
-from edgetl_runtime.containers import open_container
+from edgetl_runtime.bundle.reader import CHECKSUM, MANIFEST, Bundle, encode_checksum
 from edgetl_runtime.errors import BundleError, ServiceError, StorageError
 from edgetl_runtime.service.record import ModelRecord, read_record, write_record
 from edgetl_runtime.service.trial import Trial, TrialOrder, try_bundle
 from edgetl_runtime.settings.sections import ModelSettings
-from edgetl_runtime.storage import staged_folder
+from edgetl_runtime.system.containers import open_container
+from edgetl_runtime.system.storage import staged_folder
 
 MOST_STARTS: Final = 3
 _SPARE_BYTES: Final = 32 * 2**20
@@ -84,7 +84,7 @@ class ModelStore:
 
     @property
     def record(self) -> ModelRecord:
-        """What is known now."""
+        """The current record."""
         return self._record
 
     def install(self, bundle: str | Path) -> Bundle:
@@ -128,7 +128,7 @@ class ModelStore:
             whole = filter(None, usable)
             bundle = next(whole, None)
             if bundle is None:
-                raise ServiceError(f"{self._models} holds no model that is whole; give a bundle")
+                raise ServiceError(f"{self._models} contains no complete model; give a bundle")
             if bundle.sha256 != record.current:
                 behind = next(whole, None)
                 previous = behind.sha256 if behind else None
@@ -148,7 +148,7 @@ class ModelStore:
         with self._lock:
             reason = None
             if self._record.starts >= MOST_STARTS and self._record.previous:
-                reason = f"it ended the service {self._record.starts} times"
+                reason = f"it crashed the service {self._record.starts} times"
                 self.revert(self._record.current, reason)
             self._write(msgspec.structs.replace(self._record, starts=self._record.starts + 1))
             return reason
@@ -199,8 +199,7 @@ class ModelStore:
         reason = self._record.bad.get(bundle.sha256)
         if reason is not None:
             raise BundleError(
-                f"{bundle.path} was found bad on this machine: {reason}; it is refused until it "
-                "changes"
+                f"{bundle.path} failed on this machine: {reason}; it is refused until it changes"
             )
 
     def _keep(self, offered: Bundle) -> Bundle:
@@ -215,7 +214,7 @@ class ModelStore:
             _copy(offered, staging)
         copy = self._read(offered.sha256)
         if copy is None:
-            raise StorageError(f"{target} is damaged right after it was written: check the disk")
+            raise StorageError(f"{target} is damaged right after it was written; check the disk")
         return copy
 
     def _check_room(self, bundle: Bundle) -> None:
@@ -229,7 +228,7 @@ class ModelStore:
         if free < needed:
             raise StorageError(
                 f"{self._models} has {free / 2**20:.0f} MiB free, the bundle needs "
-                f"{needed / 2**20:.0f} MiB; make room"
+                f"{needed / 2**20:.0f} MiB; free some space"
             )
 
     def _order(self, bundle: Bundle) -> TrialOrder:
@@ -312,7 +311,7 @@ def _remove(path: Path) -> None:
 def _copy(bundle: Bundle, folder: Path) -> None:
     """Writes verified bytes only: each file is read once, checked, and that is what is kept."""
     manifest = open_container(bundle.path).read(MANIFEST, _MANIFEST_LIMIT_BYTES)
-    contents = {MANIFEST: manifest, SEAL: encode_seal(manifest)}
+    contents = {MANIFEST: manifest, CHECKSUM: encode_checksum(manifest)}
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     for stored in bundle.files:

@@ -9,8 +9,8 @@ import socket
 import time
 from collections.abc import Mapping
 
-from edgetl_runtime.masking import mask_text
-from edgetl_runtime.printable import make_printable
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.printable import make_printable
 
 
 class Notifier:

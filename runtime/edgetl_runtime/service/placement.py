@@ -1,4 +1,4 @@
-"""Where the parts of a service lie: absolute paths, what it reads, what it writes, whose groups."""
+"""Placement of a service: absolute paths, what it reads and writes, and its groups."""
 
 import grp
 import os
@@ -12,12 +12,9 @@ from typing import Final
 import msgspec
 
 from edgetl_runtime.errors import OptionsError
-from edgetl_runtime.settings.file import names_file
-from edgetl_runtime.settings.options import list_options
-from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.options.option import list_options
+from edgetl_runtime.settings.sections import Settings, names_file
 
-# What the service writes; every other path is one that it reads.
-_FILES: Final = ("output.jsonl", "output.csv", "output.video", "output.pictures", "service.lock")
 _FOLDERS: Final = ("collect.folder", "service.state_dir")
 _VIDEO: Final = "video"
 
@@ -35,12 +32,12 @@ def place(settings: Settings, state: Path) -> Settings:
     try:
         os.getcwd()
     except OSError as error:
-        raise OptionsError("the current folder does not exist any more; cd to another") from error
+        raise OptionsError("the current folder no longer exists; cd to another") from error
     changes: dict[str, dict[str, object]] = {"service": {"state_dir": str(state)}}
-    for path, option in list_options().items():
+    for option in list_options(Settings).values():
         value = getattr(getattr(settings, option.section), option.name)
         if option.is_path and value:
-            base = state if path in (*_FILES, *_FOLDERS) else Path()
+            base = state if option.is_written else Path()
             changes.setdefault(option.section, {})[option.name] = _locate(value, base)
     address = settings.source.address
     if names_file(address) and os.path.exists(address):
@@ -64,8 +61,11 @@ def find_python() -> tuple[str, ...]:
 
 def find_read(placed: Settings) -> tuple[str, ...]:
     """Files and folders that the settings name and the service reads."""
-    known = [option for path, option in list_options().items() if path not in (*_FILES, *_FOLDERS)]
-    named = [getattr(getattr(placed, one.section), one.name) for one in known if one.is_path]
+    named = [
+        getattr(getattr(placed, option.section), option.name)
+        for option in list_options(Settings).values()
+        if option.is_path and not option.is_written
+    ]
     address, program = placed.source.address, find_script(placed)
     is_file = os.path.isabs(address) and not address.startswith("/dev/")
     return tuple(filter(None, [*named, address if is_file else None, program]))
@@ -105,15 +105,15 @@ def lies_here(module: str) -> bool:
 
 def find_written(placed: Settings, state: Path) -> tuple[str, ...]:
     """Folders beyond the state folder that the service was told to write to."""
-    files = [getattr(getattr(placed, section), name) for section, name in _split(_FILES)]
+    files = [
+        getattr(getattr(placed, option.section), option.name)
+        for path, option in list_options(Settings).items()
+        if option.is_written and path not in _FOLDERS
+    ]
     folders = {os.path.dirname(path) for path in files if path and not path.startswith("/dev/")}
     folders |= {placed.collect.folder} if placed.collect.what else set()
     folders |= {placed.service.state_dir or str(state)}
     return tuple(sorted(one for one in folders if not Path(one).is_relative_to(state)))
-
-
-def _split(paths: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(section, name) for section, _, name in (path.partition(".") for path in paths)]
 
 
 def find_groups(placed: Settings) -> tuple[str, ...]:

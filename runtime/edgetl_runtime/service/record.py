@@ -1,4 +1,4 @@
-"""What the model store knows beyond its folders, in two copies.
+"""The record of the model store, in two copies.
 
 A power cut can leave a file of zeros in place of the newest one on a file system that renames
 before it writes; then the other copy counts.
@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle import Sha256
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.bundle.reader import Sha256
+from edgetl_runtime.system.storage import write_file
 
 _COPIES: Final = ("models.json", "models.copy.json")
 _MOST_BAD: Final = 32

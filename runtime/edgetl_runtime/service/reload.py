@@ -81,7 +81,7 @@ class Reloader:
         except EdgetlError as error:
             return str(error)
         except MemoryError:
-            return "there is not enough memory for a second model"
+            return "not enough memory for a second model"
         except Exception as error:  # noqa: BLE001 - the thread must outlive what nobody foresaw
             return f"the reload failed ({type(error).__name__}: {error}); please report it"
         return ""

@@ -1,4 +1,4 @@
-"""What surrounds the pipeline of a service: lock, signals, systemd, model store, reload.
+"""The service around a pipeline: lock, signals, systemd, model store, reload.
 
     with Service(settings, warn) as service:
         pipeline = Pipeline(
@@ -31,13 +31,12 @@ from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
-from edgetl_runtime.service.strangers import find_stranger
-from edgetl_runtime.settings.file import reads_to_an_end
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.obstacles import find_other_writer
 
 if TYPE_CHECKING:
-    from edgetl_runtime.answer import Answer
-    from edgetl_runtime.bundle import Bundle
+    from edgetl_runtime.answers import Answer
+    from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.pipeline.pipeline import Pipeline
@@ -78,7 +77,7 @@ class Service:
             LockedError: If another instance holds the lock.
             ServiceError: If the lock cannot be opened.
         """
-        if (folder := self._settings.service.state_dir) and (said := find_stranger(folder)):
+        if (folder := self._settings.service.state_dir) and (said := find_other_writer(folder)):
             self._warn(said)
         with ExitStack() as held:
             for lock in find_locks(self._settings.service):
@@ -107,7 +106,7 @@ class Service:
         Of a file that was not read to its end it is 130 for Ctrl-C, 143 for SIGTERM.
         """
         caught = self._signals.caught
-        return 128 + caught if caught and reads_to_an_end(self._settings.source) else 0
+        return 128 + caught if caught and self._settings.source.reads_to_an_end else 0
 
     @property
     def problem(self) -> str:
@@ -116,7 +115,7 @@ class Service:
 
     @property
     def on_model_failure(self) -> Callable[[], None] | None:
-        """What to do when a model fails again and again; None where no other one is kept."""
+        """The handler for a model that fails repeatedly; None if no other one is kept."""
         return self._request_revert if self._settings.service.state_dir else None
 
     def open_classifier(self) -> "Classifier":
@@ -137,7 +136,7 @@ class Service:
         try:
             classifier = self._load(self._choose())
         except ServiceError:
-            # What was stopped in its trial is no failure.
+            # What was stopped in its trial is not a failure.
             if not self._stop.is_set():
                 raise
         if self._stop.is_set():
@@ -157,7 +156,7 @@ class Service:
         try:
             return open_camera(self._stop)
         except CameraError:
-            # What was stopped while it opened is no failure.
+            # What was stopped while it opened is not a failure.
             if not self._stop.is_set():
                 raise
             raise SystemExit(self.interruption) from None
@@ -222,7 +221,7 @@ class Service:
             self._keep_going(partial(self._store.commit, self._running))
 
     def _choose(self) -> "Bundle":
-        from edgetl_runtime.bundle import Bundle
+        from edgetl_runtime.bundle.reader import Bundle
 
         store = self._open_store()
         if store is None:
@@ -233,12 +232,12 @@ class Service:
             except (BundleError, ServiceError, StorageError) as error:
                 if store.record.current is None:
                     raise
-                self._problem = f"{error}; the model that was kept runs on"
+                self._problem = f"{error}; continuing with the model that was kept"
                 self._warn(self._problem)
         reason = self._keep_going(store.begin)
         self._has_begun = True
         if reason:
-            self._problem = f"the model before runs again: of the new one, {reason}"
+            self._problem = f"back to the previous model: of the new one, {reason}"
             self._warn(self._problem)
         return store.open()
 
@@ -269,7 +268,7 @@ class Service:
 
     def _load_again(self) -> "Classifier | None":
         """The configured bundle, tried in a child process; None if it runs already."""
-        from edgetl_runtime.bundle import Bundle
+        from edgetl_runtime.bundle.reader import Bundle
         from edgetl_runtime.service.trial import TrialOrder, try_bundle
 
         path = self._bundle_path()
@@ -283,17 +282,19 @@ class Service:
             if trial.verdict != "good":
                 raise ServiceError(f"{path} failed its trial: {trial.reason}")
         if bundle.sha256 == self._running:
-            self._warn(f"{path} is what runs already")
+            self._warn(f"{path} is already running")
             return None
         return self._load(bundle)
 
     def _load_previous(self) -> "Classifier | None":
         """The model before, after this one's outputs were unusable."""
         count = self._settings.service.model_failures
-        reason = f"{count} of its outputs in a row were no probabilities"
+        reason = f"{count} of its outputs in a row were not probabilities"
         if self._store is None or not self._store.revert(self._running, reason):
-            raise ServiceError(f"of the model, {reason}, and there is none to go back to")
-        self._warn(f"the model before runs again: of the new one, {reason}")
+            raise ServiceError(
+                f"of the model, {reason}, and there is no previous one to go back to"
+            )
+        self._warn(f"back to the previous model: of the new one, {reason}")
         return self._load(self._store.open())
 
     def _take(self, classifier: "Classifier") -> None:
@@ -316,7 +317,7 @@ class Service:
         if self._pipeline:
             self._pipeline.problem = problem
         if problem and not self._stop.is_set():
-            self._warn(f"{problem}; the old model runs on")
+            self._warn(f"{problem}; continuing with the old model")
             self._notifier.describe(problem)
         if self._is_ready:
             self._notifier.ready()

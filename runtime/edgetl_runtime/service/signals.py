@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from edgetl_runtime.leftovers import end_now
+from edgetl_runtime.system.exit_cleanup import end_now
 
 STOP_LIMIT_S: Final = 4.5
 """The promise is five seconds; what is left is for the interpreter's own end."""

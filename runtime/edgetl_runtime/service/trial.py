@@ -19,9 +19,9 @@ from typing import Final, Literal
 import msgspec
 
 from edgetl_runtime.errors import BundleError, EdgetlError, MissingEngineError
-from edgetl_runtime.interpreters import run_code
+from edgetl_runtime.system.interpreters import run_code
 
-Verdict = Literal["good", "bad", "unable"]
+TrialVerdict = Literal["good", "bad", "unable"]
 TRIAL_TIMEOUT_S: Final = 120.0
 _CHILD: Final = "from edgetl_runtime.service.trial import main; sys.exit(main())"
 _LISTING: Final = (
@@ -37,18 +37,18 @@ _POLL_S: Final = 0.05
 _ERROR_TAIL: Final = 300
 _FAULT_CODE: Final = 1
 _NO_LIMIT: Final = resource.RLIM_INFINITY
-_NO_MEMORY: Final = "it needs more memory than there is"
+_NO_MEMORY: Final = "it needs more memory than is available"
 _ADJUST_OOM: Final = Path("/proc/self/oom_score_adj")
 
 
 class TrialOrder(msgspec.Struct, frozen=True):
-    """What to try.
+    """The bundle to try, and how.
 
     Attributes:
         bundle: Path of the bundle.
         engine: See `ModelSettings`.
-        variant: The same.
-        threads: The same.
+        variant: See `ModelSettings`.
+        threads: See `ModelSettings`.
         memory_bytes: What the machine has: most address space that the trial may take, or None.
     """
 
@@ -68,7 +68,7 @@ class Trial(msgspec.Struct, frozen=True):
         reason: One sentence; empty if it is good.
     """
 
-    verdict: Verdict
+    verdict: TrialVerdict
     reason: str = ""
 
 
@@ -95,7 +95,7 @@ def try_bundle(
             start_new_session=True,
         )
     except OSError as error:
-        return Trial("unable", f"no process for the trial can be started ({error.strerror})")
+        return Trial("unable", f"cannot start a process for the trial ({error.strerror})")
     with child:
         output: list[bytes] = [b"", b""]
         talking = threading.Thread(target=_talk, args=(child, order, output), daemon=True)
@@ -141,7 +141,8 @@ def list_variants(bundle: str, variant: str, engine: str) -> list[str]:
     Raises:
         BundleError: If it is damaged or lacks that one.
     """
-    from edgetl_runtime.bundle import Bundle, EngineName
+    from edgetl_runtime.bundle.reader import Bundle
+    from edgetl_runtime.engines.engine import EngineName
 
     opened = Bundle.open(bundle)
     wanted = msgspec.convert(engine or None, EngineName | None)
@@ -152,8 +153,8 @@ def list_variants(bundle: str, variant: str, engine: str) -> list[str]:
 
 def run_trial(order: TrialOrder) -> Trial:
     """Tries a bundle in this process, which may not live through it."""
-    from edgetl_runtime.bundle import Bundle
-    from edgetl_runtime.golden import compare_inputs, compare_scores, prepare, replay
+    from edgetl_runtime.bundle.golden_frames import compare_inputs, compare_scores, prepare, replay
+    from edgetl_runtime.bundle.reader import Bundle
 
     try:
         bundle = Bundle.open(order.bundle)
@@ -244,7 +245,7 @@ def _judge(order: TrialOrder, code: int, output: bytes, errors: bytes) -> Trial:
     said = f"; it said: {' '.join(tail.split())}" if tail else ""
     if code < 0:
         starved = code in _STARVED and _is_confined(order)
-        verdict: Verdict = "unable" if starved else "bad"
+        verdict: TrialVerdict = "unable" if starved else "bad"
         return Trial(verdict, f"the engine died in the trial ({_name_signal(-code)}){said}")
     if code == _FAULT_CODE and b"Traceback (most recent call last)" in errors:
         # A mistake of edgetl's or of the installation's.

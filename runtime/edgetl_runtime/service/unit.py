@@ -16,7 +16,6 @@ from typing import Final
 import msgspec
 
 from edgetl_runtime.errors import OptionsError, ServiceError
-from edgetl_runtime.printable import holds_control
 from edgetl_runtime.service.placement import (
     find_groups,
     find_program,
@@ -28,7 +27,8 @@ from edgetl_runtime.service.placement import (
 )
 from edgetl_runtime.settings.file import describe_settings
 from edgetl_runtime.settings.sections import Settings
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
+from edgetl_runtime.text.printable import holds_control
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}\Z")
@@ -47,11 +47,11 @@ _TEMPLATE: Final = """\
 # Written by: edgetl-run install-service {name}
 # Change the settings in {settings_file}, then: systemctl restart {unit}
 # (reload takes another bundle only). Change this with: systemctl edit {unit}
-# Passwords, such as EDGETL_MQTT_PASSWORD=..., belong into {secrets_file}, which only root reads;
-# what stands in a unit everybody does.
+# Passwords, such as EDGETL_MQTT_PASSWORD=..., belong in {secrets_file}, which only root can read;
+# everyone can read a unit.
 [Unit]
 Description=edgetl camera classifier {name}
-# However often it fails: a board that is left alone must not give up.
+# However often it fails, an unattended board must not give up.
 StartLimitIntervalSec=0
 
 [Service]
@@ -61,14 +61,14 @@ NotifyAccess=main
 ExecStart={command} --config {credential}
 # Reads the bundle again, tries it in a child process and takes it into use if it works.
 ExecReload=/bin/kill -HUP $MAINPID
-# While a camera is waited for, the service puts this off by itself.
+# While it waits for a camera, the service extends this by itself.
 TimeoutStartSec=300
 TimeoutStopSec=10
 KillMode=mixed
 Restart=always
 RestartSec=5
 RestartPreventExitStatus=2
-# Pinged by each answer, never by a timer; on a lost camera the loop goes round and pings, too.
+# Fed by each answer, not by a timer; without a camera, by each round of the loop.
 WatchdogSec=30
 
 {user}
@@ -254,8 +254,7 @@ def _check_settings(installation: Installation, *, overwrite: bool) -> None:
     if overwrite or not file.exists() or file.read_bytes() == text:
         return
     raise ServiceError(
-        f"{file} exists and says something else; change it there, choose another --name, or add "
-        "--overwrite"
+        f"{file} exists and differs; edit it there, choose another --name, or add --overwrite"
     )
 
 
@@ -274,7 +273,7 @@ def uninstall(name: str, *, root: Path = Path("/")) -> list[Path]:
     files = (installation.unit_file, installation.settings_file, installation.secrets_file)
     found = [path for path in files if path.exists()]
     if not found:
-        raise ServiceError(f"there is no service {name}: {installation.unit_file} does not exist")
+        raise ServiceError(f"no service {name}: {installation.unit_file} does not exist")
     enabled = installation.unit_file.parent / "multi-user.target.wants" / installation.unit
     enabled.unlink(missing_ok=True)
     for path in found:
@@ -296,10 +295,10 @@ def quote(text: str) -> str:
 def _check(name: str, user: str | None) -> None:
     if not _NAME.match(name):
         raise OptionsError(
-            f"expected a name of small letters, digits and -, such as door, found {name!r}"
+            f"expected a name of lower-case letters, digits and -, such as door, found {name!r}"
         )
     if user is not None and not _USER.match(user):
-        raise OptionsError(f"expected the name of a user, found {user!r}")
+        raise OptionsError(f"expected a user name, found {user!r}")
 
 
 def _check_root(installation: Installation) -> None:
@@ -319,5 +318,5 @@ def _quote_path(path: str) -> str:
 def _check_line(text: str) -> str:
     """Settings refuse such text, too; but what follows a line break here is run as root."""
     if holds_control(text):
-        raise OptionsError(f"{text!r} cannot be in a unit file: it holds a control character")
+        raise OptionsError(f"{text!r} cannot be in a unit file: it contains a control character")
     return text

@@ -1,4 +1,4 @@
-"""Who may ask, and what a browser may do with the answers.
+"""Access: who may send requests, and what a browser may do with the answers.
 
 - Every path but `/healthz` demands the token, on the loopback, too: other users of the machine
   reach it, and behind a reverse proxy everybody's request comes from there, with a Host header
@@ -48,24 +48,22 @@ _HEADERS = {
     "x-frame-options": "DENY",
 }
 _NO_TOKEN = (
-    "a token is needed: `edgetl-run serve` said where it is when it started; of a service it is in "
+    "a token is required: `edgetl-run serve` prints where it is at startup; a service keeps it in "
     "the file page-token in its state folder. Add ?token=TOKEN to the address, or send the header "
     "Authorization: Bearer TOKEN"
 )
-_WRONG_TOKEN = _NO_TOKEN.replace("a token is needed", "this token is wrong")
+_WRONG_TOKEN = _NO_TOKEN.replace("a token is required", "this token is wrong")
 _TOKEN_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width">
 <h1>{title}</h1>
 <p>{said}.</p><p><a href="./">Try again</a></p></html>
 """
-_TWO_LENGTHS = (
-    "give Content-Length or Transfer-Encoding, not both: a proxy may believe the other one"
-)
+_TWO_LENGTHS = "give Content-Length or Transfer-Encoding, not both: a proxy may use the other one"
 _FORGED = (
-    "a page of another site made this request, or a proxy in front changed its Host header: open "
-    "the page by its own address, and let the proxy hand on the browser's Host (nginx: "
-    "proxy_set_header Host $http_host;)"
+    "another site's page sent this request, or a proxy changed the Host header: open the page at "
+    "its own address, and let the proxy pass on the browser's Host (nginx: proxy_set_header Host "
+    "$http_host;)"
 )
 
 
@@ -156,7 +154,7 @@ def _is_forged(method: str, headers: Headers) -> bool:
     Sec-Fetch-Site is the browser's own judgement, which no proxy spoils. It is not sent by old
     browsers, nor over plain HTTP to another host. What changes or costs something must then come
     from where it goes to, by its Origin. (Our own script is asked for with an Origin, too, and
-    what is merely read stays unreadable to other sites.) What is no browser sends neither, and
+    what is merely read stays unreadable to other sites.) What is not a browser sends neither, and
     needs no protection from other sites.
     """
     site = headers.get("sec-fetch-site")

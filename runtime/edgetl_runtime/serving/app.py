@@ -13,38 +13,42 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from edgetl_runtime.answers import AnswerRecord, Recorder, answer_alone
 from edgetl_runtime.errors import EdgetlError, FrameError
-from edgetl_runtime.masking import mask_text
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
 from edgetl_runtime.serving.classifying import Classifying
-from edgetl_runtime.serving.feed import PageFeed
+from edgetl_runtime.serving.feed import TOP, PageFeed
 from edgetl_runtime.serving.metrics import build_registry, scrape
-from edgetl_runtime.serving.streams import AnswerStream, PictureStream, Seats, next_picture
-from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
-from edgetl_runtime.serving.views import (
-    PredictionView,
-    StateView,
-    view_prediction,
-    without_passwords,
+from edgetl_runtime.serving.streams import (
+    AnswerStream,
+    PictureStream,
+    StreamLimit,
+    next_picture,
 )
-from edgetl_runtime.settings.options import show
+from edgetl_runtime.serving.uploads import KINDS, TooManyPixelsError, decode_upload
+from edgetl_runtime.serving.views import StateView, without_passwords
+from edgetl_runtime.text.masking import mask_text
+from edgetl_runtime.text.showing import show
 
 BODY_S = 20.0
 _MEGABYTE = 1_000_000
 _SNAPSHOT_S = 3.0
-# Each holds a picture in memory and competes with the camera for the engine.
+# Each holds an image in memory and competes with the camera for the engine.
 _MAX_UPLOADS = 2
+# Where an uploaded image is from, in its record.
+_UPLOAD = "upload"
 _HEALTHY = ("ok", "degraded")
 _NO_ADDRESS = (
-    "no such address; a proxy that serves the page below a path of its own must take that path off "
+    "no such address; a proxy that serves the page below a path must strip that path "
     "(nginx: location /camera/ { proxy_pass http://127.0.0.1:8080/; })"
 )
 _WRONG_KIND = (
-    "send the bytes of the picture itself as the body, no form, with the header Content-Type: "
+    "send the bytes of the image as the body, not as a form, with the header Content-Type: "
     f"{' or '.join(KINDS)}"
 )
-_NO_METHOD = "this address does not take the method {}"
+_NO_METHOD = "this address does not accept the method {}"
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
@@ -80,7 +84,7 @@ def build_app(
 
 
 class _Addresses:
-    """What is answered, by address."""
+    """The routes, by address."""
 
     def __init__(
         self, classifying: Classifying, feed: PageFeed, access: Access, max_bytes: int
@@ -90,7 +94,8 @@ class _Addresses:
         self._access = access
         self._max_bytes = max_bytes
         self._registry = build_registry(self._status, lambda: feed.watching)
-        self._seats = Seats()
+        self._recorder = Recorder(TOP)
+        self._limit = StreamLimit()
         self._uploads = 0
 
     async def health(self, request: Request) -> Response:
@@ -112,17 +117,17 @@ class _Addresses:
     async def pictures(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response()
-        return PictureStream(self._feed, self._seats)
+        return PictureStream(self._feed, self._limit)
 
     async def answers(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response()
-        return AnswerStream(self._feed, self._status, self._seats)
+        return AnswerStream(self._feed, self._status, self._limit)
 
     async def snapshot(self, request: Request) -> Response:
         picture = await next_picture(self._feed, _SNAPSHOT_S)
         if picture is None:
-            raise HTTPException(503, "no picture came; is the camera there?")
+            raise HTTPException(503, "no frame arrived; is the camera connected?")
         return Response(picture.jpeg, media_type="image/jpeg")
 
     async def classify(self, request: Request) -> Response:
@@ -131,7 +136,7 @@ class _Addresses:
         if kind not in KINDS:
             raise HTTPException(415, f"{_WRONG_KIND}, found {show(kind) if kind else 'none'}")
         if self._uploads >= _MAX_UPLOADS:
-            raise HTTPException(503, "busy with other pictures; try again")
+            raise HTTPException(503, "busy with other images; try again")
         self._uploads += 1
         try:
             data = await _read_body(request, self._max_bytes)
@@ -141,9 +146,12 @@ class _Addresses:
         finally:
             self._uploads -= 1
 
-    def _classify(self, data: bytes) -> PredictionView:
+    def _classify(self, data: bytes) -> AnswerRecord:
         try:
-            return view_prediction(self._classifying.classify(decode_upload(data)))
+            picture = decode_upload(data)
+            prediction = self._classifying.classify(picture)
+            frame = CapturedFrame(picture, _UPLOAD, 0, prediction.captured_s)
+            return self._recorder.describe(answer_alone(frame, prediction))
         except TooManyPixelsError as error:
             raise HTTPException(413, str(error)) from error
         except FrameError as error:
@@ -158,7 +166,7 @@ class _Addresses:
 async def _read_body(request: Request, max_bytes: int) -> bytes:
     # What is left of the body is read and dropped, so that the sender gets to see the answer.
     too_large = HTTPException(
-        413, f"a picture over {max_bytes // _MEGABYTE} MB; make it smaller first"
+        413, f"an image over {max_bytes // _MEGABYTE} MB; make it smaller first"
     )
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > max_bytes:
@@ -171,12 +179,12 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
                 if len(data) > max_bytes:
                     raise too_large
     except TimeoutError as error:
-        text = f"the picture took longer than {BODY_S:.0f} s"
+        text = f"the image took longer than {BODY_S:.0f} s"
         raise HTTPException(408, text, {"connection": "close"}) from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "the picture ended early") from error
+        raise HTTPException(400, "the image ended early") from error
     if not data:
-        raise HTTPException(400, "an empty body; send the bytes of a picture")
+        raise HTTPException(400, "an empty body; send the bytes of an image")
     return bytes(data)
 
 

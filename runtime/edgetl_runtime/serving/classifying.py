@@ -1,27 +1,27 @@
-"""What the page needs of a pipeline."""
+"""The part of a pipeline that the page uses."""
 
 from typing import Protocol
 
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
-from edgetl_runtime.preprocessing import Frame
 
 
 class Classifying(Protocol):
-    """Tells how it is and classifies single pictures, from any thread."""
+    """Tells how it is and classifies single images, from any thread."""
 
     def status(self) -> Status:
         """State and counters; cheap."""
         ...
 
     def classify(self, picture: Frame) -> Prediction:
-        """Classifies one picture in the caller's thread.
+        """Classifies one image in the caller's thread.
 
         Args:
             picture: uint8 (height, width, 3) BGR.
 
         Raises:
-            FrameError: If the picture cannot be classified.
+            FrameError: If the image cannot be classified.
             EngineError: If the engine fails.
         """
         ...

@@ -55,7 +55,7 @@ class BoundedProtocol(H11Protocol):
             self._await_head()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuses what is no HTTP; whoever answers what came before it has nobody to talk to."""
+        """Refuses what is not HTTP; whoever answers what came before it has nobody to talk to."""
         if self.cycle is not None:
             self.cycle.disconnected = True
         super().send_400_response(msg)

@@ -1,4 +1,4 @@
-"""The page's output: the newest answer and picture, made ready once for all who look."""
+"""The page's output: the newest answer and image, encoded once for all viewers."""
 
 import threading
 import time
@@ -9,26 +9,27 @@ from contextlib import contextmanager
 import cv2
 import msgspec
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, AnswerRecord, Event, Recorder
 from edgetl_runtime.errors import OutputError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.status import State
-from edgetl_runtime.preprocessing import Frame
-from edgetl_runtime.serving.bell import Bell
-from edgetl_runtime.serving.views import AnswerView, take_back, view_answer
+from edgetl_runtime.serving.notifier import Notifier
+from edgetl_runtime.serving.views import take_back
 
 # More answers a second than this nobody can read.
 ANSWERS_PER_S = 10
 # The chart's width in time.
 HISTORY_S = 60
 _EVENTS = 50
-# Wider pictures are made smaller: on a phone nobody sees more, and encoding 1080p costs a
+TOP = 5
+# Wider images are made smaller: on a phone nobody sees more, and encoding 1080p costs a
 # Raspberry Pi more time than the network does.
 _WIDEST_PX = 960
 _JPEG_QUALITY = 80
 
 
 class Picture(msgspec.Struct, frozen=True, eq=False):
-    """A picture as it goes to the viewers.
+    """An image as it goes to the viewers.
 
     Attributes:
         number: From 1, counted since the start.
@@ -55,8 +56,8 @@ class PageFeed:
 
     Attributes:
         name: `page`.
-        lossless: False: whoever is late gets newer answers only.
-        bell: Rung for each answer that was taken.
+        lossless: False: a slow reader gets newer answers only.
+        notifier: Notified of each answer that was taken.
     """
 
     name = "page"
@@ -66,9 +67,9 @@ class PageFeed:
         """Makes an empty feed.
 
         Args:
-            page_fps: Pictures a second while somebody watches.
+            page_fps: Images a second while somebody watches.
         """
-        self.bell = Bell()
+        self.notifier = Notifier()
         self._picture_period_s = 1.0 / page_fps
         self._picture_due_s = 0.0
         self._answer_due_s = 0.0
@@ -76,40 +77,41 @@ class PageFeed:
         self._watching = 0
         self._pictures = 0
         self._picture: Picture | None = None
-        self._answer: AnswerView | None = None
+        self._answer: AnswerRecord | None = None
+        self._recorder = Recorder(TOP)
         self._message = b""
         self._samples: deque[Sample] = deque(maxlen=ANSWERS_PER_S * HISTORY_S)
         self._events: deque[Event] = deque(maxlen=_EVENTS)
 
     def wants_picture(self) -> bool:
-        """True while somebody watches and the next picture is due."""
+        """True while somebody watches and the next image is due."""
         return self._watching > 0 and time.monotonic() >= self._picture_due_s
 
     def accepts(self, answer: Answer) -> bool:
-        """True for each event, for a picture that is due, and a few times a second."""
+        """True for each event, for an image that is due, and a few times a second."""
         if answer.event is not None or time.monotonic() >= self._answer_due_s:
             return True
         return answer.picture is not None and self.wants_picture()
 
     def write(self, answer: Answer) -> None:
-        """Takes an answer and encodes its picture, if anybody watches.
+        """Takes an answer and encodes its image, if anybody watches.
 
         Raises:
-            OutputError: If the picture cannot be encoded.
+            OutputError: If the image cannot be encoded.
         """
         self._keep(answer)
         if answer.picture is not None and self.wants_picture():
             self._picture_due_s = _next_due(self._picture_due_s, self._picture_period_s)
             self._show(encode_picture(answer.picture), answer.prediction.captured_s)
-        self.bell.ring()
+        self.notifier.notify()
 
     def close(self) -> None:
         """Ends all streams."""
-        self.bell.close()
+        self.notifier.close()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Counts a viewer of the live picture while the block runs."""
+        """Counts a viewer of the live image while the block runs."""
         with self._lock:
             self._watching += 1
         try:
@@ -120,17 +122,17 @@ class PageFeed:
 
     @property
     def watching(self) -> int:
-        """Viewers of the live picture."""
+        """Viewers of the live view."""
         return self._watching
 
     def picture(self, max_age_s: float) -> Picture | None:
-        """The newest picture, or None if it was captured longer ago."""
+        """The newest image, or None if it was captured longer ago."""
         picture = self._picture
         if picture is None or time.monotonic() - picture.captured_s > max_age_s:
             return None
         return picture
 
-    def answer(self, state: State) -> AnswerView | None:
+    def answer(self, state: State) -> AnswerRecord | None:
         """The newest answer, without its label where the state belies it."""
         answer = self._answer
         return answer and take_back(answer, state)
@@ -144,7 +146,7 @@ class PageFeed:
         return msgspec.json.encode(taken_back)
 
     def history(self) -> list[Sample]:
-        """What the chart begins with, oldest first."""
+        """The initial points of the chart, oldest first."""
         with self._lock:
             oldest_s = time.monotonic() - HISTORY_S
             return [sample for sample in self._samples if sample.answered_s >= oldest_s]
@@ -155,14 +157,14 @@ class PageFeed:
             return [event for event in self._events if event.number > number]
 
     def _keep(self, answer: Answer) -> None:
-        view = view_answer(answer)
-        message = msgspec.json.encode(view)
+        record = self._recorder.describe(answer)
+        message = msgspec.json.encode(record)
         one = answer.prediction
         sample = Sample(one.answered_s, one.preprocess_ms, one.invoke_ms, one.age_ms)
         with self._lock:
             self._answer_due_s = _next_due(self._answer_due_s, 1.0 / ANSWERS_PER_S)
-            self._answer, self._message = view, message
-            # An answer that comes again, without its label, is no new point of the chart.
+            self._answer, self._message = record, message
+            # An answer that comes again, without its label, is not a new point of the chart.
             if not self._samples or self._samples[-1] != sample:
                 self._samples.append(sample)
             if answer.event is not None:
@@ -174,7 +176,7 @@ class PageFeed:
 
 
 def encode_picture(picture: Frame) -> bytes:
-    """Encodes a picture as JPEG, at most 960 px wide.
+    """Encodes an image as JPEG, at most 960 px wide.
 
     Args:
         picture: uint8 (height, width, 3) BGR; stays as it is.
@@ -189,9 +191,9 @@ def encode_picture(picture: Frame) -> bytes:
     try:
         ok, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     except cv2.error as error:
-        raise OutputError(f"the live picture cannot be encoded: {error.err}") from error
+        raise OutputError(f"the live view cannot be encoded: {error.err}") from error
     if not ok:
-        raise OutputError("the live picture cannot be encoded as JPEG")
+        raise OutputError("the live view cannot be encoded as JPEG")
     return data.tobytes()
 
 

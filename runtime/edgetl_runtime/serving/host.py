@@ -1,4 +1,4 @@
-"""Where the page listens, and why it cannot."""
+"""The address that the page listens on, and why it cannot."""
 
 import errno
 import ipaddress
@@ -12,7 +12,7 @@ from edgetl_runtime.errors import ServiceError
 _HOST: Final = re.compile(r"[\w.-]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%[\w.-]+)?|\*", re.ASCII)
 # Every old way to write an IPv4 address in numbers, of which the resolver knows more.
 _NUMBERS: Final = re.compile(r"[\d.]*\d\.\d[\d.]*", re.ASCII)
-_CHOICE: Final = "give 127.0.0.1 for this machine alone, or 0.0.0.0 for the network, too"
+_CHOICE: Final = "give 127.0.0.1 for this machine only, or 0.0.0.0 for the network"
 
 
 def check_host(host: str) -> str:
@@ -40,7 +40,7 @@ def check_host(host: str) -> str:
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    """What to bind a socket to.
+    """The address to bind a socket to.
 
     Raises:
         ServiceError: If there is no such address.
@@ -59,9 +59,9 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
 def explain_refusal(error: OSError) -> str:
     """Why an address cannot be had, and what to do."""
     known = {
-        errno.EADDRINUSE: "the port is in use; end the other program or give another --port "
+        errno.EADDRINUSE: "the port is in use; stop the other program or give another --port "
         "(0 takes a free one)",
-        errno.EACCES: "no right to use this port; give one above 1023",
+        errno.EACCES: "no permission to use this port; give one above 1023",
         errno.EADDRNOTAVAIL: "not an address of this machine; give 127.0.0.1 or 0.0.0.0",
     }
     return known.get(error.errno or 0, str(error))

@@ -1,4 +1,4 @@
-"""`/metrics`: the status as Prometheus reads it, made anew for each scrape."""
+"""`/metrics`: the status as Prometheus reads it, generated for each scrape."""
 
 from collections.abc import Callable, Iterator
 from typing import get_args
@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from edgetl_runtime import __version__
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.status import State, Status
+from edgetl_runtime.system.percentiles import Percentiles
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -55,16 +55,16 @@ class _StatusCollector(Collector):
         yield from _gauges(status)
         yield from _source(status.feed)
         yield from _outputs(status.outputs)
-        yield _gauge("edgetl_page_viewers", "Viewers of the live picture.", self._viewers())
+        yield _gauge("edgetl_page_viewers", "Viewers of the live view.", self._viewers())
 
 
 def _about(status: Status) -> Iterator[Metric]:
-    info = InfoMetricFamily("edgetl", "What runs.")
+    info = InfoMetricFamily("edgetl", "The model that runs.")
     names = ("bundle", "bundle_sha256", "variant", "engine")
     info.add_metric([], {"version": __version__} | {name: getattr(status, name) for name in names})
     yield info
     state = GaugeMetricFamily(
-        "edgetl_state", "1 for the state now, 0 for others.", labels=["state"]
+        "edgetl_state", "1 for the current state, 0 for the others.", labels=["state"]
     )
     for name in get_args(State):
         state.add_metric([name], name == status.state)
@@ -76,29 +76,29 @@ def _counters(status: Status) -> Iterator[Metric]:
         ("answers", "Frames that were answered.", status.answered),
         ("withheld", "Answers without a label because the frame was too old.", status.withheld),
         ("rejected", "Answers without a label because the score was too low.", status.rejected),
-        ("model_failures", "Outputs that were no probabilities.", status.model_failures),
+        ("model_failures", "Outputs that were not probabilities.", status.model_failures),
         ("frame_failures", "Frames that could not be classified.", status.frame_failures),
         ("label_changes", "Changes of the stable label.", status.events),
-        ("reloads", "Other bundles taken into use.", status.reloads),
+        ("reloads", "Switches to another bundle.", status.reloads),
     ):
         yield CounterMetricFamily(f"edgetl_{name}", text, value=value)
 
 
 def _gauges(status: Status) -> Iterator[Metric]:
     for name, text, value in (
-        ("uptime_seconds", "Since the pipeline began.", status.uptime_s),
+        ("uptime_seconds", "Seconds since the pipeline started.", status.uptime_s),
         ("answers_per_second", "Over the last seconds.", status.fps),
-        ("score", "Of the stable label, 0 to 1.", status.score),
-        ("last_answer_age_seconds", "Since the last answer.", status.last_answer_age_s),
+        ("score", "Score of the stable label, 0 to 1.", status.score),
+        ("last_answer_age_seconds", "Seconds since the last answer.", status.last_answer_age_s),
         (
             "low_information",
-            "1 if the last frame was of one colour.",
+            "1 if the last frame had a single color.",
             status.low_information,
         ),
-        ("temperature_celsius", "Of the processor.", status.board.temperature_c),
-        ("throttled", "1 if slowed down now or since boot.", status.board.throttled),
-        ("day_confidence", "Mean highest score of a day, 0 to 1.", status.drift.mean_confidence),
-        ("day_rejected", "Share of a day without a label.", status.drift.reject_rate),
+        ("temperature_celsius", "Temperature of the processor.", status.board.temperature_c),
+        ("throttled", "1 if throttled now or since boot.", status.board.throttled),
+        ("day_confidence", "Mean top score of a day, 0 to 1.", status.drift.mean_confidence),
+        ("day_rejected", "Share of a day's answers without a label.", status.drift.reject_rate),
         (
             "day_stability_index",
             "Label shares of a day against those of the validation photos; 0 is equal.",
@@ -127,28 +127,30 @@ def _percentiles(name: str, text: str, times: Percentiles | None) -> Iterator[Me
 def _source(feed: FeedStatus) -> Iterator[Metric]:
     for name, text, value in (
         ("frames", "Frames that were captured.", feed.delivered),
-        ("dropped", "Frames that newer ones replaced before they were taken.", feed.dropped),
-        ("reconnects", "How often the source was opened again.", feed.reconnects),
+        ("dropped", "Frames that were replaced by newer ones before they were used.", feed.dropped),
+        ("reconnects", "How often the source was reopened.", feed.reconnects),
     ):
         yield CounterMetricFamily(f"edgetl_source_{name}", text, value=value)
-    bad = CounterMetricFamily("edgetl_source_bad", "Data that were no frames.", labels=["reason"])
+    bad = CounterMetricFamily(
+        "edgetl_source_bad", "Data that could not be decoded as frames.", labels=["reason"]
+    )
     for reason, count in feed.bad.items():
         bad.add_metric([reason], count)
     yield bad
-    text = "Frames that were taken although something was amiss."
+    text = "Frames that were used in spite of a defect."
     odd = CounterMetricFamily("edgetl_source_odd", text, labels=["reason"])
     for reason, count in feed.odd.items():
         odd.add_metric([reason], count)
     yield odd
     delivering = feed.state == "delivering"
-    yield _gauge("edgetl_source_delivering", "1 while frames come.", delivering)
+    yield _gauge("edgetl_source_delivering", "1 while frames arrive.", delivering)
 
 
 def _outputs(outputs: tuple[OutputStatus, ...]) -> Iterator[Metric]:
     for name, text in (
-        ("written", "Answers that an output took."),
-        ("dropped", "Answers that came faster than an output took them."),
-        ("failed", "Answers that an output could not write."),
+        ("written", "Answers that an output has handled."),
+        ("dropped", "Answers dropped because an output was too slow."),
+        ("failed", "Answers that an output failed on."),
     ):
         family = CounterMetricFamily(f"edgetl_output_{name}", text, labels=["output"])
         for output in outputs:

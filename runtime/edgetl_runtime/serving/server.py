@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _START_S = 10.0
 _CLOSE_S = 2.0
 _BACKLOG = 64
-# A slow viewer's old pictures wait here, where they cannot be replaced by newer ones.
+# A slow viewer's old images wait here, where they cannot be replaced by newer ones.
 _SEND_BUFFER_BYTES = 128 * 1024
 _NO_EXTRA = "the page needs `pip install 'edgetl-runtime[serve]'`"
 
@@ -132,10 +132,10 @@ class PageServer:
             kept = keep_token(self._token_file)
         except StorageError as error:
             # A disk that cannot be written is no reason to show no page.
-            self.token_hint = f" (at the next start the token is another one, since {error})"
+            self.token_hint = f" (the token changes at the next start, because {error})"
             return make_token(), True
         if not self._shows_kept_token:
-            self.token_hint = f"; add ?token= and what is in {self._token_file}"
+            self.token_hint = f"; add ?token= and the content of {self._token_file}"
         return kept, self._shows_kept_token
 
     def _run(self, server: "uvicorn.Server", listener: socket.socket) -> None:
@@ -143,12 +143,12 @@ class PageServer:
         ready = threading.Event()
 
         async def serve() -> None:
-            self._feed.bell.hang()
+            self._feed.notifier.subscribe()
             try:
                 asyncio.get_running_loop().call_soon(ready.set)
                 await server.serve(sockets=[listener])
             finally:
-                self._feed.bell.unhang()
+                self._feed.notifier.unsubscribe()
 
         # A daemon, so that a classification that hangs cannot keep the process from ending.
         self._thread = threading.Thread(

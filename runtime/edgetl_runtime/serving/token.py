@@ -1,4 +1,4 @@
-"""The page's token, where nobody set one: made once, and kept where only its owner reads it."""
+"""The generated token of the page, kept where only its owner can read it."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from edgetl_runtime.errors import StorageError
-from edgetl_runtime.storage import write_file
+from edgetl_runtime.system.storage import write_file
 
 _MADE = re.compile(r"[\w-]{43}")
 
@@ -31,13 +31,13 @@ def keep_token(file: Path) -> str:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"{file.parent} cannot be made ({error.strerror})") from error
+            raise StorageError(f"{file.parent} cannot be created ({error.strerror})") from error
         write_file(file, f"{kept}\n".encode(), mode=0o600)
     return kept
 
 
 def _read(file: Path) -> str:
-    """What is in the file; nothing where another user may have laid it there, or it is no file."""
+    """The content of the file; empty if another user may have put it there, or it is not a file."""
     try:
         found = file.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_uid not in (os.geteuid(), 0):

@@ -1,4 +1,4 @@
-"""Every option of the device, once: the command line and the TOML file fill the same structs.
+"""All options of the device: the command line and the TOML file fill the same structs.
 
 A file has one table for each struct below, and `edgetl-run` has one flag for each field:
 
@@ -10,9 +10,16 @@ A file has one table for each struct below, and `edgetl-run` has one flag for ea
     method = "majority"
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
+
+
+def names_file(address: str) -> bool:
+    """Whether a source's address can only be the path of a file, a folder or a device."""
+    return not re.fullmatch(r"\d+|.*://.*|-|picamera(:\d)?|pattern", address, re.DOTALL)
+
 
 Size = Annotated[
     str,
@@ -25,21 +32,30 @@ Region = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^(0|1|0?\.\d+)(,(0|1|0?\.\d+|1\.0)){3}\Z",
-        description="LEFT,TOP,WIDTH,HEIGHT as shares of the frame, 0..1, such as 0.25,0,0.5,1",
+        description="LEFT,TOP,WIDTH,HEIGHT as fractions of the frame, 0..1, such as 0.25,0,0.5,1",
     ),
 ]
 Location = Annotated[
     str,
     msgspec.Meta(min_length=1, description="the path of a file or folder", extra={"path": True}),
 ]
-"""In a settings file, relative to that file."""
+"""A path; in a settings file, relative to that file."""
+Written = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        description="the path of a file or folder",
+        extra={"path": True, "written": True},
+    ),
+]
+"""A `Location` that is written: for a service, relative to its state folder."""
 TOKEN_LENGTH = 16
-"""At least, in characters."""
+"""Minimum number of characters."""
 Token = Annotated[
     str,
     msgspec.Meta(
         pattern=rf"^[!-~]{{{TOKEN_LENGTH},}}\Z",
-        description=f"{TOKEN_LENGTH} or more letters, digits and signs of ASCII, without spaces",
+        description=f"{TOKEN_LENGTH} or more printable ASCII characters, without spaces",
         extra={"secret": True},
     ),
 ]
@@ -64,14 +80,14 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelSettings(_Section, frozen=True):
-    """`[model]`: which file runs, and how.
+    """`[model]`: which model runs, and how.
 
     Attributes:
-        bundle: The folder or .zip that `edgetl export` wrote.
-        engine: The engine that runs the model; by default the bundle's first variant decides.
-        variant: Name of the model file, such as `litert-int8`; by default the first.
-        threads: Threads of the engine; by default the processors at hand (affinity and CPU quota
-            count), at most 4.
+        bundle: Folder or .zip that `edgetl export` wrote.
+        engine: Engine that runs the model (default: that of the bundle's first variant).
+        variant: Variant to run, such as `litert-int8` (default: the bundle's first).
+        threads: Number of threads of the engine (default: the available processors, within
+            affinity and CPU quota, at most 4).
     """
 
     bundle: Location = ""
@@ -85,26 +101,27 @@ class SourceSettings(_Section, frozen=True):
 
     Attributes:
         address: A camera's number (`0`), its device or stable id (`/dev/v4l/by-id/...`),
-            `picamera`, a URL (rtsp, http, https), a video, a picture or a folder of them, `-` for
-            standard input, or `pattern` for a drawn test pattern.
-        size: Size to ask a camera for; of raw frames and of the test pattern, their size.
-        fps: Frames a second to ask a camera for, and of the test pattern.
-        format: Format of frames on standard input; raw ones need a size.
-        stride: Bytes from one row of a raw frame to the next, where rows are padded.
-        realtime: Play a video at its own speed and skip frames when late, as a camera would.
-        loop: Begin a video or folder again when it ends.
-        required: Exit when the camera is absent at the start, instead of waiting for it; `camera`
+            `picamera`, a URL (rtsp, http, https), a video, an image or a folder of images, `-`
+            for standard input, or `pattern` for a test pattern.
+        size: Frame size to request from a camera; for raw frames and the test pattern, their
+            size.
+        fps: Frame rate to request from a camera; for the test pattern, its frame rate.
+        format: Format of frames on standard input; raw formats need a size.
+        stride: Bytes per row of a raw frame, where rows are padded.
+        realtime: Play a video at its own speed and drop frames when late, as a camera would.
+        loop: Start over at the end of a video or folder.
+        required: Exit if the camera is absent at startup, instead of waiting for it; `camera`
             always does.
-        open_timeout_s: Until a camera must be open.
-        read_timeout_s: Until a camera must have delivered the next frame.
-        frozen_after_s: After so long of frames equal in every bit, a camera counts as frozen;
-            0 switches the check off.
-        ca: File (PEM) of the CA to trust in place of the system's, for an https address.
-        cert: File (PEM) of this board's own certificate, where the camera demands one.
-        key: File (PEM) of its key, if it is not in cert.
+        open_timeout_s: Timeout for opening a camera, in seconds.
+        read_timeout_s: Timeout for the next frame of a camera, in seconds.
+        frozen_after_s: Seconds of identical frames after which a camera counts as frozen; 0
+            disables the check.
+        ca: CA certificate (PEM) to trust for an https address (default: those of the system).
+        cert: Client certificate (PEM) of this board, if the camera requires one.
+        key: Private key (PEM) of the client certificate, if it is not in the same file.
     """
 
-    address: Annotated[str, msgspec.Meta(min_length=1)] = "0"
+    address: Annotated[str, msgspec.Meta(min_length=1, extra={"path": names_file})] = "0"
     size: Size | None = None
     fps: Rate | None = None
     format: Literal["mjpeg", "bgr24", "rgb24", "gray8", "yuv420p"] = "mjpeg"
@@ -119,13 +136,20 @@ class SourceSettings(_Section, frozen=True):
     cert: Location | None = None
     key: Location | None = None
 
+    @property
+    def reads_to_an_end(self) -> bool:
+        """Whether frames come from a file or folder that is read once."""
+        device = self.address.startswith("/dev/")
+        return names_file(self.address) and not device and not self.loop
+
 
 class ViewSettings(_Section, frozen=True):
-    """`[view]`: what of a frame is looked at; first the region, then rotation, then mirror.
+    """`[view]`: which part of a frame is classified: first the region, then rotation, then mirror.
 
     Attributes:
-        region: LEFT,TOP,WIDTH,HEIGHT as shares of the frame.
-        rotate: Degrees clockwise.
+        region: Region to crop: LEFT,TOP,WIDTH,HEIGHT as fractions of the frame (default: the
+            whole frame).
+        rotate: Rotation in degrees, clockwise.
         mirror: Swap left and right.
     """
 
@@ -138,10 +162,11 @@ class PaceSettings(_Section, frozen=True):
     """`[pace]`: which frames are answered.
 
     Attributes:
-        every: Only each n-th frame that the source delivers.
-        max_fps: At most so many answers a second.
-        max_frames: Stop after so many answers.
-        max_age_s: A frame older than this when its answer is ready gets no label.
+        every: Classify only every N-th frame of the source.
+        max_fps: Maximum number of answers per second (default: no limit).
+        max_frames: Stop after this many answers (default: never).
+        max_age_s: Maximum age of a frame when its answer is ready, in seconds; older ones get no
+            label.
     """
 
     every: Count = 1
@@ -151,14 +176,14 @@ class PaceSettings(_Section, frozen=True):
 
 
 class SmoothingSettings(_Section, frozen=True):
-    """`[smoothing]`: how answers to single frames become a label that does not flicker.
+    """`[smoothing]`: how the answers to single frames become a stable label.
 
     Attributes:
-        method: `average` of scores, `majority` of labels, or `none`.
-        half_life_s: Of the exponential average: after so long a score has lost half its weight.
-        frames: The majority is counted over so many frames.
-        hold: A new label must lead for so many frames in a row before it becomes the stable one; a
-            video's first one comes at once.
+        method: Smoothing method: `average` of the scores, `majority` of the labels, or `none`.
+        half_life_s: Half-life of the exponential average, in seconds.
+        frames: Number of frames that the majority is taken over.
+        hold: Number of consecutive frames that a new label must lead before it becomes the stable
+            one; the first label of a video is stable at once.
     """
 
     method: Literal["none", "average", "majority"] = "average"
@@ -168,47 +193,47 @@ class SmoothingSettings(_Section, frozen=True):
 
 
 class OutputSettings(_Section, frozen=True):
-    """`[output]`: where answers go; any number at once.
+    """`[output]`: where answers go; outputs can be combined.
 
     Attributes:
-        terminal: `line` for each answer, `event` for changes only, `json`, or `none`; by default
-            `line` for `camera` and `event` for `serve`.
-        top: Labels to list.
-        jsonl: File that gets a line of JSON for each answer; one that is there is added to.
-        csv: File that gets a row for each answer; one that is there is added to or, where its
-            columns are others, set aside as FILE.1.
-        file_quota_mb: Size at which jsonl and csv files of a camera are rotated; one older file
-            is kept. Of `pictures`, the oldest go when the folder would exceed it.
-        video: New video with the answers drawn into it; where there is such a file, it gets a
-            number, and its name is said at the end.
-        pictures: Folder that gets a picture with the answer drawn into it for each event.
-        name: Of this camera among others, for MQTT, Home Assistant and its service; by default the
-            host's, and `camera` for a service.
-        mqtt: Broker, such as `mqtt://user@host:1883` or `mqtts://host`; a password comes from
-            the environment variable EDGETL_MQTT_PASSWORD.
-        mqtt_topic: Below which states and events are published.
+        terminal: What to print: a `line` per answer, an `event` per change, `json`, or `none`
+            (default: `line` for `camera`, `event` for `serve`).
+        top: Number of labels to list.
+        jsonl: File or named pipe to append a line of JSON to for each answer.
+        csv: File to append a row to for each answer; an existing file with other columns is
+            renamed to FILE.1.
+        file_quota_mb: Size in MB at which the jsonl and csv files of a camera are rotated; one
+            older file is kept. In `pictures`, the oldest images beyond it are deleted.
+        video: Video file to write with the answers drawn into it; if the file exists, a number is
+            appended to the name, and the name is printed at the end.
+        pictures: Folder for an image of each event, with the answer drawn into it.
+        name: Name of this camera for MQTT, Home Assistant and its service (default: the host's
+            name, or `camera` for a service).
+        mqtt: MQTT broker, such as `mqtt://user@host:1883` or `mqtts://host`; the password is read
+            from the environment variable EDGETL_MQTT_PASSWORD.
+        mqtt_topic: Topic prefix for states and events.
         mqtt_discovery: Announce the camera to Home Assistant.
-        mqtt_ca: File (PEM) of the CA to trust in place of the system's, for `mqtts://`.
-        mqtt_cert: File (PEM) of this board's own certificate, where the broker demands one.
-        mqtt_key: File (PEM) of its key, if it is not in mqtt_cert.
-        post: URL that gets each event as JSON.
-        post_ca: As mqtt_ca, for an https URL.
-        post_cert: As mqtt_cert.
-        post_key: As mqtt_key.
-        command: Shell command that runs on each event, told through EDGETL_* variables.
-        callback: `module:function` of Python that is called with each answer.
-        only_events: jsonl and csv get events only.
+        mqtt_ca: CA certificate (PEM) to trust for `mqtts://` (default: those of the system).
+        mqtt_cert: Client certificate (PEM) of this board, if the broker requires one.
+        mqtt_key: Private key (PEM) of the client certificate, if it is not in the same file.
+        post: URL to post each event to, as JSON.
+        post_ca: CA certificate (PEM) to trust for an https URL (default: those of the system).
+        post_cert: Client certificate (PEM) of this board, if the server requires one.
+        post_key: Private key (PEM) of the client certificate, if it is not in the same file.
+        command: Shell command to run on each event, which it finds in EDGETL_* variables.
+        callback: Python function to call with each answer, as `module:function`.
+        only_events: Write only events to jsonl and csv.
         csv_mark: Begin the csv with a byte order mark, without which Excel misreads letters such
             as ä.
     """
 
     terminal: Literal["line", "event", "json", "none"] | None = None
     top: Count = 3
-    jsonl: Location | None = None
-    csv: Location | None = None
+    jsonl: Written | None = None
+    csv: Written | None = None
     file_quota_mb: Count = 64
-    video: Location | None = None
-    pictures: Location | None = None
+    video: Written | None = None
+    pictures: Written | None = None
     name: Name | None = None
     mqtt: str | None = None
     mqtt_topic: str = "edgetl"
@@ -227,33 +252,34 @@ class OutputSettings(_Section, frozen=True):
 
 
 class CollectSettings(_Section, frozen=True):
-    """`[collect]`: frames kept in a folder, to be labelled and trained on.
+    """`[collect]`: frames to keep in a folder, for labelling and training.
 
     Attributes:
-        what: Kinds of frames: `unsure`, `rejected`, `sampled`.
-        folder: Where they are kept.
-        quota_mb: The oldest go when the folder would exceed this.
-        unsure_below: A frame whose best two scores are closer than this is unsure.
-        every_s: Least time between two kept frames of a kind.
+        what: Kinds of frames to keep: `unsure`, `rejected`, `sampled` (default: none).
+        folder: Folder to keep them in.
+        quota_mb: Maximum size of the folder in MB; the oldest frames beyond it are deleted.
+        unsure_below: Difference between the two best scores below which a frame is unsure.
+        every_s: Minimum time between two kept frames of the same kind, in seconds.
     """
 
     what: tuple[Collected, ...] = ()
-    folder: Location = "collected"
+    folder: Written = "collected"
     quota_mb: Count = 256
     unsure_below: Share = 0.3
     every_s: Seconds = 5.0
 
 
 class ServeSettings(_Section, frozen=True):
-    """`[serve]`: the page.
+    """`[serve]`: the web page.
 
     Attributes:
-        host: Address to listen on; by default only this machine can reach it.
-        port: 0 takes a free one.
-        token: That whoever opens the page, and each program, must show; by default made at the
-            first start and kept in the state folder or, without one, made at each start.
-        page_fps: Pictures a second of the live picture.
-        max_picture_mb: Largest picture that `/api/classify` takes.
+        host: Address to listen on; 127.0.0.1 is reachable from this machine only, 0.0.0.0 from
+            the network.
+        port: Port to listen on; 0 takes a free one.
+        token: Token that browsers and programs must send (default: generated at the first start
+            and kept in the state folder; without one, generated at each start).
+        page_fps: Frame rate of the live view.
+        max_picture_mb: Maximum size of an image that `/api/classify` accepts, in MB.
     """
 
     host: str = "127.0.0.1"
@@ -264,24 +290,74 @@ class ServeSettings(_Section, frozen=True):
 
 
 class ServiceSettings(_Section, frozen=True):
-    """`[service]`: how it lives for months.
+    """`[service]`: how it runs unattended.
 
     Attributes:
-        state_dir: Folder of verified models and the record of which one runs; by default nothing
-            is kept.
-        lock: File that at most one instance holds; by default there is none.
-        trial_frames: A new bundle is trusted after so many good answers.
-        model_failures: So many unusable outputs in a row end the trust in a bundle.
+        state_dir: Folder for verified models and the record of the one that runs (default:
+            nothing is kept).
+        lock: Lock file that allows one instance only (default: none).
+        trial_frames: Number of good answers after which a new bundle is trusted.
+        model_failures: Number of consecutive unusable outputs after which a bundle is no longer
+            trusted.
     """
 
-    state_dir: Location | None = None
-    lock: Location | None = None
+    state_dir: Written | None = None
+    lock: Written | None = None
     trial_frames: Count = 100
     model_failures: Count = 5
 
 
 class Settings(_Section, frozen=True):
     """All options; see each section."""
+
+    # Where the field's name alone would be ambiguous among the flags of all sections.
+    FLAGS: ClassVar = {
+        "source.address": "source",
+        "source.required": "require-camera",
+        "source.ca": "source-ca",
+        "source.cert": "source-cert",
+        "source.key": "source-key",
+        "smoothing.method": "smoothing",
+        "smoothing.frames": "smoothing-frames",
+        "collect.what": "collect",
+        "collect.folder": "collect-folder",
+        "collect.quota_mb": "collect-quota-mb",
+        "collect.every_s": "collect-every-s",
+    }
+    EXAMPLES: ClassVar = {
+        "model.bundle": "parts.bundle",
+        "model.engine": "litert",
+        "model.variant": "litert-int8",
+        "model.threads": 2,
+        "source.size": "1280x720",
+        "source.fps": 30.0,
+        "source.ca": "ca.pem",
+        "source.cert": "board.pem",
+        "source.key": "board.key",
+        "source.stride": 1344,
+        "view.region": "0.25,0,0.5,1",
+        "pace.max_fps": 5.0,
+        "pace.max_frames": 1000,
+        "output.terminal": "event",
+        "output.jsonl": "answers.jsonl",
+        "output.csv": "answers.csv",
+        "output.video": "answers.avi",
+        "output.pictures": "events",
+        "output.name": "door",
+        "output.mqtt": "mqtt://user@broker:1883",
+        "output.mqtt_ca": "ca.pem",
+        "output.mqtt_cert": "board.pem",
+        "output.mqtt_key": "board.key",
+        "output.post_ca": "ca.pem",
+        "output.post_cert": "board.pem",
+        "output.post_key": "board.key",
+        "output.post": "http://collector:8000/events",
+        "output.command": 'logger "$EDGETL_LABEL"',
+        "output.callback": "actions:react",
+        "serve.token": "at-least-16-characters",
+        "service.state_dir": "/var/lib/edgetl",
+        "service.lock": "/run/edgetl/lock",
+    }
 
     model: ModelSettings = ModelSettings()
     source: SourceSettings = SourceSettings()

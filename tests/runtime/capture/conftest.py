@@ -13,7 +13,7 @@ from edgetl_runtime.capture.address import SourcePlan
 from edgetl_runtime.capture.backoff import Backoff
 from edgetl_runtime.capture.camera import Camera
 from edgetl_runtime.capture.feed import FeedStatus
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.settings.sections import SourceSettings
 
 HERE = Path(__file__).parent

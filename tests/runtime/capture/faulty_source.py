@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from edgetl_runtime.capture.source import BadFrame, Granted, Shot
+from edgetl_runtime.capture.source import BadFrame, Granted, RawFrame
 from edgetl_runtime.errors import CameraError
 
 FOR_EVER_S = 10_000
@@ -34,15 +34,15 @@ class Faulty:
             raise CameraError("nothing there")
         return Granted((64, 48), 200.0)
 
-    def read(self, canvas):
+    def read(self, buffer):
         time.sleep(FRAME_S)
         self.reads += 1
         if self.reads > self.script.get("frames", 10**9):
             getattr(self, self.script["then"])()
         height, width = self.size
         level = self.script.get("same", self.reads % 250)
-        canvas(height, width)[:] = bytes([level]) * (3 * height * width)
-        return Shot(time.monotonic_ns())
+        buffer(height, width)[:] = bytes([level]) * (3 * height * width)
+        return RawFrame(time.monotonic_ns())
 
     def hang(self):
         time.sleep(FOR_EVER_S)

@@ -72,7 +72,7 @@ def test_a_scheme_in_capitals_is_that_in_small_letters():
             "--size and --format are not used for a video",
         ),
         ("film", {"loop": True, "realtime": True}, None),
-        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for pictures"),
+        ("folder", {"loop": True, "realtime": True}, "--realtime is not used for images"),
         ("http://camera/x", {"fps": 3.0}, None),
         ("http://camera/x", {"size": "9x9"}, "--size is not used for a camera over HTTP"),
         ("rtsp://camera/x", {"loop": True}, "--loop is not used for a network stream"),
@@ -98,8 +98,8 @@ def test_what_is_not_used_is_said_with_the_answers(tiny, make_video, edgetl_run)
 
 
 @pytest.mark.parametrize("address", ["pattern", "-", "0"])
-def test_a_certificate_where_nothing_is_encrypted_is_refused(address):
-    with pytest.raises(OptionsError, match="--source-ca: only an encrypted connection uses it"):
+def test_a_certificate_where_nothing_is_encrypted_is_refused(address, wording):
+    with pytest.raises(OptionsError, match=wording):
         plan_source(address, SourceSettings(ca="a.pem"))
 
 
@@ -186,15 +186,15 @@ def test_one_changed_pixel_anywhere_is_not_frozen():
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("127.0.0.1:28080/mjpg", "put http:// in front"),
-        ("192.168.1.5", "put http:// in front"),
-        ("me:secret@camera.local:554/live", "put rtsp:// in front"),
-        ("me:secret@camera/live", "put http:// in front"),
+        ("127.0.0.1:28080/mjpg", "begin with http://"),
+        ("192.168.1.5", "begin with http://"),
+        ("me:secret@camera.local:554/live", "begin with rtsp://"),
+        ("me:secret@camera/live", "begin with http://"),
         ("htp://camera/x", "did you mean http:// ?"),
         ("rstp://camera/x", "did you mean rtsp:// ?"),
-        ("http:/camera/x", "did you mean http:// at its beginning?"),
-        ("https//camera/x", "did you mean https:// at its beginning?"),
-        ("http://camera/\x01x", "it holds a control character"),
+        ("http:/camera/x", "did you mean http:// at the beginning?"),
+        ("https//camera/x", "did you mean https:// at the beginning?"),
+        ("http://camera/\x01x", "it contains a control character"),
     ],
 )
 def test_a_mistyped_address_is_told_with_the_right_one(address, says):

@@ -37,12 +37,13 @@ def test_a_slow_taker_misses_no_frame_of_a_file(make_video):
     assert taken == [(number, pytest.approx(10 + 3 * number, abs=2)) for number in range(10)]
 
 
-def test_taking_waits_no_longer_than_told():
-    with Camera("pattern", SourceSettings(fps=0.5)) as camera:
+def test_taking_waits_as_long_as_told_and_not_for_the_next_frame():
+    fps = 0.02
+    with Camera("pattern", SourceSettings(fps=fps)) as camera:
         assert camera.take(5.0) is not None
         start_s = time.monotonic()
         assert camera.take(0.2) is None
-        assert 0.2 <= time.monotonic() - start_s < 1.5
+        assert 0.2 <= time.monotonic() - start_s < 1 / fps
         assert camera.status().state == "delivering"
 
 
@@ -142,11 +143,10 @@ def test_a_looped_video_begins_again(make_video):
 
 
 def test_closing_a_long_video_does_not_wait_for_its_end(make_video):
-    fps, frames = 10.0, 100
-    start_s = time.monotonic()
-    with Camera(str(make_video(frames, fps)), REALTIME) as camera:
+    frames = 100
+    with Camera(str(make_video(frames, fps=10.0)), REALTIME) as camera:
         camera.take(5.0)
-    assert time.monotonic() - start_s < frames / fps
+    assert 0 < camera.status().delivered < frames
     camera.close()
     assert camera.take(0.1) is None
 
@@ -155,8 +155,8 @@ def test_closing_a_long_video_does_not_wait_for_its_end(make_video):
     "source",
     ["missing.mp4", "", "²", "99999999999999999999", "-1", "http://[::1", "rtsp://cam:99999/s"],
 )
-def test_a_wrong_address_is_refused_at_once(source):
-    with pytest.raises(CameraError, match=r"cannot open "):
+def test_a_wrong_address_is_refused_at_once(source, wording):
+    with pytest.raises(CameraError, match=wording):
         Camera(source, keep_trying=True)
 
 
@@ -168,9 +168,9 @@ def test_a_garbage_video_is_no_camera(name, data, tmp_path):
         Camera(str(tmp_path / name))
 
 
-def test_a_garbage_video_is_an_error_even_if_a_camera_would_be_waited_for(tmp_path):
+def test_a_garbage_video_is_an_error_even_if_a_camera_would_be_waited_for(tmp_path, wording):
     (tmp_path / "a.avi").write_bytes(b"this is no video" * 1000)
-    with pytest.raises(CameraError, match=r"a\.avi"):
+    with pytest.raises(CameraError, match=wording):
         Camera(str(tmp_path / "a.avi"), keep_trying=True)
 
 

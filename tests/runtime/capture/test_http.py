@@ -111,11 +111,11 @@ def test_a_stream_gives_its_frames(part, server):
     assert camera.status().bad == {}
 
 
-def test_the_end_of_a_stream_is_an_error_unless_it_shall_keep_trying(server):
+def test_the_end_of_a_stream_is_an_error_unless_it_shall_keep_trying(server, wording):
     server.parts = lambda: map(with_length, map(jpeg_of, range(60)))
     with (
         Camera(server.url) as camera,
-        pytest.raises(CameraError, match="stopped delivering after 60 frames: the stream ended"),
+        pytest.raises(CameraError, match=wording),
     ):
         list(camera)
 
@@ -133,12 +133,14 @@ def test_a_stream_that_falls_silent_is_opened_again(server, opened, impatient, a
     assert camera.status().reconnects == 1
 
 
-def test_a_server_that_accepts_and_says_nothing_is_given_up(serve, opened, impatient, at_once):
+def test_a_server_that_accepts_and_says_nothing_is_given_up(
+    serve, opened, impatient, at_once, wording
+):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        with pytest.raises(CameraError, match="cannot open http"):
+        with pytest.raises(CameraError, match=wording):
             opened(url, impatient)
 
 
@@ -168,10 +170,12 @@ def test_a_restarted_server_is_found_again(serve, opened, impatient, at_once, ta
     assert camera.status().reconnects >= 1
 
 
-def test_an_absent_server_is_an_error_or_waited_for(serve, opened, impatient, at_once, take_until):
+def test_an_absent_server_is_an_error_or_waited_for(
+    serve, opened, impatient, at_once, take_until, wording
+):
     free = serve()
     free.close()
-    with pytest.raises(CameraError, match=r"cannot open http://.*nothing listens there"):
+    with pytest.raises(CameraError, match=wording):
         Camera(free.url)
     camera = opened(free.url, impatient, keep_trying=True, _backoff=at_once())
     take_until(camera, lambda status: status.state == "lost")
@@ -236,10 +240,11 @@ def test_a_snapshot_with_bytes_after_its_end_is_asked_for_again_and_again(
 
     server.parts = send
     with Camera(server.url, SourceSettings(fps=50)) as camera:
-        take_until(camera, lambda status: status.delivered >= 4)
+        # The counts come by a way of their own, a little after the frames.
+        take_until(camera, lambda status: status.odd.get("extra bytes", 0) >= 3)
         status = camera.status()
     assert status.bad == {}
-    assert status.odd["extra bytes"] >= 3
+    assert status.delivered >= 3
     assert (status.state, status.reconnects) == ("delivering", 0)
 
 
@@ -278,7 +283,7 @@ def test_only_as_many_pixels_are_decoded_as_the_model_needs(server):
         assert frame.image.shape == (240, 320, 3)
 
 
-def test_a_password_in_the_address_is_used_and_never_shown(server, opened):
+def test_a_password_in_the_address_is_used_and_never_shown(server, opened, wording):
     token = base64.b64encode(b"me:s3cret").decode()
     server.password = f"Basic {token}"
     address = server.url.replace("//", "//me:s3cret@")
@@ -286,7 +291,7 @@ def test_a_password_in_the_address_is_used_and_never_shown(server, opened):
         assert camera.take(5.0) is not None
         assert "s3cret" not in camera.source
         assert "//***@127.0.0.1" in camera.source
-    with pytest.raises(CameraError, match="401") as caught:
+    with pytest.raises(CameraError, match=wording) as caught:
         Camera(address.replace("s3cret", "wr0ng"))
     assert "wr0ng" not in str(caught.value)
 
@@ -302,11 +307,11 @@ def test_a_password_is_used_as_its_owner_wrote_it(server, password):
         assert camera.source == server.url.replace("//", "//***@")
 
 
-def test_another_kind_of_video_over_http_is_left_to_ffmpeg(server, make_video):
+def test_another_kind_of_video_over_http_is_left_to_ffmpeg(server, make_video, wording):
     data = make_video(30, name="video.avi").read_bytes()
     server.content_type = "video/x-msvideo"
     server.parts = lambda: [data]
-    with Camera(server.url) as camera, pytest.raises(CameraError, match="ended"):
+    with Camera(server.url) as camera, pytest.raises(CameraError, match=wording):
         frames = []
         for frame in camera:
             frames.append(frame)
@@ -314,10 +319,10 @@ def test_another_kind_of_video_over_http_is_left_to_ffmpeg(server, make_video):
     assert frames[0].image.shape == (48, 64, 3)
 
 
-def test_a_page_is_no_stream(server):
+def test_a_page_is_no_stream(server, wording):
     server.content_type = "text/html"
     server.parts = lambda: [HTML]
-    with pytest.raises(CameraError, match="cannot open"):
+    with pytest.raises(CameraError, match=wording):
         Camera(server.url, SourceSettings(open_timeout_s=5))
 
 
@@ -331,6 +336,6 @@ def test_a_camera_with_ones_own_certificate_is_trusted_by_its_ca(serve, server_c
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1/x", "rtsp://127.0.0.1/x"])
-def test_a_ca_for_a_camera_without_tls_is_refused(address):
-    with pytest.raises(OptionsError, match="--source-ca: only an encrypted connection uses it"):
+def test_a_ca_for_a_camera_without_tls_is_refused(address, wording):
+    with pytest.raises(OptionsError, match=wording):
         Camera(address, SourceSettings(ca="ca.pem"))

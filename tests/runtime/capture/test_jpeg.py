@@ -18,8 +18,8 @@ from edgetl_runtime.capture.jpeg import (
     choose_divisor,
 )
 from edgetl_runtime.capture.source import BadFrame
-from edgetl_runtime.jpegs import find_companions
-from edgetl_runtime.preprocessing import Preprocessing
+from edgetl_runtime.image.jpegs import find_companions
+from edgetl_runtime.image.preprocessing import Preprocessing
 
 FRAMES = int(os.environ.get("EDGETL_FUZZ", "200"))
 REASONS = {"empty", "no JPEG", "of an unusual kind", "truncated", "damaged", "too large"}
@@ -47,11 +47,11 @@ def decode(data, input_px=None, strict=None):
         decoder._strict = strict
     room = {}
 
-    def canvas(height, width):
+    def buffer(height, width):
         room["size"], room["pixels"] = (height, width), bytearray(3 * height * width)
         return memoryview(room["pixels"])
 
-    decoder.decode(data, canvas)
+    decoder.decode(data, buffer)
     return np.frombuffer(room["pixels"], np.uint8).reshape(*room["size"], 3)
 
 
@@ -109,9 +109,9 @@ def test_what_is_no_whole_jpeg_is_named(data, reason):
     assert caught.value.reason == reason
 
 
-def test_a_bomb_is_refused_before_it_is_decoded():
+def test_a_bomb_is_refused_before_it_is_decoded(wording):
     at = JPEG.index(b"\xff\xc0") + 5
-    with pytest.raises(BadFrame, match="too large"):
+    with pytest.raises(BadFrame, match=wording):
         decode(JPEG[:at] + b"\xff\xff\xff\xff" + JPEG[at + 4 :])
 
 
@@ -169,41 +169,41 @@ def test_bytes_too_many_are_counted_by_simplejpeg(case):
     pytest.importorskip("simplejpeg")
     room = {}
 
-    def canvas(height, width):
+    def buffer(height, width):
         return memoryview(room.setdefault("pixels", bytearray(3 * height * width)))
 
     decoder = JpegDecoder()
-    assert decoder.decode(JPEG, canvas) == ""
-    assert decoder.decode(ODD[case], canvas) == "extra bytes"
+    assert decoder.decode(JPEG, buffer) == ""
+    assert decoder.decode(ODD[case], buffer) == "extra bytes"
 
 
 @pytest.mark.parametrize("case", [name for name in ODD if "end" not in name])
-def test_bytes_too_many_hide_none_that_are_missing(case):
+def test_bytes_too_many_hide_none_that_are_missing(case, wording):
     pytest.importorskip("simplejpeg")
     cut = ODD[case][: -len(JPEG) // 3] + b"\xff\xd9"
-    with pytest.raises(BadFrame, match="damaged"):
+    with pytest.raises(BadFrame, match=wording):
         decode(cut, strict=True)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.5, 0.9])
-def test_half_a_jpeg_is_no_picture_whatever_thumbnail_it_holds(kept, strict):
+def test_half_a_jpeg_is_no_picture_whatever_thumbnail_it_holds(kept, strict, wording):
     with_thumbnail = JPEG[:2] + EXIF + JPEG[2:]
     assert decode(with_thumbnail, strict=strict).shape == (120, 160, 3)
-    with pytest.raises(BadFrame, match="truncated"):
+    with pytest.raises(BadFrame, match=wording):
         decode(with_thumbnail[: int(kept * len(with_thumbnail))], strict=strict)
 
 
-def test_what_follows_a_jpeg_does_not_end_it_again(strict):
+def test_what_follows_a_jpeg_does_not_end_it_again(strict, wording):
     assert decode(JPEG + THUMBNAIL, strict=strict).shape == (120, 160, 3)
-    with pytest.raises(BadFrame, match="truncated"):
+    with pytest.raises(BadFrame, match=wording):
         decode(JPEG[:-400] + THUMBNAIL, strict=strict)
 
 
-def test_a_progressive_jpeg_is_followed_through_its_scans(strict):
+def test_a_progressive_jpeg_is_followed_through_its_scans(strict, wording):
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
     jpeg = cv2.imencode(".jpg", photo(120, 160), options)[1].tobytes()
     assert decode(jpeg, strict=strict).shape == (120, 160, 3)
-    with pytest.raises(BadFrame, match="truncated"):
+    with pytest.raises(BadFrame, match=wording):
         decode(jpeg[: len(jpeg) // 2], strict=strict)
 
 
@@ -315,13 +315,13 @@ def test_what_a_phone_appends_to_its_photo_is_no_picture(trailer, chunk):
 def test_what_a_phone_appends_is_counted_as_bytes_too_many(trailer, strict):
     room = {}
 
-    def canvas(height, width):
+    def buffer(height, width):
         return memoryview(room.setdefault("pixels", bytearray(3 * height * width)))
 
     decoder = JpegDecoder()
     decoder._strict = strict
-    assert decoder.decode(JPEG + trailer, canvas) == "extra bytes"
-    assert decoder.decode(JPEG + b"\r\n\0\0", canvas) == ""
+    assert decoder.decode(JPEG + trailer, buffer) == "extra bytes"
+    assert decoder.decode(JPEG + b"\r\n\0\0", buffer) == ""
 
 
 def with_companion(order):

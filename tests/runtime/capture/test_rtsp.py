@@ -60,11 +60,11 @@ def fail(address):
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        ("404 Not Found", "it says 404 Not Found; the camera is there, but not this path"),
-        ("403 Forbidden", "it says 403 Forbidden; this user may not see it"),
+        ("404 Not Found", "it says 404 Not Found; the camera has no such path"),
+        ("403 Forbidden", "it says 403 Forbidden; this user may not view it"),
         ("503 Service Unavailable", "it is busy"),
         ("418 Teapot", "it says 418 Teapot"),
-        ("200 OK", "it answers, but sends no video that can be read"),
+        ("200 OK", "it answers, but sends no readable video"),
     ],
 )
 def test_a_refusal_is_said_with_what_to_do(status, says, serve):
@@ -74,16 +74,16 @@ def test_a_refusal_is_said_with_what_to_do(status, says, serve):
 def test_a_server_that_is_not_there_is_named():
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    assert "nothing listens there" in fail(f"rtsp://127.0.0.1:{port}/live")
+    assert "the connection was refused" in fail(f"rtsp://127.0.0.1:{port}/live")
 
 
 @pytest.mark.parametrize("demand", [DIGEST, BASIC])
 def test_a_missing_and_a_wrong_password_are_told_apart(demand, serve):
     server = serve("401 Unauthorized", demand)
-    assert "it wants a name and a password" in fail(f"rtsp://{server.place}/live")
+    assert "it requires a user name and password" in fail(f"rtsp://{server.place}/live")
     assert server.tries == []
     message = fail(f"rtsp://me:wr0ng@{server.place}/live")
-    assert "it refuses this name or password (401 Unauthorized)" in message
+    assert "it rejects this user name or password (401 Unauthorized)" in message
     assert "wr0ng" not in message
     # Cameras lock an account after five or more.
     assert 1 <= len(server.tries) <= 3

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from edgetl_runtime.errors import CameraError
 from edgetl_runtime.settings.sections import SourceSettings
+from tests.waiting import wait_until
 
 HANG_S = 30.0
 RECONNECTS = int(os.environ.get("EDGETL_RECONNECTS", "20"))
@@ -26,18 +28,11 @@ def is_alive(pid):
     return state != "Z"
 
 
-def wait_until(condition):
-    give_up_s = time.monotonic() + HANG_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("fault", ["hang", "stop"])
 def test_a_camera_that_hangs_in_read_is_killed_and_opened_again(fault, faulty, take_until):
     camera, openings = faulty({"frames": 3, "then": fault}, GOOD)
     take_until(camera, lambda status: status.state == "lost")
-    assert "no frame for 0.4 s" in camera.status().reason
+    assert "no frames for 0.4 s" in camera.status().reason
     take_until(camera, lambda status: status.state == "delivering" and status.reconnects == 1)
     first, second = openings.pids()
     assert not is_alive(first)
@@ -49,31 +44,35 @@ def test_a_camera_that_hangs_in_open_is_killed_and_opened_again(faulty, take_unt
     camera, openings = faulty({"open": "hang"}, GOOD, settings=settings)
     assert camera.status().state == "opening"
     take_until(camera, lambda status: status.state == "lost")
-    assert "not open after 1.5 s" in camera.status().reason
+    assert "did not open within 1.5 s" in camera.status().reason
     take_until(camera, lambda status: status.state == "delivering")
     assert not is_alive(openings.pids()[0])
     assert camera.status().reconnects == 0
 
 
-def test_a_camera_that_hangs_in_close_is_gone_within_two_seconds(faulty, take_until):
+def close_in_time(camera):
+    """Closes it, and fails where that waits for what hangs for hours."""
+    closing = threading.Thread(target=camera.close, daemon=True)
+    closing.start()
+    closing.join(HANG_S)
+    assert not closing.is_alive()
+
+
+def test_a_camera_that_hangs_in_close_is_killed(faulty, take_until):
     camera, openings = faulty({"close": "hang"})
     take_until(camera, lambda status: status.state == "delivering")
-    start_s = time.monotonic()
-    camera.close()
-    assert time.monotonic() - start_s < 2.0
+    close_in_time(camera)
     assert not is_alive(openings.pids()[0])
 
 
 @pytest.mark.parametrize("how", ["read", "stopped"])
-def test_a_hung_camera_is_closed_within_two_seconds(how, faulty, take_until):
-    settings = SourceSettings(read_timeout_s=60)
+def test_a_hung_camera_is_closed_long_before_its_read_would_time_out(how, faulty, take_until):
+    settings = SourceSettings(read_timeout_s=10 * HANG_S)
     script = {"frames": 3, "then": "hang" if how == "read" else "stop"}
     camera, openings = faulty(script, settings=settings)
     take_until(camera, lambda status: status.delivered == 3)
     time.sleep(0.3)  # until it hangs
-    start_s = time.monotonic()
-    camera.close()
-    assert time.monotonic() - start_s < 2.0
+    close_in_time(camera)
     assert not is_alive(openings.pids()[0])
 
 
@@ -106,16 +105,18 @@ def test_numbers_and_counters_go_on_after_a_loss(faulty, take_until):
     assert len(frames) + status.dropped in (status.delivered, status.delivered - 1)
 
 
-def test_a_lost_camera_is_an_error_unless_it_shall_keep_trying(faulty):
+def test_a_lost_camera_is_an_error_unless_it_shall_keep_trying(faulty, wording):
     camera, _ = faulty({"frames": 3, "then": "fail"}, keep_trying=False)
-    with pytest.raises(CameraError, match="faulty stopped delivering after 3 frames: unplugged"):
+    with pytest.raises(CameraError, match=wording):
         list(camera)
     assert (camera.status().state, camera.status().reason) == ("ended", "unplugged")
     assert camera.take(0.1) is None
 
 
-def test_a_missing_camera_is_an_error_at_once_unless_it_shall_keep_trying(faulty, take_until):
-    with pytest.raises(CameraError, match="cannot open faulty: nothing there"):
+def test_a_missing_camera_is_an_error_at_once_unless_it_shall_keep_trying(
+    faulty, take_until, wording
+):
+    with pytest.raises(CameraError, match=wording):
         faulty({"open": "fail"}, keep_trying=False)
     camera, openings = faulty({"open": "fail"}, {"open": "fail"}, {"open": "fail"}, GOOD)
     take_until(camera, lambda status: status.state == "lost")
@@ -217,9 +218,7 @@ time.sleep(1000)
             (child,) = map(int, openings.read_text().split())
             assert is_alive(child)
             parent.kill()
-            killed_s = time.monotonic()
         wait_until(lambda child=child: not is_alive(child))
-        assert time.monotonic() - killed_s < 2.0
 
 
 def test_a_board_without_free_descriptors_is_a_lost_camera_until_there_are_some(faulty, take_until):

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
 
 LABELS = ("gear", "spring", "washer")
-TIME_S = 1_780_000_000.25
+TIME = "2026-05-28T20:26:40.250Z"
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def make_answer() -> Callable[..., Answer]:
         )
         event = None
         if "previous" in changes:
-            event = Event(number, label, changes.pop("previous"), float(smoothed.max()), TIME_S)
+            event = Event(number, label, changes.pop("previous"), float(smoothed.max()), TIME)
         values = {
             "source": "camera",
             "size_px": (64, 48),
             "score": float(smoothed.max()),
             "stale": False,
             "low_information": False,
-            "time_s": TIME_S,
+            "time": TIME,
             **changes,
         }
         return Answer(
@@ -93,19 +93,6 @@ def start_worker() -> Iterator[Callable[..., OutputWorker]]:
     for worker in started:
         worker.stop_waiting()
         worker.close(0.2)
-
-
-@pytest.fixture
-def wait_until() -> Callable[..., None]:
-    """Waits for what happens on another thread; a generous deadline means "it hangs"."""
-
-    def wait(condition: Callable[[], object], what: str = "it") -> None:
-        deadline_s = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline_s, f"{what} did not happen"
-            time.sleep(0.005)
-
-    return wait
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError, OptionsError, OutputError
 from edgetl_runtime.outputs.logs import CsvRows
 from edgetl_runtime.outputs.mqtt import check_topic, parse_broker
@@ -37,9 +37,11 @@ FORMULAS = ["=cmd()", "+1+cmd()", "-1+cmd()", "@SUM(A1)", " =cmd()", "\uff1dcmd(
 
 
 @pytest.mark.parametrize("label", ODD)
-def test_a_label_with_a_control_character_is_refused_before_it_is_written_anywhere(label, edit):
+def test_a_label_with_a_control_character_is_refused_before_it_is_written_anywhere(
+    label, edit, wording
+):
     bundle = edit(lambda manifest: manifest.update(labels=["gear", label, "washer"]))
-    with pytest.raises(BundleError, match="holds a control character; name the class") as caught:
+    with pytest.raises(BundleError, match=wording) as caught:
         Bundle.open(bundle)
     assert not CONTROL.search(str(caught.value))
 
@@ -148,26 +150,28 @@ def test_a_failing_output_does_not_reach_the_terminal(make_answer, capfd):
     "topic",
     ["a+b", "#", "a/#", "a\0", "a\nb", "a\x1bb", "$SYS/a", "a\x9fb", "/a", "a/", "", "a" * 70_000],
 )
-def test_a_topic_that_none_can_publish_to_is_refused(topic):
-    with pytest.raises(OptionsError, match="mqtt_topic: expected") as caught:
+def test_a_topic_that_none_can_publish_to_is_refused(topic, wording):
+    with pytest.raises(OptionsError, match=wording) as caught:
         check_topic(topic)
     assert len(str(caught.value)) < 400
     assert not CONTROL.search(str(caught.value))
 
 
 @pytest.mark.parametrize("user", ["a%00", "a%0ab", "a%1bb"])
-def test_the_name_of_a_brokers_user_holds_no_control_character(user):
-    with pytest.raises(OptionsError, match="control character"):
+def test_the_name_of_a_brokers_user_holds_no_control_character(user, wording):
+    with pytest.raises(OptionsError, match=wording):
         parse_broker(f"mqtt://{user}@host")
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-Evil: 1", "a\n", "a\0b", "tökén", "a\x7f"])
-def test_a_token_that_no_header_can_hold_is_refused_at_once_and_not_shown(token, monkeypatch):
+def test_a_token_that_no_header_can_hold_is_refused_at_once_and_not_shown(
+    token, monkeypatch, wording
+):
     if "\0" in token:
         monkeypatch.setattr("os.environ", {"EDGETL_POST_TOKEN": token})
     else:
         monkeypatch.setenv("EDGETL_POST_TOKEN", token)
-    with pytest.raises(OptionsError, match="EDGETL_POST_TOKEN holds a line break") as caught:
+    with pytest.raises(OptionsError, match=wording) as caught:
         Post("http://127.0.0.1:9/x", 1)
     assert token not in str(caught.value)
 

@@ -15,7 +15,7 @@ from edgetl_runtime.outputs import post as post_module
 from edgetl_runtime.outputs.callback import Callback
 from edgetl_runtime.outputs.command import Command
 from edgetl_runtime.outputs.post import Post
-from edgetl_runtime.tls import Identity
+from edgetl_runtime.system.tls import Identity
 
 
 @pytest.fixture
@@ -74,11 +74,11 @@ def test_a_server_that_refuses_an_event_is_not_asked_again(receiver, event, stat
 )
 def test_what_a_refusal_may_mean_is_asked(receiver, event, status, hint):
     receiver.status = status
-    with pytest.raises(OutputError, match=f"status {status}; is .*{hint}.*[?]$"):
+    with pytest.raises(OutputError, match=f"status {status}; .*{hint}.*[?]$"):
         Post(receiver.url, 2).write(event)
 
 
-def test_a_server_that_wants_tls_is_asked_about_it(event):
+def test_a_server_that_wants_tls_is_asked_about_it(event, wording):
     """It hangs up on a client that does not begin with TLS."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -89,21 +89,21 @@ def test_a_server_that_wants_tls_is_asked_about_it(event):
 
         threading.Thread(target=hang_up).start()
         post = Post(f"http://127.0.0.1:{server.getsockname()[1]}", 2)
-        with pytest.raises(UndeliveredError, match="with or without TLS"):
+        with pytest.raises(UndeliveredError, match=wording):
             post.write(event)
 
 
-def test_a_redirect_is_not_followed(receiver, event):
+def test_a_redirect_is_not_followed(receiver, event, wording):
     receiver.status, receiver.headers = 302, {"Location": receiver.url + "&other=1"}
-    with pytest.raises(OutputError, match="302; give the address that it redirects to"):
+    with pytest.raises(OutputError, match=wording):
         Post(receiver.url, 2).write(event)
     assert len(receiver.received) == 1
 
 
-def test_a_slow_server_is_given_up_in_time(receiver, event):
+def test_a_slow_server_is_given_up_in_time(receiver, event, wording):
     receiver.delay_s = 60
     start_s = time.monotonic()
-    with pytest.raises(UndeliveredError, match="does not answer"):
+    with pytest.raises(UndeliveredError, match=wording):
         Post(receiver.url, 2).write(event)
     assert time.monotonic() - start_s < 20
 
@@ -112,14 +112,14 @@ def test_a_dead_server_is_an_error(event):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(UndeliveredError, match=f"127.0.0.1:{port}: nothing listens there"):
+    with pytest.raises(UndeliveredError, match=f"127.0.0.1:{port}: the connection was refused"):
         Post(f"http://127.0.0.1:{port}", 2).write(event)
 
 
-def test_a_server_that_speaks_no_http_is_an_error(event):
+def test_a_server_that_speaks_no_http_is_an_error(event, wording):
     with socket.create_server(("127.0.0.1", 0)) as server:
         post = Post(f"http://127.0.0.1:{server.getsockname()[1]}", 2)
-        with pytest.raises(UndeliveredError, match="does not answer"):
+        with pytest.raises(UndeliveredError, match=wording):
             post.write(event)
 
 
@@ -155,8 +155,8 @@ def test_a_server_with_ones_own_certificate_is_trusted_by_its_ca(secure_receiver
         Post(secure_receiver.url, 2).write(event)
 
 
-def test_a_ca_for_a_post_without_tls_is_refused(authority):
-    with pytest.raises(OptionsError, match="--post-ca: only an encrypted connection uses it"):
+def test_a_ca_for_a_post_without_tls_is_refused(authority, wording):
+    with pytest.raises(OptionsError, match=wording):
         Post("http://127.0.0.1", 2, Identity("post", ca=str(authority.ca)))
 
 
@@ -171,13 +171,13 @@ def test_a_ca_for_a_post_without_tls_is_refused(authority):
         "http://h/\r\nX: y",
     ],
 )
-def test_an_address_that_is_none_is_refused(url):
-    with pytest.raises(OptionsError, match="post: expected"):
+def test_an_address_that_is_none_is_refused(url, wording):
+    with pytest.raises(OptionsError, match=wording):
         Post(url, 2)
 
 
-def test_a_password_in_the_address_is_refused_and_not_shown():
-    with pytest.raises(OptionsError, match="EDGETL_POST_TOKEN") as caught:
+def test_a_password_in_the_address_is_refused_and_not_shown(wording):
+    with pytest.raises(OptionsError, match=wording) as caught:
         Post("http://me:hunter2@host/", 2)
     assert "hunter2" not in str(caught.value)
 
@@ -206,16 +206,18 @@ def test_a_label_is_never_a_command(tmp_path, make_answer):
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_command_that_fails_is_an_error_and_prints_to_standard_error(event, capfd):
-    with pytest.raises(OutputError, match="ended with 3"):
+def test_a_command_that_fails_is_an_error_and_prints_to_standard_error(event, capfd, wording):
+    with pytest.raises(OutputError, match=wording):
         Command("echo hello; exit 3").write(event)
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "hello\n")
 
 
-def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path, event, wait_until):
+def test_a_command_that_hangs_is_killed_with_all_that_it_started(
+    tmp_path, event, wait_until, wording
+):
     command = Command(f"sleep 1000 & echo $! > {tmp_path}/pid; wait", timeout_s=0.5)
-    with pytest.raises(OutputError, match=r"killed after 0\.5 s"):
+    with pytest.raises(OutputError, match=wording):
         command.write(event)
     pid = int((tmp_path / "pid").read_text())
     wait_until(lambda: not is_running(pid), "the end of what the command started")
@@ -225,15 +227,16 @@ def test_a_hanging_command_does_not_outlive_the_process(tmp_path, run_python, wa
     code = f"""
 import time
 import numpy as np
-from edgetl_runtime.answer import Answer, Event
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.outputs.command import Command
 from edgetl_runtime.outputs.worker import OutputWorker
 from edgetl_runtime.prediction import Prediction
 scores = np.ones(1, np.float32)
 prediction = Prediction(("a",), scores, 0.0, 0.0, 0.0, 0.0, 0.0)
-event = Event(1, "a", None, 1.0, 0.0)
+time_ = "2026-05-28T20:26:40.250Z"
+event = Event(1, "a", None, 1.0, time_)
 worker = OutputWorker(Command("echo $$ > {tmp_path}/pid; sleep 1000"), live=True)
-worker.publish(Answer("s", 0, (1, 1), prediction, scores, "a", 1.0, False, False, event, 0.0))
+worker.publish(Answer("s", 0, (1, 1), prediction, scores, "a", 1.0, False, False, event, time_))
 while not open("{tmp_path}/pid", "a+").tell():
     time.sleep(0.01)
 worker.close(0.1)
@@ -244,8 +247,8 @@ worker.close(0.1)
     wait_until(lambda: not is_running(pid), "the end of the command")
 
 
-def test_no_command_is_refused():
-    with pytest.raises(OptionsError, match="command: expected a shell command"):
+def test_no_command_is_refused(wording):
+    with pytest.raises(OptionsError, match=wording):
         Command("  ")
 
 
@@ -351,9 +354,9 @@ def test_a_callback_that_is_not_there_is_refused(own_module, place, message):
         Callback(place)
 
 
-def test_a_module_that_fails_is_named(own_module):
+def test_a_module_that_fails_is_named(own_module, wording):
     own_module("raise KeyError('GPIO')\n")
-    with pytest.raises(OptionsError, match="KeyError: 'GPIO'"):
+    with pytest.raises(OptionsError, match=wording):
         Callback("my_relay:on")
 
 

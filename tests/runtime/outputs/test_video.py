@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.errors import OutputError
-from edgetl_runtime.outputs import lettering
+from edgetl_runtime.outputs import text_overlay
 from edgetl_runtime.outputs import video as video_module
-from edgetl_runtime.outputs.lettering import Pen, to_ascii
 from edgetl_runtime.outputs.overlay import draw_answer
+from edgetl_runtime.outputs.text_overlay import Pen, to_ascii
 from edgetl_runtime.outputs.video import Video
 
 
@@ -145,12 +145,12 @@ def test_frames_of_other_sizes_are_fitted(tmp_path, make_answer, frame_of):
 
 
 def test_a_nearly_full_disk_stops_the_video_and_what_is_there_can_be_seen(
-    tmp_path, make_answer, frame_of, monkeypatch
+    tmp_path, make_answer, frame_of, monkeypatch, wording
 ):
     video = Video(tmp_path / "new.avi", 3, lambda: 25.0)
     video.write(make_answer(picture=frame_of(50)))
     monkeypatch.setattr(video_module, "_LEAST_FREE_BYTES", 2**60)
-    with pytest.raises(OutputError, match="MiB left"):
+    with pytest.raises(OutputError, match=wording):
         for _ in range(30):
             video.write(make_answer(picture=frame_of(50)))
     video.close()
@@ -184,7 +184,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from edgetl_runtime.outputs.video import Video
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.prediction import Prediction
 scores = np.array([1.0], np.float32)
 prediction = Prediction(
@@ -197,7 +197,7 @@ for index in range(200):
     video.write(Answer(
         index=index, prediction=prediction, smoothed=scores, label="gear", event=None,
         source="camera", size_px=(160, 120), score=1.0, stale=False, low_information=False,
-        time_s=1.0, picture=picture,
+        time="2026-05-28T20:26:40.250Z", picture=picture,
     ))
 os.kill(os.getpid(), 9)
 """
@@ -261,9 +261,11 @@ def test_files_of_other_names_are_left_alone(tmp_path, make_answer, noise):
     assert sorted(os.listdir(tmp_path)) == sorted([*names, "new.avi"])
 
 
-def test_a_folder_without_the_right_to_write_is_an_error(read_only_folder, make_answer, frame_of):
+def test_a_folder_without_the_right_to_write_is_an_error(
+    read_only_folder, make_answer, frame_of, wording
+):
     video = Video(read_only_folder / "new.avi", 3, lambda: 25.0)
-    with pytest.raises(OutputError, match="Read-only file system"):
+    with pytest.raises(OutputError, match=wording):
         video.write(make_answer(picture=frame_of(50)))
     video.close()
 
@@ -307,7 +309,7 @@ def test_letters_of_other_scripts_differ_and_are_no_question_marks(frame_of):
 def test_without_such_letters_labels_are_spelled_in_ascii(frame_of, monkeypatch):
     assert to_ascii("Größe café łódź") == "Grosse cafe lodz"
     assert to_ascii("螺丝") == r"\u87ba\u4e1d"
-    monkeypatch.delattr(lettering.cv2, "FontFace", raising=False)
+    monkeypatch.delattr(text_overlay.cv2, "FontFace", raising=False)
     picture = frame_of(0)
     pen = Pen(20)
     pen.draw(picture, "Größe", (5, 60), (255, 255, 255))

@@ -178,7 +178,7 @@ def test_a_failing_output_is_tried_again_and_says_so_once(
     wait_until(lambda: worker.status().error == "")
     worker.close()
     failed, recovered = capfd.readouterr().err.splitlines()
-    assert failed == ("edgetl-run: output sink failed: no route to the broker; it is tried again")
+    assert failed == ("edgetl-run: output sink failed: no route to the broker; retrying")
     assert recovered.startswith("edgetl-run: output sink works again after ")
 
 
@@ -258,7 +258,7 @@ def test_what_was_dropped_is_missed_by_a_lossless_output(make_answer, lossless, 
 def test_a_hung_output_is_not_whole(hung, capfd):
     _, worker = hung
     worker.close(0.1)
-    assert worker.describe_loss() == "output sink is not whole: it hangs and was abandoned"
+    assert worker.describe_loss() == "output sink is not whole: it hung and was abandoned"
 
 
 def test_closing_a_slow_output_stops_writing_in_time_to_close_it(start_worker, make_answer):
@@ -282,7 +282,7 @@ def test_a_hung_output_is_abandoned_in_time(hung, make_answer, capfd):
     worker.close(0.2)
     assert time.monotonic() - start_s < 10
     assert not sink.closed
-    assert "output sink hangs and was abandoned" in capfd.readouterr().err
+    assert "output sink hung and was abandoned" in capfd.readouterr().err
     worker.publish(make_answer())
     assert not worker.wants_picture()
 
@@ -314,7 +314,7 @@ reader, writer = os.pipe()
 full = OutputWorker(Terminal("json", 3, descriptor=writer), live=True)
 hung = OutputWorker(Hung(), live=True)
 import numpy as np
-from edgetl_runtime.answer import Answer
+from edgetl_runtime.answers import Answer
 from edgetl_runtime.prediction import Prediction
 scores = np.ones(1, np.float32)
 prediction = Prediction(("a" * 9000,), scores, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -327,6 +327,6 @@ full.close(0.1), hung.close(0.1)
     done = run_python(code)
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        "edgetl-run: output terminal hangs and was abandoned",
-        "edgetl-run: output hung hangs and was abandoned",
+        "edgetl-run: output terminal hung and was abandoned",
+        "edgetl-run: output hung hung and was abandoned",
     ]

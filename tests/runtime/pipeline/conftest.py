@@ -11,7 +11,7 @@ import pytest
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 
 
 class FakeFeed:
@@ -85,7 +85,7 @@ class KeepingOutput:
 
 
 class ScriptedEngine:
-    """Satisfies `Engine`: puts out one row of scores after the other, the last for ever."""
+    """Satisfies `Engine`: outputs one row of scores after the other, the last for ever."""
 
     name = "scripted 1.0"
     threads = 1

@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 
-from edgetl_runtime.frames import CapturedFrame
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.pipeline.pace import Pace
 from edgetl_runtime.settings.sections import PaceSettings
 

@@ -191,11 +191,11 @@ def test_an_output_that_is_no_probability_gives_no_answer(
     assert pipeline.status().state == "ok"
 
 
-def test_a_model_that_fails_again_and_again_ends_the_run(scripted, classes, file_feed):
+def test_a_model_that_fails_again_and_again_ends_the_run(scripted, classes, file_feed, wording):
     for _ in range(20):
         file_feed.put(NOISE)
     pipeline = Pipeline(scripted([np.nan] * classes), file_feed)
-    with pytest.raises(ModelOutputError, match="put out NaN or infinity"):
+    with pytest.raises(ModelOutputError, match=wording):
         pipeline.run()
     assert pipeline.status().state == "failed"
     assert file_feed.closed == 1
@@ -242,9 +242,9 @@ def test_a_model_can_be_exchanged_for_one_of_another_size_while_frames_come(
     assert output.answers[-1].prediction.index == 2
 
 
-def test_a_camera_that_can_never_deliver_ends_the_run(scripted, classes, feed):
+def test_a_camera_that_can_never_deliver_ends_the_run(scripted, classes, feed, wording):
     feed.fail(CameraError("there is no camera 7"))
-    with pytest.raises(CameraError, match="no camera 7"):
+    with pytest.raises(CameraError, match=wording):
         Pipeline(scripted(one_hot(0, classes)), feed).run()
     assert feed.closed == 1
 
@@ -307,11 +307,11 @@ def test_a_stopped_pipeline_ends_though_no_frame_comes(scripted, classes, feed, 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_feed_with_a_mistake_in_it_ends_the_run_instead_of_waiting_for_ever(
-    scripted, classes, feed, start
+    scripted, classes, feed, start, wording
 ):
     feed.fail(ZeroDivisionError("a mistake"))
     finish = start(Pipeline(scripted(one_hot(0, classes)), feed))
-    with pytest.raises(ServiceError, match="has died"):
+    with pytest.raises(ServiceError, match=wording):
         finish()
 
 

@@ -1,13 +1,13 @@
 import msgspec
 import pytest
 
-from edgetl_runtime.board import Health
 from edgetl_runtime.capture.feed import FeedStatus
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.status import judge
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.percentiles import Percentiles
 
 COOL = Health(40.0, False)
 DELIVERING = FeedStatus("delivering")
@@ -32,7 +32,7 @@ def test_all_is_well():
         ("starting", {"found": reading(last_answer_age_s=None, age_ms=None)}),
         ("failed", {"found": reading(failures_in_a_row=5)}),
         ("no_camera", {"feed": FeedStatus("lost", "unplugged")}),
-        ("stale", {"feed": FeedStatus("frozen", "the same picture for 12 s")}),
+        ("stale", {"feed": FeedStatus("frozen", "the same image for 12 s")}),
         ("stale", {"found": reading(last_answer_age_s=60.0)}),
         ("stale", {"found": reading(age_ms=Percentiles(5000, 6000, 7000))}),
         ("degraded", {"outputs": (OutputStatus("mqtt", 3, 0, 1, "refused"),)}),

@@ -37,7 +37,11 @@ def test_a_cameras_password_over_plain_http(address):
     ("environment", "url", "what"),
     [
         (POST, "http://collector:8000/events", "the token of --post"),
-        ({}, "http://collector/hook?token=s3cret", "what the address of --post holds"),
+        (
+            {},
+            "http://collector/hook?token=s3cret",
+            "the user name or password in the address of --post",
+        ),
     ],
 )
 def test_a_token_over_plain_http(environment, url, what):
@@ -63,7 +67,10 @@ def test_a_token_over_plain_http(environment, url, what):
 )
 def test_a_page_that_others_may_open(host, told):
     settings = Settings(serve=ServeSettings(host=host))
-    assert any("sends its token" in one for one in find_exposed(settings, {}, page=True)) is told
+    assert (
+        any("sends the page's token" in one for one in find_exposed(settings, {}, page=True))
+        is told
+    )
     assert list(find_exposed(settings, {})) == []
 
 

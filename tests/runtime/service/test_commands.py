@@ -79,9 +79,9 @@ def test_a_settings_file_with_a_secret_that_everybody_may_read_is_a_warning(
     with file.open("w") as out:
         file.chmod(mode)
         made = edgetl_run("config", *flags, stdout=out)
-    assert ("everybody may read" in made.stderr) is warns
+    assert ("every user can read" in made.stderr) is warns
     read = edgetl_run("serve", "no.bundle", "--config", file)
-    assert (f"everybody may read {file}" in read.stderr) is warns
+    assert (f"every user can read {file}" in read.stderr) is warns
     assert (f"remedy: chmod 600 '{file}'" in read.stderr) is warns
     assert "geheim" not in made.stderr + read.stderr
 

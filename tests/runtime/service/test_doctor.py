@@ -58,7 +58,7 @@ def test_an_engine_built_for_another_processor_is_named_with_the_processor(tmp_p
     checks = {check.name: check for check in doctor.check_engines()}
     assert checks["LiteRT"].verdict == "ok"
     assert checks["ONNX Runtime"].verdict == "failed"
-    assert checks["ONNX Runtime"].found.startswith("died of SIGILL while it was imported on ")
+    assert checks["ONNX Runtime"].found.startswith("killed by SIGILL when imported on ")
 
 
 def test_without_any_engine_there_is_one_to_install(monkeypatch):
@@ -88,7 +88,7 @@ def find(checks: dict[str, str], words: str) -> tuple[str, str]:
 def test_every_variant_is_tried(tiny):
     pytest.importorskip("onnxruntime")
     names = "litert-int8, litert-float32, onnx-int8, onnx-float32"
-    assert judge(tiny) == {f"{tiny} gives the scores that it should: {names}": "ok"}
+    assert judge(tiny) == {f"{tiny} gives the expected scores: {names}": "ok"}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_variant_with_wrong_scores_is_named(forged, model, first, other, edit)
         manifest["variants"][forged]["golden_scores"][2].reverse()
 
     checks = judge(edit(reverse), **model)
-    _, verdict = find(checks, f"{first or other}: its scores of the golden frames are ")
+    _, verdict = find(checks, f"{first or other}: its scores on the golden frames differ by ")
     assert verdict == ("failed" if first else "warning")
     assert "ok" in checks.values()
 
@@ -116,14 +116,14 @@ def test_a_variant_whose_engine_is_missing_is_named_with_the_reason(tiny, tmp_pa
     checks = judge(tiny)
     found, verdict = find(checks, "onnx-float32 was not tried: ")
     assert (verdict, "install it with" in found) == ("skipped", True)
-    assert find(checks, "should: litert-int8, litert-float32")[1] == "ok"
+    assert find(checks, "gives the expected scores: litert-int8, litert-float32")[1] == "ok"
 
 
 def test_a_variant_that_kills_its_engine_leaves_the_others(make_bundle, faulty_engine):
     checks = judge(make_bundle("deadly", "SIGILL"))
     found, verdict = find(checks, "litert-int8: ")
     assert ("SIGILL" in found, verdict) == (True, "failed")
-    assert "litert-float32" in find(checks, "should: ")[0]
+    assert "litert-float32" in find(checks, "gives the expected scores: ")[0]
 
 
 def test_cameras_are_listed_with_their_stable_names(system):
@@ -229,7 +229,7 @@ def test_a_state_folder_that_is_a_file_is_found(tmp_path):
     settings = load_settings(None, {"service": {"state_dir": str(file)}})
     check = only(doctor.check_disk(settings))
     assert check.verdict == "failed"
-    assert "is a file, no folder" in check.found
+    assert "is a file, not a folder" in check.found
 
 
 @pytest.mark.parametrize(

@@ -81,15 +81,18 @@ def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
         ({"source__address": "gone.avi"}, "cannot open gone.avi"),
         ({"pace__max_frames": 5}, "--max-frames .* leave it out"),
         ({"source__address": "-", "pace__max_frames": 5}, "(?s)--max-frames.*standard input"),
-        ({"output__jsonl": "/tmp/a.jsonl"}, "writes to /tmp nobody else can see"),
-        ({"output__csv": "/var/tmp/x/a.csv"}, "writes to /var/tmp/x nobody else can see"),
-        ({"output__video": "/run/user/1000/a.avi"}, "nobody else can see"),
-        ({"output__pictures": "/root/pictures"}, "writes to /root nobody else can see"),
+        ({"output__jsonl": "/tmp/a.jsonl"}, "/tmp is private, so nothing else can read /tmp"),
+        ({"output__csv": "/var/tmp/x/a.csv"}, "so nothing else can read /var/tmp/x"),
+        ({"output__video": "/run/user/1000/a.avi"}, "nothing else can read"),
+        ({"output__pictures": "/root/pictures"}, "so nothing else can read /root"),
         (
             {"output__jsonl": "/opt/gone/a.jsonl"},
-            "the folder /opt/gone does not exist; make it, or",
+            "the folder /opt/gone does not exist; create it, or",
         ),
-        ({"output__jsonl": "/opt/a.jsonl"}, "may not write to /opt; choose who may with --user"),
+        (
+            {"output__jsonl": "/opt/a.jsonl"},
+            "may not write to /opt; choose a user who may with --user",
+        ),
         ({"collect__what": ["unsure"], "collect__folder": "/opt/gone"}, "/opt/gone does not exist"),
         ({"service__state_dir": "/opt/gone"}, "/opt/gone does not exist"),
         ({"service__lock": "/run/gone/lock"}, "/run/gone does not exist"),
@@ -102,7 +105,7 @@ def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
         ({"output__command": "no-such-program-anywhere -x"}, "does not find the command"),
         ({"output__command": "./gone.sh"}, "gone.sh does not exist"),
         ({"output__command": "/root/notify.sh"}, "cannot see /root/notify.sh"),
-        ({"output__jsonl": "/home/no-such-person/a.jsonl"}, "there is no user no-such-person"),
+        ({"output__jsonl": "/home/no-such-person/a.jsonl"}, "no such user: no-such-person"),
         ({"serve__host": ""}, "an empty --host: expected a name or an address"),
         ({"serve__host": "http://127.0.0.1"}, "without port or path; give 127.0.0.1"),
         ({"serve__host": "127.0.0.1:80"}, "without port or path"),
@@ -123,7 +126,7 @@ def test_what_can_run_has_no_obstacles_but_the_place_of_python(plan):
             ({"output__mqtt": "mqtt://broker", "output__mqtt_topic": topic}, "mqtt_topic: ")
             for topic in ("", "/", "a/#", "+", "$SYS", "home/")
         ),
-        ({"user": "no-such-person"}, "there is no user no-such-person; choose one with --user"),
+        ({"user": "no-such-person"}, "no such user: no-such-person; choose one with --user"),
     ],
 )
 def test_what_can_never_run_is_named_with_a_remedy(options, said, obstacles):
@@ -157,11 +160,11 @@ def test_a_remedy_is_one_command_whatever_a_folder_is_called(place, obstacles):
     shutil.copytree(place / "parts.bundle", closed / "parts.bundle")
     closed.chmod(0o700)
     said = obstacles(model__bundle=str(closed / "parts.bundle"))
-    assert f"allow it with: sudo chmod a+rX '{closed}', or" in said
+    assert f"allow it: sudo chmod a+rX '{closed}', or" in said
 
 
-def test_an_empty_name_of_a_user_is_not_taken_for_none(plan):
-    with pytest.raises(OptionsError, match="expected the name of a user, found ''"):
+def test_an_empty_name_of_a_user_is_not_taken_for_none(plan, wording):
+    with pytest.raises(OptionsError, match=wording):
         plan(user="")
 
 
@@ -246,8 +249,10 @@ def test_a_port_or_a_camera_of_another_service_is_not_taken(plan, obstacles):
     first = plan(serve__port=8123, source__address="/dev/null")
     first.settings_file.parent.mkdir(parents=True)
     (first.settings_file.parent / "gate.toml").write_text(first.settings_text)
-    assert "the service gate has port 8123 already" in obstacles(serve__port=8123)
-    assert "has the camera /dev/null" in obstacles(source__address="/dev/null", serve__port=1234)
+    assert "the service gate already uses port 8123" in obstacles(serve__port=8123)
+    assert "already uses the camera /dev/null" in obstacles(
+        source__address="/dev/null", serve__port=1234
+    )
     assert obstacles(serve__port=8124) == ""
     # An installation may be made again.
     first.settings_file.write_text(first.settings_text)

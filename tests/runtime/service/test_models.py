@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError, ServiceError, StorageError
 from edgetl_runtime.service.models import ModelStore
 from edgetl_runtime.service.record import ModelRecord, read_record
@@ -48,8 +48,8 @@ def test_a_zip_is_kept_as_a_folder(store, make_bundle, tmp_path):
     assert store.install(zipped).sha256 == sha256(bundle)
 
 
-def test_an_unknown_store_holds_no_model(store):
-    with pytest.raises(ServiceError, match="holds no model that is whole; give a bundle"):
+def test_an_unknown_store_holds_no_model(store, wording):
+    with pytest.raises(ServiceError, match=wording):
         store.open()
 
 
@@ -74,7 +74,7 @@ def test_the_committed_model_is_what_an_update_can_go_back_to(store, make_bundle
     }
 
 
-def test_three_starts_without_proof_bring_the_old_model_back(store, make_bundle, reopened):
+def test_three_starts_without_proof_bring_the_old_model_back(store, make_bundle, reopened, wording):
     one, two = make_bundle("one"), make_bundle("two")
     store.install(one)
     store.commit(store.record.current)
@@ -82,9 +82,9 @@ def test_three_starts_without_proof_bring_the_old_model_back(store, make_bundle,
     for _ in range(3):
         assert reopened().begin() is None
     again = reopened()
-    assert again.begin() == "it ended the service 3 times"
+    assert again.begin() == "it crashed the service 3 times"
     assert again.open().sha256 == sha256(one)
-    with pytest.raises(BundleError, match=r"ended the service 3 times; it is refused until it ch"):
+    with pytest.raises(BundleError, match=wording):
         again.install(two)
 
 
@@ -114,12 +114,12 @@ def test_there_is_one_step_back_and_then_a_person_decides(store, make_bundle):
     assert not store.revert(store.record.current, "bad outputs")
 
 
-def test_a_bad_bundle_is_refused_until_it_changes(store, make_bundle):
+def test_a_bad_bundle_is_refused_until_it_changes(store, make_bundle, wording):
     store.install(make_bundle("one"))
     store.commit(store.record.current)
     store.install(make_bundle("two"))
     store.revert(store.record.current, "its outputs are no probabilities")
-    with pytest.raises(BundleError, match="found bad on this machine: its outputs"):
+    with pytest.raises(BundleError, match=wording):
         store.install(make_bundle("copy_of_two").parent / "two.bundle")
     assert store.install(make_bundle("two_again"))
 
@@ -181,31 +181,31 @@ def test_what_a_killed_installation_left_is_cleared(store, make_bundle, reopened
 
 
 @pytest.mark.usefixtures("faulty_engine")
-def test_a_bundle_that_crashes_its_trial_leaves_the_old_one(tmp_path, make_bundle):
+def test_a_bundle_that_crashes_its_trial_leaves_the_old_one(tmp_path, make_bundle, wording):
     store = ModelStore(tmp_path / "state")
     one, two = make_bundle("one"), make_bundle("two", "SIGSEGV")
     store.install(one)
     before = store.record
-    with pytest.raises(BundleError, match=r"does not work on this machine: .*SIGSEGV"):
+    with pytest.raises(BundleError, match=wording[0]):
         store.install(two)
     assert store.open().sha256 == before.current
-    with pytest.raises(BundleError, match=r"refused until it changes"):
+    with pytest.raises(BundleError, match=wording[1]):
         store.install(two)
 
 
-def test_a_bundle_that_could_not_be_tried_is_not_blamed(tmp_path, make_bundle):
+def test_a_bundle_that_could_not_be_tried_is_not_blamed(tmp_path, make_bundle, wording):
     store = ModelStore(tmp_path / "state", try_out=lambda order: Trial("unable", "no engine"))
-    with pytest.raises(ServiceError, match="could not be tried: no engine"):
+    with pytest.raises(ServiceError, match=wording):
         store.install(make_bundle("one"))
     assert store.record == ModelRecord()
 
 
-def test_a_damaged_bundle_changes_nothing(store, make_bundle):
+def test_a_damaged_bundle_changes_nothing(store, make_bundle, wording):
     store.install(make_bundle("one"))
     before = store.record
     two = make_bundle("two")
     (two / "labels.txt").write_bytes(b"a\nb\n")
-    with pytest.raises(BundleError, match=r"labels.txt"):
+    with pytest.raises(BundleError, match=wording):
         store.install(two)
     assert store.record == before == read_record(store.folder)
 
@@ -221,9 +221,9 @@ def test_a_bundle_swapped_between_check_and_copy_is_refused(store, make_bundle, 
     assert list((store.folder / "models").iterdir()) == []
 
 
-def test_a_full_disk_refuses_before_anything_is_copied(full_disk, make_bundle):
+def test_a_full_disk_refuses_before_anything_is_copied(full_disk, make_bundle, wording):
     store = ModelStore(full_disk, try_out=passes)
-    with pytest.raises(StorageError, match=r"MiB free, the bundle needs \d+ MiB; make room"):
+    with pytest.raises(StorageError, match=wording):
         store.install(make_bundle("one"))
     assert store.record == ModelRecord()
 
@@ -241,12 +241,12 @@ def test_what_somebody_else_keeps_in_the_folder_stays(store, make_bundle, reopen
     assert [path.read_text() for path in theirs] == ["mine"] * 3
 
 
-def test_a_link_in_place_of_the_models_is_refused_and_not_emptied(tmp_path):
+def test_a_link_in_place_of_the_models_is_refused_and_not_emptied(tmp_path, wording):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / ("0" * 64)).write_text("mine")
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "models").symlink_to(tmp_path / "precious")
-    with pytest.raises(StorageError, match=r"models is a link, .* choose another --state-dir"):
+    with pytest.raises(StorageError, match=wording):
         ModelStore(tmp_path / "state", try_out=passes)
     assert (tmp_path / "precious" / ("0" * 64)).read_text() == "mine"
 
@@ -276,20 +276,20 @@ def test_a_state_folder_that_was_cleared_away_is_made_again(store, make_bundle):
     assert store.install(one).sha256 == store.open().sha256
 
 
-def test_a_state_folder_that_cannot_be_made_again_is_one_error(store, make_bundle):
+def test_a_state_folder_that_cannot_be_made_again_is_one_error(store, make_bundle, wording):
     one = make_bundle("one")
     shutil.rmtree(store.folder)
     store.folder.touch()
-    with pytest.raises(StorageError, match="cannot use the folder"):
+    with pytest.raises(StorageError, match=wording[0]):
         store.install(one)
-    with pytest.raises(StorageError, match="cannot read the folder"):
+    with pytest.raises(StorageError, match=wording[1]):
         store.open()
 
 
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from edgetl_runtime.bundle import Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.service.models import ModelStore
 from edgetl_runtime.service.trial import Trial
 
@@ -381,7 +381,7 @@ class Life(RuleBasedStateMachine):
             self.store.install(self.offers[name])
             self.had_model = True
         except (BundleError, ServiceError):
-            assert verdict != "good" or (self.offers[name] and self.store.record.bad)
+            assert verdict != "good" or sha256(self.offers[name]) in self.store.record.bad
 
     @precondition(lambda self: self.had_model)
     @rule()

@@ -76,10 +76,14 @@ def test_no_ping_where_no_watchdog_waits(any_systemd, watchdog):
     assert any_systemd.received() == []
 
 
-def test_without_systemd_nothing_happens():
-    notifier = Notifier({})
+def test_without_systemd_nothing_happens(any_systemd, monkeypatch):
+    """Another process's systemd listens; it was not this notifier that was told of it."""
+    monkeypatch.setenv("NOTIFY_SOCKET", any_systemd.environment["NOTIFY_SOCKET"])
+    notifier = Notifier({"WATCHDOG_USEC": "2"})
     notifier.ready()
     notifier.ping()
+    assert not notifier.is_heard
+    assert any_systemd.received() == []
 
 
 def test_a_systemd_that_does_not_listen_stops_nobody(any_systemd, tmp_path):
@@ -88,6 +92,12 @@ def test_a_systemd_that_does_not_listen_stops_nobody(any_systemd, tmp_path):
     for _ in range(5000):
         notifier.ping()
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "missing")}).ready()
+    assert not (tmp_path / "missing").exists()
+    # What fits into the socket; the rest was let go, and the next ping comes through again.
+    assert 0 < len(any_systemd.received()) < 5000
+    time.sleep(0.001)
+    notifier.ping()
+    assert any_systemd.received() == ["WATCHDOG=1\nEXTEND_TIMEOUT_USEC=4"]
 
 
 def test_a_frozen_loop_pings_no_more(any_systemd):

@@ -51,7 +51,7 @@ def failing(error):
     ("error", "problem"),
     [
         (ServiceError("no engine"), "no engine"),
-        (MemoryError(), "there is not enough memory for a second model"),
+        (MemoryError(), "not enough memory for a second model"),
         (FileNotFoundError(2, "gone"), "the reload failed (FileNotFoundError: [Errno 2] gone); "),
         (KeyError("x"), "the reload failed (KeyError: 'x'); please report it"),
     ],

@@ -31,7 +31,7 @@ def test_a_trial_that_hangs_is_killed(make_bundle):
 
 def test_a_model_that_wants_all_memory_is_bad(make_bundle):
     order = TrialOrder(str(make_bundle("bad", "MEMORY")), memory_bytes=8 * 2**30)
-    assert try_bundle(order) == Trial("bad", "it needs more memory than there is")
+    assert try_bundle(order) == Trial("bad", "it needs more memory than is available")
 
 
 def test_a_model_with_other_scores_is_bad(edit):
@@ -41,7 +41,7 @@ def test_a_model_with_other_scores_is_bad(edit):
 
     trial = try_bundle(TrialOrder(str(edit(change))))
     assert trial.verdict == "bad"
-    assert "do not trust this model" in trial.reason
+    assert "do not use this model" in trial.reason
 
 
 def test_a_stop_ends_a_trial_and_blames_nobody(make_bundle):
@@ -77,7 +77,7 @@ print(try_bundle(TrialOrder(sys.argv[1], memory_bytes=2**50)))
     ("fault", "trial"),
     [
         ("", Trial("good")),
-        ("MEMORY", Trial("unable", "it needs more memory than there is")),
+        ("MEMORY", Trial("unable", "it needs more memory than is available")),
         ("SIGABRT", Trial("unable", "the engine died in the trial (SIGABRT)")),
         ("SIGILL", Trial("bad", "the engine died in the trial (SIGILL)")),
     ],
@@ -90,11 +90,11 @@ def test_less_address_space_than_the_machine_has_condemns_no_bundle(
 
 
 def test_a_fault_of_our_own_condemns_no_bundle(make_bundle, tmp_path):
-    broken = "import sys\nsys.modules['edgetl_runtime.golden'] = None\n"
+    broken = "import sys\nsys.modules['edgetl_runtime.bundle.golden_frames'] = None\n"
     (tmp_path / "faulty_engine" / "sitecustomize.py").write_text(broken)
     trial = try_bundle(TrialOrder(str(make_bundle("sound"))))
     assert trial.verdict == "unable"
-    assert "edgetl_runtime.golden" in trial.reason
+    assert "edgetl_runtime.bundle.golden_frames" in trial.reason
 
 
 def test_an_engine_that_is_not_installed_says_nothing_about_the_bundle(make_bundle, tmp_path):

@@ -13,19 +13,20 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Answer, Event
-from edgetl_runtime.board import Health
+from edgetl_runtime.answers import Answer, Event
 from edgetl_runtime.capture.feed import FeedStatus
-from edgetl_runtime.drift import DriftReport
 from edgetl_runtime.outputs.output import OutputStatus
-from edgetl_runtime.percentiles import Percentiles
+from edgetl_runtime.pipeline.drift import DriftReport
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.serving.server import PageServer
 from edgetl_runtime.settings.sections import ServeSettings
+from edgetl_runtime.system.board import Health
+from edgetl_runtime.system.percentiles import Percentiles
 
 LABELS = ("bolt", "gear", "washer")
 PICTURE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+TIME = "2026-05-28T20:26:40.250Z"
 STATUS = Status(
     state="ok",
     reason="",
@@ -58,7 +59,7 @@ STATUS = Status(
     board=Health(51.5, False),
     drift=DriftReport(0, 0, {}, None, None, None, None, None, None, None, (), ()),
     problem="",
-    recent_events=(Event(1, "gear", None, 0.75, 1.0),),
+    recent_events=(Event(1, "gear", None, 0.75, TIME),),
 )
 
 
@@ -99,11 +100,10 @@ class Page:
 
     def answer(self, **changes: object) -> Answer:
         self.answered += 1
-        now = time.time()
         plain = Answer(
             *("camera", self.answered, (320, 240), predict((0.1, 0.7, 0.2))),
             np.array((0.2, 0.65, 0.15), np.float32),
-            *("gear", 0.65, False, False, None, now, None),
+            *("gear", 0.65, False, False, None, TIME, None),
         )
         return msgspec.structs.replace(plain, **changes)
 
@@ -232,16 +232,3 @@ def feeding(page: Page) -> Iterator[list[float]]:
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:
     return cv2.imencode(".jpg", PICTURE)[1].tobytes()
-
-
-@pytest.fixture(scope="session")
-def wait_until() -> Callable[..., None]:
-    """Waits until something is true, or fails after a generous time."""
-
-    def wait(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline_s, "it did not come true"
-            time.sleep(0.01)
-
-    return wait

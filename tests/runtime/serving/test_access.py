@@ -56,7 +56,7 @@ def test_a_wrong_token_is_said_to_be_wrong(page, path, query, headers):
     assert response.status == 401
     assert "this token is wrong" in response.data.decode()
     missing = page.ask(path, anonymous=True).data.decode()
-    assert "a token is needed" in missing
+    assert "a token is required" in missing
     assert "is wrong" not in missing
 
 

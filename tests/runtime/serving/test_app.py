@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from edgetl_runtime.board import Health
+from edgetl_runtime.system.board import Health
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_is_not_there_is_refused_as_json(page, method, path, status):
     told = json.loads(response.data)["error"]
     if status == 405:
         way = "POST" if path == "/api/classify" else "GET or HEAD"
-        assert told == f"this address does not take the method '{method}'; use {way}"
+        assert told == f"this address does not accept the method '{method}'; use {way}"
     assert told
 
 
@@ -203,4 +203,4 @@ def test_without_a_camera_there_is_no_snapshot(page, monkeypatch):
     monkeypatch.setattr("edgetl_runtime.serving.app._SNAPSHOT_S", 0.1)
     response = page.ask("/snapshot.jpg")
     assert response.status == 503
-    assert "no picture came" in json.loads(response.data)["error"]
+    assert "no frame arrived" in json.loads(response.data)["error"]

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Event
+from edgetl_runtime.answers import Event
 from edgetl_runtime.errors import OutputError
 from edgetl_runtime.serving.feed import ANSWERS_PER_S, HISTORY_S, PageFeed, encode_picture
+
+TIME = "2026-05-28T20:26:40.250Z"
 
 
 @pytest.fixture
@@ -44,12 +46,12 @@ def test_most_answers_of_a_fast_source_are_not_even_queued(page):
 
 def test_an_event_is_always_accepted(page):
     page.output.write(page.answer())
-    assert page.output.accepts(page.answer(event=Event(1, "gear", None, 0.9, 0.0)))
+    assert page.output.accepts(page.answer(event=Event(1, "gear", None, 0.9, TIME)))
 
 
 def test_what_is_kept_is_bounded(page):
     for number in range(3 * ANSWERS_PER_S * HISTORY_S):
-        page.output.write(page.answer(event=Event(number + 1, "gear", None, 0.9, 0.0)))
+        page.output.write(page.answer(event=Event(number + 1, "gear", None, 0.9, TIME)))
     assert len(page.output.history()) == ANSWERS_PER_S * HISTORY_S
     assert [event.number for event in page.output.events_after(0)] == list(range(1751, 1801))
 

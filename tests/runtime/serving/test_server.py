@@ -45,7 +45,7 @@ def test_the_address_that_is_shown_opens_the_page(page):
 
 def test_a_port_in_use_is_named_with_what_to_do(page, board):
     second = PageServer(ServeSettings(port=page.port))
-    with pytest.raises(ServiceError, match=rf"127\.0\.0\.1:{page.port}: the port is in use; end"):
+    with pytest.raises(ServiceError, match=rf"127\.0\.0\.1:{page.port}: the port is in use; stop"):
         second.start(board)
     second.close()
     assert page.ask("/healthz").status == 200
@@ -74,19 +74,30 @@ def test_the_server_module_imports_nothing_of_the_extra(run_python):
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_a_server_that_never_started_closes():
-    PageServer(ServeSettings(port=0)).close()
+def test_a_server_that_never_started_closes_and_held_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = PageServer(ServeSettings(port=port))
+    with socket.create_server(("127.0.0.1", port)):
+        server.close()
+    assert "page" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_second_close_does_nothing(page):
+def test_a_second_close_does_nothing(page, serve):
     page.server.close()
+    second = serve(port=page.port)
     page.server.close()
+    assert second.ask("/healthz").status == 200
 
 
-def test_an_answer_after_the_end_is_taken_in_silence(page):
-    page.server.close()
-    page.publish()
-    page.publish(event=None)
+def test_an_answer_after_the_end_is_taken_in_silence(page, board, capsys, wait_until):
+    with page.stream("/stream.mjpg"):
+        wait_until(page.output.wants_picture)
+        page.server.close()
+    wait_until(lambda: not page.output.wants_picture())
+    assert not page.publish()
+    assert not page.publish(event=board.now.recent_events[0])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_port_is_free_again_at_once(page, serve):
@@ -95,9 +106,8 @@ def test_the_port_is_free_again_at_once(page, serve):
     assert serve(port=page.port).ask("/healthz").status == 200
 
 
-def test_the_server_closes_in_two_seconds_whatever_its_clients_do(page, feeding, board):
-    hang = threading.Event()
-    board.on_classify = lambda: hang.wait(20)
+@pytest.mark.usefixtures("feeding")
+def test_the_server_closes_whatever_its_clients_do(page, wait_until):
     never_reads = [page.stream("/stream.mjpg", receive_bytes=1024) for _ in range(4)]
     reads = [page.stream(path) for path in ("/stream.mjpg", "/events")]
     silent = [page.connect(), page.connect(b"GET / HT")]
@@ -108,28 +118,24 @@ def test_the_server_closes_in_two_seconds_whatever_its_clients_do(page, feeding,
     for connection in reads:
         assert connection.recv(1000)
     time.sleep(0.3)
-    start_s = time.monotonic()
     page.server.close()
-    took_s = time.monotonic() - start_s
-    hang.set()
+    # They are all still there: it was the server that ended them.
+    wait_until(lambda: "page" not in [thread.name for thread in threading.enumerate()])
     for connection in (*never_reads, *reads, *silent, half_sent):
         connection.close()
-    assert took_s < 2.0
-    assert "page" not in [thread.name for thread in threading.enumerate()]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", page.port), timeout=5)
 
 
 def test_a_classification_that_hangs_does_not_keep_the_server_open(page, board, jpeg, wait_until):
-    hang, begun = threading.Event(), threading.Event()
-    board.on_classify = lambda: (begun.set(), hang.wait(20))
+    hang, begun, ended = threading.Event(), threading.Event(), []
+    board.on_classify = lambda: (begun.set(), ended.append(hang.wait(20)))
     head = page.head("POST", "/api/classify") + b"Content-Type: image/jpeg\r\n"
     head += b"Content-Length: %d\r\n\r\n" % len(jpeg)
     with page.connect(head + jpeg):
         assert begun.wait(10)
-        start_s = time.monotonic()
         page.server.close()
-        assert time.monotonic() - start_s < 2.5
+        assert ended == []
         hang.set()
         wait_until(lambda: "page" not in [one.name for one in threading.enumerate()])
 
@@ -223,7 +229,7 @@ def test_a_file_without_a_token_is_written_anew(start, tmp_path):
 def test_a_folder_that_cannot_be_written_does_not_end_the_page(start, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     server, address = start(ServeSettings(port=0), tmp_path / "file" / "page-token")
-    assert "cannot be made (File exists)" in server.token_hint
+    assert "cannot be created (File exists)" in server.token_hint
     bare, _, token = address.partition("?token=")
     open_with(bare, token)
 

@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.answer import Event
+from edgetl_runtime.answers import Event
 from edgetl_runtime.serving import connections, feed, streams
+
+TIME = "2026-05-28T20:26:40.250Z"
 
 NASTY = "<img src=x onerror=alert(1)>\n\ndata: {}\r\nevent: state"
 
@@ -96,7 +98,7 @@ def test_a_picture_is_encoded_once_for_all_viewers(page, monkeypatch, wait_until
 
 def test_events_begin_with_the_last_minute_and_the_state(page):
     page.publish()
-    page.publish(event=Event(1, NASTY, None, 0.5, 1.0))
+    page.publish(event=Event(1, NASTY, None, 0.5, TIME))
     with page.stream("/events") as connection:
         data = read_until(connection, lambda data: b"event: answer" in data)
     told = events_in(data)
@@ -108,7 +110,7 @@ def test_events_begin_with_the_last_minute_and_the_state(page):
     assert age_ms == pytest.approx(20, abs=1)
     assert told[1][1]["state"] == "ok"
     assert told[2][1] == {
-        **{"number": 1, "label": NASTY, "previous": None, "score": 0.5, "time_s": 1.0}
+        **{"number": 1, "label": NASTY, "previous": None, "score": 0.5, "time": TIME}
     }
     assert told[3][1]["label"] == "gear"
 
@@ -127,7 +129,7 @@ def test_answers_come_at_most_ten_times_a_second_and_events_all(page, feeding):
     with page.stream("/events") as connection:
         read_until(connection, lambda data: b"event: answer" in data)
         for number in range(1, 41):
-            page.publish(event=Event(number, "gear", None, 0.5, 1.0))
+            page.publish(event=Event(number, "gear", None, 0.5, TIME))
             time.sleep(0.005)
         start_s = time.monotonic()
         data = read_until(connection, lambda data: data.count(b"event: state") >= 3)
@@ -142,7 +144,7 @@ def test_the_state_comes_each_second_without_any_answer(page):
     assert b"event: answer" not in data
 
 
-def test_viewers_beyond_the_seats_are_told_so_and_seats_come_back(page, monkeypatch, wait_until):
+def test_viewers_beyond_the_limit_are_told_so_and_places_come_back(page, monkeypatch, wait_until):
     viewers = [page.stream("/events") for _ in range(streams.MAX_STREAMS)]
     for viewer in viewers:
         read_until(viewer, lambda data: b"event: state" in data)
@@ -154,11 +156,11 @@ def test_viewers_beyond_the_seats_are_told_so_and_seats_come_back(page, monkeypa
     for viewer in viewers:
         viewer.close()
 
-    def is_seated() -> bool:
+    def is_let_in() -> bool:
         with page.stream("/events") as connection:
             return b"200 OK" in connection.recv(1000)
 
-    wait_until(is_seated)
+    wait_until(is_let_in)
 
 
 def test_fifty_viewers_that_never_read_neither_slow_the_answers_nor_fill_the_memory(
@@ -171,7 +173,7 @@ def test_fifty_viewers_that_never_read_neither_slow_the_answers_nor_fill_the_mem
     began = len(feeding)
     viewers = [page.stream("/stream.mjpg", receive_bytes=1024) for _ in range(50)]
     wait_until(lambda: page.output.watching == streams.MAX_STREAMS)
-    # One who reads gets new pictures all the same, once a silent one was cut off.
+    # One who reads gets new images all the same, once a silent one was cut off.
     wait_until(lambda: len(feeding) - began > 300)
     assert page.ask("/healthz").status == 200
     wait_until(lambda: page.output.watching == 0)
@@ -180,7 +182,7 @@ def test_fifty_viewers_that_never_read_neither_slow_the_answers_nor_fill_the_mem
     grown = rss_bytes() - before
     for viewer in viewers:
         viewer.close()
-    # 32 viewers: a socket buffer of 256 KB is the kernel's, 64 KB and a picture are ours.
+    # 32 viewers: a socket buffer of 256 KB is the kernel's, 64 KB and an image are ours.
     assert grown < 32 * 300_000
     assert sorted(feeding[began:])[len(feeding[began:]) // 2] < 0.02
 

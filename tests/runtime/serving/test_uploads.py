@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetl_runtime.errors import FrameError
-from edgetl_runtime.serving.uploads import MAX_PIXELS, TooManyPixelsError, decode_upload, read_head
+from edgetl_runtime.serving.uploads import (
+    MAX_UPLOAD_PIXELS,
+    TooManyPixelsError,
+    decode_upload,
+    read_head,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
 PROGRESSIVE = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
@@ -78,11 +83,11 @@ def test_a_photo_with_bytes_too_many_is_taken(before):
     assert decode_upload(data[:at] + b"123" + data[at:]).shape == NOISE.shape
 
 
-def test_a_progressive_photo_may_be_no_larger_than_its_coefficients_allow():
+def test_a_progressive_photo_may_be_no_larger_than_its_coefficients_allow(wording):
     data = bytearray(FILES[1])
     at = data.index(b"\xff\xc2")
     data[at + 5 : at + 9] = struct.pack(">HH", 5000, 5000)
-    with pytest.raises(TooManyPixelsError, match=r"at most 16\.7 million"):
+    with pytest.raises(TooManyPixelsError, match=wording):
         decode_upload(bytes(data))
 
 
@@ -117,4 +122,4 @@ def test_no_change_of_bytes_gets_a_larger_picture_decoded(data, changes, keep):
         decoded = decode_upload(bytes(changed[: int(keep * len(changed))]))
     except FrameError:
         return
-    assert decoded.shape[0] * decoded.shape[1] <= MAX_PIXELS
+    assert decoded.shape[0] * decoded.shape[1] <= MAX_UPLOAD_PIXELS

@@ -1,4 +1,4 @@
-"""Pictures over HTTP: Motion JPEG, what most network cameras and phones offer, and snapshots.
+"""Images over HTTP: Motion JPEG, what most network cameras and phones offer, and snapshots.
 
 Read here rather than by FFmpeg, so that damaged JPEGs are noticed, and deadlines, passwords and
 certificates are ours. Another kind of video goes to FFmpeg through a pipe: a server is asked once.
@@ -13,8 +13,8 @@ from edgetl_runtime.capture.greeting import quote_line
 from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.multipart import PartSplitter
 from edgetl_runtime.capture.pump import Pump
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
-from edgetl_runtime.capture.sources.stream import Stream
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
+from edgetl_runtime.capture.sources.stream import VideoStream
 from edgetl_runtime.capture.web import (
     CHUNK_BYTES,
     OTHER_ADDRESS,
@@ -23,18 +23,18 @@ from edgetl_runtime.capture.web import (
     explain_break,
 )
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.filetypes import FileType, judge_data
-from edgetl_runtime.jpegs import JPEG_MAGIC
-from edgetl_runtime.masking import mask
-from edgetl_runtime.tls import Identity
+from edgetl_runtime.image.filetypes import FileType, judge_data
+from edgetl_runtime.image.jpegs import JPEG_MAGIC
+from edgetl_runtime.system.tls import Identity
+from edgetl_runtime.text.masking import mask
 
 _JPEG = b"\xff\xd8\xff"
 # So much is waited for to tell what an answer is.
 _HEAD_BYTES = 1024
 _PLAYLIST = b"#EXTM3U"
 _NO_PIECES = (
-    "it is a playlist (HLS) of pieces of video, and none of them can be read; give the address of "
-    "the camera's own stream (RTSP or Motion JPEG), which is seconds younger, too"
+    "it is an HLS playlist whose segments cannot be read; give the address of the camera's own "
+    "stream (RTSP or Motion JPEG), which also has less delay"
 )
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 _SNAPSHOT_S = 1.0
@@ -72,7 +72,7 @@ class HttpStream:
         self._head = b""
         self._splitter = JpegSplitter()
         self._parts: DatedParts
-        self._other: Stream | None = None
+        self._other: VideoStream | None = None
         self._pump: Pump | None = None
         self._is_snapshot = False
         self._asked_s = 0.0
@@ -92,24 +92,24 @@ class HttpStream:
             told = _describe(self._response)
             raise CameraError(f"it answers ({told}), but sends no readable video") from error
 
-    def read(self, canvas: Canvas) -> Shot:
+    def read(self, buffer: FrameBuffer) -> RawFrame:
         """Waits for a whole part and decodes the newest."""
         if self._other is not None:
-            return self._read_other(self._other, canvas)
-        shot = self._read_part()
-        if shot is None and self._is_snapshot and self._came == 1:
+            return self._read_other(self._other, buffer)
+        frame = self._read_part()
+        if frame is None and self._is_snapshot and self._came == 1:
             time.sleep(max(0.0, self._asked_s + self._pause_s - time.monotonic()))
             self._ask()
-            shot = self._read_part()
-        if shot is None or shot.raw is None:
+            frame = self._read_part()
+        if frame is None or frame.raw is None:
             if self._is_snapshot and not self._came and self._splitter.begun:
                 # The next one may be whole.
                 self._came = 1
                 raise BadFrame("truncated")
             raise CameraError("the stream ended")
-        self._came += 1 + shot.skipped
+        self._came += 1 + frame.skipped
         skipped = self._splitter.take_oddity()
-        return shot._replace(odd=self._decoder.decode(shot.raw, canvas) or skipped)
+        return frame._replace(odd=self._decoder.decode(frame.raw, buffer) or skipped)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -123,7 +123,7 @@ class HttpStream:
         self._response = response = self._address.ask()
         kind = response.headers.get_content_type()
         if (packed := response.headers.get("Content-Encoding", "identity")).lower() != "identity":
-            raise CameraError(f"it sends what is packed ({packed}), which nobody asked for")
+            raise CameraError(f"it sends compressed data ({packed}), which was not requested")
         if kind.startswith("multipart/"):
             # Some servers put the leading dashes into the name, too.
             name = (response.headers.get_boundary() or "").lstrip("-").encode()
@@ -137,7 +137,7 @@ class HttpStream:
             return
         self._choose_other(response, judge_data(self._head))
 
-    def _read_part(self) -> Shot | None:
+    def _read_part(self) -> RawFrame | None:
         try:
             return self._parts.read(self._read_some, self._has_more)
         except (OSError, http.client.HTTPException) as error:
@@ -159,19 +159,19 @@ class HttpStream:
         if head.startswith(_PLAYLIST) or (known.name.startswith("an MP4") and _needs_seeks(head)):
             # FFmpeg asks for further pieces itself, again and again.
             response.close()
-            self._other = Stream(self._address.address, self._timeout_s)
+            self._other = VideoStream(self._address.address, self._timeout_s)
             return
         if known.kind in ("other", "picture"):
             what = f'text ("{quote_line(head)}")' if known.name == "a text file" else known.name
             if head.startswith(JPEG_MAGIC):
-                what = "what begins like a JPEG and is none"
-            raise CameraError(f"it sends {what}, no JPEGs and no video ({told}); {OTHER_ADDRESS}")
+                what = "data that begins like a JPEG, but is not one"
+            raise CameraError(f"it sends {what}, neither JPEGs nor video ({told}); {OTHER_ADDRESS}")
         self._pump = Pump(self._read_some)
-        self._other = Stream(self._pump.address, self._timeout_s)
+        self._other = VideoStream(self._pump.address, self._timeout_s)
 
-    def _read_other(self, other: Stream, canvas: Canvas) -> Shot:
+    def _read_other(self, other: VideoStream, buffer: FrameBuffer) -> RawFrame:
         try:
-            return other.read(canvas)
+            return other.read(buffer)
         except CameraError as error:
             if self._pump and self._pump.failure:
                 raise CameraError(f"the connection broke ({self._pump.failure})") from error
@@ -181,8 +181,8 @@ class HttpStream:
         title = _TITLE.search(self._head)
         named = f' "{title[1].decode(errors="replace").strip()}"' if title else ""
         moved = response.url != self._address.url
-        led = f"leads to {mask(response.url)} and " if moved else ""
-        told = f"a web page{named}, no video ({_describe(response)})"
+        led = f"redirects to {mask(response.url)} and " if moved else ""
+        told = f"a web page{named}, not video ({_describe(response)})"
         return f"it {led}sends {told}; {OTHER_ADDRESS}"
 
 

@@ -5,8 +5,8 @@ import time
 import cv2
 import numpy as np
 
-from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.capture.source import FrameBuffer, Granted, Options, RawFrame, Source
+from edgetl_runtime.image.preprocessing import Frame
 
 DEFAULT_PX = (640, 480)
 DEFAULT_FPS = 30.0
@@ -35,17 +35,17 @@ class Pattern:
         height, width = self._background.shape[:2]
         return Granted((width, height), self._fps)
 
-    def read(self, canvas: Canvas) -> Shot:
+    def read(self, buffer: FrameBuffer) -> RawFrame:
         """Draws the frame whose time has come."""
         due = max(self._number + 1, int((time.monotonic() - self._start_s) * self._fps))
         skipped, self._number = due - self._number - 1, due
         time.sleep(max(0.0, self._start_s + due / self._fps - time.monotonic()))
         captured_ns = time.monotonic_ns()
         height, width = self._background.shape[:2]
-        frame = np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)
+        frame = np.frombuffer(buffer(height, width), np.uint8).reshape(height, width, 3)
         frame[:] = self._background
         _draw(frame, due)
-        return Shot(captured_ns, skipped=skipped)
+        return RawFrame(captured_ns, skipped=skipped)
 
     def close(self) -> None:
         """Nothing to let go of."""

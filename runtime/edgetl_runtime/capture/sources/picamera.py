@@ -7,7 +7,7 @@ Python's standard library, picamera2 and its numpy, and nothing of the parent's 
 import time
 from typing import Any
 
-from edgetl_runtime.capture.source import Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError
 
 DEFAULT_PX = (640, 480)
@@ -46,11 +46,13 @@ class PiCamera:
             camera.configure(camera.create_video_configuration(main=main, controls=self._controls))
             camera.start()
         except (RuntimeError, IndexError) as error:
-            raise CameraError(f"the camera does not start ({error}); is its cable in?") from error
+            raise CameraError(
+                f"the camera does not start ({error}); is its cable connected?"
+            ) from error
         width, height = camera.camera_configuration()["main"]["size"]
         return Granted((int(width), int(height)), self._controls.get("FrameRate"))
 
-    def read(self, canvas: Canvas) -> Shot:
+    def read(self, buffer: FrameBuffer) -> RawFrame:
         """Waits for the next frame."""
         import numpy as np
 
@@ -61,8 +63,8 @@ class PiCamera:
         finally:
             request.release()
         height, width = picture.shape[:2]
-        np.frombuffer(canvas(height, width), np.uint8).reshape(height, width, 3)[:] = picture
-        return Shot(_monotonic_ns(sensor_ns))
+        np.frombuffer(buffer(height, width), np.uint8).reshape(height, width, 3)[:] = picture
+        return RawFrame(_monotonic_ns(sensor_ns))
 
     def close(self) -> None:
         """Stops and lets go of the camera."""

@@ -1,14 +1,15 @@
-"""A picture, or the pictures of a folder one after another."""
+"""An image, or the images of a folder one after another."""
 
 import time
 from pathlib import Path
 
 import numpy as np
 
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError, FrameError
-from edgetl_runtime.filetypes import identify
-from edgetl_runtime.folders import (
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.filetypes import identify
+from edgetl_runtime.image.folders import (
     NO_PICTURE,
     UNREADABLE,
     Contents,
@@ -17,16 +18,15 @@ from edgetl_runtime.folders import (
     read_folder,
     tell_several,
 )
-from edgetl_runtime.pictures import read_picture
 
 
 def make(options: Options) -> Source:
-    """The picture or folder at `address`."""
+    """The image or folder at `address`."""
     return Pictures(Path(options["address"]), options["loop"])
 
 
 class Pictures:
-    """Picture files, in the natural order of their names: 2 before 10."""
+    """Image files, in the natural order of their names: 2 before 10."""
 
     def __init__(self, path: Path, loop: bool) -> None:
         """Looks at nothing yet."""
@@ -49,21 +49,21 @@ class Pictures:
             raise CameraError(str(error)) from error
         unused = _list_unused(self._path, contents)
         if not contents.pictures:
-            raise CameraError("; ".join(["it holds no picture", *unused]))
+            raise CameraError("; ".join(["it contains no images", *unused]))
         self._pictures = contents.pictures
         self._others = [NO_PICTURE for _ in contents.videos]
         self._others += [contents.judge(name) for name, _ in contents.others]
         notes = [f"of {self._path}, {sentence}" for sentence in unused]
         return Granted(notes=(*notes, *self._note_first()))
 
-    def read(self, canvas: Canvas) -> Shot | None:
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Decodes the next file."""
         if self._next == len(self._pictures):
             if self._others:
                 # Named when the folder was opened; counted once, however often it is read.
                 raise BadFrame(self._others.pop())
             self._pictures = [one for one in self._pictures if one.path not in self._bad]
-            # A folder without a single readable picture would begin again for ever.
+            # A folder without a single readable image would begin again for ever.
             if not (self._loop and self._good):
                 return None
             self._next = 0
@@ -76,8 +76,8 @@ class Pictures:
             self._bad.add(file)
             raise BadFrame(UNREADABLE, f"not used: {error}") from error
         self._good += 1
-        np.frombuffer(canvas(*picture.shape[:2]), np.uint8)[:] = picture.reshape(-1)
-        return Shot(captured_ns, file=str(file))
+        np.frombuffer(buffer(*picture.shape[:2]), np.uint8)[:] = picture.reshape(-1)
+        return RawFrame(captured_ns, file=str(file))
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -13,9 +13,9 @@ from edgetl_runtime.capture.arrivals import Arrivals, DatedParts
 from edgetl_runtime.capture.greeting import ENOUGH_BYTES, Greeting, describe, is_jpeg, is_plain
 from edgetl_runtime.capture.jpeg import JpegDecoder, JpegSplitter
 from edgetl_runtime.capture.rows import find_row_bytes
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.preprocessing import Frame
+from edgetl_runtime.image.preprocessing import Frame
 
 _STANDARD_INPUT = 0
 _CHUNK_BYTES = 1024 * 1024
@@ -54,21 +54,21 @@ class JpegPipe:
         _refuse_terminal()
         return Granted()
 
-    def read(self, canvas: Canvas) -> Shot | None:
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Waits for whole JPEGs; of several that are there, only the last is decoded."""
         newest = self._parts.read(self._read, self._arrivals.waiting)
         if newest is not None and newest.raw is not None:
             skipped = self._splitter.take_oddity()
-            return newest._replace(odd=self._decoder.decode(newest.raw, canvas) or skipped)
+            return newest._replace(odd=self._decoder.decode(newest.raw, buffer) or skipped)
         return newest
 
     def close(self) -> None:
-        """Leaves it to whoever opened it."""
+        """Does nothing: who opened standard input closes it."""
 
     def _read(self) -> bytes:
         self._arrivals.wait()
         data = _read(_CHUNK_BYTES)
-        self._greeting.look(data)
+        self._greeting.feed(data)
         return data
 
 
@@ -92,19 +92,19 @@ class RawPipe:
         self._arrivals = Arrivals(_STANDARD_INPUT)
 
     def open(self) -> Granted:
-        """Makes room for a frame, whose size nobody else can tell."""
+        """Makes room for a frame of the given size."""
         _refuse_terminal()
         if self._size_px is None:
             raise CameraError(f"raw {self._form} frames need --size WIDTHxHEIGHT")
         width, height = self._size_px
         if self._form == "yuv420p" and (width % 2 or height % 2):
-            raise CameraError(f"yuv420p frames have even sides, not {width}x{height}")
+            raise CameraError(f"yuv420p frames need even sides, got {width}x{height}")
         self._pixel_bytes = _PIXEL_BYTES.get(self._form, 1)
         self._row = self._stride or width * self._pixel_bytes
         if self._row < width * self._pixel_bytes or (self._form == "yuv420p" and self._row % 2):
             raise CameraError(
                 f"--stride {self._row}: a row of {width} {self._form} pixels has "
-                f"{width * self._pixel_bytes} bytes, and padding makes it longer"
+                f"{width * self._pixel_bytes} bytes, and padding can only add to that"
             )
         # Both half-sized planes of YUV, whose rows are half as long, make half a plane more.
         rows = height * 3 // 2 if self._form == "yuv420p" else height
@@ -112,11 +112,11 @@ class RawPipe:
         self._check_file()
         return Granted(self._size_px)
 
-    def read(self, canvas: Canvas) -> Shot | None:
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Waits for a whole frame."""
         assert self._size_px is not None
         width, height = self._size_px
-        target = canvas(height, width)
+        target = buffer(height, width)
         straight = self._form == "bgr24" and self._row == 3 * width
         room = target if straight else self._raw.data.cast("B")
         self._arrivals.wait()
@@ -128,16 +128,16 @@ class RawPipe:
             self._check_head(room[:filled])
         if filled < len(room):
             short = f"the last frame is {len(room) - filled} bytes short ({self._describe()})"
-            raise BadFrame("truncated", f"{short}; are --size and --format right?")
+            raise BadFrame("truncated", f"{short}; are --size and --format correct?")
         self._frames += 1
         if not self._has_likely_rows(np.frombuffer(room, np.uint8)[: height * self._row]):
-            raise BadFrame("of rows of another length")
+            raise BadFrame("of rows of a different length")
         if not straight:
             self._convert(np.frombuffer(target, np.uint8).reshape(height, width, 3))
-        return Shot(captured_ns)
+        return RawFrame(captured_ns)
 
     def close(self) -> None:
-        """Leaves it to whoever opened it."""
+        """Does nothing: who opened standard input closes it."""
 
     def _convert(self, pixels: Frame) -> None:
         width = pixels.shape[1]
@@ -152,21 +152,21 @@ class RawPipe:
         pixels[:] = picture
 
     def _check_file(self) -> None:
-        """A file that is no whole number of frames was made with other sides, or padded rows."""
+        """A file that is not a whole number of frames was made with other sides, or padded rows."""
         status = os.fstat(_STANDARD_INPUT)
         if stat.S_ISREG(status.st_mode) and status.st_size % self._raw.size:
             raise CameraError(
-                f"its {status.st_size} bytes are no whole number of frames: {self._describe()}; "
-                "is the size right, and are rows padded (--stride BYTES)?"
+                f"its {status.st_size} bytes are not a whole number of frames: {self._describe()}; "
+                "is the size correct, and are rows padded (--stride BYTES)?"
             )
 
     def _check_head(self, head: memoryview) -> None:
         beginning = bytes(head[:ENOUGH_BYTES])
         short = len(head) < self._raw.size
         if is_jpeg(beginning):
-            raise CameraError(f"what comes are JPEGs, not raw {self._form} frames; {_LEAVE_OUT}")
+            raise CameraError(f"the data is JPEGs, not raw {self._form} frames; {_LEAVE_OUT}")
         if is_plain(beginning) or (short and describe(beginning)):
-            raise CameraError(f"{describe(beginning)}; raw {self._form} frames are expected")
+            raise CameraError(f"{describe(beginning)}; raw {self._form} frames were expected")
         if short:
             raise CameraError(
                 f"it ended after {len(head)} bytes, within the first frame: {self._describe()}"
@@ -186,9 +186,9 @@ class RawPipe:
             if found == self._row:
                 return True
             raise CameraError(
-                f"its rows look {found} bytes long, not {self._row}: {self._describe()}; give "
-                f"--stride {found} if rows are padded, as rpicam-vid does, or the right --size "
-                f"(--stride {self._row} takes them as they are)"
+                f"its rows seem to be {found} bytes long, not {self._row}: {self._describe()}; "
+                f"give --stride {found} if rows are padded, as rpicam-vid does, or the correct "
+                f"--size (--stride {self._row} takes them as they are)"
             )
         return found == self._row
 
@@ -216,6 +216,6 @@ def _read(size: int) -> bytes:
 def _refuse_terminal() -> None:
     if os.isatty(_STANDARD_INPUT):
         raise CameraError(
-            "it is this terminal; let a program write pictures into it "
+            "it is this terminal; pipe frames into it "
             "(`rpicam-vid -t 0 --codec mjpeg -o - | edgetl-run ...`)"
         )

@@ -6,10 +6,10 @@ import cv2
 
 from edgetl_runtime.capture.retrieval import retrieve_into
 from edgetl_runtime.capture.rtsp import explain_failure
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
-from edgetl_runtime.credentials import split_credentials
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.videos import explain_codec, open_capture
+from edgetl_runtime.image.videos import explain_codec, open_capture
+from edgetl_runtime.text.credentials import split_credentials
 
 _FPS_LIMIT = 1000.0
 _FPS_ASSUMED = 25.0
@@ -18,10 +18,10 @@ _GAP_NS = 500_000_000
 
 def make(options: Options) -> Source:
     """The stream at `address`."""
-    return Stream(options["address"], options["timeout_s"])
+    return VideoStream(options["address"], options["timeout_s"])
 
 
-class Stream:
+class VideoStream:
     """Decoded frames of a stream."""
 
     def __init__(self, address: str, timeout_s: float) -> None:
@@ -52,25 +52,25 @@ class Stream:
         self._interval_ns = 1e9 / (granted.fps or _FPS_ASSUMED)
         return granted
 
-    def read(self, canvas: Canvas) -> Shot:
+    def read(self, buffer: FrameBuffer) -> RawFrame:
         """Decodes the next frame; FFmpeg waits for it."""
         before_ns = self._grabbed_ns
         self._grab()
         skipped = self._drain(self._grabbed_ns - before_ns) if before_ns else 0
         captured_ns = self._grabbed_ns
-        if not retrieve_into(self._capture, canvas, self._size_px):
+        if not retrieve_into(self._capture, buffer, self._size_px):
             raise BadFrame("undecodable")
-        return Shot(captured_ns, skipped=skipped)
+        return RawFrame(captured_ns, skipped=skipped)
 
     def _explain(self) -> CameraError:
         if self._address.lower().startswith("rtsp:"):
             return explain_failure(self._address, self._timeout_ms / 1000)
-        return CameraError("it does not answer, refuses, or sends no video")
+        return CameraError("it does not answer, refuses the connection, or sends no video")
 
     def _grab(self) -> None:
         if not self._capture.grab():
             codec = "" if self._grabbed_ns else explain_codec(self._capture)
-            raise CameraError(codec or "the stream ended, or nothing came for too long")
+            raise CameraError(codec or "the stream ended, or nothing arrived for too long")
         self._grabbed_ns = time.monotonic_ns()
 
     def _drain(self, gap_ns: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from edgetl_runtime.capture.devices import explain_failure
 from edgetl_runtime.capture.jpeg import JpegDecoder
 from edgetl_runtime.capture.retrieval import retrieve_into
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError
 
 _MJPG = cv2.VideoWriter.fourcc(*"MJPG")
@@ -54,20 +54,20 @@ class UsbCamera:
         self._size_px = (width, height)
         return Granted(self._size_px, fps if fps > 0 else None)
 
-    def read(self, canvas: Canvas) -> Shot:
+    def read(self, buffer: FrameBuffer) -> RawFrame:
         """Waits for the next frame; the driver's queue stays empty, since this is all we do."""
         if not self._capture.grab():
-            raise CameraError("it delivers no more; is it unplugged?")
+            raise CameraError("it stopped delivering; is it unplugged?")
         captured_ns = self._capture_time_ns()
         if not self._gives_jpeg:
-            if not retrieve_into(self._capture, canvas, self._size_px):
+            if not retrieve_into(self._capture, buffer, self._size_px):
                 raise BadFrame("undecodable")
-            return Shot(captured_ns)
+            return RawFrame(captured_ns)
         ok, data = self._capture.retrieve()
         if not ok or data is None:
             raise BadFrame("empty")
         jpeg = np.ascontiguousarray(data).tobytes()
-        return Shot(captured_ns, jpeg, odd=self._decoder.decode(jpeg, canvas))
+        return RawFrame(captured_ns, jpeg, odd=self._decoder.decode(jpeg, buffer))
 
     def close(self) -> None:
         """Lets go of the camera."""

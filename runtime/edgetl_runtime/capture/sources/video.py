@@ -3,17 +3,17 @@
 import time
 
 from edgetl_runtime.capture.retrieval import retrieve_into
-from edgetl_runtime.capture.source import BadFrame, Canvas, Granted, Options, Shot, Source
+from edgetl_runtime.capture.source import BadFrame, FrameBuffer, Granted, Options, RawFrame, Source
 from edgetl_runtime.errors import CameraError
-from edgetl_runtime.videos import VideoFile, explain_codec
+from edgetl_runtime.image.videos import VideoFile, explain_codec
 
 
 def make(options: Options) -> Source:
     """The video at `address`."""
-    return Video(options["address"], options["realtime"], options["loop"])
+    return VideoSource(options["address"], options["realtime"], options["loop"])
 
 
-class Video:
+class VideoSource:
     """The frames of a file."""
 
     def __init__(self, path: str, realtime: bool, loop: bool) -> None:
@@ -32,12 +32,12 @@ class Video:
         notes = (f"{self._path}: {lacks}",) if lacks else ()
         return Granted(self._file.size_px, self._file.fps, notes)
 
-    def read(self, canvas: Canvas) -> Shot | None:
+    def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Decodes the next frame; when playing late, skips those whose time has passed."""
         skipped = 0
         while self._grab():
             if not self._realtime or self._wait_for_turn():
-                return self._retrieve(canvas, skipped)
+                return self._retrieve(buffer, skipped)
             skipped += 1
         if self._file.index < 0 and (why := explain_codec(self._file.capture)):
             raise CameraError(why)
@@ -49,12 +49,14 @@ class Video:
     def close(self) -> None:
         """Nothing to let go of: the process ends."""
 
-    def _retrieve(self, canvas: Canvas, skipped: int) -> Shot:
+    def _retrieve(self, buffer: FrameBuffer, skipped: int) -> RawFrame:
         captured_ns = time.monotonic_ns()
-        if not retrieve_into(self._file.capture, canvas, self._file.size_px):
+        if not retrieve_into(self._file.capture, buffer, self._file.size_px):
             note = f"a frame of {self._path} at {self._file.position_s:.2f} s cannot be decoded"
             raise BadFrame("undecodable", note)
-        return Shot(captured_ns, skipped=skipped, position_s=self._file.position_s, file=self._path)
+        return RawFrame(
+            captured_ns, skipped=skipped, position_s=self._file.position_s, file=self._path
+        )
 
     def _grab(self) -> bool:
         if self._file.grab():

@@ -48,7 +48,7 @@ export class Chart {
   describe() {
     const newest = this.samples.at(-1);
     const text = newest
-      ? `Milliseconds in the last minute. Now: preparing ${newest[1].toFixed(1)}, ` +
+      ? `Milliseconds in the last minute. Now: preprocessing ${newest[1].toFixed(1)}, ` +
         `model ${newest[2].toFixed(1)}, frame age ${newest[3].toFixed(0)}.`
       : "Milliseconds in the last minute: no answer yet.";
     this.host.setAttribute("aria-label", text);

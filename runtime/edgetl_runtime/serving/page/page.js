@@ -8,19 +8,19 @@ const EVENTS_SHOWN = 50;
 const HOT_C = 75;
 const STATES = {
   connecting: ["Connecting", "Connecting to the board"],
-  lost: ["Not connected", "The connection to the board is lost; trying again."],
+  lost: ["Not connected", "The connection to the board was lost; reconnecting."],
   starting: ["Starting", "No answer yet."],
   ok: ["Running", ""],
   degraded: ["Problem", "Running, with a problem."],
-  stale: ["Picture is old", "The picture is old, so it gets no label."],
-  no_camera: ["No camera", "The camera does not deliver; it is tried again and again."],
+  stale: ["Frame too old", "The frame is too old for a label."],
+  no_camera: ["No camera", "The camera delivers no frames; retrying."],
   failed: ["Model failed", "The model's answers cannot be used."],
 };
 const FEEDS = {
   opening: "opening the camera",
   lost: "the camera is lost",
-  frozen: "one and the same picture",
-  ended: "the end",
+  frozen: "the same frame over and over",
+  ended: "end of the file",
 };
 const TROUBLE = { degraded: "warn", stale: "warn", no_camera: "bad", failed: "bad", lost: "bad" };
 
@@ -114,7 +114,7 @@ function veil() {
   const seconds = shown.status?.last_answer_age_s;
   const since = !live && seconds > 1 && shown.state !== "lost" ? `, last answer ${duration(seconds)} ago` : "";
   const name = (STATES[shown.state] ?? [shown.state])[0];
-  setText($("veil"), paused ? "Paused" : live ? "Waiting for a picture" : name + since);
+  setText($("veil"), paused ? "Paused" : live ? "Waiting for a frame" : name + since);
   for (const card of [document.querySelector(".answer"), document.querySelector(".figures")]) {
     card.classList.toggle("old", !live);
   }
@@ -163,7 +163,7 @@ function showOutputs(outputs) {
     const [dot, name, note] = parts(row, ["span", "dot"], ["bdi", ""], ["span", "note"]);
     row.className = output.error ? "bad" : "good";
     setText(name, output.name);
-    const dropped = output.dropped ? `, ${count(output.dropped)} skipped` : "";
+    const dropped = output.dropped ? `, ${count(output.dropped)} dropped` : "";
     const failed = output.failed ? `, ${count(output.failed)} failed` : "";
     setText(note, output.error || `${count(output.written)} written${dropped}${failed}`);
     dot.setAttribute("aria-hidden", "true");
@@ -175,12 +175,12 @@ function showCounts(status) {
   const rows = [
     ["Up for", duration(status.uptime_s), false],
     ["Frames answered", count(status.answered), false],
-    ["Nothing known seen", count(status.rejected), false],
-    ["Too old for a label", count(status.withheld), status.withheld],
-    ["Frames skipped for newer ones", count(status.feed.dropped), false],
+    ["Frames rejected as unknown", count(status.rejected), false],
+    ["Frames too old for a label", count(status.withheld), status.withheld],
+    ["Frames dropped for newer ones", count(status.feed.dropped), false],
     ["Damaged frames", count(bad + status.frame_failures), bad + status.frame_failures],
     ["Unusable model outputs", count(status.model_failures), status.model_failures],
-    ["Camera opened again", count(status.feed.reconnects), status.feed.reconnects],
+    ["Camera reopened", count(status.feed.reconnects), status.feed.reconnects],
   ];
   fill($("counts"), rows, (row, [name, value, isBad]) => {
     const [term, figure] = parts(row, ["dt", ""], ["dd", ""]);
@@ -199,7 +199,7 @@ function showHistory(samples) {
 
 function showAnswer(answer) {
   // The last answer comes once more, without its label, when the camera goes away.
-  const isNew = answer.index !== shown.answer?.index;
+  const isNew = answer.frame !== shown.answer?.frame;
   shown.answer = answer;
   if (isNew) chart.add([performance.now() / 1000, answer.preprocess_ms, answer.invoke_ms, answer.age_ms]);
   if (!isLive()) return;
@@ -211,7 +211,7 @@ function showAnswer(answer) {
 
 function showLabel(answer) {
   const label = answer ? answer.label : undefined;
-  const text = label ?? (answer ? (answer.low_information ? "Nothing to see" : "Nothing known") : "–");
+  const text = label ?? (answer ? (answer.low_information ? "Nothing visible" : "Unknown") : "–");
   const place = $("label");
   setText(place, text);
   place.classList.toggle("nothing", label === null || label === undefined);
@@ -239,11 +239,11 @@ function showEvent(event) {
   $("no-events").hidden = true;
   const row = document.createElement("li");
   const [time, name, value] = parts(row, ["time", ""], ["bdi", ""], ["span", "value"]);
-  const at = new Date(event.time_s * 1000);
+  const at = new Date(event.time);
   time.dateTime = at.toISOString();
   time.title = at.toLocaleString();
   setText(time, at.toLocaleTimeString());
-  setText(name, event.label ?? "Nothing known");
+  setText(name, event.label ?? "Unknown");
   name.className = event.label === null ? "nothing" : "";
   setText(value, percent(event.score));
   $("events").prepend(row);
@@ -271,7 +271,7 @@ $("picture").addEventListener("error", () => {
 $("pause").addEventListener("click", () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", String(paused));
-  setText($("pause"), paused ? "Show picture" : "Pause picture");
+  setText($("pause"), paused ? "Resume" : "Pause");
   paused ? hidePicture() : showPicture();
   veil();
 });
@@ -285,17 +285,17 @@ async function classify(file) {
   preview.src = URL.createObjectURL(file);
   preview.hidden = false;
   $("tried").replaceChildren();
-  tell("Looking at it …", "");
+  tell("Classifying …", "");
   try {
     const type = file.type || "application/octet-stream";
     const answer = await fetch("api/classify", { method: "POST", headers: { "Content-Type": type }, body: file });
     // A proxy in front may refuse by itself, in HTML.
     const told = await answer.json().catch(() => ({ error: `refused with status ${answer.status}, by a proxy in front` }));
     if (!answer.ok) return tell(sentence(told.error), "bad");
-    tell(told.label ?? "Nothing known", "answered");
+    tell(told.label ?? "Unknown", "answered");
     showBars($("tried"), told.top);
   } catch {
-    tell("The board did not answer; is it still there?", "bad");
+    tell("The board did not answer; is it still reachable?", "bad");
   }
 }
 

@@ -1,0 +1,1 @@
+"""A run, or a model trained elsewhere, becomes a bundle."""

@@ -1,0 +1,1 @@
+"""Evaluation of a file: scores, gate, confidence, rejection."""

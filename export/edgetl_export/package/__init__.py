@@ -1,0 +1,1 @@
+"""Files become a bundle: metadata, model card, golden frames."""

@@ -1,0 +1,211 @@
+"""Finishing: a file that passed learns how sure it may be, and says so to every program."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl_export.evaluate.confidence import fit_temperature_of_scores, measure_calibration_error
+from edgetl_export.evaluate.rejection import choose_threshold, hold_out_classes, measure_rejection
+from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
+from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
+from edgetl_export.quantize.calibration import load_inputs
+from edgetl_export.quantize.model_files import ModelFile
+from edgetl_export.quantize.search import Attempt, measure
+from edgetl_export.trained import Trained
+from edgetl_runtime.bundle.reader import Calibration, UnknownSource, VariantMetrics
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.prediction import Scores, calibrate
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_BY_PHOTOS, _BY_CLASSES = 0.1, 0.02
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """Which frames shall get no label.
+
+    Attributes:
+        false_accepts: Target for the false-accept rate on unknown images, 0..1.
+        max_false_rejects: Share of correctly classified known things that may get none, 0..1;
+            where both cannot be kept, this one is. None: 0.1 where photos of unknown things
+            chose the threshold; 0.02 where classes that were held out did, since known things
+            before another camera score lower than the validation photos, too.
+    """
+
+    false_accepts: Share = 0.1
+    max_false_rejects: Share | None = None
+
+    def limit_false_rejects(self, source: UnknownSource) -> float:
+        """The largest share of false rejects, 0..1, for photos of unknown things from a source."""
+        if self.max_false_rejects is not None:
+            return self.max_false_rejects
+        return _BY_PHOTOS if source == "_unknown_" else _BY_CLASSES
+
+
+class Finished(msgspec.Struct, frozen=True, eq=False):
+    """A file as it ships.
+
+    Attributes:
+        file: With metadata.
+        metrics: On the validation part.
+        test_metrics: On the test part; None without one.
+        calibration: Temperature, threshold, and what they do.
+    """
+
+    file: ModelFile
+    metrics: VariantMetrics
+    test_metrics: VariantMetrics | None
+    calibration: Calibration
+
+
+class Finisher:
+    """Finishes the files of one trained model; photos are decoded once for all of them."""
+
+    def __init__(self, trained: Trained, acceptance: Acceptance) -> None:
+        """Nothing is decoded yet."""
+        self._trained, self._acceptance = trained, acceptance
+
+    def finish(self, attempt: Attempt) -> Finished:
+        """Fits temperature and threshold on the validation part, and writes the metadata.
+
+        Raises:
+            FrameError: If a photo cannot be read any more.
+        """
+        truth = self._trained.validation.truth
+        temperature = fit_temperature_of_scores(attempt.scores, truth)
+        calibration = self._calibrate(attempt.file, attempt.scores, temperature)
+        return Finished(
+            file=self._complete(attempt.file, attempt.scores, temperature),
+            metrics=self._describe_answers(
+                attempt.metrics, soften(attempt.scores, temperature), truth, calibration
+            ),
+            test_metrics=self._test(attempt.file, calibration),
+            calibration=calibration,
+        )
+
+    def weigh(self, file: ModelFile, scores: Scores) -> int:
+        """Bytes of a file as it ships, with its metadata."""
+        temperature = fit_temperature_of_scores(scores, self._trained.validation.truth)
+        return len(self._complete(file, scores, temperature).data)
+
+    def _complete(self, file: ModelFile, scores: Scores, temperature: float) -> ModelFile:
+        # Other programs know no temperature: theirs is a threshold of the scores as they are.
+        raw = self._calibrate(file, scores, 1.0).reject_threshold
+        return self._describe(file, temperature, raw)
+
+    def _calibrate(self, file: ModelFile, raw: Scores, temperature: float) -> Calibration:
+        truth = self._trained.validation.truth
+        scores = soften(raw, temperature)
+        source, choosing, measuring = self._find_unknown(file, raw, temperature)
+        chosen = choose_threshold(
+            scores,
+            truth,
+            choosing,
+            false_accept_rate=self._acceptance.false_accepts,
+            max_false_rejects=self._acceptance.limit_false_rejects(source),
+        )
+        rates = measure_rejection(chosen.threshold, scores, truth, measuring)
+        return Calibration(
+            temperature=temperature,
+            reject_threshold=chosen.threshold,
+            calibration_error_before=measure_calibration_error(raw, truth),
+            calibration_error=measure_calibration_error(scores, truth),
+            false_accept_rate=rates.false_accept_rate,
+            false_reject_rate=rates.false_reject_rate,
+            unknown=source,
+        )
+
+    def _find_unknown(
+        self, file: ModelFile, raw: Scores, temperature: float
+    ) -> tuple[UnknownSource, Scores, Scores]:
+        """Scores of unknown things to choose the threshold by, and others to measure it on."""
+        choosing, measuring = self._unknown_inputs
+        if choosing:
+            parts = [soften(file.run(one), temperature) for one in (choosing, measuring)]
+            return "_unknown_", parts[0], parts[1]
+        scores = soften(raw, temperature)
+        held_out = hold_out_classes(scores, self._trained.validation.truth)
+        if held_out is None:
+            none = np.zeros((0, scores.shape[1]), np.float32)
+            return "", none, none
+        return "held-out classes", held_out, held_out
+
+    def _test(self, file: ModelFile, calibration: Calibration) -> VariantMetrics | None:
+        part = self._trained.test
+        if part is None or not part.photos:
+            return None
+        scores = file.run(self._test_inputs)
+        found = measure(part, scores, self._trained.labels)
+        softened = soften(scores, calibration.temperature)
+        return self._describe_answers(found, softened, part.truth, calibration)
+
+    def _describe_answers(
+        self,
+        metrics: VariantMetrics,
+        scores: Scores,
+        truth: NDArray[np.int64],
+        calibration: Calibration,
+    ) -> VariantMetrics:
+        """Adds what a device can compare with its own answers; scores are after temperature."""
+        highest = scores.max(axis=1).astype(np.float64)
+        named = scores.argmax(axis=1)[highest >= calibration.reject_threshold]
+        shares = np.bincount(named, minlength=scores.shape[1]) / max(1, len(named))
+        return msgspec.structs.replace(
+            metrics,
+            calibration_error=measure_calibration_error(scores, truth),
+            mean_confidence=float(highest.mean()),
+            reject_rate=1 - len(named) / len(scores),
+            label_shares=dict(zip(self._trained.labels, shares.tolist(), strict=True)),
+        )
+
+    def _describe(self, file: ModelFile, temperature: float, threshold: float) -> ModelFile:
+        trained, frame = self._trained, self._trained.preprocessing
+        info = ModelInfo(
+            name=trained.about.name or f"edgetl {trained.backbone}",
+            description=trained.about.description
+            or f"Classifies an image as one of {len(trained.labels)} labels.",
+            version=trained.about.version or trained.model_sha256[:12],
+            author=trained.about.author,
+            license=trained.about.license,
+            labels=trained.labels,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            fit=frame.fit,
+            temperature=temperature,
+            reject_threshold=threshold,
+            record={"backbone": trained.backbone, "preprocessing": msgspec.to_builtins(frame)},
+        )
+        if file.plan.recipe.engine == "litert":
+            data = add_tflite_metadata(file.data, info)
+            return msgspec.structs.replace(
+                file, data=data, tensors=describe_tflite(data, any_step=True)
+            )
+        data = add_onnx_metadata(file.data, info)
+        return msgspec.structs.replace(file, data=data, tensors=describe_onnx(data))
+
+    @cached_property
+    def _test_inputs(self) -> list[Frame]:
+        part = self._trained.test
+        files = [photo.file for photo in part.photos] if part else []
+        return self._load(files, "reading test photos")
+
+    @cached_property
+    def _unknown_inputs(self) -> tuple[list[Frame], list[Frame]]:
+        unknown = self._trained.unknown
+        return (
+            self._load(unknown.choosing, "reading unknown photos"),
+            self._load(unknown.measuring, "reading unknown photos"),
+        )
+
+    def _load(self, files: Sequence[Path], description: str) -> list[Frame]:
+        return load_inputs(files, self._trained.preprocessing, description)
+
+
+def soften(scores: Scores, temperature: float) -> Scores:
+    """Applies a temperature to each row as the device does; float32 (photos, classes)."""
+    rows = [calibrate(row, temperature) for row in scores]
+    return np.stack(rows) if rows else scores

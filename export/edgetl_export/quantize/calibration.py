@@ -1,0 +1,53 @@
+"""Calibration: the photos that tell a quantizer the range of each layer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgetl_export.evaluate.engine_pool import share_out
+from edgetl_export.progress import track
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing
+
+
+def choose_photos(by_class: Sequence[Sequence[Path]], seed: int, most: int) -> list[Path]:
+    """Draws photos, the same number from each class as far as it has them.
+
+    With a larger `most` the photos of a smaller one come first.
+
+    Args:
+        by_class: The training photos of each class.
+        seed: Of the draw.
+        most: So many at most.
+    """
+    random = np.random.default_rng(seed)
+    shuffled = [[photos[n] for n in random.permutation(len(photos))] for photos in by_class]
+    longest = max(map(len, shuffled), default=0)
+    in_turn = [photos[n] for n in range(longest) for photos in shuffled if n < len(photos)]
+    return in_turn[:most]
+
+
+def load_inputs(
+    photos: Sequence[Path],
+    preprocessing: Preprocessing,
+    description: str,
+) -> list[Frame]:
+    """Makes the model's inputs, through the device's own preprocessing, on all processors.
+
+    Args:
+        photos: Files.
+        preprocessing: From frame to input.
+        description: Of the work, for the progress bar.
+
+    Returns:
+        uint8 (height, width, 3) RGB each.
+
+    Raises:
+        FrameError: If a photo cannot be read.
+    """
+
+    def prepare(photo: Path) -> Frame:
+        return preprocessing.apply(read_picture(photo))
+
+    return [*track(share_out(lambda: prepare, photos), description, len(photos))]

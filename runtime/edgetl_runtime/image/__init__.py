@@ -1,0 +1,1 @@
+"""Images and films become frames, and frames become the model's input."""

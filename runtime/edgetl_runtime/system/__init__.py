@@ -1,0 +1,1 @@
+"""The machine: files, processes, processors, clock, certificates."""
