@@ -91,8 +91,8 @@ def resume(
         **keywords: As for `train`; they must match the previous options.
 
     Raises:
-        RunError: If there is no interrupted training, or photos, options, weights or versions have
-            changed.
+        RunError: If there is no interrupted training, or if the photos, options, weights or
+            versions have changed.
     """
     from edgetl.options import choose_options
     from edgetl.training.train import resume as go_on

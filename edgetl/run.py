@@ -62,7 +62,7 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         spec: What was trained.
         options: What was asked for; `config.toml` says the same to `edgetl train --config`.
         model_sha256: SHA-256 of `weights.npz`, to detect damage. It does not protect against
-            tampering: whoever writes one file can write both. The weights contain no code; the
+            tampering, since both files can be changed together. The weights contain no code; the
             network is built from `spec` and `options`.
         dataset_digest: Digest of the manifest.
         seconds: Duration of each stage, in seconds; `total` also includes the time between them,

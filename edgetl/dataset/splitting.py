@@ -43,7 +43,7 @@ def choose_splits(
 
 
 def halve(contents: Iterable[str], seed: int) -> dict[str, Half]:
-    """Divides photos of other things by content, as `choose_splits` does those of a class.
+    """Divides unknown photos by content, as `choose_splits` divides those of a class.
 
     Returns:
         SHA-256 -> what the photo does to the reject threshold; neither half is empty where there

@@ -57,8 +57,7 @@ SECTIONS: dict[Kind, Section] = {
     ),
     "contradiction": Section(
         "One image, two labels",
-        "The same image is in two classes. Whatever the model predicts, one of the two counts as a "
-        "mistake.",
+        "The same image is in two classes, so the model is always wrong about one of the two.",
         "image in two classes",
         "images in two classes",
         comparing=True,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgetl.cli import main
+from tests.unbalanced import unbalance_channels
 
 Said = tuple[int, str, str]
 
@@ -32,23 +33,14 @@ def edgetl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 
 @pytest.fixture(scope="session")
 def exploding_run(tiny_run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose model says the same as another's, but quantizes badly.
-
-    One channel is a thousand times larger after a layer and as much smaller in the kernel of the
-    next one, so that one step of 8 bits for the whole layer leaves nothing of the others.
-    """
+    """A run whose model says the same as another's, but quantizes badly."""
     from edgetl.networks.arrays import encode_weights
     from edgetl.run import Run
 
     folder = Path(shutil.copytree(tiny_run_folder, tmp_path_factory.mktemp("runs") / "exploding"))
     model: Any = Run.open(folder).load_model()
     backbone = next(layer for layer in model.layers if hasattr(layer, "layers"))
-    norm, conv = backbone.get_layer("block2_bn"), backbone.get_layer("block3_conv")
-    gamma, beta, *statistics = norm.get_weights()
-    (kernel,) = conv.get_weights()
-    gamma[0], beta[0], kernel[:, :, 0] = gamma[0] * 1000, beta[0] * 1000, kernel[:, :, 0] / 1000
-    norm.set_weights([gamma, beta, *statistics])
-    conv.set_weights([kernel])
+    unbalance_channels(backbone)
     weights = encode_weights(model)
     (folder / "weights.npz").write_bytes(weights)
     record = json.loads((folder / "run.json").read_text())

@@ -1,6 +1,5 @@
 """`edgetl export --model`: a model trained elsewhere becomes a bundle, or one line says why not."""
 
-import hashlib
 import io
 import json
 import logging
@@ -21,18 +20,11 @@ from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.decoding import read_picture
+from tests.fingerprint import fingerprint
 
 FLOAT = ("litert-int8", "litert-float32", "onnx-int8", "onnx-float32")
 
 FLOAT32 = ExportOptions(recipes=("litert-float32",))
-
-
-def fingerprint(root: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 def describe(folder: Path, name: str, photos: Path, **more: Any) -> ForeignOptions:

@@ -1,7 +1,6 @@
 """A run becomes a bundle: by the command, in processes that are killed and on disks that fill."""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -18,20 +17,13 @@ from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import ExportError, RunError
 from tests.edgetl.command import edgetl
+from tests.fingerprint import fingerprint
 
 # A network of few photos: one that is named wrong is more than a point.
 ONE_FILE = ("--recipe", "litert-float32", "--allow-drop")
 THREE_FILES = ExportOptions(
     recipes=("onnx-float32", "litert-float32", "litert-int8"), allow_drop=True
 )
-
-
-def fingerprint(root: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in ([root] if root.is_file() else root.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="session")

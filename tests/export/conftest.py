@@ -16,6 +16,7 @@ import pytest
 from edgetl_export.trained import Labelled, ScoredPhotos, Trained
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.image.preprocessing import Preprocessing
+from tests.unbalanced import unbalance_channels
 
 LABELS = ("bolt", "gear", "washer")
 PHOTOS_A_LABEL = 16
@@ -143,21 +144,12 @@ def trained(tiny_model: Any, photos: Path, tiny_expected: np.ndarray) -> Trained
 
 @pytest.fixture(scope="session")
 def exploding(trained: Trained, tiny_model: Any) -> Trained:
-    """A model that says the same as another, but quantizes badly.
-
-    One channel is a thousand times larger after a layer and as much smaller in the kernel of the
-    next one, so that one step of 8 bits for the whole layer leaves nothing of the others.
-    """
+    """A model that says the same as another, but quantizes badly."""
     import keras
 
     model = keras.models.clone_model(tiny_model)
     model.set_weights(tiny_model.get_weights())
-    norm, conv = model.get_layer("block2_bn"), model.get_layer("block3_conv")
-    gamma, beta, *statistics = norm.get_weights()
-    (kernel,) = conv.get_weights()
-    gamma[0], beta[0], kernel[:, :, 0] = gamma[0] * 1000, beta[0] * 1000, kernel[:, :, 0] / 1000
-    norm.set_weights([gamma, beta, *statistics])
-    conv.set_weights([kernel])
+    unbalance_channels(model)
     return msgspec.structs.replace(trained, graph=_convert(model))
 
 

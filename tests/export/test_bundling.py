@@ -1,6 +1,5 @@
 """Export as a whole: what is in the bundle, and what is left when export fails."""
 
-import hashlib
 import os
 import shutil
 import zipfile
@@ -15,6 +14,7 @@ from edgetl_export.trained import Trained
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import ExportError, GateError, StorageError
+from tests.fingerprint import fingerprint
 
 # A network of few photos: one that is named wrong is more than a point.
 ONE_FILE = ("--recipe", "litert-float32", "--allow-drop")
@@ -26,14 +26,6 @@ THREE_FILES = ExportOptions(
     ),
     allow_drop=True,
 )
-
-
-def fingerprint(root: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in ([root] if root.is_file() else root.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ def _holds_secret(settings: "Settings") -> bool:
     from edgetl_runtime.options.option import list_options
 
     for option in list_options(type(settings)).values():
-        value = getattr(getattr(settings, option.section), option.name)
+        value = option.read(settings)
         if isinstance(value, str) and (option.is_secret or _PASSWORD.match(value)):
             return True
     return False

@@ -138,11 +138,7 @@ class Choices(Generic[Root]):
         if path in self._chosen:
             chosen, place = self._chosen[path]
             return place.spell(option, chosen if value is None else value)
-        held = (
-            getattr(getattr(self._base, option.section), option.name)
-            if option.section
-            else (getattr(self._base, option.name))
-        )
+        held = option.read(self._base)
         said = _Place(self._style).spell(option, held if value is None else value)
         return f"{said} (the default)" if held == option.default else said
 

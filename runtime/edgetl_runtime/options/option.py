@@ -114,6 +114,11 @@ class Option(msgspec.Struct, frozen=True):
         shown = "on" if default is True else shown
         return f"{self.meaning.rstrip('.')} (default: {shown})"
 
+    def read(self, options: msgspec.Struct) -> Any:
+        """Its value in a root struct."""
+        holder = getattr(options, self.section) if self.section else options
+        return getattr(holder, self.name)
+
     def locate(self, value: Any, folder: Path) -> Any:
         """A value of a file: a relative path becomes one relative to the file's folder."""
         is_path = self._find_note("path")

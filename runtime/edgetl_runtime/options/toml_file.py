@@ -78,10 +78,9 @@ def describe(options: msgspec.Struct, title: str, *, complete: bool = False) -> 
     for section in ("", *list_sections(root)):
         if section:
             parts.append(f"\n# {_summarize(list_sections(root)[section])}\n[{section}]")
-        holder = getattr(options, section) if section else options
         for option in list_options(root).values():
             if option.section == section:
-                parts.append(_describe_option(option, getattr(holder, option.name), complete))
+                parts.append(_describe_option(option, option.read(options), complete))
     return "\n".join(parts) + "\n"
 
 

@@ -35,7 +35,7 @@ def place(settings: Settings, state: Path) -> Settings:
         raise OptionsError("the current folder no longer exists; cd to another") from error
     changes: dict[str, dict[str, object]] = {"service": {"state_dir": str(state)}}
     for option in list_options(Settings).values():
-        value = getattr(getattr(settings, option.section), option.name)
+        value = option.read(settings)
         if option.is_path and value:
             base = state if option.is_written else Path()
             changes.setdefault(option.section, {})[option.name] = _locate(value, base)
@@ -62,7 +62,7 @@ def find_python() -> tuple[str, ...]:
 def find_read(placed: Settings) -> tuple[str, ...]:
     """Files and folders that the settings name and the service reads."""
     named = [
-        getattr(getattr(placed, option.section), option.name)
+        option.read(placed)
         for option in list_options(Settings).values()
         if option.is_path and not option.is_written
     ]
@@ -106,7 +106,7 @@ def lies_here(module: str) -> bool:
 def find_written(placed: Settings, state: Path) -> tuple[str, ...]:
     """Folders beyond the state folder that the service was told to write to."""
     files = [
-        getattr(getattr(placed, option.section), option.name)
+        option.read(placed)
         for path, option in list_options(Settings).items()
         if option.is_written and path not in _FOLDERS
     ]
