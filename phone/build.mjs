@@ -11,13 +11,13 @@ import { brotliCompress, constants } from "node:zlib";
 
 import Ajv from "ajv";
 import standalone from "ajv/dist/standalone/index.js";
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = process.argv[2] ?? join(here, "../export/edgetl_export/phone/page");
 const made = join(here, "made");
 const litert = join(here, "node_modules/@litertjs/core");
-const shipped = ["@litertjs/core", "@litertjs/wasm-utils", "ajv", "fflate"];
+const shipped = ["@litertjs/core", "@litertjs/wasm-utils", "ajv", "fflate", "idb"];
 
 await rm(out, { recursive: true, force: true });
 await mkdir(join(out, "litert"), { recursive: true });
@@ -67,7 +67,9 @@ async function bundle() {
 async function copyLiteRt() {
   const { version } = JSON.parse(await readFile(join(litert, "package.json")));
   const copy = async (name) => {
-    await cp(join(litert, `wasm/${name}.js`), join(out, `litert/${name}.js`));
+    const loader = await readFile(join(litert, `wasm/${name}.js`), "utf8");
+    const { code } = await transform(loader, { minify: true, legalComments: "none" });
+    await writeFile(join(out, `litert/${name}.js`), code);
     // It takes most of a minute: once for each version.
     const packed = join(made, `${name}-${version}.wasm.br`);
     await access(packed).catch(async () => {

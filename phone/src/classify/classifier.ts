@@ -5,7 +5,7 @@ import { type Files, sha256 } from "../files";
 import { Engine } from "./engine";
 import { decodeImage, FrameReader, type FrameSource } from "./frames";
 import { calibrate, checkProbabilities, type Prediction } from "./prediction";
-import { Preprocessor } from "./preprocessing";
+import { isOfOneColor, Preprocessor } from "./preprocessing";
 
 /** How the golden frames went. */
 export interface GoldenReport {
@@ -42,6 +42,8 @@ export class Classifier {
   async classify(frame: FrameSource): Promise<Prediction> {
     const start = performance.now();
     const pixels = this.#reader.prepare(frame, this.preprocessor);
+    const width_px = this.bundle.manifest.preprocessing.width_px;
+    const low_information = isOfOneColor(pixels, width_px);
     const prepared = performance.now();
     const probabilities = await this.engine.run(pixels);
     const done = performance.now();
@@ -50,7 +52,7 @@ export class Classifier {
       throw new BundleError(`${this.bundle.variant.name} returned ${wrong}; export it again`);
     }
     const scores = calibrate(probabilities, this.bundle.variant.calibration.temperature);
-    return { scores, preprocess_ms: prepared - start, invoke_ms: done - prepared };
+    return { scores, preprocess_ms: prepared - start, invoke_ms: done - prepared, low_information };
   }
 
   /** Classifies an image file. */

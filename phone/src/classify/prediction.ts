@@ -14,6 +14,8 @@ export interface Prediction {
   scores: Float32Array;
   preprocess_ms: number;
   invoke_ms: number;
+  /** The input is nearly of one color: covered, black or saturated. */
+  low_information: boolean;
 }
 
 /** Index of the highest score; the first one on a tie. */

@@ -21,6 +21,9 @@ export type Pixels = Uint8Array<ArrayBuffer>;
 
 // A phone has no memory for more.
 const MAX_PIXELS = 100_000_000;
+// As on the device (`edgetl_runtime/pipeline/preparation.py`).
+const LOW_INFORMATION_LEVELS = 3;
+const SAMPLED = 4;
 // Memory of wasm grows and never shrinks: after a photo of this size it is given back.
 const KEPT_BYTES = 32 * 2 ** 20;
 
@@ -69,6 +72,24 @@ export class Preprocessor {
   get bytes(): number {
     return this.#exports.memory.buffer.byteLength;
   }
+}
+
+/** Whether an input is black, covered or saturated: hardly any level differs. */
+export function isOfOneColor(pixels: Pixels, width_px: number): boolean {
+  const sum = [0, 0, 0];
+  const squares = [0, 0, 0];
+  let count = 0;
+  for (let row = 0; row < pixels.length; row += width_px * 3 * SAMPLED) {
+    for (let at = row; at < row + width_px * 3; at += 3 * SAMPLED, count++) {
+      for (let channel = 0; channel < 3; channel++) {
+        const level = pixels[at + channel]!;
+        sum[channel]! += level;
+        squares[channel]! += level * level;
+      }
+    }
+  }
+  const variance = (i: number) => squares[i]! / count - (sum[i]! / count) ** 2;
+  return Math.max(variance(0), variance(1), variance(2)) < LOW_INFORMATION_LEVELS ** 2;
 }
 
 function instantiate(module: WebAssembly.Module): Exports {

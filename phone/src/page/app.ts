@@ -1,6 +1,356 @@
+// The page: loads and checks the model, then shows what the camera sees.
+
+import { decide, rank } from "../classify/prediction";
+import { describe, EdgetlError } from "../errors";
 import type { Site } from "../site";
+import type { Progress, Started } from "../worker/protocol";
+import { BenchmarkPanel } from "./benchmark_panel";
+import { Camera, INSECURE } from "./camera";
+import { $, megabytes } from "./elements";
+import { KeptPanel } from "./kept_panel";
+import { Live, type Shown } from "./live";
+import { describeModel } from "./menu";
 import { Model } from "./model";
-const site = JSON.parse(document.getElementById("site")!.textContent!) as Site;
+import { serveOffline } from "./offline";
+import { measure, type Report } from "./report";
+import { View } from "./view";
+
+const RESTART_AFTER_MS = 10_000;
+
+/** What `classify` of the hook answers. */
+export interface Answer {
+  /** Null where the frame is rejected. */
+  label: string | null;
+  score: number;
+  top: { label: string; score: number }[];
+  preprocess_ms: number;
+  invoke_ms: number;
+}
+
+class App {
+  readonly #view = new View();
+  readonly #camera: Camera;
+  readonly #kept: KeptPanel;
+  #model: Model;
+  #started: Started | undefined;
+  #live: Live | undefined;
+  #shown: Shown | undefined;
+  #startedAt = 0;
+  #lock: WakeLockSentinel | undefined;
+
+  constructor(
+    private readonly site: Site,
+    private readonly base: string,
+  ) {
+    this.#camera = new Camera(
+      $<HTMLVideoElement>("video"),
+      (captured_ms) => this.#live?.take(captured_ms),
+      () => this.#stop(new EdgetlError("the camera was taken away or switched off")),
+    );
+    this.#kept = new KeptPanel(new URL(base).pathname);
+    this.#model = this.#makeModel();
+  }
+
+  /** Loads and checks everything; what it resolves to is that of the hook. */
+  async load(): Promise<Started> {
+    this.#view.show("loading", "Loading");
+    try {
+      if (!isSecureContext) throw new EdgetlError(INSECURE);
+      this.#startedAt = performance.now();
+      const started = await this.#model.start((progress) => this.#showProgress(progress));
+      this.#begin(started);
+      return started;
+    } catch (error) {
+      this.#failModel(error);
+      throw error;
+    }
+  }
+
+  async classify(blob: Blob): Promise<Answer> {
+    const { labels, threshold } = await ready;
+    const prediction = await this.#model.ask("classifyBlob", { blob });
+    const top = rank(labels, prediction.scores);
+    return {
+      label: decide(labels, prediction.scores, threshold),
+      score: top[0]!.score,
+      top,
+      preprocess_ms: prediction.preprocess_ms,
+      invoke_ms: prediction.invoke_ms,
+    };
+  }
+
+  async bench(runs = 300, seconds = 0, progress?: (share: number) => void): Promise<Report> {
+    const started = await ready;
+    return measure(this.#model, this.site, started, runs, seconds, progress);
+  }
+
+  /** Connects buttons and the browser's events. */
+  listen(): void {
+    $("start").addEventListener("click", () => void this.#startCamera());
+    $("freeze").addEventListener("click", () => void this.#freezeOrResume());
+    $("switch").addEventListener("click", () => void this.#switchCamera());
+    $("torch").addEventListener("click", () => void this.#toggleTorch());
+    $("keep").addEventListener("click", () => void this.#keep());
+    for (const id of ["more", "checked"]) {
+      $(id).addEventListener("click", () => $<HTMLDialogElement>("menu").showModal());
+    }
+    $<HTMLInputElement>("file").addEventListener("change", ({ target }) => {
+      const input = target as HTMLInputElement;
+      if (input.files?.[0]) void this.#showPhoto(input.files[0]);
+      input.value = "";
+    });
+    document.addEventListener("visibilitychange", () => void this.#followVisibility());
+    document.addEventListener("paste", ({ clipboardData }) => {
+      const file = clipboardData?.files[0];
+      if (file && this.#started) void this.#showPhoto(file);
+    });
+    new BenchmarkPanel((...options) => this.#benchmark(...options));
+  }
+
+  #makeModel(): Model {
+    return new Model(this.base, this.site, (error) => void this.#restartModel(error));
+  }
+
+  #showProgress(progress: Progress): void {
+    switch (progress.stage) {
+      case "download":
+        this.#view.progress(
+          progress.loaded / progress.total,
+          `Loading, ${megabytes(progress.loaded)} of ${megabytes(progress.total)}`,
+        );
+        break;
+      case "compile":
+        this.#view.progress(undefined, "Preparing the model");
+        break;
+      case "golden":
+        this.#view.progress(
+          progress.done / progress.frames,
+          `Checking golden frame ${progress.done} of ${progress.frames}`,
+        );
+        this.#view.checked("busy", `${progress.done} of ${progress.frames} checked`);
+    }
+  }
+
+  #begin(started: Started): void {
+    const { golden, labels, threshold } = started;
+    this.#started = started;
+    this.#live = new Live(
+      this.#model,
+      this.#camera,
+      labels,
+      threshold,
+      (shown) => this.#show(shown),
+      (error) => this.#stop(error),
+    );
+    this.#view.checked("good", `${golden.frames} of ${golden.frames} checked`);
+    describeModel(this.site, started, this.base);
+    this.#kept.begin(started);
+    this.#view.show(
+      "ready",
+      "Checked",
+      `all ${golden.frames} golden frames give the scores that were measured`,
+      "Start the camera",
+    );
+    void this.#startIfAllowed();
+  }
+
+  // The browser's question is for a tap, and a page within a page does not ask by itself.
+  async #startIfAllowed(): Promise<void> {
+    if (window.top !== window || !navigator.permissions) return;
+    try {
+      const permission = await navigator.permissions.query({ name: "camera" as PermissionName });
+      permission.addEventListener("change", () => {
+        if (permission.state === "granted" && this.#view.state === "stopped") {
+          void this.#startCamera();
+        }
+      });
+      if (permission.state === "granted" && this.#view.state === "ready") await this.#startCamera();
+    } catch {
+      // Not every browser knows this permission by name.
+    }
+  }
+
+  async #startCamera(facing = this.#camera.facing): Promise<void> {
+    try {
+      this.#view.show("loading", "Starting the camera");
+      this.#view.progress(undefined, "Starting the camera");
+      await this.#camera.open(facing);
+      await this.#resume();
+      $("switch").hidden = !(await this.#camera.canSwitch());
+      $("torch").hidden = !this.#camera.hasTorch;
+      $("torch").setAttribute("aria-pressed", "false");
+      $("video").classList.toggle("mirrored", this.#camera.facing === "user");
+      $("still").classList.toggle("mirrored", this.#camera.facing === "user");
+    } catch (error) {
+      this.#stop(error);
+    }
+  }
+
+  async #resume(): Promise<void> {
+    if (!this.#live) return;
+    this.#live.reset();
+    this.#live.paused = false;
+    this.#view.show("live");
+    this.#view.clear();
+    await this.#keepAwake();
+  }
+
+  #show(shown: Shown): void {
+    if (this.#view.state !== "live") return;
+    this.#shown = shown;
+    this.#view.label(shown.label, shown.low_information ? "Nothing visible" : "Unknown");
+    this.#view.bars(shown.top);
+    this.#view.figures(shown.age_ms, shown.fps, shown.prediction.invoke_ms);
+    this.#kept.consider(shown, $<HTMLVideoElement>("video"));
+  }
+
+  // The camera's trouble, and that of a single frame: the model is fine.
+  #stop(error: unknown): void {
+    if (this.#view.state === "failed" || !this.#started) return;
+    this.#camera.close();
+    void this.#lock?.release();
+    this.#view.show("stopped", "No camera", describe(error), "Try again");
+  }
+
+  #failModel(error: unknown): void {
+    this.#camera.close();
+    this.#view.checked("bad", "Not checked");
+    this.#view.show("failed", "This model is not used here", describe(error));
+  }
+
+  // A phone that needs memory ends workers.
+  async #restartModel(error: Error): Promise<void> {
+    if (!this.#started) return;
+    if (performance.now() - this.#startedAt < RESTART_AFTER_MS) return this.#failModel(error);
+    const wasLive = this.#view.state === "live";
+    this.#model = this.#makeModel();
+    ready = this.load();
+    await ready.catch(() => undefined);
+    if (wasLive && this.#view.state === "ready") await this.#startCamera();
+  }
+
+  async #freezeOrResume(): Promise<void> {
+    if (this.#view.state === "live") return this.#freeze();
+    if (this.#camera.running) return this.#resume();
+    await this.#startCamera();
+  }
+
+  #freeze(): void {
+    this.#live!.paused = true;
+    const video = $<HTMLVideoElement>("video");
+    const still = $<HTMLCanvasElement>("still");
+    still.width = video.videoWidth;
+    still.height = video.videoHeight;
+    still.getContext("2d")!.drawImage(video, 0, 0);
+    this.#view.show("frozen");
+  }
+
+  async #keep(): Promise<void> {
+    if (this.#view.state === "live") this.#freeze();
+    if (this.#shown) await this.#kept.pick(this.#shown, $<HTMLCanvasElement>("still"));
+  }
+
+  async #switchCamera(): Promise<void> {
+    await this.#startCamera(this.#camera.facing === "user" ? "environment" : "user");
+  }
+
+  async #toggleTorch(): Promise<void> {
+    const on = $("torch").getAttribute("aria-pressed") !== "true";
+    await this.#camera.setTorch(on);
+    $("torch").setAttribute("aria-pressed", String(on));
+  }
+
+  async #showPhoto(file: Blob): Promise<void> {
+    if (this.#live) this.#live.paused = true;
+    const photo = $<HTMLImageElement>("photo");
+    URL.revokeObjectURL(photo.src);
+    photo.src = URL.createObjectURL(file);
+    this.#view.show("photo");
+    this.#view.clear();
+    try {
+      const answer = await this.classify(file);
+      this.#view.label(answer.label);
+      this.#view.bars(answer.top);
+      this.#view.figures(undefined, undefined, answer.invoke_ms);
+    } catch (error) {
+      this.#view.label(null, `This photo cannot be used: ${describe(error)}`);
+    }
+  }
+
+  // A hidden page classifies nothing; the camera is kept, so that nobody is asked again.
+  async #followVisibility(): Promise<void> {
+    if (document.hidden || this.#view.state !== "live") return;
+    if (!this.#camera.running) return this.#startCamera();
+    this.#live?.reset();
+    await $<HTMLVideoElement>("video").play();
+    await this.#keepAwake();
+  }
+
+  async #keepAwake(): Promise<void> {
+    try {
+      this.#lock = await navigator.wakeLock?.request("screen");
+    } catch {
+      // Not granted when the battery is low: the page works as well.
+    }
+  }
+
+  async #benchmark(
+    runs: number,
+    seconds: number,
+    progress: (share: number) => void,
+  ): Promise<Report> {
+    const live = this.#live;
+    const paused = live?.paused ?? true;
+    if (live) live.paused = true;
+    await this.#keepAwake();
+    try {
+      return await this.bench(runs, seconds, progress);
+    } finally {
+      if (live && !paused) {
+        live.reset();
+        live.paused = false;
+      }
+    }
+  }
+}
+
+const site = JSON.parse($("site").textContent!) as Site;
 const base = new URL("./", location.href).href;
-const model = new Model(base, site, (error) => console.log(`${error}`));
-(window as any).edgetl = { ready: model.start((p) => console.log(JSON.stringify(p))), model };
+const app = new App(site, base);
+app.listen();
+let ready = app.load();
+// Whoever asks is told; the page itself has shown it.
+ready.catch(() => undefined);
+
+/** For tests and for pages that embed this one; the README describes it. */
+const hook = {
+  get ready() {
+    return ready.then(({ build, golden, labels }) => ({
+      golden: "passed" as const,
+      worst_difference: golden.worst_difference,
+      build,
+      variant: site.variant,
+      labels,
+    }));
+  },
+  classify: (blob: Blob) => app.classify(blob),
+  bench: (runs?: number, seconds?: number) => app.bench(runs, seconds),
+};
+Object.assign(window, { edgetl: hook });
+
+for (const button of document.querySelectorAll("dialog .close")) {
+  button.addEventListener("click", () => button.closest("dialog")!.close());
+}
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
+}
+
+// After the model: on a first visit both would fetch the same files.
+void ready
+  .catch(() => undefined)
+  .then(() =>
+    serveOffline((takeOver) => {
+      $("update").hidden = false;
+      $("update-now").addEventListener("click", takeOver);
+    }),
+  );

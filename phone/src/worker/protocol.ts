@@ -4,6 +4,8 @@ import type { GoldenReport } from "../classify/classifier";
 import type { Prediction } from "../classify/prediction";
 import type { Build, Site } from "../site";
 
+export type { Prediction };
+
 export interface Requests {
   start: { request: { base: string; site: Site }; reply: Started };
   classify: { request: { frame: ImageBitmap | VideoFrame }; reply: Prediction };

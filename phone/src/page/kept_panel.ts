@@ -1,0 +1,171 @@
+import type { Started } from "../worker/protocol";
+import { describe } from "../errors";
+import { $, fill, megabytes, parts, setText } from "./elements";
+import { describeAnswer, judge, type Kept, KeptFrames, type Kind, UNKNOWN } from "./kept";
+import type { Shown } from "./live";
+
+const EVERY_MS = 5000;
+const QUALITY = 0.95;
+const NOT_CORRECTED = "";
+
+/** The dialogs in which frames are kept, labelled and handed on. */
+export class KeptPanel {
+  #frames: KeptFrames;
+  #started: Started | undefined;
+  #keptAt = new Map<Kind, number>();
+  /** What the dialog is about. */
+  #edited: Kept | undefined;
+
+  constructor(place: string) {
+    this.#frames = new KeptFrames(place);
+    $("open-kept").addEventListener("click", () => {
+      $<HTMLDialogElement>("menu").close();
+      $<HTMLDialogElement>("kept").showModal();
+    });
+    $("label-save").addEventListener("click", () => void this.#tell(() => this.#save()));
+    $("label-delete").addEventListener("click", () => void this.#tell(() => this.#delete()));
+    $("kept-share").addEventListener("click", () => void this.#tell(() => this.#share()));
+    $("kept-save").addEventListener("click", () => void this.#tell(() => this.#download()));
+    $("kept-clear").addEventListener("click", () => void this.#tell(() => this.#clear()));
+  }
+
+  begin(started: Started): void {
+    this.#started = started;
+    const labels = [...started.labels, UNKNOWN];
+    const choices = $("label-choices");
+    choices.replaceChildren(choices.firstElementChild!);
+    for (const label of labels) {
+      const row = choices.appendChild(document.createElement("label"));
+      const [input, name] = parts(row, ["input", ""], ["bdi", ""]);
+      Object.assign(input!, { type: "radio", name: "label", value: label });
+      setText(name!, label === UNKNOWN ? "None of these" : label);
+    }
+    void this.#tell(() => this.#refresh());
+  }
+
+  /** Asks for the label of a frozen frame, and keeps it. */
+  async pick(shown: Shown, still: HTMLCanvasElement): Promise<void> {
+    await this.#tell(async () => {
+      this.#edit(await this.#make(shown, still, ["picked"]));
+    });
+  }
+
+  /** Keeps a frame by itself, where it is wished for and worth it. */
+  consider(shown: Shown, video: HTMLVideoElement): void {
+    if (!$<HTMLInputElement>("keep-auto").checked) return;
+    const now = performance.now();
+    const due = (kind: Kind) => now - (this.#keptAt.get(kind) ?? -Infinity) >= EVERY_MS;
+    const kinds = judge(shown, this.#started!.threshold);
+    if (!kinds.some(due)) return;
+    for (const kind of kinds) this.#keptAt.set(kind, now);
+    void this.#tell(async () => {
+      const still = document.createElement("canvas");
+      still.width = video.videoWidth;
+      still.height = video.videoHeight;
+      still.getContext("2d")!.drawImage(video, 0, 0);
+      await this.#frames.add(await this.#make(shown, still, kinds));
+      // Safari gives a canvas's memory back late.
+      still.width = still.height = 0;
+      await this.#refresh();
+    });
+  }
+
+  async #make(shown: Shown, still: HTMLCanvasElement, kinds: Kind[]): Promise<Kept> {
+    const { labels, threshold, bundle_sha256 } = this.#started!;
+    const jpeg = await new Promise<Blob | null>((done) =>
+      still.toBlob(done, "image/jpeg", QUALITY),
+    );
+    if (!jpeg) throw new Error("the frame could not be stored as JPEG");
+    const answer = describeAnswer(shown, labels, threshold);
+    return { jpeg, kinds, bundle_sha256, answer, corrected_label: null };
+  }
+
+  #edit(frame: Kept): void {
+    this.#edited = frame;
+    const picture = $<HTMLImageElement>("label-picture");
+    URL.revokeObjectURL(picture.src);
+    picture.src = URL.createObjectURL(frame.jpeg);
+    const chosen = frame.corrected_label ?? frame.answer.frame_label ?? NOT_CORRECTED;
+    for (const input of this.#choices()) input.checked = input.value === chosen;
+    $("label-delete").hidden = frame.id === undefined;
+    $<HTMLDialogElement>("label-it").showModal();
+  }
+
+  #choices(): HTMLInputElement[] {
+    return [...$("label-choices").querySelectorAll("input")];
+  }
+
+  async #save(): Promise<void> {
+    const frame = this.#edited!;
+    frame.corrected_label = this.#choices().find((one) => one.checked)?.value ?? null;
+    if (frame.id === undefined) await this.#frames.add(frame);
+    else await this.#frames.change(frame);
+    $<HTMLDialogElement>("label-it").close();
+    await this.#refresh();
+  }
+
+  async #delete(): Promise<void> {
+    await this.#frames.remove(this.#edited!.id!);
+    $<HTMLDialogElement>("label-it").close();
+    await this.#refresh();
+  }
+
+  async #clear(): Promise<void> {
+    if (!confirm("Delete all kept frames from this phone?")) return;
+    await this.#frames.clear();
+    await this.#refresh();
+  }
+
+  async #share(): Promise<void> {
+    const file = new File([await this.#frames.pack()], name(), { type: "application/zip" });
+    if (!navigator.canShare?.({ files: [file] })) return this.#download();
+    try {
+      await navigator.share({ files: [file], title: file.name });
+    } catch (error) {
+      // Whoever closes the dialog does not want to hear of it.
+      if ((error as Error).name !== "AbortError") throw error;
+    }
+  }
+
+  async #download(): Promise<void> {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await this.#frames.pack());
+    link.download = name();
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  async #refresh(): Promise<void> {
+    const frames = await this.#frames.list();
+    const bytes = frames.reduce((sum, one) => sum + one.jpeg.size, 0);
+    const summary = frames.length ? `${frames.length}, ${megabytes(bytes)}` : "None yet";
+    setText($("kept-summary"), summary);
+    setText($("kept-room"), frames.length ? `${summary} of 100 MB; the oldest go first.` : "");
+    for (const id of ["kept-share", "kept-save", "kept-clear"]) {
+      $(id).toggleAttribute("disabled", frames.length === 0);
+    }
+    for (const old of $("kept-list").querySelectorAll("img")) URL.revokeObjectURL(old.src);
+    fill($("kept-list"), [...frames].reverse(), (row, frame) => {
+      const [button] = parts(row, ["button", ""]);
+      const [image, text] = parts(button!, ["img", ""], ["bdi", ""]);
+      Object.assign(image!, { src: URL.createObjectURL(frame.jpeg), alt: "" });
+      const label = frame.corrected_label ?? (frame.answer.frame_label as string | null);
+      setText(text!, label === UNKNOWN ? "None of these" : (label ?? "Unknown"));
+      button!.onclick = () => this.#edit(frame);
+    });
+  }
+
+  // Private windows may have no storage, and a phone no room.
+  async #tell(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      setText($("kept-room"), `Frames cannot be kept: ${describe(error)}`);
+      setText($("kept-summary"), "Cannot be kept");
+    }
+  }
+}
+
+function name(): string {
+  return `edgetl-frames-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.zip`;
+}

@@ -1,0 +1,30 @@
+import type { Site } from "../site";
+import type { Started } from "../worker/protocol";
+import { $, fill, fillTable, milliseconds, setText } from "./elements";
+
+/** Fills the menu: what was checked, and what runs. */
+export function describeModel(site: Site, started: Started, base: string): void {
+  const { golden } = started;
+  const files = Object.keys(site.files).length;
+  const checks = [
+    `SHA-256 of every file (${files} in this version)`,
+    `Preprocessing of ${golden.frames} golden frames: the same bits as at export`,
+    `Scores of ${golden.frames} golden frames: ${golden.worst_difference.toPrecision(2)} from those ` +
+      `at export, allowed is ${golden.tolerance}`,
+  ];
+  fill($("checks"), checks, (row, text) => setText(row, text));
+  fillTable($("about"), [
+    ["Model", site.name],
+    ["File", site.variant],
+    ["Engine", `${started.engine}, ${started.build} build, 1 thread`],
+    ["Labels", String(started.labels.length)],
+    ["Unknown below", started.threshold.toFixed(2)],
+    ["Loaded in", `${milliseconds(started.load_ms)} ms`],
+    ["Without a network", started.offline ? "works" : "does not work: the browser keeps no files"],
+    ["Version", site.version],
+  ]);
+  const link = (id: string, path: string) =>
+    $(id).setAttribute("href", new URL(`v-${site.version}/${path}`, base).href);
+  link("card", "bundle/MODEL_CARD.md");
+  link("licences", "LICENSES.txt");
+}
