@@ -4,6 +4,8 @@
 export interface SiteFile {
   sha256: string;
   bytes: number;
+  /** Not for the page itself, but for whoever asks, such as licences. */
+  aside?: true;
 }
 
 export interface Site {
@@ -28,5 +30,6 @@ export const BUILDS: Record<Build, string> = {
 /** The files that a phone with this build needs, of which the page works without a network. */
 export function needed(site: Site, build: Build): string[] {
   const other = BUILDS[build === "plain" ? "compat" : "plain"];
-  return Object.keys(site.files).filter((path) => !path.startsWith(`${other}.`));
+  const isNeeded = (path: string) => !site.files[path]!.aside && !path.startsWith(`${other}.`);
+  return Object.keys(site.files).filter(isNeeded);
 }

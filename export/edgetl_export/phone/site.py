@@ -10,10 +10,11 @@ import gzip
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import brotli
 import msgspec
@@ -33,6 +34,8 @@ _GZIP: Final = ".gz"
 _NOT_COMPRESSED: Final = (".png",)
 _WEIGHTS_QUALITY: Final = 9
 _HTML_SAFE: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+# For whoever asks, and for the home screen: the page itself does not fetch them.
+_ASIDE: Final = re.compile(r"LICENSES\.txt|icons/.*\.png|bundle/MODEL_CARD\.md")
 # Of the two builds of LiteRT.js a phone fetches one.
 _BUILDS: Final = ("litert/litert_wasm_internal.", "litert/litert_wasm_compat_internal.")
 
@@ -171,17 +174,21 @@ def _digest(files: Mapping[str, bytes]) -> str:
 
 def _list(
     content: Mapping[str, bytes], bundle: Bundle, chosen: Variant, version: str
-) -> dict[str, str]:
+) -> dict[str, Any]:
     provenance = bundle.manifest.provenance
     return {
         "version": version,
         "name": provenance.name or bundle.path.name.removesuffix(".zip").removesuffix(".bundle"),
         "variant": chosen.name,
         "files": {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name, data in sorted(content.items())
+            name: _describe_file(name, data) for name, data in sorted(content.items())
         },
     }
+
+
+def _describe_file(name: str, data: bytes) -> dict[str, object]:
+    known = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return known | ({"aside": True} if _ASIDE.fullmatch(name) else {})
 
 
 def _encode(value: object) -> bytes:
@@ -190,7 +197,7 @@ def _encode(value: object) -> bytes:
 
 
 def _fill_index(
-    template: bytes, listed: dict[str, str], content: Mapping[str, bytes], folder: str
+    template: bytes, listed: dict[str, Any], content: Mapping[str, bytes], folder: str
 ) -> bytes:
     text = template.decode()
     for name in ("app.js", "style.css"):
@@ -269,7 +276,11 @@ def _compress(
 def _count_first_visit(
     files: Mapping[str, bytes], compressed: Mapping[str, bytes], end: str
 ) -> int:
-    sizes = {name: len(compressed.get(name + end, data)) for name, data in files.items()}
+    sizes = {
+        name: len(compressed.get(name + end, data))
+        for name, data in files.items()
+        if not _ASIDE.fullmatch(name.partition("/")[2]) and name != MARKER
+    }
     builds = [
         sum(size for name, size in sizes.items() if f"/{build}" in name) for build in _BUILDS
     ]

@@ -225,8 +225,8 @@ class App {
     const wasLive = this.#view.state === "live";
     this.#model = this.#makeModel();
     ready = this.load();
-    await ready.catch(() => undefined);
-    if (wasLive && this.#view.state === "ready") await this.#startCamera();
+    const loaded = await ready.then(Boolean, () => false);
+    if (wasLive && loaded) await this.#startCamera();
   }
 
   async #freezeOrResume(): Promise<void> {
