@@ -1,17 +1,20 @@
-"""Headless Chromium without a driver of its own."""
+"""Headless Chromium without a driver of its own, spoken to through its DevTools pipe."""
 
 import base64
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER_FLAGS = (
+from tests.browsers.browser import Browser, NotInstalledError, ScriptError, address_of
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
     "--headless=new",
     # Chromium's sandbox does not start for root, as which many CI machines run.
     "--no-sandbox",
@@ -24,7 +27,7 @@ BROWSER_FLAGS = (
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 # Chromium reads its commands from descriptor 3 and writes to 4.
-BROWSER_SHIM = """
+SHIM = """
 import fcntl, os, sys
 pipes = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in ({}, {})]
 for target, one in zip((3, 4), pipes):
@@ -33,15 +36,26 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-class Browser:
-    """Headless Chromium, spoken to through its DevTools pipe (messages end with a zero byte)."""
+class Chromium(Browser):
+    """Headless Chromium; messages on its pipe end with a zero byte.
 
-    def __init__(self, program: str, profile: Path) -> None:
+    Args:
+        profile: An empty folder.
+        flags: More of its flags, such as `camera_flags` gives.
+    """
+
+    name = "chromium"
+
+    def __init__(self, profile: Path, flags: Sequence[str] = ()) -> None:
+        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        if program is None:
+            raise NotInstalledError("no Chromium on the PATH; on Debian: chromium")
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
-        shim = BROWSER_SHIM.format(theirs_in, theirs_out)
+        shim = SHIM.format(theirs_in, theirs_out)
+        own = (*FLAGS, *flags, f"--user-data-dir={profile}")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", shim, program, *BROWSER_FLAGS, f"--user-data-dir={profile}"],
+            [sys.executable, "-c", shim, program, *own],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -50,27 +64,50 @@ class Browser:
         os.close(theirs_out)
         self._out, self._in = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb")
         self._numbers = itertools.count(1)
-        self._session: str | None = None
+        self._session = ""
+        self._workers: dict[str, str] = {}
         self.events: list[dict[str, Any]] = []
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
 
-    def start(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+    def _attach(self) -> None:
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        follow = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
+        self.call("Target.setAutoAttach", **follow)
 
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def call(self, method: str, *, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """The result of a command of the DevTools protocol.
+
+        Args:
+            method: Its name.
+            session: Of a worker; "" is the browser itself, and None the page.
+            parameters: Of the command.
+        """
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
+        if one := self._session if session is None else session:
+            message["sessionId"] = one
         self._out.write(json.dumps(message).encode() + b"\0")
         while (answer := self._read()).get("id") != number:
-            self.events.append(answer)
+            self._note(answer)
         assert "error" not in answer, answer
         result: dict[str, Any] = answer["result"]
         return result
+
+    def _note(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        if event.get("method") == "Target.attachedToTarget":
+            about = event["params"]
+            self._workers[about["sessionId"]] = about["targetInfo"]["type"]
+        elif event.get("method") == "Target.detachedFromTarget":
+            self._workers.pop(event["params"]["sessionId"], None)
 
     def _read(self) -> dict[str, Any]:
         data = bytearray()
@@ -101,28 +138,20 @@ class Browser:
             mobile=False,
         )
         self.events.clear()
-        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        self.call("Page.navigate", url=address_of(page))
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._read())
+            self._note(self._read())
         # What the page still does after it was loaded is in the events, too.
         self.evaluate("new Promise((done) => setTimeout(done, 200))")
 
-    def evaluate(self, expression: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer
+    def evaluate(self, expression: str, *, session: str | None = None) -> Any:
+        how = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        answer = self.call("Runtime.evaluate", session=session, **how)
+        if "exceptionDetails" in answer:
+            raise ScriptError(_describe(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, timeout_s: float = 20.0) -> None:
-        """Waits until an expression is true."""
-        deadline_s = time.monotonic() + timeout_s
-        while not self.evaluate(f"Boolean({expression})"):
-            assert time.monotonic() < deadline_s, expression
-            time.sleep(0.05)
-
     def choose_file(self, selector: str, path: object) -> None:
-        """As somebody does in the dialog of a file input."""
         document = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
@@ -134,7 +163,7 @@ class Browser:
         return {url for url in urls if not url.startswith("data:")}
 
     def complaints(self) -> list[Any]:
-        """Errors and warnings of the page, its scripts and its security policy."""
+        # Those of the security policy are in the log.
         names = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
         return [event["params"] for event in self.events if event["method"] in names]
 
@@ -150,3 +179,19 @@ class Browser:
             self._process.kill()
             self._process.wait()
             self._in.close()
+
+
+def _describe(details: dict[str, Any]) -> str:
+    thrown = details.get("exception", {})
+    return str(thrown.get("description") or thrown.get("value") or details["text"])
+
+
+def camera_flags(film: Path, *, granted: bool = True) -> tuple[str, ...]:
+    """Flags for a fake camera.
+
+    Args:
+        film: Shown again and again; .y4m or .mjpeg.
+        granted: Whether pages may use it without asking.
+    """
+    camera = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")
+    return (*camera, "--use-fake-ui-for-media-stream") if granted else camera
