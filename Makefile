@@ -76,9 +76,11 @@ constraints: test-newest         ## writes down the newest versions, with Python
 arm64: $(VENV)/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
 	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(REDUCED),--quick) $(BUNDLE)
 
-schema: $(VENV)/installed        ## the JSON Schema of answers, from their records
+schema: $(VENV)/installed        ## the JSON Schemas of answers and benchmarks, from their records
 	$(BIN)/python -c 'import sys; from edgetl_runtime.answers import describe_schema; \
 		sys.stdout.buffer.write(describe_schema())' > runtime/edgetl_runtime/answers.schema.json
+	$(BIN)/python -c 'import sys; from edgetl_runtime.benchmark_record import describe_schema; \
+		sys.stdout.buffer.write(describe_schema())' > runtime/edgetl_runtime/benchmark.schema.json
 
 check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .
