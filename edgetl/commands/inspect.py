@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("bundle", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: its bundle.json.")
-def inspect(bundle: Path, *, as_json: bool) -> None:
+@click.option(
+    "--app-json",
+    is_flag=True,
+    help="Print one JSON object for writers of apps: labels, input, rules, test vectors.",
+)
+@click.option("--variant", help="Variant for --app-json, such as litert-int8.  [first of LiteRT]")
+def inspect(bundle: Path, *, as_json: bool, app_json: bool, variant: str | None) -> None:
     """Show the content of a BUNDLE, a folder or .zip, after checking the hash of every file.
 
     Example: edgetl inspect parts.bundle
@@ -25,7 +31,16 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
 
     from edgetl_runtime.bundle.reader import Bundle
 
+    if app_json and as_json:
+        raise click.UsageError("give --json or --app-json, not both")
+    if variant and not app_json:
+        raise click.UsageError("--variant is for --app-json")
     opened = Bundle.open(bundle)
+    if app_json:
+        from edgetl_export.package.app_description import describe_for_apps
+
+        print_json(describe_for_apps(opened, variant))
+        return
     manifest = opened.manifest
     if as_json:
         print_json(msgspec.to_builtins(manifest))
