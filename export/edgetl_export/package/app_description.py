@@ -1,7 +1,8 @@
 """What somebody who writes an app must know about a model file, as one JSON object.
 
-`edgetl inspect BUNDLE --app-json` prints it. Everything in it is in the bundle, too; here the rules
-are in words, so that they can be followed in any language, and golden frames show whether they were.
+`edgetl inspect BUNDLE --app-json` prints it. Everything in it is in the bundle, too; here the
+rules are in words, so that they can be followed in any language, and golden frames show whether
+they were.
 """
 
 from typing import Final, Literal
@@ -23,18 +24,19 @@ _FITS: Final[dict[Fit, str]] = {
     ),
     "crop": (
         "Of a frame of width w and height h, the centred part is resized that is kw = min(w, "
-        "round(h * W / H)) wide and kh = min(h, round(w * H / W)) high, both at least 1; it begins "
-        "at column floor((w - kw) / 2) and row floor((h - kh) / 2). W and H are the input's width "
-        "and height; round is to the nearest integer, from the middle to the even one."
+        "round(h * W / H)) wide and kh = min(h, round(w * H / W)) high, both at least 1; it "
+        "begins at column floor((w - kw) / 2) and row floor((h - kh) / 2). W and H are the "
+        "input's width and height; round is to the nearest integer, from the middle to the even "
+        "one."
     ),
     "pad": (
-        "If the longer side of a frame of width w and height h is above 8 * max(W, H), the frame is "
-        "first resized to max(1, round(w * f)) by max(1, round(h * f)) with f = 8 * max(W, H) / "
-        "max(w, h), which are w and h from then on. Then max(0, round(h * W / H) - w) columns and "
-        "max(0, round(w * H / W) - h) rows of grey (128, 128, 128) are added, half of them, rounded "
-        "down, on the left and on top, the rest on the right and below; the whole is resized. W and "
-        "H are the input's width and height; round is to the nearest integer, from the middle to "
-        "the even one."
+        "If the longer side of a frame of width w and height h is above 8 * max(W, H), the frame"
+        " is first resized to max(1, round(w * f)) by max(1, round(h * f)) with f = 8 * max(W, "
+        "H) / max(w, h), which are w and h from then on. Then max(0, round(h * W / H) - w) "
+        "columns and max(0, round(w * H / W) - h) rows of grey (128, 128, 128) are added, half "
+        "of them, rounded down, on the left and on top, the rest on the right and below; the "
+        "whole is resized. W and H are the input's width and height; round is to the nearest "
+        "integer, from the middle to the even one."
     ),
 }
 _RESIZE: Final = (
@@ -61,8 +63,8 @@ _REJECTION: Final = (
 _TOLERANCE: Final = (
     "Over all golden frames of this object, with logits[k] = ln(max(scores[k], "
     f"{LEAST_SCORE:g})) less their mean over the labels of a frame, the root mean square of found "
-    "less expected logits, divided by the root mean square of the expected logits or 0.1, whichever "
-    "is larger. A model that is computed rightly stays below the value."
+    "less expected logits, divided by the root mean square of the expected logits or 0.1, "
+    "whichever is larger. A model that is computed rightly stays below the value."
 )
 _MEANING: Final = "probabilities, one for each label in their order, before temperature"
 
