@@ -42,8 +42,8 @@ _FITS: Final[dict[Fit, str]] = {
 _RESIZE: Final = (
     "Let scale(m) take an axis of n pixels to m: output i is at x = (i + 0.5) * s - 0.5 with s = 1 "
     "/ (m / n), all in double precision. With j = floor(x) and q = 256 * (x - j) rounded to the "
-    "nearest integer, from the middle to the even one, it is (256 - q) * p[j] + q * p[j + 1]; for j "
-    "< 0 it is 256 * p[0], for j >= n - 1 it is 256 * p[n - 1]. Rows are scaled first, then the "
+    "nearest integer, from the middle to the even one, it is (256 - q) * p[j] + q * p[j + 1]; for "
+    "j < 0 it is 256 * p[0], for j >= n - 1 it is 256 * p[n - 1]. Rows are scaled first, then the "
     "columns of those integers, and the result is (value + 32768) >> 16, once for both axes. To "
     "resize a frame of w by h to W by H, let a = min(w, W) and b = min(h, H). If a < w or b < h, "
     "shrink: while min(floor(w / a), floor(h / b)) >= 8, scale to floor(w / 2) by floor(h / 2); "
