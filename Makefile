@@ -79,8 +79,9 @@ arm64: $(VENV)/installed           ## the device's wheel on an emulated board; B
 DESCRIBE = $(BIN)/python -c 'import sys; from edgetl_runtime.$(1) import describe_schema; \
 	sys.stdout.buffer.write(describe_schema())'
 
-schema: $(VENV)/installed        ## the JSON Schemas of answers and bundles, from their records
+schema: $(VENV)/installed        ## the JSON Schemas of answers, benchmarks and bundles, from their records
 	$(call DESCRIBE,answers) > runtime/edgetl_runtime/answers.schema.json
+	$(call DESCRIBE,benchmark_record) > runtime/edgetl_runtime/benchmark.schema.json
 	$(call DESCRIBE,bundle.reader) > phone/src/bundle/bundle.schema.json
 
 check: $(VENV)/installed           ## lint, format, types, import contracts

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl import __version__
+from edgetl.commands.bench_report import bench_report
 from edgetl.commands.compare import compare
 from edgetl.commands.data import data
 from edgetl.commands.export import export, recipes
@@ -235,6 +236,7 @@ cli.add_command(quantize_report)
 cli.add_command(inspect)
 cli.add_command(data)
 cli.add_command(compare)
+cli.add_command(bench_report)
 
 
 def _demo_record(result: "DemoResult") -> dict[str, object]:
