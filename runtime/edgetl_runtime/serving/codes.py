@@ -84,4 +84,5 @@ def _make(address: str) -> "QRCode":
         import segno
     except ImportError as error:
         raise ServiceError(f"{NO_EXTRA} ({error.name} is missing)") from error
-    return segno.make(address, error="m", micro=False)
+    # A screen has no stains: the smallest code; segno corrects more errors where there is room.
+    return segno.make(address, error="l", micro=False)
