@@ -1,5 +1,6 @@
 """Serving a site's folder in the local network, to try it on a phone now."""
 
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -146,10 +147,10 @@ def _find(root: Path, path: str) -> Path | None:
     if "\0" in path or any(part == "" or part.startswith(".") for part in parts):
         return None
     try:
-        file = root.joinpath(*parts).resolve()
+        file = Path(os.path.realpath(root.joinpath(*parts)))
         is_ours = file.is_relative_to(root) and file.is_file()
     except OSError:
-        # A name that is too long, or links in a circle.
+        # A name that is too long.
         return None
     return file if is_ours else None
 
