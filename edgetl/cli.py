@@ -21,6 +21,7 @@ from edgetl.commands.compare import compare
 from edgetl.commands.data import data
 from edgetl.commands.export import export, recipes
 from edgetl.commands.inspect import inspect
+from edgetl.commands.phone import phone
 from edgetl.commands.quantize_report import quantize_report
 from edgetl.commands.train import train
 from edgetl.console import (
@@ -234,6 +235,7 @@ cli.add_command(export)
 cli.add_command(recipes)
 cli.add_command(quantize_report)
 cli.add_command(inspect)
+cli.add_command(phone)
 cli.add_command(data)
 cli.add_command(compare)
 cli.add_command(bench_report)
