@@ -1,5 +1,6 @@
 import {
   type CompiledModel,
+  getGlobalLiteRt,
   loadAndCompile,
   loadLiteRt,
   supportsFeature,
@@ -43,6 +44,11 @@ export async function startLiteRt(
   } finally {
     URL.revokeObjectURL(address);
   }
+}
+
+/** Bytes of LiteRT.js's memory. */
+export function countBytes(): number {
+  return getGlobalLiteRt().liteRtWasm.HEAPU8.byteLength;
 }
 
 /** One model on one thread of the processor. */

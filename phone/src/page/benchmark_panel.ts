@@ -1,6 +1,6 @@
 import { describe } from "../errors";
 import { $, fill, fillTable, milliseconds, parts, sentence, setText } from "./elements";
-import { hasSlowed, type Percentiles, type Report } from "./report";
+import type { Percentiles, Report } from "./report";
 
 const RUNS = 300;
 const LONG_S = 60;
@@ -85,26 +85,31 @@ function show(report: Report): void {
   );
   fillTable($("bench-facts"), describeFacts(report));
   $("bench-card").hidden = false;
-  const points = report.drift as [number, number][];
+  const points = report.drift;
   $("bench-drift").hidden = points.length < 2;
   if (points.length < 2) return;
   draw($("bench-chart"), points);
   const last = points.at(-1)![0];
   setText(
     $("bench-drift-text"),
-    hasSlowed(points)
+    report.slowed
       ? `Slower at the end of ${last.toFixed(0)} s than at its start: the phone throttles.`
       : `Milliseconds over ${last.toFixed(0)} s: no slower at the end.`,
   );
 }
 
 function describeFacts(report: Report): [string, string][] {
+  const { browser } = report;
+  const memory = browser.memory_hint_gib ? `about ${browser.memory_hint_gib} GiB` : "";
   return [
     ["File", String(report.variant)],
-    ["Engine", String(report.engine)],
+    ["Engine", `${report.engine}, ${browser.wasm_build} build, 1 thread`],
+    ["Browser", browser.brand],
+    ["Phone", [browser.model, `${browser.cores} cores`, memory].filter(Boolean).join(", ")],
     ["Runs", String(report.runs)],
-    ["Load", `${milliseconds(report.load_ms as number)} ms`],
-    ["First answer", `${milliseconds(report.first_ms as number)} ms`],
+    ["Load", `${milliseconds(report.load_ms)} ms`],
+    ["Of it, compile", `${milliseconds(report.compile_ms)} ms`],
+    ["First answer", `${milliseconds(report.first_ms)} ms`],
   ];
 }
 

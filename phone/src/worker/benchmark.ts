@@ -1,3 +1,4 @@
+import { countBytes } from "../classify/engine";
 import type { Classifier } from "../classify/classifier";
 import { decodeImage } from "../classify/frames";
 import type { Samples } from "./protocol";
@@ -44,7 +45,7 @@ export async function benchmark(
     }
   }
   frame.close();
-  samples.wasm_bytes = classifier.preprocessBytes;
+  samples.wasm_bytes = countBytes() + classifier.preprocessBytes;
   return samples;
 }
 

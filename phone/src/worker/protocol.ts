@@ -38,7 +38,7 @@ export interface Started {
   labels: string[];
   threshold: number;
   bundle_sha256: string;
-  bundle_name: string;
+  model_sha256: string;
   /** Whether all that the page needs is in the cache. */
   offline: boolean;
   /** From the first byte to a compiled model, milliseconds; download included. */

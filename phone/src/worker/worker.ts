@@ -40,7 +40,7 @@ async function start(
     labels: bundle.manifest.labels,
     threshold: bundle.variant.calibration.reject_threshold,
     bundle_sha256: bundle.sha256,
-    bundle_name: site.name,
+    model_sha256: bundle.variant.sha256,
     offline,
     load_ms: compiled - begin,
     compile_ms: compiled - fetched,
