@@ -21,14 +21,19 @@ QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
 SUITE ?= bookworm
 ARCH ?= arm64
 
+# The phone's page, which the wheel of edgetl carries.
+PAGE := export/edgetl_export/phone/page/index.html
+PAGE_SOURCES := $(shell find phone -type f -not -path '*/node_modules/*' -not -path '*/made/*')
+
 .PHONY: demo test quick test-quick test-device test-lowest test-newest constraints
-.PHONY: arm64 schema check bench install format clean
+# Without npm, all but the phone's page can be had.
+.PHONY: phone check-phone arm64 schema check bench install format clean
 
 demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
-test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
+test: install .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST) \
 		tests/test_device_wheel.py tests/edgetl tests/export $(wildcard tests/test_*.py)
 
@@ -89,6 +94,10 @@ check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-phone; fi
+
+check-phone: phone/node_modules/installed
+	cd phone && npm run --silent check
 
 bench: $(VENV)/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
 	$(BIN)/python benchmarks/preprocessing.py
@@ -107,6 +116,19 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 install: $(VENV)/installed
+	@$(MAKE) --no-print-directory phone || true
+
+phone: $(PAGE)                     ## the page for phones, of phone/; needs Node.js 20 and npm
+
+$(PAGE): phone/node_modules/installed $(PAGE_SOURCES)
+	@echo "building the phone's page (the first time two minutes)"
+	@cd phone && npm run --silent build
+
+phone/node_modules/installed: phone/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing, and \`edgetl phone\` needs it in a" \
+		"checkout: install Node.js 20 or newer, then run: make phone" >&2; exit 1; }
+	@cd phone && npm ci --silent --ignore-scripts
+	@touch $@
 
 $(VENV)/installed: pyproject.toml runtime/pyproject.toml $(CONSTRAINTS)
 	@echo "installing into $(VENV) (TensorFlow is large: about a minute)"

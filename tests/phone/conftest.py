@@ -1,10 +1,15 @@
-"""The three browsers of the tests, and a film for the camera of Chromium."""
+"""The three browsers of the tests, a film for the camera of Chromium, and the page itself."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from edgetl_export.phone.page import is_built
+from edgetl_export.phone.serving import SiteServer
+from edgetl_export.phone.site import write_site
+from edgetl_runtime.bundle.reader import Bundle
 from tests.browsers.browser import Browser, NotInstalledError
 from tests.browsers.chromium import Chromium, camera_flags
 from tests.phone.film import write_film
@@ -14,6 +19,35 @@ from tests.phone.film import write_film
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What Chromium's camera sees: a drawn part that wanders over the picture."""
     return write_film(tmp_path_factory.mktemp("film") / "film.mjpeg")
+
+
+TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
+
+
+@pytest.fixture(scope="session")
+def page() -> None:
+    """The built page; its tests skip where it is not there."""
+    if not is_built():
+        pytest.skip("the phone's page is not built; npm is not installed")
+
+
+@pytest.fixture(scope="session")
+def site(page: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page with the tiny bundle; not to be changed."""
+    return write_site(Bundle.open(TINY), tmp_path_factory.mktemp("site") / "site").path
+
+
+@pytest.fixture
+def own_site(site: Path, tmp_path: Path) -> Path:
+    """A copy of the site that a test may damage."""
+    return Path(shutil.copytree(site, tmp_path / "site"))
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[SiteServer]:
+    """The site, served on localhost, which browsers take for secure."""
+    with SiteServer(site, port=0, secure=False) as server:
+        yield server
 
 
 def _keep(start: Callable[[], Browser]) -> Iterator[Browser]:

@@ -23,7 +23,7 @@ def read_page() -> dict[str, bytes]:
     folder = _locate()
     if not (folder / _INDEX).is_file():
         raise ExportError(
-            "this checkout has no built page for phones; install Node.js 18.20 or newer and run: "
+            "this checkout has no built page for phones; install Node.js 20 or newer and run: "
             "make phone"
         )
     return _read(folder)

@@ -36,7 +36,8 @@ export async function startLiteRt(
     read(`${BUILDS[build]}.wasm`),
   ]);
   // Emscripten takes its settings from here; without them it would fetch by itself, unchecked.
-  Object.assign(self, { Module: { wasmBinary, locateFile: (path: string) => path } });
+  const Module = { wasmBinary, locateFile: (path: string) => path, printErr: report };
+  Object.assign(self, { Module });
   const address = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
   try {
     // LiteRT.js asks for a path that ends like this.
@@ -44,6 +45,11 @@ export async function startLiteRt(
   } finally {
     URL.revokeObjectURL(address);
   }
+}
+
+// LiteRT says what it does on the stream of errors.
+function report(line: string): void {
+  if (!line.startsWith("INFO:")) console.warn(line);
 }
 
 /** Bytes of LiteRT.js's memory. */
