@@ -92,7 +92,9 @@ class WebKit(Browser):
         )
         self._started.append(display)
         assert display.stdout
-        return f":{display.stdout.readline().decode().strip()}"
+        number = display.stdout.readline().decode().strip()
+        assert number, "Xvfb did not start"
+        return f":{number}"
 
     def _start_driver(self, folder: Path, display: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -147,7 +149,7 @@ class WebKit(Browser):
         return base64.b64decode(self._send("GET", "/screenshot"))
 
     def complaints(self) -> list[Any]:
-        """Those of the page since it was loaded; not those of loading, nor those of workers."""
+        """Those of the page since it was loaded: not of its loading, nor of its workers."""
         heard: list[Any] = self.evaluate("window.__complaints")
         return heard
 

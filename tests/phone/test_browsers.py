@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.browsers.browser import ScriptError
-from tests.phone.film import draw_film
+from tests.phone.film import draw_film, write_film
 from tests.phone.site import Site
 from tests.waiting import wait_until
 
@@ -162,11 +162,12 @@ def test_a_worker_decodes_a_png_exactly(any_browser, site) -> None:
     cv2.imwrite(str(site.folder / "picture.png"), picture[..., ::-1])
     code = """const work = async (blob) => {
         const how = {colorSpaceConversion: "none", premultiplyAlpha: "none"};
-        const {width, height} = bitmap = await createImageBitmap(blob, how);
+        const bitmap = await createImageBitmap(blob, how);
+        const {width, height} = bitmap;
         const context = new OffscreenCanvas(width, height).getContext("2d");
         context.drawImage(bitmap, 0, 0);
         return [width, height, Array.from(context.getImageData(0, 0, width, height).data)];
-    }; let bitmap;"""
+    };"""
     any_browser.open(site.address)
     blob = "fetch('picture.png').then((answer) => answer.blob())"
     width, height, levels = any_browser.evaluate(in_worker(code, blob))
@@ -252,6 +253,15 @@ def test_chromium_sees_the_film(chromium, site) -> None:
     assert min(np.abs(seen - one).mean() for one in draw_film(30)) < 3
 
 
+@pytest.mark.real_data
+def test_a_film_shows_a_video(real_data: Path, tmp_path: Path) -> None:
+    video = real_data / "videos" / "bottle-detection.mp4"
+    film = write_film(tmp_path / "film.y4m", video, frames=3)
+    (_, wanted), (_, shown) = (cv2.VideoCapture(str(one)).read() for one in (video, film))
+    wanted = cv2.resize(wanted, (640, 480)).astype(np.int16)
+    assert np.abs(shown - wanted).mean() < 3
+
+
 def test_chromium_answers_for_the_camera(asking_chromium, site) -> None:
     asking_chromium.open(site.address)
     asking_chromium.answer_camera("denied")
@@ -270,6 +280,9 @@ def test_chromium_is_a_phone_and_is_none(chromium, site) -> None:
     size = f"[innerWidth, innerHeight, navigator.maxTouchPoints, {pointer}]"
     chromium.open(site.address + "wide.html", width=390, height=844, phone=True)
     assert chromium.evaluate(size) == [390, 844, 5, True]
+    # A page that says nothing of its width gets a desktop's, made small.
+    chromium.open(site.address, width=390, height=844, phone=True)
+    assert chromium.evaluate("innerWidth") == 980
     chromium.open(site.address + "wide.html")
     assert chromium.evaluate(size) == [1200, 900, 0, False]
 
