@@ -43,7 +43,7 @@ TOOLS = re.compile(
 SLOW = {
     *("run_folder", "bundle_folder", "tiny_run_folder", "finetuned_run_folder", "foreign_folder"),
     *("weights_file", "real_data", "browser", "broker", "locked_broker", "trained", "exploding"),
-    "tiny_model",
+    *("tiny_model", "chromium", "asking_chromium", "firefox", "webkit", "any_browser"),
 }
 # Files whose tests took more than 5 s together when last measured: they start programs, wait for
 # limits, or import TensorFlow.

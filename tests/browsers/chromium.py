@@ -1,12 +1,16 @@
 """Headless Chromium without a driver of its own, spoken to through its DevTools pipe."""
 
 import base64
+import contextlib
 import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,36 @@ for target, one in zip((3, 4), pipes):
     os.dup2(one, target)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+SUM_OF_BYTES = "function() { return this.reduce((sum, one) => sum + one.buffer.byteLength, 0) }"
+# So short that nothing that a page times, such as a frame, fits between two stops.
+RUN_S = 0.004
+
+
+class Slowness:
+    """Stops processes again and again, so that they run for one part of the time in `times`."""
+
+    def __init__(self, processes: Sequence[int], times: float) -> None:
+        self.processes, self._times = processes, times
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_stopping)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _keep_stopping(self) -> None:
+        while not self._ended.wait(RUN_S):
+            self._signal(signal.SIGSTOP)
+            time.sleep(RUN_S * (self._times - 1))
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
 
 class Chromium(Browser):
@@ -63,6 +97,7 @@ class Chromium(Browser):
         os.close(theirs_in)
         os.close(theirs_out)
         self._out, self._in = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb")
+        self._pending = b""
         self._numbers = itertools.count(1)
         self._session = ""
         self._workers: dict[str, str] = {}
@@ -110,11 +145,17 @@ class Chromium(Browser):
             self._workers.pop(event["params"]["sessionId"], None)
 
     def _read(self) -> dict[str, Any]:
-        data = bytearray()
-        while (byte := self._in.read(1)) != b"\0":
-            assert byte, "the browser ended"
-            data += byte
-        message: dict[str, Any] = json.loads(data)
+        parts: list[bytes] = []
+        while True:
+            data, end, rest = self._pending.partition(b"\0")
+            parts.append(data)
+            if end:
+                break
+            rest = self._in.read1(1 << 20)
+            assert rest, "the browser ended"
+            self._pending = rest
+        self._pending = rest
+        message: dict[str, Any] = json.loads(b"".join(parts))
         return message
 
     def open(
@@ -126,7 +167,19 @@ class Chromium(Browser):
         scheme: str = "light",
         media: str = "",
         motion: str = "no-preference",
+        phone: bool = False,
     ) -> None:
+        """Goes to a file or address, and waits until it is loaded.
+
+        Args:
+            page: The file or address.
+            width: Of the window, in CSS pixels.
+            height: Of the window, in CSS pixels.
+            scheme: What prefers-color-scheme says.
+            media: What it is shown on, such as "print"; "" is a screen.
+            motion: What prefers-reduced-motion says.
+            phone: Whether it has a touchscreen, and obeys the viewport's meta element.
+        """
         wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
         features = [{"name": name, "value": value} for name, value in wishes.items()]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
@@ -135,8 +188,9 @@ class Chromium(Browser):
             width=width,
             height=height,
             deviceScaleFactor=1,
-            mobile=False,
+            mobile=phone,
         )
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone, maxTouchPoints=5)
         self.events.clear()
         self.call("Page.navigate", url=address_of(page))
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
@@ -150,6 +204,68 @@ class Chromium(Browser):
         if "exceptionDetails" in answer:
             raise ScriptError(_describe(answer["exceptionDetails"]))
         return answer["result"].get("value")
+
+    def answer_camera(self, answer: str) -> None:
+        """Answers all pages that want the camera: "granted", "denied", or "prompt" for not yet.
+
+        Taking it away ends its tracks. Where a page was told "prompt" it is refused, and so is
+        what it asks within the next second.
+        """
+        camera = {"name": "camera"}
+        self.call("Browser.setPermission", session="", permission=camera, setting=answer)
+
+    def slow_down(self, times: float) -> Slowness:
+        """Slows pages and their workers down, in a with statement.
+
+        Chromium's own Emulation.setCPUThrottlingRate slows no workers.
+        """
+        processes = self.call("SystemInfo.getProcessInfo", session="")["processInfo"]
+        return Slowness([one["id"] for one in processes if one["type"] == "renderer"], times)
+
+    def hide(self) -> None:
+        """Shows another tab, until `show`."""
+        self._other = self.call("Target.createTarget", session="", url="about:blank")["targetId"]
+        self.call("Target.activateTarget", session="", targetId=self._other)
+
+    def show(self) -> None:
+        self.call("Target.activateTarget", session="", targetId=self._target)
+        self.call("Target.closeTarget", session="", targetId=self._other)
+
+    def workers(self, kind: str = "worker") -> list[str]:
+        """The sessions of the page's workers that live now; `evaluate` and `call` take them."""
+        self.evaluate("0")
+        return [session for session, its in self._workers.items() if its == kind]
+
+    def memory(self) -> dict[str, int]:
+        """Bytes after a garbage collection, of the page and its workers together.
+
+        Returns:
+            "script": JavaScript's heap; "buffers": array buffers; "wasm": WebAssembly's memories.
+        """
+        totals = {"script": 0, "buffers": 0, "wasm": 0}
+        for session in (self._session, *self.workers()):
+            self.call("HeapProfiler.collectGarbage", session=session)
+            usage = self.call("Runtime.getHeapUsage", session=session)
+            totals["script"] += usage["usedSize"]
+            totals["buffers"] += usage["backingStorageSize"]
+            totals["wasm"] += self._wasm_bytes(session)
+        return totals
+
+    def _wasm_bytes(self, session: str) -> int:
+        group = {"objectGroup": "memory"}
+        memory = {"expression": "WebAssembly.Memory.prototype", **group}
+        prototype = self.call("Runtime.evaluate", session=session, **memory)["result"]["objectId"]
+        query = {"prototypeObjectId": prototype, **group}
+        found = self.call("Runtime.queryObjects", session=session, **query)["objects"]
+        total = self.call(
+            "Runtime.callFunctionOn",
+            session=session,
+            objectId=found["objectId"],
+            functionDeclaration=SUM_OF_BYTES,
+            returnByValue=True,
+        )
+        self.call("Runtime.releaseObjectGroup", session=session, **group)
+        return int(total["result"]["value"])
 
     def choose_file(self, selector: str, path: object) -> None:
         document = self.call("DOM.getDocument")["root"]["nodeId"]
@@ -190,7 +306,7 @@ def camera_flags(film: Path, *, granted: bool = True) -> tuple[str, ...]:
     """Flags for a fake camera.
 
     Args:
-        film: Shown again and again; .y4m or .mjpeg.
+        film: Shown over and over; .y4m, as tests/phone/film.py writes it, or .mjpeg.
         granted: Whether pages may use it without asking.
     """
     camera = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")

@@ -18,7 +18,7 @@ from tests.phone.film import write_film
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What Chromium's camera sees: a drawn part that wanders over the picture."""
-    return write_film(tmp_path_factory.mktemp("film") / "film.mjpeg")
+    return write_film(tmp_path_factory.mktemp("film") / "film.y4m")
 
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
@@ -62,6 +62,13 @@ def _keep(start: Callable[[], Browser]) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Iterator[Browser]:
     yield from _keep(lambda: Chromium(tmp_path_factory.mktemp("chromium"), camera_flags(film)))
+
+
+@pytest.fixture(scope="module")
+def asking_chromium(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Iterator[Browser]:
+    """Whose pages get the camera only after `answer_camera("granted")`."""
+    flags = camera_flags(film, granted=False)
+    yield from _keep(lambda: Chromium(tmp_path_factory.mktemp("asking"), flags))
 
 
 @pytest.fixture(scope="module")
