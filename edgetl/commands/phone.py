@@ -13,6 +13,7 @@ import click
 from edgetl.console import FOLDER, print_json
 
 if TYPE_CHECKING:
+    from edgetl_export.phone.site import Site
     from edgetl_export.phone.serving import SiteServer
 
 _PORT = 8443
@@ -20,11 +21,13 @@ _PORT = 8443
 
 @click.command()
 @click.argument("bundle", type=FOLDER)
-@click.option("--out", type=FOLDER, help="Folder for the site.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing site.")
-@click.option("--variant", help="Variant to put into the page.  [litert-int8]")
+@click.option("--out", type=FOLDER, help="Folder for the page, or NAME.zip.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 @click.option(
-    "--serve", is_flag=True, help="Serve the site in the local network, over HTTPS, until Ctrl-C."
+    "--variant", help="Variant to put into the page.  [litert-int8, else the first for LiteRT]"
+)
+@click.option(
+    "--serve", is_flag=True, help="Serve the page in the local network, over HTTPS, until Ctrl-C."
 )
 @click.option(
     "--http",
@@ -56,15 +59,34 @@ def phone(
     """
     given = {"--http": is_plain, "--host": host is not None, "--port": port is not None}
     _check_combination(out, serve=serve, given=[name for name, one in given.items() if one])
+    import msgspec
+
     from edgetl_export.phone.site import write_site
     from edgetl_runtime.bundle.reader import Bundle
 
     with ExitStack() as held:
-        if out is None:
-            out = Path(held.enter_context(tempfile.TemporaryDirectory())) / "site"
-        write_site(Bundle.open(bundle), out, variant=variant, overwrite=overwrite)
+        folder = out or Path(held.enter_context(tempfile.TemporaryDirectory())) / "site"
+        site = write_site(Bundle.open(bundle), folder, variant=variant, overwrite=overwrite)
         if serve:
-            serve_site(out, host=host, port=port, is_plain=is_plain, as_json=as_json)
+            serve_site(folder, host=host, port=port, is_plain=is_plain, as_json=as_json)
+        elif as_json:
+            print_json({**msgspec.structs.asdict(site), "path": str(site.path)})
+        else:
+            _report(site, bundle)
+
+
+def _report(site: "Site", bundle: Path) -> None:
+    """How to publish the page, and how to try it now."""
+    first = site.first_visit_bytes
+    click.echo(
+        f"{site.path}: a page with {site.variant}, version {site.version}; a first visit takes "
+        f"{first['br'] / 1e6:.1f} MB with Brotli, {first['gz'] / 1e6:.1f} MB with gzip"
+    )
+    click.echo("publish: copy all of it, as it is, to any web server with HTTPS, under any path:")
+    click.echo("  GitHub Pages: commit the folder (docs/ or a branch) and choose it in Settings")
+    click.echo("  Netlify, Cloudflare Pages: drop the folder or the zip onto their page")
+    click.echo("  nginx: copy it below the root; gzip_static and brotli_static send the small copies")
+    click.echo(f"next: edgetl phone {bundle} --serve  (try it on a phone now)")
 
 
 def _check_combination(out: Path | None, *, serve: bool, given: list[str]) -> None:
@@ -122,7 +144,8 @@ def _explain(server: "SiteServer", *, as_json: bool) -> None:
         port = server.port
         click.echo(f"open {server.url}  (Ctrl-C ends it)")
         click.echo(
-            f"an Android phone on a USB cable, with USB debugging: adb reverse tcp:{port} tcp:{port}"
+            "an Android phone on a USB cable, with USB debugging: "
+            f"adb reverse tcp:{port} tcp:{port}"
         )
         click.echo(
             "makes the same address lead here from the phone. Browsers take localhost for secure, "

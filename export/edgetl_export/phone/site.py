@@ -19,7 +19,7 @@ from typing import Any, Final
 import brotli
 import msgspec
 
-from edgetl_export.package.packing import check_target, write_files
+from edgetl_export.packing import check_target, write_files
 from edgetl_export.phone.page import TOP, read_page
 from edgetl_export.progress import track
 from edgetl_runtime.bundle.reader import Bundle, Variant

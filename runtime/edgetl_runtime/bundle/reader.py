@@ -8,7 +8,7 @@ handed to a native loader before its bytes were verified. The README has the for
 import hashlib
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -251,6 +251,9 @@ class _Version(msgspec.Struct):
     format_version: int
 
 
+B = TypeVar("B", bound="Bundle")
+
+
 class Bundle(msgspec.Struct, frozen=True):
     """An opened and verified bundle.
 
@@ -265,7 +268,7 @@ class Bundle(msgspec.Struct, frozen=True):
     sha256: str
 
     @classmethod
-    def open(cls, path: str | Path) -> "Bundle":
+    def open(cls: type[B], path: str | Path) -> B:
         """Reads a bundle and verifies every file in it.
 
         Args:
