@@ -57,6 +57,7 @@ def phone(
     given = {"--http": is_plain, "--host": host is not None, "--port": port is not None}
     _check_combination(out, serve=serve, given=[name for name, one in given.items() if one])
     from edgetl_export.phone.site import write_site
+
     from edgetl_runtime.bundle.reader import Bundle
 
     with ExitStack() as held:
@@ -119,14 +120,12 @@ def _explain(server: "SiteServer", *, as_json: bool) -> None:
     elif trust:
         _explain_secure(server)
     else:
-        port = server.port
         click.echo(f"open {server.url}  (Ctrl-C ends it)")
+        click.echo("an Android phone on a USB cable, with USB debugging, opens the same after:")
+        click.echo(f"    adb reverse tcp:{server.port} tcp:{server.port}")
         click.echo(
-            f"an Android phone on a USB cable, with USB debugging: adb reverse tcp:{port} tcp:{port}"
-        )
-        click.echo(
-            "makes the same address lead here from the phone. Browsers take localhost for secure, "
-            "so the camera works, without Wi-Fi and without a certificate"
+            "which leads its port here. Browsers take localhost for secure: the camera works "
+            "without Wi-Fi and without a certificate"
         )
     sys.stdout.flush()
 
