@@ -17,6 +17,7 @@ need ffmpeg ffmpeg
 need promtool prometheus
 need nginx nginx-light
 need openssl openssl
+need certutil libnss3-tools
 need gcc gcc libc6-dev
 need systemd-analyze systemd
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||

@@ -62,6 +62,7 @@ def phone(
     import msgspec
 
     from edgetl_export.phone.site import write_site
+
     from edgetl_runtime.bundle.reader import Bundle
 
     with ExitStack() as held:
@@ -141,15 +142,12 @@ def _explain(server: "SiteServer", *, as_json: bool) -> None:
     elif trust:
         _explain_secure(server)
     else:
-        port = server.port
         click.echo(f"open {server.url}  (Ctrl-C ends it)")
+        click.echo("an Android phone on a USB cable, with USB debugging, opens the same after:")
+        click.echo(f"    adb reverse tcp:{server.port} tcp:{server.port}")
         click.echo(
-            "an Android phone on a USB cable, with USB debugging: "
-            f"adb reverse tcp:{port} tcp:{port}"
-        )
-        click.echo(
-            "makes the same address lead here from the phone. Browsers take localhost for secure, "
-            "so the camera works, without Wi-Fi and without a certificate"
+            "which leads its port here. Browsers take localhost for secure: the camera works "
+            "without Wi-Fi and without a certificate"
         )
     sys.stdout.flush()
 

@@ -290,7 +290,8 @@ def _check_neighbours(installation: Installation) -> Iterator[str]:
             theirs = load_settings(file)
         except OptionsError:
             continue
-        if port and port == theirs.serve.port:
+        # The page that hands out the authority stands on the port above.
+        if port and port in (theirs.serve.port, theirs.serve.port + theirs.serve.tls):
             yield f"the service {file.stem} already uses port {port}; choose another --port"
         if device and device == _find_camera(theirs):
             yield (

@@ -44,6 +44,7 @@ class Trust:
     """The certificate of an encrypted server, and the page beside it.
 
     Attributes:
+        folder: Of the authority.
         authority: Vouches for the certificate.
         context: For the server.
         urls: Addresses of the server under which the certificate is valid, the best first.
@@ -63,6 +64,7 @@ class Trust:
                 for the page.
             StorageError: If the authority cannot be written.
         """
+        self.folder = folder
         self.authority = authority = open_authority(folder)
         self.context: ssl.SSLContext = Encryption(authority).context
         address, port = listener.getsockname()[:2]

@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,6 +76,11 @@ class WebServer:
         )
         self._thread.start()
         self._ready.wait(_START_S)
+
+    @property
+    def connections(self) -> Collection[object]:
+        """Those that are open, before the end of a TLS handshake, too."""
+        return self._server.server_state.connections
 
     def close(self) -> None:
         """Ends all connections and the thread, within two seconds; a second call does nothing."""

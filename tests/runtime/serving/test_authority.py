@@ -216,9 +216,7 @@ def test_a_damaged_authority_is_refused_and_left_as_it_is(folder, authority, spo
 
 
 @pytest.mark.parametrize(("year", "day"), [(2025, 6), (2040, 6)])
-def test_an_authority_that_is_not_valid_today_is_refused(
-    folder, authority, monkeypatch, year, day
-):
+def test_an_authority_that_is_not_valid_today_is_refused(folder, authority, monkeypatch, year, day):
     then = datetime.datetime(year, 1, day, tzinfo=datetime.timezone.utc)
     monkeypatch.setattr(authority_module, "_today", lambda: then)
     with pytest.raises(ServiceError, match=f"clock shows {year}-01-06; set the clock, or delete"):
@@ -241,7 +239,7 @@ def test_no_certificate_outlives_its_authority(folder, authority, monkeypatch):
 
 def test_a_place_that_is_no_folder_is_named_with_what_to_do(tmp_path):
     (tmp_path / "config").touch()
-    with pytest.raises(StorageError, match="cannot be used .*XDG_CONFIG_HOME"):
+    with pytest.raises(StorageError, match=r"cannot be used .*XDG_CONFIG_HOME"):
         open_authority(tmp_path / "config" / "authority")
 
 

@@ -66,9 +66,12 @@ class Secure:
         return fetch(connection, path, method, None, {})
 
     def handshake(self) -> x509.Certificate:
-        with closing(socket.create_connection(("127.0.0.1", self.port), 20)) as plain:
-            with self.context().wrap_socket(plain, server_hostname="127.0.0.1") as secure:
-                return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))
+        with self.connect() as secure:
+            return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))
+
+    def connect(self) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.port), 20)
+        return self.context().wrap_socket(plain, server_hostname="127.0.0.1")
 
 
 def fetch(connection, path, method, body, headers):
@@ -149,15 +152,14 @@ def test_only_an_encrypted_page_is_ours(secure, jpeg, scheme, status):
 
 def test_a_stream_is_delivered_and_ends_with_the_server(secure):
     page = secure()
-    with closing(socket.create_connection(("127.0.0.1", page.port), 20)) as plain:
-        with page.context().wrap_socket(plain, server_hostname="localhost") as stream:
-            head = f"GET /events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
-            stream.sendall(head.encode())
-            data = stream.recv(1000)
-            page.server.close()
-            with suppress(ssl.SSLEOFError, ConnectionResetError):
-                while part := stream.recv(65_536):
-                    data += part
+    with page.connect() as stream:
+        head = f"GET /events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        stream.sendall(head.encode())
+        data = stream.recv(1000)
+        page.server.close()
+        with suppress(ssl.SSLEOFError, ConnectionResetError):
+            while part := stream.recv(65_536):
+                data += part
     assert data.startswith(b"HTTP/1.1 200")
     assert b"data:" in data
 
