@@ -35,7 +35,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
 
 # What tests/install_parts.sh installs, in the words of a skipped test.
 TOOLS = re.compile(
-    "chromium|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|gstreamer|mediapipe",
+    "chromium|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|gstreamer|mediapipe|npm",
     re.IGNORECASE,
 )
 # With one of these a test trains, or talks to a browser or a broker.

@@ -7,6 +7,7 @@ need() {  # COMMAND PACKAGE...
     command -v "$1" >/dev/null || missing+=("${@:2}")
 }
 need chromium chromium fonts-dejavu-core
+need npm nodejs npm
 need mosquitto mosquitto
 need ffmpeg ffmpeg
 need promtool prometheus
