@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "data" / "tiny.bundle"
 CLIENT = ROOT / "benchmarks" / "browser" / "node_modules" / "@mediapipe" / "tasks-vision"
 VARIANTS = ("litert-int8", "litert-float32")
-# The client reports each use to Google (the "Privacy Notice" of its README); this policy keeps it
+# The client reports its use to Google (the "Privacy Notice" of its README); this policy keeps it
 # from that.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; img-src 'self' blob:"
