@@ -66,6 +66,7 @@ SLOW_FILES = {
     ),
     *("activations", "attempts", "equalization", "graph", "mcnemar", "metadata", "plausibility"),
     *("conversion", "tradeoff", "weights"),
+    *("app_json", "apps_page", "bench_report", "import_zip"),
 }
 _KERAS_HOME = tempfile.TemporaryDirectory()
 
