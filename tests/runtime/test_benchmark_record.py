@@ -52,7 +52,7 @@ def test_a_board_that_contradicts_itself_is_refused(tiny, tmp_path):
     record = msgspec.to_builtins(benchmark(tiny, runs=1).describe())
     path = tmp_path / "board.json"
     path.write_text(json.dumps(record | {"throttled": not record["after"]["throttled"]}))
-    with pytest.raises(BenchmarkError, match="throttled is true, after says (null|false)"):
+    with pytest.raises(BenchmarkError, match=r"throttled is true, after says (null|false)"):
         read_benchmark(path)
 
 
