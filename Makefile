@@ -17,6 +17,9 @@ QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
 	$(addprefix tests/export/test_, litert.py metadata.py onnx.py variants.py) \
 	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py)
 
+# Peers in the browser: MediaPipe's and ONNX Runtime's packages; npm writes this file last.
+BROWSER_PEERS := benchmarks/browser/node_modules/.package-lock.json
+
 # Which board's userland `make arm64` emulates: SUITE=trixie has Python 3.13.
 SUITE ?= bookworm
 ARCH ?= arm64
@@ -33,9 +36,9 @@ demo: $(VENV)/installed            ## draw, train, export, verify, classify, ben
 	$(BIN)/edgetl demo --overwrite
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
-test: install .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
+test: install .venv-mediapipe/installed $(BROWSER_PEERS)  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST) \
-		tests/test_device_wheel.py tests/edgetl tests/export $(wildcard tests/test_*.py)
+		tests/test_device_wheel.py tests/edgetl tests/export tests/phone $(wildcard tests/test_*.py)
 
 # What one runs while working: no training, browser or broker.
 quick: $(VENV)/installed         ## the tests that take a minute and a half in all
@@ -143,5 +146,11 @@ $(VENV)/installed: pyproject.toml runtime/pyproject.toml $(CONSTRAINTS)
 		-r benchmarks/requirements.txt
 	@touch $@
 
+$(BROWSER_PEERS): benchmarks/browser/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "installing the browser's peers into benchmarks/browser/node_modules" && \
+		npm ci --silent --prefix benchmarks/browser && touch $@; \
+	else echo "npm (Node.js) is missing: the tests and benchmarks of the browser's peers skip"; fi
+
 clean:
-	rm -rf .venv .venv-* edgetl-demo
+	rm -rf .venv .venv-* edgetl-demo benchmarks/browser/node_modules

@@ -36,7 +36,8 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
 
 # What tests/install_parts.sh installs, in the words of a skipped test.
 TOOLS = re.compile(
-    "chromium|firefox|webkit|xvfb|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|gstreamer|mediapipe",
+    "chromium|firefox|webkit|xvfb|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|"
+    "gstreamer|mediapipe|npm|certutil",
     re.IGNORECASE,
 )
 # With one of these a test trains, or talks to a browser or a broker.
@@ -67,6 +68,7 @@ SLOW_FILES = {
     ),
     *("activations", "attempts", "equalization", "graph", "mcnemar", "metadata", "plausibility"),
     *("conversion", "tradeoff", "weights"),
+    *("app_json", "apps_page", "bench_report", "import_zip"),
 }
 _KERAS_HOME = tempfile.TemporaryDirectory()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgetl_export.phone.serving import SiteServer
-from tests.browser import Browser
+from tests.browsers.chromium import Chromium
 
 PAGE = "<!doctype html><title>site</title><p>here"
 CAN_FILM = "isSecureContext && Boolean(navigator.mediaDevices) && 'serviceWorker' in navigator"
@@ -34,7 +34,7 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.fixture(scope="module")
 def trusting(
     server: SiteServer, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Browser]:
+) -> Iterator[Chromium]:
     """Chromium with the authority in the store of its user."""
     if not shutil.which("certutil"):
         pytest.skip("certutil is not installed; on Debian: apt-get install libnss3-tools")

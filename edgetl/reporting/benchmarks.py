@@ -144,19 +144,32 @@ def render_benchmarks(reports: Sequence[Measured]) -> str:
         for one in reports
         if not isinstance(one.record, BoardBenchmark) and one.record.drift
     ]
-    fastest = min(one.record.total_ms.p50 for one in reports)
     return render_page(
         "benchmarks.html.j2",
         title=count_noun(len(reports), "benchmark"),
         reports=reports,
         facts=[list_facts(one) for one in reports],
-        ratios=[one.record.total_ms.p50 / fastest if fastest else 1.0 for one in reports],
+        ratios=[find_ratio(one, reports) for one in reports],
         stages=STAGES,
         findings=judge(reports),
         bars=mark_safe(draw_stages([(_name(one), one.record) for one in reports])),
         drift=mark_safe(draw_drift(lines)) if lines else "",
         slowed_above=SLOWED_ABOVE,
     )
+
+
+def find_ratio(one: Measured, reports: Sequence[Measured]) -> float | None:
+    """Its median time over the shortest of the reports of the same model file.
+
+    Returns:
+        None where there is no other such report, or a coarse timer read 0.
+    """
+    same = [
+        other.record.total_ms.p50
+        for other in reports
+        if other.record.model_sha256 == one.record.model_sha256
+    ]
+    return one.record.total_ms.p50 / min(same) if len(same) > 1 and min(same) else None
 
 
 def _record(one: Measured) -> dict[str, Any]:

@@ -120,6 +120,13 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
     after: Health
     throttled: bool | None
 
+    def find_fault(self) -> str:
+        """See `_Benchmark`."""
+        expected = self.after.throttled
+        if self.throttled != expected:
+            return f"throttled is {_say(self.throttled)}, after says {_say(expected)}"
+        return super().find_fault()
+
 
 class Browser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A browser and its machine, as far as a page can know them.

@@ -11,7 +11,13 @@ import msgspec
 import pytest
 
 import edgetl_runtime
-from edgetl.reporting.benchmarks import judge, list_facts, read_all, render_benchmarks
+from edgetl.reporting.benchmarks import (
+    find_ratio,
+    judge,
+    list_facts,
+    read_all,
+    render_benchmarks,
+)
 from edgetl_runtime.benchmark import benchmark
 from edgetl_runtime.benchmark_record import describe_schema
 
@@ -93,6 +99,17 @@ def test_reports_of_different_bundles_are_told_apart(board, write):
     page = render_benchmarks(reports)
     assert page.count("<code>abababab</code>") == 1
     assert "bundle abababab" in page
+
+
+def test_devices_are_compared_by_the_same_model_file_only(write):
+    slower = {"p50": 23.4, "p90": 30, "p99": 40}
+    files = [
+        write("a.json"),
+        write("b.json", total_ms=slower),
+        write("c.json", total_ms=slower, model_sha256="ab" * 32),
+    ]
+    reports = read_all(files)
+    assert [find_ratio(one, reports) for one in reports] == [1.0, 2.0, None]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,14 @@ def test_what_a_board_writes_is_read_again(tiny, tmp_path):
         assert (b"samples" in path.read_bytes()) is raw
 
 
+def test_a_board_that_contradicts_itself_is_refused(tiny, tmp_path):
+    record = msgspec.to_builtins(benchmark(tiny, runs=1).describe())
+    path = tmp_path / "board.json"
+    path.write_text(json.dumps(record | {"throttled": not record["after"]["throttled"]}))
+    with pytest.raises(BenchmarkError, match=r"throttled is true, after says (null|false)"):
+        read_benchmark(path)
+
+
 def test_a_report_says_which_bundle_and_which_file_were_measured(tiny, bundle):
     found = benchmark(tiny, variant="litert-int8", runs=1).describe()
     assert found.model_sha256 == bundle.variant("litert-int8").sha256
