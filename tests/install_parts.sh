@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs from Debian what tests talk to for real: three browsers, an MQTT broker, ffmpeg, a
-# reverse proxy, an RTSP server; and npm, which builds the phone's page. Where that cannot be, it ends with 1, and those tests skip.
+# reverse proxy, an RTSP server; and npm, which builds the phone's page. Where that cannot be, it
+# ends with 1, and those tests skip.
 set -euo pipefail
 missing=()
 need() {  # COMMAND PACKAGE...

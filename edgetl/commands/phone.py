@@ -13,8 +13,8 @@ import click
 from edgetl.console import FOLDER, print_json
 
 if TYPE_CHECKING:
-    from edgetl_export.phone.site import Site
     from edgetl_export.phone.serving import SiteServer
+    from edgetl_export.phone.site import Site
 
 _PORT = 8443
 
@@ -62,7 +62,6 @@ def phone(
     import msgspec
 
     from edgetl_export.phone.site import write_site
-
     from edgetl_runtime.bundle.reader import Bundle
 
     with ExitStack() as held:
@@ -86,7 +85,9 @@ def _report(site: "Site", bundle: Path) -> None:
     click.echo("publish: copy all of it, as it is, to any web server with HTTPS, under any path:")
     click.echo("  GitHub Pages: commit the folder (docs/ or a branch) and choose it in Settings")
     click.echo("  Netlify, Cloudflare Pages: drop the folder or the zip onto their page")
-    click.echo("  nginx: copy it below the root; gzip_static and brotli_static send the small copies")
+    click.echo(
+        "  nginx: copy it below the root; gzip_static and brotli_static send the .gz and .br"
+    )
     click.echo(f"next: edgetl phone {bundle} --serve  (try it on a phone now)")
 
 

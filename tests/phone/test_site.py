@@ -1,4 +1,4 @@
-"""The site that `edgetl phone` writes: complete, the same for the same bundle, and under any path."""
+"""What `edgetl phone` writes: complete, the same for the same bundle, good under any path."""
 
 import gzip
 import hashlib
@@ -112,9 +112,10 @@ def test_the_policy_allows_no_other_origin(site):
 def test_static_hosts_get_what_they_read(site):
     assert (site / ".nojekyll").read_bytes() == b""
     version = read_list(site)["version"]
-    assert f"/v-{version}/*\n  Cache-Control: public, max-age=31536000, immutable" in (
-        site / "_headers"
-    ).read_text()
+    assert (
+        f"/v-{version}/*\n  Cache-Control: public, max-age=31536000, immutable"
+        in (site / "_headers").read_text()
+    )
 
 
 def test_licences_of_what_is_shipped_lie_beside_it(site):

@@ -180,9 +180,7 @@ def _list(
         "version": version,
         "name": provenance.name or bundle.path.name.removesuffix(".zip").removesuffix(".bundle"),
         "variant": chosen.name,
-        "files": {
-            name: _describe_file(name, data) for name, data in sorted(content.items())
-        },
+        "files": {name: _describe_file(name, data) for name, data in sorted(content.items())},
     }
 
 
@@ -281,7 +279,5 @@ def _count_first_visit(
         for name, data in files.items()
         if not _ASIDE.fullmatch(name.partition("/")[2]) and name != MARKER
     }
-    builds = [
-        sum(size for name, size in sizes.items() if f"/{build}" in name) for build in _BUILDS
-    ]
+    builds = [sum(size for name, size in sizes.items() if f"/{build}" in name) for build in _BUILDS]
     return sum(sizes.values()) - min(builds)
