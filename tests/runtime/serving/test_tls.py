@@ -210,6 +210,7 @@ def test_who_never_shakes_hands_is_cut_off(secure, monkeypatch):
 
 def test_handshakes_count_as_connections(secure, monkeypatch, wait_until):
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(connections, "HEAD_S", 60.0)
     page = secure()
     silent = [connect_silently(page) for _ in range(3)]
     with connect_silently(page) as one_too_many:
