@@ -36,6 +36,7 @@ export async function startLiteRt(
     read(`${BUILDS[build]}.wasm`),
   ]);
   // Emscripten takes its settings from here; without them it would fetch by itself, unchecked.
+  hideGraphicsProcessor();
   const Module = { wasmBinary, locateFile: (path: string) => path, printErr: report };
   Object.assign(self, { Module });
   const address = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
@@ -45,6 +46,13 @@ export async function startLiteRt(
   } finally {
     URL.revokeObjectURL(address);
   }
+}
+
+// The model runs on the processor, yet LiteRT.js would open a graphics device with all the memory
+// that it may have: seconds on some phones, and on others the end of the page.
+function hideGraphicsProcessor(): void {
+  const gpu = { requestAdapter: async () => null };
+  if ("gpu" in navigator) Object.defineProperty(navigator, "gpu", { value: gpu });
 }
 
 // LiteRT says what it does on the stream of errors.
