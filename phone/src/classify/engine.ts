@@ -55,9 +55,9 @@ function hideGraphicsProcessor(): void {
   if ("gpu" in navigator) Object.defineProperty(navigator, "gpu", { value: gpu });
 }
 
-// LiteRT says what it does on the stream of errors.
+// LiteRT says on the stream of errors what it does, and what it does without.
 function report(line: string): void {
-  if (!line.startsWith("INFO:")) console.warn(line);
+  if (!/^(INFO|WARNING):/.test(line)) console.error(line);
 }
 
 /** Bytes of LiteRT.js's memory. */
