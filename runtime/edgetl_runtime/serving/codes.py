@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final, TextIO
 
 import msgspec
@@ -46,29 +47,25 @@ def show_codes(codes: Sequence[Code], stream: TextIO) -> None:
     if not stream.isatty() or not _has_blocks(stream):
         return
     columns = [_draw(code) for code in codes]
-    width = sum(len(column[0]) for column in columns) + _GAP * (len(columns) - 1)
-    if width > os.get_terminal_size(stream.fileno()).columns:
+    titles = [code.title.ljust(len(rows[0])) for code, rows in zip(codes, columns, strict=True)]
+    gap = " " * _GAP
+    if len(gap.join(titles)) > os.get_terminal_size(stream.fileno()).columns:
         return
-    height = max(map(len, columns))
-    for row in range(height):
-        cells = (
-            _COLOURS.format(column[row]) if 0 < row < len(column) else _fill(column, row)
-            for column in columns
+    stream.write(f"{gap.join(titles).rstrip()}\n")
+    for cells in zip_longest(*columns):
+        shown = (
+            _COLOURS.format(cell) if cell else " " * len(title)
+            for cell, title in zip(cells, titles, strict=True)
         )
-        stream.write((" " * _GAP).join(cells).rstrip() + "\n")
+        stream.write(f"{gap.join(shown).rstrip()}\n")
     stream.flush()
 
 
 def _draw(code: Code) -> list[str]:
-    """The title, then the rows, all of one width."""
+    """The rows of half blocks, all of one width."""
     out = io.StringIO()
     _make(code.address).terminal(out, border=_BORDER, compact=True)
-    rows = out.getvalue().splitlines()
-    return [code.title[: len(rows[0])].ljust(len(rows[0])), *rows]
-
-
-def _fill(column: list[str], row: int) -> str:
-    return column[0] if row == 0 else " " * len(column[0])
+    return out.getvalue().splitlines()
 
 
 def _has_blocks(stream: TextIO) -> bool:

@@ -1,12 +1,19 @@
 """With TLS the page's token crosses the network encrypted, and phones learn whom to trust."""
 
+import fcntl
 import http.client
 import ipaddress
 import json
+import os
 import plistlib
+import pty
 import signal
 import socket
 import ssl
+import struct
+import subprocess
+import sys
+import termios
 import urllib.request
 from contextlib import closing, suppress
 from datetime import timedelta
@@ -340,3 +347,26 @@ def test_the_command_says_where_the_page_and_its_authority_are(
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("flags", "shows"), [((), True), (("--json",), False)])
+def test_a_person_at_a_terminal_gets_codes_and_a_program_none(tiny, flags, shows):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 50, 120, 0, 0))
+    command = (sys.executable, "-m", "edgetl_runtime", "serve", str(tiny), "--source", "pattern")
+    address = ("--tls", "--host", "0.0.0.0", "--port", "0", *flags)
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen(
+        [*command, *address], stdout=subprocess.DEVNULL, stderr=slave, env=environment
+    ) as process:
+        os.close(slave)
+        told = b""
+        while b"fingerprint" not in told:
+            told += os.read(master, 65_536)
+        process.terminate()
+        with suppress(OSError):
+            while os.read(master, 65_536):
+                pass
+    os.close(master)
+    assert (b"\033[38;5;231;48;5;16m" in told) is shows
+    assert b"/?token=" in told
