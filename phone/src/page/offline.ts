@@ -1,12 +1,21 @@
 // The page without a network, and its updates.
 
+import { cacheName, Files } from "../files";
+import { BUILDS, type Build, needed, type Site } from "../site";
+
 /**
  * Registers the service worker.
  *
  * Args:
  *   onUpdate: Called when a new version is there, whole; what it is given makes it take over.
+ *
+ * Returns: whether the page now opens without a network.
  */
-export async function serveOffline(onUpdate: (takeOver: () => void) => void): Promise<boolean> {
+export async function serveOffline(
+  base: string,
+  site: Site,
+  onUpdate: (takeOver: () => void) => void,
+): Promise<boolean> {
   if (!("serviceWorker" in navigator)) return false;
   let registration: ServiceWorkerRegistration;
   try {
@@ -16,9 +25,8 @@ export async function serveOffline(onUpdate: (takeOver: () => void) => void): Pr
     return false;
   }
   const offer = () => {
-    const { waiting } = registration;
-    if (waiting && navigator.serviceWorker.controller) {
-      onUpdate(() => waiting.postMessage("take over"));
+    if (registration.waiting && navigator.serviceWorker.controller) {
+      onUpdate(() => registration.waiting?.postMessage("take over"));
     }
   };
   offer();
@@ -30,6 +38,26 @@ export async function serveOffline(onUpdate: (takeOver: () => void) => void): Pr
     // On a first visit the page is of the worker's own version.
     if (controlled) location.reload();
   });
-  await navigator.serviceWorker.ready;
-  return true;
+  return (await becomesActive(registration)) && (await isStored(base, site));
+}
+
+async function becomesActive(registration: ServiceWorkerRegistration): Promise<boolean> {
+  const first = registration.installing;
+  if (registration.active || !first) return true;
+  return new Promise((resolve) => {
+    first.addEventListener("statechange", () => {
+      if (first.state === "activated") resolve(true);
+      // Its installation failed, as where there is no room.
+      if (first.state === "redundant") resolve(Boolean(registration.active));
+    });
+  });
+}
+
+// The page itself, and all of one build.
+async function isStored(base: string, site: Site): Promise<boolean> {
+  const files = new Files(base, site);
+  const page = await (await caches.open(cacheName(base, site.version))).match(base);
+  const builds = Object.keys(BUILDS) as Build[];
+  const whole = await Promise.all(builds.map((build) => files.areStored(needed(site, build))));
+  return Boolean(page) && whole.includes(true);
 }
