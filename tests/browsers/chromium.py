@@ -151,6 +151,12 @@ class Chromium(Browser):
             raise ScriptError(_describe(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def sessions(self, kind: str) -> list[str]:
+        """Of the page's `worker`s or of a `service_worker`; `call` and `evaluate` take them."""
+        # What was not read yet is of an earlier moment than the answer.
+        self.evaluate("0")
+        return [session for session, one in self._workers.items() if one == kind]
+
     def choose_file(self, selector: str, path: object) -> None:
         document = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]

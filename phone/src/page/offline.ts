@@ -29,10 +29,13 @@ export async function serveOffline(
       onUpdate(() => registration.waiting?.postMessage("take over"));
     }
   };
-  offer();
-  registration.addEventListener("updatefound", () => {
+  const follow = () => {
+    offer();
     registration.installing?.addEventListener("statechange", offer);
-  });
+  };
+  // The browser may have found it already, by itself.
+  follow();
+  registration.addEventListener("updatefound", follow);
   const controlled = Boolean(navigator.serviceWorker.controller);
   navigator.serviceWorker.addEventListener("controllerchange", () => {
     // On a first visit the page is of the worker's own version.
