@@ -140,7 +140,7 @@ export async function fetchVerified(
     if (data.length === expected.bytes && (await sha256(data)) === expected.sha256) return data;
   }
   throw new EdgetlError(
-    `${path} is damaged on the server, or the page is just being replaced; reload in a ` +
+    `the file ${path} is damaged on the server, or the page is just being replaced; reload in a ` +
       "minute, and if that does not help, write the page again with: edgetl phone",
   );
 }
@@ -156,13 +156,13 @@ async function download(
     response = await fetch(address, { credentials: "same-origin", cache });
   } catch (error) {
     throw new EdgetlError(
-      `${shown(address)} could not be fetched; connect to the network once and reload`,
+      `the file ${shown(address)} could not be fetched; connect to the network once and reload`,
       { cause: error },
     );
   }
   if (!response.ok || !response.body) {
     throw new EdgetlError(
-      `${shown(address)} is not on the server (status ${response.status}); reload, and if that ` +
+      `the file ${shown(address)} is not on the server (status ${response.status}); reload, and if that ` +
         "does not help, copy the whole folder that edgetl phone wrote",
     );
   }

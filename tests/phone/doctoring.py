@@ -11,7 +11,9 @@ from typing import Any
 from edgetl_export.phone.site import MARKER
 from edgetl_runtime.bundle.reader import encode_checksum
 
-LIST = re.compile(r'(?<=<script id="site" type="application/json">)\s*(\{.*?\})\s*(?=</script>)', re.S)
+LIST = re.compile(
+    r'(?<=<script id="site" type="application/json">)\s*(\{.*?\})\s*(?=</script>)', re.S
+)
 MODEL = "bundle/litert-int8.tflite"
 
 
@@ -71,9 +73,7 @@ def change_manifest(site: Path, change: Callable[[dict[str, Any]], None]) -> Non
     manifest = json.loads((find_folder(site) / "bundle/bundle.json").read_bytes())
     change(manifest)
     data = json.dumps(manifest, indent=2).encode()
-    rewrite(
-        site, {"bundle/bundle.json": data, "bundle/bundle.json.sha256": encode_checksum(data)}
-    )
+    rewrite(site, {"bundle/bundle.json": data, "bundle/bundle.json.sha256": encode_checksum(data)})
 
 
 def rename_labels(site: Path, names: Mapping[str, str]) -> None:

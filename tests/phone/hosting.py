@@ -28,7 +28,7 @@ class Host:
         """Serves from now on, maybe something else."""
         self._folder = folder or self._folder
         handler = functools.partial(_Handler, self.asked, directory=self._folder)
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
+        self._server = _Server(("127.0.0.1", self._port), handler)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,)).start()
 
@@ -38,6 +38,13 @@ class Host:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    close = stop
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that leaves in the middle is no error."""
 
 
 class _Handler(SimpleHTTPRequestHandler):

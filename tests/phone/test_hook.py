@@ -12,11 +12,11 @@ from edgetl_runtime.classifier import Classifier
 from tests.browsers.browser import Browser
 from tests.phone.conftest import TINY
 from tests.phone.doctoring import change_manifest, rename_labels
+from tests.phone.driving import STATE
 from tests.phone.hosting import Host
 from tests.phone.test_page import READY, classify
 
 GOLDEN = TINY / "golden" / "0.png"
-STATE = "document.body.dataset.state"
 
 
 @pytest.fixture
@@ -113,7 +113,8 @@ async (other) => {
   }
   navigator.sendBeacon(`${other}beacon`, 'x');
   await settle(() => Object.assign(new Image(), {src: `${other}image.png`}));
-  for (const [tag, key] of [['script', 'src'], ['link', 'href'], ['iframe', 'src'], ['video', 'src']]) {
+  const tags = [['script', 'src'], ['link', 'href'], ['iframe', 'src'], ['video', 'src']];
+  for (const [tag, key] of tags) {
     const one = Object.assign(document.createElement(tag), {[key]: other + tag, rel: 'stylesheet'});
     document.body.append(one);
     await settle(() => one);

@@ -1,18 +1,20 @@
 """Frame after frame, nothing grows: JavaScript's heaps, wasm's memory, the browser's process.
 
-For ten minutes:  EDGETL_MEMORY_S=600 pytest -s tests/phone/test_memory.py
+For ten minutes:  EDGETL_MEMORY_S=600 pytest --log-cli-level=INFO tests/phone/test_memory.py
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 from tests.browsers.chromium import Chromium
-from tests.phone.test_faults import LABEL, STATE, allow, phone
-from tests.waiting import wait_until
+from tests.phone.driving import (
+    LIVE,
+    allow,
+)
 
-__all__ = ["phone"]
-
+log = logging.getLogger(__name__)
 SECONDS = float(os.environ.get("EDGETL_MEMORY_S", "10"))
 # What stays of 640x480 frames, if they stay, is 1.2 MB each.
 PAGE_KIB, WORKER_KIB, PROCESS_MIB = 1024, 1024, 150
@@ -42,7 +44,7 @@ def _read_resident_mib(process: int) -> float:
 def test_frames_leave_nothing_behind(phone, served):
     allow(phone, served.url)
     phone.open(served.url)
-    phone.wait_for(f"{STATE} === 'live' && {LABEL} !== '–' && sent > 100", 60)
+    phone.wait_for(f"{LIVE} && sent > 100", 60)
     # The photos' way as well: a canvas and memory of their size.
     photo = "new OffscreenCanvas(2000, 1500)"
     classify = f"""(async () => {{
@@ -60,10 +62,10 @@ def test_frames_leave_nothing_behind(phone, served):
     )
     if SECONDS >= 60:
         _wait_long(phone)
-    phone.evaluate(f"edgetl.bench(1000).then(() => 0)")
+    phone.evaluate("edgetl.bench(1000).then(() => 0)")
     phone.evaluate(classify)
     after = measure(phone)
-    print(f"\nbefore {before}\nafter  {after}")
+    log.info("before %s, after %s", before, after)
     assert after["frames"] > before["frames"] + 10 * SECONDS / 2
     assert after["page_kib"] < before["page_kib"] + PAGE_KIB
     assert after["worker_kib"] < before["worker_kib"] + WORKER_KIB

@@ -1,7 +1,6 @@
 """The page without its server, and one version after another; they never mix."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,25 +8,16 @@ import pytest
 from tests.browsers.browser import Browser
 from tests.phone.conftest import TINY
 from tests.phone.doctoring import MODEL, find_folder, rewrite
+from tests.phone.driving import OFFLINE, STATE, TEXT
 from tests.phone.hosting import Host
 from tests.phone.test_page import classify
 from tests.waiting import wait_until
 
 NEW = "0123456789ab"
-STATE = "document.body.dataset.state"
-TEXT = "document.getElementById('veil-text').textContent"
-OFFLINE = "document.getElementById('about').dataset.offline"
 BUILD = "edgetl.ready.then(() => JSON.parse(document.getElementById('site').textContent).version)"
 CACHES = "caches.keys()"
 REGISTRATION = "navigator.serviceWorker.getRegistration()"
 GOLDEN = TINY / "golden" / "0.png"
-
-
-@pytest.fixture
-def host(own_site: Path) -> Iterator[Host]:
-    one = Host(own_site)
-    yield one
-    one.stop()
 
 
 def visit(browser: Browser, url: str) -> str:
@@ -167,7 +157,9 @@ def test_half_a_cache_names_nothing_without_a_network(chromium, host, change):
 
 def test_a_page_of_another_version_in_the_cache_is_not_shown(chromium, host):
     version = visit(chromium, host.url)
-    other = "await cache.put(url, new Response('<p>other', {headers: {'Content-Type': 'text/html'}}));"
+    other = (
+        "await cache.put(url, new Response('<p>other', {headers: {'Content-Type': 'text/html'}}));"
+    )
     chromium.evaluate(REPLACE.format(end=f":{host.url.split(':')[2]}", change=other))
     chromium.open(host.url)
     assert chromium.evaluate(BUILD) == version
@@ -181,7 +173,10 @@ def test_two_pages_of_one_origin_leave_each_other_alone(chromium, site, tmp_path
     try:
         old = visit(chromium, f"{host.url}one/")
         assert visit(chromium, f"{host.url}one/two/") == NEW
-        assert sorted(chromium.evaluate(CACHES)) == [f"edgetl /one/ {old}", f"edgetl /one/two/ {NEW}"]
+        assert sorted(chromium.evaluate(CACHES)) == [
+            f"edgetl /one/ {old}",
+            f"edgetl /one/two/ {NEW}",
+        ]
         host.stop()
         for path, version in (("one/", old), ("one/two/", NEW)):
             chromium.open(host.url + path)
