@@ -24,8 +24,11 @@ export async function serveOffline(
     // Not allowed in private windows and in some frames: the page works with a network only.
     return false;
   }
+  // Another one may have a scope that holds this folder.
+  const { controller } = navigator.serviceWorker;
+  const controlled = controller?.scriptURL === new URL("sw.js", base).href;
   const offer = () => {
-    if (registration.waiting && navigator.serviceWorker.controller) {
+    if (registration.waiting && controlled) {
       onUpdate(() => registration.waiting?.postMessage("take over"));
     }
   };
@@ -36,11 +39,14 @@ export async function serveOffline(
   // The browser may have found it already, by itself.
   follow();
   registration.addEventListener("updatefound", follow);
-  const controlled = Boolean(navigator.serviceWorker.controller);
   navigator.serviceWorker.addEventListener("controllerchange", () => {
     // On a first visit the page is of the worker's own version.
     if (controlled) location.reload();
   });
+  // Browsers look when they please, and an app on the home screen may stay open for days.
+  const look = () => void (document.hidden || registration.update().catch(() => undefined));
+  if (controlled) look();
+  document.addEventListener("visibilitychange", look);
   return (await becomesActive(registration)) && (await isStored(base, site));
 }
 
