@@ -69,13 +69,7 @@ export class Files {
       progress?.(cached.length, expected.bytes);
       return cached;
     }
-    const data = await download(this.address(path), expected.bytes, progress);
-    if (data.length !== expected.bytes || (await sha256(data)) !== expected.sha256) {
-      throw new EdgetlError(
-        `${path} is damaged on the server, or the page is just being replaced; reload in a ` +
-          "minute, and if that does not help, write the page again with: edgetl phone",
-      );
-    }
+    const data = await fetchVerified(this.address(path), path, expected, progress);
     await this.#store(path, data);
     return data;
   }
@@ -96,9 +90,8 @@ export class Files {
   }
 
   async #store(path: string, data: Uint8Array<ArrayBuffer>): Promise<void> {
-    const headers = { "Content-Type": contentType(path), "Content-Length": `${data.length}` };
     try {
-      await (await this.#cache)?.put(this.address(path), new Response(data, { headers }));
+      await (await this.#cache)?.put(this.address(path), respond(path, data));
     } catch {
       // No room: the page works, but not without a network; `areStored` tells.
     }
@@ -128,23 +121,48 @@ function contentType(path: string): string {
   return TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream";
 }
 
+/** A file as the cache keeps it. */
+export function respond(path: string, data: Uint8Array<ArrayBuffer>): Response {
+  const headers = { "Content-Type": contentType(path), "Content-Length": `${data.length}` };
+  return new Response(data, { headers });
+}
+
+/** The bytes of a file from the network, if they are those that the list names. */
+export async function fetchVerified(
+  address: string,
+  path: string,
+  expected: SiteFile,
+  progress?: Progress,
+): Promise<Uint8Array<ArrayBuffer>> {
+  // The browser may have kept damaged bytes for a year; the second time it asks the server.
+  for (const cache of ["default", "reload"] as const) {
+    const data = await download(address, expected.bytes, cache, progress);
+    if (data.length === expected.bytes && (await sha256(data)) === expected.sha256) return data;
+  }
+  throw new EdgetlError(
+    `the file ${path} is damaged on the server, or the page is just being replaced; reload in a ` +
+      "minute, and if that does not help, write the page again with: edgetl phone",
+  );
+}
+
 async function download(
   address: string,
   bytes: number,
+  cache: RequestCache,
   progress?: Progress,
 ): Promise<Uint8Array<ArrayBuffer>> {
   let response: Response;
   try {
-    response = await fetch(address, { credentials: "same-origin" });
+    response = await fetch(address, { credentials: "same-origin", cache });
   } catch (error) {
     throw new EdgetlError(
-      `${shown(address)} could not be fetched; connect to the network once and reload`,
+      `the file ${shown(address)} could not be fetched; connect to the network once and reload`,
       { cause: error },
     );
   }
   if (!response.ok || !response.body) {
     throw new EdgetlError(
-      `${shown(address)} is not on the server (status ${response.status}); reload, and if that ` +
+      `the file ${shown(address)} is not on the server (status ${response.status}); reload, and if that ` +
         "does not help, copy the whole folder that edgetl phone wrote",
     );
   }

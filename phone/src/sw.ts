@@ -3,7 +3,7 @@
 // loads; an update is fetched here, whole, before the new version may take over.
 
 /// <reference lib="webworker" />
-import { addressOf, cacheName, cachePrefix, sha256 } from "./files";
+import { addressOf, cacheName, cachePrefix, fetchVerified, respond, sha256 } from "./files";
 import { BUILDS, type Build, needed, type Site } from "./site";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -25,17 +25,26 @@ self.addEventListener("message", (event) => {
 });
 
 async function install(): Promise<void> {
-  const page = await fetch(base, { cache: "no-cache" });
-  const text = await page.clone().text();
-  if (!page.ok || !text.includes(`"version":"${SITE.version}"`)) {
-    throw new Error("the page on the server is of another version");
-  }
+  const page = await fetchPage();
   const cache = await caches.open(name);
   const old = await openOld();
   const build = await findBuild(old);
   // Not on a first visit: the page itself is fetching all of it.
   if (build) for (const path of needed(SITE, build)) await store(cache, old, path);
   await cache.put(base, page);
+}
+
+async function fetchPage(): Promise<Response> {
+  const page = await fetch(base, { cache: "no-cache" });
+  if (!page.ok || !isOurs(await page.clone().text())) {
+    throw new Error("the page on the server is of another version, or cut");
+  }
+  return page;
+}
+
+// Of this version, up to its end.
+function isOurs(page: string): boolean {
+  return page.includes(`"version":"${SITE.version}"`) && page.trimEnd().endsWith("</html>");
 }
 
 async function activate(): Promise<void> {
@@ -45,10 +54,17 @@ async function activate(): Promise<void> {
 
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(name);
-  const isPage =
-    request.mode === "navigate" && [base, `${base}index.html`].includes(bare(request.url));
-  const kept = await cache.match(isPage ? base : request.url);
-  return kept ?? fetch(request);
+  const url = bare(request.url);
+  const isPage = request.mode === "navigate" && [base, `${base}index.html`].includes(url);
+  const kept = await cache.match(isPage ? base : url);
+  const good = kept && (isPage ? isOurs(await kept.clone().text()) : await isIntact(url, kept));
+  return good ? kept : fetch(request);
+}
+
+// Storage can be damaged, too. The page refuses such a file, and would for ever.
+async function isIntact(url: string, kept: Response): Promise<boolean> {
+  const path = Object.keys(SITE.files).find((one) => address(one) === url);
+  return !path || (await sha256(await kept.clone().arrayBuffer())) === SITE.files[path]!.sha256;
 }
 
 function bare(url: string): string {
@@ -72,14 +88,11 @@ async function findBuild(old: Cache[]): Promise<Build | undefined> {
 }
 
 async function store(cache: Cache, old: Cache[], path: string): Promise<void> {
-  const { sha256: expected } = SITE.files[path]!;
+  const expected = SITE.files[path]!;
   if (await cache.match(address(path))) return;
-  const response = (await findEqual(old, path, expected)) ?? (await fetch(address(path)));
-  const data = await response.clone().arrayBuffer();
-  if (!response.ok || (await sha256(data)) !== expected) {
-    throw new Error(`${path} on the server is damaged or of another version`);
-  }
-  await cache.put(address(path), response);
+  const equal = await findEqual(old, path, expected.sha256);
+  const data = equal ?? (await fetchVerified(address(path), path, expected));
+  await cache.put(address(path), respond(path, data));
 }
 
 // Of an update, most files are the same.
@@ -89,10 +102,8 @@ async function findEqual(old: Cache[], path: string, expected: string) {
   for (const cache of old) {
     for (const request of await cache.keys()) {
       if (!request.url.endsWith(suffix)) continue;
-      const response = await cache.match(request);
-      if (response && (await sha256(await response.clone().arrayBuffer())) === expected) {
-        return response;
-      }
+      const data = new Uint8Array(await (await cache.match(request))!.arrayBuffer());
+      if ((await sha256(data)) === expected) return data;
     }
   }
   return undefined;

@@ -48,9 +48,9 @@ class Browser(abc.ABC):
         """Ends the browser and all that it started."""
 
     def wait_for(self, expression: str, timeout_s: float = 20.0) -> None:
-        """Waits until an expression is true."""
+        """Waits until an expression, or what its promise resolves to, is true."""
         deadline_s = time.monotonic() + timeout_s
-        while not self.evaluate(f"Boolean({expression})"):
+        while not self.evaluate(f"Promise.resolve({expression}).then(Boolean)"):
             assert time.monotonic() < deadline_s, expression
             time.sleep(0.05)
 

@@ -1,5 +1,6 @@
 """The three browsers of the tests, a film for the camera of Chromium, and the page itself."""
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from edgetl_export.phone.site import write_site
 from edgetl_runtime.bundle.reader import Bundle
 from tests.browsers.browser import Browser, NotInstalledError
 from tests.browsers.chromium import Chromium, camera_flags
+from tests.phone.driving import start_phone
 from tests.phone.film import write_film
+from tests.phone.hosting import Host
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +72,19 @@ def asking_chromium(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Ite
     """Whose pages get the camera only after `answer_camera("granted")`."""
     flags = camera_flags(film, granted=False)
     yield from _keep(lambda: Chromium(tmp_path_factory.mktemp("asking"), flags))
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Iterator[Browser]:
+    """Chromium with two cameras, which pages may use once a test allows it."""
+    yield from _keep(lambda: start_phone(tmp_path_factory.mktemp("phone"), film))
+
+
+@pytest.fixture
+def host(own_site: Path) -> Iterator[Host]:
+    """A host of a copy of the site; both may be damaged."""
+    with contextlib.closing(Host(own_site)) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

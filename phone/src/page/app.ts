@@ -7,9 +7,9 @@ import type { Progress, Started } from "../worker/protocol";
 import { BenchmarkPanel } from "./benchmark_panel";
 import { Camera, INSECURE } from "./camera";
 import { $, megabytes } from "./elements";
-import { KeptPanel } from "./kept_panel";
+import { copyPicture, KeptPanel } from "./kept_panel";
 import { Live, type Shown } from "./live";
-import { describeModel } from "./menu";
+import { describeModel, describeOffline } from "./menu";
 import { Model } from "./model";
 import { serveOffline } from "./offline";
 import { measure, type Report } from "./report";
@@ -32,10 +32,10 @@ class App {
   readonly #camera: Camera;
   readonly #kept: KeptPanel;
   #model: Model;
-  #started: Started | undefined;
   #live: Live | undefined;
-  #shown: Shown | undefined;
-  #startedAt = 0;
+  /** The answer to the frozen picture. */
+  #frozen: Promise<Shown | undefined> = Promise.resolve(undefined);
+  #restartedAt = -Infinity;
   #lock: WakeLockSentinel | undefined;
 
   constructor(
@@ -45,7 +45,7 @@ class App {
     this.#camera = new Camera(
       $<HTMLVideoElement>("video"),
       (captured_ms) => this.#live?.take(captured_ms),
-      () => this.#stop(new EdgetlError("the camera was taken away or switched off")),
+      () => this.#loseCamera(),
     );
     this.#kept = new KeptPanel(new URL(base).pathname);
     this.#model = this.#makeModel();
@@ -56,7 +56,6 @@ class App {
     this.#view.show("loading", "Loading");
     try {
       if (!isSecureContext) throw new EdgetlError(INSECURE);
-      this.#startedAt = performance.now();
       const started = await this.#model.start((progress) => this.#showProgress(progress));
       this.#begin(started);
       return started;
@@ -102,13 +101,13 @@ class App {
     document.addEventListener("visibilitychange", () => void this.#followVisibility());
     document.addEventListener("paste", ({ clipboardData }) => {
       const file = clipboardData?.files[0];
-      if (file && this.#started) void this.#showPhoto(file);
+      if (file) void this.#showPhoto(file);
     });
     new BenchmarkPanel((...options) => this.#benchmark(...options));
   }
 
   #makeModel(): Model {
-    return new Model(this.base, this.site, (error) => void this.#restartModel(error));
+    return new Model(this.base, this.site, (error) => this.#restartModel(error));
   }
 
   #showProgress(progress: Progress): void {
@@ -133,7 +132,6 @@ class App {
 
   #begin(started: Started): void {
     const { golden, labels, threshold } = started;
-    this.#started = started;
     this.#live = new Live(
       this.#model,
       this.#camera,
@@ -151,7 +149,8 @@ class App {
       `all ${golden.frames} golden frames give the scores that were measured`,
       "Start the camera",
     );
-    void this.#startIfAllowed();
+    // The model may have been started again.
+    void (this.#camera.running ? this.#resume() : this.#startIfAllowed());
   }
 
   // The browser's question is for a tap, and a page within a page does not ask by itself.
@@ -171,10 +170,13 @@ class App {
   }
 
   async #startCamera(facing = this.#camera.facing): Promise<void> {
+    if (this.#view.state === "failed" || !this.#live) return;
     try {
       this.#view.show("loading", "Starting the camera");
       this.#view.progress(undefined, "Starting the camera");
       await this.#camera.open(facing);
+      // Another one is being opened.
+      if (!this.#camera.running) return;
       await this.#resume();
       $("switch").hidden = !(await this.#camera.canSwitch());
       $("torch").hidden = !this.#camera.hasTorch;
@@ -197,16 +199,20 @@ class App {
 
   #show(shown: Shown): void {
     if (this.#view.state !== "live") return;
-    this.#shown = shown;
-    this.#view.label(shown.label, shown.low_information ? "Nothing visible" : "Unknown");
-    this.#view.bars(shown.top);
-    this.#view.figures(shown.age_ms, shown.fps, shown.prediction.invoke_ms);
-    this.#kept.consider(shown, $<HTMLVideoElement>("video"));
+    this.#view.answer(shown);
+    const live = this.#live!;
+    this.#kept.consider(shown, $<HTMLVideoElement>("video"), (still) => live.judge(still));
+  }
+
+  // What is frozen or chosen stays; who goes on to the camera has it opened again.
+  #loseCamera(): void {
+    if (["frozen", "photo"].includes(this.#view.state)) return;
+    this.#stop(new EdgetlError("the camera was taken away or switched off"));
   }
 
   // The camera's trouble, and that of a single frame: the model is fine.
   #stop(error: unknown): void {
-    if (this.#view.state === "failed" || !this.#started) return;
+    if (this.#view.state === "failed") return;
     this.#camera.close();
     void this.#lock?.release();
     this.#view.show("stopped", "No camera", describe(error), "Try again");
@@ -214,19 +220,24 @@ class App {
 
   #failModel(error: unknown): void {
     this.#camera.close();
+    this.#model.close();
     this.#view.checked("bad", "Not checked");
     this.#view.show("failed", "This model is not used here", describe(error));
   }
 
-  // A phone that needs memory ends workers.
-  async #restartModel(error: Error): Promise<void> {
-    if (!this.#started) return;
-    if (performance.now() - this.#startedAt < RESTART_AFTER_MS) return this.#failModel(error);
-    const wasLive = this.#view.state === "live";
-    this.#model = this.#makeModel();
-    ready = this.load();
-    const loaded = await ready.then(Boolean, () => false);
-    if (wasLive && loaded) await this.#startCamera();
+  // A phone that needs memory ends workers; one that is ended again at once has too little.
+  #restartModel(error: Error): void {
+    const now = performance.now();
+    this.#live!.paused = true;
+    if (now - this.#restartedAt < RESTART_AFTER_MS) {
+      this.#failModel(error);
+      ready = Promise.reject(error);
+    } else {
+      this.#restartedAt = now;
+      this.#model = this.#makeModel();
+      ready = this.load();
+    }
+    ready.catch(() => undefined);
   }
 
   async #freezeOrResume(): Promise<void> {
@@ -237,17 +248,27 @@ class App {
 
   #freeze(): void {
     this.#live!.paused = true;
-    const video = $<HTMLVideoElement>("video");
-    const still = $<HTMLCanvasElement>("still");
-    still.width = video.videoWidth;
-    still.height = video.videoHeight;
-    still.getContext("2d")!.drawImage(video, 0, 0);
+    copyPicture($<HTMLVideoElement>("video"), $<HTMLCanvasElement>("still"));
     this.#view.show("frozen");
+    this.#frozen = this.#answerStill(this.#live!);
+  }
+
+  // The picture is later than the last answer: it gets its own.
+  async #answerStill(live: Live): Promise<Shown | undefined> {
+    try {
+      const shown = await live.judge($<HTMLCanvasElement>("still"));
+      if (this.#view.state === "frozen") this.#view.answer(shown);
+      return shown;
+    } catch (error) {
+      if (this.#live === live) this.#stop(error);
+      return undefined;
+    }
   }
 
   async #keep(): Promise<void> {
     if (this.#view.state === "live") this.#freeze();
-    if (this.#shown) await this.#kept.pick(this.#shown, $<HTMLCanvasElement>("still"));
+    const shown = await this.#frozen;
+    if (shown) await this.#kept.pick(shown, $<HTMLCanvasElement>("still"));
   }
 
   async #switchCamera(): Promise<void> {
@@ -261,19 +282,22 @@ class App {
   }
 
   async #showPhoto(file: Blob): Promise<void> {
-    if (this.#live) this.#live.paused = true;
+    if (this.#view.state === "failed" || !this.#live) return;
+    this.#live.paused = true;
     const photo = $<HTMLImageElement>("photo");
     URL.revokeObjectURL(photo.src);
-    photo.src = URL.createObjectURL(file);
+    const address = (photo.src = URL.createObjectURL(file));
     this.#view.show("photo");
     this.#view.clear();
     try {
       const answer = await this.classify(file);
+      if (this.#view.state !== "photo" || photo.src !== address) return;
       this.#view.label(answer.label);
       this.#view.bars(answer.top);
       this.#view.figures(undefined, undefined, answer.invoke_ms);
     } catch (error) {
-      this.#view.label(null, `This photo cannot be used: ${describe(error)}`);
+      if (this.#view.state === "photo")
+        this.#view.label(null, `This photo cannot be used: ${describe(error)}`);
     }
   }
 
@@ -349,8 +373,11 @@ for (const dialog of document.querySelectorAll("dialog")) {
 void ready
   .catch(() => undefined)
   .then(() =>
-    serveOffline((takeOver) => {
+    serveOffline(base, site, (takeOver) => {
+      // One that fails has nothing to lose.
+      if (document.body.dataset.state === "failed") return takeOver();
       $("update").hidden = false;
-      $("update-now").addEventListener("click", takeOver);
+      $("update-now").onclick = takeOver;
     }),
-  );
+  )
+  .then(describeOffline);

@@ -32,8 +32,11 @@ export class Camera {
 
   async open(facing: Facing): Promise<void> {
     this.close();
+    const generation = this.#generation;
     const stream = await request(facing);
     const [track] = stream.getVideoTracks();
+    // Switched or closed meanwhile: a track that nobody stops keeps the camera's light on.
+    if (generation !== this.#generation) return track!.stop();
     this.#track = track;
     // Laptops have one camera and do not say where it looks.
     this.facing = (track!.getSettings().facingMode as Facing | undefined) ?? facing;
@@ -44,7 +47,7 @@ export class Camera {
     });
     this.video.srcObject = stream;
     await this.video.play();
-    this.#follow(++this.#generation);
+    if (generation === this.#generation) this.#follow(generation);
   }
 
   close(): void {

@@ -8,7 +8,7 @@ import type { Shown } from "./live";
 /** As a board's `edgetl-run --collect`; `edgetl data import` reads both. */
 const FORMAT_VERSION = 3;
 const ANSWER_VERSION = 1;
-const QUOTA_BYTES = 100e6;
+export const QUOTA_BYTES = 100e6;
 const UNSURE_BELOW = 0.3;
 const TOP = 5;
 /** The label that says: none of these. */
@@ -102,9 +102,9 @@ export class KeptFrames {
 }
 
 /** What a frame is worth keeping for by itself; empty if for nothing. */
-export function judge(shown: Shown, threshold: number): Kind[] {
-  if (shown.low_information) return [];
-  const [first = 0, second = 0] = [...shown.prediction.scores].sort((a, b) => b - a);
+export function judge({ prediction }: Shown, threshold: number): Kind[] {
+  if (prediction.low_information) return [];
+  const [first = 0, second = 0] = [...prediction.scores].sort((a, b) => b - a);
   const kinds: Kind[] = [];
   if (first < threshold) kinds.push("rejected");
   if (first - second < UNSURE_BELOW) kinds.push("unsure");

@@ -1,7 +1,15 @@
 import type { Started } from "../worker/protocol";
 import { describe } from "../errors";
-import { $, fill, megabytes, parts, setText } from "./elements";
-import { describeAnswer, judge, type Kept, KeptFrames, type Kind, UNKNOWN } from "./kept";
+import { $, fill, megabytes, parts, sentence, setText } from "./elements";
+import {
+  describeAnswer,
+  judge,
+  type Kept,
+  KeptFrames,
+  type Kind,
+  QUOTA_BYTES,
+  UNKNOWN,
+} from "./kept";
 import type { Shown } from "./live";
 
 const EVERY_MS = 5000;
@@ -21,9 +29,16 @@ export class KeptPanel {
     $("open-kept").addEventListener("click", () => {
       $<HTMLDialogElement>("menu").close();
       $<HTMLDialogElement>("kept").showModal();
+      void this.#tell(() => this.#refresh());
     });
-    $("label-save").addEventListener("click", () => void this.#tell(() => this.#save()));
-    $("label-delete").addEventListener("click", () => void this.#tell(() => this.#delete()));
+    $("label-save").addEventListener(
+      "click",
+      () => void this.#tell(() => this.#save(), "label-trouble"),
+    );
+    $("label-delete").addEventListener(
+      "click",
+      () => void this.#tell(() => this.#delete(), "label-trouble"),
+    );
     $("kept-share").addEventListener("click", () => void this.#tell(() => this.#share()));
     $("kept-save").addEventListener("click", () => void this.#tell(() => this.#download()));
     $("kept-clear").addEventListener("click", () => void this.#tell(() => this.#clear()));
@@ -50,20 +65,29 @@ export class KeptPanel {
     });
   }
 
-  /** Keeps a frame by itself, where it is wished for and worth it. */
-  consider(shown: Shown, video: HTMLVideoElement): void {
+  /**
+   * Keeps a frame by itself, where it is wished for and worth it.
+   *
+   * Args:
+   *   answer: Classifies a picture; that one is kept of which the answer is.
+   */
+  consider(
+    shown: Shown,
+    video: HTMLVideoElement,
+    answer: (still: HTMLCanvasElement) => Promise<Shown>,
+  ): void {
     if (!$<HTMLInputElement>("keep-auto").checked) return;
     const now = performance.now();
     const due = (kind: Kind) => now - (this.#keptAt.get(kind) ?? -Infinity) >= EVERY_MS;
-    const kinds = judge(shown, this.#started!.threshold);
-    if (!kinds.some(due)) return;
-    for (const kind of kinds) this.#keptAt.set(kind, now);
+    const likely = judge(shown, this.#started!.threshold);
+    if (!likely.some(due)) return;
+    for (const kind of likely) this.#keptAt.set(kind, now);
     void this.#tell(async () => {
       const still = document.createElement("canvas");
-      still.width = video.videoWidth;
-      still.height = video.videoHeight;
-      still.getContext("2d")!.drawImage(video, 0, 0);
-      await this.#frames.add(await this.#make(shown, still, kinds));
+      copyPicture(video, still);
+      const own = await answer(still);
+      const kinds = judge(own, this.#started!.threshold);
+      if (kinds.length) await this.#frames.add(await this.#make(own, still, kinds));
       // Safari gives a canvas's memory back late.
       still.width = still.height = 0;
       await this.#refresh();
@@ -88,6 +112,7 @@ export class KeptPanel {
     const chosen = frame.corrected_label ?? frame.answer.frame_label ?? NOT_CORRECTED;
     for (const input of this.#choices()) input.checked = input.value === chosen;
     $("label-delete").hidden = frame.id === undefined;
+    setText($("label-trouble"), "");
     $<HTMLDialogElement>("label-it").showModal();
   }
 
@@ -140,10 +165,16 @@ export class KeptPanel {
     const bytes = frames.reduce((sum, one) => sum + one.jpeg.size, 0);
     const summary = frames.length ? `${frames.length}, ${megabytes(bytes)}` : "None yet";
     setText($("kept-summary"), summary);
-    setText($("kept-room"), frames.length ? `${summary} of 100 MB; the oldest go first.` : "");
+    const room = `${summary} of ${megabytes(QUOTA_BYTES)}; the oldest go first.`;
+    setText($("kept-room"), frames.length ? room : "");
     for (const id of ["kept-share", "kept-save", "kept-clear"]) {
       $(id).toggleAttribute("disabled", frames.length === 0);
     }
+    // Thousands of pictures are made only for who looks.
+    if ($<HTMLDialogElement>("kept").open) this.#draw(frames);
+  }
+
+  #draw(frames: Kept[]): void {
     for (const old of $("kept-list").querySelectorAll("img")) URL.revokeObjectURL(old.src);
     fill($("kept-list"), [...frames].reverse(), (row, frame) => {
       const [button] = parts(row, ["button", ""]);
@@ -156,14 +187,21 @@ export class KeptPanel {
   }
 
   // Private windows may have no storage, and a phone no room.
-  async #tell(work: () => Promise<void>): Promise<void> {
+  async #tell(work: () => Promise<void>, place = "kept-room"): Promise<void> {
     try {
       await work();
     } catch (error) {
-      setText($("kept-room"), `Frames cannot be kept: ${describe(error)}`);
-      setText($("kept-summary"), "Cannot be kept");
+      setText($(place), sentence(describe(error)));
+      setText($("kept-summary"), sentence(describe(error)));
     }
   }
+}
+
+/** Copies what a video shows into a canvas of its size. */
+export function copyPicture(video: HTMLVideoElement, still: HTMLCanvasElement): void {
+  still.width = video.videoWidth;
+  still.height = video.videoHeight;
+  still.getContext("2d")!.drawImage(video, 0, 0);
 }
 
 function name(): string {

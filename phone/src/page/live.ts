@@ -1,5 +1,5 @@
 import type { LabelScore } from "../classify/prediction";
-import { rank } from "../classify/prediction";
+import { best, decide, rank } from "../classify/prediction";
 import type { Prediction } from "../worker/protocol";
 import type { Camera } from "./camera";
 import type { Model } from "./model";
@@ -38,7 +38,7 @@ export class Live {
     private readonly model: Model,
     private readonly camera: Camera,
     private readonly labels: string[],
-    threshold: number,
+    private readonly threshold: number,
     private readonly show: (shown: Shown) => void,
     private readonly fail: (error: unknown) => void,
   ) {
@@ -56,6 +56,19 @@ export class Live {
     if (!this.#busy) void this.#run();
   }
 
+  /** The answer to one picture alone, not smoothed. */
+  async judge(still: HTMLCanvasElement): Promise<Shown> {
+    const captured_ms = this.#newest;
+    const frame = await createImageBitmap(still);
+    const size_px: [number, number] = [frame.width, frame.height];
+    const prediction = await this.model.ask("classify", { frame }, [frame]);
+    const { scores } = prediction;
+    return this.#describe(decide(this.labels, scores, this.threshold), scores, prediction, {
+      size_px,
+      captured_ms,
+    });
+  }
+
   async #run(): Promise<void> {
     this.#busy = true;
     try {
@@ -63,7 +76,7 @@ export class Live {
         await this.#answer(this.#newest);
       }
     } catch (error) {
-      this.fail(error);
+      if (!this.paused) this.fail(error);
     } finally {
       this.#busy = false;
     }
@@ -79,17 +92,28 @@ export class Live {
     if (this.paused || !this.camera.running) return;
     const smoothed = this.#smoother.update(prediction.scores, captured_ms / 1000);
     this.#answered = [...this.#answered.filter((one) => now - one < RATE_WINDOW_MS), now];
-    this.show({
-      label: smoothed.label,
-      score: smoothed.score,
-      top: rank(this.labels, smoothed.scores),
+    this.show(
+      this.#describe(smoothed.label, smoothed.scores, prediction, { size_px, captured_ms }),
+    );
+  }
+
+  #describe(
+    label: string | null,
+    scores: Float32Array,
+    prediction: Prediction,
+    frame: { size_px: [number, number]; captured_ms: number },
+  ): Shown {
+    const index = label === null ? best(scores) : this.labels.indexOf(label);
+    return {
+      ...frame,
+      label,
+      score: scores[index]!,
+      top: rank(this.labels, scores),
       low_information: prediction.low_information,
       prediction,
       frame: this.#frames++,
-      size_px,
-      captured_ms,
-      age_ms: now - captured_ms,
+      age_ms: performance.now() - frame.captured_ms,
       fps: this.#answered.length * (1000 / RATE_WINDOW_MS),
-    });
+    };
   }
 }

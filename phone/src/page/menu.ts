@@ -2,6 +2,17 @@ import type { Site } from "../site";
 import type { Started } from "../worker/protocol";
 import { $, fill, fillTable, milliseconds, setText } from "./elements";
 
+const OFFLINE = "Without a network";
+
+/** Says whether the page would open without a network. */
+export function describeOffline(works: boolean): void {
+  const text = works ? "works" : "does not work: this browser keeps no files, or has no room";
+  $("about").dataset.offline = text;
+  const terms = [...$("about").querySelectorAll("dt")];
+  const row = terms.find(({ textContent }) => textContent === OFFLINE);
+  if (row) setText(row.nextElementSibling!, text);
+}
+
 /** Fills the menu: what was checked, and what runs. */
 export function describeModel(site: Site, started: Started, base: string): void {
   const { golden } = started;
@@ -20,8 +31,8 @@ export function describeModel(site: Site, started: Started, base: string): void 
     ["Labels", String(started.labels.length)],
     ["Unknown below", started.threshold.toFixed(2)],
     ["Loaded in", `${milliseconds(started.load_ms)} ms`],
-    ["Without a network", started.offline ? "works" : "does not work: the browser keeps no files"],
     ["Version", site.version],
+    [OFFLINE, $("about").dataset.offline ?? "not yet"],
   ]);
   const link = (id: string, path: string) =>
     $(id).setAttribute("href", new URL(`v-${site.version}/${path}`, base).href);

@@ -3,14 +3,19 @@ import { Files } from "../files";
 import type { Site } from "../site";
 import type { Name, Progress, Reply, Requests, Started } from "../worker/protocol";
 
-// A frame takes milliseconds; a worker that says nothing for so long was ended by the browser.
-const SILENCE_MS = 20_000;
+const TICK_MS = 1000;
+// A worker that says nothing for so many ticks was ended by the browser, which tells nobody. A
+// frame takes milliseconds, a slow phone's first compilation many seconds. Ticks and not times: a
+// page that is asleep has none.
+const SILENT_TICKS: Record<Name, number> = { start: 30, classify: 4, classifyBlob: 20, bench: 10 };
 
 interface Waiting {
+  name: Name;
   resolve(reply: never): void;
   reject(error: Error): void;
   progress?: (progress: Progress) => void;
-  heard: number;
+  /** Ticks since the worker said something. */
+  silent: number;
 }
 
 /** The model in its worker, started and checked. */
@@ -20,13 +25,13 @@ export class Model {
   #number = 0;
   #watch: number;
 
-  /** Args: onEnd: Called when the worker has ended, with the reason. */
+  /** Args: onEnd: Called when the worker has ended after its start, with the reason. */
   constructor(
     private readonly base: string,
     private readonly site: Site,
     private readonly onEnd: (error: Error) => void,
   ) {
-    this.#watch = window.setInterval(() => this.#checkSilence(), 1000);
+    this.#watch = window.setInterval(() => this.#checkSilence(), TICK_MS);
   }
 
   /** Loads everything, checks it, and replays the golden frames. */
@@ -52,8 +57,7 @@ export class Model {
     if (!worker) throw new EdgetlError("the model is not running");
     const id = ++this.#number;
     return new Promise((resolve, reject) => {
-      const heard = performance.now();
-      this.#waiting.set(id, { resolve, reject, heard, ...(progress && { progress }) });
+      this.#waiting.set(id, { name, resolve, reject, silent: 0, ...(progress && { progress }) });
       worker.postMessage({ id, name, ...request }, transfer);
     });
   }
@@ -65,9 +69,10 @@ export class Model {
   }
 
   #hear(message: Reply): void {
+    // It works off one request after the other: all of them have heard.
+    for (const one of this.#waiting.values()) one.silent = 0;
     const waiting = this.#waiting.get(message.id);
     if (!waiting) return;
-    waiting.heard = performance.now();
     if ("progress" in message) return waiting.progress?.(message.progress);
     this.#waiting.delete(message.id);
     if ("reply" in message) return waiting.resolve(message.reply as never);
@@ -78,18 +83,21 @@ export class Model {
 
   // A hidden page is not given time.
   #checkSilence(): void {
-    const now = performance.now();
-    for (const one of this.#waiting.values()) {
-      if (document.hidden) one.heard = now;
-      else if (now - one.heard > SILENCE_MS) return this.#end("it does not answer any more");
+    if (document.hidden) return;
+    // The one that it works on.
+    const [first] = this.#waiting.values();
+    if (first && ++first.silent > SILENT_TICKS[first.name]) {
+      this.#end("it does not answer any more");
     }
   }
 
   #end(reason: string): void {
     const error = new EdgetlError(`the model's worker ended: ${reason}`);
     this.close();
-    for (const one of this.#waiting.values()) one.reject(error);
+    const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    this.onEnd(error);
+    for (const one of waiting) one.reject(error);
+    // Whoever waits for the start has the error.
+    if (!waiting.some(({ name }) => name === "start")) this.onEnd(error);
   }
 }

@@ -1,4 +1,5 @@
 import type { LabelScore } from "../classify/prediction";
+import type { Shown } from "./live";
 import { $, fill, milliseconds, parts, percent, sentence, setText } from "./elements";
 
 /**
@@ -55,6 +56,12 @@ export class View {
     place.classList.toggle("long", text.length > LONG_LABEL);
     if (label !== undefined && text !== this.#spoken) setText($("spoken"), text);
     this.#spoken = label === undefined ? undefined : text;
+  }
+
+  answer(shown: Shown): void {
+    this.label(shown.label, shown.low_information ? "Nothing visible" : "Unknown");
+    this.bars(shown.top);
+    this.figures(shown.age_ms, shown.fps, shown.prediction.invoke_ms);
   }
 
   bars(top: LabelScore[]): void {

@@ -39,8 +39,6 @@ export interface Started {
   threshold: number;
   bundle_sha256: string;
   model_sha256: string;
-  /** Whether all that the page needs is in the cache. */
-  offline: boolean;
   /** From the first byte to a compiled model, milliseconds; download included. */
   load_ms: number;
   /** Of it, starting LiteRT.js and compiling the model. */

@@ -30,7 +30,6 @@ async function start(
     first_ms ||= performance.now() - compiled;
     progress({ stage: "golden", done, frames });
   });
-  const offline = await files.areStored(needed(site, build));
   files.forget();
   const { bundle } = classifier;
   return {
@@ -41,7 +40,6 @@ async function start(
     threshold: bundle.variant.calibration.reject_threshold,
     bundle_sha256: bundle.sha256,
     model_sha256: bundle.variant.sha256,
-    offline,
     load_ms: compiled - begin,
     compile_ms: compiled - fetched,
     first_ms,
