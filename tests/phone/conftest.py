@@ -13,6 +13,7 @@ from edgetl_runtime.bundle.reader import Bundle
 from tests.browsers.browser import Browser, NotInstalledError
 from tests.browsers.chromium import Chromium, camera_flags
 from tests.phone.film import write_film
+from tests.phone.twin import Node
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """The page's own code in Node.js: `node(NAME, *ARGUMENTS)`; see phone/test/twin.ts."""
+    node = Node(tmp_path_factory.mktemp("node"))
+    yield node
+    node.close()
 
 
 @pytest.fixture(scope="session")
