@@ -69,7 +69,7 @@ def test_a_missing_file_is_refused(file, node):
     assert file in open_on_page(node, {name: FILES[name] for name in FILES if name != file})
 
 
-@pytest.mark.parametrize("version, remedy", [(2, "edgetl export"), (4, "upgrade edgetl")])
+@pytest.mark.parametrize(("version", "remedy"), [(2, "edgetl export"), (4, "upgrade edgetl")])
 def test_another_format_is_refused_with_the_remedy(version, remedy, node):
     manifest = damaged_bundles.edit(lambda m: m.update(format_version=version, sound="yes"))
     assert f"format {version}, " in open_on_page(node, seal(manifest))

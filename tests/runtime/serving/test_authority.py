@@ -216,7 +216,9 @@ def test_a_damaged_authority_is_refused_and_left_as_it_is(folder, authority, spo
 
 
 @pytest.mark.parametrize(("year", "day"), [(2025, 6), (2040, 6)])
-def test_an_authority_that_is_not_valid_today_is_refused(folder, authority, monkeypatch, year, day):
+def test_an_authority_that_is_not_valid_today_is_refused(
+    folder, authority, monkeypatch, year, day
+):
     then = datetime.datetime(year, 1, day, tzinfo=datetime.timezone.utc)
     monkeypatch.setattr(authority_module, "_today", lambda: then)
     with pytest.raises(ServiceError, match=f"clock shows {year}-01-06; set the clock, or delete"):
