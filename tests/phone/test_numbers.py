@@ -62,6 +62,12 @@ def test_a_frame_is_rejected_alike_also_exactly_at_the_threshold(node, chance):
             assert node("name", LABELS, to_json(scores), threshold) == expected
 
 
+def test_the_first_of_equals_is_named(node):
+    for scores in ([0.4, 0.2, 0.4, 0.0], [0.25] * 4, [0.0, 0.5, 0.5, 0.0]):
+        expected = predict(np.array(scores, np.float32), 0.1).label
+        assert node("name", LABELS, scores, 0.1) == expected
+
+
 @pytest.mark.parametrize(
     "scores",
     [
