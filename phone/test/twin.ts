@@ -3,9 +3,10 @@
 import { measureDeviation } from "../src/bundle/golden";
 import type { Preprocessing } from "../src/bundle/manifest";
 import { openBundle } from "../src/bundle/reader";
+import { decodeImage, FrameReader } from "../src/classify/frames";
 import { calibrate, checkProbabilities, decide, rank } from "../src/classify/prediction";
 import { isOfOneColor, Preprocessor } from "../src/classify/preprocessing";
-import { BundleError } from "../src/errors";
+import { BundleError, FrameError } from "../src/errors";
 import { sha256 } from "../src/files";
 import { percentiles } from "../src/page/report";
 import { Smoother } from "../src/page/smoothing";
@@ -38,6 +39,23 @@ export async function hashInputs(data: Uint8Array): Promise<string[]> {
   return hashes;
 }
 
+/**
+ * The input that an image file becomes, stretched, or why it is refused; in a browser only.
+ *
+ * Args: data: The file's bytes, base64. The input is base64, too.
+ */
+export async function readImage(data: string, width_px: number, height_px: number) {
+  const rule = { width_px, height_px, fit: "stretch" } as Preprocessing;
+  try {
+    const image = await decodeImage(new Blob([decodeBase64(data)]));
+    const input = new FrameReader().prepare(image, await Preprocessor.create(rule));
+    return { width: image.width, height: image.height, input: encodeBase64(input) };
+  } catch (error) {
+    if (error instanceof FrameError) return { refused: error.message };
+    throw error;
+  }
+}
+
 /** What the reader says of a bundle of these files: "" is that it opens. */
 export async function open(files: Record<string, string>, variant: string): Promise<string> {
   const read = async (name: string) => {
@@ -58,6 +76,12 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(data.length);
   for (let i = 0; i < data.length; i++) bytes[i] = data.charCodeAt(i);
   return bytes;
+}
+
+function encodeBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
 }
 
 export function soften(probabilities: Numbers, temperature: number): number[] {
