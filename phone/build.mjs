@@ -41,7 +41,9 @@ async function compileResize() {
 // The schema becomes code: the page's policy allows no `eval`.
 async function compileValidator() {
   const schema = JSON.parse(await readFile(join(here, "src/bundle/bundle.schema.json")));
-  const ajv = new Ajv({ code: { source: true, esm: true }, useDefaults: true, strict: false });
+  const code = { source: true, esm: true };
+  // Strict numbers: 1e999 is none.
+  const ajv = new Ajv({ code, useDefaults: true, strict: false, strictNumbers: true });
   await writeFile(join(made, "validate.js"), standalone(ajv, ajv.compile(schema)));
 }
 

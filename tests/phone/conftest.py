@@ -16,6 +16,7 @@ from tests.browsers.chromium import Chromium, camera_flags
 from tests.phone.driving import start_phone
 from tests.phone.film import write_film
 from tests.phone.hosting import Host
+from tests.phone.twin import Node
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """The page's own code in Node.js: `node(NAME, *ARGUMENTS)`; see phone/test/twin.ts."""
+    node = Node(tmp_path_factory.mktemp("node"))
+    yield node
+    node.close()
 
 
 @pytest.fixture(scope="session")

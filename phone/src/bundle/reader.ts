@@ -1,9 +1,11 @@
 import { BundleError } from "../errors";
 import { sha256 } from "../files";
+import { isUnambiguous, markFloats } from "./json";
 import type { Manifest, StoredFile, TensorSpec, Variant } from "./manifest";
 import validate from "../../made/validate";
 
 export const FORMAT_VERSION = 3;
+const MOST_MANIFEST_BYTES = 16 * 2 ** 20;
 const MOST_LABEL_BYTES = 255;
 const MOST_PX = 4096;
 const EXPORT_AGAIN = "export the bundle again with: edgetl export";
@@ -29,6 +31,12 @@ export interface Bundle {
  */
 export async function openBundle(readFile: ReadFile, variantName: string): Promise<Bundle> {
   const data = await readFile("bundle.json");
+  if (data.length > MOST_MANIFEST_BYTES) {
+    throw new BundleError(
+      `bundle.json has ${data.length} bytes, expected ${MOST_MANIFEST_BYTES} at most: it was ` +
+        `changed; ${COPY_AGAIN}`,
+    );
+  }
   const checksum = decode(await readFile("bundle.json.sha256"), "bundle.json.sha256");
   const digest = await sha256(data);
   if (checksum !== `${digest}  bundle.json\n`) {
@@ -79,12 +87,23 @@ function parse(text: string): Manifest {
       `the bundle has format ${version}, this page reads ${FORMAT_VERSION}; ${remedy}`,
     );
   }
-  if (!validate(found)) {
-    const [first] = validate.errors ?? [];
-    const where = first ? `${first.instancePath || "/"} ${first.message}` : "unknown";
-    throw new BundleError(`bundle.json is not valid: ${where}; ${EXPORT_AGAIN}`);
+  // Of known keys only, and so nowhere deep: from here on it can be walked through.
+  validateSchema(JSON.parse(markFloats(text)));
+  if (!isUnambiguous(text, found)) {
+    throw new BundleError(
+      `bundle.json gives a key twice, or a text that is no Unicode; ${EXPORT_AGAIN}`,
+    );
   }
-  return found as unknown as Manifest;
+  validateSchema(found);
+  return found as Manifest;
+}
+
+// Sets defaults, too.
+function validateSchema(found: unknown): void {
+  if (validate(found)) return;
+  const [first] = validate.errors ?? [];
+  const where = first ? `${first.instancePath || "/"} ${first.message}` : "unknown";
+  throw new BundleError(`bundle.json is not valid: ${where}; ${EXPORT_AGAIN}`);
 }
 
 function check(manifest: Manifest): void {

@@ -1,4 +1,5 @@
 import { FrameError } from "../errors";
+import { normalize } from "./imagefile";
 import type { Pixels, Preprocessor } from "./preprocessing";
 
 // Rows at a time: a canvas as large as a photo would need its memory twice, and iPhones have none
@@ -58,8 +59,9 @@ function sizeOf(source: FrameSource): { width: number; height: number } {
 
 /** Decodes an image file as a person would see it: upright, its levels as they are. */
 export async function decodeImage(blob: Blob): Promise<ImageBitmap> {
+  const data = normalize(new Uint8Array(await blob.arrayBuffer()));
   try {
-    return await createImageBitmap(blob, {
+    return await createImageBitmap(new Blob([data], { type: blob.type }), {
       colorSpaceConversion: "none",
       premultiplyAlpha: "none",
     });
