@@ -92,14 +92,18 @@ def build_peers(bundle: Bundle, folder: Path) -> None:
 
 
 def bundle_scripts(folder: Path) -> None:
-    """Each peer as one classic script: LiteRT.js needs `importScripts`."""
+    """Each peer as one classic script, since LiteRT.js needs `importScripts`."""
     scripts = [PEERS / f"{name}.js" for name in ("litert", "mediapipe", "onnx")]
+    # onnxruntime-web asks where its module is, and is told otherwise.
+    compile_scripts(folder, scripts, "iife", "--log-override:empty-import-meta=silent")
+    compile_scripts(folder, [PEERS / "mediapipe_client.js"], "esm")
+
+
+def compile_scripts(folder: Path, scripts: list[Path], form: str, *options: str) -> None:
     # The page's own LiteRT.js.
     environment = os.environ | {"NODE_PATH": str(PHONE)}
-    # onnxruntime-web asks where its module is, and is told otherwise.
-    options = ["--bundle", "--format=iife", "--log-override:empty-import-meta=silent"]
-    esbuild = PHONE / ".bin" / "esbuild"
-    command = [esbuild, *scripts, *options, f"--outdir={folder}", "--log-level=warning"]
+    own = ["--bundle", f"--format={form}", f"--outdir={folder}", "--log-level=warning"]
+    command = [PHONE / ".bin" / "esbuild", *scripts, *own, *options]
     subprocess.run(command, check=True, env=environment)
 
 

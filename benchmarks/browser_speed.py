@@ -70,9 +70,8 @@ def compare(times: dict[str, np.ndarray]) -> dict[str, Any]:
     """Each peer's time over ours; of the bare engine, ours over its."""
     ours = times["ours_total"]
     ratios = {key: describe(times[key], ours) for key in times if not key.startswith("ours_")}
-    ratios.pop("litert", None)
-    bare = times.get("litert")
-    return {"over_bare": None if bare is None else describe(ours, bare), "peers_over_ours": ratios}
+    del ratios["litert"]
+    return {"over_bare": describe(ours, times["litert"]), "peers_over_ours": ratios}
 
 
 def describe(times: np.ndarray, others: np.ndarray) -> dict[str, float]:
@@ -82,20 +81,16 @@ def describe(times: np.ndarray, others: np.ndarray) -> dict[str, float]:
 
 
 def run_camera(browser: Browser, runs: int) -> dict[str, dict[str, float]]:
-    """Medians of the parts of a camera frame's way, by how the frame leaves the video."""
+    """The parts of a camera frame's way, by how the frame leaves the video; and MediaPipe's."""
     browser.evaluate("arena.openCamera()")
+    calls = {grab: f"arena.runCamera({runs}, '{grab}')" for grab in GRABS}
+    calls["mediapipe"] = f"arena.runMediaPipeOnCamera({runs})"
     found = {}
-    for grab in GRABS:
+    for name, call in calls.items():
         try:
-            samples = browser.evaluate(f"arena.runCamera({max(50, runs)}, '{grab}')")
+            samples = browser.evaluate(call)
         except ScriptError:
-            # No VideoFrame in this browser.
+            # No VideoFrame, or none that a worker may have.
             continue
-        found[grab] = {key: midmean([one[key] for one in samples]) for key in samples[0]}
+        found[name] = {key: midmean([one[key] for one in samples]) for key in samples[0]}
     return found
-
-
-def find_fastest(ratios: dict[str, dict[str, float]], library: str) -> str | None:
-    """Of the ways to give a library its frame."""
-    names = [key for key in ratios if key.startswith(f"{library}_")]
-    return min(names, key=lambda key: ratios[key]["median"], default=None)

@@ -74,21 +74,41 @@ window.arena = {
    * Where the time of a camera's frame goes, from the page's main thread to the scores there.
    *
    * Args: grab: "bitmap" is what the page does; "frame" hands the video's frame over as it is.
+   *
+   * Returns: milliseconds of each part, one entry a frame.
    */
   async runCamera(runs, grab) {
-    const samples = [];
-    for (let run = -WARMUP_RUNS; run < runs; run++) {
-      await new Promise((done) => this.video.requestVideoFrameCallback(done));
+    return this.follow(runs, async () => {
       const start = performance.now();
       const frame =
         grab === "bitmap" ? await createImageBitmap(this.video) : new VideoFrame(this.video);
-      const grabbed = performance.now();
+      const grab_ms = performance.now() - start;
       const request = { name: "classify", frame };
       const { preprocess_ms, invoke_ms } = await this.worker.ask(request, [frame]);
       const total_ms = performance.now() - start;
-      const grab_ms = grabbed - start;
       const hand_over_ms = total_ms - grab_ms - preprocess_ms - invoke_ms;
-      if (run >= 0) samples.push({ total_ms, grab_ms, hand_over_ms, preprocess_ms, invoke_ms });
+      return { total_ms, grab_ms, hand_over_ms, preprocess_ms, invoke_ms };
+    });
+  },
+
+  /** The same by MediaPipe on the main thread, as its examples do. */
+  async runMediaPipeOnCamera(runs) {
+    const { open } = await import("./mediapipe_client.js");
+    const classifier = await open(base);
+    return this.follow(runs, () => {
+      const start = performance.now();
+      classifier.classify(this.video);
+      return { total_ms: performance.now() - start };
+    });
+  },
+
+  /** What is measured of so many frames of the camera, after a warm-up. */
+  async follow(runs, measure) {
+    const samples = [];
+    for (let run = -WARMUP_RUNS; run < runs; run++) {
+      await new Promise((done) => this.video.requestVideoFrameCallback(done));
+      const sample = await measure();
+      if (run >= 0) samples.push(sample);
     }
     return samples;
   },

@@ -1,15 +1,11 @@
-// MediaPipe Tasks on one thread, from a frame to its best category; three ways to hand one over.
-
-import { FilesetResolver, ImageClassifier } from "@mediapipe/tasks-vision";
+// MediaPipe Tasks from a frame to its best category: of the bitmap that our page is given, of a
+// canvas, and of pixels that lie ready.
 
 import { serve } from "./contender.js";
+import { open } from "./mediapipe_client.js";
 
 serve(async ({ base, frame }) => {
-  const vision = await FilesetResolver.forVisionTasks(`${base}mediapipe/wasm`);
-  const classifier = await ImageClassifier.createFromOptions(vision, {
-    baseOptions: { modelAssetPath: `${base}model.tflite`, delegate: "CPU" },
-    maxResults: 1,
-  });
+  const classifier = await open(base);
   const canvas = new OffscreenCanvas(frame.width, frame.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(frame, 0, 0);
