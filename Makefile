@@ -102,7 +102,7 @@ check: $(VENV)/installed           ## lint, format, types, import contracts
 check-phone: phone/node_modules/installed
 	cd phone && npm run --silent check
 
-bench: $(VENV)/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
+bench: install .venv-mediapipe/installed $(BROWSER_PEERS)  ## ours against peers; needs EDGETL_TEST_DATA
 	$(BIN)/python benchmarks/preprocessing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scaling.py
@@ -113,6 +113,7 @@ bench: $(VENV)/installed .venv-mediapipe/installed  ## ours against peers; needs
 	$(BIN)/python benchmarks/capture.py
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/rejection.py
+	$(BIN)/python benchmarks/browser.py
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

@@ -117,6 +117,11 @@ class Chromium(Browser):
         follow = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
         self.call("Target.setAutoAttach", **follow)
 
+    @property
+    def pid(self) -> int:
+        """Of the browser's first process, from which all others descend."""
+        return self._process.pid
+
     def call(self, method: str, *, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """The result of a command of the DevTools protocol.
 
