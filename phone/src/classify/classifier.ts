@@ -94,7 +94,7 @@ export class Classifier {
     // Not >: a NaN must fail.
     if (!(worst_difference <= variant.golden_tolerance)) {
       throw new EdgetlError(
-        `${variant.name}: its scores on the golden frames differ by ` +
+        `the scores of ${variant.name} on the golden frames differ by ` +
           `${worst_difference.toFixed(3)} from those at export, allowed is ` +
           `${variant.golden_tolerance}; do not use this model in this browser`,
       );

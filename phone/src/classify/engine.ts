@@ -35,8 +35,8 @@ export async function startLiteRt(
     read(`${BUILDS[build]}.js`),
     read(`${BUILDS[build]}.wasm`),
   ]);
-  // Emscripten takes its settings from here; without them it would fetch by itself, unchecked.
   hideGraphicsProcessor();
+  // Emscripten takes its settings from here; without them it would fetch by itself, unchecked.
   const Module = { wasmBinary, locateFile: (path: string) => path, printErr: report };
   Object.assign(self, { Module });
   const address = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
@@ -48,8 +48,8 @@ export async function startLiteRt(
   }
 }
 
-// The model runs on the processor, yet LiteRT.js would open a graphics device with all the memory
-// that it may have: seconds on some phones, and on others the end of the page.
+// The model runs on the processor, yet LiteRT.js would open a graphics device with the largest
+// buffers that there are.
 function hideGraphicsProcessor(): void {
   const gpu = { requestAdapter: async () => null };
   if ("gpu" in navigator) Object.defineProperty(navigator, "gpu", { value: gpu });
