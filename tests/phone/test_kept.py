@@ -6,8 +6,10 @@ from pathlib import Path
 
 from edgetl.dataset.importing import import_collected
 from tests.browsers.chromium import Chromium
+from tests.phone.conftest import TINY
 from tests.phone.doctoring import change_manifest
 from tests.phone.driving import (
+    ANSWERED,
     LABEL,
     LIVE,
     STATE,
@@ -35,6 +37,7 @@ FRAMES = f"({WITH_STORE})((all) => all.map(({{jpeg, ...rest}}) => ({{bytes: jpeg
 FILL = f"""({WITH_STORE})(([{{id, ...first}}], store) => {{
   for (let i = 0; i < 3; i++) store.add({{...first, jpeg: new Blob([new Uint8Array(33.34e6)])}});
 }})"""
+GOLDEN = TINY / "golden" / "0.png"
 BARS = "[...document.querySelectorAll('#top .value')].map((one) => parseInt(one.textContent))"
 
 
@@ -155,3 +158,18 @@ def test_what_was_kept_is_there_after_a_reload_and_can_be_deleted(phone, host):
     click(phone, "label-delete")
     phone.wait_for(f"{FRAMES}.then((all) => all.length === 0)")
     assert "None yet" in phone.evaluate("document.getElementById('kept-summary').textContent")
+
+
+def test_a_whole_session_asks_nobody_but_the_pages_own_server(phone, host, tmp_path):
+    begin(phone, host.url)
+    keep(phone, "gear")
+    save(phone, tmp_path)
+    phone.choose_file("#file", GOLDEN)
+    phone.wait_for(f"{STATE} === 'photo' && {ANSWERED}")
+    phone.evaluate("edgetl.bench(10).then(() => 0)")
+    click(phone, "open-kept")
+    phone.wait_for("document.querySelectorAll('#kept-list img').length === 1")
+    asked = phone.requests()
+    assert len(asked) > 5
+    own = (host.url, f"blob:{host.url}")
+    assert [url for url in asked if not url.startswith(own)] == []
