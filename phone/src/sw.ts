@@ -29,9 +29,15 @@ async function install(): Promise<void> {
   const cache = await caches.open(name);
   const old = await openOld();
   const build = await findBuild(old);
-  // Not on a first visit: the page itself is fetching all of it.
-  if (build) for (const path of needed(SITE, build)) await store(cache, old, path);
-  await cache.put(base, page);
+  try {
+    // Not on a first visit: the page itself is fetching all of it.
+    if (build) for (const path of needed(SITE, build)) await store(cache, old, path);
+    await cache.put(base, page);
+  } catch (error) {
+    // Half an update takes the room of kept frames; with a poor network the rest comes later.
+    if (build && error instanceof DOMException) await caches.delete(name);
+    throw error;
+  }
 }
 
 async function fetchPage(): Promise<Response> {

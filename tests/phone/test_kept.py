@@ -4,10 +4,15 @@ import json
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from edgetl.dataset.importing import import_collected
+from tests.browsers.browser import Browser
 from tests.browsers.chromium import Chromium
+from tests.phone.conftest import TINY
 from tests.phone.doctoring import change_manifest
 from tests.phone.driving import (
+    ANSWERED,
     LABEL,
     LIVE,
     STATE,
@@ -23,18 +28,29 @@ WITH_STORE = """
     asked.onsuccess = asked.oncomplete = () => done(asked.result);
   });
   const database = await heard(indexedDB.open('edgetl /'));
-  const store = database.transaction('frames', 'readwrite').objectStore('frames');
-  const result = work(await heard(store.getAll()), store);
-  await heard(store.transaction);
+  const changing = database.transaction(['frames', 'pictures'], 'readwrite');
+  const store = changing.objectStore('frames');
+  const result = work(await heard(store.getAll()), store, changing.objectStore('pictures'));
+  await heard(changing);
   database.close();
   return result;
 })
 """
-FRAMES = f"({WITH_STORE})((all) => all.map(({{jpeg, ...rest}}) => ({{bytes: jpeg.size, ...rest}})))"
+FRAMES = f"({WITH_STORE})((all) => all)"
 # Three of 33 MB, made of the one that is there.
-FILL = f"""({WITH_STORE})(([{{id, ...first}}], store) => {{
-  for (let i = 0; i < 3; i++) store.add({{...first, jpeg: new Blob([new Uint8Array(33.34e6)])}});
+FILL = f"""({WITH_STORE})(([{{id, ...first}}], store, pictures) => {{
+  for (let i = 0; i < 3; i++) {{
+    const bytes = 33.34e6;
+    store.add({{...first, bytes}}).onsuccess = ({{target}}) =>
+      pictures.add(new ArrayBuffer(bytes), target.result);
+  }}
 }})"""
+# The answer to the frozen picture, as the hook gives it.
+STILL = """
+new Promise((done) => document.getElementById('still').toBlob(done))
+  .then((blob) => edgetl.classify(blob))
+"""
+GOLDEN = TINY / "golden" / "0.png"
 BARS = "[...document.querySelectorAll('#top .value')].map((one) => parseInt(one.textContent))"
 
 
@@ -44,7 +60,7 @@ def begin(browser: Chromium, url: str) -> None:
     browser.wait_for(LIVE, 60)
 
 
-def keep(browser: Chromium, label: str | None) -> None:
+def keep(browser: Browser, label: str | None) -> None:
     """Keeps what the camera sees, with the label that a person chose."""
     click(browser, "keep")
     browser.wait_for("document.getElementById('label-it').open")
@@ -71,14 +87,27 @@ def test_the_frozen_picture_has_its_own_answer(phone, host):
     for _ in range(3):
         click(phone, "freeze")
         phone.wait_for(f"{STATE} === 'frozen'")
-        answer = phone.evaluate(
-            "new Promise((done) => document.getElementById('still').toBlob(done))"
-            ".then((blob) => edgetl.classify(blob))"
-        )
+        answer = phone.evaluate(STILL)
         assert phone.evaluate(BARS) == [round(100 * one["score"]) for one in answer["top"]]
         assert phone.evaluate(LABEL) == (answer["label"] or "Unknown")
         click(phone, "freeze")
         phone.wait_for(LIVE)
+
+
+def test_every_browser_freezes_and_keeps(any_browser, host):
+    any_browser.open(host.url)
+    any_browser.wait_for(f"{STATE} === 'ready' || {STATE} === 'live'", 60)
+    click(any_browser, "start")
+    any_browser.wait_for(LIVE, 60)
+    click(any_browser, "freeze")
+    any_browser.wait_for(f"{STATE} === 'frozen'")
+    answer = any_browser.evaluate(STILL)
+    shown = any_browser.evaluate(BARS)
+    assert shown == pytest.approx([100 * one["score"] for one in answer["top"]], abs=1)
+    keep(any_browser, "spring")
+    (frame,) = any_browser.evaluate(FRAMES)
+    assert frame["corrected_label"] == "spring"
+    assert frame["bytes"] > 1000
 
 
 def test_kept_frames_reach_the_folder_of_the_corrected_label(phone, host, tmp_path):
@@ -155,3 +184,18 @@ def test_what_was_kept_is_there_after_a_reload_and_can_be_deleted(phone, host):
     click(phone, "label-delete")
     phone.wait_for(f"{FRAMES}.then((all) => all.length === 0)")
     assert "None yet" in phone.evaluate("document.getElementById('kept-summary').textContent")
+
+
+def test_a_whole_session_asks_nobody_but_the_pages_own_server(phone, host, tmp_path):
+    begin(phone, host.url)
+    keep(phone, "gear")
+    save(phone, tmp_path)
+    phone.choose_file("#file", GOLDEN)
+    phone.wait_for(f"{STATE} === 'photo' && {ANSWERED}")
+    phone.evaluate("edgetl.bench(10).then(() => 0)")
+    click(phone, "open-kept")
+    phone.wait_for("document.querySelectorAll('#kept-list img').length === 1")
+    asked = phone.requests()
+    assert len(asked) > 5
+    own = (host.url, f"blob:{host.url}")
+    assert [url for url in asked if not url.startswith(own)] == []

@@ -46,7 +46,7 @@ def test_frames_leave_nothing_behind(phone, served):
     allow(phone, served.url)
     phone.open(served.url)
     phone.wait_for(f"{LIVE} && sent > 400", 60)
-    # By now the pools of the browser are filled; a photo needs a canvas and memory of its size.
+    # By now the browser's pools are filled. Photos have a canvas and memory of their size.
     photo = "new OffscreenCanvas(2000, 1500)"
     classify = f"""(async () => {{
       const canvas = {photo};

@@ -18,16 +18,20 @@ export type Kind = "rejected" | "unsure" | "picked";
 
 export interface Kept {
   id?: number;
-  jpeg: Blob;
+  bytes: number;
   kinds: Kind[];
   bundle_sha256: string;
   answer: Record<string, unknown>;
   corrected_label: string | null;
 }
 
+// Pictures lie apart, so that the list is short; as bytes, since not every Safari stores blobs.
 interface Schema extends DBSchema {
   frames: { key: number; value: Kept };
+  pictures: { key: number; value: ArrayBuffer };
 }
+
+const STORES = ["frames", "pictures"] as const;
 
 /** Frames that are kept in the browser for training, within a quota; the oldest go first. */
 export class KeptFrames {
@@ -38,6 +42,7 @@ export class KeptFrames {
     this.#database = openDB<Schema>(`edgetl ${place}`, 1, {
       upgrade: (database) => {
         database.createObjectStore("frames", { keyPath: "id", autoIncrement: true });
+        database.createObjectStore("pictures");
       },
     });
     // Whoever uses it is told; nobody may.
@@ -48,10 +53,20 @@ export class KeptFrames {
     return (await this.#database).getAll("frames");
   }
 
-  async add(frame: Kept): Promise<void> {
-    await this.#makeRoom(frame.jpeg.size);
+  /** A frame's JPEG. */
+  async read(id: number): Promise<Blob> {
+    const data = await (await this.#database).get("pictures", id);
+    if (!data) throw new EdgetlError("this frame is not kept any more");
+    return new Blob([data], { type: "image/jpeg" });
+  }
+
+  async add(frame: Kept, jpeg: Blob): Promise<void> {
+    await this.#makeRoom(frame.bytes);
+    const data = await jpeg.arrayBuffer();
     try {
-      await (await this.#database).add("frames", frame);
+      const adding = (await this.#database).transaction(STORES, "readwrite");
+      const id = await adding.objectStore("frames").add(frame);
+      await Promise.all([adding.objectStore("pictures").add(data, id), adding.done]);
     } catch (error) {
       throw new EdgetlError(
         "this phone has no room for another frame; hand the kept ones on and delete them",
@@ -65,20 +80,25 @@ export class KeptFrames {
   }
 
   async remove(id: number): Promise<void> {
-    await (await this.#database).delete("frames", id);
+    const removing = (await this.#database).transaction(STORES, "readwrite");
+    await Promise.all([
+      ...STORES.map((one) => removing.objectStore(one).delete(id)),
+      removing.done,
+    ]);
   }
 
   async clear(): Promise<void> {
-    await (await this.#database).clear("frames");
+    const clearing = (await this.#database).transaction(STORES, "readwrite");
+    await Promise.all([...STORES.map((one) => clearing.objectStore(one).clear()), clearing.done]);
   }
 
   /** All of them as one zip, as `edgetl data import` takes it. */
   async pack(): Promise<Blob> {
     const files: Record<string, Uint8Array> = {};
     for (const frame of await this.list()) {
-      const { jpeg, id, ...rest } = frame;
+      const { bytes: _, id, ...rest } = frame;
       const stem = `${String(id).padStart(9, "0")}_${frame.kinds[0]}`;
-      files[`${stem}.jpg`] = new Uint8Array(await jpeg.arrayBuffer());
+      files[`${stem}.jpg`] = new Uint8Array(await (await this.read(id!)).arrayBuffer());
       const record = { format_version: FORMAT_VERSION, ...rest };
       files[`${stem}.json`] = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
     }
@@ -92,11 +112,11 @@ export class KeptFrames {
 
   async #makeRoom(bytes: number): Promise<void> {
     const frames = await this.list();
-    let used = frames.reduce((sum, one) => sum + one.jpeg.size, bytes);
+    let used = frames.reduce((sum, one) => sum + one.bytes, bytes);
     for (const one of frames) {
       if (used <= QUOTA_BYTES) return;
       await this.remove(one.id!);
-      used -= one.jpeg.size;
+      used -= one.bytes;
     }
   }
 }

@@ -22,7 +22,7 @@ export class KeptPanel {
   #started: Started | undefined;
   #keptAt = new Map<Kind, number>();
   /** What the dialog is about. */
-  #edited: Kept | undefined;
+  #edited: { frame: Kept; jpeg: Blob } | undefined;
 
   constructor(place: string) {
     this.#frames = new KeptFrames(place);
@@ -61,7 +61,8 @@ export class KeptPanel {
   /** Asks for the label of a frozen frame, and keeps it. */
   async pick(shown: Shown, still: HTMLCanvasElement): Promise<void> {
     await this.#tell(async () => {
-      this.#edit(await this.#make(shown, still, ["picked"]));
+      const jpeg = await encode(still);
+      this.#edit(this.#describe(shown, jpeg, ["picked"]), jpeg);
     });
   }
 
@@ -87,28 +88,25 @@ export class KeptPanel {
       copyPicture(video, still);
       const own = await answer(still);
       const kinds = judge(own, this.#started!.threshold);
-      if (kinds.length) await this.#frames.add(await this.#make(own, still, kinds));
+      const jpeg = await encode(still);
+      if (kinds.length) await this.#frames.add(this.#describe(own, jpeg, kinds), jpeg);
       // Safari gives a canvas's memory back late.
       still.width = still.height = 0;
       await this.#refresh();
     });
   }
 
-  async #make(shown: Shown, still: HTMLCanvasElement, kinds: Kind[]): Promise<Kept> {
+  #describe(shown: Shown, jpeg: Blob, kinds: Kind[]): Kept {
     const { labels, threshold, bundle_sha256 } = this.#started!;
-    const jpeg = await new Promise<Blob | null>((done) =>
-      still.toBlob(done, "image/jpeg", QUALITY),
-    );
-    if (!jpeg) throw new Error("the frame could not be stored as JPEG");
     const answer = describeAnswer(shown, labels, threshold);
-    return { jpeg, kinds, bundle_sha256, answer, corrected_label: null };
+    return { bytes: jpeg.size, kinds, bundle_sha256, answer, corrected_label: null };
   }
 
-  #edit(frame: Kept): void {
-    this.#edited = frame;
+  #edit(frame: Kept, jpeg: Blob): void {
+    this.#edited = { frame, jpeg };
     const picture = $<HTMLImageElement>("label-picture");
     URL.revokeObjectURL(picture.src);
-    picture.src = URL.createObjectURL(frame.jpeg);
+    picture.src = URL.createObjectURL(jpeg);
     const chosen = frame.corrected_label ?? frame.answer.frame_label ?? NOT_CORRECTED;
     for (const input of this.#choices()) input.checked = input.value === chosen;
     $("label-delete").hidden = frame.id === undefined;
@@ -121,16 +119,16 @@ export class KeptPanel {
   }
 
   async #save(): Promise<void> {
-    const frame = this.#edited!;
+    const { frame, jpeg } = this.#edited!;
     frame.corrected_label = this.#choices().find((one) => one.checked)?.value ?? null;
-    if (frame.id === undefined) await this.#frames.add(frame);
+    if (frame.id === undefined) await this.#frames.add(frame, jpeg);
     else await this.#frames.change(frame);
     $<HTMLDialogElement>("label-it").close();
     await this.#refresh();
   }
 
   async #delete(): Promise<void> {
-    await this.#frames.remove(this.#edited!.id!);
+    await this.#frames.remove(this.#edited!.frame.id!);
     $<HTMLDialogElement>("label-it").close();
     await this.#refresh();
   }
@@ -162,7 +160,7 @@ export class KeptPanel {
 
   async #refresh(): Promise<void> {
     const frames = await this.#frames.list();
-    const bytes = frames.reduce((sum, one) => sum + one.jpeg.size, 0);
+    const bytes = frames.reduce((sum, one) => sum + one.bytes, 0);
     const summary = frames.length ? `${frames.length}, ${megabytes(bytes)}` : "None yet";
     setText($("kept-summary"), summary);
     const room = `${summary} of ${megabytes(QUOTA_BYTES)}; the oldest go first.`;
@@ -171,18 +169,21 @@ export class KeptPanel {
       $(id).toggleAttribute("disabled", frames.length === 0);
     }
     // Thousands of pictures are made only for who looks.
-    if ($<HTMLDialogElement>("kept").open) this.#draw(frames);
+    if ($<HTMLDialogElement>("kept").open) await this.#draw(frames);
   }
 
-  #draw(frames: Kept[]): void {
+  async #draw(frames: Kept[]): Promise<void> {
+    const pictures = new Map<Kept, Blob>();
+    for (const frame of frames) pictures.set(frame, await this.#frames.read(frame.id!));
     for (const old of $("kept-list").querySelectorAll("img")) URL.revokeObjectURL(old.src);
     fill($("kept-list"), [...frames].reverse(), (row, frame) => {
       const [button] = parts(row, ["button", ""]);
       const [image, text] = parts(button!, ["img", ""], ["bdi", ""]);
-      Object.assign(image!, { src: URL.createObjectURL(frame.jpeg), alt: "" });
+      const jpeg = pictures.get(frame)!;
+      Object.assign(image!, { src: URL.createObjectURL(jpeg), alt: "" });
       const label = frame.corrected_label ?? (frame.answer.frame_label as string | null);
       setText(text!, label === UNKNOWN ? "None of these" : (label ?? "Unknown"));
-      button!.onclick = () => this.#edit(frame);
+      button!.onclick = () => this.#edit(frame, jpeg);
     });
   }
 
@@ -195,6 +196,12 @@ export class KeptPanel {
       setText($("kept-summary"), sentence(describe(error)));
     }
   }
+}
+
+async function encode(still: HTMLCanvasElement): Promise<Blob> {
+  const jpeg = await new Promise<Blob | null>((done) => still.toBlob(done, "image/jpeg", QUALITY));
+  if (!jpeg) throw new Error("the frame could not be stored as JPEG");
+  return jpeg;
 }
 
 /** Copies what a video shows into a canvas of its size. */
