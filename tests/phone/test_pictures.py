@@ -159,6 +159,7 @@ def test_real_odd_pictures_become_the_devices_input(real_data: Path, opened):
         assert measure_difference(opened, file.read_bytes()) == 0, file
     judged = 0
     for file in sorted((real_data / "odd_images" / "mixed").iterdir()):
+        if file.suffix not in (".jpg", ".png", ".webp", ".mpo"):
             continue
         try:
             decode_picture(file.read_bytes())
