@@ -1,3 +1,4 @@
+import { canCopyFrames, type FrameSource } from "../classify/videoframes";
 import { EdgetlError } from "../errors";
 
 export type Facing = "environment" | "user";
@@ -71,7 +72,9 @@ export class Camera {
   }
 
   /** The current frame, upright; whoever takes it closes it. */
-  grab(): Promise<ImageBitmap> {
+  async grab(): Promise<FrameSource> {
+    // A VideoFrame is had without a copy.
+    if (await canCopyFrames()) return new VideoFrame(this.video);
     return createImageBitmap(this.video);
   }
 

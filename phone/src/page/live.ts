@@ -1,5 +1,6 @@
 import type { LabelScore } from "../classify/prediction";
 import { rank } from "../classify/prediction";
+import { sizeOf } from "../classify/videoframes";
 import type { Prediction } from "../worker/protocol";
 import type { Camera } from "./camera";
 import type { Model } from "./model";
@@ -72,7 +73,7 @@ export class Live {
   async #answer(captured_ms: number): Promise<void> {
     this.#done = captured_ms;
     const frame = await this.camera.grab();
-    const size_px: [number, number] = [frame.width, frame.height];
+    const { width, height } = sizeOf(frame);
     const prediction = await this.model.ask("classify", { frame }, [frame]);
     const now = performance.now();
     // It was frozen, or the camera was switched, meanwhile.
@@ -86,7 +87,7 @@ export class Live {
       low_information: prediction.low_information,
       prediction,
       frame: this.#frames++,
-      size_px,
+      size_px: [width, height],
       captured_ms,
       age_ms: now - captured_ms,
       fps: this.#answered.length * (1000 / RATE_WINDOW_MS),
