@@ -6,6 +6,7 @@ import { openBundle } from "../src/bundle/reader";
 import { decodeImage, FrameReader } from "../src/classify/frames";
 import { calibrate, checkProbabilities, decide, rank } from "../src/classify/prediction";
 import { isOfOneColor, Preprocessor } from "../src/classify/preprocessing";
+import { canCopyFrames, copyFrame, sizeOf } from "../src/classify/videoframes";
 import { BundleError, FrameError } from "../src/errors";
 import { sha256 } from "../src/files";
 import { percentiles } from "../src/page/report";
@@ -33,7 +34,7 @@ export async function hashInputs(data: Uint8Array): Promise<string[]> {
     const pixels = data.subarray((at += HEADER_BYTES), (at += width * height * 4));
     const rule = { width_px, height_px, fit: FITS[fit!] } as Preprocessing;
     const preprocessor = await Preprocessor.create(rule);
-    const input = preprocessor.prepare(width, height, (place) => place.set(pixels));
+    const input = await preprocessor.prepare(width, height, (place) => place.set(pixels));
     hashes.push(await sha256(input.slice()));
   }
   return hashes;
@@ -48,12 +49,35 @@ export async function readImage(data: string, width_px: number, height_px: numbe
   const rule = { width_px, height_px, fit: "stretch" } as Preprocessing;
   try {
     const image = await decodeImage(new Blob([decodeBase64(data)]));
-    const input = new FrameReader().prepare(image, await Preprocessor.create(rule));
+    const input = await new FrameReader().prepare(image, await Preprocessor.create(rule), false);
     return { width: image.width, height: image.height, input: encodeBase64(input) };
   } catch (error) {
     if (error instanceof FrameError) return { refused: error.message };
     throw error;
   }
+}
+
+/**
+ * How far the levels of a camera's frame are apart, copied and drawn on a canvas; null where this
+ * browser does not copy. In a browser with a camera only.
+ */
+export async function compareFrame(): Promise<number | null> {
+  if (!(await canCopyFrames())) return null;
+  const video = document.createElement("video");
+  const stream = await navigator.mediaDevices.getUserMedia({ video: true });
+  video.muted = true;
+  video.srcObject = stream;
+  await video.play();
+  const frame = new VideoFrame(video);
+  const { width, height } = sizeOf(frame);
+  const copied = new Uint8Array(width * height * 4);
+  await copyFrame(frame, copied);
+  const context = new OffscreenCanvas(width, height).getContext("2d")!;
+  context.drawImage(frame, 0, 0);
+  const drawn = context.getImageData(0, 0, width, height).data;
+  frame.close();
+  stream.getTracks().forEach((track) => track.stop());
+  return copied.reduce((most, level, i) => Math.max(most, Math.abs(level - drawn[i]!)), 0);
 }
 
 /** What the reader says of a bundle of these files: "" is that it opens. */

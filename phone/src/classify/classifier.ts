@@ -3,9 +3,10 @@ import { measureDeviation } from "../bundle/golden";
 import { BundleError, EdgetlError } from "../errors";
 import { type Files, sha256 } from "../files";
 import { Engine } from "./engine";
-import { decodeImage, FrameReader, type FrameSource } from "./frames";
+import { decodeImage, FrameReader } from "./frames";
 import { calibrate, checkProbabilities, type Prediction } from "./prediction";
 import { isOfOneColor, Preprocessor } from "./preprocessing";
+import type { FrameSource } from "./videoframes";
 
 /** How the golden frames went. */
 export interface GoldenReport {
@@ -38,10 +39,14 @@ export class Classifier {
     return this.preprocessor.bytes;
   }
 
-  /** Classifies one frame, which stays open. */
-  async classify(frame: FrameSource): Promise<Prediction> {
+  /** Classifies one frame of a camera, which stays open. */
+  classify(frame: FrameSource): Promise<Prediction> {
+    return this.#classify(frame, true);
+  }
+
+  async #classify(frame: FrameSource, opaque: boolean): Promise<Prediction> {
     const start = performance.now();
-    const pixels = this.#reader.prepare(frame, this.preprocessor);
+    const pixels = await this.#reader.prepare(frame, this.preprocessor, opaque);
     const width_px = this.bundle.manifest.preprocessing.width_px;
     const low_information = isOfOneColor(pixels, width_px);
     const prepared = performance.now();
@@ -59,7 +64,7 @@ export class Classifier {
   async classifyBlob(blob: Blob): Promise<Prediction> {
     const image = await decodeImage(blob);
     try {
-      return await this.classify(image);
+      return await this.#classify(image, false);
     } finally {
       image.close();
       this.#reader.release();
@@ -79,7 +84,7 @@ export class Classifier {
     const found: Float32Array[] = [];
     for (const golden of manifest.golden) {
       const image = await decodeImage(new Blob([await this.bundle.read(golden)]));
-      const pixels = this.#reader.prepare(image, this.preprocessor).slice();
+      const pixels = (await this.#reader.prepare(image, this.preprocessor, false)).slice();
       image.close();
       if ((await sha256(pixels)) !== golden.input_sha256) {
         throw new EdgetlError(

@@ -46,11 +46,16 @@ export class Preprocessor {
    * Makes the model's input of a frame.
    *
    * Args:
-   *   fill: Writes the pixels, RGBA row by row, into the place it is given.
+   *   fill: Writes the pixels, RGBA row by row, into the place it is given; until it is done
+   *     nothing else may be prepared.
    *
    * Returns: the input, in memory that the next frame overwrites.
    */
-  prepare(width_px: number, height_px: number, fill: (place: Uint8Array) => void): Pixels {
+  async prepare(
+    width_px: number,
+    height_px: number,
+    fill: (place: Pixels) => void | Promise<void>,
+  ): Promise<Pixels> {
     if (width_px < 1 || height_px < 1 || width_px * height_px > MAX_PIXELS) {
       throw new FrameError(
         `a frame of ${width_px}x${height_px} px cannot be used; expected 1x1 to ` +
@@ -63,7 +68,7 @@ export class Preprocessor {
     const { memory, reserve, prepare } = this.#exports;
     const { width_px: width, height_px: height, fit } = this.rule;
     const address = reserve(width_px, height_px);
-    fill(new Uint8Array(memory.buffer, address, width_px * height_px * 4));
+    await fill(new Uint8Array(memory.buffer, address, width_px * height_px * 4));
     const input = prepare(address, width_px, height_px, width, height, FITS[fit]);
     return new Uint8Array(memory.buffer, input, width * height * 3);
   }

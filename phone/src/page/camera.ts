@@ -1,3 +1,4 @@
+import { canCopyFrames, type FrameSource } from "../classify/videoframes";
 import { EdgetlError } from "../errors";
 
 export type Facing = "environment" | "user";
@@ -74,7 +75,14 @@ export class Camera {
   }
 
   /** The current frame, upright; whoever takes it closes it. */
-  grab(): Promise<ImageBitmap> {
+  async grab(): Promise<FrameSource> {
+    if (await canCopyFrames()) {
+      // It is had without a copy. Some browsers do not turn it as they turn the video.
+      const frame = new VideoFrame(this.video);
+      const { videoWidth, videoHeight } = this.video;
+      if (frame.displayWidth === videoWidth && frame.displayHeight === videoHeight) return frame;
+      frame.close();
+    }
     return createImageBitmap(this.video);
   }
 

@@ -1,5 +1,6 @@
 import type { LabelScore } from "../classify/prediction";
 import { best, decide, rank } from "../classify/prediction";
+import { sizeOf } from "../classify/videoframes";
 import type { Prediction } from "../worker/protocol";
 import type { Camera } from "./camera";
 import type { Model } from "./model";
@@ -85,7 +86,8 @@ export class Live {
   async #answer(captured_ms: number): Promise<void> {
     this.#done = captured_ms;
     const frame = await this.camera.grab();
-    const size_px: [number, number] = [frame.width, frame.height];
+    const { width, height } = sizeOf(frame);
+    const size_px: [number, number] = [width, height];
     const prediction = await this.model.ask("classify", { frame }, [frame]);
     const now = performance.now();
     // It was frozen, or the camera was switched, meanwhile.
