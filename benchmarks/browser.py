@@ -8,8 +8,8 @@ speed: a frame of 640x480 to its label by `edgetl.bench` of the page, against th
 LiteRT.js with the same file in the same browser, MediaPipe Tasks with the same file, and
 onnxruntime-web with the int8 ONNX file of the bundle. One thread each, in workers, in turns: a
 ratio is the median of the rounds, with their tenth and ninetieth percentile, and that of the two
-fastest rounds, which other programs disturb least. Then where the time of a camera's frame goes,
-from the page's main thread and back.
+fastest rounds, which other programs disturb least; milliseconds are theirs, too. Then where the
+time of a camera's frame goes, from the page's main thread and back.
 visits: from the start of navigation to the first label in Chromium with an empty profile, and
 again with the server stopped, by a new browser of that profile. The bytes are those on the wire.
 agreement: the page against the Python runtime on photos of TrashNet, in each browser.
@@ -42,7 +42,7 @@ GOALS = {"mobilenet_v2_1.0": 1.3, "mobilenet_v2_0.35": 1.6}
 MEDIAPIPE_GOAL = 1.5
 MOST_MB = 4
 PARTS = ("speed", "visits", "agreement", "memory")
-ROUNDS, RUNS, REPEATS, PHOTOS = 15, 40, 3, 200
+ROUNDS, RUNS, REPEATS, PHOTOS = 10, 40, 3, 200
 
 
 def main() -> None:
