@@ -24,7 +24,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from browser_agreement import measure_agreement
@@ -57,10 +57,10 @@ def main() -> None:
         for part in options.parts:
             record[part] = []
             for bundle in bundles:
-                found = MEASURE[part](bundle, work, options)
-                record[part] += found
-                for one in [] if options.json else found:
-                    print(PRINT[part](one), flush=True)
+                for one in MEASURE[part](bundle, work, options):
+                    record[part].append(one)
+                    if not options.json:
+                        print(PRINT[part](one), flush=True)
     if options.json:
         print(json.dumps(record))
 
@@ -127,12 +127,12 @@ def run_speed(bundle: Bundle, work: Path, options: argparse.Namespace) -> list[d
     return [measure_speed(bundle, options.browser, work, rounds=rounds, runs=RUNS)]
 
 
-def run_visits(bundle: Bundle, work: Path, options: argparse.Namespace) -> list[dict]:
+def run_visits(bundle: Bundle, work: Path, options: argparse.Namespace) -> Iterator[dict]:
     cases = list(CASES)[: 1 if options.quick else None]
     return measure_visits(bundle, work, repeats=1 if options.quick else REPEATS, cases=cases)
 
 
-def run_agreement(bundle: Bundle, work: Path, options: argparse.Namespace) -> list[dict]:
+def run_agreement(bundle: Bundle, work: Path, options: argparse.Namespace) -> Iterator[dict]:
     installed = list(describe_browsers())
     return measure_agreement(bundle, installed, work, PHOTOS // 10 if options.quick else PHOTOS)
 
