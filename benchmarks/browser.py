@@ -8,8 +8,8 @@ speed: a frame of 640x480 to its label by `edgetl.bench` of the page, against th
 LiteRT.js with the same file in the same browser, MediaPipe Tasks with the same file, and
 onnxruntime-web with the int8 ONNX file of the bundle. One thread each, in workers, in turns: a
 ratio is the median of the rounds, with their tenth and ninetieth percentile, and that of the two
-fastest rounds, which other programs disturb least. Then where the time of a camera's frame goes,
-from the page's main thread and back.
+fastest rounds, which other programs disturb least; milliseconds are theirs, too. Then where the
+time of a camera's frame goes, from the page's main thread and back.
 visits: from the start of navigation to the first label in Chromium with an empty profile, and
 again with the server stopped, by a new browser of that profile. The bytes are those on the wire.
 agreement: the page against the Python runtime on photos of TrashNet, in each browser.
@@ -24,7 +24,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from browser_agreement import measure_agreement
@@ -42,7 +42,7 @@ GOALS = {"mobilenet_v2_1.0": 1.3, "mobilenet_v2_0.35": 1.6}
 MEDIAPIPE_GOAL = 1.5
 MOST_MB = 4
 PARTS = ("speed", "visits", "agreement", "memory")
-ROUNDS, RUNS, REPEATS, PHOTOS = 15, 40, 3, 200
+ROUNDS, RUNS, REPEATS, PHOTOS = 10, 40, 3, 200
 
 
 def main() -> None:
@@ -57,10 +57,10 @@ def main() -> None:
         for part in options.parts:
             record[part] = []
             for bundle in bundles:
-                found = MEASURE[part](bundle, work, options)
-                record[part] += found
-                for one in [] if options.json else found:
-                    print(PRINT[part](one), flush=True)
+                for one in MEASURE[part](bundle, work, options):
+                    record[part].append(one)
+                    if not options.json:
+                        print(PRINT[part](one), flush=True)
     if options.json:
         print(json.dumps(record))
 
@@ -127,12 +127,12 @@ def run_speed(bundle: Bundle, work: Path, options: argparse.Namespace) -> list[d
     return [measure_speed(bundle, options.browser, work, rounds=rounds, runs=RUNS)]
 
 
-def run_visits(bundle: Bundle, work: Path, options: argparse.Namespace) -> list[dict]:
+def run_visits(bundle: Bundle, work: Path, options: argparse.Namespace) -> Iterator[dict]:
     cases = list(CASES)[: 1 if options.quick else None]
     return measure_visits(bundle, work, repeats=1 if options.quick else REPEATS, cases=cases)
 
 
-def run_agreement(bundle: Bundle, work: Path, options: argparse.Namespace) -> list[dict]:
+def run_agreement(bundle: Bundle, work: Path, options: argparse.Namespace) -> Iterator[dict]:
     installed = list(describe_browsers())
     return measure_agreement(bundle, installed, work, PHOTOS // 10 if options.quick else PHOTOS)
 

@@ -1,6 +1,7 @@
 """The page's answers in each browser beside those of the Python runtime, on real photos."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ CLASSIFY = """
 """
 
 
-def measure_agreement(bundle: Bundle, browsers: list[str], work: Path, count: int) -> list[dict]:
+def measure_agreement(
+    bundle: Bundle, browsers: list[str], work: Path, count: int
+) -> Iterator[dict]:
     """For each browser how many photos have the same best label, and how far scores are apart."""
     folder = work / "agreement"
     photos = choose(count)
@@ -36,13 +39,11 @@ def measure_agreement(bundle: Bundle, browsers: list[str], work: Path, count: in
     write(bundle, folder)
     classifier = Classifier.open(bundle.path, variant=INT8)
     expected = [classifier(photo) for photo in photos]
-    found = []
     with serve(folder) as address:
         for name in browsers:
             with start(name, work) as browser:
                 browser.open(f"{address}site/")
-                found.append(describe(bundle, browser, expected))
-    return found
+                yield describe(bundle, browser, expected)
 
 
 def choose(count: int) -> list[Path]:

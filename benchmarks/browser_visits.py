@@ -52,19 +52,17 @@ addEventListener("load", () => {
 """
 
 
-def measure_visits(bundle: Bundle, work: Path, *, repeats: int, cases: list[str]) -> list[dict]:
+def measure_visits(bundle: Bundle, work: Path, *, repeats: int, cases: list[str]) -> Iterator[dict]:
     """Milliseconds to the first label of a photo and of the camera, for each case."""
     site = write(bundle, work / "visits")
     photo = json.dumps(base64.b64encode(choose(2)[1].read_bytes()).decode())
     scripts = {"photo": PHOTO.format(photo), "camera": CAMERA}
-    return [
-        {"bundle": bundle.path.name, "case": case}
-        | {
-            what: summarize([visit(site, work, script, *CASES[case]) for _ in range(repeats)])
-            for what, script in scripts.items()
-        }
-        for case in cases
-    ]
+    for case in cases:
+        found = {"bundle": bundle.path.name, "case": case}
+        for what, script in scripts.items():
+            visits = [visit(site, work, script, *CASES[case]) for _ in range(repeats)]
+            found[what] = summarize(visits)
+        yield found
 
 
 def summarize(visits: list[dict]) -> dict:
