@@ -1,6 +1,7 @@
 import { countBytes } from "../classify/engine";
 import type { Classifier } from "../classify/classifier";
 import { decodeImage } from "../classify/frames";
+import { canCopyFrames, type FrameSource } from "../classify/videoframes";
 import type { Samples } from "./protocol";
 
 const FRAME_PX: [number, number] = [640, 480];
@@ -49,7 +50,7 @@ export async function benchmark(
   return samples;
 }
 
-async function warmUp(classifier: Classifier, frame: ImageBitmap): Promise<number> {
+async function warmUp(classifier: Classifier, frame: FrameSource): Promise<number> {
   const end = performance.now() + WARMUP_MS;
   let runs = 0;
   for (; runs < LEAST_WARMUP_RUNS || performance.now() < end; runs++) {
@@ -58,11 +59,13 @@ async function warmUp(classifier: Classifier, frame: ImageBitmap): Promise<numbe
   return runs;
 }
 
-async function makeFrame(classifier: Classifier): Promise<ImageBitmap> {
+// Of the kind that the camera gives.
+async function makeFrame(classifier: Classifier): Promise<FrameSource> {
   const [golden] = classifier.bundle.manifest.golden;
   const image = await decodeImage(new Blob([await classifier.bundle.read(golden!)]));
   const canvas = new OffscreenCanvas(...FRAME_PX);
-  canvas.getContext("2d")!.drawImage(image, 0, 0, ...FRAME_PX);
+  canvas.getContext("2d", { alpha: false })!.drawImage(image, 0, 0, ...FRAME_PX);
   image.close();
+  if (await canCopyFrames()) return new VideoFrame(canvas, { timestamp: 0 });
   return canvas.transferToImageBitmap();
 }
