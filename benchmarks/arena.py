@@ -1,12 +1,9 @@
 """Our page and its peers in one browser: a folder, its server, and the page that times them."""
 
-import functools
-import http.server
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,32 +15,15 @@ from edgetl_export.phone.site import write_site
 from edgetl_runtime.bundle.reader import Bundle
 from tests.browsers.browser import Browser
 from tests.browsers.chromium import Chromium, camera_flags
+from tests.browsers.film import write_film
 from tests.browsers.firefox import Firefox
 from tests.browsers.webkit import WebKit
-from tests.phone.film import write_film
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "browser"
 PHONE = ROOT / "phone" / "node_modules"
 FRAME_PX = (640, 480)
 INT8 = "litert-int8"
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder without a line for each request."""
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """The address at which a folder is served, on localhost, which browsers take for secure."""
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_port}/"
-        server.shutdown()
 
 
 @contextmanager
@@ -59,7 +39,7 @@ def start(name: str, work: Path) -> Iterator[Browser]:
 
 def start_with(name: str, profile: Path, work: Path) -> Browser:
     if name == "chromium":
-        film = work / "film.mjpeg"
+        film = work / "film.y4m"
         return Chromium(profile, camera_flags(film if film.exists() else write_film(film)))
     return {"firefox": Firefox, "webkit": WebKit}[name](profile)
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from arena import INT8, link, serve, start, write
+from arena import INT8, link, start, write
 from data import test_data
 
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.prediction import Prediction
 from tests.browsers.browser import Browser
+from tests.browsers.hosting import Host
 
 AT_ONCE = 10
 BENCH_RUNS = 20
@@ -39,10 +40,10 @@ def measure_agreement(
     write(bundle, folder)
     classifier = Classifier.open(bundle.path, variant=INT8)
     expected = [classifier(photo) for photo in photos]
-    with serve(folder) as address:
+    with Host(folder) as host:
         for name in browsers:
             with start(name, work) as browser:
-                browser.open(f"{address}site/")
+                browser.open(f"{host.url}site/")
                 yield describe(bundle, browser, expected)
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from arena import build_peers, serve, start, write
+from arena import build_peers, start, write
 
 from edgetl_runtime.bundle.reader import Bundle
 from tests.browsers.browser import Browser, ScriptError
+from tests.browsers.hosting import Host
 
 PEERS = ("litert", "mediapipe", "onnx")
 PARTS = ("total", "preprocess", "invoke")
@@ -24,8 +25,8 @@ def measure_speed(bundle: Bundle, name: str, work: Path, *, rounds: int, runs: i
     folder.mkdir(exist_ok=True)
     write(bundle, folder)
     build_peers(bundle, folder)
-    with serve(folder) as address, start(name, work) as browser:
-        browser.open(f"{address}arena.html")
+    with Host(folder) as host, start(name, work) as browser:
+        browser.open(f"{host.url}arena.html")
         ready = browser.evaluate("arena.openPage()")
         peers, failed = open_peers(browser, bundle.manifest.preprocessing.width_px)
         browser.evaluate("arena.openCamera()")

@@ -311,7 +311,7 @@ def camera_flags(film: Path, *, granted: bool = True) -> tuple[str, ...]:
     """Flags for a fake camera.
 
     Args:
-        film: Shown over and over; .y4m, as tests/phone/film.py writes it, or .mjpeg.
+        film: Shown over and over; .y4m, as tests/browsers/film.py writes it, or .mjpeg.
         granted: Whether pages may use it without asking.
     """
     camera = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")

@@ -1,6 +1,5 @@
 """The three browsers of the tests, a film for the camera of Chromium, and the page itself."""
 
-import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ from edgetl_export.phone.site import write_site
 from edgetl_runtime.bundle.reader import Bundle
 from tests.browsers.browser import Browser, NotInstalledError
 from tests.browsers.chromium import Chromium, camera_flags
+from tests.browsers.film import write_film
+from tests.browsers.hosting import Host
 from tests.phone.driving import start_phone
-from tests.phone.film import write_film
-from tests.phone.hosting import Host
 from tests.phone.twin import Node
 
 
@@ -92,7 +91,7 @@ def phone(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Iterator[Brow
 @pytest.fixture
 def host(own_site: Path) -> Iterator[Host]:
     """A host of a copy of the site; both may be damaged."""
-    with contextlib.closing(Host(own_site)) as one:
+    with Host(own_site) as one:
         yield one
 
 

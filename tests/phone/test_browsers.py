@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from tests.browsers.browser import ScriptError
-from tests.phone.film import draw_film, write_film
-from tests.phone.site import Site
+from tests.browsers.film import draw_film, write_film
+from tests.browsers.hosting import Host
 from tests.waiting import wait_until
 
 # (func (export "ones") (result i32)
@@ -82,8 +82,8 @@ def in_worker(code: str, sent: str = "null") -> str:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("site")) as site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with Host(tmp_path_factory.mktemp("site")) as site:
         (site.folder / "index.html").write_text(PAGE)
         (site.folder / "strict.html").write_text(STRICT)
         (site.folder / "script.js").write_text(SCRIPT)
@@ -93,20 +93,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a file of another origin, which all may read."""
-    with Site(tmp_path_factory.mktemp("elsewhere")) as site:
+    with Host(tmp_path_factory.mktemp("elsewhere")) as site:
         (site.folder / "file.txt").write_text("read")
-        yield site.address + "file.txt"
+        yield site.url + "file.txt"
 
 
 def test_a_browser_evaluates_and_awaits(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     assert any_browser.evaluate("document.title") == "A page"
     assert any_browser.evaluate("Promise.resolve({a: [1, 'ü', null]})") == {"a": [1, "ü", None]}
     assert any_browser.evaluate("undefined") is None
 
 
 def test_what_is_thrown_is_reported(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     with pytest.raises(ScriptError, match="no such thing"):
         any_browser.evaluate("Promise.reject(new Error('no such thing'))")
     with pytest.raises(ScriptError, match="nowhere"):
@@ -114,7 +114,7 @@ def test_what_is_thrown_is_reported(any_browser, site) -> None:
 
 
 def test_complaints_are_heard(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     assert any_browser.complaints() == []
     any_browser.evaluate("console.error('of the console')")
     any_browser.evaluate("setTimeout(() => { throw new Error('not caught'); }, 0)")
@@ -128,7 +128,7 @@ def test_complaints_are_heard(any_browser, site) -> None:
 
 def test_a_file_is_chosen_and_the_window_is_seen(any_browser, site, tmp_path: Path) -> None:
     (tmp_path / "chosen.txt").write_text("what it holds")
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     any_browser.choose_file("#file", tmp_path / "chosen.txt")
     assert any_browser.evaluate("file.files[0].text()") == "what it holds"
     shot = cv2.imdecode(np.frombuffer(any_browser.screenshot(), np.uint8), cv2.IMREAD_COLOR)
@@ -138,20 +138,20 @@ def test_a_file_is_chosen_and_the_window_is_seen(any_browser, site, tmp_path: Pa
 
 
 def test_a_worker_runs_webassembly_with_simd(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     assert any_browser.evaluate(RUN_SIMD) == 2
     assert any_browser.evaluate(in_worker(f"const work = () => {RUN_SIMD};")) == 2
 
 
 def test_a_worker_imports_a_script_of_a_blob(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     code = "const work = (address) => { importScripts(address); return self.imported; };"
     blob = "URL.createObjectURL(new Blob(['self.imported = 7'], {type: 'text/javascript'}))"
     assert any_browser.evaluate(in_worker(code, blob)) == 7
 
 
 def test_a_page_hashes(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     digest = "crypto.subtle.digest('SHA-256', new Uint8Array([1, 2, 3]))"
     numbers = any_browser.evaluate(f"{digest}.then((all) => Array.from(new Uint8Array(all)))")
     assert bytes(numbers) == hashlib.sha256(bytes([1, 2, 3])).digest()
@@ -168,7 +168,7 @@ def test_a_worker_decodes_a_png_exactly(any_browser, site) -> None:
         context.drawImage(bitmap, 0, 0);
         return [width, height, Array.from(context.getImageData(0, 0, width, height).data)];
     };"""
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     blob = "fetch('picture.png').then((answer) => answer.blob())"
     width, height, levels = any_browser.evaluate(in_worker(code, blob))
     read = np.array(levels, np.uint8).reshape(height, width, 4)
@@ -177,14 +177,14 @@ def test_a_worker_decodes_a_png_exactly(any_browser, site) -> None:
 
 
 def test_a_page_opens_while_its_server_is_stopped(any_browser, tmp_path: Path) -> None:
-    with Site(tmp_path) as site:
+    with Host(tmp_path) as site:
         (site.folder / "index.html").write_text(PAGE)
         (site.folder / "kept.txt").write_text("kept")
         (site.folder / "sw.js").write_text(SERVICE_WORKER)
-        any_browser.open(site.address)
+        any_browser.open(site.url)
         any_browser.evaluate("navigator.serviceWorker.register('sw.js').then(() => 1)")
         any_browser.wait_for("navigator.serviceWorker.controller")
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     assert any_browser.evaluate("document.title") == "A page"
     assert any_browser.evaluate("fetch('kept.txt').then((one) => one.text())") == "kept"
     with pytest.raises(ScriptError):
@@ -192,7 +192,7 @@ def test_a_page_opens_while_its_server_is_stopped(any_browser, tmp_path: Path) -
 
 
 def test_only_a_script_of_the_given_hash_runs(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     for content, ran in ((SCRIPT, "it ran"), ("something else", None)):
         digest = hashlib.sha256(content.encode()).digest()
         any_browser.evaluate(
@@ -216,7 +216,7 @@ def read_address(address: str) -> npt.NDArray[np.uint8]:
 
 
 def test_the_fake_camera_moves(any_browser, site) -> None:
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     assert any_browser.evaluate(PLAY) == [640, 480]
     first = read_address(any_browser.evaluate(LOOK))
     any_browser.evaluate("new Promise((done) => setTimeout(done, 500))")
@@ -224,7 +224,7 @@ def test_the_fake_camera_moves(any_browser, site) -> None:
 
 
 def test_the_policy_lets_webassembly_run(any_browser, site) -> None:
-    any_browser.open(site.address + "strict.html")
+    any_browser.open(site.url + "strict.html")
     assert any_browser.evaluate(RUN_SIMD) == 2
     assert any_browser.evaluate(in_worker(f"const work = () => {RUN_SIMD};")) == 2
     assert any_browser.complaints() == []
@@ -233,11 +233,11 @@ def test_the_policy_lets_webassembly_run(any_browser, site) -> None:
 def test_the_policy_binds_workers_of_blobs(any_browser, site, elsewhere) -> None:
     fetching = "const work = (address) => fetch(address).then((one) => one.text());"
     own, foreign = (
-        in_worker(fetching, repr(address)) for address in (site.address + "script.js", elsewhere)
+        in_worker(fetching, repr(address)) for address in (site.url + "script.js", elsewhere)
     )
-    any_browser.open(site.address)
+    any_browser.open(site.url)
     assert any_browser.evaluate(foreign) == "read"
-    any_browser.open(site.address + "strict.html")
+    any_browser.open(site.url + "strict.html")
     assert any_browser.evaluate(own) == SCRIPT
     with pytest.raises(ScriptError):
         any_browser.evaluate(foreign)
@@ -246,7 +246,7 @@ def test_the_policy_binds_workers_of_blobs(any_browser, site, elsewhere) -> None
 
 
 def test_chromium_sees_the_film(chromium, site) -> None:
-    chromium.open(site.address)
+    chromium.open(site.url)
     chromium.evaluate(PLAY)
     seen = read_address(chromium.evaluate(LOOK)).astype(np.int16)
     # Colours have half the resolution on the way.
@@ -263,7 +263,7 @@ def test_a_film_shows_a_video(real_data: Path, tmp_path: Path) -> None:
 
 
 def test_chromium_answers_for_the_camera(asking_chromium, site) -> None:
-    asking_chromium.open(site.address)
+    asking_chromium.open(site.url)
     asking_chromium.answer_camera("denied")
     assert asking_chromium.evaluate(ASK) == "NotAllowedError"
     asking_chromium.answer_camera("granted")
@@ -278,17 +278,17 @@ def test_chromium_is_a_phone_and_is_none(chromium, site) -> None:
     )
     pointer = "matchMedia('(pointer: coarse)').matches"
     size = f"[innerWidth, innerHeight, navigator.maxTouchPoints, {pointer}]"
-    chromium.open(site.address + "wide.html", width=390, height=844, phone=True)
+    chromium.open(site.url + "wide.html", width=390, height=844, phone=True)
     assert chromium.evaluate(size) == [390, 844, 5, True]
     # A page that says nothing of its width gets a desktop's, made small.
-    chromium.open(site.address, width=390, height=844, phone=True)
+    chromium.open(site.url, width=390, height=844, phone=True)
     assert chromium.evaluate("innerWidth") == 980
-    chromium.open(site.address + "wide.html")
+    chromium.open(site.url + "wide.html")
     assert chromium.evaluate(size) == [1200, 900, 0, False]
 
 
 def test_chromium_hides_and_shows_its_page(chromium, site) -> None:
-    chromium.open(site.address)
+    chromium.open(site.url)
     chromium.hide()
     chromium.wait_for("document.visibilityState === 'hidden'")
     chromium.show()
@@ -296,7 +296,7 @@ def test_chromium_hides_and_shows_its_page(chromium, site) -> None:
 
 
 def test_chromium_counts_the_memory_of_page_and_worker(chromium, site) -> None:
-    chromium.open(site.address)
+    chromium.open(site.url)
     chromium.evaluate("window.worker = new Worker('data:text/javascript,'), 0")
     wait_until(chromium.workers, "the worker")
     (session,) = chromium.workers()
@@ -314,7 +314,7 @@ def test_chromium_counts_the_memory_of_page_and_worker(chromium, site) -> None:
 
 
 def test_chromium_is_stopped_again_and_again_when_slowed(chromium, site) -> None:
-    chromium.open(site.address)
+    chromium.open(site.url)
     slowness = chromium.slow_down(4)
     states = [Path(f"/proc/{one}/stat") for one in slowness.processes]
     assert states

@@ -10,10 +10,10 @@ import pytest
 
 from edgetl_runtime.classifier import Classifier
 from tests.browsers.browser import Browser
+from tests.browsers.hosting import Host
 from tests.phone.conftest import TINY
 from tests.phone.doctoring import change_manifest, rename_labels
 from tests.phone.driving import STATE
-from tests.phone.hosting import Host
 from tests.phone.test_page import READY, classify
 
 GOLDEN = TINY / "golden" / "0.png"

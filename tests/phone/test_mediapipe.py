@@ -3,11 +3,8 @@
 `make test` installs the peers of benchmarks/browser; nothing comes from a CDN.
 """
 
-import functools
 import hashlib
-import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from edgetl_runtime.bundle.golden_frames import measure_deviation, prepare
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.prediction import Scores
 from tests.browsers.chromium import Chromium
+from tests.browsers.hosting import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "data" / "tiny.bundle"
@@ -82,23 +80,15 @@ def site(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     for number, pixels in enumerate(prepare(bundle)):
         # As our preprocessing makes them, so that no other resize rule matters.
         cv2.imwrite(str(folder / f"{number}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
+    with Host(folder) as host:
+        yield folder, host.url
 
 
 @pytest.fixture(scope="module")
 def ask(browser: Chromium, site: tuple[Path, str], bundle: Bundle) -> Ask:
     """Has MediaPipe classify the golden frames: (label, score) of each that it names, in order."""
     folder, address = site
-    browser.open(f"{address}/index.html")
+    browser.open(f"{address}index.html")
     browser.wait_for("window.ready")
     pictures = [f"{number}.png" for number in range(len(bundle.manifest.golden))]
 

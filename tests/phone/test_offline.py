@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.browsers.browser import Browser
+from tests.browsers.hosting import Host
 from tests.phone.conftest import TINY
 from tests.phone.doctoring import MODEL, find_folder, rewrite
 from tests.phone.driving import OFFLINE, STATE, TEXT
-from tests.phone.hosting import Host
 from tests.phone.test_page import classify
 from tests.waiting import wait_until
 
