@@ -79,8 +79,9 @@ def _report(site: "Site", bundle: Path) -> None:
     """How to publish the page, and how to try it now."""
     first = site.first_visit_bytes
     click.echo(
-        f"{site.path}: a page with {site.variant}, version {site.version}; a first visit takes "
-        f"{first['br'] / 1e6:.1f} MB with Brotli, {first['gz'] / 1e6:.1f} MB with gzip"
+        f"{site.path}: a page with {site.variant}, version {site.version}, {site.bytes / 1e6:.0f} "
+        f"MB; a first visit fetches {first['br'] / 1e6:.1f} MB with Brotli, "
+        f"{first['gz'] / 1e6:.1f} MB with gzip"
     )
     click.echo("publish: copy all of it, as it is, to any web server with HTTPS, under any path:")
     click.echo("  GitHub Pages: commit the folder (docs/ or a branch) and choose it in Settings")
@@ -163,7 +164,8 @@ def _explain_secure(server: "SiteServer") -> None:
         codes = [Code("1. Trust this machine", trust.page_url), Code("2. Open", trust.url)]
         show_codes(codes, sys.stdout)
     click.echo(f"1. once on each phone, in the same Wi-Fi: open {trust.page_url}")
-    click.echo(f"   and compare the fingerprint: {trust.authority.fingerprint}")
+    click.echo(f"   the fingerprint that the phone shows must be {trust.authority.fingerprint}")
+    click.echo("   (a phone that did this before, for whatever page of this machine, skips it)")
     click.echo(f"2. open {' or '.join(trust.urls)}  (Ctrl-C ends it)")
     click.echo(f"   if nothing opens: a firewall must let in the ports {port} and {page_port}")
     click.echo(

@@ -96,6 +96,7 @@ def judge(reports: Sequence[Measured]) -> list[Finding]:
     return [
         *_judge_models(reports),
         *_judge_frames(reports),
+        *_judge_threads(reports),
         *_judge_throttling(reports),
         *_judge_runs(reports),
         *_judge_timers(reports),
@@ -206,6 +207,17 @@ def _judge_frames(reports: Sequence[Measured]) -> Iterator[Finding]:
             "warning",
             f"The frames have {len(sizes)} sizes",
             f"{by_size}. Preprocessing takes longer for a larger frame",
+        )
+
+
+def _judge_threads(reports: Sequence[Measured]) -> Iterator[Finding]:
+    numbers = {one.record.threads for one in reports}
+    if len(numbers) > 1:
+        by_number = _group(reports, lambda one: count_noun(one.record.threads, "thread"))
+        yield Finding(
+            "note",
+            f"The engines had {' and '.join(map(str, sorted(numbers)))} threads",
+            f"{by_number}. A page has one; compare it with edgetl-run bench --threads 1",
         )
 
 

@@ -13,6 +13,16 @@ export class FrameError extends EdgetlError {
   override name = "FrameError";
 }
 
+/** Golden frames that do not give what they gave at export. */
+export class GoldenError extends EdgetlError {
+  override name = "GoldenError";
+}
+
+/** Whether it is the model that must not be used; otherwise the page could not begin. */
+export function blamesModel(error: unknown): boolean {
+  return error instanceof Error && ["BundleError", "GoldenError"].includes(error.name);
+}
+
 /** A message for people, of whatever was thrown. */
 export function describe(error: unknown): string {
   if (error instanceof EdgetlError) return error.message;

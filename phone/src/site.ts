@@ -4,7 +4,7 @@
 export interface SiteFile {
   sha256: string;
   bytes: number;
-  /** Not for the page itself, but for whoever asks, such as licences. */
+  /** Not for the page itself, but for the home screen. */
   aside?: true;
 }
 

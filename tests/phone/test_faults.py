@@ -102,7 +102,7 @@ class TestWorker:
         live.evaluate("self.close()", session=old)
         live.wait_for(f"{STATE} === 'loading'")
         live.wait_for(LIVE)
-        assert live.evaluate(CHECKED) == "5 of 5 checked"
+        assert live.evaluate(CHECKED) == "Model checked"
         assert live.evaluate("asked") == 1
         assert old not in live.workers()
         assert classify(live, GOLDEN)["label"]

@@ -34,8 +34,8 @@ _GZIP: Final = ".gz"
 _NOT_COMPRESSED: Final = (".png",)
 _WEIGHTS_QUALITY: Final = 9
 _HTML_SAFE: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
-# For whoever asks, and for the home screen: the page itself does not fetch them.
-_ASIDE: Final = re.compile(r"LICENSES\.txt|icons/.*\.png|bundle/MODEL_CARD\.md")
+# For the home screen: the page itself does not fetch them.
+_ASIDE: Final = re.compile(r"icons/.*\.png")
 # Of the two builds of LiteRT.js a phone fetches one.
 _BUILDS: Final = ("litert/litert_wasm_internal.", "litert/litert_wasm_compat_internal.")
 
@@ -123,12 +123,11 @@ def choose_variant(bundle: Bundle, name: str | None) -> Variant:
     variants = bundle.manifest.variants
     usable = [one for one in variants if one.engine == "litert"]
     if name is not None:
-        chosen = bundle.variant(name)
-        if chosen not in usable:
-            raise BundleError(
-                f"{name} is not a LiteRT file, and the page runs no other; "
-                f"{_suggest(usable, bundle)}"
-            )
+        chosen = next((one for one in usable if one.name == name), None)
+        if chosen is None:
+            known = name in (one.name for one in variants)
+            what = "is not a LiteRT file, and the page runs no other" if known else "is not there"
+            raise BundleError(f"{name} {what}; {_suggest(usable, bundle)}")
         return chosen
     if not usable:
         raise BundleError(_suggest(usable, bundle))

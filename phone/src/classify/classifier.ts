@@ -1,6 +1,6 @@
 import { type Bundle, openBundle } from "../bundle/reader";
 import { measureDeviation } from "../bundle/golden";
-import { BundleError, EdgetlError } from "../errors";
+import { BundleError, GoldenError } from "../errors";
 import { type Files, sha256 } from "../files";
 import { Engine } from "./engine";
 import { decodeImage, FrameReader } from "./frames";
@@ -87,7 +87,7 @@ export class Classifier {
       const pixels = (await this.#reader.prepare(image, this.preprocessor, false)).slice();
       image.close();
       if ((await sha256(pixels)) !== golden.input_sha256) {
-        throw new EdgetlError(
+        throw new GoldenError(
           `${golden.file}: this browser changes pixels, so that its answers would not be those ` +
             "that were measured; leave private browsing, or use another browser",
         );
@@ -98,7 +98,7 @@ export class Classifier {
     const worst_difference = measureDeviation(variant.golden_scores, found);
     // Not >: a NaN must fail.
     if (!(worst_difference <= variant.golden_tolerance)) {
-      throw new EdgetlError(
+      throw new GoldenError(
         `the scores of ${variant.name} on the golden frames differ by ` +
           `${worst_difference.toFixed(3)} from those at export, allowed is ` +
           `${variant.golden_tolerance}; do not use this model in this browser`,

@@ -19,8 +19,8 @@ const FITS: Record<Fit, number> = { stretch: 0, crop: 1, pad: 2 };
 /** RGB, uint8 (height, width, 3), row by row. */
 export type Pixels = Uint8Array<ArrayBuffer>;
 
-// A phone has no memory for more.
-const MAX_PIXELS = 100_000_000;
+// As on the device (`edgetl_runtime/image/limits.py`).
+const MAX_PIXELS = 200_000_000;
 // As on the device (`edgetl_runtime/pipeline/preparation.py`).
 const LOW_INFORMATION_LEVELS = 3;
 const SAMPLED = 4;
@@ -59,7 +59,7 @@ export class Preprocessor {
     if (width_px < 1 || height_px < 1 || width_px * height_px > MAX_PIXELS) {
       throw new FrameError(
         `a frame of ${width_px}x${height_px} px cannot be used; expected 1x1 to ` +
-          `${MAX_PIXELS / 1e6} megapixels`,
+          `${MAX_PIXELS / 1e6} megapixels; make it smaller first`,
       );
     }
     if (this.#exports.memory.buffer.byteLength > KEPT_BYTES) {

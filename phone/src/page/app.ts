@@ -1,7 +1,7 @@
 // The page: loads and checks the model, then shows what the camera sees.
 
 import { decide, rank } from "../classify/prediction";
-import { describe, EdgetlError } from "../errors";
+import { blamesModel, describe, EdgetlError } from "../errors";
 import type { Site } from "../site";
 import type { Progress, Started } from "../worker/protocol";
 import { BenchmarkPanel } from "./benchmark_panel";
@@ -66,6 +66,7 @@ class App {
   }
 
   async classify(blob: Blob): Promise<Answer> {
+    if (!(blob instanceof Blob)) throw new TypeError("give a Blob or File of an image");
     const { labels, threshold } = await ready;
     const prediction = await this.#model.ask("classifyBlob", { blob });
     const top = rank(labels, prediction.scores);
@@ -131,7 +132,7 @@ class App {
   }
 
   #begin(started: Started): void {
-    const { golden, labels, threshold } = started;
+    const { labels, threshold } = started;
     this.#live = new Live(
       this.#model,
       this.#camera,
@@ -140,13 +141,13 @@ class App {
       (shown) => this.#show(shown),
       (error) => this.#stop(error),
     );
-    this.#view.checked("good", `${golden.frames} of ${golden.frames} checked`);
+    this.#view.checked("good", "Model checked");
     describeModel(this.site, started, this.base);
     this.#kept.begin(started);
     this.#view.show(
       "ready",
       "Checked",
-      `all ${golden.frames} golden frames give the scores that were measured`,
+      "the model computes here what was measured; what the camera sees stays on this phone",
       "Start the camera",
     );
     // The model may have been started again.
@@ -222,7 +223,8 @@ class App {
     this.#camera.close();
     this.#model.close();
     this.#view.checked("bad", "Not checked");
-    this.#view.show("failed", "This model is not used here", describe(error));
+    const title = blamesModel(error) ? "This model is not used here" : "The page cannot start";
+    this.#view.show("failed", title, describe(error));
   }
 
   // A phone that needs memory ends workers; one that is ended again at once has too little.
@@ -296,8 +298,7 @@ class App {
       this.#view.bars(answer.top);
       this.#view.figures(undefined, undefined, answer.invoke_ms);
     } catch (error) {
-      if (this.#view.state === "photo")
-        this.#view.label(null, `This photo cannot be used: ${describe(error)}`);
+      if (this.#view.state === "photo") this.#view.refuse(describe(error));
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Site } from "../site";
+import { needed, type Site } from "../site";
 import type { Started } from "../worker/protocol";
 import { $, fill, fillTable, milliseconds, setText } from "./elements";
 
@@ -16,12 +16,13 @@ export function describeOffline(works: boolean): void {
 /** Fills the menu: what was checked, and what runs. */
 export function describeModel(site: Site, started: Started, base: string): void {
   const { golden } = started;
-  const files = Object.keys(site.files).length;
+  const files = needed(site, started.build).length;
   const checks = [
-    `SHA-256 of every file (${files} in this version)`,
-    `Preprocessing of ${golden.frames} golden frames: the same bits as at export`,
-    `Scores of ${golden.frames} golden frames: ${golden.worst_difference.toPrecision(2)} from those ` +
-      `at export, allowed is ${golden.tolerance}`,
+    `SHA-256 of the ${files} files that this phone uses`,
+    `Preprocessing of ${golden.frames} golden frames, photos whose scores were measured at export: ` +
+      "the same bits",
+    `Scores of the golden frames: ${golden.worst_difference.toPrecision(2)} from those at export, ` +
+      `allowed is ${golden.tolerance}`,
   ];
   fill($("checks"), checks, (row, text) => setText(row, text));
   fillTable($("about"), [

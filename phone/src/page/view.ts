@@ -36,6 +36,7 @@ export class View {
     $("video").hidden = state === "photo";
     const words = { frozen: "Resume", photo: "Camera" }[state as string] ?? "Freeze";
     setText($("freeze-text"), words);
+    $("freeze").dataset.action = words.toLowerCase();
     $("freeze").setAttribute("aria-pressed", String(state === "frozen"));
     if (COVERED.includes(state)) this.clear();
   }
@@ -52,10 +53,18 @@ export class View {
     const text = label ?? (label === null ? instead : "\u2013");
     const place = $("label");
     setText(place, text);
+    place.classList.remove("told");
     place.classList.toggle("nothing", typeof label !== "string");
     place.classList.toggle("long", text.length > LONG_LABEL);
-    if (label !== undefined && text !== this.#spoken) setText($("spoken"), text);
+    if (text !== this.#spoken) setText($("spoken"), label === undefined ? "" : text);
     this.#spoken = label === undefined ? undefined : text;
+  }
+
+  /** Why a photo gets no label. */
+  refuse(reason: string): void {
+    this.label(null, `This photo cannot be used: ${reason}.`);
+    $("label").classList.add("told");
+    $("photo").hidden = true;
   }
 
   answer(shown: Shown): void {
@@ -70,6 +79,7 @@ export class View {
       const [bar] = parts(track!, ["span", "fill"]);
       row.className = i === 0 ? "first" : "";
       setText(name!, one.label);
+      name!.title = one.label;
       setText(value!, percent(one.score));
       bar!.style.transform = `scaleX(${Math.min(1, Math.max(0, one.score))})`;
     });

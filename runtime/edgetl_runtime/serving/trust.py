@@ -90,9 +90,11 @@ class Trust:
     @property
     def hint(self) -> str:
         """What somebody whose browser does not trust this machine does, one sentence."""
+        who = "a phone or browser" if self.is_public else "a browser"
+        reach = "" if self.is_public else "; for phones, add --host 0.0.0.0"
         return (
-            f"a phone or browser that does not trust this machine yet opens {self.page_url} first; "
-            f"the SHA-256 fingerprint of its authority is {self.authority.fingerprint}"
+            f"{who} that does not trust this machine yet opens {self.page_url} first; "
+            f"the SHA-256 fingerprint of its authority is {self.authority.fingerprint}{reach}"
         )
 
     def close(self) -> None:
