@@ -178,7 +178,8 @@ class App {
       await this.#camera.open(facing);
       // Another one is being opened.
       if (!this.#camera.running) return;
-      await this.#resume();
+      // Or a photo was chosen meanwhile.
+      if (this.#view.state === "loading") await this.#resume();
       $("switch").hidden = !(await this.#camera.canSwitch());
       $("torch").hidden = !this.#camera.hasTorch;
       $("torch").setAttribute("aria-pressed", "false");
