@@ -180,7 +180,7 @@ class TestDamage:
         phone.open(host.url)
         assert phone.evaluate("typeof edgetl") == "undefined"
         shown = phone.evaluate("document.body.innerText")
-        assert "a file of this page is missing or damaged: connect to the network" in shown
+        assert "one of its files is missing or damaged: connect to the network" in shown
 
     @pytest.mark.parametrize("share", [0.4, 0.7, 0.95])
     def test_a_page_that_was_cut_leaves_a_text(self, phone, host, own_site, share):

@@ -66,7 +66,8 @@ class App {
   }
 
   async classify(blob: Blob): Promise<Answer> {
-    if (!(blob instanceof Blob)) throw new TypeError("give a Blob or File of an image");
+    // One of the page around it is of another class Blob.
+    if (!("arrayBuffer" in Object(blob))) throw new TypeError("give a Blob or File of an image");
     const { labels, threshold } = await ready;
     const prediction = await this.#model.ask("classifyBlob", { blob });
     const top = rank(labels, prediction.scores);
