@@ -31,7 +31,7 @@ NASTY = "<script>document.title='owned'</script>"
 def board(tmp_path_factory):
     """What `edgetl-run bench --json --raw` writes."""
     path = tmp_path_factory.mktemp("reports") / "board.json"
-    report = benchmark(str(TINY), variant="litert-int8", threads=2, runs=300)
+    report = benchmark(str(TINY), variant="litert-int8", threads=1, runs=300)
     path.write_bytes(msgspec.json.encode(report.describe(raw=True)))
     return path
 
@@ -87,6 +87,13 @@ def test_a_board_and_a_phone_stand_side_by_side(board, steady):
 
 def test_nothing_is_found_in_reports_that_can_be_compared(board, steady):
     assert judge(read_all([board, steady])) == []
+
+
+def test_engines_with_more_threads_than_others_are_named(board, write, steady):
+    faster = write("faster.json", board, threads=4)
+    (found,) = judge(read_all([faster, steady]))
+    assert found.headline == "The engines had 1 and 4 threads"
+    assert "4 threads: faster.json" in found.detail
 
 
 def test_reports_of_different_bundles_are_told_apart(board, write):

@@ -67,9 +67,9 @@ def test_after_the_first_visit_the_page_needs_no_server(any_browser, host):
     assert classify(any_browser, GOLDEN)["top"] == online["top"]
 
 
-def test_a_first_visit_fetches_the_other_build_and_the_licences_from_nobody(chromium, host):
+def test_a_first_visit_fetches_what_this_browser_needs_and_no_more(chromium, host):
     visit(chromium, host.url)
-    assert not [path for path in host.asked if "compat" in path or "LICENSES" in path]
+    assert not [path for path in host.asked if "compat" in path or "512.png" in path]
 
 
 def test_a_new_version_is_offered_takes_over_and_fetches_what_changed(
