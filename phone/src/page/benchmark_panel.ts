@@ -93,7 +93,7 @@ function show(report: Report): void {
   setText(
     $("bench-drift-text"),
     report.slowed
-      ? `Slower at the end of ${last.toFixed(0)} s than at its start: the phone throttles.`
+      ? `Slower at the end of ${last.toFixed(0)} s than at its start: the phone throttles, or was busy.`
       : `Milliseconds over ${last.toFixed(0)} s: no slower at the end.`,
   );
 }
