@@ -115,8 +115,20 @@ def read_collected(folder: Path) -> Collected:
         candidates.append(Candidate(path, verdict, frame, doubt))
         if doubt and doubt != NO_RECORD:
             doubted.append(RefusedFile(path.with_suffix(".json").name, doubt))
-    candidates.sort(key=lambda one: (not one.corrected, _rank(one.kind), one.path.name))
-    return Collected(candidates, refused, doubted)
+    return Collected(_order(candidates), refused, doubted)
+
+
+def _order(candidates: list[Candidate]) -> list[Candidate]:
+    """Of frames that look alike the first is kept: a person's word counts most, the last above all.
+
+    Names count up.
+    """
+    corrected = [one for one in candidates if one.corrected]
+    others = [one for one in candidates if not one.corrected]
+    return [
+        *sorted(corrected, key=lambda one: one.path.name, reverse=True),
+        *sorted(others, key=lambda one: (_rank(one.kind), one.path.name)),
+    ]
 
 
 def choose_new(

@@ -143,6 +143,13 @@ def test_of_frames_that_look_alike_the_corrected_one_is_kept(zipped, tmp_path):
     assert suggest(report) == [("bolt", True)]
 
 
+def test_of_two_corrections_of_one_picture_the_last_counts(zipped, tmp_path):
+    first = make_frame(1, corrected_label="bolt")
+    name, _, record = make_frame(2, corrected_label="washer")
+    report = import_collected(zipped(first, (name, first[1], record)), tmp_path / "out")
+    assert suggest(report) == [("washer", True)]
+
+
 def test_a_correction_of_a_photo_that_is_there_is_told(zipped, tmp_path):
     import_collected(zipped(make_frame(1, corrected_label=None)), tmp_path / "out")
     again = import_collected(zipped(make_frame(1, corrected_label="bolt")), tmp_path / "out")
