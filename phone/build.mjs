@@ -57,7 +57,7 @@ async function bundle() {
     bundle: true,
     minify: true,
     format: "iife",
-    target: ["chrome91", "firefox105", "safari16.4"],
+    target: ["chrome93", "firefox105", "safari16.4"],
     loader: { ".wasm": "binary" },
     define: { LITERT_VERSION: JSON.stringify(version) },
     legalComments: "none",

@@ -20,7 +20,7 @@ export async function chooseBuild(): Promise<Build> {
   // Our own preprocessing uses SIMD, too.
   if (!WebAssembly.validate(resizeWasm)) {
     throw new EdgetlError(
-      "this browser has no WebAssembly SIMD; update it (Chrome 91, Firefox 89, Safari 16.4 or newer)",
+      "this browser has no WebAssembly SIMD; update it (Chrome 93, Firefox 105, Safari 16.4 or newer)",
     );
   }
   return (await supportsFeature("relaxedSimd")) ? "plain" : "compat";
