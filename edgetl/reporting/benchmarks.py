@@ -43,8 +43,8 @@ class Measured(msgspec.Struct, frozen=True):
         if isinstance(self.record, BoardBenchmark):
             return make_printable(self.record.board.board or self.record.board.cpu)
         browser = self.record.browser
-        # `Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) ...`
-        system = re.search(r"\(([^;)]+)", browser.user_agent)
+        # `Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) ...`, `(X11; Linux x86_64)`
+        system = re.search(r"\((?:X11; )?([^;)]+)", browser.user_agent)
         model = browser.model or (system[1] if system else "")
         return make_printable(", ".join(filter(None, (model, browser.brand))))
 
