@@ -177,7 +177,7 @@ def print_speed(one: dict) -> str:
 def print_camera(way: str, parts: dict[str, float], ms: dict[str, float]) -> str:
     if way == "mediapipe":
         return f"  a camera's frame by MediaPipe on the main thread {parts['total_ms']:.1f} ms"
-    grab = {"bitmap": "createImageBitmap, as the page does", "frame": "new VideoFrame"}[way]
+    grab = {"bitmap": "createImageBitmap", "frame": "new VideoFrame, as the page does"}[way]
     return (
         f"  {parts['total_ms'] / ms['ours_total']:.2f} times `bench`: a camera's frame by {grab} "
         f"{parts['total_ms']:.1f} ms (grab {parts['grab_ms']:.1f}, to the worker and back "

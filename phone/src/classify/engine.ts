@@ -31,13 +31,15 @@ export async function startLiteRt(
   build: Build,
   read: (path: string) => Promise<Uint8Array<ArrayBuffer>>,
 ): Promise<void> {
-  const [loader, wasmBinary] = await Promise.all([
+  const [loader, wasm] = await Promise.all([
     read(`${BUILDS[build]}.js`),
     read(`${BUILDS[build]}.wasm`),
   ]);
+  const module = await WebAssembly.compile(wasm);
   hideGraphicsProcessor();
   // Emscripten takes its settings from here; without them it would fetch by itself, unchecked.
-  const Module = { wasmBinary, locateFile: (path: string) => path, printErr: report };
+  // Given the bytes instead of a module, it would keep all nine megabytes of them.
+  const Module = { instantiateWasm: instantiate(module), printErr: report };
   Object.assign(self, { Module });
   const address = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
   try {
@@ -46,6 +48,15 @@ export async function startLiteRt(
   } finally {
     URL.revokeObjectURL(address);
   }
+}
+
+type Receive = (instance: WebAssembly.Instance, module: WebAssembly.Module) => void;
+
+function instantiate(module: WebAssembly.Module) {
+  return (imports: WebAssembly.Imports, receive: Receive) => {
+    void WebAssembly.instantiate(module, imports).then((instance) => receive(instance, module));
+    return {};
+  };
 }
 
 // The model runs on the processor, yet LiteRT.js would open a graphics device with the largest
