@@ -44,11 +44,6 @@ export class Files {
     return addressOf(this.base, this.site.version, path);
   }
 
-  /** Whether the list has it. */
-  has(path: string): boolean {
-    return path in this.site.files;
-  }
-
   /** The checked bytes of a file; kept in memory until `forget`. */
   read(path: string, progress?: Progress): Promise<Uint8Array<ArrayBuffer>> {
     let data = this.#read.get(path);
