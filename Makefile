@@ -17,20 +17,28 @@ QUICK := tests/test_dependencies.py tests/test_end_to_end.py \
 	$(addprefix tests/export/test_, litert.py metadata.py onnx.py variants.py) \
 	$(addprefix tests/edgetl/test_, data_check.py metrics.py tensorboard.py)
 
+# Peers in the browser: MediaPipe's and ONNX Runtime's packages; npm writes this file last.
+BROWSER_PEERS := benchmarks/browser/node_modules/.package-lock.json
+
 # Which board's userland `make arm64` emulates: SUITE=trixie has Python 3.13.
 SUITE ?= bookworm
 ARCH ?= arm64
 
+# The phone's page, which the wheel of edgetl carries.
+PAGE := export/edgetl_export/phone/page/index.html
+PAGE_SOURCES := $(shell find phone -type f -not -path '*/node_modules/*' -not -path '*/made/*')
+
 .PHONY: demo test quick test-quick test-device test-lowest test-newest constraints
-.PHONY: arm64 schema check bench install format clean
+# Without npm, all but the phone's page can be had.
+.PHONY: phone check-phone arm64 schema check bench install format clean
 
 demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
 
 # tests/runtime runs within, in a venv that holds the device's wheel only.
-test: $(VENV)/installed .venv-mediapipe/installed  ## all tests; EDGETL_TEST_DATA adds those on real photos
+test: install .venv-mediapipe/installed $(BROWSER_PEERS)  ## all tests; EDGETL_TEST_DATA adds those on real photos
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST) \
-		tests/test_device_wheel.py tests/edgetl tests/export $(wildcard tests/test_*.py)
+		tests/test_device_wheel.py tests/edgetl tests/export tests/phone $(wildcard tests/test_*.py)
 
 # What one runs while working: no training, browser or broker.
 quick: $(VENV)/installed         ## the tests that take a minute and a half in all
@@ -76,17 +84,25 @@ constraints: test-newest         ## writes down the newest versions, with Python
 arm64: $(VENV)/installed           ## the device's wheel on an emulated board; BUNDLE=PATH, as root
 	SUITE=$(SUITE) ARCH=$(ARCH) $(BIN)/python tests/boards/check.py $(if $(REDUCED),--quick) $(BUNDLE)
 
-schema: $(VENV)/installed        ## the JSON Schema of answers, from their records
-	$(BIN)/python -c 'import sys; from edgetl_runtime.answers import describe_schema; \
-		sys.stdout.buffer.write(describe_schema())' > runtime/edgetl_runtime/answers.schema.json
+DESCRIBE = $(BIN)/python -c 'import sys; from edgetl_runtime.$(1) import describe_schema; \
+	sys.stdout.buffer.write(describe_schema())'
+
+schema: $(VENV)/installed        ## the JSON Schemas of answers, benchmarks and bundles, from their records
+	$(call DESCRIBE,answers) > runtime/edgetl_runtime/answers.schema.json
+	$(call DESCRIBE,benchmark_record) > runtime/edgetl_runtime/benchmark.schema.json
+	$(call DESCRIBE,bundle.reader) > phone/src/bundle/bundle.schema.json
 
 check: $(VENV)/installed           ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-phone; fi
 
-bench: $(VENV)/installed .venv-mediapipe/installed  ## ours against peers; needs EDGETL_TEST_DATA
+check-phone: phone/node_modules/installed
+	cd phone && npm run --silent check
+
+bench: install .venv-mediapipe/installed $(BROWSER_PEERS)  ## ours against peers; needs EDGETL_TEST_DATA
 	$(BIN)/python benchmarks/preprocessing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/scaling.py
@@ -97,12 +113,26 @@ bench: $(VENV)/installed .venv-mediapipe/installed  ## ours against peers; needs
 	$(BIN)/python benchmarks/capture.py
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/rejection.py
+	$(BIN)/python benchmarks/browser.py
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 install: $(VENV)/installed
+	@$(MAKE) --no-print-directory phone || true
+
+phone: $(PAGE)                     ## the page for phones, of phone/; needs Node.js 20 and npm
+
+$(PAGE): phone/node_modules/installed $(PAGE_SOURCES)
+	@echo "building the phone's page (the first time two minutes)"
+	@cd phone && npm run --silent build
+
+phone/node_modules/installed: phone/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing, and \`edgetl phone\` needs it in a" \
+		"checkout: install Node.js 20 or newer, then run: make phone" >&2; exit 1; }
+	@cd phone && npm ci --silent --ignore-scripts
+	@touch $@
 
 $(VENV)/installed: pyproject.toml runtime/pyproject.toml $(CONSTRAINTS)
 	@echo "installing into $(VENV) (TensorFlow is large: about a minute)"
@@ -117,5 +147,11 @@ $(VENV)/installed: pyproject.toml runtime/pyproject.toml $(CONSTRAINTS)
 		-r benchmarks/requirements.txt
 	@touch $@
 
+$(BROWSER_PEERS): benchmarks/browser/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "installing the browser's peers into benchmarks/browser/node_modules" && \
+		npm ci --silent --prefix benchmarks/browser && touch $@; \
+	else echo "npm (Node.js) is missing: the tests and benchmarks of the browser's peers skip"; fi
+
 clean:
-	rm -rf .venv .venv-* edgetl-demo
+	rm -rf .venv .venv-* edgetl-demo benchmarks/browser/node_modules

@@ -14,8 +14,8 @@ def test_data() -> Path:
     return Path(folder).resolve()
 
 
-def export(folder: Path) -> Path:
-    """A bundle of mobilenet_v2_1.0 trained on 40 photos a class, in a process of its own."""
+def export(folder: Path, backbone: str = "mobilenet_v2_1.0") -> Path:
+    """A bundle trained on 40 photos a class, in a process of its own."""
     data = test_data()
     photos = folder / "photos"
     for file in [
@@ -31,7 +31,7 @@ def export(folder: Path) -> Path:
     edgetl = [sys.executable, "-m", "edgetl.cli"]
     run, bundle = str(folder / "run"), str(folder / "bundle")
     for command in (
-        ["train", str(photos), "--out", run, "--backbone", "mobilenet_v2_1.0"],
+        ["train", str(photos), "--out", run, "--backbone", backbone],
         ["export", run, "--out", bundle],
     ):
         subprocess.run([*edgetl, *command], check=True, env=environment, stdout=sys.stderr)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from edgetl.api import compare, evaluate, export, resume, train
     from edgetl.options import FittingOptions, HeadOptions, SplitOptions, TrainOptions
     from edgetl.run import Run
+    from edgetl_export.bundle import Bundle
     from edgetl_export.options import ExportOptions
-    from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.errors import (
         BundleError,
         DatasetError,
@@ -38,8 +38,8 @@ _HOMES = {
     "edgetl.api": ("compare", "evaluate", "export", "resume", "train"),
     "edgetl.options": ("FittingOptions", "HeadOptions", "SplitOptions", "TrainOptions"),
     "edgetl.run": ("Run",),
+    "edgetl_export.bundle": ("Bundle",),
     "edgetl_export.options": ("ExportOptions",),
-    "edgetl_runtime.bundle.reader": ("Bundle",),
     "edgetl_runtime.errors": (
         *("BundleError", "DatasetError", "EdgetlError", "ExportError", "FrameError", "GateError"),
         *("OptionsError", "RunError", "StorageError", "TrainingError", "WeightsError"),

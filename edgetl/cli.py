@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl import __version__
+from edgetl.commands.bench_report import bench_report
 from edgetl.commands.compare import compare
 from edgetl.commands.data import data
 from edgetl.commands.export import export, recipes
 from edgetl.commands.inspect import inspect
+from edgetl.commands.phone import phone
 from edgetl.commands.quantize_report import quantize_report
 from edgetl.commands.train import train
 from edgetl.console import (
@@ -233,8 +235,10 @@ cli.add_command(export)
 cli.add_command(recipes)
 cli.add_command(quantize_report)
 cli.add_command(inspect)
+cli.add_command(phone)
 cli.add_command(data)
 cli.add_command(compare)
+cli.add_command(bench_report)
 
 
 def _demo_record(result: "DemoResult") -> dict[str, object]:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from edgetl.evaluation import Evaluation
     from edgetl.progress import Progress
+    from edgetl_export.bundle import Bundle
     from edgetl_export.options import ExportOptions
-    from edgetl_runtime.bundle.reader import Bundle
 
 FORMAT_VERSION = 5
 RUN_FILE = "run.json"

@@ -19,7 +19,8 @@ import msgspec
 import pytest
 
 from tests.authority import Authority
-from tests.browser import BROWSERS, Browser
+from tests.browsers.browser import NotInstalledError
+from tests.browsers.chromium import Chromium
 
 if TYPE_CHECKING:
     from edgetl_export.quantize.tradeoff import Tradeoff
@@ -35,14 +36,15 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
 
 # What tests/install_parts.sh installs, in the words of a skipped test.
 TOOLS = re.compile(
-    "chromium|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|gstreamer|mediapipe",
+    "chromium|firefox|webkit|xvfb|mosquitto|ffmpeg|nginx|openssl|promtool|gcc|systemd-analyze|"
+    "gstreamer|mediapipe|npm|certutil",
     re.IGNORECASE,
 )
 # With one of these a test trains, or talks to a browser or a broker.
 SLOW = {
     *("run_folder", "bundle_folder", "tiny_run_folder", "finetuned_run_folder", "foreign_folder"),
     *("weights_file", "real_data", "browser", "broker", "locked_broker", "trained", "exploding"),
-    "tiny_model",
+    *("tiny_model", "chromium", "asking_chromium", "firefox", "webkit", "any_browser"),
 }
 # Files whose tests took more than 5 s together when last measured: they start programs, wait for
 # limits, or import TensorFlow.
@@ -66,6 +68,7 @@ SLOW_FILES = {
     ),
     *("activations", "attempts", "equalization", "graph", "mcnemar", "metadata", "plausibility"),
     *("conversion", "tradeoff", "weights"),
+    *("app_json", "apps_page", "bench_report", "import_zip"),
 }
 _KERAS_HOME = tempfile.TemporaryDirectory()
 
@@ -426,16 +429,13 @@ def tradeoff() -> "Tradeoff":
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("no Chromium on the PATH; on Debian: apt-get install chromium")
-    browser = Browser(program, tmp_path_factory.mktemp("profile"))
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     try:
-        browser.start()
-        yield browser
-    finally:
-        browser.close()
+        browser = Chromium(tmp_path_factory.mktemp("profile"))
+    except NotInstalledError as error:
+        pytest.skip(str(error))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ OURS = {"edgetl", "edgetl_export", "edgetl_runtime"}
 # What only these modules import is an extra.
 EXTRAS = {
     "serving": "serve",
+    "serving/authority.py": "tls",
+    "serving/codes.py": "tls",
     "outputs/inbox.py": "mqtt",
     "outputs/mqtt.py": "mqtt",
     "engines/onnx_engine.py": "onnx",

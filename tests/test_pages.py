@@ -16,11 +16,14 @@ from edgetl.dataset.manifest import scan
 from edgetl.history import StageHistory
 from edgetl.metrics import measure
 from edgetl.predictions import Predictions
+from edgetl.reporting.benchmarks import Measured, render_benchmarks
 from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.tradeoff import render_tradeoff
 from edgetl_export.quantize.tradeoff import Tradeoff
+from edgetl_runtime.benchmark_record import BrowserBenchmark, read_benchmark
 
+PHONE = Path(__file__).parent / "data" / "phone_bench.json"
 NASTY = "<script>document.title='owned'</script>"
 
 
@@ -111,7 +114,20 @@ def quantization(tradeoff: Tradeoff, tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
-@pytest.fixture(params=["report", "comparison", "quantization"])
+@pytest.fixture(scope="module")
+def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    replace = msgspec.structs.replace
+    phone = read_benchmark(PHONE)
+    assert isinstance(phone, BrowserBenchmark)
+    browser = replace(phone.browser, brand=NASTY, model=NASTY)
+    nasty = replace(phone, browser=browser, engine=NASTY, variant=NASTY, bundle_sha256="0" * 64)
+    path = tmp_path_factory.mktemp("pages") / "benchmarks.html"
+    page = render_benchmarks([Measured(NASTY, nasty), Measured("phone.json", phone)])
+    path.write_text(page, "utf-8")
+    return path
+
+
+@pytest.fixture(params=["report", "comparison", "quantization", "benchmarks"])
 def page(request: pytest.FixtureRequest) -> Path:
     path: Path = request.getfixturevalue(request.param)
     return path

@@ -227,9 +227,10 @@ def import_photos(
 ) -> None:
     """Import frames that a device collected, to be labelled and trained on.
 
-    COLLECTED is the folder that `edgetl-run --collect` filled, copied from the board. Each frame
-    is copied into the folder of its predicted label, so that only wrong ones have to be moved, or
-    into _unsorted_ if it was rejected. Nothing is overwritten.
+    COLLECTED is the folder that `edgetl-run --collect` filled, copied from the board, or the zip
+    that a phone's page saved. Each frame is copied into the folder of the label that was corrected
+    on the phone, else of its predicted label, so that only wrong ones have to be moved, or into
+    _unsorted_ if it was rejected. Nothing is overwritten.
 
     Example: edgetl data import collected --out new_photos --known photos
     """
@@ -244,6 +245,16 @@ def import_photos(
         click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)
     for one in report.doubted:
         click.echo(make_printable(f"edgetl: record ignored {one.path}: {one.reason}"), err=True)
+    if report.unmoved:
+        known_frames = count_noun(len(report.unmoved), "corrected frame")
+        names = ", ".join(report.unmoved[:_ROWS_A_KIND])
+        click.echo(
+            make_printable(
+                f"edgetl: {known_frames} already known, or similar to another: {names}; check that "
+                "the photo that is there lies in the right folder"
+            ),
+            err=True,
+        )
     if as_json:
         print_json({"page": str(page), "report": report})
     else:
@@ -269,6 +280,8 @@ def _print_import(report: "ImportReport", page: Path) -> None:
         print_table(("folder", "new photos"), rows)
     left = f"{len(report.copies)} already known, {len(report.similar)} similar to another"
     click.echo(f"{count_noun(len(report.imported), 'new photo')} in {report.target}; {left}")
+    if corrected := sum(one.corrected for one in report.imported):
+        click.echo(f"{corrected} of them with a label that was corrected on the phone")
     click.echo(f"page: {page}")
     if not report.imported:
         return

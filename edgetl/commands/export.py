@@ -248,7 +248,7 @@ def _print(exported: "Exported", out: Path, *, as_json: bool) -> None:
         print_json(_record(exported))
         return
     _print_attempts(exported)
-    click.echo(f"next: edgetl-run classify {out} PHOTO")
+    click.echo(f"next: edgetl-run classify {out} PHOTO  (on a phone: edgetl phone {out} --serve)")
 
 
 def _print_attempts(exported: "Exported") -> None:

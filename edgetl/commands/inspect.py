@@ -10,23 +10,46 @@ from edgetl_export.wording import percent, signed_points
 from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
-    from edgetl_runtime.bundle.reader import BundleManifest
+    from edgetl_runtime.bundle.reader import Bundle, BundleManifest
 
 
 @click.command()
 @click.argument("bundle", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: its bundle.json.")
-def inspect(bundle: Path, *, as_json: bool) -> None:
+@click.option(
+    "--app-json",
+    is_flag=True,
+    help="Print one JSON object for writers of apps: labels, input, rules, test vectors.",
+)
+@click.option("--variant", help="Variant for --app-json, such as litert-int8.  [first of LiteRT]")
+def inspect(bundle: Path, *, as_json: bool, app_json: bool, variant: str | None) -> None:
     """Show the content of a BUNDLE, a folder or .zip, after checking the hash of every file.
 
     Example: edgetl inspect parts.bundle
     """
-    import msgspec
-
+    if app_json and as_json:
+        raise click.UsageError("give --json or --app-json, not both")
+    if variant and not app_json:
+        raise click.UsageError("--variant is for --app-json")
     from edgetl_runtime.bundle.reader import Bundle
 
     opened = Bundle.open(bundle)
-    manifest = opened.manifest
+    if app_json:
+        _print_for_apps(opened, variant)
+    else:
+        _print_bundle(opened, as_json=as_json)
+
+
+def _print_for_apps(bundle: "Bundle", variant: str | None) -> None:
+    from edgetl_export.package.app_description import describe_for_apps
+
+    print_json(describe_for_apps(bundle, variant))
+
+
+def _print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
+    import msgspec
+
+    manifest = bundle.manifest
     if as_json:
         print_json(msgspec.to_builtins(manifest))
     else:
@@ -34,6 +57,18 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
         _print_files(manifest)
         print_scores(manifest)
         _print_recall(manifest)
+    _tell_doubts(manifest)
+    if unlisted := bundle.find_unlisted():
+        click.echo(
+            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle.path} not listed "
+            "in the bundle: " + ", ".join(map(repr, unlisted[:5])),
+            err=True,
+        )
+    if not as_json:
+        click.echo(f"next: edgetl-run verify {bundle.path}  (on the device, too)")
+
+
+def _tell_doubts(manifest: "BundleManifest") -> None:
     for variant in manifest.variants:
         for sentence in variant.failures:
             click.echo(f"the gate rejected {variant.name}: {sentence}", err=True)
@@ -41,14 +76,6 @@ def inspect(bundle: Path, *, as_json: bool) -> None:
             click.echo(f"the gate is unsure of {variant.name}: {sentence}", err=True)
     for one in manifest.provenance.left_out:
         click.echo(f"the gate left {one.name} out: {one.reason}", err=True)
-    if unlisted := opened.find_unlisted():
-        click.echo(
-            f"edgetl: not checked: {count_noun(len(unlisted), 'file')} in {bundle} not listed in "
-            "the bundle: " + ", ".join(map(repr, unlisted[:5])),
-            err=True,
-        )
-    if not as_json:
-        click.echo(f"next: edgetl-run verify {bundle}  (on the device, too)")
 
 
 def _print_origin(manifest: "BundleManifest") -> None:

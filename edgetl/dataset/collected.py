@@ -1,7 +1,7 @@
 """Collected frames and their records, which are checked before use.
 
-The folder comes from a board, perhaps by way of a stick that others had in their hands: a record
-may hold anything, and an image may be none.
+The folder comes from a board, perhaps by way of a stick that others had in their hands, or as a
+zip from a phone: a record may hold anything, and an image may be none.
 """
 
 import re
@@ -19,14 +19,14 @@ from edgetl.dataset.verification import verify_file
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError
 from edgetl_runtime.image.folders import is_hidden
-from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
+from edgetl_runtime.outputs.collect import FORMAT_VERSION, READ_VERSIONS, CollectedFrame
 from edgetl_runtime.system.allotment import count_processors
 
 NO_RECORD = "it has no record"
 _RECORD_LIMIT_BYTES = 64 * 1024
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 # The most telling ones are kept where frames are near-duplicates.
-_TELLING = ("rejected", "unsure", "sampled")
+_TELLING = ("picked", "rejected", "unsure", "sampled")
 
 
 class RefusedFile(msgspec.Struct, frozen=True):
@@ -53,8 +53,15 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def suggested(self) -> str:
-        """The folder that it belongs into as far as the device can tell."""
-        return normalize((self.frame and self.frame.answer.frame_label) or UNSORTED)
+        """The folder that it belongs into: what a person said, else what the device predicted."""
+        if self.frame is None:
+            return UNSORTED
+        return normalize(self.frame.corrected_label or self.frame.answer.frame_label or UNSORTED)
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a person said what it is."""
+        return self.frame is not None and self.frame.corrected_label is not None
 
     @property
     def kind(self) -> str:
@@ -108,8 +115,20 @@ def read_collected(folder: Path) -> Collected:
         candidates.append(Candidate(path, verdict, frame, doubt))
         if doubt and doubt != NO_RECORD:
             doubted.append(RefusedFile(path.with_suffix(".json").name, doubt))
-    candidates.sort(key=lambda one: (_rank(one.kind), one.path.name))
-    return Collected(candidates, refused, doubted)
+    return Collected(_order(candidates), refused, doubted)
+
+
+def _order(candidates: list[Candidate]) -> list[Candidate]:
+    """Of frames that look alike the first is kept: a person's word counts most, the last above all.
+
+    Names count up.
+    """
+    corrected = [one for one in candidates if one.corrected]
+    others = [one for one in candidates if not one.corrected]
+    return [
+        *sorted(corrected, key=lambda one: one.path.name, reverse=True),
+        *sorted(others, key=lambda one: (_rank(one.kind), one.path.name)),
+    ]
 
 
 def choose_new(
@@ -159,8 +178,8 @@ def _find_alike(known: list[Thumbnail], thumbnails: list[Thumbnail | None]) -> s
 def _list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder} is not a folder; copy the one that `edgetl-run --collect` filled from the "
-            "board"
+            f"{folder} is no folder and no zip; give the folder that `edgetl-run --collect` filled "
+            "on the board, or the zip of the phone's page"
         )
     try:
         found = sorted(path for path in folder.iterdir() if _is_picture(path))
@@ -204,7 +223,7 @@ def _read_record(path: Path) -> tuple[CollectedFrame | None, str]:
 
 
 def _find_doubt(frame: CollectedFrame) -> str:
-    if frame.format_version != FORMAT_VERSION:
+    if frame.format_version not in READ_VERSIONS:
         return f"its record has format {frame.format_version}, expected {FORMAT_VERSION}"
     if not frame.kinds:
         return "its record has no kind"
@@ -213,7 +232,13 @@ def _find_doubt(frame: CollectedFrame) -> str:
         return "its record has a score outside 0..1"
     if not _TIME.fullmatch(frame.answer.time):
         return "its record has no time"
-    label = frame.answer.frame_label
+    corrected = frame.corrected_label
+    return _doubt_label(frame.answer.frame_label) or (
+        "" if corrected == UNKNOWN else _doubt_label(corrected)
+    )
+
+
+def _doubt_label(label: str | None) -> str:
     if label is None:
         return ""
     obstacle = "is not a class" if label in (UNKNOWN, UNSORTED) else find_obstacle(label)

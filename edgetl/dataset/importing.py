@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from edgetl.dataset.collected import Candidate, RefusedFile, choose_new, read_collected
+from edgetl.dataset.collected_zip import unpacked
 from edgetl.dataset.labels import find_twin, normalize
 from edgetl.dataset.listing import show_names
 from edgetl.dataset.tables import list_data
@@ -19,8 +20,9 @@ class Imported(msgspec.Struct, frozen=True):
 
     Attributes:
         path: Relative to the target folder, with forward slashes.
-        source: Its name in the collected folder.
-        suggested: The folder that it was put into: a label, or `_unsorted_`.
+        source: Its name in the collected folder or zip.
+        suggested: The folder that it was put into: a label, `_unsorted_`, or `_unknown_`.
+        corrected: Whether a person chose that label on the phone.
         kind: Why the device kept it; empty without a record.
         score: Of the device's answer, 0..1; None without a record.
         top: Best labels of the device with their scores, best first.
@@ -30,6 +32,7 @@ class Imported(msgspec.Struct, frozen=True):
     path: str
     source: str
     suggested: str
+    corrected: bool
     kind: str
     score: float | None
     top: tuple[tuple[str, float], ...]
@@ -40,11 +43,13 @@ class ImportReport(msgspec.Struct, frozen=True):
     """The result of an import.
 
     Attributes:
-        collected: The folder that was read.
+        collected: The folder or zip that was read.
         target: The folder that was filled.
         imported: New photos, sorted by path.
         copies: Names of frames whose bytes were there already.
         similar: Names of frames that look like a photo that is there.
+        unmoved: Those of `copies` and `similar` whose label a person corrected: the photo that is
+            there stays where it is.
         refused: Frames that are damaged or no plain files.
         doubted: Records that cannot be used; their frames were imported unsorted.
     """
@@ -54,6 +59,7 @@ class ImportReport(msgspec.Struct, frozen=True):
     imported: tuple[Imported, ...]
     copies: tuple[str, ...]
     similar: tuple[str, ...]
+    unmoved: tuple[str, ...]
     refused: tuple[RefusedFile, ...]
     doubted: tuple[RefusedFile, ...]
 
@@ -65,10 +71,11 @@ def import_collected(
     known: Path | None = None,
     keep_similar: bool = False,
 ) -> ImportReport:
-    """Copies new frames into a folder for each label that the device suggested.
+    """Copies new frames into a folder for each label that a person or the device suggested.
 
     Args:
-        collected: A folder that `edgetl-run --collect` filled; nothing in it is changed.
+        collected: A folder that `edgetl-run --collect` filled, or a zip of the phone's page;
+            nothing in it is changed.
         target: Is made if need be; nothing that lies there is changed.
         known: A data set whose photos are left out, too.
         keep_similar: Leave out equal bytes only, not what merely looks alike.
@@ -80,15 +87,17 @@ def import_collected(
     """
     _check_apart(collected, target)
     there = [*_list_files(target), *(_list_known(known) if known else [])]
-    found = read_collected(collected)
-    choice = choose_new(found.candidates, there, keep_similar=keep_similar)
-    imported = [_copy(one, target) for one in track(choice.new, "copying", len(choice.new))]
+    with unpacked(collected) as folder:
+        found = read_collected(folder)
+        choice = choose_new(found.candidates, there, keep_similar=keep_similar)
+        imported = [_copy(one, target) for one in track(choice.new, "copying", len(choice.new))]
     return ImportReport(
         collected=str(collected),
         target=str(target),
         imported=tuple(sorted(imported, key=lambda one: one.path)),
         copies=tuple(one.path.name for one in choice.copies),
         similar=tuple(one.path.name for one in choice.similar),
+        unmoved=tuple(one.path.name for one in (*choice.copies, *choice.similar) if one.corrected),
         refused=tuple(found.refused),
         doubted=tuple(found.doubted),
     )
@@ -145,6 +154,7 @@ def _copy(candidate: Candidate, target: Path) -> Imported:
         path=f"{folder.name}/{name}",
         source=candidate.path.name,
         suggested=folder.name,
+        corrected=candidate.corrected,
         kind=candidate.kind,
         score=answer.frame_score if answer else None,
         top=tuple((one.label, one.score) for one in answer.top) if answer else (),

@@ -12,6 +12,7 @@ from edgetl_runtime.text.wording import count_noun
 _THUMBNAIL_PX = 180
 _PHOTOS_SHOWN = 120
 _WORDS = {
+    "picked": "picked by hand",
     "rejected": "rejected",
     "unsure": "unsure",
     "sampled": "sampled",

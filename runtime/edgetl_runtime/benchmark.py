@@ -5,6 +5,7 @@ import time
 import msgspec
 import numpy as np
 
+from edgetl_runtime.benchmark_record import FORMAT_VERSION, STAGES, BoardBenchmark
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.image.decoding import decode_picture
@@ -19,6 +20,8 @@ class BenchmarkReport(msgspec.Struct, frozen=True):
     """Raw samples in milliseconds; percentiles are derived.
 
     Attributes:
+        bundle_sha256: SHA-256 of bundle.json.
+        model_sha256: SHA-256 of the variant's file.
         variant: Name of the model file's variant.
         engine: Engine and its version.
         threads: Threads of the engine; preprocessing uses one.
@@ -35,6 +38,8 @@ class BenchmarkReport(msgspec.Struct, frozen=True):
         after: The health after the last one.
     """
 
+    bundle_sha256: str
+    model_sha256: str
     variant: str
     engine: str
     threads: int
@@ -69,6 +74,32 @@ class BenchmarkReport(msgspec.Struct, frozen=True):
     def throttled(self) -> bool | None:
         """True if the board throttled, so that the figures are not comparable."""
         return self.after.throttled
+
+    def describe(self, *, raw: bool = False) -> BoardBenchmark:
+        """Its JSON form; `raw` adds every sample."""
+        names = [f"{stage}_samples_ms" for stage in STAGES if raw]
+        return BoardBenchmark(
+            format_version=FORMAT_VERSION,
+            bundle_sha256=self.bundle_sha256,
+            model_sha256=self.model_sha256,
+            variant=self.variant,
+            engine=self.engine,
+            threads=self.threads,
+            load_ms=self.load_ms,
+            first_ms=self.first_ms,
+            preprocess_ms=self.preprocess_ms,
+            invoke_ms=self.invoke_ms,
+            total_ms=self.total_ms,
+            runs=len(self.total_samples_ms),
+            warmup_runs=self.warmup_runs,
+            frame_px=self.frame_px,
+            peak_rss_mib=self.peak_rss_mib,
+            board=self.board,
+            before=self.before,
+            after=self.after,
+            throttled=self.throttled,
+            **{name: getattr(self, name) for name in names},
+        )
 
 
 def benchmark(
@@ -106,6 +137,8 @@ def benchmark(
     before = read_health()
     samples = np.array([_sample(classifier, frame) for _ in range(runs)])  # (runs, 3)
     return BenchmarkReport(
+        bundle_sha256=bundle.sha256,
+        model_sha256=classifier.variant.sha256,
         variant=classifier.variant.name,
         engine=classifier.engine.name,
         threads=classifier.engine.threads,

@@ -140,6 +140,8 @@ class Device:
     def _open_page(self) -> None:
         if self._page:
             self._tell(f"the page is at {self._page.start(self.pipeline)}{self._page.token_hint}")
+            if self._page.trust_hint:
+                self._tell(self._page.trust_hint)
 
     def _close_page(self) -> None:
         if self._page:

@@ -10,6 +10,7 @@ EdgetlError
 ├── GateError        an exported file is worse than allowed
 ├── StorageError     a file or folder cannot be written
 ├── BundleError      a bundle is damaged, incomplete or of another format
+├── BenchmarkError   a file is no benchmark report, or damaged
 ├── EngineError      an engine cannot run the model
 │   ├── MissingEngineError   the engine is not installed
 │   └── ModelOutputError     a model's output is not a probability distribution
@@ -63,6 +64,10 @@ class StorageError(EdgetlError):
 
 class BundleError(EdgetlError):
     """A bundle is damaged, incomplete or of another format."""
+
+
+class BenchmarkError(EdgetlError):
+    """A file is no benchmark report, damaged, or of another format."""
 
 
 class EngineError(EdgetlError):

@@ -27,6 +27,7 @@ COMMANDS = (
     "export",
     "quantize-report",
     "compare",
+    "bench-report",
     "backbones",
     "demo",
     "data check",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetl_export.load.scaling import SCALINGS
-from edgetl_export.package.packing import pack
+from edgetl_export.packing import pack
 from edgetl_export.recipes import RECIPES
 from edgetl_runtime.bundle.reader import encode_checksum
 from tests.edgetl.command import edgetl

@@ -10,9 +10,9 @@ from edgetl_runtime import classifier as classifier_module
 from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, encode_checksum, encode_manifest
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
+from tests import damaged_bundles
 
-TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
-FILES = sorted(str(file.relative_to(TINY)) for file in TINY.rglob("*") if file.is_file())
+FILES = sorted(damaged_bundles.FILES)
 OPEN_AS_NOBODY = """
 import os, sys
 from edgetl_runtime.bundle.reader import Bundle
@@ -27,9 +27,7 @@ except BundleError as error:
 
 
 def flip_a_bit(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    path.write_bytes(damaged_bundles.flip_a_bit(path.read_bytes()))
 
 
 def test_the_committed_bundle_opens(tiny):
@@ -103,10 +101,7 @@ def test_what_is_no_bundle_is_refused_with_the_remedy(path, tmp_path, wording):
         Bundle.open(tmp_path / path)
 
 
-@pytest.mark.parametrize(
-    ("version", "remedy"),
-    [(FORMAT_VERSION + 1, "upgrade edgetl-runtime"), (FORMAT_VERSION - 1, "edgetl export")],
-)
+@pytest.mark.parametrize(("version", "remedy"), damaged_bundles.OTHER_FORMATS)
 def test_another_format_is_refused_with_the_remedy(version, remedy, edit):
     with pytest.raises(BundleError, match=f"format {version}, .*{remedy}"):
         Bundle.open(edit(lambda manifest: manifest.update(format_version=version)))
@@ -119,36 +114,13 @@ def test_a_newer_format_with_unknown_keys_still_says_upgrade(edit, wording):
         )
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda m: m.update(sound="yes"), "sound"),
-        (lambda m: m["preprocessing"].update(mean=[1, 2, 3]), "mean"),
-        (lambda m: m["variants"][0].update(delegate="gpu"), "delegate"),
-        (lambda m: m.pop("labels"), "labels"),
-        (lambda m: m["preprocessing"].update(resize="lanczos"), "lanczos"),
-        (lambda m: m["preprocessing"].update(color="bgr"), "bgr"),
-        (lambda m: m["preprocessing"].update(width_px=0), "input size"),
-        (lambda m: m["preprocessing"].update(width_px=64), "preprocessing outputs"),
-        (lambda m: m["variants"][0]["calibration"].update(temperature=0), "temperature"),
-        (lambda m: m["variants"][0]["calibration"].update(reject_threshold=2), "reject_threshold"),
-        (lambda m: m["variants"][0].update(engine="tensorrt"), "tensorrt"),
-        (lambda m: m["variants"][0].update(sha256="0"), "sha256"),
-        (lambda m: m["variants"][0].update(golden_tolerance=0), "golden_tolerance"),
-        (lambda m: m["variants"][0]["golden_scores"].pop(), "golden scores"),
-        (lambda m: m["variants"][0]["golden_scores"][0].pop(), "golden scores"),
-        (lambda m: m["variants"][0]["metrics"]["recall"].pop("gear"), "recall"),
-        (lambda m: m.update(variants=[]), "no model"),
-        (lambda m: m.update(format_version="1"), "format_version"),
-        (lambda m: m.pop("format_version"), "format_version"),
-    ],
-)
+@pytest.mark.parametrize(("change", "reason"), damaged_bundles.MISFITS)
 def test_a_sealed_manifest_that_does_not_fit_is_refused(change, reason, edit):
     with pytest.raises(BundleError, match=reason):
         Bundle.open(edit(change))
 
 
-@pytest.mark.parametrize("labels", [["gear", "nut"], ["gear", "spring", "washer", "nut"]])
+@pytest.mark.parametrize("labels", damaged_bundles.MISNUMBERED_LABELS)
 def test_a_wrong_number_of_labels_is_refused(labels, edit):
     with pytest.raises(BundleError, match=f"{len(labels)} labels, but .* has 3 outputs"):
         Bundle.open(edit(lambda manifest: manifest.update(labels=labels)))
@@ -162,21 +134,13 @@ def test_a_label_has_a_longest_length(label, taken, edit):
         Bundle.open(bundle)
 
 
-@pytest.mark.parametrize(
-    "labels", [["gear", "gear", "nut"], ["gear"], ["gear", "", "nut"], ["gear", " ", "nut"]]
-)
+@pytest.mark.parametrize("labels", damaged_bundles.NAMELESS_LABELS)
 def test_labels_that_name_nothing_are_refused(labels, edit, wording):
     with pytest.raises(BundleError, match=wording):
         Bundle.open(edit(lambda manifest: manifest.update(labels=labels)))
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("../labels.txt", "a/../../labels.txt", "/etc/passwd", "..\\labels.txt", "C:/labels.txt"),
-        *("./labels.txt", "golden//0.png", "labels.txt\x00", ""),
-    ],
-)
+@pytest.mark.parametrize("path", damaged_bundles.UNSAFE_PATHS)
 def test_an_unsafe_path_is_refused(path, edit, tiny_copy, wording):
     # The file is there, and its hash is right.
     shutil.copy(tiny_copy / "labels.txt", tiny_copy.parent)
@@ -210,31 +174,39 @@ def test_a_file_that_may_not_be_read_is_refused(tiny, run_python):
     assert "labels.txt cannot be read (Permission denied)" in done.stderr
 
 
-def test_invalid_utf8_is_refused(tiny, write_checksummed, wording):
-    data = (tiny / "bundle.json").read_bytes().replace(b'"gear"', b'"g\xff\xfer"', 1)
+def test_invalid_utf8_is_refused(write_checksummed, wording):
     with pytest.raises(BundleError, match=wording):
-        Bundle.open(write_checksummed(data))
+        Bundle.open(write_checksummed(damaged_bundles.break_utf8()))
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"null", b"[]", b"{", b"[" * 500_000, b'{"a":' * 500_000, b"\x00" * 100]
-)
+@pytest.mark.parametrize("data", damaged_bundles.NO_MANIFESTS)
 def test_json_that_is_no_manifest_is_refused(data, write_checksummed, wording):
     with pytest.raises(BundleError, match=wording):
         Bundle.open(write_checksummed(data))
 
 
-def test_a_deeply_nested_unknown_key_is_refused(tiny, write_checksummed, wording):
-    data = (tiny / "bundle.json").read_bytes().strip()
-    bomb = b',"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+def test_a_deeply_nested_unknown_key_is_refused(write_checksummed, wording):
     with pytest.raises(BundleError, match=wording):
-        Bundle.open(write_checksummed(data[:-1] + bomb))
+        Bundle.open(write_checksummed(damaged_bundles.nest_deeply()))
 
 
-def test_a_manifest_of_20_megabytes_is_refused(tiny, write_checksummed, wording):
-    data = (tiny / "bundle.json").read_bytes() + b" " * 20_000_000
+def test_a_manifest_of_20_megabytes_is_refused(write_checksummed, wording):
+    with pytest.raises(BundleError, match=wording):
+        Bundle.open(write_checksummed(damaged_bundles.bloat()))
+
+
+@pytest.mark.parametrize(
+    "data", [pytest.param(data, id=name) for name, data in damaged_bundles.list_rewritten()]
+)
+def test_json_that_is_not_quite_json_is_refused(data, write_checksummed, wording):
     with pytest.raises(BundleError, match=wording):
         Bundle.open(write_checksummed(data))
+
+
+@pytest.mark.parametrize("label", damaged_bundles.ODD_LABELS)
+def test_a_label_that_cannot_be_written_on_a_line_is_refused(label, write_checksummed, wording):
+    with pytest.raises(BundleError, match=wording):
+        Bundle.open(write_checksummed(damaged_bundles.rename_label(label)))
 
 
 def test_a_forged_size_is_refused(edit, wording):

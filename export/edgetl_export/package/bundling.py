@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgetl_export.bundle import Bundle
 from edgetl_export.evaluate.gate import GateVerdict, make_gate
 from edgetl_export.evaluate.golden_frames import Golden, choose_golden
 from edgetl_export.examination import Examination
@@ -29,7 +30,6 @@ from edgetl_runtime.bundle.reader import (
     FORMAT_VERSION,
     LABELS,
     MANIFEST,
-    Bundle,
     BundleManifest,
     GoldenFrame,
     LeftOut,

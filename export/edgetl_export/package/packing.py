@@ -1,35 +1,16 @@
-"""Packing: the files of a bundle become a folder or one zip, wholly there or not there at all."""
+"""Packing: the files of a bundle become a folder or one zip of it."""
 
-import io
-import stat
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgetl_runtime.bundle.reader import MANIFEST, Bundle
-from edgetl_runtime.errors import StorageError
-from edgetl_runtime.system.containers import ZIP_SUFFIX
-from edgetl_runtime.system.storage import check_replaceable, staged_file, staged_folder
-
-_NO_DATE = (1980, 1, 1, 0, 0, 0)
-_UNIX = 3
-_PLAIN_FILE = (stat.S_IFREG | 0o644) << 16
+from edgetl_export.bundle import Bundle
+from edgetl_export.packing import check_target, write_files
+from edgetl_runtime.bundle.reader import MANIFEST
 
 
 def check_bundle_target(out: Path, *, overwrite: bool) -> None:
-    """Refuses a place where a bundle exists or something else lies.
-
-    Args:
-        out: A folder, or a zip if it ends in `.zip`.
-        overwrite: Whether a bundle of the same kind may be replaced.
-
-    Raises:
-        StorageError: With the remedy.
-    """
-    check_replaceable(out, marker=MANIFEST, overwrite=overwrite)
-    if out.exists() and out.is_dir() == _is_zip(out):
-        found, wanted = ("folder", "zip") if out.is_dir() else ("file", "folder")
-        raise StorageError(f"{out} is a {found}, expected a {wanted}; choose another --out")
+    """Refuses a place where a bundle exists or something else lies; see `check_target`."""
+    check_target(out, marker=MANIFEST, overwrite=overwrite)
 
 
 def write_bundle(files: Mapping[str, bytes], out: Path, *, overwrite: bool) -> Bundle:
@@ -44,42 +25,5 @@ def write_bundle(files: Mapping[str, bytes], out: Path, *, overwrite: bool) -> B
         BundleError: If the files are not a bundle.
         StorageError: If `out` may not be replaced, or the disk refuses.
     """
-    check_bundle_target(out, overwrite=overwrite)
-    if _is_zip(out):
-        _write_zip(files, out)
-    else:
-        with staged_folder(out, marker=MANIFEST, overwrite=overwrite) as folder:
-            for name, data in files.items():
-                path = folder / name
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(data)
-            Bundle.open(folder)
+    write_files(files, out, marker=MANIFEST, overwrite=overwrite, check=Bundle.open)
     return Bundle.open(out)
-
-
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """One zip of files, the same bytes for the same content: no dates, sorted, not compressed.
-
-    Weights hardly shrink, and what deflate outputs depends on the library and its version.
-    """
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in sorted(files.items()):
-            member = zipfile.ZipInfo(name, _NO_DATE)
-            member.create_system, member.external_attr = _UNIX, _PLAIN_FILE
-            archive.writestr(member, data)
-    return packed.getvalue()
-
-
-def _write_zip(files: Mapping[str, bytes], out: Path) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot write {out}: {error}; choose another --out") from error
-    with staged_file(out) as aside:
-        aside.write_bytes(pack(files))
-        Bundle.open(aside)
-
-
-def _is_zip(out: Path) -> bool:
-    return out.suffix.lower() == ZIP_SUFFIX

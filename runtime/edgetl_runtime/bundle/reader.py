@@ -8,7 +8,7 @@ handed to a native loader before its bytes were verified. The README has the for
 import hashlib
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -251,6 +251,9 @@ class _Version(msgspec.Struct):
     format_version: int
 
 
+B = TypeVar("B", bound="Bundle")
+
+
 class Bundle(msgspec.Struct, frozen=True):
     """An opened and verified bundle.
 
@@ -265,7 +268,7 @@ class Bundle(msgspec.Struct, frozen=True):
     sha256: str
 
     @classmethod
-    def open(cls, path: str | Path) -> "Bundle":
+    def open(cls: type[B], path: str | Path) -> B:
         """Reads a bundle and verifies every file in it.
 
         Args:
@@ -310,6 +313,17 @@ class Bundle(msgspec.Struct, frozen=True):
             raise BundleError(f"{path} is damaged (SHA-256 differs); {_COPY_AGAIN}")
         return data
 
+    def read_manifest(self) -> dict[str, bytes]:
+        """The bytes of `bundle.json` and of its checksum, by name.
+
+        Raises:
+            BundleError: If they cannot be read any more, or have changed since.
+        """
+        data, checksum = _read_top(self.path)
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise BundleError(f"{self.path / MANIFEST} has changed since it was opened")
+        return {MANIFEST: data, CHECKSUM: checksum}
+
     def find_unlisted(self) -> list[str]:
         """Files that lie in the bundle and belong to nothing: they were never verified.
 
@@ -349,7 +363,23 @@ def encode_checksum(manifest_bytes: bytes) -> bytes:
     return f"{hashlib.sha256(manifest_bytes).hexdigest()}  {MANIFEST}\n".encode()
 
 
+def describe_schema() -> bytes:
+    """The JSON Schema of `bundle.json`, by which the phone's page reads it."""
+    schema = msgspec.json.schema(BundleManifest)
+    for kind in schema["$defs"].values():
+        kind.pop("description", None)
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+
+
 def _read_manifest(path: Path) -> tuple[BundleManifest, str]:
+    data, _ = _read_top(path)
+    manifest = _decode_manifest(path / MANIFEST, data)
+    _check(path / MANIFEST, manifest)
+    return manifest, hashlib.sha256(data).hexdigest()
+
+
+def _read_top(path: Path) -> tuple[bytes, bytes]:
+    """`bundle.json`, and the checksum that it was compared with."""
     try:
         container = open_container(path)
         data = container.read(MANIFEST, _MANIFEST_LIMIT_BYTES)
@@ -364,9 +394,7 @@ def _read_manifest(path: Path) -> tuple[BundleManifest, str]:
         raise BundleError(
             f"{path / MANIFEST} is damaged (it differs from {CHECKSUM}); {_COPY_AGAIN}"
         )
-    manifest = _decode_manifest(path / MANIFEST, data)
-    _check(path / MANIFEST, manifest)
-    return manifest, hashlib.sha256(data).hexdigest()
+    return data, checksum
 
 
 def _decode_manifest(path: Path, data: bytes) -> BundleManifest:

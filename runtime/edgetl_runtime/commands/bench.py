@@ -50,35 +50,12 @@ def bench(options: argparse.Namespace) -> int:
         runs=options.runs,
     )
     if options.json:
-        print_json(_record(report, raw=options.raw))
+        print_json(report.describe(raw=options.raw))
     else:
         _print(report)
     if report.throttled:
         print("edgetl-run: the board was throttled; do not compare these figures", file=sys.stderr)
     return 0
-
-
-def _record(report: "BenchmarkReport", *, raw: bool) -> dict[str, object]:
-    stages = ("preprocess", "invoke", "total")
-    record: dict[str, object] = {
-        "variant": report.variant,
-        "engine": report.engine,
-        "threads": report.threads,
-        "load_ms": report.load_ms,
-        "first_ms": report.first_ms,
-        **{f"{stage}_ms": getattr(report, f"{stage}_ms") for stage in stages},
-        "runs": len(report.total_samples_ms),
-        "warmup_runs": report.warmup_runs,
-        "frame_px": report.frame_px,
-        "peak_rss_mib": report.peak_rss_mib,
-        "board": report.board,
-        "before": report.before,
-        "after": report.after,
-        "throttled": report.throttled,
-    }
-    if raw:
-        record |= {f"{s}_samples_ms": getattr(report, f"{s}_samples_ms") for s in stages}
-    return record
 
 
 def _print(report: "BenchmarkReport") -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
@@ -24,6 +25,7 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
 def serve(options: argparse.Namespace) -> int:
     """Runs the command."""
     from edgetl_runtime.device import Device
+    from edgetl_runtime.serving.codes import show_codes
     from edgetl_runtime.serving.server import PageServer
 
     settings = read_settings(options, terminal="event")
@@ -31,5 +33,6 @@ def serve(options: argparse.Namespace) -> int:
     token_file = Path(state) / "page-token" if state else None
     # A service's standard error is a log.
     is_seen = sys.stderr.isatty()
-    page = PageServer(settings.serve, token_file, shows_kept_token=is_seen)
+    show = None if settings.output.terminal == "json" else partial(show_codes, stream=sys.stderr)
+    page = PageServer(settings.serve, token_file, shows_kept_token=is_seen, show_codes=show)
     return Device(settings, page=page, warn=warn, tell=tell).run()

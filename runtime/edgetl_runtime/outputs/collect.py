@@ -1,11 +1,13 @@
 """Collecting: frames worth a label, kept with what was said about them.
 
-`edgetl data import` on the workstation turns such a folder into photos to train on.
+`edgetl data import` on the workstation turns such a folder into photos to train on. The phone's
+page keeps the same pairs of files in one zip.
 """
 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,11 +17,16 @@ from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.quota import QuotaFolder, encode_jpeg
 from edgetl_runtime.settings.sections import Collected, CollectSettings
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READ_VERSIONS = (2, 3)
+"""Format 2 had no `corrected_label`."""
 _QUALITY = 95
 _TOP = 5
 # The first that a frame is, names it.
 _ORDER: tuple[Collected, ...] = ("rejected", "unsure", "sampled")
+
+Kind: TypeAlias = Collected | Literal["picked"]
+"""Why a frame was kept; `picked`: a person wanted it."""
 
 
 class CollectedFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,12 +37,15 @@ class CollectedFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kinds: All that the frame is, of those that were to be kept; the most telling one first.
         bundle_sha256: Of the bundle.json that answered.
         answer: What was said about the frame, and when; `top` is of the frame alone.
+        corrected_label: What a person says that it is: a label of the bundle or another one, or
+            `_unknown_` for none of the classes; null if nobody looked at it.
     """
 
     format_version: int
-    kinds: tuple[Collected, ...]
+    kinds: tuple[Kind, ...]
     bundle_sha256: str
     answer: AnswerRecord
+    corrected_label: Annotated[str, msgspec.Meta(min_length=1)] | None = None
 
 
 class Collect(PlainOutput):

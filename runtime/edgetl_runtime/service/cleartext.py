@@ -26,10 +26,12 @@ def find_exposed(
         environment: Where passwords are.
         page: Whether there is one, whose token each browser sends.
     """
-    if page and not _is_here(settings.serve.host.strip("[]")):
+    serve = settings.serve
+    if page and not serve.tls and not _is_here(serve.host.strip("[]")):
         yield (
             f"a browser on another machine sends the page's token, which {_ANYONE}, unless a "
-            "reverse proxy with TLS is in front; with one on this machine, leave out --host"
+            "reverse proxy with TLS is in front; add --tls, or, with such a proxy on this machine, "
+            "leave out --host"
         )
     source, receiver, broker = settings.source.address, settings.output.post, settings.output.mqtt
     if _leaves(source, "http") and _holds_secret(source):

@@ -38,6 +38,7 @@ _EXTRAS: Final = {
     "jpeg": ("simplejpeg",),
     "mqtt": ("paho.mqtt",),
     "serve": ("starlette", "uvicorn", "prometheus_client"),
+    "tls": ("cryptography", "segno"),
 }
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"
 _GOVERNORS: Final = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"

@@ -24,7 +24,7 @@ from edgetl_runtime.settings.sections import OutputSettings, Settings
 
 # The search path of a service, as systemd.exec(5) has it.
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MODULES: Final = {"serve": "uvicorn", "mqtt": "paho"}
+_MODULES: Final = {"serve": "uvicorn", "mqtt": "paho", "tls": "cryptography"}
 _ENGINES: Final = {"litert": ("ai_edge_litert", "tflite_runtime"), "onnx": ("onnxruntime",)}
 _READ: Final = 0o4
 _WRITE: Final = 0o2
@@ -189,7 +189,8 @@ def _check_host(host: str) -> Iterator[str]:
 
 
 def _check_outputs(settings: Settings) -> Iterator[str]:
-    for extra in ("serve", "mqtt") if settings.output.mqtt else ("serve",):
+    used = {"serve": True, "mqtt": settings.output.mqtt, "tls": settings.serve.tls}
+    for extra in filter(used.get, used):
         if find_spec(_MODULES[extra]) is None:
             yield (
                 f"the package {_MODULES[extra]} is missing; pip install 'edgetl-runtime[{extra}]'"
@@ -289,7 +290,8 @@ def _check_neighbours(installation: Installation) -> Iterator[str]:
             theirs = load_settings(file)
         except OptionsError:
             continue
-        if port and port == theirs.serve.port:
+        # The page that hands out the authority stands on the port above.
+        if port and port in (theirs.serve.port, theirs.serve.port + theirs.serve.tls):
             yield f"the service {file.stem} already uses port {port}; choose another --port"
         if device and device == _find_camera(theirs):
             yield (

@@ -84,14 +84,17 @@ class Access(msgspec.Struct, frozen=True):
         if "content-length" in request.headers and "transfer-encoding" in request.headers:
             # RFC 9112, 6.1: what follows may have been smuggled past a proxy.
             return JSONResponse({"error": _TWO_LENGTHS}, 400, {"connection": "close"})
-        if _is_forged(request.method, request.headers):
+        # Of the connection, which nobody's header changes.
+        is_secure = request.scope.get("scheme") == "https"
+        if _is_forged(request.method, request.headers, is_secure=is_secure):
             return JSONResponse({"error": _FORGED}, 403)
         # Not `request.url`: that is made with the Host header, so whoever asks chooses its path.
         path = request.scope["path"]
         if path == HEALTH_PATH or self.knows(request):
             return None
         if _matches(request.query_params.get("token"), self.token):
-            return self._remember(request.headers) if path == "/" else None
+            is_page = path == "/"
+            return self._remember(request.headers, is_secure=is_secure) if is_page else None
         return _demand_token(path, _WRONG_TOKEN if self._shows_other(request) else _NO_TOKEN)
 
     def knows(self, request: Request) -> bool:
@@ -108,7 +111,7 @@ class Access(msgspec.Struct, frozen=True):
         shown = (request.query_params.get("token"), scheme.lower() == "bearer" and bearer.strip())
         return any(shown) or any(_read_cookies(request.headers, self.cookie))
 
-    def _remember(self, headers: Headers) -> Response:
+    def _remember(self, headers: Headers, *, is_secure: bool) -> Response:
         """Moves the token from the address, which lands in histories, into a cookie."""
         response = RedirectResponse("./", status_code=303)
         response.set_cookie(
@@ -119,7 +122,7 @@ class Access(msgspec.Struct, frozen=True):
             # proxy serves us below.
             path="",
             # Who sends this header himself makes his own cookie stricter, and nobody else's.
-            secure=_first(headers.get("x-forwarded-proto", "")) == "https",
+            secure=is_secure or _first(headers.get("x-forwarded-proto", "")) == "https",
             httponly=True,
             samesite="strict",
         )
@@ -148,7 +151,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_guarded)
 
 
-def _is_forged(method: str, headers: Headers) -> bool:
+def _is_forged(method: str, headers: Headers, *, is_secure: bool) -> bool:
     """Whether a browser says that another site made this request.
 
     Sec-Fetch-Site is the browser's own judgement, which no proxy spoils. It is not sent by old
@@ -168,7 +171,10 @@ def _is_forged(method: str, headers: Headers) -> bool:
     # only a browser's request is judged here, and there a page of another site cannot add it: the
     # browser would ask us first (CORS), and we never agree.
     asked = [headers.get("host", ""), _first(headers.get("x-forwarded-host", ""))]
-    place = origin.partition("://")[2].lower()
+    scheme, _, place = origin.lower().partition("://")
+    if is_secure and scheme != "https":
+        # Of the same host, perhaps, but whoever sits in the network can write such a page.
+        return True
     # nginx' $host has lost the port.
     return not {place, _PORT.sub("", place)} & {one.lower() for one in asked if one}
 

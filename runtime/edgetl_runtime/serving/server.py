@@ -1,31 +1,22 @@
 """The page's server, beside the pipeline and never in its way."""
 
-import asyncio
-import logging
-import math
-import socket
-import sys
-import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from edgetl_runtime.errors import ServiceError, StorageError
 from edgetl_runtime.outputs.output import Output
+from edgetl_runtime.serving.authority import find_folder
 from edgetl_runtime.serving.classifying import Classifying
+from edgetl_runtime.serving.codes import Code
 from edgetl_runtime.serving.feed import PageFeed
-from edgetl_runtime.serving.host import explain_refusal, resolve
+from edgetl_runtime.serving.listener import listen
 from edgetl_runtime.serving.token import keep_token, make_token
+from edgetl_runtime.serving.trust import Trust
+from edgetl_runtime.serving.webserver import WebServer
 from edgetl_runtime.settings.sections import ServeSettings
+from edgetl_runtime.system.network import find_own_address
 
-if TYPE_CHECKING:
-    import uvicorn
-
-_START_S = 10.0
-_CLOSE_S = 2.0
-_BACKLOG = 64
-# A slow viewer's old images wait here, where they cannot be replaced by newer ones.
-_SEND_BUFFER_BYTES = 128 * 1024
 _NO_EXTRA = "the page needs `pip install 'edgetl-runtime[serve]'`"
 
 
@@ -41,6 +32,7 @@ class PageServer:
     Attributes:
         output: Gets the answers; to be handed to the pipeline.
         token_hint: Once started, what to add to the address; empty if it is whole.
+        trust_hint: Once started with TLS, where phones learn to trust this machine.
     """
 
     def __init__(
@@ -49,6 +41,7 @@ class PageServer:
         token_file: Path | None = None,
         *,
         shows_kept_token: bool = False,
+        show_codes: Callable[[Sequence[Code]], None] | None = None,
     ) -> None:
         """Opens nothing yet.
 
@@ -56,14 +49,18 @@ class PageServer:
             settings: Where to listen, and limits.
             token_file: Where a token is kept that is made here; None: it lives as long as this.
             shows_kept_token: The address goes to a person, and to no log.
+            show_codes: With TLS, called with what a phone may scan, the address among it.
         """
         self._settings = settings
         self._token_file = token_file
+        self._state = str(token_file.parent) if token_file else None
         self._shows_kept_token = shows_kept_token
+        self._show_codes = show_codes
         self.token_hint = ""
+        self.trust_hint = ""
         self._feed = PageFeed(settings.page_fps)
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._server: WebServer | None = None
+        self._trust: Trust | None = None
 
     @property
     def output(self) -> Output:
@@ -82,44 +79,53 @@ class PageServer:
             be read in a file.
 
         Raises:
-            ServiceError: If the extra is missing, the port is in use or the address is not ours.
+            ServiceError: If an extra is missing, the port is in use, the address is not ours, or
+                the authority of TLS cannot be used.
         """
         try:
-            import uvicorn
+            import uvicorn  # noqa: F401
 
-            from edgetl_runtime.serving import access, app, connections
+            from edgetl_runtime.serving import access, app
         except ImportError as error:
             raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
-        listener = _listen(self._settings)
+        listener = listen(self._settings.host, self._settings.port)
         address, port = listener.getsockname()[:2]
         token, shown = self._choose_token()
+        try:
+            if self._settings.tls:
+                self._trust = Trust(find_folder(self._state), listener)
+        except BaseException:
+            listener.close()
+            raise
         rules = access.Access(token, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
-        built = app.build_app(classifying, self._feed, rules, max_picture_mb=limit)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                built,
-                http=connections.BoundedProtocol,
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=math.ceil(connections.HEAD_S),
-                timeout_graceful_shutdown=1,
-            )
+        self._server = WebServer(
+            app.build_app(classifying, self._feed, rules, max_picture_mb=limit),
+            listener,
+            name="page",
+            context=self._trust.context if self._trust else None,
+            on_start=self._feed.notifier.subscribe,
+            on_end=self._feed.notifier.unsubscribe,
         )
-        self._run(self._server, listener)
-        return _url(address, port, token if shown else None)
+        query = f"?token={quote(token, safe='')}" if shown else ""
+        if self._trust is None:
+            return _url(address, port) + query
+        return self._invite(self._trust, query)
+
+    def _invite(self, trust: Trust, query: str) -> str:
+        """The address, after a hint and codes for those who do not trust this machine yet."""
+        self.trust_hint = trust.hint
+        url = trust.url + query
+        if self._show_codes and trust.is_public:
+            self._show_codes([Code("1. Trust this machine", trust.page_url), Code("2. Open", url)])
+        return url
 
     def close(self) -> None:
         """Ends all connections and the thread, within two seconds; a second call does nothing."""
         self._feed.close()
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(_CLOSE_S)
+        for server in (self._server, self._trust):
+            if server is not None:
+                server.close()
 
     def _choose_token(self) -> tuple[str, bool]:
         """The token, and whether the address shows it."""
@@ -138,75 +144,7 @@ class PageServer:
             self.token_hint = f"; add ?token= and the content of {self._token_file}"
         return kept, self._shows_kept_token
 
-    def _run(self, server: "uvicorn.Server", listener: socket.socket) -> None:
-        _log_failures_in_one_line()
-        ready = threading.Event()
 
-        async def serve() -> None:
-            self._feed.notifier.subscribe()
-            try:
-                asyncio.get_running_loop().call_soon(ready.set)
-                await server.serve(sockets=[listener])
-            finally:
-                self._feed.notifier.unsubscribe()
-
-        # A daemon, so that a classification that hangs cannot keep the process from ending.
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(serve()), name="page", daemon=True
-        )
-        self._thread.start()
-        ready.wait(_START_S)
-
-
-def _listen(settings: ServeSettings) -> socket.socket:
-    where = f"{settings.host}:{settings.port}"
-    family, address = resolve(settings.host, settings.port)
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ServiceError(f"cannot serve on {where}: {explain_refusal(error)}") from error
-    return listener
-
-
-def _url(address: str, port: int, token: str | None) -> str:
-    host = _own_address() if address in ("0.0.0.0", "::") else address
-    host = f"[{host}]" if ":" in host else host
-    query = f"?token={quote(token, safe='')}" if token else ""
-    return f"http://{host}:{port}/{query}"
-
-
-def _own_address() -> str:
-    """The address under which others reach this machine, or its name if it has no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent: connecting a datagram socket only asks for the route (the address is
-            # one of RFC 5737's, which nobody has).
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return socket.gethostname()
-        address: str = probe.getsockname()[0]
-        return address
-
-
-class _OneLine(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        if error is None or isinstance(error, asyncio.CancelledError):
-            # What was cut off when the server closed.
-            return
-        sys.stderr.write(f"the page failed: {record.getMessage().strip()}: {error!r}\n")
-
-
-def _log_failures_in_one_line() -> None:
-    """Our own bugs go to standard error without a traceback; what clients do wrong goes nowhere."""
-    # "socket.send() raised exception" is how asyncio calls a browser that was closed.
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
-    logger = logging.getLogger("uvicorn.error")
-    logger.setLevel(logging.ERROR)
-    logger.propagate = False
-    logger.handlers = [_OneLine()]
+def _url(address: str, port: int) -> str:
+    host = find_own_address() if address in ("0.0.0.0", "::") else address
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -278,6 +278,8 @@ class ServeSettings(_Section, frozen=True):
         port: Port to listen on; 0 takes a free one.
         token: Token that browsers and programs must send (default: generated at the first start
             and kept in the state folder; without one, generated at each start).
+        tls: Serve over HTTPS with an authority of this machine, which a second page, over plain
+            HTTP on the next free port, hands out to phones.
         page_fps: Frame rate of the live view.
         max_picture_mb: Maximum size of an image that `/api/classify` accepts, in MB.
     """
@@ -285,6 +287,7 @@ class ServeSettings(_Section, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     token: Token | None = None
+    tls: bool = False
     page_fps: Rate = 10.0
     max_picture_mb: Count = 10
 

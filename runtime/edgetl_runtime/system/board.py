@@ -21,7 +21,7 @@ _SINCE_BOOT = " since boot"
 _TOOL_TIMEOUT_S = 5.0
 
 
-class Board(msgspec.Struct, frozen=True):
+class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The machine.
 
     Attributes:
@@ -64,7 +64,7 @@ class Board(msgspec.Struct, frozen=True):
         return (*self.processor_limits, f"memory limit {self.memory_limit_bytes / 2**20:.0f} MiB")
 
 
-class Health(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The machine's state at one moment.
 
     Attributes:

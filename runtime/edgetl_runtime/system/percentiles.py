@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 
-class Percentiles(msgspec.Struct, frozen=True):
+class Percentiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds."""
 
     p50: float

@@ -74,6 +74,11 @@ def test_a_page_that_others_may_open(host, told):
     assert list(find_exposed(settings, {})) == []
 
 
+def test_a_page_with_tls_exposes_nothing():
+    settings = Settings(serve=ServeSettings(host="0.0.0.0", tls=True))
+    assert list(find_exposed(settings, {}, page=True)) == []
+
+
 def test_a_brokers_password_without_tls():
     (told,) = find(environment=MQTT, mqtt="mqtt://me@broker")
     assert "mqtts://" in told

@@ -296,3 +296,11 @@ def test_install_service_says_all_of_it_and_installs_nothing(edgetl_run, place):
     shown = edgetl_run(*arguments, "--dry-run", cwd=place)
     assert shown.returncode == 1
     assert "no standard input" in shown.stderr
+
+
+def test_the_port_above_an_encrypted_page_hands_out_its_authority(plan, obstacles):
+    first = plan(serve__port=8123, serve__tls=True)
+    first.settings_file.parent.mkdir(parents=True)
+    (first.settings_file.parent / "gate.toml").write_text(first.settings_text)
+    assert "the service gate already uses port 8124" in obstacles(serve__port=8124)
+    assert "already uses" not in obstacles(serve__port=8125)

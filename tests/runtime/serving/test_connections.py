@@ -82,7 +82,7 @@ def test_a_body_that_nobody_asked_for_is_cut_off(page, wording):
 def test_a_client_that_asks_and_asks_and_never_reads_is_cut_off(page, wait_until):
     ask = page.head("GET", "/page.js") + b"\r\n"
     with page.connect(ask * 500, receive_bytes=1024) as connection:
-        state = page.server._server.server_state
+        state = page.server._server
         wait_until(lambda: state.connections)
         wait_until(lambda: not state.connections)
         connection.close()
@@ -100,7 +100,7 @@ def test_a_flood_of_connections_uses_up_a_bounded_number_of_descriptors(
     monkeypatch.setattr(connections, "HEAD_S", 60.0)
     before = len(os.listdir("/proc/self/fd"))
     flood = [page.connect() for _ in range(200)]
-    state = page.server._server.server_state
+    state = page.server._server
     wait_until(lambda: len(state.connections) == connections.MAX_CONNECTIONS)
     # All are accepted at first; those too many are closed at once.
     most = before + len(flood) + connections.MAX_CONNECTIONS + 10

@@ -1,0 +1,87 @@
+"""Plots of benchmarks; see `edgetl.reporting.canvas` for what they have in common."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgetl.reporting.canvas import COLORS, drawing, open_figure, to_svg
+from edgetl_runtime.benchmark_record import Benchmark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_ROW_PX, _FRAME_PX = 52, 96
+_BAR = 0.36
+# What fits above a bar.
+_LETTERS = 62
+_LINES = ("val", "bad", "train", "ink")
+_DASHES = ("-", "--", ":", "-.")
+
+
+def draw_stages(reports: Sequence[tuple[str, Benchmark]]) -> str:
+    """A bar for each report, from frame to label: the medians of its stages, p90 and p99.
+
+    Args:
+        reports: Name and report, the first on top.
+
+    Returns:
+        An `<svg>` element.
+    """
+    with drawing():
+        figure, axes = open_figure(_FRAME_PX + _ROW_PX * len(reports))
+        for row, (name, record) in enumerate(reports):
+            _draw_bar(axes, -row, record, first=not row)
+            axes.text(0, -row + _BAR, f" {_shorten(name)}", color=COLORS["ink"], fontsize=12)
+        axes.set(xlabel="ms from frame to label", ylim=(-len(reports) + 0.5, 0.85), yticks=[])
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", visible=False)
+        figure.legend(loc="outside upper left", ncols=5, fontsize=11, handlelength=1.0)
+        return to_svg(figure, "Time from frame to label of each report, by stage")
+
+
+def draw_drift(runs: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> str:
+    """Medians over the seconds of long runs; a rising line is a device that throttles.
+
+    Args:
+        runs: Name, and pairs of second and milliseconds.
+
+    Returns:
+        An `<svg>` element.
+    """
+    with drawing():
+        figure, axes = open_figure()
+        for number, (name, drift) in enumerate(runs):
+            seconds, values = zip(*drift, strict=True)
+            color = COLORS[_LINES[number % len(_LINES)]]
+            style = _DASHES[number // len(_LINES) % len(_DASHES)]
+            axes.plot(seconds, values, linestyle=style, color=color, label=_shorten(name))
+        axes.set(xlabel="seconds", ylabel="ms, median")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="best")
+        return to_svg(figure, "Time from frame to label over the seconds of long runs")
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _draw_bar(axes: "Axes", y: float, record: Benchmark, *, first: bool) -> None:
+    total = record.total_ms
+    stages = {"preprocess": record.preprocess_ms.p50, "invoke": record.invoke_ms.p50}
+    # Medians of parts do not add up to the median of the whole.
+    stages["rest"] = max(0.0, total.p50 - sum(stages.values()))
+    left = 0.0
+    for role, (stage, ms) in zip(("train", "val", "line"), stages.items(), strict=True):
+        label = f"{stage} p50" if stage != "rest" else stage
+        axes.barh(y, ms, _BAR, left, color=COLORS[role], label=label if first else "")
+        left += ms
+    for ms, mark, name in ((total.p90, "|", "p90"), (total.p99, "o", "p99")):
+        axes.plot(
+            [ms],
+            [y],
+            mark,
+            color=COLORS["bad"],
+            markersize=11 if mark == "|" else 5,
+            markeredgewidth=2,
+            linestyle="none",
+            label=name if first else "",
+        )

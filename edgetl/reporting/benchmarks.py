@@ -1,0 +1,270 @@
+"""Benchmarks of boards and phones side by side: as rows, as findings, as a page."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgetl.reporting.benchmark_plots import draw_drift, draw_stages
+from edgetl.reporting.findings import Finding
+from edgetl.reporting.pages import mark_safe, render_page
+from edgetl_runtime.benchmark_record import (
+    SLOWED_ABOVE,
+    STAGES,
+    Benchmark,
+    BoardBenchmark,
+    read_benchmark,
+)
+from edgetl_runtime.system.percentiles import Percentiles
+from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import count_noun
+
+_FEW_RUNS = 300
+# A time is read as a whole number of the timer's steps.
+_COARSE = 0.1
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """A report and where it was read.
+
+    Attributes:
+        file: Name of its file; with its folder where two have one name.
+        record: The report.
+    """
+
+    file: str
+    record: Benchmark
+
+    @property
+    def device(self) -> str:
+        """The board, or the phone and its browser."""
+        if isinstance(self.record, BoardBenchmark):
+            return make_printable(self.record.board.board or self.record.board.cpu)
+        browser = self.record.browser
+        # `Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) ...`, `(X11; Linux x86_64)`
+        system = re.search(r"\((?:X11; )?([^;)]+)", browser.user_agent)
+        model = browser.model or (system[1] if system else "")
+        return make_printable(", ".join(filter(None, (model, browser.brand))))
+
+    @property
+    def machine(self) -> str:
+        """What else there is to say about it."""
+        if isinstance(self.record, BoardBenchmark):
+            board = self.record.board
+            facts = (f"{board.cores} cores", board.os, *board.limits)
+            return make_printable(", ".join(facts))
+        browser = self.record.browser
+        memory = browser.memory_hint_gib
+        facts = (
+            f"{browser.cores} cores",
+            *([f"about {memory:g} GiB memory"] if memory else []),
+            f"{browser.wasm_build} WebAssembly",
+        )
+        return ", ".join(facts)
+
+    @property
+    def bundle(self) -> str:
+        """The beginning of its bundle's SHA-256."""
+        return self.record.bundle_sha256[:8]
+
+    @property
+    def throttled(self) -> bool | None:
+        """Whether it was throttled or slowed down; None if not known."""
+        if isinstance(self.record, BoardBenchmark):
+            return self.record.throttled
+        return self.record.slowed
+
+
+def read_all(files: Sequence[Path]) -> list[Measured]:
+    """Reads reports, in the order given.
+
+    Raises:
+        BenchmarkError: If one is no report; the message names the file.
+    """
+    names = [path.name for path in files]
+    unique = len(set(names)) == len(names)
+    return [
+        Measured(make_printable(path.name if unique else str(path)), read_benchmark(path))
+        for path in files
+    ]
+
+
+def judge(reports: Sequence[Measured]) -> list[Finding]:
+    """Says what makes the reports hard to compare; empty if nothing does."""
+    return [
+        *_judge_models(reports),
+        *_judge_frames(reports),
+        *_judge_threads(reports),
+        *_judge_throttling(reports),
+        *_judge_runs(reports),
+        *_judge_timers(reports),
+    ]
+
+
+def list_facts(one: Measured) -> dict[str, str]:
+    """What a table says about a report, by row."""
+    record = one.record
+    width, height = record.frame_px
+    return {
+        "device": one.device,
+        "engine": make_printable(record.engine),
+        "variant": make_printable(record.variant),
+        "bundle": one.bundle,
+        "threads": str(record.threads),
+        "frame": f"{width}x{height}",
+        **{f"{stage} p50/p90/p99": tell_ms(getattr(record, f"{stage}_ms")) for stage in STAGES},
+        "load": f"{record.load_ms:.0f}",
+        "first": f"{record.first_ms:.1f}",
+        "runs": str(record.runs),
+        "throttled": say(one.throttled),
+    }
+
+
+def tell_ms(found: Percentiles) -> str:
+    """p50, p90 and p99 in milliseconds, such as `2.4 / 2.9 / 4.2`."""
+    values = (found.p50, found.p90, found.p99)
+    return " / ".join(f"{ms:.3g}" if ms < 100 else f"{ms:.0f}" for ms in values)
+
+
+def say(throttled: bool | None) -> str:
+    """`yes`, `no` or `unknown`."""
+    return "unknown" if throttled is None else "yes" if throttled else "no"
+
+
+def record_benchmarks(reports: Sequence[Measured]) -> dict[str, object]:
+    """The `--json` output: reports without their samples, and findings."""
+    return {"reports": [_record(one) for one in reports], "findings": judge(reports)}
+
+
+def render_benchmarks(reports: Sequence[Measured]) -> str:
+    """Renders one HTML page that needs no network; equal input gives equal text."""
+    lines = [
+        (one.device, one.record.drift)
+        for one in reports
+        if not isinstance(one.record, BoardBenchmark) and one.record.drift
+    ]
+    return render_page(
+        "benchmarks.html.j2",
+        title=count_noun(len(reports), "benchmark"),
+        reports=reports,
+        facts=[list_facts(one) for one in reports],
+        ratios=[find_ratio(one, reports) for one in reports],
+        stages=STAGES,
+        findings=judge(reports),
+        bars=mark_safe(draw_stages([(_name(one), one.record) for one in reports])),
+        drift=mark_safe(draw_drift(lines)) if lines else "",
+        slowed_above=SLOWED_ABOVE,
+    )
+
+
+def find_ratio(one: Measured, reports: Sequence[Measured]) -> float | None:
+    """Its median time over the shortest of the reports of the same model file.
+
+    Returns:
+        None where there is no other such report, or a coarse timer read 0.
+    """
+    same = [
+        other.record.total_ms.p50
+        for other in reports
+        if other.record.model_sha256 == one.record.model_sha256
+    ]
+    return one.record.total_ms.p50 / min(same) if len(same) > 1 and min(same) else None
+
+
+def _record(one: Measured) -> dict[str, Any]:
+    record = msgspec.to_builtins(one.record)
+    kept = {key: value for key, value in record.items() if not key.endswith("_samples_ms")}
+    return {"file": one.file, "device": one.device, **kept}
+
+
+def _name(one: Measured) -> str:
+    return f"{one.device}: {one.record.variant}, bundle {one.bundle}"
+
+
+def _judge_models(reports: Sequence[Measured]) -> Iterator[Finding]:
+    if len({one.bundle for one in reports}) > 1:
+        yield Finding(
+            "warning",
+            f"The reports are of {len({one.bundle for one in reports})} bundles",
+            f"{_group(reports, lambda one: one.bundle)}. Other bundles are other models: their "
+            "times do not tell which device is faster",
+        )
+    if len({one.record.variant for one in reports}) > 1:
+        yield Finding(
+            "note",
+            f"The reports are of {len({one.record.variant for one in reports})} variants",
+            f"{_group(reports, lambda one: one.record.variant)}. Compare devices by the same one",
+        )
+
+
+def _judge_frames(reports: Sequence[Measured]) -> Iterator[Finding]:
+    sizes = {one.record.frame_px for one in reports}
+    if len(sizes) > 1:
+        by_size = _group(reports, lambda one: "x".join(map(str, one.record.frame_px)))
+        yield Finding(
+            "warning",
+            f"The frames have {len(sizes)} sizes",
+            f"{by_size}. Preprocessing takes longer for a larger frame",
+        )
+
+
+def _judge_threads(reports: Sequence[Measured]) -> Iterator[Finding]:
+    numbers = {one.record.threads for one in reports}
+    if len(numbers) > 1:
+        by_number = _group(reports, lambda one: count_noun(one.record.threads, "thread"))
+        yield Finding(
+            "note",
+            f"The engines had {' and '.join(map(str, sorted(numbers)))} threads",
+            f"{by_number}. A page has one; compare it with edgetl-run bench --threads 1",
+        )
+
+
+def _judge_throttling(reports: Sequence[Measured]) -> Iterator[Finding]:
+    for one in reports:
+        if not one.throttled:
+            continue
+        if isinstance(one.record, BoardBenchmark):
+            what = ", ".join(one.record.after.throttling) or "throttled"
+            yield Finding("warning", f"{one.device} was throttled", f"{one.file}: {what}")
+        else:
+            yield Finding(
+                "warning",
+                f"{one.device} slowed down",
+                f"{one.file}: the last tenth of its long run took more than {SLOWED_ABOVE:g} times "
+                "as long as the first",
+            )
+
+
+def _judge_runs(reports: Sequence[Measured]) -> Iterator[Finding]:
+    if few := [f"{one.file} ({one.record.runs})" for one in reports if one.record.runs < _FEW_RUNS]:
+        yield Finding(
+            "note",
+            f"p99 rests on few runs in {count_noun(len(few), 'report')}",
+            f"{', '.join(few)}. Take at least {_FEW_RUNS} runs",
+        )
+
+
+def _judge_timers(reports: Sequence[Measured]) -> Iterator[Finding]:
+    for one in reports:
+        if isinstance(one.record, BoardBenchmark):
+            continue
+        step_ms = one.record.browser.timer_step_ms
+        coarse = [
+            stage for stage in STAGES if step_ms > _COARSE * getattr(one.record, f"{stage}_ms").p50
+        ]
+        if coarse:
+            yield Finding(
+                "note",
+                f"The timer of {one.device} is coarse",
+                f"{one.file}: it steps by {step_ms:g} ms, more than a tenth of {', '.join(coarse)}",
+            )
+
+
+def _group(reports: Sequence[Measured], key: Callable[[Measured], str]) -> str:
+    """`A: a.json, b.json; B: c.json`."""
+    groups: dict[str, list[str]] = {}
+    for one in reports:
+        groups.setdefault(make_printable(key(one)), []).append(one.file)
+    return "; ".join(f"{name}: {', '.join(files)}" for name, files in groups.items())

@@ -1,0 +1,61 @@
+// The content of bundle.json, as `edgetl_runtime/bundle/reader.py` defines it; bundle.schema.json
+// holds the whole of it. Only what the page uses is here.
+
+export type Fit = "stretch" | "crop" | "pad";
+
+export interface Preprocessing {
+  width_px: number;
+  height_px: number;
+  color: "rgb";
+  fit: Fit;
+  resize: string;
+}
+
+export interface StoredFile {
+  file: string;
+  sha256: string;
+  bytes: number;
+}
+
+export interface GoldenFrame extends StoredFile {
+  input_sha256: string;
+}
+
+export interface TensorSpec {
+  name: string;
+  shape: number[];
+  dtype: "uint8" | "float32";
+  layout: "nhwc" | "nchw" | "nc";
+}
+
+export interface Metrics {
+  examples: number;
+  top1: number;
+  drop: number;
+  recall: Record<string, number | null>;
+  label_shares: Record<string, number> | null;
+}
+
+export interface Variant extends StoredFile {
+  name: string;
+  engine: string;
+  precision: string;
+  input: TensorSpec;
+  output: TensorSpec;
+  metrics: Metrics;
+  test_metrics: Metrics | null;
+  golden_scores: number[][];
+  golden_tolerance: number;
+  calibration: { temperature: number; reject_threshold: number };
+}
+
+export interface Manifest {
+  format_version: number;
+  labels: string[];
+  preprocessing: Preprocessing;
+  variants: Variant[];
+  golden: GoldenFrame[];
+  labels_file: StoredFile;
+  card: StoredFile;
+  provenance: { backbone: string; name: string; version: string };
+}

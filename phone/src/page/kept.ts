@@ -1,0 +1,165 @@
+import { zip } from "fflate";
+import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+
+import { decide, rank } from "../classify/prediction";
+import { EdgetlError } from "../errors";
+import type { Shown } from "./live";
+
+/** As a board's `edgetl-run --collect`; `edgetl data import` reads both. */
+const FORMAT_VERSION = 3;
+const ANSWER_VERSION = 1;
+export const QUOTA_BYTES = 100e6;
+const UNSURE_BELOW = 0.3;
+const TOP = 5;
+/** The label that says: none of these. */
+export const UNKNOWN = "_unknown_";
+
+export type Kind = "rejected" | "unsure" | "picked";
+
+export interface Kept {
+  id?: number;
+  bytes: number;
+  kinds: Kind[];
+  bundle_sha256: string;
+  answer: Record<string, unknown>;
+  corrected_label: string | null;
+}
+
+// Pictures lie apart, so that the list is short; as bytes, since not every Safari stores blobs.
+interface Schema extends DBSchema {
+  frames: { key: number; value: Kept };
+  pictures: { key: number; value: ArrayBuffer };
+}
+
+const STORES = ["frames", "pictures"] as const;
+
+/** Frames that are kept in the browser for training, within a quota; the oldest go first. */
+export class KeptFrames {
+  #database: Promise<IDBPDatabase<Schema>>;
+
+  /** Args: place: Address of the page, since several may share an origin. */
+  constructor(place: string) {
+    this.#database = openDB<Schema>(`edgetl ${place}`, 1, {
+      upgrade: (database) => {
+        database.createObjectStore("frames", { keyPath: "id", autoIncrement: true });
+        database.createObjectStore("pictures");
+      },
+    });
+    // Whoever uses it is told; nobody may.
+    this.#database.catch(() => undefined);
+  }
+
+  async list(): Promise<Kept[]> {
+    return (await this.#database).getAll("frames");
+  }
+
+  /** A frame's JPEG. */
+  async read(id: number): Promise<Blob> {
+    const data = await (await this.#database).get("pictures", id);
+    if (!data) throw new EdgetlError("this frame is not kept any more");
+    return new Blob([data], { type: "image/jpeg" });
+  }
+
+  async add(frame: Kept, jpeg: Blob): Promise<void> {
+    await this.#makeRoom(frame.bytes);
+    const data = await jpeg.arrayBuffer();
+    try {
+      const adding = (await this.#database).transaction(STORES, "readwrite");
+      const id = await adding.objectStore("frames").add(frame);
+      await Promise.all([adding.objectStore("pictures").add(data, id), adding.done]);
+    } catch (error) {
+      throw new EdgetlError(
+        "this phone has no room for another frame; hand the kept ones on and delete them",
+        { cause: error },
+      );
+    }
+  }
+
+  async change(frame: Kept): Promise<void> {
+    await (await this.#database).put("frames", frame);
+  }
+
+  async remove(id: number): Promise<void> {
+    const removing = (await this.#database).transaction(STORES, "readwrite");
+    await Promise.all([
+      ...STORES.map((one) => removing.objectStore(one).delete(id)),
+      removing.done,
+    ]);
+  }
+
+  async clear(): Promise<void> {
+    const clearing = (await this.#database).transaction(STORES, "readwrite");
+    await Promise.all([...STORES.map((one) => clearing.objectStore(one).clear()), clearing.done]);
+  }
+
+  /** All of them as one zip, as `edgetl data import` takes it. */
+  async pack(): Promise<Blob> {
+    const files: Record<string, Uint8Array> = {};
+    for (const frame of await this.list()) {
+      const { bytes: _, id, ...rest } = frame;
+      const stem = `${String(id).padStart(9, "0")}_${frame.kinds[0]}`;
+      files[`${stem}.jpg`] = new Uint8Array(await (await this.read(id!)).arrayBuffer());
+      const record = { format_version: FORMAT_VERSION, ...rest };
+      files[`${stem}.json`] = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
+    }
+    const data = await new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) =>
+      zip(files, { level: 0 }, (error, packed) =>
+        error ? reject(error) : resolve(packed as Uint8Array<ArrayBuffer>),
+      ),
+    );
+    return new Blob([data], { type: "application/zip" });
+  }
+
+  async #makeRoom(bytes: number): Promise<void> {
+    const frames = await this.list();
+    let used = frames.reduce((sum, one) => sum + one.bytes, bytes);
+    for (const one of frames) {
+      if (used <= QUOTA_BYTES) return;
+      await this.remove(one.id!);
+      used -= one.bytes;
+    }
+  }
+}
+
+/** What a frame is worth keeping for by itself; empty if for nothing. */
+export function judge({ prediction }: Shown, threshold: number): Kind[] {
+  if (prediction.low_information) return [];
+  const [first = 0, second = 0] = [...prediction.scores].sort((a, b) => b - a);
+  const kinds: Kind[] = [];
+  if (first < threshold) kinds.push("rejected");
+  if (first - second < UNSURE_BELOW) kinds.push("unsure");
+  return kinds;
+}
+
+/** The record of a frame, as `AnswerRecord` in `edgetl_runtime/answers.py` describes it. */
+export function describeAnswer(
+  shown: Shown,
+  labels: string[],
+  threshold: number,
+): Record<string, unknown> {
+  const { prediction } = shown;
+  return {
+    version: ANSWER_VERSION,
+    boot_id: "",
+    sequence: shown.frame + 1,
+    time: new Date(performance.timeOrigin + shown.captured_ms).toISOString(),
+    clock_synced: null,
+    source: "phone",
+    file: null,
+    frame: shown.frame,
+    position_s: null,
+    size_px: shown.size_px,
+    label: shown.label,
+    score: shown.score,
+    frame_label: decide(labels, prediction.scores, threshold),
+    frame_score: Math.max(...prediction.scores),
+    top: rank(labels, prediction.scores, TOP),
+    captured_s: shown.captured_ms / 1000,
+    preprocess_ms: prediction.preprocess_ms,
+    invoke_ms: prediction.invoke_ms,
+    age_ms: shown.age_ms,
+    stale: false,
+    low_information: shown.low_information,
+    event: null,
+  };
+}

@@ -1,0 +1,286 @@
+"""A benchmark's one JSON form, whoever measured it: a board, or a phone's browser.
+
+`edgetl-run bench --json` and the phone's page write it, `edgetl bench-report` reads it.
+`benchmark.schema.json` describes it.
+"""
+
+import math
+import stat
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+
+from edgetl_runtime.errors import BenchmarkError
+from edgetl_runtime.system.board import Board, Health
+from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
+
+FORMAT_VERSION: Final = 1
+STAGES: Final = ("preprocess", "invoke", "total")
+SLOWED_ABOVE: Final = 1.2
+"""How many times as long the last tenth of a long run may take as the first."""
+_LIMIT_BYTES: Final = 64 * 2**20
+# Figures may be rounded when they are written.
+_ROUNDING_MS: Final = 0.01
+_AGAIN: Final = "write it again with: edgetl-run bench --json, or the benchmark of the phone's page"
+
+Milliseconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
+WasmBuild: TypeAlias = Literal["plain", "compat"]
+
+
+class _Benchmark(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="kind",
+):
+    """What a board and a browser have in common; see `BoardBenchmark`."""
+
+    format_version: int
+    bundle_sha256: Sha256
+    model_sha256: Sha256
+    variant: Text
+    engine: Text
+    threads: Count
+    load_ms: Milliseconds
+    first_ms: Milliseconds
+    preprocess_ms: Percentiles
+    invoke_ms: Percentiles
+    total_ms: Percentiles
+    runs: Count
+    warmup_runs: Annotated[int, msgspec.Meta(ge=0)]
+    frame_px: tuple[Count, Count]
+    preprocess_samples_ms: tuple[Milliseconds, ...] | None = None
+    invoke_samples_ms: tuple[Milliseconds, ...] | None = None
+    total_samples_ms: tuple[Milliseconds, ...] | None = None
+
+    def find_fault(self) -> str:
+        """What in it cannot be true; empty if nothing."""
+        numbers = [self.load_ms, self.first_ms]
+        for stage in STAGES:
+            found: Percentiles = getattr(self, f"{stage}_ms")
+            numbers += [found.p50, found.p90, found.p99]
+            if not 0 <= found.p50 <= found.p90 <= found.p99:
+                return f"{stage}_ms is not in order: expected 0 <= p50 <= p90 <= p99"
+            if fault := self._compare_samples(stage, found):
+                return fault
+        return "" if all(map(math.isfinite, numbers)) else "a figure is not finite"
+
+    def _compare_samples(self, stage: str, found: Percentiles) -> str:
+        samples: tuple[float, ...] | None = getattr(self, f"{stage}_samples_ms")
+        if samples is None:
+            return ""
+        if len(samples) != self.runs:
+            return f"{stage}_samples_ms has {len(samples)} samples, runs is {self.runs}"
+        derived = compute_percentiles(samples)
+        apart = max(abs(getattr(found, p) - getattr(derived, p)) for p in ("p50", "p90", "p99"))
+        if apart <= _ROUNDING_MS:
+            return ""
+        return f"{stage}_ms is up to {apart:.3g} ms away from the percentiles of its samples"
+
+
+class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
+    """What `edgetl-run bench --json` prints; `kind` is `board`.
+
+    Attributes:
+        format_version: Of this record, 1.
+        bundle_sha256: SHA-256 of bundle.json: which bundle.
+        model_sha256: SHA-256 of the variant's file: which model.
+        variant: Name of the variant, such as `litert-int8`.
+        engine: Engine and its version, such as `ai-edge-litert 2.3.0`.
+        threads: Threads of the engine; preprocessing uses one.
+        load_ms: From nothing to a loaded model, hash checks included.
+        first_ms: The first frame after loading, from frame to prediction.
+        preprocess_ms: p50, p90 and p99 from frame to model input, linear between samples.
+        invoke_ms: The same inside the engine.
+        total_ms: The same from frame to prediction.
+        runs: Number of samples.
+        warmup_runs: Runs before the first sample.
+        frame_px: Width and height of the frame.
+        preprocess_samples_ms: Every sample, in order, with `--raw`; else the key is missing.
+        invoke_samples_ms: The same inside the engine.
+        total_samples_ms: The same from frame to prediction.
+        peak_rss_mib: Peak memory of the process, MiB; null if not known.
+        board: The machine.
+        before: Temperature and throttling before the first sample.
+        after: The same after the last one.
+        throttled: That of `after`: true if the figures are not comparable, null if not known.
+    """
+
+    peak_rss_mib: float | None
+    board: Board
+    before: Health
+    after: Health
+    throttled: bool | None
+
+    def find_fault(self) -> str:
+        """See `_Benchmark`."""
+        expected = self.after.throttled
+        if self.throttled != expected:
+            return f"throttled is {_say(self.throttled)}, after says {_say(expected)}"
+        return super().find_fault()
+
+
+class Browser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A browser and its machine, as far as a page can know them.
+
+    Attributes:
+        brand: Name and major version, such as `Chrome 156` or `Safari 26`.
+        user_agent: `navigator.userAgent`.
+        model: Device model from the User-Agent Client Hints (`getHighEntropyValues`), such as
+            `Pixel 8`; empty where the browser does not tell it, as Safari and Firefox.
+        cores: `navigator.hardwareConcurrency`; browsers may report fewer than there are.
+        memory_hint_gib: `navigator.deviceMemory`, a rounded value with an upper limit; null where
+            there is none.
+        wasm_build: The build of LiteRT.js that runs: `plain` (relaxed SIMD) or `compat`.
+        wasm_memory_mib: Size of the WebAssembly memory after the last sample, MiB; null if not
+            known.
+        timer_step_ms: Smallest step of `performance.now()` that was seen: times below it are 0.
+    """
+
+    brand: Text
+    user_agent: Text
+    model: str
+    cores: Count
+    memory_hint_gib: Annotated[float, msgspec.Meta(gt=0)] | None
+    wasm_build: WasmBuild
+    wasm_memory_mib: Annotated[float, msgspec.Meta(gt=0)] | None
+    timer_step_ms: Annotated[float, msgspec.Meta(gt=0)]
+
+
+class BrowserBenchmark(_Benchmark, frozen=True, tag="browser"):
+    """What the phone's page writes; `kind` is `browser`.
+
+    Attributes:
+        format_version: Of this record, 1.
+        bundle_sha256: SHA-256 of the bundle's bundle.json, as `edgetl export` wrote it.
+        model_sha256: SHA-256 of the variant's file: which model.
+        variant: Name of the variant, such as `litert-int8`.
+        engine: Engine and its version, such as `LiteRT.js 2.5.3`.
+        threads: Threads of the engine.
+        load_ms: From an empty worker to a compiled model: bytes from network or cache, hash
+            checks, start of the WebAssembly, compiling. Golden frames are not in it.
+        first_ms: The first frame after loading, from frame to label: a golden frame.
+        preprocess_ms: p50, p90 and p99 from the frame's pixels to the model's input, linear
+            between samples (numpy's default).
+        invoke_ms: The same inside the engine, input and output copied.
+        total_ms: The same from the frame's pixels to the label, within the worker.
+        runs: Number of samples.
+        warmup_runs: Runs before the first sample, golden frames not counted.
+        frame_px: Width and height of the frame.
+        preprocess_samples_ms: Every sample, in order; the key may be missing.
+        invoke_samples_ms: The same inside the engine.
+        total_samples_ms: The same from frame to label.
+        compile_ms: Part of `load_ms`: WebAssembly runs, until the model is compiled.
+        browser: The browser and its machine.
+        drift: Of a long run, a pair for each second or so: seconds since its start, and the
+            median of `total` since the pair before, ms. Empty without a long run.
+        slowed: Whether the long run slowed down (see `find_slowed`); null where it has fewer
+            than 10 pairs.
+    """
+
+    compile_ms: Milliseconds
+    browser: Browser
+    drift: tuple[tuple[Annotated[float, msgspec.Meta(ge=0)], Milliseconds], ...]
+    slowed: bool | None
+
+    def find_fault(self) -> str:
+        """See `_Benchmark`."""
+        seconds = [second for second, _ in self.drift]
+        if seconds != sorted(set(seconds)):
+            return "drift is not in order of time"
+        if self.compile_ms > self.load_ms:
+            return "compile_ms is longer than load_ms"
+        expected = find_slowed(self.drift)
+        if self.slowed != expected:
+            return f"slowed is {_say(self.slowed)}, its drift says {_say(expected)}"
+        return super().find_fault()
+
+
+Benchmark: TypeAlias = BoardBenchmark | BrowserBenchmark
+
+
+class _Version(msgspec.Struct):
+    # Other formats of ours have a version, too, but no kind.
+    kind: str
+    format_version: int
+
+
+def find_slowed(drift: Sequence[tuple[float, float]]) -> bool | None:
+    """Whether a long run slowed down, as throttling does.
+
+    True if the median of the last tenth of its values is more than 1.2 times that of the first
+    tenth; a tenth is the number of values divided by 10, rounded down.
+
+    Args:
+        drift: Pairs of seconds and milliseconds, in order.
+
+    Returns:
+        None for fewer than 10 pairs.
+    """
+    tenth = len(drift) // 10
+    if not tenth:
+        return None
+    values = [ms for _, ms in drift]
+    first, last = statistics.median(values[:tenth]), statistics.median(values[-tenth:])
+    return last > SLOWED_ABOVE * first
+
+
+def read_benchmark(path: Path) -> Benchmark:
+    """Reads a report.
+
+    Raises:
+        BenchmarkError: If the file is missing, damaged, no report, of a newer format, or holds
+            what cannot be true; the message names it.
+    """
+    data = _read(path)
+    try:
+        version = msgspec.json.decode(data, type=_Version).format_version
+        if version != FORMAT_VERSION:
+            raise BenchmarkError(
+                f"{path} has format {version}, this edgetl reads {FORMAT_VERSION}; "
+                + ("upgrade edgetl" if version > FORMAT_VERSION else _AGAIN)
+            )
+        found: Benchmark = msgspec.json.decode(data, type=Benchmark)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BenchmarkError(f"{path} is not a benchmark report: {error}; {_AGAIN}") from error
+    if fault := found.find_fault():
+        raise BenchmarkError(f"{path} cannot be true: {fault}; {_AGAIN}")
+    return found
+
+
+def describe_schema() -> bytes:
+    """The JSON Schema of a report, as `benchmark.schema.json` holds it."""
+    (report,), known = msgspec.json.schema_components((Benchmark,), ref_template="#/$defs/{name}")
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A benchmark of edgetl-run or of the phone's page",
+        **report,
+        "$defs": known,
+    }
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        # A device or a pipe would never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BenchmarkError(f"{path} is not a file; give a report: {_AGAIN}")
+        with path.open("rb") as file:
+            data = file.read(_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise BenchmarkError(f"{path} cannot be read ({error.strerror}); {_AGAIN}") from error
+    if len(data) > _LIMIT_BYTES:
+        raise BenchmarkError(f"{path} is larger than {_LIMIT_BYTES >> 20} MiB; {_AGAIN}")
+    return data
+
+
+def _say(value: bool | None) -> str:
+    return "null" if value is None else str(value).lower()

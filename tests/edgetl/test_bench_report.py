@@ -1,0 +1,208 @@
+"""`edgetl bench-report`: benchmarks of boards and phones side by side."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+import edgetl_runtime
+from edgetl.reporting.benchmarks import (
+    find_ratio,
+    judge,
+    list_facts,
+    read_all,
+    render_benchmarks,
+)
+from edgetl_runtime.benchmark import benchmark
+from edgetl_runtime.benchmark_record import describe_schema
+
+DATA = Path(__file__).parents[1] / "data"
+PHONE, TINY = DATA / "phone_bench.json", DATA / "tiny.bundle"
+SCHEMA = Path(edgetl_runtime.__file__).parent / "benchmark.schema.json"
+NASTY = "<script>document.title='owned'</script>"
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """What `edgetl-run bench --json --raw` writes."""
+    path = tmp_path_factory.mktemp("reports") / "board.json"
+    report = benchmark(str(TINY), variant="litert-int8", threads=1, runs=300)
+    path.write_bytes(msgspec.json.encode(report.describe(raw=True)))
+    return path
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a report with changes."""
+
+    def write(name, source=PHONE, **changes):
+        path = tmp_path / name
+        path.write_text(json.dumps(json.loads(source.read_bytes()) | changes))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def steady(write):
+    """The phone's report of a run that was short."""
+    return write("steady.json", drift=[], slowed=None)
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "edgetl.cli", "bench-report", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+
+
+def test_the_schema_describes_both_kinds_and_no_more(board):
+    assert describe_schema() == SCHEMA.read_bytes(), "run: make schema"
+    reports = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes()))
+    for path in (board, PHONE):
+        record = json.loads(path.read_bytes())
+        reports.validate(record)
+        assert not reports.is_valid(record | {"surplus": 1})
+
+
+def test_a_board_and_a_phone_stand_side_by_side(board, steady):
+    done = run(board, steady)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(board.read_bytes())
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["ms", "board.json", "steady.json"]
+    rows = {line.split("  ")[0].strip(): line for line in lines[1:]}
+    assert "Pixel 8, Chrome 156" in rows["device"]
+    assert record["board"]["cpu"][:8] in rows["device"]
+    assert "LiteRT.js 2.5.3" in rows["engine"]
+    assert "2.4 / 2.9 / 4.2" in rows["preprocess p50/p90/p99"]
+    p50 = record["total_ms"]["p50"]
+    assert f"{p50:.3g}" in rows["total p50/p90/p99"]
+    assert rows["throttled"].split()[1:] == ["unknown", "unknown"]
+    assert lines[-1].startswith("next: edgetl bench-report ")
+
+
+def test_nothing_is_found_in_reports_that_can_be_compared(board, steady):
+    assert judge(read_all([board, steady])) == []
+
+
+def test_engines_with_more_threads_than_others_are_named(board, write, steady):
+    faster = write("faster.json", board, threads=4)
+    (found,) = judge(read_all([faster, steady]))
+    assert found.headline == "The engines had 1 and 4 threads"
+    assert "4 threads: faster.json" in found.detail
+
+
+def test_reports_of_different_bundles_are_told_apart(board, write):
+    other = write("other.json", bundle_sha256="ab" * 32, drift=[], slowed=None)
+    reports = read_all([board, other])
+    (found,) = judge(reports)
+    assert (found.kind, found.headline) == ("warning", "The reports are of 2 bundles")
+    assert "abababab: other.json" in found.detail
+    assert [list_facts(one)["bundle"] for one in reports] == [reports[0].bundle, "abababab"]
+    page = render_benchmarks(reports)
+    assert page.count("<code>abababab</code>") == 1
+    assert "bundle abababab" in page
+
+
+def test_devices_are_compared_by_the_same_model_file_only(write):
+    slower = {"p50": 23.4, "p90": 30, "p99": 40}
+    files = [
+        write("a.json"),
+        write("b.json", total_ms=slower),
+        write("c.json", total_ms=slower, model_sha256="ab" * 32),
+    ]
+    reports = read_all(files)
+    assert [find_ratio(one, reports) for one in reports] == [1.0, 2.0, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"variant": "litert-float32"}, "note", "2 variants"),
+        ({"frame_px": [320, 240]}, "warning", "2 sizes"),
+        ({"runs": 20}, "note", "few runs"),
+        (
+            {"browser": json.loads(PHONE.read_bytes())["browser"] | {"timer_step_ms": 1}},
+            "note",
+            "coarse",
+        ),
+    ],
+)
+def test_what_makes_reports_hard_to_compare_is_said(steady, write, changes, kind, words):
+    other = write("other.json", **{"drift": [], "slowed": None, **changes})
+    (found,) = judge(read_all([steady, other]))
+    assert found.kind == kind
+    assert words in found.headline
+    assert "other.json" in found.detail
+
+
+def test_a_phone_that_slowed_down_and_a_board_that_throttled_are_named(board, write):
+    health = {"temperature_c": 85.0, "throttled": True, "throttling": ["throttled"]}
+    hot = write("hot.json", board, after=health, throttled=True)
+    found = judge(read_all([hot, PHONE]))
+    assert [one.kind for one in found] == ["warning", "warning"]
+    assert found[0].headline.endswith("was throttled")
+    assert found[1].headline == "Pixel 8, Chrome 156 slowed down"
+    assert [list_facts(one)["throttled"] for one in read_all([hot, PHONE])] == ["yes", "yes"]
+
+
+def test_the_page_has_a_chart_and_shows_hostile_text_as_text(board, write, tmp_path):
+    browser = json.loads(PHONE.read_bytes())["browser"] | {"brand": NASTY, "model": "$x_1$ \x1b[2J"}
+    nasty = write("nasty.json", browser=browser, variant=NASTY)
+    out = tmp_path / "report.html"
+    done = run(board, nasty, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert f"page: {out}" in done.stdout
+    assert "\x1b" not in done.stdout
+    page = out.read_text()
+    assert page.count("<svg") == 2
+    assert NASTY not in page
+    assert "\x1b" not in page
+    assert "$x_1$" in page
+    again = run(board, nasty, "--out", out)
+    assert (again.returncode, "add --overwrite" in again.stderr) == (1, True)
+
+
+def test_the_command_prints_one_json_object_without_samples(board):
+    done = run(board, PHONE, "--json")
+    found = json.loads(done.stdout)
+    first, second = found["reports"]
+    assert (first["kind"], second["kind"]) == ("board", "browser")
+    assert first["total_ms"] == json.loads(board.read_bytes())["total_ms"]
+    assert not any(key.endswith("samples_ms") for key in first)
+    assert second["file"] == "phone_bench.json"
+    assert found["page"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "not a benchmark report"),
+        (
+            (TINY / "bundle.json").read_bytes(),
+            "is not a benchmark report: Object missing required field `kind`",
+        ),
+        (b'{"format_version": 1}', "not a benchmark report"),
+    ],
+)
+def test_a_file_of_something_else_is_one_line_that_names_it(board, tmp_path, content, words):
+    path = tmp_path / "other.json"
+    path.write_bytes(content)
+    done = run(board, path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert str(path) in done.stderr
+    assert words in done.stderr
+
+
+def test_two_files_of_one_name_are_told_apart(board, tmp_path):
+    (tmp_path / "board.json").write_bytes(board.read_bytes())
+    assert {one.file for one in read_all([board, tmp_path / "board.json"])} == {
+        str(board),
+        str(tmp_path / "board.json"),
+    }
