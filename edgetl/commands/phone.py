@@ -61,12 +61,11 @@ def phone(
     _check_combination(out, serve=serve, given=[name for name, one in given.items() if one])
     import msgspec
 
-    from edgetl_export.phone.site import write_site
-    from edgetl_runtime.bundle.reader import Bundle
+    from edgetl_export.bundle import Bundle
 
     with ExitStack() as held:
         folder = out or Path(held.enter_context(tempfile.TemporaryDirectory())) / "site"
-        site = write_site(Bundle.open(bundle), folder, variant=variant, overwrite=overwrite)
+        site = Bundle.open(bundle).to_phone(folder, variant=variant, overwrite=overwrite)
         if serve:
             serve_site(folder, host=host, port=port, is_plain=is_plain, as_json=as_json)
         elif as_json:
