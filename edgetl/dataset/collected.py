@@ -178,8 +178,8 @@ def _find_alike(known: list[Thumbnail], thumbnails: list[Thumbnail | None]) -> s
 def _list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder} is no folder and no zip; give the folder that `edgetl-run --collect` filled "
-            "on the board, or the zip of the phone's page"
+            f"{folder} is not a folder, nor a zip; give the folder that `edgetl-run --collect` "
+            "filled on the board, or the zip of the phone's page"
         )
     try:
         found = sorted(path for path in folder.iterdir() if _is_picture(path))

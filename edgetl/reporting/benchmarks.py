@@ -81,7 +81,7 @@ def read_all(files: Sequence[Path]) -> list[Measured]:
     """Reads reports, in the order given.
 
     Raises:
-        BenchmarkError: If one is no report; the message names the file.
+        BenchmarkError: If a file is not a report; the message names it.
     """
     names = [path.name for path in files]
     unique = len(set(names)) == len(names)
@@ -163,7 +163,7 @@ def find_ratio(one: Measured, reports: Sequence[Measured]) -> float | None:
     """Its median time over the shortest of the reports of the same model file.
 
     Returns:
-        None where there is no other such report, or a coarse timer read 0.
+        None if no other report is of this model file, or if a coarse timer read 0.
     """
     same = [
         other.record.total_ms.p50

@@ -71,7 +71,7 @@ def data(photos: Path, tmp_path: Path) -> Path:
         ("data check photos --backbone nope", 1, "unknown backbone"),
         ("data check photos --out photos/page.html", 1, "is inside the photos"),
         ("data preview photos --out photos/gear/a.jpg", 1, "is inside the photos"),
-        ("data import nowhere --out new", 1, "nowhere is no folder and no zip"),
+        ("data import nowhere --out new", 1, "nowhere is not a folder"),
         ("data import collected --out new --known nowhere", 1, "nowhere is not a folder"),
         ("data import collected --out new --known gone.csv", 1, "3 of 3 photos are missing: a/1"),
         ("evaluate photos photos", 1, "photos is not a bundle"),
