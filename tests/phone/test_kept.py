@@ -183,7 +183,7 @@ def test_what_was_kept_is_there_after_a_reload_and_can_be_deleted(phone, host):
     phone.wait_for("document.getElementById('label-it').open")
     click(phone, "label-delete")
     phone.wait_for(f"{FRAMES}.then((all) => all.length === 0)")
-    assert "None yet" in phone.evaluate("document.getElementById('kept-summary').textContent")
+    phone.wait_for("document.getElementById('kept-summary').textContent.includes('None yet')")
 
 
 def test_a_whole_session_asks_nobody_but_the_pages_own_server(phone, host, tmp_path):
