@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.reporting.canvas import COLORS, drawing, open_figure, to_svg
-from edgetl_runtime.benchmark_record import Benchmark
+from edgetl_runtime.benchmarking.record import Benchmark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import msgspec
 from edgetl.reporting.benchmark_plots import draw_drift, draw_stages
 from edgetl.reporting.findings import Finding
 from edgetl.reporting.pages import mark_safe, render_page
-from edgetl_runtime.benchmark_record import (
+from edgetl_runtime.benchmarking.record import (
     SLOWED_ABOVE,
     STAGES,
     Benchmark,
@@ -72,9 +72,11 @@ class Measured(msgspec.Struct, frozen=True):
     @property
     def throttled(self) -> bool | None:
         """Whether it was throttled or slowed down; None if not known."""
+        told = [self.record.slowed]
         if isinstance(self.record, BoardBenchmark):
-            return self.record.throttled
-        return self.record.slowed
+            told.append(self.record.throttled)
+        known = [one for one in told if one is not None]
+        return any(known) if known else None
 
 
 def read_all(files: Sequence[Path]) -> list[Measured]:
@@ -140,11 +142,7 @@ def record_benchmarks(reports: Sequence[Measured]) -> dict[str, object]:
 
 def render_benchmarks(reports: Sequence[Measured]) -> str:
     """Renders one HTML page that needs no network; equal input gives equal text."""
-    lines = [
-        (one.device, one.record.drift)
-        for one in reports
-        if not isinstance(one.record, BoardBenchmark) and one.record.drift
-    ]
+    lines = [(one.device, one.record.drift) for one in reports if len(one.record.drift) > 1]
     return render_page(
         "benchmarks.html.j2",
         title=count_noun(len(reports), "benchmark"),
@@ -225,8 +223,8 @@ def _judge_throttling(reports: Sequence[Measured]) -> Iterator[Finding]:
     for one in reports:
         if not one.throttled:
             continue
-        if isinstance(one.record, BoardBenchmark):
-            what = ", ".join(one.record.after.throttling) or "throttled"
+        if isinstance(one.record, BoardBenchmark) and one.record.throttled:
+            what = ", ".join(one.record.observation.throttling) or "throttled"
             yield Finding("warning", f"{one.device} was throttled", f"{one.file}: {what}")
         else:
             yield Finding(

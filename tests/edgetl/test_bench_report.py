@@ -18,12 +18,12 @@ from edgetl.reporting.benchmarks import (
     read_all,
     render_benchmarks,
 )
-from edgetl_runtime.benchmark import benchmark
-from edgetl_runtime.benchmark_record import describe_schema
+from edgetl_runtime.benchmarking.record import describe_schema
+from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 
 DATA = Path(__file__).parents[1] / "data"
 PHONE, TINY = DATA / "phone_bench.json", DATA / "tiny.bundle"
-SCHEMA = Path(edgetl_runtime.__file__).parent / "benchmark.schema.json"
+SCHEMA = Path(edgetl_runtime.__file__).parent / "benchmarking" / "benchmark.schema.json"
 NASTY = "<script>document.title='owned'</script>"
 
 
@@ -31,8 +31,8 @@ NASTY = "<script>document.title='owned'</script>"
 def board(tmp_path_factory):
     """What `edgetl-run bench --json --raw` writes."""
     path = tmp_path_factory.mktemp("reports") / "board.json"
-    report = benchmark(str(TINY), variant="litert-int8", threads=1, runs=300)
-    path.write_bytes(msgspec.json.encode(report.describe(raw=True)))
+    report = benchmark(str(TINY), variant="litert-int8", threads=1, rules=make_rules(300, None))
+    path.write_bytes(msgspec.json.encode(report))
     return path
 
 
@@ -109,7 +109,7 @@ def test_reports_of_different_bundles_are_told_apart(board, write):
 
 
 def test_devices_are_compared_by_the_same_model_file_only(write):
-    slower = {"p50": 23.4, "p90": 30, "p99": 40}
+    slower = {"p50": 23.4, "p90": 30, "p95": 35, "p99": 40, "mean": 25}
     files = [
         write("a.json"),
         write("b.json", total_ms=slower),
@@ -141,8 +141,9 @@ def test_what_makes_reports_hard_to_compare_is_said(steady, write, changes, kind
 
 
 def test_a_phone_that_slowed_down_and_a_board_that_throttled_are_named(board, write):
-    health = {"temperature_c": 85.0, "throttled": True, "throttling": ["throttled"]}
-    hot = write("hot.json", board, after=health, throttled=True)
+    seen = json.loads(board.read_bytes())["observation"]
+    seen |= {"throttled": True, "throttling": ["throttled"]}
+    hot = write("hot.json", board, observation=seen, throttled=True)
     found = judge(read_all([hot, PHONE]))
     assert [one.kind for one in found] == ["warning", "warning"]
     assert found[0].headline.endswith("was throttled")

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from edgetl_runtime.text.printable import make_printable
 
 Subparsers = argparse._SubParsersAction
 _MAX_THREADS = 1024
+_MAX_SECONDS = 86_400
 
 
 class Parser(argparse.ArgumentParser):
@@ -146,6 +148,19 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Seconds, above 0 and at most a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"expected seconds above 0 and at most {_MAX_SECONDS}, got {text!r}"
+        )
+    return value
 
 
 def threads(text: str) -> int:

@@ -1,0 +1,67 @@
+"""Whether one benchmark is faster than another, and how sure that is."""
+
+from typing import Literal
+
+import msgspec
+
+from edgetl_runtime.benchmarking.record import Benchmark, BoardBenchmark, find_range
+
+Word = Literal["faster", "slower", "the same"]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One benchmark against another, by the median from frame to label.
+
+    Attributes:
+        word: `faster` or `slower` if the ranges of both (`find_range`) lie apart, else `the same`;
+            None where a run is too short to have a range.
+        ratio: Median of the other over that of this one: above 1, this one is faster.
+        low: The least that `ratio` may be: the other's lower end over this one's upper end; None
+            without ranges.
+        high: The most, likewise.
+        doubts: Why the two should not be compared, one sentence each; empty if they may.
+    """
+
+    word: Word | None
+    ratio: float
+    low: float | None
+    high: float | None
+    doubts: tuple[str, ...]
+
+
+def compare(one: Benchmark, other: Benchmark) -> Comparison:
+    """Compares a benchmark with an earlier one, or with that of another machine."""
+    mine, theirs = find_range(one.drift), find_range(other.drift)
+    ratio = other.total_ms.p50 / max(one.total_ms.p50, 1e-9)
+    doubts = (*_doubt(one, "this run"), *_doubt(other, "the other run"), *_find_odds(one, other))
+    if mine is None or theirs is None:
+        return Comparison(word=None, ratio=ratio, low=None, high=None, doubts=doubts)
+    low, high = theirs[0] / max(mine[1], 1e-9), theirs[1] / max(mine[0], 1e-9)
+    word: Word = "faster" if low > 1 else "slower" if high < 1 else "the same"
+    return Comparison(word=word, ratio=ratio, low=low, high=high, doubts=doubts)
+
+
+def _doubt(record: Benchmark, name: str) -> list[str]:
+    """What is wrong with one of them."""
+    found = []
+    if isinstance(record, BoardBenchmark):
+        if record.throttled:
+            found.append(f"{name} was throttled ({', '.join(record.observation.throttling)})")
+        if record.board.emulated:
+            found.append(f"{name} was on an emulated processor: its times mean nothing")
+        if not record.steady:
+            found.append(f"{name} was not steady when it began")
+    if record.slowed:
+        found.append(f"{name} slowed down from its first tenth to its last")
+    return found
+
+
+def _find_odds(one: Benchmark, other: Benchmark) -> list[str]:
+    """In what they differ, so that the times do not tell which machine is faster."""
+    found = []
+    if one.model_sha256 != other.model_sha256:
+        found.append(f"the model files differ ({one.variant} and {other.variant})")
+    if one.frame_px != other.frame_px:
+        sizes = ["x".join(map(str, record.frame_px)) for record in (one, other)]
+        found.append(f"the frames differ in size ({sizes[0]} and {sizes[1]})")
+    return found
