@@ -136,14 +136,6 @@ def read_health(root: Path = _ROOT) -> Health:
     )
 
 
-def peak_rss_mib() -> float | None:
-    """The process's peak resident memory, MiB, or None where the system does not tell."""
-    for line in (read_text(Path("/proc/self/status")) or "").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
-
-
 def _name_board(root: Path) -> str | None:
     # A phone's device tree names a board of the chip's maker; its property names the phone.
     if model := ask_tool("getprop", "ro.product.model"):
