@@ -15,7 +15,6 @@ from edgetl_runtime import __version__
 from edgetl_runtime.benchmarking.cold_start import ColdStart, measure_cold_start
 from edgetl_runtime.benchmarking.record import (
     FORMAT_VERSION,
-    STAGES,
     BoardBenchmark,
     RulesName,
     find_slowed,
@@ -108,10 +107,10 @@ def benchmark(
     frame = make_frame(bundle, frame_px)
     warmup = _warm_up(classifier, frame, rules, tell)
     with Monitor() as monitor:
-        samples = np.array(list(_take_samples(classifier, frame, rules, tell)))  # (runs, 4)
+        samples = list(_take_samples(classifier, frame, rules, tell))
     observation = monitor.observe()
-    runs, duration_s = len(samples), float(samples[-1, -1])
-    drift = follow_drift(samples[:, 3].tolist(), samples[:, 2].tolist())
+    preprocess, invoke, total, moments_s = zip(*samples, strict=True)
+    drift = follow_drift(moments_s, total)
     energy_j = observation.energy_j
     return BoardBenchmark(
         format_version=FORMAT_VERSION,
@@ -122,21 +121,25 @@ def benchmark(
         threads=classifier.engine.threads,
         load_ms=cold.load_ms,
         first_ms=cold.first_ms,
-        **{f"{stage}_ms": compute_percentiles(samples[:, i]) for i, stage in enumerate(STAGES)},
-        runs=runs,
+        preprocess_ms=compute_percentiles(preprocess),
+        invoke_ms=compute_percentiles(invoke),
+        total_ms=compute_percentiles(total),
+        runs=len(samples),
         warmup_runs=warmup.runs,
         frame_px=frame_px,
         drift=drift,
         slowed=find_slowed(drift),
-        **{f"{stage}_samples_ms": tuple(samples[:, i].tolist()) for i, stage in enumerate(STAGES)},
+        preprocess_samples_ms=preprocess,
+        invoke_samples_ms=invoke,
+        total_samples_ms=total,
         rules=rules.name,
-        duration_s=duration_s,
+        duration_s=moments_s[-1],
         warmup_s=warmup.seconds,
         steady=warmup.steady,
         start_ms=cold.start_ms,
         rest_rss_mib=cold.rest_rss_mib,
         peak_rss_mib=peak_rss_mib(),
-        joules_per_run=None if energy_j is None else energy_j / runs,
+        joules_per_run=None if energy_j is None else energy_j / len(samples),
         software=describe_software(),
         board=describe_board(),
         observation=observation,

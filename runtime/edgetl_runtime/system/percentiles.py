@@ -26,5 +26,5 @@ class Percentiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def compute_percentiles(samples_ms: Sequence[float]) -> Percentiles:
     """The percentiles, linear between samples, and the mean of at least one sample, in ms."""
-    found = np.percentile(samples_ms, (50, 90, 95, 99))
-    return Percentiles(*map(float, found), float(np.mean(samples_ms)))
+    p50, p90, p95, p99 = map(float, np.percentile(samples_ms, (50, 90, 95, 99)))
+    return Percentiles(p50, p90, p95, p99, float(np.mean(samples_ms)))
