@@ -89,7 +89,7 @@ def answer_once(order: str) -> None:
     """What the started process does: loads, answers once, prints how long that took."""
     import cv2
 
-    from edgetl_runtime.benchmarking.single_stream import make_frame
+    from edgetl_runtime.benchmarking.frame import make_frame
     from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.system.memory import rss_mib

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgetl_runtime import __version__
 from edgetl_runtime.benchmarking.cold_start import ColdStart, measure_cold_start
+from edgetl_runtime.benchmarking.frame import make_frame
 from edgetl_runtime.benchmarking.record import (
     FORMAT_VERSION,
     BoardBenchmark,
@@ -22,8 +23,7 @@ from edgetl_runtime.benchmarking.record import (
 )
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.image.decoding import decode_picture
-from edgetl_runtime.image.preprocessing import Frame, resize
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.system.board import describe_board
 from edgetl_runtime.system.memory import peak_rss_mib
 from edgetl_runtime.system.monitoring import Monitor
@@ -154,14 +154,6 @@ def describe_software() -> dict[str, str]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
     }
-
-
-def make_frame(bundle: Bundle, frame_px: tuple[int, int]) -> Frame:
-    """A golden frame of that size, or noise where there is none; uint8 (height, width, 3) BGR."""
-    if not bundle.manifest.golden:
-        return np.random.default_rng(0).integers(0, 256, (*frame_px[::-1], 3), dtype=np.uint8)
-    picture = decode_picture(bundle.read(bundle.manifest.golden[0]))
-    return resize(picture, *frame_px)
 
 
 def _start_cold(
