@@ -7,13 +7,16 @@ Values are those that people published of such machines: /proc/cpuinfo, thermal 
 `vcgencmd` of Raspberry Pis, zones and permissions of phones, RAPL and hwmon of PCs.
 """
 
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+_NOBODY: Final = 65534
 _CPU: Final = "sys/devices/system/cpu"
 _ZONES: Final = "sys/class/thermal/thermal_zone"
 _RAPL: Final = "sys/class/powercap/intel-rapl:"
@@ -45,6 +48,19 @@ class Machine(msgspec.Struct, frozen=True):
             (tools / name).write_text(text)
             (tools / name).chmod(0o755)
         return root
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Gives up root's right to read everything, where the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def _cpuinfo_of_arm(parts: Iterable[tuple[int, int]], end: str = "") -> str:

@@ -1,12 +1,9 @@
 """What the device finds out about the machines of tests/machines.py."""
 
 import os
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +12,8 @@ from edgetl_runtime.system.board import describe_board, read_health
 from edgetl_runtime.system.energy import open_meter
 from edgetl_runtime.system.firmware import is_refused
 from edgetl_runtime.system.monitoring import Monitor, Observation
-from tests.machines import MACHINES, PMIC_W
+from tests.machines import MACHINES, PMIC_W, as_nobody
 
-Enter = Callable[[str], Path]
-NOBODY = 65534
 CPU0 = "sys/devices/system/cpu/cpu0"
 ZONE = "sys/class/thermal/thermal_zone0"
 RAPL = "sys/class/powercap/intel-rapl:0/energy_uj"
@@ -51,34 +46,6 @@ HEALTHS = {
 METERS = {"pi5": "Pi 5 PMIC rails", "intel": "RAPL package"}
 
 
-@contextmanager
-def no_root() -> Iterator[None]:
-    """Gives up root's right to read everything, if these tests run as root."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def enter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Enter]:
-    """Writes a machine and its programs; returns where its file system begins."""
-    # Not tmp_path, into which nobody but its owner can look.
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-
-    def write(name: str) -> Path:
-        monkeypatch.setenv("PATH", str(folder / name / "bin"))
-        return MACHINES[name].write(folder / name)
-
-    yield write
-    shutil.rmtree(folder)
-
-
 def throttle(root: Path, bits: int) -> None:
     """What vcgencmd says from now on."""
     (root.parent / "bin" / "throttled").write_text(f"throttled={bits:#x}\n")
@@ -106,9 +73,9 @@ def test_every_machine_has_its_facts_here():
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_a_board_is_described(name, enter):
-    root = enter(name)
-    with no_root():
+def test_a_board_is_described(name, enter_machine):
+    root = enter_machine(name)
+    with as_nobody():
         found = describe_board(root)
     mib = found.memory_bytes // 2**20 if found.memory_bytes else None
     facts = (found.board, found.cpu, found.cores, mib, found.max_clock_mhz, found.governor)
@@ -117,9 +84,9 @@ def test_a_board_is_described(name, enter):
 
 
 @pytest.mark.parametrize("name", HEALTHS)
-def test_health_is_that_of_the_processor(name, enter):
-    root = enter(name)
-    with no_root():
+def test_health_is_that_of_the_processor(name, enter_machine):
+    root = enter_machine(name)
+    with as_nobody():
         found = read_health(root)
     assert (found.temperature_c, found.throttled, found.clock_mhz) == HEALTHS[name]
     assert found.governor == BOARDS[name][-1]
@@ -127,9 +94,9 @@ def test_health_is_that_of_the_processor(name, enter):
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_energy_is_measured_where_the_machine_lets_us(name, enter):
-    root = enter(name)
-    with no_root():
+def test_energy_is_measured_where_the_machine_lets_us(name, enter_machine):
+    root = enter_machine(name)
+    with as_nobody():
         meter = open_meter(root)
         assert (meter.source if meter else None) == METERS.get(name)
         if meter is None:
@@ -142,9 +109,9 @@ def test_energy_is_measured_where_the_machine_lets_us(name, enter):
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_a_machine_is_observed(name, enter):
-    root = enter(name)
-    with no_root():
+def test_a_machine_is_observed(name, enter_machine):
+    root = enter_machine(name)
+    with as_nobody():
         found = observe(root)
     degrees, throttled, clock_mhz = HEALTHS[name]
     if name == "intel":
@@ -158,15 +125,15 @@ def test_a_machine_is_observed(name, enter):
     assert found.duration_s > 0
 
 
-def test_a_raspberry_pi_5_adds_up_its_rails_over_time(enter):
-    found = observe(enter("pi5"))
+def test_a_raspberry_pi_5_adds_up_its_rails_over_time(enter_machine):
+    found = observe(enter_machine("pi5"))
     # Its rails say the same all the time; the two clocks are read one after the other.
     assert found.energy_j == pytest.approx(PMIC_W * found.duration_s, rel=0.2)
     assert pytest.approx(7.3, abs=0.1) == PMIC_W
 
 
-def test_energy_of_a_pc_is_that_of_its_packages_and_survives_the_end_of_the_counter(enter):
-    root = enter("intel")
+def test_energy_of_a_pc_is_that_of_its_packages_and_survives_the_end_of_the_counter(enter_machine):
+    root = enter_machine("intel")
     second = root / "sys/class/powercap/intel-rapl:2"
     second.mkdir()
     for name, text in (
@@ -186,8 +153,8 @@ def test_energy_of_a_pc_is_that_of_its_packages_and_survives_the_end_of_the_coun
     assert meter.joules == pytest.approx(counted_uj / 1e6 + 1.5)
 
 
-def test_a_counter_that_cannot_be_read_for_once_loses_nothing(enter):
-    root = enter("intel")
+def test_a_counter_that_cannot_be_read_for_once_loses_nothing(enter_machine):
+    root = enter_machine("intel")
     (root / RAPL).write_text("1000000\n")
     meter = open_meter(root)
     for text in ("1000000", "", "4000000"):
@@ -196,8 +163,8 @@ def test_a_counter_that_cannot_be_read_for_once_loses_nothing(enter):
     assert meter.joules == 3.0
 
 
-def test_the_hottest_and_the_slowest_moment_are_kept(enter):
-    root = enter("pi4")
+def test_the_hottest_and_the_slowest_moment_are_kept(enter_machine):
+    root = enter_machine("pi4")
 
     def heat():
         (root / ZONE / "temp").write_text("84700\n")
@@ -223,9 +190,9 @@ def test_the_hottest_and_the_slowest_moment_are_kept(enter):
     ],
 )
 def test_what_happened_before_the_run_is_not_held_against_it(
-    before, after, throttled, throttling, enter
+    before, after, throttled, throttling, enter_machine
 ):
-    root = enter("pi4")
+    root = enter_machine("pi4")
     throttle(root, before)
     found = observe(root, lambda: throttle(root, after))
     assert (found.throttled, found.throttling) == (throttled, throttling)
@@ -236,15 +203,15 @@ def test_what_happened_before_the_run_is_not_held_against_it(
     ("file", "throttling"),
     [("core", ("core throttled",)), ("package", ("package throttled",))],
 )
-def test_an_intel_processor_that_was_too_hot_is_seen_by_its_counts(file, throttling, enter):
-    root = enter("intel")
+def test_an_intel_processor_that_was_too_hot_is_seen_by_its_counts(file, throttling, enter_machine):
+    root = enter_machine("intel")
     count = root / CPU0 / "thermal_throttle" / f"{file}_throttle_count"
     found = observe(root, lambda: count.write_text("13\n"))
     assert (found.throttled, found.throttling) == (True, throttling)
 
 
-def test_the_thread_ends_with_the_block_also_after_an_error(enter):
-    monitor = Monitor(every_s=0.01, root=enter("container"))
+def test_the_thread_ends_with_the_block_also_after_an_error(enter_machine):
+    monitor = Monitor(every_s=0.01, root=enter_machine("container"))
     with pytest.raises(KeyError), monitor:
         assert "monitor" in {thread.name for thread in threading.enumerate()}
         raise KeyError
@@ -253,8 +220,8 @@ def test_the_thread_ends_with_the_block_also_after_an_error(enter):
         monitor.observe()
 
 
-def test_a_short_run_has_no_reading_in_between(enter):
-    with Monitor(root=enter("pi3")) as monitor:
+def test_a_short_run_has_no_reading_in_between(enter_machine):
+    with Monitor(root=enter_machine("pi3")) as monitor:
         pass
     found = monitor.observe()
     assert (found.readings, found.highest_c, found.duration_s < 5) == (0, 58.002, True)
@@ -273,9 +240,9 @@ def test_a_short_run_has_no_reading_in_between(enter):
     ],
 )
 def test_without_the_tool_the_kernel_says_what_the_firmware_told_it(
-    text, throttling, enter, monkeypatch
+    text, throttling, enter_machine, monkeypatch
 ):
-    root = enter("pi4")
+    root = enter_machine("pi4")
     monkeypatch.setenv("PATH", str(root))
     (root / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text(text)
     found = read_health(root)
@@ -283,15 +250,15 @@ def test_without_the_tool_the_kernel_says_what_the_firmware_told_it(
     assert found.throttling == (throttling or ())
 
 
-def test_a_firmware_that_is_not_for_this_user_is_told_apart_from_none(enter):
-    root = enter("pi4")
+def test_a_firmware_that_is_not_for_this_user_is_told_apart_from_none(enter_machine):
+    root = enter_machine("pi4")
     assert not is_refused(root)
     device = root / "dev/vcio"
     device.parent.mkdir()
     device.touch()
     assert not is_refused(root)
     device.chmod(0)
-    with no_root():
+    with as_nobody():
         assert is_refused(root)
 
 
