@@ -148,6 +148,8 @@ def test_energy_of_a_pc_is_that_of_its_packages_and_survives_the_end_of_the_coun
         (root / RAPL).write_text(f"{energy_uj}\n")
         meter.read()
     (second / "energy_uj").write_text("6500000\n")
+    # The whole machine, of which the packages are a part.
+    (root / RAPL.replace(":0", ":1")).write_text("70293987000\n")
     meter.read()
     counted_uj = 262143328849 - 26963529117 + 2_000_000
     assert meter.joules == pytest.approx(counted_uj / 1e6 + 1.5)
@@ -187,6 +189,7 @@ def test_the_hottest_and_the_slowest_moment_are_kept(enter_machine):
         (0x50000, 0xD0000, True, ("soft temperature limit",)),
         (0x0, 0x20002, True, ("frequency capped",)),
         (0x1, 0x10001, True, ("under-voltage",)),
+        (0x10001, 0x10001, True, ("under-voltage",)),
     ],
 )
 def test_what_happened_before_the_run_is_not_held_against_it(
