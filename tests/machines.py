@@ -16,6 +16,11 @@ from typing import Final
 
 import msgspec
 
+_OLD_FEATURES: Final = "fp asimd evtstrm crc32 cpuid"
+_FEATURES: Final = (
+    "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop"
+    " asimddp"
+)
 _NOBODY: Final = 65534
 _CPU: Final = "sys/devices/system/cpu"
 _ZONES: Final = "sys/class/thermal/thermal_zone"
@@ -63,10 +68,10 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def _cpuinfo_of_arm(parts: Iterable[tuple[int, int]], end: str = "") -> str:
+def _cpuinfo_of_arm(parts: Iterable[tuple[int, int]], features: str, end: str) -> str:
     return (
         "".join(
-            f"processor\t: {number}\nBogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\n"
+            f"processor\t: {number}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\n"
             f"CPU implementer\t: {implementer:#x}\nCPU architecture: 8\nCPU variant\t: 0x0\n"
             f"CPU part\t: {part:#x}\nCPU revision\t: 3\n\n"
             for number, (implementer, part) in enumerate(parts)
@@ -84,7 +89,8 @@ def _cpuinfo_of_pc(name: str, cores: int) -> str:
 
 
 def _meminfo(kib: int) -> str:
-    return f"MemTotal:       {kib:8} kB\nMemFree:        {kib // 3:8} kB\n"
+    sizes = {"MemTotal": kib, "MemFree": kib // 3, "MemAvailable": kib // 2}
+    return "".join(f"{name + ':':15} {size:8} kB\n" for name, size in sizes.items())
 
 
 def _cpufreq(governor: str, khz: Iterable[tuple[int, int, int]]) -> dict[str, str]:
@@ -99,8 +105,12 @@ def _cpufreq(governor: str, khz: Iterable[tuple[int, int, int]]) -> dict[str, st
             f"{folder}/cpuinfo_min_freq": f"{lowest}\n",
             f"{folder}/cpuinfo_max_freq": f"{highest}\n",
         }
-    ends = f"0-{len(cores) - 1}\n"
-    return found | {f"{_CPU}/{name}": ends for name in ("online", "possible", "present")}
+    return found | _ends(len(cores))
+
+
+def _ends(cores: int) -> dict[str, str]:
+    text = f"0-{cores - 1}\n"
+    return {f"{_CPU}/{name}": text for name in ("online", "possible", "present")}
 
 
 def _zones(*zones: tuple[str, object]) -> dict[str, str]:
@@ -150,6 +160,7 @@ def _raspberry_pi(
     khz: tuple[int, int, int],
     millidegrees: int,
     clock: str,
+    features: str = _OLD_FEATURES,
     pmic: str = "",
     files: Mapping[str, str] | None = None,
 ) -> Machine:
@@ -158,7 +169,7 @@ def _raspberry_pi(
         files={
             "proc/device-tree/model": f"{model}\0",
             "sys/firmware/devicetree/base/model": f"{model}\0",
-            "proc/cpuinfo": _cpuinfo_of_arm([(0x41, part)] * 4, end),
+            "proc/cpuinfo": _cpuinfo_of_arm([(0x41, part)] * 4, features, end),
             "proc/meminfo": _meminfo(kib),
             **_cpufreq("ondemand", [khz] * 4),
             **_zones(("cpu-thermal", millidegrees)),
@@ -235,6 +246,7 @@ MACHINES: Final = {
         khz=(2400000, 1500000, 2400000),
         millidegrees=64700,
         clock="frequency(0)=2400033792",
+        features=_FEATURES,
         pmic=PMIC,
     ),
     "zero2w": _raspberry_pi(
@@ -252,7 +264,9 @@ MACHINES: Final = {
     "phone": Machine(
         files={
             "proc/cpuinfo": _cpuinfo_of_arm(
-                [(0x51, 0x805)] * 6 + [(0x51, 0x804)] * 2, "Hardware\t: Qualcomm LITO\n"
+                [(0x51, 0x805)] * 6 + [(0x51, 0x804)] * 2,
+                _FEATURES,
+                "Hardware\t: Qualcomm LITO\n",
             ),
             "proc/meminfo": _meminfo(7751744),
             "proc/device-tree/model": "Qualcomm Technologies, Inc. Lito MTP\0",
@@ -340,7 +354,7 @@ MACHINES: Final = {
         files={
             "proc/cpuinfo": _cpuinfo_of_pc("AMD EPYC", 2),
             "proc/meminfo": _meminfo(2014192),
-            f"{_CPU}/online": "0-1\n",
+            **_ends(2),
         }
     ),
 }

@@ -4,15 +4,19 @@
 #     tests/boards/machine.sh pi5 .venv/bin/edgetl-run bench tests/data/tiny.bundle
 #
 # All of /sys is that machine's, and of /proc what the device asks for; python is that of the PATH,
-# or of PYTHON. Runs within a root of root.sh, too. Needs root, and root may read what others may not.
+# or of PYTHON. Needs root, and root may read what others may not. Runs within a root of root.sh, too;
+# engines believe the machine's processor, so start that one with BOARD=pi5 for pi5.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "${1:-}" != --inside ]; then
-    exec unshare --mount "$0" --inside "$@"
+    exec unshare --mount --propagation unchanged "$0" --inside "$@"
 fi
 machine=$2
 shift 2
-mount --make-rprivate /
+# Within a root of root.sh, "/" is no mount, and all below it is private already.
+if grep -q '^[0-9]* [0-9]* [^ ]* [^ ]* / ' /proc/self/mountinfo; then
+    mount --make-rprivate /
+fi
 made=$(mktemp -d)
 trap 'umount -l /sys; rm -rf "$made"' EXIT
 "${PYTHON:-python}" "$here/../machines.py" "$machine" "$made"
