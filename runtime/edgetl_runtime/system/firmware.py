@@ -51,8 +51,13 @@ def name_throttling(bits: int) -> tuple[str, ...]:
 
 def is_refused(root: Path) -> bool:
     """Whether there is a firmware that this user may not ask."""
-    device = root / "dev/vcio"
-    return device.exists() and not os.access(device, os.R_OK | os.W_OK)
+    try:
+        os.close(os.open(root / "dev/vcio", os.O_RDWR))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def ask_firmware(command: str) -> str | None:

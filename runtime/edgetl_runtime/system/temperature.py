@@ -13,9 +13,12 @@ from edgetl_runtime.system.sysfs import list_numbered, read_number, read_text
 
 _PLAUSIBLE_C: Final = (-40.0, 150.0)
 # Raspberry Pi `cpu-thermal`, Intel `x86_pkg_temp`, Qualcomm `cpu-1-0-usr`, MediaTek `mtktscpu`,
-# Rockchip `bigcore0-thermal`, Samsung and Google `BIG`, `MID` and `LITTLE`.
+# Rockchip `bigcore0-thermal`, Samsung and Google `BIG`, `MID` and `LITTLE`. Qualcomm's kernels have
+# zones of cooling and limits, too, whose numbers are none of degrees.
 _PROCESSOR_ZONE: Final = re.compile(
-    r"x86_pkg_temp|.*(?<![a-z])cpu.*|mtktscpu.*|(big|little)[-_]?core.*|big|mid|little", re.I
+    r"(?!.*(cdev|limit|freq|hotplug))"
+    r"(x86_pkg_temp|.*(?<![a-z])cpu.*|mtktscpu.*|(big|little)[-_]?core.*|big|mid|little)",
+    re.I,
 )
 _CHIP_ZONE: Final = re.compile(r"soc[-_]?(thermal|dts\d*|max).*", re.I)
 # What a zone 0 may be that is not near the processor.
