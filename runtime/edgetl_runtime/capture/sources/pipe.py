@@ -140,16 +140,22 @@ class RawPipe:
         """Does nothing: who opened standard input closes it."""
 
     def _convert(self, pixels: Frame) -> None:
+        """Straight into the shared memory, where that can be."""
         width = pixels.shape[1]
-        if self._form == "yuv420p":
-            # The padding is cut off last: it is as long, in pixels, in all three planes.
-            picture = np.asarray(cv2.cvtColor(self._raw, _CONVERSIONS[self._form]))[:, :width]
+        code = _CONVERSIONS.get(self._form)
+        if code == cv2.COLOR_YUV2BGR_I420:
+            if self._row == width:
+                cv2.cvtColor(self._raw, code, dst=pixels)
+            else:
+                # The padding is cut off last: it is as long, in pixels, in all three planes.
+                pixels[:] = np.asarray(cv2.cvtColor(self._raw, code))[:, :width]
+            return
+        used = self._raw[:, : width * self._pixel_bytes]
+        picture = used.reshape(*pixels.shape[:2], self._pixel_bytes)
+        if code is None:
+            pixels[:] = picture
         else:
-            used = self._raw[:, : width * self._pixel_bytes]
-            picture = used.reshape(*pixels.shape[:2], self._pixel_bytes)
-            if self._form in _CONVERSIONS:
-                picture = np.asarray(cv2.cvtColor(picture, _CONVERSIONS[self._form]))
-        pixels[:] = picture
+            cv2.cvtColor(picture, code, dst=pixels)
 
     def _check_file(self) -> None:
         """A file that is not a whole number of frames was made with other sides, or padded rows."""
