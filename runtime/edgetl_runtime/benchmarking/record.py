@@ -34,9 +34,9 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 WasmBuild: TypeAlias = Literal["plain", "compat"]
-RulesName: TypeAlias = Literal["full", "quick", "custom"]
+RulesName: TypeAlias = Literal["full", "quick", "custom", "survey"]
 Drift: TypeAlias = tuple[tuple[Annotated[float, msgspec.Meta(ge=0)], Milliseconds], ...]
-_DRIFT_STEP_S: Final = 1.0
+DRIFT_STEP_S: Final = 1.0
 # Below it, what nine of ten seconds had says little.
 _LEAST_PAIRS: Final = 8
 
@@ -138,7 +138,8 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
         preprocess_samples_ms: Every sample, in order, with `--raw`; else the key is missing.
         invoke_samples_ms: The same inside the engine.
         total_samples_ms: The same from frame to prediction.
-        rules: `full`: at least 1,024 runs and 60 s; `quick`: 128 and 10 s; `custom`: the caller's.
+        rules: `full`: at least 1,024 runs and 60 s; `quick`: 128 and 10 s; `custom`: the caller's;
+            `survey`: the passes of `bench --all`.
         duration_s: From the first sample to the last.
         warmup_s: Of the runs before.
         steady: Whether the median was steady when the first sample was taken.
@@ -256,20 +257,23 @@ class _Version(msgspec.Struct):
     format_version: int
 
 
-def follow_drift(moments_s: Sequence[float], samples_ms: Sequence[float]) -> Drift:
+def follow_drift(
+    moments_s: Sequence[float], samples_ms: Sequence[float], step_s: float = DRIFT_STEP_S
+) -> Drift:
     """Medians over the seconds of a run.
 
     Args:
         moments_s: When each sample ended, seconds since the first one began.
         samples_ms: The samples, milliseconds.
+        step_s: The shortest time between two pairs, seconds.
 
     Returns:
-        A pair for each second or so: when its last sample ended, and the median within it.
+        A pair for each step or so: when its last sample ended, and the median within it.
     """
     pairs: list[tuple[float, float]] = []
     first = 0
     for number, moment_s in enumerate(moments_s, start=1):
-        if moment_s - (pairs[-1][0] if pairs else 0.0) >= _DRIFT_STEP_S:
+        if moment_s - (pairs[-1][0] if pairs else 0.0) >= step_s:
             pairs.append((moment_s, statistics.median(samples_ms[first:number])))
             first = number
     return tuple(pairs)
