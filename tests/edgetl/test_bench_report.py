@@ -18,7 +18,7 @@ from edgetl.reporting.benchmarks import (
     read_all,
     render_benchmarks,
 )
-from edgetl_runtime.benchmarking.record import describe_schema
+from edgetl_runtime.benchmarking.reading import describe_schema
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 
 DATA = Path(__file__).parents[1] / "data"

@@ -189,5 +189,3 @@ def _replay(order: ReplayOrder) -> Replay:
     inputs = prepare(bundle)
     failures = compare_inputs(bundle, inputs)
     return Replay((*failures, *compare_scores(variant, replay(bundle, variant, inputs))))
-
-

@@ -19,9 +19,8 @@ from edgetl_runtime.benchmarking.record import (
 from edgetl_runtime.system.monitoring import Observation
 from edgetl_runtime.system.percentiles import compute_percentiles
 
-# 1.96 standard deviations of a difference of two medians, each of two passes: sqrt(2) / sqrt(2)
-# leaves the deviation of one pass (the repeatability limit of ISO 5725-6).
-_TIMES: Final = 1.96
+# Of the normal distribution: 95 % lie within.
+_NORMAL: Final = 1.959964
 
 
 def merge_passes(passes: Sequence[Pass]) -> BoardBenchmark:
@@ -92,26 +91,43 @@ def measure_noise(medians_ms: Iterable[Sequence[float]]) -> float | None:
     return math.sqrt(statistics.fmean(one**2 for one in apart) / 2) if apart else None
 
 
-def find_span(p50_ms: float, passes: Sequence[Pass], noise: float | None) -> tuple[float, float]:
+def find_reach(noise: float | None, rows: int) -> float:
+    """How far the median of another survey may be off: below 5 % of them are off further.
+
+    The difference of two medians, each of two passes, has the standard deviation of one pass:
+    sqrt(2) / sqrt(2) (the repeatability limit of ISO 5725-6). Since that was measured by few rows,
+    Student's t stands for the normal distribution's 1.96, by Abramowitz and Stegun, 26.7.5.
+
+    Args:
+        noise: What `measure_noise` found.
+        rows: How many had two passes.
+
+    Returns:
+        A factor, from 1.
+    """
+    if noise is None:
+        return 1.0
+    z, n = _NORMAL, rows
+    t = z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+    return math.exp(t * noise)
+
+
+def find_span(p50_ms: float, passes: Sequence[Pass], reach: float) -> tuple[float, float]:
     """Between what the median of another survey of this machine is expected, milliseconds.
 
     Args:
         p50_ms: The median of all samples.
         passes: Of one row.
-        noise: What `measure_noise` found.
+        reach: What `find_reach` found.
 
     Returns:
         The ends of the widest of these: from the 5th to the 95th percentile of the pairs of all
-        passes; the medians of the passes; and 1.96 times the noise around the median of all.
+        passes; the medians of the passes; and from 1/reach to reach times the median of all.
     """
     pairs: Drift = tuple(chain.from_iterable(one.pairs for one in passes))
     found = find_range(pairs) or (p50_ms, p50_ms)
     medians = [one.report.total_ms.p50 for one in passes]
-    factor = math.exp(_TIMES * (noise or 0.0))
-    return (
-        min(found[0], p50_ms / factor, *medians),
-        max(found[1], p50_ms * factor, *medians),
-    )
+    return min(found[0], p50_ms / reach, *medians), max(found[1], p50_ms * reach, *medians)
 
 
 def _chain_samples(reports: Sequence[BoardBenchmark], stage: str) -> list[float]:

@@ -11,9 +11,7 @@ from edgetl_runtime.benchmarking.survey_record import (
 )
 
 
-def recommend(
-    files: Sequence[SurveyedFile], rows: Sequence[SurveyRow]
-) -> Recommendation | None:
+def recommend(files: Sequence[SurveyedFile], rows: Sequence[SurveyRow]) -> Recommendation | None:
     """Picks the fastest row that may be used, or a better one that is as fast within the noise.
 
     A file may be used if it passed the gate and reproduces its golden frames here. Among the rows

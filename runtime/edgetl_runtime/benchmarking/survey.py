@@ -1,8 +1,7 @@
 """Every variant of a bundle with every number of threads, measured within a time budget."""
 
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from edgetl_runtime.benchmarking.isolation import (
     obey_apart,
 )
 from edgetl_runtime.benchmarking.merging import (
+    find_reach,
     find_span,
     measure_noise,
     merge_observations,
@@ -183,9 +183,10 @@ def _conclude(
     pass_s: float,
     begin: tuple[datetime, float],
 ) -> Survey:
-    medians = {key: tuple(one.report.total_ms.p50 for one in work.passes.get(key, ())) for key in keys}
-    noise = measure_noise(medians.values())
-    rows = tuple(_make_row(work, key, noise) for key in keys)
+    twice = [passes for passes in work.passes.values() if len(passes) == _PASSES]
+    noise = measure_noise([one.report.total_ms.p50 for one in passes] for passes in twice)
+    reach = find_reach(noise, len(twice))
+    rows = tuple(_make_row(work, key, reach) for key in keys)
     files = tuple(_describe_file(one, golden[one.name]) for one in work.bundle.manifest.variants)
     seen = [one.report.observation for one in work.in_order]
     return Survey(
@@ -206,7 +207,7 @@ def _conclude(
     )
 
 
-def _make_row(work: _Work, key: _Key, noise: float | None) -> SurveyRow:
+def _make_row(work: _Work, key: _Key, reach: float) -> SurveyRow:
     passes = work.passes.get(key, [])
     failure = work.failures.get(key, "")
     report = None if failure else merge_passes(passes)
@@ -214,7 +215,7 @@ def _make_row(work: _Work, key: _Key, noise: float | None) -> SurveyRow:
         variant=key[0],
         threads=key[1],
         report=report,
-        range_ms=None if report is None else find_span(report.total_ms.p50, passes, noise),
+        range_ms=None if report is None else find_span(report.total_ms.p50, passes, reach),
         passes_ms=tuple(one.report.total_ms.p50 for one in passes),
         failure=failure,
     )
