@@ -101,7 +101,7 @@ def _list_reports(path: Path) -> list[tuple[str, Benchmark]]:
     found = read_report(path)
     if not isinstance(found, Survey):
         return [("", found)]
-    rows = [
+    rows: list[tuple[str, Benchmark]] = [
         (f" ({row.variant}, {count_noun(row.threads, 'thread')})", row.report)
         for row in found.rows
         if row.report is not None

@@ -31,6 +31,7 @@ from edgetl_runtime.benchmarking.survey_record import Survey, SurveyedFile, Surv
 from edgetl_runtime.bundle.reader import Bundle, Variant
 from edgetl_runtime.system.allotment import default_threads
 from edgetl_runtime.system.board import describe_board
+from edgetl_runtime.text.wording import count_noun
 
 _PASSES: Final = 2
 _PAIRS_PER_PASS: Final = 12
@@ -104,7 +105,8 @@ def survey(
     needs_s = spent_s + left * (pass_s + rules.warmup_s + overhead_s)
     if needs_s > rules.budget_s * 1.1:
         warn(
-            f"{len(keys)} rows take about {needs_s / 60:.1f} minutes, not {rules.budget_s / 60:.1f}"
+            f"{count_noun(len(keys), 'row')} take about {needs_s / 60:.2g} minutes, not "
+            f"{rules.budget_s / 60:.2g}: each needs two passes of {rules.least_s:g} s at least"
         )
     work.measure(keys, pass_s)
     return _conclude(work, golden, keys, pass_s, (taken, began))

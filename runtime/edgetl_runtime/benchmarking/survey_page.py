@@ -23,7 +23,7 @@ from edgetl_runtime.text.printable import make_printable
 _FOLDER: Final = Path(__file__).parent / "page"
 _PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
 # In a script element `<` may begin its end; the rest is for older JavaScript and for editors.
-_ESCAPES: Final = {one: f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
+_ESCAPES: Final = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
 
 
 class _Texts(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ def encode_data(survey: Survey) -> str:
         flags="" if best is None else " ".join(list_flags(best)),
     )
     data = msgspec.json.encode(_Data(survey, texts)).decode()
-    return data.translate(str.maketrans(_ESCAPES))
+    return data.translate(_ESCAPES)
 
 
 def _hash(script: str) -> str:

@@ -69,6 +69,7 @@ def survey_bundle(options: argparse.Namespace) -> int:
     from edgetl_runtime.benchmarking.survey_page import render_survey
     from edgetl_runtime.system.storage import write_file
 
+    check_folders(options.out, options.page)
     found = take_survey(options, frame_px=options.frame_size)
     if options.out is not None:
         write_file(options.out, msgspec.json.encode(found) + b"\n")
@@ -85,6 +86,21 @@ def survey_bundle(options: argparse.Namespace) -> int:
             say(_suggest(options))
     tell_warnings(found)
     return EXIT_GATE if found.recommendation is None else 0
+
+
+def check_folders(*files: Path | None) -> None:
+    """Refuses what cannot be written, before minutes of measuring.
+
+    Raises:
+        StorageError: If a file's folder is not there, or may not be written.
+    """
+    import os
+
+    from edgetl_runtime.errors import StorageError
+
+    for file in filter(None, files):
+        if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+            raise StorageError(f"cannot write {file}: {file.parent} is no folder to write into")
 
 
 def take_survey(options: argparse.Namespace, *, frame_px: tuple[int, int] = (640, 480)) -> "Survey":

@@ -10,6 +10,7 @@ from edgetl_runtime.commands.exits import EXIT_GATE
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.survey import (
     add_budget,
+    check_folders,
     describe_recommendation,
     take_survey,
     tell_warnings,
@@ -57,6 +58,7 @@ def tune(options: argparse.Namespace) -> int:
     _check_usage(options)
     bundle = Bundle.open(options.bundle)
     # What is wrong with the file is told before minutes of measuring.
+    check_folders(options.config)
     before = _read_settings(options.config)
     bundle_too = _check_bundle(options.config, before, bundle)
     found = _read_survey(options.survey, bundle) if options.survey else take_survey(options)
@@ -78,11 +80,9 @@ def _check_usage(options: argparse.Namespace) -> None:
 
 
 def _read_settings(config: Path) -> "Settings | None":
-    import os
-
     from edgetl_runtime.settings.file import load_settings
 
-    return load_settings(config) if os.path.lexists(config) else None
+    return load_settings(config) if config.exists() else None
 
 
 def _check_bundle(config: Path, before: "Settings | None", bundle: "Bundle") -> bool:

@@ -30,7 +30,7 @@ _SHOWN: Final = r"\s*#\s*{0}\s*=.*"
 Changes = Mapping[str, str | int]
 
 
-def change_model(path: Path, changes: Changes) -> Settings | None:
+def change_model(path: Path, changes: Changes) -> None:
     """Sets options of `[model]`; a file that is not there is made, with every option explained.
 
     It is written aside and read again before it takes the file's place, so that what was there
@@ -39,9 +39,6 @@ def change_model(path: Path, changes: Changes) -> Settings | None:
     Args:
         path: The settings file.
         changes: Values by option, such as `{"variant": "litert-int8", "threads": 2}`.
-
-    Returns:
-        The settings before; None if there was no file.
 
     Raises:
         OptionsError: If the file is wrong, or its table is written so that a line cannot be
@@ -53,8 +50,7 @@ def change_model(path: Path, changes: Changes) -> Settings | None:
     if not os.path.lexists(target):
         made = Settings(model=msgspec.structs.replace(ModelSettings(), **changes))
         _write(target, describe_settings(made), made, None)
-        return None
-    before = load_settings(path)
+        return
     about = target.stat()
     if not stat.S_ISREG(about.st_mode):
         raise OptionsError(f"{path} is not a file; give a settings file: --config FILE")
@@ -69,7 +65,6 @@ def change_model(path: Path, changes: Changes) -> Settings | None:
             _write(target, text, wanted, about)
         except OptionsError as error:
             raise _refuse(path, changes) from error
-    return before
 
 
 def edit_model(text: str, changes: Changes) -> str | None:
