@@ -43,6 +43,7 @@ def make_row(
             threads=threads,
             report=None,
             range_ms=None,
+            waited=None,
             passes_ms=(),
             failure="ended by signal 11 (SIGSEGV)",
         )
@@ -58,6 +59,7 @@ def make_row(
         threads=threads,
         report=measured,
         range_ms=(p50_ms / reach, p50_ms * reach),
+        waited=0.0,
         passes_ms=(p50_ms, p50_ms),
         failure="",
     )

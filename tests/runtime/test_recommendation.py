@@ -1,10 +1,12 @@
 """Which row is recommended, and in which words."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetl_runtime.benchmarking.merging import find_reach, measure_noise
+from edgetl_runtime.benchmarking.isolation import Pass
+from edgetl_runtime.benchmarking.merging import find_reach, find_span, measure_noise
 from edgetl_runtime.benchmarking.recommendation import recommend
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.benchmarking.survey_wording import (
@@ -150,14 +152,14 @@ def test_nothing_that_may_be_used_beats_the_recommendation(report, measured):
     assert (best is None) == (not usable)
     if best is None:
         return
-    (chosen,) = (row for row in usable if (row.variant, row.threads) == (best.variant, best.threads))
+    (chosen,) = (
+        row for row in usable if (row.variant, row.threads) == (best.variant, best.threads)
+    )
     fastest = min(row.p50_ms for row in usable)
     assert chosen.low_ms <= fastest * 1.03
     # None that is surely faster, and none that is as fast with fewer threads.
     assert not any(row.high_ms < chosen.low_ms and row.p50_ms > fastest for row in usable)
-    assert not any(
-        row.threads < chosen.threads and row.low_ms <= fastest * 1.03 for row in usable
-    )
+    assert not any(row.threads < chosen.threads and row.low_ms <= fastest * 1.03 for row in usable)
     if best.runner_up:
         assert best.runner_up.variant != best.variant
         assert best.runner_up.low <= best.runner_up.ratio <= best.runner_up.high
@@ -168,7 +170,6 @@ def test_noise_is_how_far_passes_lie_apart():
     assert measure_noise([]) is None
     assert measure_noise([[8.0]]) is None
     assert measure_noise([[8.0, 8.0], [3.0, 3.0]]) == 0
-    # ln(1.1) / sqrt(2)
     assert measure_noise([[10.0, 11.0], [110.0, 100.0]]) == pytest.approx(0.0674, abs=1e-4)
 
 
@@ -176,3 +177,22 @@ def test_noise_is_how_far_passes_lie_apart():
 def test_the_reach_of_few_rows_is_wider(rows, t):
     assert find_reach(0.1, rows) == pytest.approx(2.718281828 ** (0.1 * t), rel=1e-3)
     assert find_reach(None, 0) == 1.0
+
+
+def test_a_processor_that_others_use_is_warned_of(take):
+    found = take((INT8, {1: 9.0}), noise=0.2)
+    busy = replace(found, rows=tuple(replace(row, waited=0.4) for row in found.rows))
+    (warning,) = list_warnings(busy)
+    assert warning.startswith("other programs had the processor for up to 40% of the time")
+
+
+def test_the_range_holds_what_the_median_would_be_without_others(report):
+    full = replace(report, total_samples_ms=(8.0,) * 4)
+    passes = [Pass(full, ((0.1, 8.0),), waited) for waited in (0.6, 0.4)]
+    assert find_span(8.0, passes, 1.0) == pytest.approx(
+        (min(4.0, report.total_ms.p50), max(16.0, report.total_ms.p50))
+    )
+    quiet = [msgspec.structs.replace(one, waited=None) for one in passes]
+    assert find_span(report.total_ms.p50, quiet, 2.0) == pytest.approx(
+        (report.total_ms.p50 / 2, report.total_ms.p50 * 2)
+    )

@@ -21,6 +21,8 @@ from edgetl_runtime.system.percentiles import compute_percentiles
 
 # Of the normal distribution: 95 % lie within.
 _NORMAL: Final = 1.959964
+# More would make an end of the range infinite.
+_MOST_WAITING: Final = 0.9
 
 
 def merge_passes(passes: Sequence[Pass]) -> BoardBenchmark:
@@ -112,6 +114,12 @@ def find_reach(noise: float | None, rows: int) -> float:
     return math.exp(t * noise)
 
 
+def measure_waiting(passes: Sequence[Pass]) -> float | None:
+    """Share of the time in which others had the processor, 0..1; None where it is not known."""
+    known = [one.waited for one in passes if one.waited is not None]
+    return statistics.fmean(known) if known else None
+
+
 def find_span(p50_ms: float, passes: Sequence[Pass], reach: float) -> tuple[float, float]:
     """Between what the median of another survey of this machine is expected, milliseconds.
 
@@ -122,8 +130,11 @@ def find_span(p50_ms: float, passes: Sequence[Pass], reach: float) -> tuple[floa
 
     Returns:
         The ends of the widest of these: from the 5th to the 95th percentile of the pairs of all
-        passes; the medians of the passes; and from 1/reach to reach times the median of all.
+        passes; the medians of the passes; from 1/reach to reach times the median of all; and the
+        median without and with twice the time that others had the processor.
     """
+    # Others may be gone next time, or be twice as many.
+    reach = max(reach, 1 / (1 - min(measure_waiting(passes) or 0.0, _MOST_WAITING)))
     pairs: Drift = tuple(chain.from_iterable(one.pairs for one in passes))
     found = find_range(pairs) or (p50_ms, p50_ms)
     medians = [one.report.total_ms.p50 for one in passes]

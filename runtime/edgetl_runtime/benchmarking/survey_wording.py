@@ -13,6 +13,7 @@ from edgetl_runtime.text.wording import count_noun
 
 # Above it the machine does something else besides, or changes its clock.
 _MUCH_NOISE = 0.05
+_MUCH_WAITING = 0.05
 
 
 def tell_ms(ms: float) -> str:
@@ -127,7 +128,13 @@ def _find_warnings(survey: Survey) -> Iterator[str]:
         yield f"the board was throttled ({why}); do not compare these figures"
     elif slowed := [row.name for row, report in rows if report.slowed]:
         yield f"{', '.join(slowed)}: slower at the end than at first; does the machine get hot?"
-    if survey.noise is not None and survey.noise > _MUCH_NOISE:
+    waited = max((row.waited or 0.0 for row in survey.rows), default=0.0)
+    if waited > _MUCH_WAITING:
+        yield (
+            f"other programs had the processor for up to {waited:.0%} of the time, so the ranges "
+            "are wide; measure again when nothing else runs"
+        )
+    elif survey.noise is not None and survey.noise > _MUCH_NOISE:
         yield (
             f"medians vary by {survey.noise:.0%} from pass to pass, so the ranges are wide; "
             "measure again when nothing else runs"

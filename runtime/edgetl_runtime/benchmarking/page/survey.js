@@ -280,6 +280,7 @@
   // Facts of the machine and of the measurement.
   function listFacts() {
     const { board, observation: seen, software } = survey;
+    const waits = rows.map((row) => row.waited).filter((share) => share !== null);
     const engines = [...new Set(measured.map((row) => row.report.engine))];
     const degrees = (value) => `${Math.round(value)} °C`;
     const machine = [
@@ -301,6 +302,7 @@
       ["Software", [...engines, ...Object.entries(software).map((pair) => pair.join(" "))].join(", ")],
       ["Taken", `${survey.taken_utc}, by this machine's clock; took ${(survey.took_s / 60).toFixed(1)} minutes of ${(survey.budget_s / 60).toFixed(1)}`],
       ["How", `edgetl-run bench --all: two passes over the rows, the second in reverse order, each row in a process of its own, ${survey.pass_s.toPrecision(2)} s or more a pass; frame ${survey.frame_px.join("x")}`],
+      ["Processor taken by others", say(waits.length ? Math.max(...waits) : null, (most) => `up to ${percent(most)} of the time`) ?? "not known"],
       ["Noise from pass to pass", say(survey.noise, percent) ?? "not known"],
       ["SHA-256 of the bundle", survey.bundle_sha256, true],
       ...survey.files.map((file) => [`of ${file.variant}`, file.sha256, true]),
