@@ -89,7 +89,7 @@ DESCRIBE = $(BIN)/python -c 'import sys; from edgetl_runtime.$(1) import describ
 
 schema: $(VENV)/installed        ## the JSON Schemas of answers, benchmarks and bundles, from their records
 	$(call DESCRIBE,answers) > runtime/edgetl_runtime/answers.schema.json
-	$(call DESCRIBE,benchmarking.record) > runtime/edgetl_runtime/benchmarking/benchmark.schema.json
+	$(call DESCRIBE,benchmarking.reading) > runtime/edgetl_runtime/benchmarking/benchmark.schema.json
 	$(call DESCRIBE,bundle.reader) > phone/src/bundle/bundle.schema.json
 
 check: $(VENV)/installed           ## lint, format, types, import contracts

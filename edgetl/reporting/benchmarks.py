@@ -10,13 +10,15 @@ import msgspec
 from edgetl.reporting.benchmark_plots import draw_drift, draw_stages
 from edgetl.reporting.findings import Finding
 from edgetl.reporting.pages import mark_safe, render_page
+from edgetl_runtime.benchmarking.reading import read_report
 from edgetl_runtime.benchmarking.record import (
     SLOWED_ABOVE,
     STAGES,
     Benchmark,
     BoardBenchmark,
-    read_benchmark,
 )
+from edgetl_runtime.benchmarking.survey_record import Survey
+from edgetl_runtime.errors import BenchmarkError
 from edgetl_runtime.system.percentiles import Percentiles
 from edgetl_runtime.text.printable import make_printable
 from edgetl_runtime.text.wording import count_noun
@@ -80,7 +82,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 def read_all(files: Sequence[Path]) -> list[Measured]:
-    """Reads reports, in the order given.
+    """Reads reports, in the order given; of `bench --all` each row that was measured is one.
 
     Raises:
         BenchmarkError: If a file is not a report; the message names it.
@@ -88,9 +90,27 @@ def read_all(files: Sequence[Path]) -> list[Measured]:
     names = [path.name for path in files]
     unique = len(set(names)) == len(names)
     return [
-        Measured(make_printable(path.name if unique else str(path)), read_benchmark(path))
+        Measured(make_printable(f"{path.name if unique else path}{which}"), report)
         for path in files
+        for which, report in _list_reports(path)
     ]
+
+
+def _list_reports(path: Path) -> list[tuple[str, Benchmark]]:
+    """What a file holds, and what tells it from the others in there."""
+    found = read_report(path)
+    if not isinstance(found, Survey):
+        return [("", found)]
+    rows: list[tuple[str, Benchmark]] = [
+        (f" ({row.variant}, {count_noun(row.threads, 'thread')})", row.report)
+        for row in found.rows
+        if row.report is not None
+    ]
+    if not rows:
+        raise BenchmarkError(
+            f"{path}: every row failed, so there is nothing to compare; leave it out"
+        )
+    return rows
 
 
 def judge(reports: Sequence[Measured]) -> list[Finding]:

@@ -18,8 +18,9 @@ from edgetl.reporting.benchmarks import (
     read_all,
     render_benchmarks,
 )
-from edgetl_runtime.benchmarking.record import describe_schema
+from edgetl_runtime.benchmarking.reading import describe_schema, read_benchmark
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
+from tests.surveys import make_file, make_row, make_survey
 
 DATA = Path(__file__).parents[1] / "data"
 PHONE, TINY = DATA / "phone_bench.json", DATA / "tiny.bundle"
@@ -59,7 +60,7 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
 
 
-def test_the_schema_describes_both_kinds_and_no_more(board):
+def test_the_schema_describes_each_kind_and_no_more(board):
     assert describe_schema() == SCHEMA.read_bytes(), "run: make schema"
     reports = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes()))
     for path in (board, PHONE):
@@ -207,3 +208,27 @@ def test_two_files_of_one_name_are_told_apart(board, tmp_path):
         str(board),
         str(tmp_path / "board.json"),
     }
+
+
+def test_each_row_of_a_survey_is_a_report(board, steady, tmp_path):
+    report = read_benchmark(board).without_samples()
+    files = [make_file("litert-int8"), make_file("onnx-int8")]
+    rows = [make_row(report, files[0], n, ms) for n, ms in ((1, 9.0), (2, 5.0))]
+    failed = make_row(report, files[1], 1, None)
+    out = tmp_path / "all.json"
+    survey = make_survey(report, files, [*rows, failed])
+    out.write_bytes(msgspec.json.encode(survey))
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes())).validate(
+        json.loads(out.read_bytes())
+    )
+    reports = read_all([out, steady])
+    assert [one.file for one in reports] == [
+        "all.json (litert-int8, 1 thread)",
+        "all.json (litert-int8, 2 threads)",
+        "steady.json",
+    ]
+    assert [one.record.total_ms.p50 for one in reports[:2]] == [9.0, 5.0]
+    out.write_bytes(msgspec.json.encode(make_survey(report, files, [failed])))
+    done = run(out)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "every row failed, so there is nothing to compare" in done.stderr

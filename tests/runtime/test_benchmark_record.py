@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgetl_runtime.benchmarking.reading import read_benchmark
 from edgetl_runtime.benchmarking.record import (
     BoardBenchmark,
     BrowserBenchmark,
     find_slowed,
-    read_benchmark,
 )
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.errors import BenchmarkError

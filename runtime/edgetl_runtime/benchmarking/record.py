@@ -1,20 +1,16 @@
 """A benchmark's one JSON form, whoever measured it: a board, or a phone's browser.
 
-`edgetl-run bench --json` and the phone's page write it, `edgetl bench-report` reads it.
-`benchmark.schema.json` describes it.
+`edgetl-run bench --json` and the phone's page write it, `reading.py` reads it.
 """
 
 import math
-import stat
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
-from edgetl_runtime.errors import BenchmarkError
 from edgetl_runtime.system.board import Board
 from edgetl_runtime.system.monitoring import Observation
 from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
@@ -24,19 +20,17 @@ STAGES: Final = ("preprocess", "invoke", "total")
 PERCENTILES: Final = ("p50", "p90", "p95", "p99")
 SLOWED_ABOVE: Final = 1.2
 """How many times as long the last tenth of a long run may take as the first."""
-_LIMIT_BYTES: Final = 64 * 2**20
 # Figures may be rounded when they are written.
 _ROUNDING_MS: Final = 0.01
-_AGAIN: Final = "write it again with: edgetl-run bench --json, or the benchmark of the phone's page"
 
 Milliseconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 WasmBuild: TypeAlias = Literal["plain", "compat"]
-RulesName: TypeAlias = Literal["full", "quick", "custom"]
+RulesName: TypeAlias = Literal["full", "quick", "custom", "survey"]
 Drift: TypeAlias = tuple[tuple[Annotated[float, msgspec.Meta(ge=0)], Milliseconds], ...]
-_DRIFT_STEP_S: Final = 1.0
+DRIFT_STEP_S: Final = 1.0
 # Below it, what nine of ten seconds had says little.
 _LEAST_PAIRS: Final = 8
 
@@ -138,7 +132,8 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
         preprocess_samples_ms: Every sample, in order, with `--raw`; else the key is missing.
         invoke_samples_ms: The same inside the engine.
         total_samples_ms: The same from frame to prediction.
-        rules: `full`: at least 1,024 runs and 60 s; `quick`: 128 and 10 s; `custom`: the caller's.
+        rules: `full`: at least 1,024 runs and 60 s; `quick`: 128 and 10 s; `custom`: the caller's;
+            `survey`: the passes of `bench --all`.
         duration_s: From the first sample to the last.
         warmup_s: Of the runs before.
         steady: Whether the median was steady when the first sample was taken.
@@ -250,26 +245,23 @@ class BrowserBenchmark(_Benchmark, frozen=True, tag="browser"):
 Benchmark: TypeAlias = BoardBenchmark | BrowserBenchmark
 
 
-class _Version(msgspec.Struct):
-    # Other formats of ours have a version, too, but no kind.
-    kind: str
-    format_version: int
-
-
-def follow_drift(moments_s: Sequence[float], samples_ms: Sequence[float]) -> Drift:
+def follow_drift(
+    moments_s: Sequence[float], samples_ms: Sequence[float], step_s: float = DRIFT_STEP_S
+) -> Drift:
     """Medians over the seconds of a run.
 
     Args:
         moments_s: When each sample ended, seconds since the first one began.
         samples_ms: The samples, milliseconds.
+        step_s: The shortest time between two pairs, seconds.
 
     Returns:
-        A pair for each second or so: when its last sample ended, and the median within it.
+        A pair for each step or so: when its last sample ended, and the median within it.
     """
     pairs: list[tuple[float, float]] = []
     first = 0
     for number, moment_s in enumerate(moments_s, start=1):
-        if moment_s - (pairs[-1][0] if pairs else 0.0) >= _DRIFT_STEP_S:
+        if moment_s - (pairs[-1][0] if pairs else 0.0) >= step_s:
             pairs.append((moment_s, statistics.median(samples_ms[first:number])))
             first = number
     return tuple(pairs)
@@ -311,55 +303,6 @@ def find_slowed(drift: Sequence[tuple[float, float]]) -> bool | None:
     values = [ms for _, ms in drift]
     first, last = statistics.median(values[:tenth]), statistics.median(values[-tenth:])
     return last > SLOWED_ABOVE * first
-
-
-def read_benchmark(path: Path) -> Benchmark:
-    """Reads a report.
-
-    Raises:
-        BenchmarkError: If the file is missing, damaged, no report, of a newer format, or holds
-            what cannot be true; the message names it.
-    """
-    data = _read(path)
-    try:
-        version = msgspec.json.decode(data, type=_Version).format_version
-        if version != FORMAT_VERSION:
-            raise BenchmarkError(
-                f"{path} has format {version}, this edgetl reads {FORMAT_VERSION}; "
-                + ("upgrade edgetl" if version > FORMAT_VERSION else _AGAIN)
-            )
-        found: Benchmark = msgspec.json.decode(data, type=Benchmark)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{path} is not a benchmark report: {error}; {_AGAIN}") from error
-    if fault := found.find_fault():
-        raise BenchmarkError(f"{path} cannot be true: {fault}; {_AGAIN}")
-    return found
-
-
-def describe_schema() -> bytes:
-    """The JSON Schema of a report, as `benchmark.schema.json` holds it."""
-    (report,), known = msgspec.json.schema_components((Benchmark,), ref_template="#/$defs/{name}")
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A benchmark of edgetl-run or of the phone's page",
-        **report,
-        "$defs": known,
-    }
-    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
-
-
-def _read(path: Path) -> bytes:
-    try:
-        # A device or a pipe would never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise BenchmarkError(f"{path} is not a file; give a report: {_AGAIN}")
-        with path.open("rb") as file:
-            data = file.read(_LIMIT_BYTES + 1)
-    except OSError as error:
-        raise BenchmarkError(f"{path} cannot be read ({error.strerror}); {_AGAIN}") from error
-    if len(data) > _LIMIT_BYTES:
-        raise BenchmarkError(f"{path} is larger than {_LIMIT_BYTES >> 20} MiB; {_AGAIN}")
-    return data
 
 
 def _say(value: bool | None) -> str:

@@ -104,7 +104,31 @@ def benchmark(
     bundle = Bundle.open(path)
     classifier = Classifier.open(bundle, engine=engine, variant=variant, threads=threads)
     cold = _start_cold(classifier, frame_px, rules, tell)
-    frame = make_frame(bundle, frame_px)
+    return time_frames(classifier, make_frame(bundle, frame_px), cold, rules, tell)[0]
+
+
+def time_frames(
+    classifier: Classifier,
+    frame: Frame,
+    cold: ColdStart,
+    rules: Rules,
+    tell: Tell = lambda share, doing: None,
+) -> tuple[BoardBenchmark, tuple[float, ...]]:
+    """Times a loaded model on one frame.
+
+    Args:
+        classifier: The model.
+        frame: uint8 (height, width, 3) BGR.
+        cold: What its start took.
+        rules: How much is measured.
+        tell: Is told of progress.
+
+    Returns:
+        The report, with every sample; and when each sample ended, seconds since the first began.
+
+    Raises:
+        EngineError: If the engine fails.
+    """
     warmup = _warm_up(classifier, frame, rules, tell)
     with Monitor() as monitor:
         samples = list(_take_samples(classifier, frame, rules, tell))
@@ -112,9 +136,9 @@ def benchmark(
     preprocess, invoke, total, moments_s = zip(*samples, strict=True)
     drift = follow_drift(moments_s, total)
     energy_j = observation.energy_j
-    return BoardBenchmark(
+    report = BoardBenchmark(
         format_version=FORMAT_VERSION,
-        bundle_sha256=bundle.sha256,
+        bundle_sha256=classifier.bundle.sha256,
         model_sha256=classifier.variant.sha256,
         variant=classifier.variant.name,
         engine=classifier.engine.name,
@@ -126,7 +150,7 @@ def benchmark(
         total_ms=compute_percentiles(total),
         runs=len(samples),
         warmup_runs=warmup.runs,
-        frame_px=frame_px,
+        frame_px=(frame.shape[1], frame.shape[0]),
         drift=drift,
         slowed=find_slowed(drift),
         preprocess_samples_ms=preprocess,
@@ -145,6 +169,7 @@ def benchmark(
         observation=observation,
         throttled=observation.throttled,
     )
+    return report, moments_s
 
 
 def describe_software() -> dict[str, str]:

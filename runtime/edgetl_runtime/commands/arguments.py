@@ -163,6 +163,19 @@ def seconds(text: str) -> float:
     return value
 
 
+def minutes(text: str) -> float:
+    """Minutes, above 0 and at most a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value * 60 <= _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"expected minutes above 0 and at most {_MAX_SECONDS // 60}, got {text!r}"
+        )
+    return value
+
+
 def threads(text: str) -> int:
     """A number of threads."""
     if positive(text) > _MAX_THREADS:

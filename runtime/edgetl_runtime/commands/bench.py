@@ -16,6 +16,7 @@ from edgetl_runtime.commands.arguments import (
 )
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
+from edgetl_runtime.commands.survey import add_survey_options, check_usage, survey_bundle
 
 if TYPE_CHECKING:
     from edgetl_runtime.benchmarking.comparison import Comparison
@@ -47,16 +48,20 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     )
     parser.add_argument("--out", type=path, metavar="FILE", help="Write the report, as JSON")
     parser.add_argument("--raw", action="store_true", help="Keep every sample in the report")
+    add_survey_options(parser)
     add_model_options(parser)
 
 
 def bench(options: argparse.Namespace) -> int:
     """Runs the command."""
+    check_usage(options)
+    if options.all:
+        return survey_bundle(options)
     import cv2
     import msgspec
 
     from edgetl_runtime.benchmarking.comparison import compare
-    from edgetl_runtime.benchmarking.record import read_benchmark
+    from edgetl_runtime.benchmarking.reading import read_benchmark
     from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
     from edgetl_runtime.system.storage import write_file
 

@@ -111,6 +111,7 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
         doctor,
         install_service,
         serve,
+        tune,
         verify,
     )
     from edgetl_runtime.commands.arguments import Parser
@@ -121,7 +122,7 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"edgetl-run {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (verify, classify, camera, serve, bench, config, doctor, install_service):
+    for module in (verify, classify, camera, serve, bench, tune, config, doctor, install_service):
         module.add(commands)
     for name in commands.choices.keys() & set(arguments):
         add_settings(commands.choices[name])

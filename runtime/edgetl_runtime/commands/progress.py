@@ -23,6 +23,10 @@ class ProgressLine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Makes room for a line of something else."""
         if self._shows:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
 

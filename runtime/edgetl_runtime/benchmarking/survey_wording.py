@@ -1,0 +1,157 @@
+"""A survey in sentences, for the terminal and the page alike."""
+
+from collections.abc import Iterator
+
+from edgetl_runtime.benchmarking.survey_record import (
+    Recommendation,
+    Survey,
+    SurveyedFile,
+    SurveyRow,
+)
+from edgetl_runtime.options.toml_file import encode_value
+from edgetl_runtime.text.wording import count_noun
+
+# Above it the machine does something else besides, or changes its clock.
+_MUCH_NOISE = 0.05
+_MUCH_WAITING = 0.05
+
+
+def tell_ms(ms: float) -> str:
+    """Three digits: `0.412`, `8.13`, `12.8`, `134`."""
+    return f"{ms:.0f}" if ms >= 100 else f"{ms:#.3g}"
+
+
+def tell_range(row: SurveyRow) -> str:
+    """`7.90 to 8.41`; nothing where there is none."""
+    return f"{tell_ms(row.low_ms)} to {tell_ms(row.high_ms)}" if row.range_ms else ""
+
+
+def tell_headline(survey: Survey) -> str:
+    """What to use, such as `litert-int8 with 2 threads: 8.13 ms (7.90 to 8.41)`; or why nothing."""
+    best = survey.recommendation
+    if best is None:
+        return f"there is nothing to recommend: {_explain_none(survey)}"
+    row = survey.find_row(best)
+    extent = f" ({tell_range(row)})" if row.range_ms else ""
+    return f"{row.name}: {tell_ms(row.p50_ms)} ms{extent}"
+
+
+def list_grounds(survey: Survey) -> list[str]:
+    """How sure the recommendation is, one sentence each."""
+    best = survey.recommendation
+    if best is None:
+        return []
+    found = []
+    if best.equals:
+        equals = [survey.find_row(one) for one in best.equals]
+        names = ", ".join(f"{row.name} ({tell_ms(row.p50_ms)} ms)" for row in equals)
+        chosen = _explain_choice(survey, best)
+        found.append(f"equally fast within the noise: {names}; chosen for {chosen}")
+    if runner := best.runner_up:
+        found.append(
+            f"the next different file, {survey.find_row(runner).name}, takes {runner.ratio:.2f} "
+            f"times as long ({runner.low:.2f} to {runner.high:.2f})"
+        )
+    if not found:
+        found.append("there is nothing to compare it with")
+    unsure = survey.find_file(best.variant).unsure
+    found += [f"whether it passed the gate is not sure: {sentence}" for sentence in unsure]
+    return found
+
+
+def list_warnings(survey: Survey) -> list[str]:
+    """Why the figures should be taken with care, one sentence each."""
+    return list(_find_warnings(survey))
+
+
+def remark(survey: Survey, row: SurveyRow) -> str:
+    """What else there is to say about a row: why it failed, or may not be used."""
+    file = survey.find_file(row.variant)
+    if row.failure:
+        return row.failure
+    if file.golden_failures:
+        return f"not to be used here: {file.golden_failures[0]}"
+    if file.gate_failures:
+        return f"rejected by the gate: {file.gate_failures[0]}"
+    return _remark_measured(file, row)
+
+
+def list_settings(best: Recommendation) -> list[str]:
+    """The lines of a settings file."""
+    return [
+        "[model]",
+        f"variant = {encode_value(best.variant)}",
+        f"threads = {best.threads}",
+    ]
+
+
+def list_flags(best: Recommendation) -> list[str]:
+    """The same as words of a command."""
+    return ["--variant", best.variant, "--threads", str(best.threads)]
+
+
+def _explain_none(survey: Survey) -> str:
+    measured = {row.variant for row in survey.rows if row.report is not None}
+    if not measured:
+        reasons = sorted({row.failure for row in survey.rows})
+        return f"no row could be measured ({'; '.join(reasons)})"
+    reasons = [
+        f"{file.variant}: {sentence}"
+        for file in survey.files
+        for sentence in (file.golden_failures or file.gate_failures)[:1]
+        if file.variant in measured
+    ]
+    return f"no file that was measured may be used ({'; '.join(reasons)})"
+
+
+def _explain_choice(survey: Survey, best: Recommendation) -> str:
+    """By what the recommended row is better than those that are as fast."""
+    mine = survey.find_file(best.variant)
+    others = [(one, survey.find_file(one.variant)) for one in best.equals]
+    alike = [(one, file) for one, file in others if one.threads == best.threads]
+    found = []
+    if len(alike) < len(others):
+        found.append("fewer threads, which leaves processors for the camera")
+    if any(file.top1 < mine.top1 for _, file in alike):
+        found.append("higher accuracy")
+    if any(file.top1 == mine.top1 and file.bytes > mine.bytes for _, file in alike):
+        found.append("a smaller file")
+    return "; ".join(found) or "its speed"
+
+
+def _find_warnings(survey: Survey) -> Iterator[str]:
+    rows = [(row, row.report) for row in survey.rows if row.report is not None]
+    if survey.board.emulated:
+        yield "the processor is emulated: the times mean nothing"
+    if survey.observation is not None and survey.observation.throttled:
+        why = ", ".join(survey.observation.throttling)
+        yield f"the board was throttled ({why}); do not compare these figures"
+    elif slowed := [row.name for row, report in rows if report.slowed]:
+        yield f"{', '.join(slowed)}: slower at the end than at first; does the machine get hot?"
+    waited = max((row.waited or 0.0 for row in survey.rows), default=0.0)
+    if waited > _MUCH_WAITING:
+        yield (
+            f"other programs had the processor for up to {waited:.0%} of the time, so the ranges "
+            "are wide; measure again when nothing else runs"
+        )
+    elif survey.noise is not None and survey.noise > _MUCH_NOISE:
+        yield (
+            f"medians vary by {survey.noise:.0%} from pass to pass, so the ranges are wide; "
+            "measure again when nothing else runs"
+        )
+    elif unsteady := sum(not report.steady for _, report in rows):
+        yield (
+            f"the times of {count_noun(unsteady, 'row')} were not steady after the warm-up; does "
+            "something else run?"
+        )
+
+
+def _remark_measured(file: SurveyedFile, row: SurveyRow) -> str:
+    found = []
+    if file.unsure:
+        found.append("not sure to pass the gate")
+    if row.report is not None and row.report.throttled:
+        found.append("throttled")
+    elif row.report is not None and row.report.slowed:
+        found.append("slowed down")
+    return ", ".join(found)
