@@ -1,7 +1,7 @@
 """A benchmark's one JSON form, whoever measured it: a board, or a phone's browser.
 
 `edgetl-run bench --json` and the phone's page write it, `edgetl bench-report` reads it.
-`benchmark.schema.json` describes it.
+`benchmark.schema.json` describes it, and the record of a whole path (`path_record`), too.
 """
 
 import math
@@ -14,6 +14,16 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 import numpy as np
 
+from edgetl_runtime.benchmarking.fields import (
+    PERCENTILES,
+    Count,
+    Milliseconds,
+    RulesName,
+    Sha256,
+    Text,
+    find_disorder,
+)
+from edgetl_runtime.benchmarking.path_record import PathBenchmark
 from edgetl_runtime.errors import BenchmarkError
 from edgetl_runtime.system.board import Board
 from edgetl_runtime.system.monitoring import Observation
@@ -21,7 +31,6 @@ from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
 
 FORMAT_VERSION: Final = 2
 STAGES: Final = ("preprocess", "invoke", "total")
-PERCENTILES: Final = ("p50", "p90", "p95", "p99")
 SLOWED_ABOVE: Final = 1.2
 """How many times as long the last tenth of a long run may take as the first."""
 _LIMIT_BYTES: Final = 64 * 2**20
@@ -29,12 +38,7 @@ _LIMIT_BYTES: Final = 64 * 2**20
 _ROUNDING_MS: Final = 0.01
 _AGAIN: Final = "write it again with: edgetl-run bench --json, or the benchmark of the phone's page"
 
-Milliseconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
-Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 WasmBuild: TypeAlias = Literal["plain", "compat"]
-RulesName: TypeAlias = Literal["full", "quick", "custom"]
 Drift: TypeAlias = tuple[tuple[Annotated[float, msgspec.Meta(ge=0)], Milliseconds], ...]
 _DRIFT_STEP_S: Final = 1.0
 # Below it, what nine of ten seconds had says little.
@@ -67,6 +71,7 @@ class _Benchmark(
     frame_px: tuple[Count, Count]
     drift: Drift
     slowed: bool | None
+    network: str = ""
     preprocess_samples_ms: tuple[Milliseconds, ...] | None = None
     invoke_samples_ms: tuple[Milliseconds, ...] | None = None
     total_samples_ms: tuple[Milliseconds, ...] | None = None
@@ -76,11 +81,9 @@ class _Benchmark(
         numbers = [self.load_ms, self.first_ms]
         for stage in STAGES:
             found: Percentiles = getattr(self, f"{stage}_ms")
-            values = [getattr(found, name) for name in PERCENTILES]
-            numbers += [*values, found.mean]
-            if values != sorted(values) or min(*values, found.mean) < 0:
-                return f"{stage}_ms is not in order: expected 0 <= {' <= '.join(PERCENTILES)}"
-            if fault := self._compare_samples(stage, found):
+            numbers += msgspec.structs.astuple(found)
+            disorder = find_disorder(f"{stage}_ms", found)
+            if fault := disorder or self._compare_samples(stage, found):
                 return fault
         if not all(map(math.isfinite, numbers)):
             return "a figure is not finite"
@@ -135,6 +138,8 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
             `total` since the pair before, ms.
         slowed: Whether the run slowed down (see `find_slowed`); null where there are fewer than 10
             pairs.
+        network: Which network it is, and its input, such as `mobilenet_v2_0.35 at 224x224`; the
+            key is missing if the bundle does not tell. Latency depends on it, not on the weights.
         preprocess_samples_ms: Every sample, in order, with `--raw`; else the key is missing.
         invoke_samples_ms: The same inside the engine.
         total_samples_ms: The same from frame to prediction.
@@ -226,6 +231,7 @@ class BrowserBenchmark(_Benchmark, frozen=True, tag="browser"):
         runs: Number of samples.
         warmup_runs: Runs before the first sample, golden frames not counted.
         frame_px: Width and height of the frame.
+        network: See `BoardBenchmark`.
         preprocess_samples_ms: Every sample, in order; the key may be missing.
         invoke_samples_ms: The same inside the engine.
         total_samples_ms: The same from frame to label.
@@ -248,6 +254,7 @@ class BrowserBenchmark(_Benchmark, frozen=True, tag="browser"):
 
 
 Benchmark: TypeAlias = BoardBenchmark | BrowserBenchmark
+Report: TypeAlias = BoardBenchmark | BrowserBenchmark | PathBenchmark
 
 
 class _Version(msgspec.Struct):
@@ -314,11 +321,26 @@ def find_slowed(drift: Sequence[tuple[float, float]]) -> bool | None:
 
 
 def read_benchmark(path: Path) -> Benchmark:
-    """Reads a report.
+    """Reads a report of a latency.
 
     Raises:
-        BenchmarkError: If the file is missing, damaged, no report, of a newer format, or holds
-            what cannot be true; the message names it.
+        BenchmarkError: If the file is missing, damaged, no report, of a newer format, of another
+            kind, or holds what cannot be true; the message names it.
+    """
+    found = read_report(path)
+    if isinstance(found, PathBenchmark):
+        raise BenchmarkError(
+            f"{path} is of a whole path (`bench --source`), expected the report of a latency; "
+            "write one with: edgetl-run bench --out, without --source"
+        )
+    return found
+
+
+def read_report(path: Path) -> Report:
+    """Reads a report of any kind.
+
+    Raises:
+        BenchmarkError: As `read_benchmark`, but for the kind.
     """
     data = _read(path)
     try:
@@ -328,7 +350,7 @@ def read_benchmark(path: Path) -> Benchmark:
                 f"{path} has format {version}, this edgetl reads {FORMAT_VERSION}; "
                 + ("upgrade edgetl" if version > FORMAT_VERSION else _AGAIN)
             )
-        found: Benchmark = msgspec.json.decode(data, type=Benchmark)
+        found: Report = msgspec.json.decode(data, type=Report)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BenchmarkError(f"{path} is not a benchmark report: {error}; {_AGAIN}") from error
     if fault := found.find_fault():
@@ -338,7 +360,7 @@ def read_benchmark(path: Path) -> Benchmark:
 
 def describe_schema() -> bytes:
     """The JSON Schema of a report, as `benchmark.schema.json` holds it."""
-    (report,), known = msgspec.json.schema_components((Benchmark,), ref_template="#/$defs/{name}")
+    (report,), known = msgspec.json.schema_components((Report,), ref_template="#/$defs/{name}")
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A benchmark of edgetl-run or of the phone's page",
