@@ -148,6 +148,8 @@ def _tell_comparison(found: "Comparison", file: Path) -> None:
     else:
         times = found.ratio if found.word == "faster" else 1 / found.ratio
         say(f"against {file}: {found.word}, {times:.2f} times ({_tell_interval(found)})")
+    for note in found.notes:
+        say(f"note: {note}")
     for doubt in found.doubts:
         warn(f"compare with care: {doubt}")
 
