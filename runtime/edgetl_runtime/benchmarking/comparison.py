@@ -74,7 +74,9 @@ def _find_odds(one: Benchmark, other: Benchmark) -> list[str]:
     """In what they differ, so that the times do not tell which machine is faster."""
     found = []
     if not have_same_network(one, other):
-        names = [f"{record.variant}, {record.network or 'an unnamed network'}" for record in (one, other)]
+        names = [
+            f"{record.variant}, {record.network or 'an unnamed network'}" for record in (one, other)
+        ]
         found.append(f"the models differ ({names[0]} and {names[1]})")
     if one.frame_px != other.frame_px:
         sizes = ["x".join(map(str, record.frame_px)) for record in (one, other)]
