@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def bench_report(
     files: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_json: bool
 ) -> None:
-    """Compare benchmarks: FILEs of `edgetl-run bench --json` and of the phone's page.
+    """Compare benchmarks: FILEs of `edgetl-run bench --out` and of the phone's page.
 
     Example: edgetl bench-report pi4.json pixel8.json --out report.html
     """

@@ -8,14 +8,17 @@ from typing import Any
 import msgspec
 
 from edgetl.reporting.benchmark_plots import draw_drift, draw_stages
+from edgetl.reporting.conditions import judge_conditions, list_conditions
 from edgetl.reporting.findings import Finding
 from edgetl.reporting.pages import mark_safe, render_page
-from edgetl_runtime.benchmarking.reading import read_report
+from edgetl_runtime.benchmarking.comparison import have_same_network
+from edgetl_runtime.benchmarking.reading import read_benchmark, read_report
 from edgetl_runtime.benchmarking.record import (
     SLOWED_ABOVE,
     STAGES,
     Benchmark,
     BoardBenchmark,
+    find_range,
 )
 from edgetl_runtime.benchmarking.survey_record import Survey
 from edgetl_runtime.errors import BenchmarkError
@@ -72,6 +75,11 @@ class Measured(msgspec.Struct, frozen=True):
         return self.record.bundle_sha256[:8]
 
     @property
+    def network(self) -> str:
+        """The network and its input, or the bundle where that does not tell."""
+        return self.record.network or f"bundle {self.bundle}"
+
+    @property
     def throttled(self) -> bool | None:
         """Whether it was throttled or slowed down; None if not known."""
         told = [self.record.slowed]
@@ -100,7 +108,7 @@ def _list_reports(path: Path) -> list[tuple[str, Benchmark]]:
     """What a file holds, and what tells it from the others in there."""
     found = read_report(path)
     if not isinstance(found, Survey):
-        return [("", found)]
+        return [("", read_benchmark(path))]
     rows: list[tuple[str, Benchmark]] = [
         (f" ({row.variant}, {count_noun(row.threads, 'thread')})", row.report)
         for row in found.rows
@@ -120,6 +128,7 @@ def judge(reports: Sequence[Measured]) -> list[Finding]:
         *_judge_frames(reports),
         *_judge_threads(reports),
         *_judge_throttling(reports),
+        *judge_conditions([(one.file, one.device, one.record) for one in reports]),
         *_judge_runs(reports),
         *_judge_timers(reports),
     ]
@@ -132,22 +141,31 @@ def list_facts(one: Measured) -> dict[str, str]:
     return {
         "device": one.device,
         "engine": make_printable(record.engine),
+        "network": make_printable(record.network) or "unknown",
         "variant": make_printable(record.variant),
         "bundle": one.bundle,
         "threads": str(record.threads),
         "frame": f"{width}x{height}",
         **{f"{stage} p50/p90/p99": tell_ms(getattr(record, f"{stage}_ms")) for stage in STAGES},
+        "total p95, mean": f"{_tell(record.total_ms.p95)}, {_tell(record.total_ms.mean)}",
+        "nine of ten seconds": tell_range(record) or "unknown",
         "load": f"{record.load_ms:.0f}",
         "first": f"{record.first_ms:.1f}",
         "runs": str(record.runs),
+        **list_conditions(record),
         "throttled": say(one.throttled),
     }
 
 
+def tell_range(record: Benchmark) -> str:
+    """Between what the median of nine of ten seconds lay, such as `9.1 to 9.4`; empty: unknown."""
+    found = find_range(record.drift)
+    return f"{_tell(found[0])} to {_tell(found[1])}" if found else ""
+
+
 def tell_ms(found: Percentiles) -> str:
     """p50, p90 and p99 in milliseconds, such as `2.4 / 2.9 / 4.2`."""
-    values = (found.p50, found.p90, found.p99)
-    return " / ".join(f"{ms:.3g}" if ms < 100 else f"{ms:.0f}" for ms in values)
+    return " / ".join(map(_tell, (found.p50, found.p90, found.p99)))
 
 
 def say(throttled: bool | None) -> str:
@@ -168,6 +186,8 @@ def render_benchmarks(reports: Sequence[Measured]) -> str:
         title=count_noun(len(reports), "benchmark"),
         reports=reports,
         facts=[list_facts(one) for one in reports],
+        ranges=[tell_range(one.record) for one in reports],
+        conditions=[list_conditions(one.record) for one in reports],
         ratios=[find_ratio(one, reports) for one in reports],
         stages=STAGES,
         findings=judge(reports),
@@ -178,15 +198,15 @@ def render_benchmarks(reports: Sequence[Measured]) -> str:
 
 
 def find_ratio(one: Measured, reports: Sequence[Measured]) -> float | None:
-    """Its median time over the shortest of the reports of the same model file.
+    """Its median time over the shortest of the reports of the same network.
 
     Returns:
-        None if no other report is of this model file, or if a coarse timer read 0.
+        None if no other report is of this network and variant, or if a coarse timer read 0.
     """
     same = [
         other.record.total_ms.p50
         for other in reports
-        if other.record.model_sha256 == one.record.model_sha256
+        if have_same_network(other.record, one.record)
     ]
     return one.record.total_ms.p50 / min(same) if len(same) > 1 and min(same) else None
 
@@ -198,16 +218,28 @@ def _record(one: Measured) -> dict[str, Any]:
 
 
 def _name(one: Measured) -> str:
-    return f"{one.device}: {one.record.variant}, bundle {one.bundle}"
+    network = f"{one.record.network}, bundle" if one.record.network else "bundle"
+    return f"{one.device}: {one.record.variant}, {network} {one.bundle}"
+
+
+def _tell(ms: float) -> str:
+    return f"{ms:.3g}" if ms < 100 else f"{ms:.0f}"
 
 
 def _judge_models(reports: Sequence[Measured]) -> Iterator[Finding]:
-    if len({one.bundle for one in reports}) > 1:
+    if len(networks := {one.network for one in reports}) > 1:
         yield Finding(
             "warning",
-            f"The reports are of {len({one.bundle for one in reports})} bundles",
-            f"{_group(reports, lambda one: one.bundle)}. Other bundles are other models: their "
-            "times do not tell which device is faster",
+            f"The reports are of {len(networks)} networks",
+            f"{_group(reports, lambda one: one.network)}. The times of different networks do not "
+            "tell which device is faster",
+        )
+    elif len(bundles := {one.bundle for one in reports}) > 1:
+        yield Finding(
+            "note",
+            f"The reports are of {len(bundles)} bundles of one network",
+            f"{_group(reports, lambda one: one.bundle)}. Their weights differ, which changes no "
+            "time",
         )
     if len({one.record.variant for one in reports}) > 1:
         yield Finding(

@@ -10,7 +10,6 @@ machine named. --quick leaves out what starts many processes. Prints what the co
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 

@@ -25,6 +25,7 @@ from tests.surveys import make_file, make_row, make_survey
 DATA = Path(__file__).parents[1] / "data"
 PHONE, TINY = DATA / "phone_bench.json", DATA / "tiny.bundle"
 SCHEMA = Path(edgetl_runtime.__file__).parent / "benchmarking" / "benchmark.schema.json"
+SAME = {"network": "tiny at 32x32"}
 NASTY = "<script>document.title='owned'</script>"
 
 
@@ -33,6 +34,8 @@ def board(tmp_path_factory):
     """What `edgetl-run bench --json --raw` writes."""
     path = tmp_path_factory.mktemp("reports") / "board.json"
     report = benchmark(str(TINY), variant="litert-int8", threads=1, rules=make_rules(300, None))
+    # A busy machine is not steady at once.
+    report = msgspec.structs.replace(report, steady=True, slowed=None, drift=())
     path.write_bytes(msgspec.json.encode(report))
     return path
 
@@ -52,7 +55,7 @@ def write(tmp_path):
 @pytest.fixture
 def steady(write):
     """The phone's report of a run that was short."""
-    return write("steady.json", drift=[], slowed=None)
+    return write("steady.json", drift=[], slowed=None, **SAME)
 
 
 def run(*arguments):
@@ -83,6 +86,10 @@ def test_a_board_and_a_phone_stand_side_by_side(board, steady):
     p50 = record["total_ms"]["p50"]
     assert f"{p50:.3g}" in rows["total p50/p90/p99"]
     assert rows["throttled"].split()[1:] == ["unknown", "unknown"]
+    assert rows["network"].split("  ")[1:].count("tiny at 32x32") >= 1
+    assert f"{record['start_ms']:.0f}" in rows["cold start"]
+    assert "custom" in rows["rules"]
+    assert f"{record['peak_rss_mib']:.0f} MiB peak" in rows["memory"]
     assert lines[-1].startswith("next: edgetl bench-report ")
 
 
@@ -97,27 +104,40 @@ def test_engines_with_more_threads_than_others_are_named(board, write, steady):
     assert "4 threads: faster.json" in found.detail
 
 
-def test_reports_of_different_bundles_are_told_apart(board, write):
+def test_reports_of_different_networks_are_told_apart(board, write):
     other = write("other.json", bundle_sha256="ab" * 32, drift=[], slowed=None)
     reports = read_all([board, other])
     (found,) = judge(reports)
-    assert (found.kind, found.headline) == ("warning", "The reports are of 2 bundles")
-    assert "abababab: other.json" in found.detail
-    assert [list_facts(one)["bundle"] for one in reports] == [reports[0].bundle, "abababab"]
+    assert (found.kind, found.headline) == ("warning", "The reports are of 2 networks")
+    assert "bundle abababab: other.json" in found.detail
+    assert [list_facts(one)["network"] for one in reports] == ["tiny at 32x32", "unknown"]
     page = render_benchmarks(reports)
     assert page.count("<code>abababab</code>") == 1
     assert "bundle abababab" in page
 
 
-def test_devices_are_compared_by_the_same_model_file_only(write):
+def test_other_weights_of_one_network_are_a_note(board, write):
+    other = write("other.json", board, bundle_sha256="ab" * 32, model_sha256="ab" * 32)
+    reports = read_all([board, other])
+    (found,) = judge(reports)
+    assert (found.kind, found.headline) == ("note", "The reports are of 2 bundles of one network")
+    assert [find_ratio(one, reports) for one in reports] == [1.0, 1.0]
+
+
+def test_devices_are_compared_by_the_same_network_and_variant_only(write):
     slower = {"p50": 23.4, "p90": 30, "p95": 35, "p99": 40, "mean": 25}
     files = [
         write("a.json"),
         write("b.json", total_ms=slower),
         write("c.json", total_ms=slower, model_sha256="ab" * 32),
+        write("d.json", network="a at 96x96", model_sha256="cd" * 32),
+        write("e.json", network="a at 96x96", model_sha256="ef" * 32, total_ms=slower),
+        write("f.json", network="a at 96x96", model_sha256="ef" * 32, variant="onnx-int8"),
     ]
-    reports = read_all(files)
-    assert [find_ratio(one, reports) for one in reports] == [1.0, 2.0, None]
+    reports = read_all(files[:-1])
+    assert [find_ratio(one, reports) for one in reports] == [1.0, 2.0, None, 1.0, 2.0]
+    (other,) = read_all(files[-1:])
+    assert find_ratio(other, [reports[3], other]) is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +154,7 @@ def test_devices_are_compared_by_the_same_model_file_only(write):
     ],
 )
 def test_what_makes_reports_hard_to_compare_is_said(steady, write, changes, kind, words):
-    other = write("other.json", **{"drift": [], "slowed": None, **changes})
+    other = write("other.json", **{"drift": [], "slowed": None, **SAME, **changes})
     (found,) = judge(read_all([steady, other]))
     assert found.kind == kind
     assert words in found.headline
@@ -145,11 +165,12 @@ def test_a_phone_that_slowed_down_and_a_board_that_throttled_are_named(board, wr
     seen = json.loads(board.read_bytes())["observation"]
     seen |= {"throttled": True, "throttling": ["throttled"]}
     hot = write("hot.json", board, observation=seen, throttled=True)
-    found = judge(read_all([hot, PHONE]))
+    phone = write("phone.json", **SAME)
+    found = judge(read_all([hot, phone]))
     assert [one.kind for one in found] == ["warning", "warning"]
     assert found[0].headline.endswith("was throttled")
     assert found[1].headline == "Pixel 8, Chrome 156 slowed down"
-    assert [list_facts(one)["throttled"] for one in read_all([hot, PHONE])] == ["yes", "yes"]
+    assert [list_facts(one)["throttled"] for one in read_all([hot, phone])] == ["yes", "yes"]
 
 
 def test_the_page_has_a_chart_and_shows_hostile_text_as_text(board, write, tmp_path):
@@ -232,3 +253,55 @@ def test_each_row_of_a_survey_is_a_report(board, steady, tmp_path):
     done = run(out)
     assert (done.returncode, done.stdout) == (1, "")
     assert "every row failed, so there is nothing to compare" in done.stderr
+
+
+def test_conditions_that_spoil_figures_are_named(board, write):
+    record = json.loads(board.read_bytes())
+    emulated = write("emulated.json", board, board=record["board"] | {"emulated": True})
+    restless = write("restless.json", board, steady=False)
+    found = {
+        one.headline.partition(" was ")[2]: one for one in judge(read_all([emulated, restless]))
+    }
+    assert found["emulated"].kind == "warning"
+    assert found["not steady when the run began"].kind == "note"
+
+
+def test_short_runs_among_full_ones_are_named(board, write):
+    full, quick = write("full.json", board, rules="full"), write("quick.json", board, rules="quick")
+    (found,) = judge(read_all([full, quick]))
+    assert found.headline == "Not all runs are full ones"
+    assert "quick.json (quick)" in found.detail
+    assert judge(read_all([quick, quick])) == []
+
+
+def test_other_versions_of_the_software_are_named(board, write):
+    record = json.loads(board.read_bytes())
+    other = write("other.json", board, software=record["software"] | {"opencv": "4.1.2"})
+    (found,) = judge(read_all([board, other]))
+    assert found.headline == "The versions of the software differ"
+    assert "4.1.2 (other.json)" in found.detail
+    assert "numpy" not in found.detail
+
+
+def test_the_page_tells_ranges_energy_clock_and_how_to_add_a_machine(board, write):
+    record = json.loads(board.read_bytes())
+    seen = record["observation"] | {
+        **{"lowest_clock_mhz": 1500.0, "highest_clock_mhz": 2400.0, "highest_c": 71.0},
+        **{"energy_j": 3.0, "energy_source": "RAPL package"},
+    }
+    drift = [[second, 9.0 + second % 2] for second in range(1, 10)]
+    path = write("told.json", board, observation=seen, joules_per_run=0.01, drift=drift)
+    page = render_benchmarks(read_all([path]))
+    for words in (
+        *("9 to 10", "10 mJ (RAPL package)", "1500 to 2400 MHz", "71 °C at most", "opencv"),
+        *("Add a machine", "edgetl-run bench BUNDLE", "benchmarks/reference"),
+    ):
+        assert words in page
+
+
+def test_a_whole_path_is_no_latency_and_says_what_to_write(board, tmp_path):
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps(json.loads(board.read_bytes()) | {"kind": "path"}))
+    done = run(path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1

@@ -61,7 +61,15 @@ def test_a_run_that_is_too_short_for_a_range_gives_a_ratio_only(run, measured):
     ("changes", "words"),
     [
         ({"frame_px": (1920, 1080)}, "frames differ in size (640x480 and 1920x1080)"),
-        ({"model_sha256": "0" * 64, "variant": "x"}, "model files differ (litert-int8 and x)"),
+        (
+            {"model_sha256": "0" * 64, "variant": "x"},
+            "models differ (litert-int8, tiny at 32x32 and x, tiny at 32x32)",
+        ),
+        (
+            {"model_sha256": "0" * 64, "network": "tiny at 64x64"},
+            "models differ (litert-int8, tiny at 32x32 and litert-int8, tiny at 64x64)",
+        ),
+        ({"model_sha256": "0" * 64, "network": ""}, "and litert-int8, an unnamed network)"),
         ({"steady": False}, "the other run was not steady"),
         ({"slowed": True}, "the other run slowed down"),
         ({"throttled": True}, "the other run was throttled"),
@@ -70,3 +78,10 @@ def test_a_run_that_is_too_short_for_a_range_gives_a_ratio_only(run, measured):
 def test_what_makes_a_comparison_doubtful_is_said(run, changes, words):
     (doubt,) = compare(run(10, 11), run(10, 11, **changes)).doubts
     assert words in doubt
+
+
+def test_other_weights_of_the_same_network_may_be_compared(run):
+    found = compare(run(10, 11), run(20, 21, model_sha256="0" * 64))
+    assert (found.word, found.doubts) == ("faster", ())
+    (note,) = found.notes
+    assert "the weights differ" in note

@@ -21,6 +21,7 @@ export interface Report {
   format_version: number;
   bundle_sha256: string;
   model_sha256: string;
+  network: string;
   variant: string;
   engine: string;
   threads: number;
@@ -70,6 +71,7 @@ export async function measure(
     format_version: FORMAT_VERSION,
     bundle_sha256: started.bundle_sha256,
     model_sha256: started.model_sha256,
+    network: started.network,
     variant: site.variant,
     engine: started.engine,
     threads: 1,

@@ -20,6 +20,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
             without ranges.
         high: The most, likewise.
         doubts: Why the two should not be compared, one sentence each; empty if they may.
+        notes: In what they differ without harm, one sentence each.
     """
 
     word: Word | None
@@ -27,6 +28,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     doubts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compare(one: Benchmark, other: Benchmark) -> Comparison:
@@ -34,11 +36,23 @@ def compare(one: Benchmark, other: Benchmark) -> Comparison:
     mine, theirs = find_range(one.drift), find_range(other.drift)
     ratio = other.total_ms.p50 / max(one.total_ms.p50, 1e-9)
     doubts = (*_doubt(one, "this run"), *_doubt(other, "the other run"), *_find_odds(one, other))
+    notes = tuple(_find_harmless(one, other))
     if mine is None or theirs is None:
-        return Comparison(word=None, ratio=ratio, low=None, high=None, doubts=doubts)
+        return Comparison(word=None, ratio=ratio, low=None, high=None, doubts=doubts, notes=notes)
     low, high = theirs[0] / max(mine[1], 1e-9), theirs[1] / max(mine[0], 1e-9)
     word: Word = "faster" if low > 1 else "slower" if high < 1 else "the same"
-    return Comparison(word=word, ratio=ratio, low=low, high=high, doubts=doubts)
+    return Comparison(word=word, ratio=ratio, low=low, high=high, doubts=doubts, notes=notes)
+
+
+def have_same_network(one: Benchmark, other: Benchmark) -> bool:
+    """Whether their times may be compared: of one file, or of one network, input and variant.
+
+    How long a network takes depends on its shape, not on its weights. (The head differs with the
+    number of classes; it is a small part of the work.)
+    """
+    if one.model_sha256 == other.model_sha256:
+        return True
+    return bool(one.network) and (one.network, one.variant) == (other.network, other.variant)
 
 
 def _doubt(record: Benchmark, name: str) -> list[str]:
@@ -59,9 +73,18 @@ def _doubt(record: Benchmark, name: str) -> list[str]:
 def _find_odds(one: Benchmark, other: Benchmark) -> list[str]:
     """In what they differ, so that the times do not tell which machine is faster."""
     found = []
-    if one.model_sha256 != other.model_sha256:
-        found.append(f"the model files differ ({one.variant} and {other.variant})")
+    if not have_same_network(one, other):
+        names = [
+            f"{record.variant}, {record.network or 'an unnamed network'}" for record in (one, other)
+        ]
+        found.append(f"the models differ ({names[0]} and {names[1]})")
     if one.frame_px != other.frame_px:
         sizes = ["x".join(map(str, record.frame_px)) for record in (one, other)]
         found.append(f"the frames differ in size ({sizes[0]} and {sizes[1]})")
     return found
+
+
+def _find_harmless(one: Benchmark, other: Benchmark) -> list[str]:
+    if one.model_sha256 != other.model_sha256 and have_same_network(one, other):
+        return ["the weights differ, which changes no time: the network is the same"]
+    return []

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from edgetl_runtime.benchmarking.path_record import PathBenchmark
 from edgetl_runtime.benchmarking.record import (
     FORMAT_VERSION,
     Benchmark,
@@ -15,7 +16,7 @@ from edgetl_runtime.benchmarking.record import (
 from edgetl_runtime.benchmarking.survey_record import Survey
 from edgetl_runtime.errors import BenchmarkError
 
-Report: TypeAlias = BoardBenchmark | BrowserBenchmark | Survey
+Report: TypeAlias = BoardBenchmark | BrowserBenchmark | PathBenchmark | Survey
 
 _LIMIT_BYTES: Final = 64 * 2**20
 _AGAIN: Final = "write it again with: edgetl-run bench --json, or the benchmark of the phone's page"
@@ -54,9 +55,14 @@ def read_benchmark(path: Path) -> Benchmark:
     """Reads the report of one variant with one number of threads.
 
     Raises:
-        BenchmarkError: As `read_report`; or if it is a survey.
+        BenchmarkError: As `read_report`; or if it is a survey, or of a whole path.
     """
     found = read_report(path)
+    if isinstance(found, PathBenchmark):
+        raise BenchmarkError(
+            f"{path} is of a whole path (bench --source), expected the report of one variant; "
+            "write one with: edgetl-run bench BUNDLE --out FILE"
+        )
     if isinstance(found, Survey):
         raise BenchmarkError(
             f"{path} is of bench --all, expected the report of one variant; write one with: "
@@ -74,7 +80,7 @@ def read_survey(path: Path) -> Survey:
     found = read_report(path)
     if not isinstance(found, Survey):
         raise BenchmarkError(
-            f"{path} is the report of one variant, expected one of all; write one with: "
+            f"{path} is no report of all variants; write one with: "
             "edgetl-run bench BUNDLE --all --out FILE"
         )
     return found

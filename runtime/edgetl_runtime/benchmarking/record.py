@@ -11,24 +11,27 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 import numpy as np
 
+from edgetl_runtime.benchmarking.fields import (
+    PERCENTILES,
+    Count,
+    Milliseconds,
+    RulesName,
+    Sha256,
+    Text,
+    find_disorder,
+)
 from edgetl_runtime.system.board import Board
 from edgetl_runtime.system.monitoring import Observation
 from edgetl_runtime.system.percentiles import Percentiles, compute_percentiles
 
 FORMAT_VERSION: Final = 2
 STAGES: Final = ("preprocess", "invoke", "total")
-PERCENTILES: Final = ("p50", "p90", "p95", "p99")
 SLOWED_ABOVE: Final = 1.2
 """How many times as long the last tenth of a long run may take as the first."""
 # Figures may be rounded when they are written.
 _ROUNDING_MS: Final = 0.01
 
-Milliseconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
-Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 WasmBuild: TypeAlias = Literal["plain", "compat"]
-RulesName: TypeAlias = Literal["full", "quick", "custom", "survey"]
 Drift: TypeAlias = tuple[tuple[Annotated[float, msgspec.Meta(ge=0)], Milliseconds], ...]
 DRIFT_STEP_S: Final = 1.0
 # Below it, what nine of ten seconds had says little.
@@ -61,6 +64,7 @@ class _Benchmark(
     frame_px: tuple[Count, Count]
     drift: Drift
     slowed: bool | None
+    network: str = ""
     preprocess_samples_ms: tuple[Milliseconds, ...] | None = None
     invoke_samples_ms: tuple[Milliseconds, ...] | None = None
     total_samples_ms: tuple[Milliseconds, ...] | None = None
@@ -70,11 +74,9 @@ class _Benchmark(
         numbers = [self.load_ms, self.first_ms]
         for stage in STAGES:
             found: Percentiles = getattr(self, f"{stage}_ms")
-            values = [getattr(found, name) for name in PERCENTILES]
-            numbers += [*values, found.mean]
-            if values != sorted(values) or min(*values, found.mean) < 0:
-                return f"{stage}_ms is not in order: expected 0 <= {' <= '.join(PERCENTILES)}"
-            if fault := self._compare_samples(stage, found):
+            numbers += msgspec.structs.astuple(found)
+            disorder = find_disorder(f"{stage}_ms", found)
+            if fault := disorder or self._compare_samples(stage, found):
                 return fault
         if not all(map(math.isfinite, numbers)):
             return "a figure is not finite"
@@ -129,6 +131,8 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
             `total` since the pair before, ms.
         slowed: Whether the run slowed down (see `find_slowed`); null where there are fewer than 10
             pairs.
+        network: Which network it is, and its input, such as `mobilenet_v2_0.35 at 224x224`; the
+            key is missing if the bundle does not tell. Latency depends on it, not on the weights.
         preprocess_samples_ms: Every sample, in order, with `--raw`; else the key is missing.
         invoke_samples_ms: The same inside the engine.
         total_samples_ms: The same from frame to prediction.
@@ -221,6 +225,7 @@ class BrowserBenchmark(_Benchmark, frozen=True, tag="browser"):
         runs: Number of samples.
         warmup_runs: Runs before the first sample, golden frames not counted.
         frame_px: Width and height of the frame.
+        network: See `BoardBenchmark`.
         preprocess_samples_ms: Every sample, in order; the key may be missing.
         invoke_samples_ms: The same inside the engine.
         total_samples_ms: The same from frame to label.

@@ -13,11 +13,11 @@ import numpy as np
 
 from edgetl_runtime import __version__
 from edgetl_runtime.benchmarking.cold_start import ColdStart, measure_cold_start
+from edgetl_runtime.benchmarking.fields import RulesName
 from edgetl_runtime.benchmarking.frame import make_frame
 from edgetl_runtime.benchmarking.record import (
     FORMAT_VERSION,
     BoardBenchmark,
-    RulesName,
     find_slowed,
     follow_drift,
 )
@@ -140,6 +140,7 @@ def time_frames(
         format_version=FORMAT_VERSION,
         bundle_sha256=classifier.bundle.sha256,
         model_sha256=classifier.variant.sha256,
+        network=classifier.bundle.manifest.network,
         variant=classifier.variant.name,
         engine=classifier.engine.name,
         threads=classifier.engine.threads,

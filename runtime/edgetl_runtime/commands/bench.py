@@ -14,6 +14,13 @@ from edgetl_runtime.commands.arguments import (
     seconds,
     size,
 )
+from edgetl_runtime.commands.bench_source import bench_source, is_asked, take_source
+from edgetl_runtime.commands.machine import (
+    describe_machine,
+    describe_observation,
+    tell_mib,
+    warn_of_machine,
+)
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
 from edgetl_runtime.commands.survey import add_survey_options, check_usage, survey_bundle
@@ -21,18 +28,17 @@ from edgetl_runtime.commands.survey import add_survey_options, check_usage, surv
 if TYPE_CHECKING:
     from edgetl_runtime.benchmarking.comparison import Comparison
     from edgetl_runtime.benchmarking.record import BoardBenchmark
-    from edgetl_runtime.system.monitoring import Observation
     from edgetl_runtime.system.percentiles import Percentiles
 
 
 def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     """Adds the command."""
     summary = "measure the latency on this machine"
-    parser = add_command(commands, "bench", bench, summary)
+    parser = add_command(commands, "bench", bench, summary, bundle=False)
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="At least 128 runs and 10 s, instead of 1,024 and 60 s",
+        help="At least 128 runs and 10 s, instead of 1,024 and 60 s; with --source 10 s",
     )
     parser.add_argument("--runs", type=positive, help="Number of runs, at least")
     parser.add_argument("--seconds", type=seconds, help="Seconds to measure, at least")
@@ -50,13 +56,20 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     parser.add_argument("--raw", action="store_true", help="Keep every sample in the report")
     add_survey_options(parser)
     add_model_options(parser)
+    take_source(parser)
 
 
 def bench(options: argparse.Namespace) -> int:
     """Runs the command."""
     check_usage(options)
-    if options.all:
-        return survey_bundle(options)
+    if is_asked(options):
+        return bench_source(options)
+    if options.bundle is None:
+        options.parser.error("expected BUNDLE, the folder or .zip that `edgetl export` wrote")
+    return survey_bundle(options) if options.all else _bench_variant(options)
+
+
+def _bench_variant(options: argparse.Namespace) -> int:
     import cv2
     import msgspec
 
@@ -96,10 +109,7 @@ def bench(options: argparse.Namespace) -> int:
 
 def describe(report: "BoardBenchmark") -> Iterator[str]:
     """The report in lines for people."""
-    board = report.board
-    yield f"{board.board or board.cpu}, {board.cores} cores, {board.os}, Python {board.python}"
-    if board.limits:
-        yield f"this process may not use all of it: {', '.join(board.limits)}"
+    yield from describe_machine(report.board)
     yield (
         f"{report.variant} on {report.engine}, threads {report.threads}, "
         f"frame {report.frame_px[0]}x{report.frame_px[1]}"
@@ -115,8 +125,8 @@ def describe(report: "BoardBenchmark") -> Iterator[str]:
         f"cold start: first label after {report.start_ms or 0:.0f} ms "
         f"(load {report.load_ms:.0f}, first frame {report.first_ms:.1f})"
     )
-    yield f"memory: {_tell_mib(report.rest_rss_mib)} at rest, {_tell_mib(report.peak_rss_mib)} peak"
-    yield from _describe_observation(report.observation)
+    yield f"memory: {tell_mib(report.rest_rss_mib)} at rest, {tell_mib(report.peak_rss_mib)} peak"
+    yield from describe_observation(report.observation)
     if report.joules_per_run is not None:
         source = report.observation.energy_source
         yield f"energy: {report.joules_per_run * 1e3:.3g} mJ per answer ({source})"
@@ -129,25 +139,9 @@ def _describe_range(report: "BoardBenchmark") -> Iterator[str]:
         yield f"in nine of ten seconds the median was between {found[0]:.2f} and {found[1]:.2f} ms"
 
 
-def _describe_observation(seen: "Observation") -> Iterator[str]:
-    facts = []
-    if seen.before.governor:
-        facts.append(f"governor {seen.before.governor}")
-    if seen.lowest_clock_mhz is not None:
-        facts.append(f"{seen.lowest_clock_mhz:.0f} to {seen.highest_clock_mhz:.0f} MHz")
-    if seen.highest_c is not None and seen.before.temperature_c is not None:
-        facts.append(f"{seen.before.temperature_c:.0f} °C before, {seen.highest_c:.0f} °C at most")
-    throttled = {None: "throttling not known", False: "not throttled", True: "THROTTLED"}
-    yield ", ".join([*facts, throttled[seen.throttled]])
-
-
 def _list_warnings(report: "BoardBenchmark") -> Iterator[str]:
-    if report.board.emulated:
-        yield "the processor is emulated: the times mean nothing"
-    if report.throttled:
-        why = ", ".join(report.observation.throttling)
-        yield f"the board was throttled ({why}); do not compare these figures"
-    elif report.slowed:
+    yield from warn_of_machine(report.board, report.observation)
+    if report.slowed and not report.throttled:
         yield "the last tenth of the run was slower than the first; does the machine get hot?"
     if not report.steady:
         yield "the times were not steady after the warm-up; does something else run?"
@@ -161,6 +155,8 @@ def _tell_comparison(found: "Comparison", file: Path) -> None:
     else:
         times = found.ratio if found.word == "faster" else 1 / found.ratio
         say(f"against {file}: {found.word}, {times:.2f} times ({_tell_interval(found)})")
+    for note in found.notes:
+        say(f"note: {note}")
     for doubt in found.doubts:
         warn(f"compare with care: {doubt}")
 
@@ -170,10 +166,6 @@ def _tell_interval(found: "Comparison") -> str:
     if found.word == "slower":
         low, high = 1 / high, 1 / low
     return f"{low:.2f} to {high:.2f}"
-
-
-def _tell_mib(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.0f} MiB"
 
 
 def _suggest(options: argparse.Namespace) -> str:
