@@ -17,8 +17,9 @@ class Core(msgspec.Struct, frozen=True, kw_only=True):
         pace: Work per clock in ordinary code: single-core 7-zip MIPS per MHz, the median over the
             Raspberry Pis with this core in sbc-bench (ThomasKaiser/sbc-bench@53f79517, Results.md).
             In-order and out-of-order cores differ by it more than by the width of their SIMD unit.
-        lanes: Multiply-adds that one core's SIMD units can start per clock: one (A53, A72) or two
-            (A76) of 128 bits. int8 takes 8 numbers a time, with the dot product of the A76 16.
+        lanes: Multiply-adds per clock, nominally: of one 128-bit SIMD operation (A53, A72), or of
+            two (A76). With int8 one takes 8 numbers, the dot product of the A76 16. The fit
+            absorbs what all cores fall short of.
         depthwise_lanes: The same without the dot product, which depthwise convolutions do not use.
     """
 
