@@ -4,13 +4,8 @@ from typing import Annotated
 
 import msgspec
 
-from edgetl_runtime.benchmarking.record import (
-    BoardBenchmark,
-    Count,
-    Milliseconds,
-    Sha256,
-    Text,
-)
+from edgetl_runtime.benchmarking.fields import Count, Milliseconds, Sha256, Text
+from edgetl_runtime.benchmarking.record import BoardBenchmark
 from edgetl_runtime.bundle.reader import Share
 from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.system.board import Board
