@@ -122,8 +122,8 @@ def _list_reports(path: Path) -> list[tuple[str, Benchmark]]:
 
 
 def judge(reports: Sequence[Measured]) -> list[Finding]:
-    """Says what makes the reports hard to compare; empty if nothing does."""
-    return [
+    """Says what makes the reports hard to compare, the worst first; empty if nothing does."""
+    found = [
         *_judge_models(reports),
         *_judge_frames(reports),
         *_judge_threads(reports),
@@ -132,6 +132,7 @@ def judge(reports: Sequence[Measured]) -> list[Finding]:
         *_judge_runs(reports),
         *_judge_timers(reports),
     ]
+    return sorted(found, key=lambda one: one.kind != "warning")
 
 
 def list_facts(one: Measured) -> dict[str, str]:
@@ -218,8 +219,7 @@ def _record(one: Measured) -> dict[str, Any]:
 
 
 def _name(one: Measured) -> str:
-    network = f"{one.record.network}, bundle" if one.record.network else "bundle"
-    return f"{one.device}: {one.record.variant}, {network} {one.bundle}"
+    return f"{one.device}: {one.record.variant}, {one.network}"
 
 
 def _tell(ms: float) -> str:

@@ -297,11 +297,3 @@ def test_the_page_tells_ranges_energy_clock_and_how_to_add_a_machine(board, writ
         *("Add a machine", "edgetl-run bench BUNDLE", "benchmarks/reference"),
     ):
         assert words in page
-
-
-def test_a_whole_path_is_no_latency_and_says_what_to_write(board, tmp_path):
-    path = tmp_path / "path.json"
-    path.write_text(json.dumps(json.loads(board.read_bytes()) | {"kind": "path"}))
-    done = run(path)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1

@@ -74,14 +74,16 @@ def _find_odds(one: Benchmark, other: Benchmark) -> list[str]:
     """In what they differ, so that the times do not tell which machine is faster."""
     found = []
     if not have_same_network(one, other):
-        names = [
-            f"{record.variant}, {record.network or 'an unnamed network'}" for record in (one, other)
-        ]
-        found.append(f"the models differ ({names[0]} and {names[1]})")
+        mine, theirs = _name_model(one), _name_model(other)
+        found.append(f"the models differ ({mine} and {theirs})")
     if one.frame_px != other.frame_px:
         sizes = ["x".join(map(str, record.frame_px)) for record in (one, other)]
         found.append(f"the frames differ in size ({sizes[0]} and {sizes[1]})")
     return found
+
+
+def _name_model(record: Benchmark) -> str:
+    return f"{record.variant}, {record.network or 'an unnamed network'}"
 
 
 def _find_harmless(one: Benchmark, other: Benchmark) -> list[str]:
