@@ -323,6 +323,7 @@
     byId("facts").replaceChildren(...made);
   }
 
+  byId("chart").style.height = `${Math.min(720, Math.max(280, 62 + 24 * measured.length))}px`;
   fillLegend();
   describeChart();
   fillTable();
