@@ -50,6 +50,12 @@ def test_it_says_what_to_use_and_how_sure_that_is(browser, page):
     assert "1.25 times as long" in browser.evaluate(
         "document.getElementById('grounds').textContent"
     )
+    assert browser.evaluate(
+        "[...document.querySelectorAll('#failures li')].map((one) => one.textContent)"
+    ) == [
+        "litert-float32 with 2 threads: ended by signal 11 (SIGSEGV)",
+        f"onnx-float32: {NASTY}",
+    ]
     assert "vary by 20%" in browser.evaluate("document.getElementById('warnings').textContent")
     settings = browser.evaluate("document.getElementById('settings').textContent")
     assert settings == '[model]\nvariant = "litert-int8"\nthreads = 2'

@@ -10,6 +10,7 @@ from edgetl_runtime.benchmarking.merging import find_reach, find_span, measure_n
 from edgetl_runtime.benchmarking.recommendation import recommend
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.benchmarking.survey_wording import (
+    list_failures,
     list_grounds,
     list_settings,
     list_warnings,
@@ -93,9 +94,13 @@ def test_what_the_gate_or_the_golden_frames_reject_is_never_recommended(take):
     assert pick(found) == ("litert-int8", 1)
     assert found.recommendation.runner_up is None
     assert [remark(found, row) for row in found.rows] == [
-        "rejected by the gate: it lost 9 points, allowed are 2",
-        "not to be used here: its scores differ",
+        "rejected by the gate",
+        "not to be used here",
         "",
+    ]
+    assert list_failures(found) == [
+        "onnx-int8: it lost 9 points, allowed are 2",
+        "litert-float32: its scores differ",
     ]
     none = take((rejected, {1: 1.0}), (wrong, {1: 2.0}))
     assert pick(none) is None
@@ -113,7 +118,10 @@ def test_a_file_that_may_have_lost_too_much_is_recommended_and_marked(take):
 def test_rows_that_failed_are_passed_over(take):
     found = take((INT8, {1: 9.0, 2: None}), (ONNX, {1: None}))
     assert pick(found) == ("litert-int8", 1)
-    assert remark(found, found.rows[1]) == "ended by signal 11 (SIGSEGV)"
+    assert remark(found, found.rows[1]) == "failed"
+    assert list_failures(found) == [
+        "litert-int8 with 2 threads, onnx-int8 with 1 thread: ended by signal 11 (SIGSEGV)"
+    ]
     assert list_grounds(found) == ["there is nothing to compare it with"]
 
 
@@ -183,7 +191,7 @@ def test_a_processor_that_others_use_is_warned_of(take):
     found = take((INT8, {1: 9.0}), noise=0.2)
     busy = replace(found, rows=tuple(replace(row, waited=0.4) for row in found.rows))
     (warning,) = list_warnings(busy)
-    assert warning.startswith("other programs had the processor for up to 40% of the time")
+    assert warning.startswith("others had the processor for up to 40% of the time")
 
 
 def test_the_range_holds_what_the_median_would_be_without_others(report):

@@ -18,7 +18,12 @@ from edgetl_runtime.benchmarking.isolation import (
 from edgetl_runtime.benchmarking.reading import read_benchmark, read_survey
 from edgetl_runtime.benchmarking.single_stream import Rules
 from edgetl_runtime.benchmarking.survey import SurveyRules, share_out, survey
-from edgetl_runtime.benchmarking.survey_wording import list_warnings, remark, tell_headline
+from edgetl_runtime.benchmarking.survey_wording import (
+    list_failures,
+    list_warnings,
+    remark,
+    tell_headline,
+)
 from edgetl_runtime.errors import BenchmarkError, BundleError
 
 SHORT = SurveyRules(budget_s=1.0, least_s=0.3, least_runs=16, warmup_s=0.2)
@@ -76,7 +81,10 @@ def test_what_crashes_costs_its_rows_and_what_is_wrong_here_is_not_recommended(
     assert measured.report.runs >= 2 * SHORT.least_runs
     assert measured.report.start_ms > measured.report.load_ms > 0
     assert measured.report.total_samples_ms is None
-    assert "scores on the golden frames differ" in remark(found, rows["litert-float32"])
+    assert remark(found, rows["litert-float32"]) == "not to be used here"
+    crashed, differs = list_failures(found)
+    assert crashed.startswith("onnx-int8 with 1 thread, onnx-float32 with 1 thread: ended by sig")
+    assert differs.startswith("litert-float32: its scores on the golden frames differ by ")
     assert rows["litert-float32"].report is not None
     best = found.recommendation
     assert (best.variant, best.threads, best.equals, best.runner_up) == ("litert-int8", 1, (), None)

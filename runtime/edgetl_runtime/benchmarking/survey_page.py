@@ -11,6 +11,7 @@ import msgspec
 
 from edgetl_runtime.benchmarking.survey_record import Survey
 from edgetl_runtime.benchmarking.survey_wording import (
+    list_failures,
     list_flags,
     list_grounds,
     list_settings,
@@ -33,6 +34,7 @@ class _Texts(msgspec.Struct, frozen=True):
     grounds: list[str]
     warnings: list[str]
     remarks: list[str]
+    failures: list[str]
     settings: str
     flags: str
 
@@ -69,6 +71,7 @@ def encode_data(survey: Survey) -> str:
         grounds=list_grounds(survey),
         warnings=list_warnings(survey),
         remarks=[remark(survey, row) for row in survey.rows],
+        failures=list_failures(survey),
         settings="" if best is None else "\n".join(list_settings(best)),
         flags="" if best is None else " ".join(list_flags(best)),
     )

@@ -65,15 +65,32 @@ def list_warnings(survey: Survey) -> list[str]:
 
 
 def remark(survey: Survey, row: SurveyRow) -> str:
-    """What else there is to say about a row: why it failed, or may not be used."""
+    """A few words on a row; `list_failures` says more."""
     file = survey.find_file(row.variant)
     if row.failure:
-        return row.failure
+        return "failed"
     if file.golden_failures:
-        return f"not to be used here: {file.golden_failures[0]}"
+        return "not to be used here"
     if file.gate_failures:
-        return f"rejected by the gate: {file.gate_failures[0]}"
+        return "rejected by the gate"
     return _remark_measured(file, row)
+
+
+def list_failures(survey: Survey) -> list[str]:
+    """What went wrong and what may not be used, one sentence each."""
+    rows: dict[str, list[str]] = {}
+    for row in survey.rows:
+        if row.failure:
+            rows.setdefault(row.failure, []).append(row.name)
+    return [
+        *(f"{', '.join(names)}: {failure}" for failure, names in rows.items()),
+        *(
+            _name_file(file, sentence)
+            for file in survey.files
+            for sentence in (*file.golden_failures, *file.gate_failures)
+            if sentence not in rows
+        ),
+    ]
 
 
 def list_settings(best: Recommendation) -> list[str]:
@@ -96,12 +113,18 @@ def _explain_none(survey: Survey) -> str:
         reasons = sorted({row.failure for row in survey.rows})
         return f"no row could be measured ({'; '.join(reasons)})"
     reasons = [
-        f"{file.variant}: {sentence}"
+        _name_file(file, sentence)
         for file in survey.files
         for sentence in (file.golden_failures or file.gate_failures)[:1]
         if file.variant in measured
     ]
     return f"no file that was measured may be used ({'; '.join(reasons)})"
+
+
+def _name_file(file: SurveyedFile, sentence: str) -> str:
+    """The sentence with the file's name before it, as some have it already."""
+    name = f"{file.variant}: "
+    return name + sentence.removeprefix(name)
 
 
 def _explain_choice(survey: Survey, best: Recommendation) -> str:
@@ -131,7 +154,7 @@ def _find_warnings(survey: Survey) -> Iterator[str]:
     waited = max((row.waited or 0.0 for row in survey.rows), default=0.0)
     if waited > _MUCH_WAITING:
         yield (
-            f"other programs had the processor for up to {waited:.0%} of the time, so the ranges "
+            f"others had the processor for up to {waited:.0%} of the time, so the ranges "
             "are wide; measure again when nothing else runs"
         )
     elif survey.noise is not None and survey.noise > _MUCH_NOISE:

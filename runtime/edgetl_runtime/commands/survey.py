@@ -141,12 +141,15 @@ def tell_warnings(found: "Survey") -> None:
 
 def describe(found: "Survey") -> Iterator[str]:
     """The survey in lines for people: machine, table, recommendation."""
+    from edgetl_runtime.benchmarking.survey_wording import list_failures
+
     board = found.board
     yield f"{board.board or board.cpu}, {board.cores} cores, {board.os}, Python {board.python}"
     if board.limits:
         yield f"this process may not use all of it: {', '.join(board.limits)}"
     rows = sorted(found.rows, key=lambda row: row.p50_ms)
     yield from _lay_out([_COLUMNS, *(_list_cells(found, row) for row in rows)])
+    yield from list_failures(found)
     yield from describe_recommendation(found)
 
 

@@ -42,6 +42,8 @@
   byId("headline").textContent = texts.headline;
   fillList("grounds", texts.grounds);
   fillList("warnings", texts.warnings);
+  fillList("failures", texts.failures);
+  byId("failed").hidden = texts.failures.length === 0;
   byId("use").hidden = best === null;
   byId("settings").textContent = texts.settings;
   byId("flags").textContent = texts.flags;
@@ -204,8 +206,9 @@
     const number = order.findIndex(isBest);
     const at = x(order[number].report.total_ms.p50);
     const right = at < width / 2;
-    const end = order[number].range_ms ? x(order[number].range_ms[right ? 1 : 0]) : at;
-    const words = { class: "best-text", x: end + (right ? 8 : -8), y: places[number] + 4, "text-anchor": right ? "start" : "end" };
+    const [from, to] = order[number].range_ms?.map(x) ?? [at, at];
+    // Beyond the range, and beyond the number of threads.
+    const words = { class: "best-text", x: right ? Math.max(to + 8, at + 26) : Math.min(from - 8, at - 16), y: places[number] + 4, "text-anchor": right ? "start" : "end" };
     return [draw("circle", { class: "ring", cx: at, cy: places[number], r: 11 }), draw("text", words, "recommended")];
   }
 
@@ -320,6 +323,7 @@
     byId("facts").replaceChildren(...made);
   }
 
+  byId("chart").style.height = `${Math.min(720, Math.max(280, 62 + 24 * measured.length))}px`;
   fillLegend();
   describeChart();
   fillTable();
