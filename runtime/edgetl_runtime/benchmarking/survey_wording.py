@@ -144,14 +144,15 @@ def _explain_choice(survey: Survey, best: Recommendation) -> str:
 
 def _find_warnings(survey: Survey) -> Iterator[str]:
     rows = [(row, row.report) for row in survey.rows if row.report is not None]
+    waited = max((row.waited or 0.0 for row, _ in rows), default=0.0)
+    slowed = [row.name for row, report in rows if report.slowed]
     if survey.board.emulated:
         yield "the processor is emulated: the times mean nothing"
     if survey.observation is not None and survey.observation.throttled:
         why = ", ".join(survey.observation.throttling)
         yield f"the board was throttled ({why}); do not compare these figures"
-    elif slowed := [row.name for row, report in rows if report.slowed]:
+    elif slowed and waited <= _MUCH_WAITING:
         yield f"{', '.join(slowed)}: slower at the end than at first; does the machine get hot?"
-    waited = max((row.waited or 0.0 for row in survey.rows), default=0.0)
     if waited > _MUCH_WAITING:
         yield (
             f"others had the processor for up to {waited:.0%} of the time, so the ranges "
