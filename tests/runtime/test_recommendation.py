@@ -83,8 +83,18 @@ def test_among_the_equally_fast_threads_accuracy_and_size_decide_in_this_order(
     found = take(*measured)
     assert pick(found) == expected
     (said,) = list_grounds(found)
-    assert said.startswith("equally fast within the noise: ")
+    assert said.startswith("about as fast: ")
     assert f"; chosen for {ground}" in said
+
+
+def test_a_row_that_is_much_slower_wins_nothing_by_a_wide_range(take):
+    found = take((FLOAT, {1: 8.0}), (INT8, {1: 12.0}))
+    noisy = [replace(row, range_ms=(row.p50_ms / 2, row.p50_ms * 2)) for row in found.rows]
+    found = replace(found, rows=tuple(noisy), recommendation=recommend(found.files, noisy))
+    assert pick(found) == ("litert-float32", 1)
+    assert found.recommendation.equals == ()
+    (said,) = list_grounds(found)
+    assert said.startswith("slower, but not beyond the noise: litert-int8 with 1 thread (12.0 ms)")
 
 
 def test_what_the_gate_or_the_golden_frames_reject_is_never_recommended(take):

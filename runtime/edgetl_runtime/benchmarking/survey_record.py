@@ -121,16 +121,19 @@ class RunnerUp(Chosen, frozen=True):
 
 
 class Recommendation(Chosen, frozen=True):
-    """The fastest that may be used, or what is as fast within the noise.
+    """The fastest that may be used, or a better one that is about as fast.
 
     Attributes:
         variant: Name of the variant.
         threads: Threads of the engine.
-        equals: Other rows whose ranges overlap that of the fastest, the fastest first.
+        equals: Other rows that count as equally fast, the fastest first.
+        unclear: Rows with a longer median whose ranges overlap that of the fastest, so that
+            another survey may find them as fast; the fastest first.
         runner_up: The next file; null if there is none.
     """
 
     equals: tuple[Chosen, ...]
+    unclear: tuple[Chosen, ...]
     runner_up: RunnerUp | None
 
 
@@ -215,7 +218,7 @@ class Survey(
         if best is None:
             return ""
         known = {(row.variant, row.threads) for row in self.rows if row.report is not None}
-        named = (best, *best.equals, *filter(None, (best.runner_up,)))
+        named = (best, *best.equals, *best.unclear, *filter(None, (best.runner_up,)))
         if not {(one.variant, one.threads) for one in named} <= known:
             return "the recommendation names a row that was not measured"
         if not self.find_file(best.variant).is_eligible:

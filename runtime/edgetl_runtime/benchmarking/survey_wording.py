@@ -1,8 +1,9 @@
 """A survey in sentences, for the terminal and the page alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from edgetl_runtime.benchmarking.survey_record import (
+    Chosen,
     Recommendation,
     Survey,
     SurveyedFile,
@@ -14,6 +15,7 @@ from edgetl_runtime.text.wording import count_noun
 # Above it the machine does something else besides, or changes its clock.
 _MUCH_NOISE = 0.05
 _MUCH_WAITING = 0.05
+_NAMED = 3
 
 
 def tell_ms(ms: float) -> str:
@@ -43,10 +45,13 @@ def list_grounds(survey: Survey) -> list[str]:
         return []
     found = []
     if best.equals:
-        equals = [survey.find_row(one) for one in best.equals]
-        names = ", ".join(f"{row.name} ({tell_ms(row.p50_ms)} ms)" for row in equals)
         chosen = _explain_choice(survey, best)
-        found.append(f"equally fast within the noise: {names}; chosen for {chosen}")
+        found.append(f"about as fast: {_list_rows(survey, best.equals)}; chosen for {chosen}")
+    if best.unclear:
+        found.append(
+            f"slower, but not beyond the noise: {_list_rows(survey, best.unclear)}; measure again "
+            "when nothing else runs"
+        )
     if runner := best.runner_up:
         found.append(
             f"the next different file, {survey.find_row(runner).name}, takes {runner.ratio:.2f} "
@@ -105,6 +110,14 @@ def list_settings(best: Recommendation) -> list[str]:
 def list_flags(best: Recommendation) -> list[str]:
     """The same as words of a command."""
     return ["--variant", best.variant, "--threads", str(best.threads)]
+
+
+def _list_rows(survey: Survey, chosen: Sequence[Chosen]) -> str:
+    """The first rows with their medians, and how many more there are."""
+    rows = [survey.find_row(one) for one in chosen]
+    more = len(rows) - _NAMED
+    named = [f"{row.name} ({tell_ms(row.p50_ms)} ms)" for row in rows[:_NAMED]]
+    return ", ".join(named) + (f" and {count_noun(more, 'more row')}" if more > 0 else "")
 
 
 def _explain_none(survey: Survey) -> str:
