@@ -44,7 +44,9 @@ def measure_one(bundle: Path, folder: Path, *, emulated: bool) -> dict:
 
 
 def limit_whole_path(bundle: Path) -> None:
-    told = run("bench", bundle, "--source", "pattern", "--fps", 5, "--seconds", 3)
+    # Under emulation the capture process takes seconds to import what it needs.
+    source = ("--source", "pattern", "--fps", 5, "--open-timeout-s", 120)
+    told = run("bench", bundle, *source, "--seconds", 3)
     assert "limited by" in told.stdout, told.stdout
 
 
