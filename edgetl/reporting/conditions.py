@@ -6,6 +6,7 @@ from edgetl.reporting.findings import Finding
 from edgetl_runtime.benchmarking.record import Benchmark, BoardBenchmark
 from edgetl_runtime.system.monitoring import Observation
 from edgetl_runtime.text.printable import make_printable
+from edgetl_runtime.text.wording import tell_joules
 
 _UNKNOWN = "unknown"
 Named = tuple[str, str, Benchmark]
@@ -110,7 +111,7 @@ def _tell_energy(record: BoardBenchmark) -> str:
     if record.joules_per_run is None:
         return _UNKNOWN
     source = record.observation.energy_source
-    return f"{record.joules_per_run * 1e3:.3g} mJ ({make_printable(source or _UNKNOWN)})"
+    return f"{tell_joules(record.joules_per_run)} ({make_printable(source or _UNKNOWN)})"
 
 
 def _tell_clock(seen: Observation) -> str:

@@ -24,6 +24,7 @@ from edgetl_runtime.commands.machine import (
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
 from edgetl_runtime.commands.survey import add_survey_options, check_usage, survey_bundle
+from edgetl_runtime.text.wording import tell_joules
 
 if TYPE_CHECKING:
     from edgetl_runtime.benchmarking.comparison import Comparison
@@ -129,7 +130,7 @@ def describe(report: "BoardBenchmark") -> Iterator[str]:
     yield from describe_observation(report.observation)
     if report.joules_per_run is not None:
         source = report.observation.energy_source
-        yield f"energy: {report.joules_per_run * 1e3:.3g} mJ per answer ({source})"
+        yield f"energy: {tell_joules(report.joules_per_run)} per answer ({source})"
 
 
 def _describe_range(report: "BoardBenchmark") -> Iterator[str]:

@@ -16,6 +16,7 @@ from edgetl_runtime.commands.machine import (
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
 from edgetl_runtime.commands.settings import check_bundle, take_settings, warn_of_readers
+from edgetl_runtime.text.wording import tell_joules
 
 if TYPE_CHECKING:
     from edgetl_runtime.benchmarking.path_record import Limit, PathBenchmark
@@ -147,7 +148,7 @@ def describe(report: "PathBenchmark") -> Iterator[str]:
     yield from describe_observation(report.observation)
     if report.joules_per_answer is not None:
         source = report.observation.energy_source
-        yield f"energy: {report.joules_per_answer * 1e3:.3g} mJ per answer ({source})"
+        yield f"energy: {tell_joules(report.joules_per_answer)} per answer ({source})"
     yield f"the answers went to {report.output}, and to no output of the settings"
 
 

@@ -21,11 +21,16 @@ def describe_observation(seen: "Observation") -> Iterator[str]:
     if seen.before.governor:
         facts.append(f"governor {seen.before.governor}")
     if seen.lowest_clock_mhz is not None:
-        facts.append(f"{seen.lowest_clock_mhz:.0f} to {seen.highest_clock_mhz:.0f} MHz")
+        facts.append(f"{_tell_span(seen.lowest_clock_mhz, seen.highest_clock_mhz)} MHz")
     if seen.highest_c is not None and seen.before.temperature_c is not None:
         facts.append(f"{seen.before.temperature_c:.0f} °C before, {seen.highest_c:.0f} °C at most")
     throttled = {None: "throttling not known", False: "not throttled", True: "THROTTLED"}
     yield ", ".join([*facts, throttled[seen.throttled]])
+
+
+def _tell_span(low: float, high: float | None) -> str:
+    ends = dict.fromkeys(f"{end:.0f}" for end in (low, low if high is None else high))
+    return " to ".join(ends)
 
 
 def warn_of_machine(board: "Board", seen: "Observation") -> Iterator[str]:

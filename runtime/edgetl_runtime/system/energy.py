@@ -58,8 +58,8 @@ class RaplMeter:
 
     @property
     def joules(self) -> float | None:
-        """See `EnergyMeter`."""
-        return None if self._microjoules is None else self._microjoules / 1e6
+        """See `EnergyMeter`; None, too, if the counters stand still, as in virtual machines."""
+        return self._microjoules / 1e6 if self._microjoules else None
 
     def read(self) -> None:
         """See `EnergyMeter`; a reading that fails is left out."""
