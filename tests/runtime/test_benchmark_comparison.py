@@ -73,6 +73,7 @@ def test_a_run_that_is_too_short_for_a_range_gives_a_ratio_only(run, measured):
         ({"steady": False}, "the other run was not steady"),
         ({"slowed": True}, "the other run slowed down"),
         ({"throttled": True}, "the other run was throttled"),
+        ({"waited": 0.3, "steady": False}, "others had the processor for 30% of the other run"),
     ],
 )
 def test_what_makes_a_comparison_doubtful_is_said(run, changes, words):
@@ -85,3 +86,10 @@ def test_other_weights_of_the_same_network_may_be_compared(run):
     assert (found.word, found.doubts) == ("faster", ())
     (note,) = found.notes
     assert "the weights differ" in note
+
+
+def test_what_was_chosen_otherwise_is_noted(run):
+    found = compare(run(10, 11), run(10, 11, threads=4, engine="onnxruntime 1.32.0"))
+    assert found.doubts == ()
+    assert found.notes[0].endswith("there onnxruntime 1.32.0")
+    assert found.notes[1] == "threads here 1, there 4"

@@ -7,6 +7,8 @@ import msgspec
 from edgetl_runtime.benchmarking.record import Benchmark, BoardBenchmark, find_range
 
 Word = Literal["faster", "slower", "the same"]
+MUCH_WAITING = 0.05
+"""Share of the time that others may have the processor before a figure is doubted."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,9 @@ def _doubt(record: Benchmark, name: str) -> list[str]:
             found.append(f"{name} was throttled ({', '.join(record.observation.throttling)})")
         if record.board.emulated:
             found.append(f"{name} was on an emulated processor: its times mean nothing")
-        if not record.steady:
+        if record.waited is not None and record.waited > MUCH_WAITING:
+            found.append(f"others had the processor for {record.waited:.0%} of {name}")
+        elif not record.steady:
             found.append(f"{name} was not steady when it began")
     if record.slowed:
         found.append(f"{name} slowed down from its first tenth to its last")
@@ -87,6 +91,11 @@ def _name_model(record: Benchmark) -> str:
 
 
 def _find_harmless(one: Benchmark, other: Benchmark) -> list[str]:
+    found = []
     if one.model_sha256 != other.model_sha256 and have_same_network(one, other):
-        return ["the weights differ, which changes no time: the network is the same"]
-    return []
+        found.append("the weights differ, which changes no time: the network is the same")
+    for name in ("engine", "threads"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if mine != theirs:
+            found.append(f"{name} here {mine}, there {theirs}")
+    return found

@@ -19,7 +19,9 @@ from edgetl_runtime.errors import BenchmarkError
 Report: TypeAlias = BoardBenchmark | BrowserBenchmark | PathBenchmark | Survey
 
 _LIMIT_BYTES: Final = 64 * 2**20
-_AGAIN: Final = "write it again with: edgetl-run bench --json, or the benchmark of the phone's page"
+_AGAIN: Final = (
+    "write it again with: edgetl-run bench --out FILE, or the benchmark of the phone's page"
+)
 
 
 class _Version(msgspec.Struct):

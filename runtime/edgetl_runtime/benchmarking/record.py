@@ -151,6 +151,8 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
         board: The machine.
         observation: Clock, temperature, throttling and energy before, during and after.
         throttled: That of `observation`: true if the figures are not comparable, null if not known.
+        waited: Share of the time in which the measuring thread was ready to run, but others had
+            the processor, 0..1; null where the system does not tell.
     """
 
     rules: RulesName
@@ -165,6 +167,7 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
     board: Board
     observation: Observation
     throttled: bool | None
+    waited: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
     def find_fault(self) -> str:
         """See `_Benchmark`."""

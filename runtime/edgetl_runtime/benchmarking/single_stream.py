@@ -25,6 +25,7 @@ from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.system.board import describe_board
+from edgetl_runtime.system.contention import Waiting
 from edgetl_runtime.system.memory import peak_rss_mib
 from edgetl_runtime.system.monitoring import Monitor
 from edgetl_runtime.system.percentiles import compute_percentiles
@@ -131,7 +132,9 @@ def time_frames(
     """
     warmup = _warm_up(classifier, frame, rules, tell)
     with Monitor() as monitor:
+        waiting = Waiting()
         samples = list(_take_samples(classifier, frame, rules, tell))
+        waited = waiting.find_share()
     observation = monitor.observe()
     preprocess, invoke, total, moments_s = zip(*samples, strict=True)
     drift = follow_drift(moments_s, total)
@@ -169,6 +172,7 @@ def time_frames(
         board=describe_board(),
         observation=observation,
         throttled=observation.throttled,
+        waited=waited,
     )
     return report, moments_s
 

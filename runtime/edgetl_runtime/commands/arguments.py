@@ -187,5 +187,7 @@ def size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT in pixels."""
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and 1 <= int(width) * int(height) <= 10**8):
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 640x480, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected WIDTHxHEIGHT such as 640x480, at most 100 megapixels, got {text!r}"
+        )
     return int(width), int(height)

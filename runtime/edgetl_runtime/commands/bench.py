@@ -23,7 +23,12 @@ from edgetl_runtime.commands.machine import (
 )
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
-from edgetl_runtime.commands.survey import add_survey_options, check_usage, survey_bundle
+from edgetl_runtime.commands.survey import (
+    add_survey_options,
+    check_folders,
+    check_usage,
+    survey_bundle,
+)
 from edgetl_runtime.text.wording import tell_joules
 
 if TYPE_CHECKING:
@@ -80,6 +85,7 @@ def _bench_variant(options: argparse.Namespace) -> int:
     from edgetl_runtime.system.storage import write_file
 
     cv2.setNumThreads(1)
+    check_folders(options.out)
     other = None if options.against is None else read_benchmark(options.against)
     with ProgressLine() as line:
         report = benchmark(
@@ -92,8 +98,6 @@ def _bench_variant(options: argparse.Namespace) -> int:
             tell=line.tell,
         )
     written = report if options.raw else report.without_samples()
-    if options.out is not None:
-        write_file(options.out, msgspec.json.encode(written) + b"\n")
     found = None if other is None else compare(report, other)
     if options.json:
         print_json(written if found is None else {"benchmark": written, "comparison": found})
@@ -105,6 +109,9 @@ def _bench_variant(options: argparse.Namespace) -> int:
         say(_suggest(options))
     for sentence in _list_warnings(report):
         warn(sentence)
+    # Last, so that a disk that is full costs the file and not the figures.
+    if options.out is not None:
+        write_file(options.out, msgspec.json.encode(written) + b"\n")
     return 0
 
 
@@ -141,7 +148,15 @@ def _describe_range(report: "BoardBenchmark") -> Iterator[str]:
 
 
 def _list_warnings(report: "BoardBenchmark") -> Iterator[str]:
+    from edgetl_runtime.benchmarking.comparison import MUCH_WAITING
+
     yield from warn_of_machine(report.board, report.observation)
+    if report.waited is not None and report.waited > MUCH_WAITING:
+        yield (
+            f"others had the processor for {report.waited:.0%} of the time; measure again when "
+            "nothing else runs"
+        )
+        return
     if report.slowed and not report.throttled:
         yield "the last tenth of the run was slower than the first; does the machine get hot?"
     if not report.steady:
@@ -152,7 +167,10 @@ def _tell_comparison(found: "Comparison", file: Path) -> None:
     if found.word is None:
         say(f"against {file}: {found.ratio:.2f} times as fast; too short to tell how sure that is")
     elif found.word == "the same":
-        say(f"against {file}: the same ({found.ratio:.2f} times as fast, {_tell_interval(found)})")
+        say(
+            f"against {file}: the same within the noise ({found.ratio:.2f} times as fast, it may "
+            f"be {_tell_interval(found)})"
+        )
     else:
         times = found.ratio if found.word == "faster" else 1 / found.ratio
         say(f"against {file}: {found.word}, {times:.2f} times ({_tell_interval(found)})")

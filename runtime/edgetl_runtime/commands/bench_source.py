@@ -16,6 +16,7 @@ from edgetl_runtime.commands.machine import (
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
 from edgetl_runtime.commands.settings import check_bundle, take_settings, warn_of_readers
+from edgetl_runtime.commands.survey import check_folders
 from edgetl_runtime.text.wording import tell_joules
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _SECTIONS = ("source", "view")
 # What says how a single frame is measured: name among the flags given, and the flag.
 _OF_FRAMES = {"runs": "--runs", "frame_size": "--frame-size", "against": "--against"}
 _WHOLE = 0.99
+_FEW = 0.01
 _ROWS = {
     "age": "age",
     "capture": "capture",
@@ -70,8 +72,7 @@ def _refuse(options: argparse.Namespace) -> None:
     flags = [
         _OF_FRAMES[name] for name in _OF_FRAMES if name in vars(options).get("flags_given", {})
     ]
-    if options.raw:
-        flags.append("--raw")
+    flags += [f"--{name}" for name in ("raw", "all") if getattr(options, name)]
     if flags:
         options.parser.error(f"{', '.join(flags)}: not with a source, whose frames are measured")
 
@@ -85,6 +86,7 @@ def bench_source(options: argparse.Namespace) -> int:
     from edgetl_runtime.system.storage import write_file
 
     cv2.setNumThreads(1)
+    check_folders(options.out)
     settings = _read_settings(options)
     rules = make_path_rules(options.seconds, quick=options.quick)
     with ProgressLine() as line:
@@ -137,6 +139,11 @@ def describe(report: "PathBenchmark") -> Iterator[str]:
     yield f"skipped for a newer one: {report.skipped:,}, lost: {report.lost:,}{lost}"
     yield from _describe_times(report)
     yield f"limited by: {explain_limit(report)}"
+    if report.limit == "source" and report.skipped > _FEW * report.delivered:
+        yield (
+            f"but {report.skipped / report.delivered:.0%} of its frames were skipped: now and then "
+            "a frame takes longer than the next one takes to come"
+        )
     yield (
         f"memory: {tell_mib(report.peak_rss_mib)} peak, and "
         f"{tell_mib(report.capture_peak_rss_mib)} of the capture process"

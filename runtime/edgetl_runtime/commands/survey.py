@@ -99,6 +99,8 @@ def check_folders(*files: Path | None) -> None:
     from edgetl_runtime.errors import StorageError
 
     for file in filter(None, files):
+        if file.is_dir():
+            raise StorageError(f"cannot write {file}: it is a folder; give the name of a file")
         if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
             raise StorageError(f"cannot write {file}: {file.parent} is no folder to write into")
 
