@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _ROW_PX, _FRAME_PX = 52, 96
 _BAR = 0.36
 # What fits above a bar, and beside a line of the legend.
-_LETTERS, _LEGEND_LETTERS = 62, 56
+_LETTERS = 66
 _LEGEND_ROW_PX = 19
 _LINES = ("val", "bad", "train", "ink")
 _DASHES = ("-", "--", ":", "-.")
@@ -52,7 +52,7 @@ def draw_drift(runs: Sequence[tuple[Series, Sequence[tuple[float, float]]]]) -> 
     """
     with drawing():
         figure, axes = open_figure(HEIGHT_PX + _LEGEND_ROW_PX * len(runs))
-        names = name_series([series for series, _ in runs], _LEGEND_LETTERS)
+        names = name_series([series for series, _ in runs], _LETTERS)
         for number, (name, (_, drift)) in enumerate(zip(names, runs, strict=True)):
             seconds, values = zip(*drift, strict=True)
             color = COLORS[_LINES[number % len(_LINES)]]

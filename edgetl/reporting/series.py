@@ -29,8 +29,8 @@ class Series(NamedTuple):
 def name_series(reports: Sequence[Series], letters: int) -> list[str]:
     """A name for each report, all different.
 
-    A name is of the device and the model; of the network where there are several; and of the file
-    where two would still be the same, or would be once they are shortened.
+    A name is of the device and the model, and of the network where there are several. Where two
+    would still be the same, or would be once they are shortened, the file stands for the network.
 
     Args:
         reports: The reports of a chart.
@@ -43,7 +43,7 @@ def name_series(reports: Sequence[Series], letters: int) -> list[str]:
     plain = [", ".join((one.model, one.network)) if several else one.model for one in reports]
     names = [_shorten(one.device, rest, letters) for one, rest in zip(reports, plain, strict=True)]
     rests = [
-        f"{rest} ({_keep_end(one.file)})" if names.count(name) > 1 else rest
+        f"{one.model} ({_keep_end(one.file)})" if names.count(name) > 1 else rest
         for one, rest, name in zip(reports, plain, names, strict=True)
     ]
     names = [_shorten(one.device, rest, letters) for one, rest in zip(reports, rests, strict=True)]

@@ -262,6 +262,9 @@ def test_series_of_a_chart_are_told_apart():
         "Raspberry Pi 5…: litert-int8, 1 thread (b.json)",
     ]
     other = board._replace(network="large")
+    assert name_series([board, board._replace(file="b.json"), other], 70)[1].endswith(
+        "thread (b.json)"
+    )
     assert name_series([board, other], 70)[1].endswith(": litert-int8, 1 thread, large")
 
 
