@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from edgetl.reporting.findings import Finding
+from edgetl.reporting.remarks import Remark, merge_remarks
 from edgetl_runtime.benchmarking.record import Benchmark, BoardBenchmark
 from edgetl_runtime.system.monitoring import Observation
 from edgetl_runtime.text.printable import make_printable
@@ -37,18 +38,24 @@ def list_conditions(record: Benchmark) -> dict[str, str]:
 
 def judge_conditions(reports: Sequence[Named]) -> Iterator[Finding]:
     """What makes figures worthless, or hard to repeat."""
-    for file, device, record in reports:
-        if isinstance(record, BoardBenchmark) and record.board.emulated:
-            yield Finding("warning", f"{device} was emulated", f"{file}: its times mean nothing")
-        if isinstance(record, BoardBenchmark) and not record.steady:
-            yield Finding(
-                "note",
-                f"{device} was not steady when the run began",
-                f"{file}: after {record.warmup_s:.0f} s of warm-up its median still moved; "
-                "something else may have run",
-            )
+    yield from merge_remarks(_remark(reports))
     yield from _judge_rules(reports)
     yield from _judge_software(reports)
+
+
+def _remark(reports: Sequence[Named]) -> Iterator[Remark]:
+    for file, device, record in reports:
+        if not isinstance(record, BoardBenchmark):
+            continue
+        if record.board.emulated:
+            yield Remark("warning", f"{device} was emulated", file, "such times mean nothing")
+        if not record.steady:
+            yield Remark(
+                "note",
+                f"{device} was not steady when the run began",
+                f"{file} (after {record.warmup_s:.0f} s)",
+                "the median still moved after the warm-up, perhaps because something else ran",
+            )
 
 
 def find_flaws(record: Benchmark) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import edgetl_runtime
 from edgetl.reporting.benchmarks import (
@@ -18,8 +21,10 @@ from edgetl.reporting.benchmarks import (
     read_all,
     render_benchmarks,
 )
+from edgetl.reporting.series import Series, name_series
 from edgetl_runtime.benchmarking.reading import describe_schema, read_benchmark
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
+from edgetl_runtime.text.wording import count_noun
 from tests.surveys import make_file, make_row, make_survey
 
 DATA = Path(__file__).parents[1] / "data"
@@ -102,6 +107,9 @@ def test_engines_with_more_threads_than_others_are_named(board, write, steady):
     (found,) = judge(read_all([faster, steady]))
     assert found.headline == "The engines had 1 and 4 threads"
     assert "4 threads: faster.json" in found.detail
+    assert "A page has one" in found.detail
+    (found,) = judge(read_all([faster, write("slower.json", board)]))
+    assert "A page has one" not in found.detail
 
 
 def test_reports_of_different_networks_are_told_apart(board, write):
@@ -231,24 +239,99 @@ def test_two_files_of_one_name_are_told_apart(board, tmp_path):
     }
 
 
-def test_each_row_of_a_survey_is_a_report(board, steady, tmp_path):
+def test_a_file_given_twice_is_refused(board, tmp_path):
+    link = tmp_path / "link.json"
+    link.symlink_to(board)
+    for other, words in ((board, "is given twice"), (link, f"is given as {board}, too")):
+        done = run(board, other)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert words in done.stderr
+
+
+def test_series_of_a_chart_are_told_apart():
+    board = Series("Raspberry Pi 5 Model B Rev 1.0", "litert-int8, 1 thread", "tiny", "a.json")
+    more = board._replace(model="litert-int8, 4 threads")
+    assert name_series([board, more], 60) == [
+        "Raspberry Pi 5 Model B Rev 1.0: litert-int8, 1 thread",
+        "Raspberry Pi 5 Model B Rev 1.0: litert-int8, 4 threads",
+    ]
+    same = [board, more, board._replace(file="b.json")]
+    assert name_series(same, 48) == [
+        "Raspberry Pi 5…: litert-int8, 1 thread (a.json)",
+        "Raspberry Pi 5 Model B…: litert-int8, 4 threads",
+        "Raspberry Pi 5…: litert-int8, 1 thread (b.json)",
+    ]
+    other = board._replace(network="large")
+    assert name_series([board, board._replace(file="b.json"), other], 70)[1].endswith(
+        "thread (b.json)"
+    )
+    assert name_series([board, other], 70)[1].endswith(": litert-int8, 1 thread, large")
+
+
+@given(
+    st.lists(st.builds(Series, *[st.sampled_from(["a", "b" * 30, "c" * 90])] * 4), max_size=6),
+    st.integers(30, 60),
+)
+def test_names_of_series_differ_and_are_short(reports, letters):
+    names = name_series(reports, letters)
+    assert len(set(names)) == len(reports)
+    assert all(len(name) <= letters for name in names)
+
+
+def test_the_legend_of_long_runs_lies_below_their_lines(write):
+    page = render_benchmarks(read_all([write("a.json"), write("b.json")]))
+    for name in "ab":
+        assert page.count(f"({name}.json)") == 2
+    drift = page[page.index("Over the seconds") :]
+    axis, first, second = (
+        float(re.search(rf'y="([\d.]+)"[^>]*>[^<]*{words}<', drift)[1])
+        for words in ("seconds", r"\(a.json\)", r"\(b.json\)")
+    )
+    assert axis < first < second
+
+
+def test_the_recommended_row_of_a_survey_is_a_report(board, steady, tmp_path):
     report = read_benchmark(board).without_samples()
+    report = msgspec.structs.replace(report, drift=tuple((n, 5.0) for n in range(1, 10)))
     files = [make_file("litert-int8"), make_file("onnx-int8")]
-    rows = [make_row(report, files[0], n, ms) for n, ms in ((1, 9.0), (2, 5.0))]
+    rows = [make_row(report, files[0], n, ms, 1.25) for n, ms in ((1, 9.0), (2, 5.0))]
     failed = make_row(report, files[1], 1, None)
     out = tmp_path / "all.json"
-    survey = make_survey(report, files, [*rows, failed])
+    survey = make_survey(report, files, [*rows, failed], noise=0.25)
     out.write_bytes(msgspec.json.encode(survey))
     jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes())).validate(
         json.loads(out.read_bytes())
     )
     reports = read_all([out, steady])
-    assert [one.file for one in reports] == [
-        "all.json (litert-int8, 1 thread)",
-        "all.json (litert-int8, 2 threads)",
-        "steady.json",
-    ]
-    assert [one.record.total_ms.p50 for one in reports[:2]] == [9.0, 5.0]
+    chosen = survey.recommendation
+    named = f"all.json (litert-int8, {count_noun(chosen.threads, 'thread')})"
+    assert [one.file for one in reports] == [named, "steady.json"]
+    assert reports[0].record == survey.find_row(chosen).report
+    assert list_facts(reports[0])["range"] == "4 to 6.25"
+    assert "4 to 6.25" in render_benchmarks(reports)
+    warning = judge(reports)[0]
+    assert warning.headline == f"Take the survey of {reports[0].device} with care"
+    assert warning.detail.startswith(f"{named}: medians vary by 25% from pass to pass")
+
+
+def test_the_fastest_row_stands_for_a_survey_that_recommends_none(board, tmp_path):
+    report = read_benchmark(board).without_samples()
+    files = [make_file(name, golden_failures=("cat: off by 9",)) for name in ("onnx-a", "onnx-b")]
+    rows = [make_row(report, file, 1, ms) for file, ms in zip(files, (9.0, 5.0), strict=True)]
+    out = tmp_path / "all.json"
+    out.write_bytes(msgspec.json.encode(make_survey(report, files, rows)))
+    (found,) = reports = read_all([out])
+    assert found.file == "all.json (onnx-b, 1 thread)"
+    (warning,) = judge(reports)
+    assert "there is nothing to recommend" in warning.detail
+    assert "its fastest row is shown" in warning.detail
+
+
+def test_a_survey_without_a_row_that_was_measured_is_refused(board, tmp_path):
+    report = read_benchmark(board).without_samples()
+    files = [make_file("onnx-int8")]
+    failed = make_row(report, files[0], 1, None)
+    out = tmp_path / "all.json"
     out.write_bytes(msgspec.json.encode(make_survey(report, files, [failed])))
     done = run(out)
     assert (done.returncode, done.stdout) == (1, "")
@@ -271,7 +354,17 @@ def test_short_runs_among_full_ones_are_named(board, write):
     (found,) = judge(read_all([full, quick]))
     assert found.headline == "Not all runs are full ones"
     assert "quick.json (quick)" in found.detail
-    assert judge(read_all([quick, quick])) == []
+    assert judge(read_all([quick])) == []
+
+
+def test_what_holds_of_several_reports_of_a_device_is_one_finding(board, write):
+    files = [write(f"{name}.json", board, steady=False, warmup_s=4.2) for name in "ab"]
+    files.append(write("hot.json", **SAME))
+    files.append(write("warm.json", **SAME))
+    slowed, restless = judge(read_all(files))
+    assert slowed.detail.startswith("hot.json, warm.json: the last tenth")
+    assert restless.headline.endswith("was not steady when the run began")
+    assert restless.detail.startswith("a.json (after 4 s), b.json (after 4 s): ")
 
 
 def test_other_versions_of_the_software_are_named(board, write):
