@@ -2,6 +2,10 @@
 
 import itertools
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -145,6 +149,44 @@ def test_no_engine_at_all_is_a_survey_without_a_recommendation(edit, shadow):
 def test_a_process_that_hangs_is_ended(tiny, shadow):
     shadow("import time; time.sleep(100)")
     assert obey_apart(ReplayOrder(str(tiny), "onnx-int8"), 2.0) == Crash("no result in 2 s")
+
+
+PARENT = """
+import sys
+from edgetl_runtime.benchmarking.isolation import MeasureOrder, obey_apart
+from edgetl_runtime.benchmarking.single_stream import Rules
+rules = Rules("survey", runs=16, seconds=600.0, warmup_s=0.1, cold_starts=0)
+obey_apart(MeasureOrder(sys.argv[1], "onnx-int8", 1, (64, 48), rules, 1.0), 900.0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_process_ends_with_the_one_that_started_it(tiny, shadow, tmp_path, name, wait_until):
+    told = tmp_path / "pid"
+    # Says who it is, and then runs for long.
+    shadow(
+        f"import os, pathlib; pathlib.Path({str(told)!r}).write_text(str(os.getpid()))\n"
+        "while True: pass"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tiny)])
+    try:
+        wait_until(lambda: told.exists() and told.read_text(), "the start of the child")
+    finally:
+        number = getattr(signal, name)
+        parent.send_signal(number)
+        assert parent.wait(HANG_S) == -number
+    wait_until(lambda: not is_alive(int(told.read_text())), "the end of the child")
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Where nobody asks how it ended, an ended process stays listed.
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 @pytest.mark.parametrize(
