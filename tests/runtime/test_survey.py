@@ -21,14 +21,15 @@ from edgetl_runtime.benchmarking.isolation import (
 )
 from edgetl_runtime.benchmarking.reading import read_benchmark, read_survey
 from edgetl_runtime.benchmarking.single_stream import Rules
-from edgetl_runtime.benchmarking.survey import SurveyRules, share_out, survey
+from edgetl_runtime.benchmarking.survey import SurveyRules, share_out, survey, tell_minutes
 from edgetl_runtime.benchmarking.survey_wording import (
     list_failures,
     list_warnings,
     remark,
     tell_headline,
 )
-from edgetl_runtime.errors import BenchmarkError, BundleError
+from edgetl_runtime.errors import BenchmarkError, BundleError, OptionsError
+from edgetl_runtime.system.allotment import count_processors
 
 SHORT = SurveyRules(budget_s=1.0, least_s=0.3, least_runs=16, warmup_s=0.2)
 HANG_S = 60.0
@@ -136,7 +137,7 @@ def test_no_engine_at_all_is_a_survey_without_a_recommendation(edit, shadow):
         manifest["variants"] = [one for one in manifest["variants"] if one["name"] == "onnx-int8"]
 
     shadow("raise ModuleNotFoundError('onnxruntime')")
-    found = survey(edit(keep_onnx), threads=2, rules=SHORT)
+    found = survey(edit(keep_onnx), threads=1, rules=SHORT)
     assert found.recommendation is None
     failures = {row.failure for row in found.rows}
     (failure,) = failures
@@ -228,6 +229,17 @@ def test_pairs_follow_by_the_step_that_was_ordered(tiny):
     assert 2 <= len(moments) <= 8
     assert all(later - sooner >= 0.05 for sooner, later in itertools.pairwise(moments))
     assert (found.report.rules, found.report.find_fault()) == ("survey", "")
+
+
+def test_more_threads_than_processors_are_refused(tiny):
+    most = count_processors()
+    with pytest.raises(OptionsError, match=rf"may use {most} processors?, .* --threads {most} or"):
+        survey(tiny, threads=most + 1, rules=SHORT)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(2, "0.033"), (300, "5"), (31_800, "530")])
+def test_minutes_are_told_without_an_exponent(seconds, said):
+    assert tell_minutes(seconds) == said
 
 
 def test_no_bundle_is_refused(tmp_path):
