@@ -77,7 +77,7 @@ def test_it_says_below_the_headline_that_it_is_not_certain(browser, page, tmp_pa
     path.write_bytes(render_survey(unsure))
     browser.open(path)
     assert browser.evaluate("document.querySelector('h1 + p').innerText") == (
-        "Not certain: the noise hides which row is fastest"
+        "Not certain: the noise hides which row is fastest; measure again when nothing else runs"
     )
 
 

@@ -39,9 +39,11 @@ def tell_headline(survey: Survey) -> str:
 
 
 def tell_doubt(survey: Survey) -> str:
-    """Why the recommended row may not be the best; empty if it is."""
+    """Why the recommended row may not be the best, and what helps; empty if it is sure."""
     best = survey.recommendation
-    return "the noise hides which row is fastest" if best is not None and best.unclear else ""
+    if best is None or not best.unclear:
+        return ""
+    return "the noise hides which row is fastest; measure again when nothing else runs"
 
 
 def list_grounds(survey: Survey) -> list[str]:
@@ -56,7 +58,7 @@ def list_grounds(survey: Survey) -> list[str]:
     if best.unclear:
         found.append(
             f"slower, but not beyond the noise{_explain_noise(survey)}: "
-            f"{_list_rows(survey, best.unclear)}; measure again when nothing else runs"
+            f"{_list_rows(survey, best.unclear)}"
         )
     if runner := best.runner_up:
         found.append(
