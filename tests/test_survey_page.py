@@ -1,11 +1,14 @@
 """The page of `edgetl-run bench --all` in a real browser."""
 
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.benchmarking.survey_page import render_survey
+from edgetl_runtime.benchmarking.survey_record import Chosen, Survey
 from tests.surveys import make_file, make_row, make_survey, replace
 
 TINY = Path(__file__).parent / "data" / "tiny.bundle"
@@ -47,6 +50,7 @@ def test_it_says_what_to_use_and_how_sure_that_is(browser, page):
     assert browser.evaluate("document.querySelector('h1').textContent") == (
         "use litert-int8 with 2 threads: 8.00 ms (7.77 to 8.24)"
     )
+    assert browser.evaluate("document.getElementById('doubt').hidden") is True
     assert "1.25 times as long" in browser.evaluate(
         "document.getElementById('grounds').textContent"
     )
@@ -61,6 +65,19 @@ def test_it_says_what_to_use_and_how_sure_that_is(browser, page):
     assert settings == '[model]\nvariant = "litert-int8"\nthreads = 2'
     assert browser.evaluate("document.querySelector('tr.best th').textContent").startswith(
         "litert-int8"
+    )
+
+
+def test_it_says_below_the_headline_that_it_is_not_certain(browser, page, tmp_path):
+    record = json.loads(page.read_text("utf-8").partition('json" id="data">')[2].partition("<")[0])
+    survey = msgspec.convert(record["survey"], Survey)
+    other = Chosen(variant="litert-float32", threads=1)
+    unsure = replace(survey, recommendation=replace(survey.recommendation, unclear=(other,)))
+    path = tmp_path / "unsure.html"
+    path.write_bytes(render_survey(unsure))
+    browser.open(path)
+    assert browser.evaluate("document.querySelector('h1 + p').innerText") == (
+        "Not certain: the noise hides which row is fastest; measure again when nothing else runs"
     )
 
 

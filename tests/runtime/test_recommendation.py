@@ -15,6 +15,7 @@ from edgetl_runtime.benchmarking.survey_wording import (
     list_settings,
     list_warnings,
     remark,
+    tell_doubt,
     tell_headline,
 )
 from tests.surveys import make_file, make_row, make_survey, replace
@@ -95,6 +96,37 @@ def test_a_row_that_is_much_slower_wins_nothing_by_a_wide_range(take):
     assert found.recommendation.equals == ()
     (said,) = list_grounds(found)
     assert said.startswith("slower, but not beyond the noise: litert-int8 with 1 thread (12.0 ms)")
+    assert tell_doubt(found).startswith("the noise hides which row is fastest; measure")
+    busy = replace(found, rows=tuple(replace(row, waited=0.4) for row in found.rows))
+    (said,) = list_grounds(busy)
+    assert said.startswith(
+        "slower, but not beyond the noise (others had the processor for up to 40% of the time): l"
+    )
+
+
+def test_what_decided_is_a_list_with_and(take):
+    large = make_file("onnx-float32", bytes=4000)
+    found = take((ONNX, {1: 8.0, 2: 7.9}), (large, {1: 8.1}))
+    assert list_grounds(found)[0].endswith(
+        "chosen for fewer threads (which leaves processors for the camera) and a smaller file"
+    )
+    poor = make_file("litert-float16", top1=0.8)
+    found = take((ONNX, {1: 8.0, 2: 7.9}), (large, {1: 8.1}), (poor, {1: 8.1}))
+    assert list_grounds(found)[0].endswith("camera), higher accuracy and a smaller file")
+    assert tell_doubt(found) == ""
+
+
+@pytest.mark.parametrize("degrees", [None, 71.0])
+def test_heat_is_asked_for_only_where_a_temperature_is_known(take, report, degrees):
+    seen = replace(report.observation, throttled=None, highest_c=degrees)
+    found = take((INT8, {1: 9.0}), observation=seen)
+    slower = tuple((float(at), 8.0 + at) for at in range(10))
+    rows = [
+        replace(row, report=replace(row.report, drift=slower, slowed=True)) for row in found.rows
+    ]
+    (warning, *_) = list_warnings(replace(found, rows=tuple(rows)))
+    heat = "; does the machine get hot?" if degrees else ""
+    assert warning == f"slower at the end than at first: litert-int8 with 1 thread{heat}"
 
 
 def test_what_the_gate_or_the_golden_frames_reject_is_never_recommended(take):

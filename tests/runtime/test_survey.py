@@ -2,6 +2,10 @@
 
 import itertools
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,14 +21,15 @@ from edgetl_runtime.benchmarking.isolation import (
 )
 from edgetl_runtime.benchmarking.reading import read_benchmark, read_survey
 from edgetl_runtime.benchmarking.single_stream import Rules
-from edgetl_runtime.benchmarking.survey import SurveyRules, share_out, survey
+from edgetl_runtime.benchmarking.survey import SurveyRules, share_out, survey, tell_minutes
 from edgetl_runtime.benchmarking.survey_wording import (
     list_failures,
     list_warnings,
     remark,
     tell_headline,
 )
-from edgetl_runtime.errors import BenchmarkError, BundleError
+from edgetl_runtime.errors import BenchmarkError, BundleError, OptionsError
+from edgetl_runtime.system.allotment import count_processors
 
 SHORT = SurveyRules(budget_s=1.0, least_s=0.3, least_runs=16, warmup_s=0.2)
 HANG_S = 60.0
@@ -132,7 +137,7 @@ def test_no_engine_at_all_is_a_survey_without_a_recommendation(edit, shadow):
         manifest["variants"] = [one for one in manifest["variants"] if one["name"] == "onnx-int8"]
 
     shadow("raise ModuleNotFoundError('onnxruntime')")
-    found = survey(edit(keep_onnx), threads=2, rules=SHORT)
+    found = survey(edit(keep_onnx), threads=1, rules=SHORT)
     assert found.recommendation is None
     failures = {row.failure for row in found.rows}
     (failure,) = failures
@@ -145,6 +150,44 @@ def test_no_engine_at_all_is_a_survey_without_a_recommendation(edit, shadow):
 def test_a_process_that_hangs_is_ended(tiny, shadow):
     shadow("import time; time.sleep(100)")
     assert obey_apart(ReplayOrder(str(tiny), "onnx-int8"), 2.0) == Crash("no result in 2 s")
+
+
+PARENT = """
+import sys
+from edgetl_runtime.benchmarking.isolation import MeasureOrder, obey_apart
+from edgetl_runtime.benchmarking.single_stream import Rules
+rules = Rules("survey", runs=16, seconds=600.0, warmup_s=0.1, cold_starts=0)
+obey_apart(MeasureOrder(sys.argv[1], "onnx-int8", 1, (64, 48), rules, 1.0), 900.0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_process_ends_with_the_one_that_started_it(tiny, shadow, tmp_path, name, wait_until):
+    told = tmp_path / "pid"
+    # Says who it is, and then runs for long.
+    shadow(
+        f"import os, pathlib; pathlib.Path({str(told)!r}).write_text(str(os.getpid()))\n"
+        "while True: pass"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tiny)])
+    try:
+        wait_until(lambda: told.exists() and told.read_text(), "the start of the child")
+    finally:
+        number = getattr(signal, name)
+        parent.send_signal(number)
+        assert parent.wait(HANG_S) == -number
+    wait_until(lambda: not is_alive(int(told.read_text())), "the end of the child")
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Where nobody asks how it ended, an ended process stays listed.
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +229,17 @@ def test_pairs_follow_by_the_step_that_was_ordered(tiny):
     assert 2 <= len(moments) <= 8
     assert all(later - sooner >= 0.05 for sooner, later in itertools.pairwise(moments))
     assert (found.report.rules, found.report.find_fault()) == ("survey", "")
+
+
+def test_more_threads_than_processors_are_refused(tiny):
+    most = count_processors()
+    with pytest.raises(OptionsError, match=rf"may use {most} processors?, .* --threads {most} or"):
+        survey(tiny, threads=most + 1, rules=SHORT)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(2, "0.033"), (300, "5"), (31_800, "530")])
+def test_minutes_are_told_without_an_exponent(seconds, said):
+    assert tell_minutes(seconds) == said
 
 
 def test_no_bundle_is_refused(tmp_path):

@@ -1,12 +1,16 @@
 """`edgetl-run bench --all` and `edgetl-run tune`, as a person runs them."""
 
+import argparse
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from edgetl_runtime.benchmarking.reading import read_survey
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
+from edgetl_runtime.benchmarking.survey_record import Chosen
+from edgetl_runtime.commands.survey import suggest
 from edgetl_runtime.settings.file import load_settings
 from tests.surveys import make_file, make_row, make_survey, replace
 
@@ -51,6 +55,7 @@ def test_one_variant_and_thread_are_measured_shown_kept_and_tuned_by(
     lines = done.stdout.splitlines()
     assert any(line.startswith(">  litert-int8  ai-edge-litert") for line in lines)
     assert "use: --variant litert-int8 --threads 1, or in the settings file:" in lines
+    assert any(line.startswith("recommended: litert-int8 with 1 thread: ") for line in lines)
     assert lines[-1].startswith(f"next: edgetl-run tune {small} --config edgetl.toml --from {out}")
     assert b'<script type="application/json"' in page.read_bytes()
     done = edgetl_run("tune", small, "--config", config, "--from", out)
@@ -118,12 +123,43 @@ def test_a_survey_of_something_else_is_refused(
     assert not config.exists()
 
 
-def test_settings_of_another_bundle_are_refused(tiny, edit, keep, config, edgetl_run):
-    other = edit(lambda manifest: manifest["provenance"].update(name="other"))
-    config.write_text(f'[model]\nbundle = "{other}"\n')
+def test_another_bundle_gives_way_also_where_it_is_gone(tiny, keep, config, edgetl_run):
+    config.write_text('[model]\nbundle = "/gone/old.bundle"\nthreads = 2\n')
     done = edgetl_run("tune", tiny, "--config", config, "--from", keep())
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"{config} runs another bundle, {other}; tune that one" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert f"  bundle: /gone/old.bundle -> {tiny}" in done.stdout.splitlines()
+    assert load_settings(config).model.bundle == str(tiny)
+
+
+def test_tune_says_where_there_is_nothing_to_change(tiny, keep, config, edgetl_run):
+    (first, second) = (
+        edgetl_run("tune", tiny, "--config", config, "--from", keep()) for _ in range(2)
+    )
+    assert f"made {config}, [model]:" in first.stdout
+    assert f"nothing to change in {config}" in second.stdout.splitlines()
+    assert "changed" not in second.stdout
+
+
+def test_tune_writes_what_is_not_certain_and_says_so(tiny, survey, keep, config, edgetl_run):
+    best = survey.recommendation
+    unclear = (Chosen(variant="litert-int8", threads=1),)
+    unsure = keep(recommendation=replace(best, unclear=unclear, runner_up=None))
+    done = edgetl_run("tune", tiny, "--config", config, "--from", unsure)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("recommended, but not certain: onnx-int8 with 2 threads")
+    assert "slower, but not beyond the noise: litert-int8 with 1 thread" in done.stdout
+    assert load_settings(config).model.variant == "onnx-int8"
+
+
+@pytest.mark.parametrize("unclear", [(), (Chosen(variant="litert-int8", threads=1),)])
+def test_what_is_not_certain_is_measured_again_before_tuning(survey, unclear):
+    options = argparse.Namespace(bundle=Path("a.bundle"), out=None)
+    found = replace(survey, recommendation=replace(survey.recommendation, unclear=unclear))
+    assert suggest(options, found) == (
+        "next: run the same command again when nothing else runs"
+        if unclear
+        else "next: edgetl-run tune a.bundle --config edgetl.toml"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.system.interpreters import run_code
+from edgetl_runtime.system.interpreters import end_with_parent, run_code, run_tied
 
 if TYPE_CHECKING:
     from edgetl_runtime.classifier import Classifier
@@ -56,9 +56,7 @@ def measure_cold_start(classifier: "Classifier", frame_px: tuple[int, int]) -> C
     command = [*run_code(_CODE), msgspec.json.encode(order).decode()]
     start = time.monotonic()
     try:
-        done = subprocess.run(
-            command, capture_output=True, check=False, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
-        )
+        done = run_tied(command, _TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"a new process gave no answer in {_TIMEOUT_S:.0f} s") from error
     try:
@@ -94,6 +92,7 @@ def answer_once(order: str) -> None:
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.system.memory import rss_mib
 
+    end_with_parent()
     cv2.setNumThreads(1)
     what = msgspec.json.decode(order, type=_Order)
     start = time.monotonic()

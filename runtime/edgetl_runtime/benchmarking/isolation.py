@@ -19,7 +19,7 @@ from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError
 from edgetl_runtime.system.contention import read_waited_s
-from edgetl_runtime.system.interpreters import run_code
+from edgetl_runtime.system.interpreters import end_with_parent, run_code, run_tied
 from edgetl_runtime.system.memory import rss_mib
 from edgetl_runtime.text.printable import make_printable
 
@@ -106,7 +106,7 @@ Told: TypeAlias = Pass | Replay | Refusal
 
 
 def obey_apart(order: Order, timeout_s: float) -> Pass | Replay | Refusal | Crash:
-    """Has a new process do it.
+    """Has a new process do it, which ends with this one.
 
     Args:
         order: What to do.
@@ -115,9 +115,7 @@ def obey_apart(order: Order, timeout_s: float) -> Pass | Replay | Refusal | Cras
     began = msgspec.structs.replace(order, began_s=time.monotonic())
     command = [*run_code(_CODE), msgspec.json.encode(began).decode()]
     try:
-        done = subprocess.run(
-            command, capture_output=True, check=False, timeout=timeout_s, stdin=subprocess.DEVNULL
-        )
+        done = run_tied(command, timeout_s)
     except subprocess.TimeoutExpired:
         return Crash(f"no result in {timeout_s:.0f} s")
     try:
@@ -147,6 +145,7 @@ def _shorten(text: str) -> str:
 
 def obey(order: str) -> None:
     """What the started process does: the work, and one line of JSON about it."""
+    end_with_parent()
     # A library may print to standard output whatever it likes: that is not the answer.
     answer = os.dup(1)
     os.dup2(2, 1)

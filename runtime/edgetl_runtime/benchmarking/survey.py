@@ -30,7 +30,8 @@ from edgetl_runtime.benchmarking.record import DRIFT_STEP_S, FORMAT_VERSION
 from edgetl_runtime.benchmarking.single_stream import Rules, Tell, describe_software
 from edgetl_runtime.benchmarking.survey_record import Survey, SurveyedFile, SurveyRow
 from edgetl_runtime.bundle.reader import Bundle, Variant
-from edgetl_runtime.system.allotment import default_threads
+from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.system.allotment import count_processors, default_threads
 from edgetl_runtime.system.board import describe_board
 from edgetl_runtime.text.wording import count_noun
 
@@ -87,7 +88,9 @@ def survey(
 
     Raises:
         BundleError: If the bundle is damaged.
+        OptionsError: If there are more threads than processors.
     """
+    _check_threads(threads)
     began, taken = time.monotonic(), datetime.now(timezone.utc)
     bundle = Bundle.open(path)
     variants = bundle.manifest.variants
@@ -106,11 +109,27 @@ def survey(
     needs_s = spent_s + left * (pass_s + rules.warmup_s + overhead_s)
     if needs_s > rules.budget_s * 1.1:
         warn(
-            f"{count_noun(len(keys), 'row')} take about {needs_s / 60:.2g} minutes, not "
-            f"{rules.budget_s / 60:.2g}: each needs two passes of {rules.least_s:g} s at least"
+            f"{count_noun(len(keys), 'row')} take about {tell_minutes(needs_s)} minutes, "
+            f"not {tell_minutes(rules.budget_s)}: each needs two passes of {rules.least_s:g} s "
+            "at least"
         )
     work.measure(keys, pass_s)
     return _conclude(work, golden, keys, pass_s, (taken, began))
+
+
+def _check_threads(threads: int | None) -> None:
+    most = count_processors()
+    if threads is not None and threads > most:
+        raise OptionsError(
+            f"--threads {threads}: this process may use {count_noun(most, 'processor')}, and more "
+            f"threads only wait for one another; give --threads {most} or fewer, or leave it out"
+        )
+
+
+def tell_minutes(seconds: float) -> str:
+    """`0.033`, `5.2`, `530`."""
+    minutes = seconds / 60
+    return f"{minutes:.2g}" if minutes < 10 else f"{minutes:,.0f}"
 
 
 def share_out(rules: SurveyRules, passes: int, spent_s: float, overhead_s: float) -> float:

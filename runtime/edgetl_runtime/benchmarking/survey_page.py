@@ -17,6 +17,7 @@ from edgetl_runtime.benchmarking.survey_wording import (
     list_settings,
     list_warnings,
     remark,
+    tell_doubt,
     tell_headline,
 )
 from edgetl_runtime.text.printable import make_printable
@@ -31,6 +32,7 @@ class _Texts(msgspec.Struct, frozen=True):
     """What Python says of a survey, so that the page need not find it out again."""
 
     headline: str
+    doubt: str
     grounds: list[str]
     warnings: list[str]
     remarks: list[str]
@@ -68,6 +70,7 @@ def encode_data(survey: Survey) -> str:
     best = survey.recommendation
     texts = _Texts(
         headline=tell_headline(survey) if best is None else f"use {tell_headline(survey)}",
+        doubt=f"not certain: {doubt}" if (doubt := tell_doubt(survey)) else "",
         grounds=list_grounds(survey),
         warnings=list_warnings(survey),
         remarks=[remark(survey, row) for row in survey.rows],

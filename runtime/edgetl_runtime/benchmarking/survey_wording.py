@@ -38,6 +38,14 @@ def tell_headline(survey: Survey) -> str:
     return f"{row.name}: {tell_ms(row.p50_ms)} ms{extent}"
 
 
+def tell_doubt(survey: Survey) -> str:
+    """Why the recommended row may not be the best, and what helps; empty if it is sure."""
+    best = survey.recommendation
+    if best is None or not best.unclear:
+        return ""
+    return "the noise hides which row is fastest; measure again when nothing else runs"
+
+
 def list_grounds(survey: Survey) -> list[str]:
     """How sure the recommendation is, one sentence each."""
     best = survey.recommendation
@@ -49,8 +57,8 @@ def list_grounds(survey: Survey) -> list[str]:
         found.append(f"about as fast: {_list_rows(survey, best.equals)}; chosen for {chosen}")
     if best.unclear:
         found.append(
-            f"slower, but not beyond the noise: {_list_rows(survey, best.unclear)}; measure again "
-            "when nothing else runs"
+            f"slower, but not beyond the noise{_explain_noise(survey)}: "
+            f"{_list_rows(survey, best.unclear)}"
         )
     if runner := best.runner_up:
         found.append(
@@ -147,17 +155,29 @@ def _explain_choice(survey: Survey, best: Recommendation) -> str:
     alike = [(one, file) for one, file in others if one.threads == best.threads]
     found = []
     if len(alike) < len(others):
-        found.append("fewer threads, which leaves processors for the camera")
+        found.append("fewer threads (which leaves processors for the camera)")
     if any(file.top1 < mine.top1 for _, file in alike):
         found.append("higher accuracy")
     if any(file.top1 == mine.top1 and file.bytes > mine.bytes for _, file in alike):
         found.append("a smaller file")
-    return "; ".join(found) or "its speed"
+    return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:]))) or "its speed"
+
+
+def _explain_noise(survey: Survey) -> str:
+    waited = _find_waiting(survey)
+    if waited <= _MUCH_WAITING:
+        return ""
+    return f" (others had the processor for up to {waited:.0%} of the time)"
+
+
+def _find_waiting(survey: Survey) -> float:
+    """The largest share of a row's time in which others had the processor, where it is known."""
+    return max((row.waited or 0.0 for row in survey.rows if row.report is not None), default=0.0)
 
 
 def _find_warnings(survey: Survey) -> Iterator[str]:
     rows = [(row, row.report) for row in survey.rows if row.report is not None]
-    waited = max((row.waited or 0.0 for row, _ in rows), default=0.0)
+    waited = _find_waiting(survey)
     slowed = [row.name for row, report in rows if report.slowed]
     if survey.board.emulated:
         yield "the processor is emulated: the times mean nothing"
@@ -165,7 +185,7 @@ def _find_warnings(survey: Survey) -> Iterator[str]:
         why = ", ".join(survey.observation.throttling)
         yield f"the board was throttled ({why}); do not compare these figures"
     elif slowed and waited <= _MUCH_WAITING:
-        yield f"{', '.join(slowed)}: slower at the end than at first; does the machine get hot?"
+        yield f"slower at the end than at first: {', '.join(slowed)}{_ask_heat(survey)}"
     if waited > _MUCH_WAITING:
         yield (
             f"others had the processor for up to {waited:.0%} of the time, so the ranges "
@@ -181,6 +201,12 @@ def _find_warnings(survey: Survey) -> Iterator[str]:
             f"the times of {count_noun(unsteady, 'row')} were not steady after the warm-up; does "
             "something else run?"
         )
+
+
+def _ask_heat(survey: Survey) -> str:
+    """A question that only a machine whose temperature is known can answer."""
+    seen = survey.observation
+    return "" if seen is None or seen.highest_c is None else "; does the machine get hot?"
 
 
 def _remark_measured(file: SurveyedFile, row: SurveyRow) -> str:

@@ -83,7 +83,7 @@ def survey_bundle(options: argparse.Namespace) -> int:
         for file in filter(None, (options.out, options.page)):
             say(f"wrote {file}")
         if found.recommendation is not None:
-            say(_suggest(options))
+            say(suggest(options, found))
     tell_warnings(found)
     return EXIT_GATE if found.recommendation is None else 0
 
@@ -161,13 +161,15 @@ def describe_recommendation(found: "Survey") -> Iterator[str]:
         list_flags,
         list_grounds,
         list_settings,
+        tell_doubt,
         tell_headline,
     )
 
     best = found.recommendation
     if best is None:
         return
-    yield f"recommended: {tell_headline(found)}"
+    verdict = "recommended, but not certain" if tell_doubt(found) else "recommended"
+    yield f"{verdict}: {tell_headline(found)}"
     yield from list_grounds(found)
     yield f"use: {shlex.join(list_flags(best))}, or in the settings file:"
     yield from (f"  {line}" for line in list_settings(best))
@@ -202,7 +204,12 @@ def _lay_out(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join([*cells, row[-1]]).rstrip()
 
 
-def _suggest(options: argparse.Namespace) -> str:
+def suggest(options: argparse.Namespace, found: "Survey") -> str:
+    """The last line: what to do next."""
+    from edgetl_runtime.benchmarking.survey_wording import tell_doubt
+
+    if tell_doubt(found):
+        return "next: run the same command again when nothing else runs"
     words = ["edgetl-run", "tune", str(options.bundle), "--config", "edgetl.toml"]
     kept: Path | None = options.out
     return f"next: {shlex.join([*words, *(['--from', str(kept)] if kept else [])])}"

@@ -1,6 +1,7 @@
 """`edgetl-run tune`: measure, and write the fastest file that may be used into the settings."""
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,13 +61,12 @@ def tune(options: argparse.Namespace) -> int:
     # What is wrong with the file is told before minutes of measuring.
     check_folders(options.config)
     before = _read_settings(options.config)
-    bundle_too = _check_bundle(options.config, before, bundle)
     found = _read_survey(options.survey, bundle) if options.survey else take_survey(options)
     tell_warnings(found)
     if found.recommendation is None:
         warn(f"{options.config} is as it was")
         return EXIT_GATE
-    changes = _list_changes(found, before, bundle if bundle_too else None)
+    changes = _list_changes(found, before, bundle)
     _apply(options, found, before, changes)
     return 0
 
@@ -83,25 +83,6 @@ def _read_settings(config: Path) -> "Settings | None":
     from edgetl_runtime.settings.file import load_settings
 
     return load_settings(config) if config.exists() else None
-
-
-def _check_bundle(config: Path, before: "Settings | None", bundle: "Bundle") -> bool:
-    """Whether the settings lack a bundle.
-
-    Raises:
-        OptionsError: If they name another one, which may have no such variant.
-    """
-    from edgetl_runtime.bundle.reader import Bundle
-    from edgetl_runtime.errors import OptionsError
-
-    if before is None or not before.model.bundle:
-        return True
-    if Bundle.open(before.model.bundle).sha256 != bundle.sha256:
-        raise OptionsError(
-            f"{config} runs another bundle, {before.model.bundle}; tune that one, or name "
-            f"{bundle.path} in the file first"
-        )
-    return False
 
 
 def _read_survey(file: Path, bundle: "Bundle") -> "Survey":
@@ -135,17 +116,22 @@ def _read_survey(file: Path, bundle: "Bundle") -> "Survey":
     return found
 
 
-def _list_changes(found: "Survey", before: "Settings | None", bundle: "Bundle | None") -> "Changes":
-    """What shall be in `[model]`; the engine only where it is there and contradicts."""
+def _list_changes(found: "Survey", before: "Settings | None", bundle: "Bundle") -> "Changes":
+    """What shall be in `[model]`; bundle and engine only where they contradict."""
     best = found.recommendation
     assert best is not None
     changes: dict[str, str | int] = {}
-    if bundle is not None:
+    if before is None or not _is_same(before.model.bundle, bundle.path):
         changes["bundle"] = str(bundle.path.absolute())
     engine = found.find_file(best.variant).engine
     if before is not None and before.model.engine not in (None, engine):
         changes["engine"] = engine
     return {**changes, "variant": best.variant, "threads": best.threads}
+
+
+def _is_same(location: str, path: Path) -> bool:
+    """Whether both lead to one place; what was there once need not be there now."""
+    return bool(location) and os.path.realpath(location) == os.path.realpath(path)
 
 
 def _apply(
@@ -162,8 +148,11 @@ def _apply(
         return
     for line in describe_recommendation(found):
         say(line)
-    say(f"{'made' if before is None else 'changed'} {options.config}, [model]:")
-    for name, new in changes.items():
-        was = "(not set)" if old[name] in (None, "") else old[name]
-        say(f"  {name}: {was} -> {new}" if was != new else f"  {name}: {new}, as it was")
+    if before is not None and all(old[name] == new for name, new in changes.items()):
+        say(f"nothing to change in {options.config}")
+    else:
+        say(f"{'made' if before is None else 'changed'} {options.config}, [model]:")
+        for name, new in changes.items():
+            was = "(not set)" if old[name] in (None, "") else old[name]
+            say(f"  {name}: {was} -> {new}" if was != new else f"  {name}: {new}, as it was")
     say(f"next: edgetl-run serve --config {shlex.quote(str(options.config))}")

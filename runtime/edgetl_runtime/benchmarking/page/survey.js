@@ -40,6 +40,8 @@
   // Head: what to use, and how sure that is.
   byId("machine").textContent = [survey.board.board ?? survey.board.cpu, `${survey.board.cores} cores`].join(", ");
   byId("headline").textContent = texts.headline;
+  byId("doubt").textContent = texts.doubt;
+  byId("doubt").hidden = texts.doubt === "";
   fillList("grounds", texts.grounds);
   fillList("warnings", texts.warnings);
   fillList("failures", texts.failures);
