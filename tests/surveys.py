@@ -43,7 +43,6 @@ def make_row(
             threads=threads,
             report=None,
             range_ms=None,
-            waited=None,
             passes_ms=(),
             failure="ended by signal 11 (SIGSEGV)",
         )
@@ -52,6 +51,7 @@ def make_row(
         variant=file.variant,
         threads=threads,
         model_sha256=file.sha256,
+        waited=0.0,
         total_ms=Percentiles(p50_ms, p50_ms * 1.1, p50_ms * 1.2, p50_ms * 1.3, p50_ms * 1.05),
     )
     return SurveyRow(
@@ -59,7 +59,6 @@ def make_row(
         threads=threads,
         report=measured,
         range_ms=(p50_ms / reach, p50_ms * reach),
-        waited=0.0,
         passes_ms=(p50_ms, p50_ms),
         failure="",
     )

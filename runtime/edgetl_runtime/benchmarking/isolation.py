@@ -18,7 +18,6 @@ from edgetl_runtime.bundle.golden_frames import compare_inputs, compare_scores, 
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError
-from edgetl_runtime.system.contention import read_waited_s
 from edgetl_runtime.system.interpreters import end_with_parent, run_code, run_tied
 from edgetl_runtime.system.memory import rss_mib
 from edgetl_runtime.text.printable import make_printable
@@ -70,13 +69,10 @@ class Pass(msgspec.Struct, frozen=True, tag="pass"):
     Attributes:
         report: With every sample.
         pairs: As `BoardBenchmark.drift`, by shorter steps.
-        waited: Share of the time in which it was ready to run, but others had the processor,
-            0..1; None where the system does not tell.
     """
 
     report: BoardBenchmark
     pairs: Drift
-    waited: float | None = None
 
 
 class Replay(msgspec.Struct, frozen=True, tag="replay"):
@@ -180,19 +176,8 @@ def _measure(order: MeasureOrder) -> Pass:
         first_ms=(answered - framed) * 1e3,
         rest_rss_mib=rss_mib(),
     )
-    waited_s = read_waited_s()
     report, moments_s = time_frames(classifier, frame, cold, order.rules)
-    return Pass(
-        report,
-        follow_drift(moments_s, report.total_samples_ms or (), order.step_s),
-        _find_share(waited_s, read_waited_s(), time.monotonic() - answered),
-    )
-
-
-def _find_share(before_s: float | None, after_s: float | None, of_s: float) -> float | None:
-    if before_s is None or after_s is None:
-        return None
-    return min(1.0, max(0.0, (after_s - before_s) / max(of_s, 1e-9)))
+    return Pass(report, follow_drift(moments_s, report.total_samples_ms or (), order.step_s))
 
 
 def _replay(order: ReplayOrder) -> Replay:

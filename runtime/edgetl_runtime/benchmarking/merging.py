@@ -50,6 +50,7 @@ def merge_passes(passes: Sequence[Pass]) -> BoardBenchmark:
         joules_per_run=None if energy_j is None else energy_j / runs,
         observation=observation,
         throttled=observation.throttled,
+        waited=measure_waiting(passes),
     )
 
 
@@ -116,7 +117,7 @@ def find_reach(noise: float | None, rows: int) -> float:
 
 def measure_waiting(passes: Sequence[Pass]) -> float | None:
     """Share of the time in which others had the processor, 0..1; None where it is not known."""
-    known = [one.waited for one in passes if one.waited is not None]
+    known = [one.report.waited for one in passes if one.report.waited is not None]
     return statistics.fmean(known) if known else None
 
 

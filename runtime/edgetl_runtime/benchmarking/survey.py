@@ -21,7 +21,6 @@ from edgetl_runtime.benchmarking.merging import (
     find_reach,
     find_span,
     measure_noise,
-    measure_waiting,
     merge_observations,
     merge_passes,
 )
@@ -238,7 +237,6 @@ def _make_row(work: _Work, key: _Key, reach: float) -> SurveyRow:
         threads=key[1],
         report=report,
         range_ms=None if report is None else find_span(report.total_ms.p50, passes, reach),
-        waited=None if failure else measure_waiting(passes),
         passes_ms=tuple(one.report.total_ms.p50 for one in passes),
         failure=failure,
     )

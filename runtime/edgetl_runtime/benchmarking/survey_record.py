@@ -64,8 +64,6 @@ class SurveyRow(_Strict, frozen=True):
             cold start is the mean of both; null if it failed.
         range_ms: Between what the median of another survey of this machine is expected; null if
             it failed, or if there is too little to tell.
-        waited: Share of the time in which it was ready to run, but others had the processor, 0..1;
-            null if it failed, or where the system does not tell.
         passes_ms: The median of `total` of each pass, in the order in which they were made.
         failure: What went wrong, as one sentence; empty if nothing.
     """
@@ -74,7 +72,6 @@ class SurveyRow(_Strict, frozen=True):
     threads: Count
     report: BoardBenchmark | None
     range_ms: Range | None
-    waited: Share | None
     passes_ms: tuple[Milliseconds, ...]
     failure: str
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from edgetl_runtime.benchmarking.comparison import MUCH_WAITING
 from edgetl_runtime.benchmarking.survey_record import (
     Chosen,
     Recommendation,
@@ -14,7 +15,6 @@ from edgetl_runtime.text.wording import count_noun
 
 # Above it the machine does something else besides, or changes its clock.
 _MUCH_NOISE = 0.05
-_MUCH_WAITING = 0.05
 _NAMED = 3
 
 
@@ -165,14 +165,16 @@ def _explain_choice(survey: Survey, best: Recommendation) -> str:
 
 def _explain_noise(survey: Survey) -> str:
     waited = _find_waiting(survey)
-    if waited <= _MUCH_WAITING:
+    if waited <= MUCH_WAITING:
         return ""
     return f" (others had the processor for up to {waited:.0%} of the time)"
 
 
 def _find_waiting(survey: Survey) -> float:
     """The largest share of a row's time in which others had the processor, where it is known."""
-    return max((row.waited or 0.0 for row in survey.rows if row.report is not None), default=0.0)
+    return max(
+        (row.report.waited or 0.0 for row in survey.rows if row.report is not None), default=0.0
+    )
 
 
 def _find_warnings(survey: Survey) -> Iterator[str]:
@@ -184,9 +186,9 @@ def _find_warnings(survey: Survey) -> Iterator[str]:
     if survey.observation is not None and survey.observation.throttled:
         why = ", ".join(survey.observation.throttling)
         yield f"the board was throttled ({why}); do not compare these figures"
-    elif slowed and waited <= _MUCH_WAITING:
+    elif slowed and waited <= MUCH_WAITING:
         yield f"slower at the end than at first: {', '.join(slowed)}{_ask_heat(survey)}"
-    if waited > _MUCH_WAITING:
+    if waited > MUCH_WAITING:
         yield (
             f"others had the processor for up to {waited:.0%} of the time, so the ranges "
             "are wide; measure again when nothing else runs"

@@ -285,7 +285,7 @@
   // Facts of the machine and of the measurement.
   function listFacts() {
     const { board, observation: seen, software } = survey;
-    const waits = rows.map((row) => row.waited).filter((share) => share !== null);
+    const waits = rows.map((row) => row.report?.waited ?? null).filter((share) => share !== null);
     const engines = [...new Set(measured.map((row) => row.report.engine))];
     const degrees = (value) => `${Math.round(value)} °C`;
     const machine = [
