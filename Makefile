@@ -30,7 +30,7 @@ PAGE_SOURCES := $(shell find phone -type f -not -path '*/node_modules/*' -not -p
 
 .PHONY: demo test quick test-quick test-device test-lowest test-newest constraints
 # Without npm, all but the phone's page can be had.
-.PHONY: phone check-phone arm64 schema check bench install format clean
+.PHONY: phone check-phone arm64 schema check bench reference-bundle reference install format clean
 
 demo: $(VENV)/installed            ## draw, train, export, verify, classify, benchmark
 	$(BIN)/edgetl demo --overwrite
@@ -89,7 +89,7 @@ DESCRIBE = $(BIN)/python -c 'import sys; from edgetl_runtime.$(1) import describ
 
 schema: $(VENV)/installed        ## the JSON Schemas of answers, benchmarks and bundles, from their records
 	$(call DESCRIBE,answers) > runtime/edgetl_runtime/answers.schema.json
-	$(call DESCRIBE,benchmark_record) > runtime/edgetl_runtime/benchmark.schema.json
+	$(call DESCRIBE,benchmarking.reading) > runtime/edgetl_runtime/benchmarking/benchmark.schema.json
 	$(call DESCRIBE,bundle.reader) > phone/src/bundle/bundle.schema.json
 
 check: $(VENV)/installed           ## lint, format, types, import contracts
@@ -114,6 +114,12 @@ bench: install .venv-mediapipe/installed $(BROWSER_PEERS)  ## ours against peers
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/rejection.py
 	$(BIN)/python benchmarks/browser.py
+
+reference-bundle: $(VENV)/installed   ## the bundle that machines are compared by, in minutes
+	$(BIN)/python benchmarks/reference_bundle.py reference.bundle --overwrite
+
+reference: $(VENV)/installed       ## reference.html: the machines of benchmarks/reference, on a page
+	$(BIN)/edgetl bench-report benchmarks/reference/*.json --out reference.html --overwrite
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

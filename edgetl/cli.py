@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgetl import __version__
+from edgetl.commands.backbones import backbones
 from edgetl.commands.bench_report import bench_report
 from edgetl.commands.compare import compare
 from edgetl.commands.data import data
@@ -155,42 +156,6 @@ def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_j
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def backbones(*, as_json: bool) -> None:
-    """List the backbones.
-
-    Example: edgetl backbones
-    """
-    from edgetl.networks.backbones import BACKBONES
-
-    if as_json:
-        print_json({"backbones": list(BACKBONES.values())})
-        return
-    rows = [
-        (
-            row.name,
-            str(row.size_px),
-            f"{row.parameters / 1e6:.2f}",
-            f"{row.multiply_adds_m:.0f}",
-            str(len(row.cuts)),
-            row.quantizes,
-            row.licence,
-        )
-        for row in BACKBONES.values()
-    ]
-    header = (
-        "backbone",
-        "input px",
-        "parameters M",
-        "multiply-adds M",
-        "blocks",
-        "quantizes",
-        "licence",
-    )
-    print_table(header, rows)
-
-
-@cli.command()
 @click.option("--out", default="edgetl-demo", show_default=True, type=FOLDER, help="Folder.")
 @click.option(
     "--seed", default=0, show_default=True, type=SEED, help="Random seed of the training."
@@ -230,6 +195,7 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
     return 0 if result.passed else EXIT_GATE
 
 
+cli.add_command(backbones)
 cli.add_command(train)
 cli.add_command(export)
 cli.add_command(recipes)

@@ -19,7 +19,8 @@ from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.progress import track
 from edgetl_export.wording import percent
-from edgetl_runtime.benchmark import BenchmarkReport, benchmark
+from edgetl_runtime.benchmarking.record import BoardBenchmark
+from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.bundle.golden_frames import Verification, verify
 from edgetl_runtime.bundle.reader import Bundle, Variant
 from edgetl_runtime.classifier import Classifier
@@ -84,7 +85,7 @@ class VariantResult(msgspec.Struct, frozen=True):
     variant: Variant
     held_out_top1: float
     video: VideoResult
-    report: BenchmarkReport
+    report: BoardBenchmark
 
 
 class DemoResult(msgspec.Struct, frozen=True):
@@ -206,7 +207,7 @@ def _measure(bundle: Bundle, variant: Variant, folder: Path) -> VariantResult:
     labels = [classifier(frame.image).label for frame in read_frames(folder / "bench.avi")]
     correct = sum(label == true for label, true in zip(labels, truth, strict=True))
     video = VideoResult(len(labels), correct, labels.count(None))
-    report = benchmark(str(bundle.path), variant=variant.name, runs=100)
+    report = benchmark(str(bundle.path), variant=variant.name, rules=make_rules(100, None))
     return VariantResult(variant, held_out.metrics.top1, video, report)
 
 

@@ -68,7 +68,7 @@ SLOW_FILES = {
     ),
     *("activations", "attempts", "equalization", "graph", "mcnemar", "metadata", "plausibility"),
     *("conversion", "tradeoff", "weights"),
-    *("app_json", "apps_page", "bench_report", "import_zip"),
+    *("app_json", "apps_page", "bench_report", "estimation", "import_zip"),
 }
 _KERAS_HOME = tempfile.TemporaryDirectory()
 

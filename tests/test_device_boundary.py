@@ -102,12 +102,12 @@ def test_no_platform_gets_two_engines():
 
 def test_the_public_names_are_frozen_and_each_resolves():
     assert edgetl_runtime.__all__ == [
-        *("Answer", "BenchmarkReport", "Bundle", "BundleError", "Camera", "CameraError"),
+        *("Answer", "BoardBenchmark", "Bundle", "BundleError", "Camera", "CameraError"),
         *("Classifier", "CollectSettings", "Device", "EdgetlError", "EngineError", "FrameError"),
         *("ModelSettings", "OptionsError", "Output", "OutputError", "OutputSettings"),
         *("PaceSettings", "Pipeline", "Prediction", "Preprocessing", "ServeSettings"),
         *("ServiceError", "ServiceSettings", "Settings", "SmoothingSettings", "SourceSettings"),
-        *("StorageError", "Video", "ViewSettings", "watch"),
+        *("StorageError", "Video", "ViewSettings", "benchmark", "watch"),
     ]
     for name in edgetl_runtime.__all__:
         assert getattr(edgetl_runtime, name).__name__ == name

@@ -21,7 +21,8 @@ from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.tradeoff import render_tradeoff
 from edgetl_export.quantize.tradeoff import Tradeoff
-from edgetl_runtime.benchmark_record import BrowserBenchmark, read_benchmark
+from edgetl_runtime.benchmarking.reading import read_benchmark
+from edgetl_runtime.benchmarking.record import BrowserBenchmark
 
 PHONE = Path(__file__).parent / "data" / "phone_bench.json"
 NASTY = "<script>document.title='owned'</script>"

@@ -68,7 +68,7 @@ class Board:
     def __init__(self, classifier: Classifier) -> None:
         self.classify = classifier
         pipeline = Pipeline(classifier, StillFeed())
-        times = Percentiles(3.0, 5.0, 9.0)
+        times = Percentiles(3.0, 5.0, 7, 9.0, 3.0)
         self.now: Status = msgspec.structs.replace(
             pipeline.status(),
             **{"state": "ok", "reason": "", "uptime_s": 90_061.0, "answered": 1234, "fps": 29.5},

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 def bench_report(
     files: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_json: bool
 ) -> None:
-    """Compare benchmarks: FILEs of `edgetl-run bench --json` and of the phone's page.
+    """Compare benchmarks of boards and phones.
+
+    A FILE is a report of `edgetl-run bench --out`, of `edgetl-run bench --all --out` (its
+    recommended variant stands for it), or of the phone's page. A report of `bench --source`, which
+    is of a whole path, cannot be compared.
 
     Example: edgetl bench-report pi4.json pixel8.json --out report.html
     """

@@ -1,5 +1,6 @@
 """Benchmarks of boards and phones side by side: as rows, as findings, as a page."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,15 +9,23 @@ from typing import Any
 import msgspec
 
 from edgetl.reporting.benchmark_plots import draw_drift, draw_stages
+from edgetl.reporting.conditions import judge_conditions, list_conditions
 from edgetl.reporting.findings import Finding
 from edgetl.reporting.pages import mark_safe, render_page
-from edgetl_runtime.benchmark_record import (
+from edgetl.reporting.remarks import Remark, merge_remarks
+from edgetl.reporting.series import Series
+from edgetl_runtime.benchmarking.comparison import have_same_network
+from edgetl_runtime.benchmarking.reading import read_benchmark, read_report
+from edgetl_runtime.benchmarking.record import (
     SLOWED_ABOVE,
     STAGES,
     Benchmark,
     BoardBenchmark,
-    read_benchmark,
+    find_range,
 )
+from edgetl_runtime.benchmarking.survey_record import Survey, SurveyRow
+from edgetl_runtime.benchmarking.survey_wording import list_warnings, tell_headline
+from edgetl_runtime.errors import BenchmarkError
 from edgetl_runtime.system.percentiles import Percentiles
 from edgetl_runtime.text.printable import make_printable
 from edgetl_runtime.text.wording import count_noun
@@ -30,12 +39,17 @@ class Measured(msgspec.Struct, frozen=True):
     """A report and where it was read.
 
     Attributes:
-        file: Name of its file; with its folder where two have one name.
+        file: Name of its file; with its folder where two have one name, and with the row of a
+            survey.
         record: The report.
+        survey_range_ms: The range that a survey expects of its row's median; None elsewhere.
+        warnings: Why a survey's figures should be taken with care, one sentence each.
     """
 
     file: str
     record: Benchmark
+    survey_range_ms: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def device(self) -> str:
@@ -70,37 +84,91 @@ class Measured(msgspec.Struct, frozen=True):
         return self.record.bundle_sha256[:8]
 
     @property
+    def network(self) -> str:
+        """The network and its input, or the bundle where that does not tell."""
+        return self.record.network or f"bundle {self.bundle}"
+
+    @property
+    def range_ms(self) -> tuple[float, float] | None:
+        """Within what another run's median is expected; None if there is too little to tell."""
+        # A survey compares passes, too, which lie further apart than the seconds of one run.
+        return self.survey_range_ms or find_range(self.record.drift)
+
+    @property
+    def series(self) -> Series:
+        """What a chart may say of it."""
+        model = f"{self.record.variant}, {count_noun(self.record.threads, 'thread')}"
+        # The row of a survey is in `model`.
+        file = self.file.removesuffix(f" ({model})")
+        printable = map(make_printable, (self.device, model, self.network, file))
+        return Series(*printable)
+
+    @property
     def throttled(self) -> bool | None:
         """Whether it was throttled or slowed down; None if not known."""
+        told = [self.record.slowed]
         if isinstance(self.record, BoardBenchmark):
-            return self.record.throttled
-        return self.record.slowed
+            told.append(self.record.throttled)
+        known = [one for one in told if one is not None]
+        return any(known) if known else None
 
 
 def read_all(files: Sequence[Path]) -> list[Measured]:
-    """Reads reports, in the order given.
+    """Reads reports, in the order given; of `bench --all` the row that it recommends.
 
     Raises:
-        BenchmarkError: If a file is not a report; the message names it.
+        BenchmarkError: If a file is not a report, or is there twice; the message names it.
     """
+    _refuse_twins(files)
     names = [path.name for path in files]
     unique = len(set(names)) == len(names)
-    return [
-        Measured(make_printable(path.name if unique else str(path)), read_benchmark(path))
-        for path in files
-    ]
+    return [_read(path, path.name if unique else str(path)) for path in files]
+
+
+def _refuse_twins(files: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in files:
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            named = f"as {first}, too" if first != path else "twice"
+            raise BenchmarkError(f"{path} is given {named}; give each report once")
+
+
+def _read(path: Path, name: str) -> Measured:
+    found = read_report(path)
+    if not isinstance(found, Survey):
+        return Measured(make_printable(name), read_benchmark(path))
+    measured = [row for row in found.rows if row.report is not None]
+    if not measured:
+        raise BenchmarkError(
+            f"{path}: every row failed, so there is nothing to compare; leave it out"
+        )
+    warnings = tuple(list_warnings(found))
+    if found.recommendation is not None:
+        return _take_row(name, found.find_row(found.recommendation), warnings)
+    why = f"{tell_headline(found)}; its fastest row is shown"
+    return _take_row(name, min(measured, key=lambda row: row.p50_ms), (why, *warnings))
+
+
+def _take_row(name: str, row: SurveyRow, warnings: tuple[str, ...]) -> Measured:
+    assert row.report is not None
+    file = make_printable(f"{name} ({row.variant}, {count_noun(row.threads, 'thread')})")
+    return Measured(file, row.report, row.range_ms, tuple(map(make_printable, warnings)))
 
 
 def judge(reports: Sequence[Measured]) -> list[Finding]:
-    """Says what makes the reports hard to compare; empty if nothing does."""
-    return [
+    """Says what makes the reports hard to compare, the worst first; empty if nothing does."""
+    found = [
         *_judge_models(reports),
         *_judge_frames(reports),
         *_judge_threads(reports),
-        *_judge_throttling(reports),
+        *merge_remarks(_remark_throttling(reports)),
+        *merge_remarks(_remark_surveys(reports)),
+        *judge_conditions([(one.file, one.device, one.record) for one in reports]),
         *_judge_runs(reports),
-        *_judge_timers(reports),
+        *merge_remarks(_remark_timers(reports)),
     ]
+    return sorted(found, key=lambda one: one.kind != "warning")
 
 
 def list_facts(one: Measured) -> dict[str, str]:
@@ -110,22 +178,30 @@ def list_facts(one: Measured) -> dict[str, str]:
     return {
         "device": one.device,
         "engine": make_printable(record.engine),
+        "network": make_printable(record.network) or "unknown",
         "variant": make_printable(record.variant),
         "bundle": one.bundle,
         "threads": str(record.threads),
         "frame": f"{width}x{height}",
         **{f"{stage} p50/p90/p99": tell_ms(getattr(record, f"{stage}_ms")) for stage in STAGES},
+        "total p95, mean": f"{_tell(record.total_ms.p95)}, {_tell(record.total_ms.mean)}",
+        "range": tell_range(one) or "unknown",
         "load": f"{record.load_ms:.0f}",
         "first": f"{record.first_ms:.1f}",
         "runs": str(record.runs),
+        **list_conditions(record),
         "throttled": say(one.throttled),
     }
 
 
+def tell_range(one: Measured) -> str:
+    """Within what another run's median is expected, such as `9.1 to 9.4`; empty: unknown."""
+    return " to ".join(map(_tell, one.range_ms)) if one.range_ms else ""
+
+
 def tell_ms(found: Percentiles) -> str:
     """p50, p90 and p99 in milliseconds, such as `2.4 / 2.9 / 4.2`."""
-    values = (found.p50, found.p90, found.p99)
-    return " / ".join(f"{ms:.3g}" if ms < 100 else f"{ms:.0f}" for ms in values)
+    return " / ".join(map(_tell, (found.p50, found.p90, found.p99)))
 
 
 def say(throttled: bool | None) -> str:
@@ -140,35 +216,33 @@ def record_benchmarks(reports: Sequence[Measured]) -> dict[str, object]:
 
 def render_benchmarks(reports: Sequence[Measured]) -> str:
     """Renders one HTML page that needs no network; equal input gives equal text."""
-    lines = [
-        (one.device, one.record.drift)
-        for one in reports
-        if not isinstance(one.record, BoardBenchmark) and one.record.drift
-    ]
+    lines = [(one.series, one.record.drift) for one in reports if len(one.record.drift) > 1]
     return render_page(
         "benchmarks.html.j2",
         title=count_noun(len(reports), "benchmark"),
         reports=reports,
         facts=[list_facts(one) for one in reports],
+        ranges=[tell_range(one) for one in reports],
+        conditions=[list_conditions(one.record) for one in reports],
         ratios=[find_ratio(one, reports) for one in reports],
         stages=STAGES,
         findings=judge(reports),
-        bars=mark_safe(draw_stages([(_name(one), one.record) for one in reports])),
+        bars=mark_safe(draw_stages([(one.series, one.record) for one in reports])),
         drift=mark_safe(draw_drift(lines)) if lines else "",
         slowed_above=SLOWED_ABOVE,
     )
 
 
 def find_ratio(one: Measured, reports: Sequence[Measured]) -> float | None:
-    """Its median time over the shortest of the reports of the same model file.
+    """Its median time over the shortest of the reports of the same network.
 
     Returns:
-        None if no other report is of this model file, or if a coarse timer read 0.
+        None if no other report is of this network and variant, or if a coarse timer read 0.
     """
     same = [
         other.record.total_ms.p50
         for other in reports
-        if other.record.model_sha256 == one.record.model_sha256
+        if have_same_network(other.record, one.record)
     ]
     return one.record.total_ms.p50 / min(same) if len(same) > 1 and min(same) else None
 
@@ -179,17 +253,24 @@ def _record(one: Measured) -> dict[str, Any]:
     return {"file": one.file, "device": one.device, **kept}
 
 
-def _name(one: Measured) -> str:
-    return f"{one.device}: {one.record.variant}, bundle {one.bundle}"
+def _tell(ms: float) -> str:
+    return f"{ms:.3g}" if ms < 100 else f"{ms:.0f}"
 
 
 def _judge_models(reports: Sequence[Measured]) -> Iterator[Finding]:
-    if len({one.bundle for one in reports}) > 1:
+    if len(networks := {one.network for one in reports}) > 1:
         yield Finding(
             "warning",
-            f"The reports are of {len({one.bundle for one in reports})} bundles",
-            f"{_group(reports, lambda one: one.bundle)}. Other bundles are other models: their "
-            "times do not tell which device is faster",
+            f"The reports are of {len(networks)} networks",
+            f"{_group(reports, lambda one: one.network)}. The times of different networks do not "
+            "tell which device is faster",
+        )
+    elif len(bundles := {one.bundle for one in reports}) > 1:
+        yield Finding(
+            "note",
+            f"The reports are of {len(bundles)} bundles of one network",
+            f"{_group(reports, lambda one: one.bundle)}. Their weights differ, which changes no "
+            "time",
         )
     if len({one.record.variant for one in reports}) > 1:
         yield Finding(
@@ -214,27 +295,41 @@ def _judge_threads(reports: Sequence[Measured]) -> Iterator[Finding]:
     numbers = {one.record.threads for one in reports}
     if len(numbers) > 1:
         by_number = _group(reports, lambda one: count_noun(one.record.threads, "thread"))
+        paged = any(not isinstance(one.record, BoardBenchmark) for one in reports)
+        advice = (
+            "A page has one; compare it with edgetl-run bench --threads 1"
+            if paged
+            else "Compare devices by the same number, with edgetl-run bench --threads"
+        )
         yield Finding(
             "note",
             f"The engines had {' and '.join(map(str, sorted(numbers)))} threads",
-            f"{by_number}. A page has one; compare it with edgetl-run bench --threads 1",
+            f"{by_number}. {advice}",
         )
 
 
-def _judge_throttling(reports: Sequence[Measured]) -> Iterator[Finding]:
+def _remark_throttling(reports: Sequence[Measured]) -> Iterator[Remark]:
     for one in reports:
         if not one.throttled:
             continue
-        if isinstance(one.record, BoardBenchmark):
-            what = ", ".join(one.record.after.throttling) or "throttled"
-            yield Finding("warning", f"{one.device} was throttled", f"{one.file}: {what}")
+        if isinstance(one.record, BoardBenchmark) and one.record.throttled:
+            what = ", ".join(one.record.observation.throttling) or "throttled"
+            yield Remark("warning", f"{one.device} was throttled", one.file, what)
         else:
-            yield Finding(
+            yield Remark(
                 "warning",
                 f"{one.device} slowed down",
-                f"{one.file}: the last tenth of its long run took more than {SLOWED_ABOVE:g} times "
-                "as long as the first",
+                one.file,
+                f"the last tenth of a long run took more than {SLOWED_ABOVE:g} times as long as "
+                "the first",
             )
+
+
+def _remark_surveys(reports: Sequence[Measured]) -> Iterator[Remark]:
+    for one in reports:
+        if one.warnings:
+            headline = f"Take the survey of {one.device} with care"
+            yield Remark("warning", headline, one.file, "; ".join(one.warnings))
 
 
 def _judge_runs(reports: Sequence[Measured]) -> Iterator[Finding]:
@@ -246,7 +341,7 @@ def _judge_runs(reports: Sequence[Measured]) -> Iterator[Finding]:
         )
 
 
-def _judge_timers(reports: Sequence[Measured]) -> Iterator[Finding]:
+def _remark_timers(reports: Sequence[Measured]) -> Iterator[Remark]:
     for one in reports:
         if isinstance(one.record, BoardBenchmark):
             continue
@@ -255,10 +350,11 @@ def _judge_timers(reports: Sequence[Measured]) -> Iterator[Finding]:
             stage for stage in STAGES if step_ms > _COARSE * getattr(one.record, f"{stage}_ms").p50
         ]
         if coarse:
-            yield Finding(
+            yield Remark(
                 "note",
                 f"The timer of {one.device} is coarse",
-                f"{one.file}: it steps by {step_ms:g} ms, more than a tenth of {', '.join(coarse)}",
+                one.file,
+                f"it steps by {step_ms:g} ms, more than a tenth of {', '.join(coarse)}",
             )
 
 

@@ -29,7 +29,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Answer
-    from edgetl_runtime.benchmark import BenchmarkReport
+    from edgetl_runtime.benchmarking.record import BoardBenchmark
+    from edgetl_runtime.benchmarking.single_stream import benchmark
     from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
@@ -68,7 +69,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
-    "BenchmarkReport",
+    "BoardBenchmark",
     "Bundle",
     "BundleError",
     "Camera",
@@ -97,12 +98,13 @@ __all__ = [
     "StorageError",
     "Video",
     "ViewSettings",
+    "benchmark",
     "watch",
 ]
 
 _HOME = {
     "Answer": "answers",
-    "BenchmarkReport": "benchmark",
+    "BoardBenchmark": "benchmarking.record",
     "Bundle": "bundle.reader",
     "BundleError": "errors",
     "Camera": "capture.camera",
@@ -131,6 +133,7 @@ _HOME = {
     "StorageError": "errors",
     "Video": "outputs.video",
     "ViewSettings": "settings.sections",
+    "benchmark": "benchmarking.single_stream",
     "watch": "pipeline.watching",
 }
 

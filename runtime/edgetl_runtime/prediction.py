@@ -41,7 +41,7 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
     @property
     def index(self) -> int:
         """Index of the highest score; the first one on a tie."""
-        return int(np.argmax(self.scores))
+        return int(self.scores.argmax())
 
     @property
     def score(self) -> float:

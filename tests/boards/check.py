@@ -85,9 +85,20 @@ def list_steps(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str,
         for engine in sorted({variant.engine for variant in Bundle.open(bundle).manifest.variants}):
             classify: Command = ["edgetl-run", "classify", bundle, PICTURE, "--engine", engine]
             yield f"classify with {bundle.name}, {engine}", on_board(shown, classify)
+    script = BOARDS / "benchmarks.py"
+    flags = ["--quick"] if options.quick else []
+    if os.environ.get("ARCH", "arm64") != find_own_architecture():
+        flags.append("--emulated")
+    yield "benchmarks", on_board([ROOT], ["python", "-P", script, TINY, *flags])
     if not options.quick and os.environ.get("EDGETL_TEST_DATA"):
         compare: Command = [sys.executable, ROOT / "benchmarks" / "agreement.py", *bundles]
         yield "compare scores", [*compare, "--count", str(PHOTOS)]
+
+
+def find_own_architecture() -> str:
+    """Debian's name of this machine's."""
+    command = ["dpkg", "--print-architecture"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def choose_tests(*, quick: bool) -> Command:

@@ -12,7 +12,7 @@ import pytest
 from edgetl.cli import DEMO_MARKER
 from edgetl.console import find_command
 from edgetl.demo import MARKER, VariantResult, VideoResult, choose_options, explain_video
-from edgetl_runtime.benchmark import benchmark
+from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.image.preprocessing import Preprocessing
 
@@ -41,7 +41,7 @@ def test_the_video_s_line_says_what_became_of_every_frame() -> None:
         variant=variant,
         held_out_top1=1.0,
         video=VideoResult(frames=200, correct=180, rejected=16),
-        report=benchmark(str(TINY), variant=variant.name, runs=1),
+        report=benchmark(str(TINY), variant=variant.name, rules=make_rules(1, None)),
     )
     threshold = variant.calibration.reject_threshold
     assert explain_video(result) == (

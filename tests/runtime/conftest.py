@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from edgetl_runtime.bundle.reader import Bundle
 from tests import waiting
+from tests.machines import MACHINES
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 HANG_S = 60
@@ -55,6 +57,24 @@ class FakeEngine:
 def wait_until() -> Callable[..., None]:
     """Waits until something is true, or fails since it hangs; see tests/waiting.py."""
     return waiting.wait_until
+
+
+@pytest.fixture
+def enter_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
+    """Writes a machine of tests/machines.py; returns where its file system begins.
+
+    Its programs are the only ones on the PATH, from `bin` beside that.
+    """
+    # Not tmp_path, into which nobody but its owner can look.
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+
+    def enter(name: str) -> Path:
+        monkeypatch.setenv("PATH", str(folder / name / "bin"))
+        return MACHINES[name].write(folder / name)
+
+    yield enter
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

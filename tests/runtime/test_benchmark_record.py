@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetl_runtime.benchmark import benchmark
-from edgetl_runtime.benchmark_record import (
+from edgetl_runtime.benchmarking.reading import read_benchmark
+from edgetl_runtime.benchmarking.record import (
     BoardBenchmark,
     BrowserBenchmark,
     find_slowed,
-    read_benchmark,
 )
+from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.errors import BenchmarkError
 
 PHONE = Path(__file__).parents[1] / "data" / "phone_bench.json"
@@ -37,27 +37,28 @@ def write(tmp_path):
 
 
 def test_what_a_board_writes_is_read_again(tiny, tmp_path):
-    report = benchmark(tiny, variant="litert-int8", threads=2, runs=20)
+    report = benchmark(tiny, variant="litert-int8", threads=2, rules=make_rules(20, None))
     for raw in (False, True):
         path = tmp_path / f"{raw}.json"
-        path.write_bytes(msgspec.json.encode(report.describe(raw=raw)))
+        written = report if raw else report.without_samples()
+        path.write_bytes(msgspec.json.encode(written))
         found = read_benchmark(path)
         assert isinstance(found, BoardBenchmark)
-        assert found == report.describe(raw=raw)
+        assert found == written
         assert (found.total_samples_ms is not None) is raw
-        assert (b"samples" in path.read_bytes()) is raw
+        assert (b"_samples_ms" in path.read_bytes()) is raw
 
 
 def test_a_board_that_contradicts_itself_is_refused(tiny, tmp_path):
-    record = msgspec.to_builtins(benchmark(tiny, runs=1).describe())
+    record = msgspec.to_builtins(benchmark(tiny, rules=make_rules(1, None)))
     path = tmp_path / "board.json"
-    path.write_text(json.dumps(record | {"throttled": not record["after"]["throttled"]}))
-    with pytest.raises(BenchmarkError, match=r"throttled is true, after says (null|false)"):
+    path.write_text(json.dumps(record | {"throttled": not record["throttled"]}))
+    with pytest.raises(BenchmarkError, match=r"throttled is true, observation says (null|false)"):
         read_benchmark(path)
 
 
 def test_a_report_says_which_bundle_and_which_file_were_measured(tiny, bundle):
-    found = benchmark(tiny, variant="litert-int8", runs=1).describe()
+    found = benchmark(tiny, variant="litert-int8", rules=make_rules(1, None))
     assert found.model_sha256 == bundle.variant("litert-int8").sha256
     checksum = (Path(tiny) / "bundle.json.sha256").read_text()
     assert found.bundle_sha256 == checksum.split()[0]
@@ -74,8 +75,8 @@ def test_what_the_page_writes_is_read(write):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 2}, r"format 2, this edgetl reads 1; upgrade edgetl"),
-        ({"format_version": 0}, r"format 0, this edgetl reads 1; write it again"),
+        ({"format_version": 3}, r"format 3, this edgetl reads 2; upgrade edgetl"),
+        ({"format_version": 1}, r"format 1, this edgetl reads 2; write it again"),
         ({"format_version": ...}, "missing required field `format_version`"),
         ({"kind": "toaster"}, "toaster"),
         ({"kind": ...}, "kind"),
@@ -85,7 +86,10 @@ def test_what_the_page_writes_is_read(write):
         ({"runs": "300"}, "runs"),
         ({"model_sha256": "x"}, "model_sha256"),
         ({"load_ms": -1}, "load_ms"),
-        ({"total_ms": {"p50": 3, "p90": 2, "p99": 4}}, "total_ms is not in order"),
+        (
+            {"total_ms": {"p50": 3, "p90": 2, "p95": 3, "p99": 4, "mean": 3}},
+            "total_ms is not in order",
+        ),
         ({"compile_ms": 5000}, "compile_ms is longer than load_ms"),
         ({"slowed": False}, "slowed is false, its drift says true"),
         ({"drift": [[1, 5], [1, 5]], "slowed": None}, "order of time"),
@@ -105,7 +109,7 @@ def test_samples_that_give_the_percentiles_are_taken(write):
     samples = [float(n) for n in range(1, 102)]
     path = write(
         runs=101,
-        total_ms={"p50": 51, "p90": 91, "p99": 100},
+        total_ms={"p50": 51, "p90": 91, "p95": 96, "p99": 100, "mean": 51},
         total_samples_ms=samples,
         drift=[],
         slowed=None,

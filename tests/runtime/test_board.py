@@ -5,7 +5,7 @@ import pytest
 from edgetl_runtime.system.board import describe_board, read_health
 
 PEAK = """
-from edgetl_runtime.system.board import peak_rss_mib
+from edgetl_runtime.system.memory import peak_rss_mib
 before = peak_rss_mib()
 block = bytearray(b"x") * (200 * 2**20)
 print(peak_rss_mib() - before)

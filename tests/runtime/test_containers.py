@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from edgetl_runtime.benchmark import benchmark
+from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
@@ -82,7 +82,7 @@ def test_classifier_verification_and_benchmark_take_a_zip(tiny, tiny_zip, golden
     for frame in golden_frames:
         assert np.array_equal(ours(frame).scores, theirs(frame).scores)
     assert verify(Bundle.open(tiny_zip)).ok
-    assert benchmark(str(tiny_zip), runs=1).variant == "litert-int8"
+    assert benchmark(tiny_zip, rules=make_rules(1, None)).variant == "litert-int8"
 
 
 @pytest.mark.parametrize(

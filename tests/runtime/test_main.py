@@ -15,7 +15,7 @@ from edgetl_runtime.answers import AnswerRecord
 
 RECORD_KEYS = set(AnswerRecord.__struct_fields__)
 GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
-PERCENTILES = {"p50", "p90", "p99"}
+PERCENTILES = {"p50", "p90", "p95", "p99", "mean"}
 
 
 def parse(done):
@@ -240,10 +240,18 @@ def test_bench_adds_every_sample_on_request(tiny, edgetl_run):
         assert len(report[f"{stage}_samples_ms"]) == 4
 
 
+def test_where_a_report_cannot_be_written_is_said_before_it_is_measured(tiny, tmp_path, edgetl_run):
+    for out, words in ((tmp_path, "it is a folder"), (tmp_path / "a/b.json", "is no folder")):
+        for flags in ((), ("--source", "pattern")):
+            done = edgetl_run("bench", tiny, *flags, "--out", out)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert words in done.stderr
+
+
 def test_bench_prints_a_table_for_people(tiny, edgetl_run):
     done = edgetl_run("bench", tiny, "--runs", 4)
     rows = [line.split()[0] for line in done.stdout.splitlines()]
-    assert {"ms", "preprocess", "invoke", "total", "load"} <= set(rows)
+    assert {"ms", "preprocess", "invoke", "total", "cold", "memory:"} <= set(rows)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +273,8 @@ def test_bench_prints_a_table_for_people(tiny, edgetl_run):
         ("serve", "x.bundle", "--csv", "a", "--jsonl", "b", "--csv", "c"),
         ("classify", "x.bundle", "a.png", "--engine", "litert", "--engine", "onnx"),
         ("bench", "x.bundle", "--runs", "many"),
+        ("bench", "x.bundle", "--all", "--source", "pattern"),
+        ("bench", "x.bundle", "--seconds", "nan"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments, edgetl_run):
@@ -610,6 +620,16 @@ def test_ctrl_c_needs_no_traceback_whatever_an_import_makes_of_it(
     done = run_python(INTERRUPT, module, how, "-", "classify", tiny, *pictures, "--engine", engine)
     assert done.returncode == 130
     assert done.stderr.replace(GREETING, "") == ""
+
+
+def test_a_library_that_does_not_load_is_one_sentence(tiny, tmp_path, monkeypatch, edgetl_run):
+    broken = "raise ImportError('libaom.so: failed to map segment', name='cv2')"
+    (tmp_path / "cv2.py").write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    done = edgetl_run("bench", tiny, "--runs", 1)
+    assert done.returncode == 1
+    assert "cannot load cv2: libaom.so: failed to map segment; is there too little" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.fixture

@@ -230,6 +230,58 @@ def test_the_hashes_tell_the_rule_from_linear_interpolation():
     assert hashlib.sha256(other[..., ::-1].tobytes()).hexdigest() != entry["sha256"]
 
 
+# Around four times the input's width, up to which frames are resized with a fourth channel.
+@pytest.mark.parametrize("width", [1, 2, 3, 31, 32, 33, 63, 64, 65, 97, 127, 128, 129, 257, 640])
+@pytest.mark.parametrize("height", [1, 5, 24, 25, 48, 96, 241, 480])
+def test_a_fourth_channel_on_the_way_changes_no_bit(width, height):
+    rng = np.random.default_rng(width * height)
+    frame = rng.choice(np.array([0, 1, 127, 128, 254, 255], np.uint8), (height, width + 3, 3))
+    crop = frame[:, 1 : 1 + width]  # Its rows are not one after another.
+    alpha = rng.integers(0, 256, (height, width), dtype=np.uint8)
+    expected = resize(crop, 32, 24)[..., ::-1]
+    apply = Preprocessing(32, 24).apply
+    assert np.array_equal(apply(crop), expected)
+    assert np.array_equal(apply(np.dstack([crop, alpha])), expected)
+
+
+def scale_by_definition(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Linear interpolation with weights of 8 fractional bits, rounded once."""
+    total = np.zeros((height, width, frame.shape[2]), np.int64)
+    for rows, row_weights in weigh(frame.shape[0], height):
+        for columns, weights in weigh(frame.shape[1], width):
+            part = frame[rows][:, columns].astype(np.int64)
+            total += part * row_weights[:, None, None] * weights[:, None]
+    return ((total + 2**15) >> 16).astype(np.uint8)
+
+
+def weigh(source: int, target: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    at = (np.arange(target) + 0.5) * (source / target) - 0.5
+    first = np.floor(at).astype(int)
+    second_weights = np.rint(256 * (at - first)).astype(int)
+    return [
+        (first.clip(0, source - 1), 256 - second_weights),
+        ((first + 1).clip(0, source - 1), second_weights),
+    ]
+
+
+@pytest.mark.parametrize("size_px", [(640, 360), (641, 479), (333, 777), (320, 240), (97, 61)])
+def test_the_rule_is_two_interpolations_with_weights_of_eight_bits(size_px):
+    frame = np.random.default_rng(0).integers(0, 256, (*size_px[::-1], 3), dtype=np.uint8)
+    double = scale_by_definition(frame, 2 * 80, 2 * 60)
+    pixels = Preprocessing(80, 60).apply(frame)
+    assert np.array_equal(pixels[..., ::-1], scale_by_definition(double, 80, 60))
+
+
+@pytest.mark.parametrize("size_px", [(640, 480), (200, 100), (64, 48)])
+def test_the_next_frame_leaves_a_prepared_one_alone(size_px, scene):
+    frame = cv2.resize(scene, size_px)
+    apply = Preprocessing(64, 48).apply
+    first = apply(frame)
+    kept = first.copy()
+    apply(255 - frame)
+    assert np.array_equal(first, kept)
+
+
 def test_two_calls_give_the_same_pixels(scene):
     apply = Preprocessing(64, 48, fit="pad").apply
     assert np.array_equal(apply(scene), apply(scene))

@@ -57,5 +57,11 @@ export interface Manifest {
   golden: GoldenFrame[];
   labels_file: StoredFile;
   card: StoredFile;
-  provenance: { backbone: string; name: string; version: string };
+  provenance: { backbone: string; name: string; version: string; weights_digest: string };
+}
+
+/** `BundleManifest.network` of edgetl_runtime. */
+export function nameNetwork({ preprocessing, provenance }: Manifest): string {
+  if (!provenance.weights_digest) return "";
+  return `${provenance.backbone} at ${preprocessing.width_px}x${preprocessing.height_px}`;
 }

@@ -3,22 +3,25 @@ import type { Build } from "../site";
 import type { Started } from "../worker/protocol";
 import type { Model } from "./model";
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const SLOWED_ABOVE = 1.2;
 const DRIFT_STEP_S = 1;
 
 export interface Percentiles {
   p50: number;
   p90: number;
+  p95: number;
   p99: number;
+  mean: number;
 }
 
-/** `BrowserBenchmark` of `edgetl_runtime/benchmark_record.py`, which describes each field. */
+/** `BrowserBenchmark` of `edgetl_runtime/benchmarking/record.py`, which describes each field. */
 export interface Report {
   kind: "browser";
   format_version: number;
   bundle_sha256: string;
   model_sha256: string;
+  network: string;
   variant: string;
   engine: string;
   threads: number;
@@ -68,6 +71,7 @@ export async function measure(
     format_version: FORMAT_VERSION,
     bundle_sha256: started.bundle_sha256,
     model_sha256: started.model_sha256,
+    network: started.network,
     variant: site.variant,
     engine: started.engine,
     threads: 1,
@@ -89,7 +93,7 @@ export async function measure(
   };
 }
 
-/** Linear between samples, as numpy's. */
+/** Linear between samples, as numpy's; and the mean. */
 export function percentiles(samples: number[]): Percentiles {
   const sorted = Float64Array.from(samples).sort();
   const at = (share: number) => {
@@ -98,7 +102,8 @@ export function percentiles(samples: number[]): Percentiles {
     const high = Math.min(low + 1, sorted.length - 1);
     return sorted[low]! + (sorted[high]! - sorted[low]!) * (place - low);
   };
-  return { p50: at(0.5), p90: at(0.9), p99: at(0.99) };
+  const mean = sorted.reduce((sum, one) => sum + one, 0) / sorted.length;
+  return { p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99), mean };
 }
 
 const median = (values: number[]) => percentiles(values).p50;

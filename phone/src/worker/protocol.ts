@@ -39,6 +39,8 @@ export interface Started {
   threshold: number;
   bundle_sha256: string;
   model_sha256: string;
+  /** Backbone and input, such as `mobilenet_v2_0.35 at 224x224`; empty if not known. */
+  network: string;
   /** From the first byte to a compiled model, milliseconds; download included. */
   load_ms: number;
   /** Of it, starting LiteRT.js and compiling the model. */

@@ -1,6 +1,7 @@
 // The worker: everything that takes time. It is classic, not a module, since LiteRT.js calls
 // `importScripts`.
 
+import { nameNetwork } from "../bundle/manifest";
 import { Classifier } from "../classify/classifier";
 import { chooseBuild, startLiteRt, VERSION } from "../classify/engine";
 import { describe } from "../errors";
@@ -40,6 +41,7 @@ async function start(
     threshold: bundle.variant.calibration.reject_threshold,
     bundle_sha256: bundle.sha256,
     model_sha256: bundle.variant.sha256,
+    network: nameNetwork(bundle.manifest),
     load_ms: compiled - begin,
     compile_ms: compiled - fetched,
     first_ms,

@@ -242,6 +242,17 @@ class BundleManifest(_Strict, frozen=True):
     provenance: Provenance
 
     @property
+    def network(self) -> str:
+        """Backbone and input, such as `mobilenet_v2_0.35 at 224x224`.
+
+        Empty for a model that edgetl did not train: the name of its file says nothing.
+        """
+        if not self.provenance.weights_digest:
+            return ""
+        size = self.preprocessing
+        return f"{self.provenance.backbone} at {size.width_px}x{size.height_px}"
+
+    @property
     def files(self) -> tuple[StoredFile, ...]:
         """Every file that it lists."""
         return (*self.variants, *self.golden, self.labels_file, self.card)

@@ -152,6 +152,11 @@ class Camera:
         """How the camera was at the end of the last `take`; may be called from any thread."""
         return self._status
 
+    @property
+    def pid(self) -> int | None:
+        """The number of the capture process; None while there is none."""
+        return self._process.pid if self._process else None
+
     def close(self) -> None:
         """Releases the source within two seconds; a second call does nothing."""
         # Standard input, which may be silent for ever, has nothing to give back.
@@ -246,6 +251,7 @@ class Camera:
             frame.captured_ns / 1e9,
             frame.position_s,
             frame.file,
+            frame.worked_ns / 1e6,
         )
 
     def _watch_stillness(self) -> None:
@@ -319,6 +325,7 @@ class Camera:
             Counter(self._past.bad) + self._process.counts["bad"],
             Counter(self._past.odd) + self._process.counts["odd"],
             tuple(dict.fromkeys(self._past.notes + self._process.notes)),
+            self._past.worked_ns + self._process.worked_ns(),
         )
 
     def _describe(self) -> FeedStatus:
@@ -335,6 +342,7 @@ class Camera:
             notes=counters.notes,
             reconnects=max(0, self._openings - 1),
             odd=dict(counters.odd),
+            worked_s=counters.worked_ns / 1e9,
         )
 
 
@@ -344,3 +352,4 @@ class _Counters(NamedTuple):
     bad: Mapping[str, int] = MappingProxyType({})
     odd: Mapping[str, int] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    worked_ns: int = 0

@@ -137,6 +137,7 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
     number = options["first_number"]
     bad_in_a_row = 0
     while not parent.gone.is_set():
+        began_ns = time.monotonic_ns()
         try:
             frame = source.read(slots.buffer)
         except BadFrame as bad:
@@ -150,6 +151,7 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
         if frame is None:
             parent.tell(ended=True)
             return
+        worked_ns = max(0, time.monotonic_ns() - began_ns - frame.waited_ns)
         bad_in_a_row = 0
         if frame.odd:
             parent.tell_odd(frame.odd)
@@ -157,7 +159,14 @@ def _capture(source: Source, slots: Slots, parent: Parent) -> None:
         if not options["live"]:
             parent.wait_taken()
         number += frame.skipped
-        slots.publish(number, frame.captured_ns, frame.skipped, frame.position_s, frame.file)
+        slots.publish(
+            number,
+            frame.captured_ns,
+            frame.skipped,
+            frame.position_s,
+            frame.file,
+            worked_ns,
+        )
         parent.tell_frame()
         number += 1
 

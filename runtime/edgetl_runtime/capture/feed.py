@@ -26,6 +26,8 @@ class FeedStatus(msgspec.Struct, frozen=True):
             a folder; the first few are named.
         odd: Frames that were taken although something was amiss, by what, such as `extra bytes`
             in a JPEG, of which simplejpeg tells.
+        worked_s: Seconds that the capture process worked on its frames: decoding, conversion,
+            copying; waiting for the source is left out.
     """
 
     state: FeedState
@@ -38,6 +40,7 @@ class FeedStatus(msgspec.Struct, frozen=True):
     reconnects: int = 0
     odd: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    worked_s: float = 0.0
 
 
 class FrameFeed(Protocol):

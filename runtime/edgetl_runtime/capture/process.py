@@ -108,6 +108,15 @@ class CaptureProcess:
         """How many frames were delivered, and how many of them dropped."""
         return self._slots.counters()
 
+    def worked_ns(self) -> int:
+        """How long the child worked on its frames; waiting for the source is left out."""
+        return self._slots.worked_ns()
+
+    @property
+    def pid(self) -> int:
+        """The number of the child."""
+        return self._child.pid
+
     def close(self, timeout_s: float) -> None:
         """Lets the child release its source, and kills it when it takes too long."""
         os.close(self._control)

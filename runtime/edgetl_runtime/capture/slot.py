@@ -25,9 +25,10 @@ from edgetl_runtime.image.limits import MAX_PIXELS
 
 _SLOTS = 3
 _NOBODY = -1
-_ROLES = struct.Struct("=qqqq")  # newest, held, delivered, dropped
-# number, captured_ns, published_ns, height, width, position_s (NaN: none), file (empty: none)
-_LABEL = struct.Struct("=qqqqqd4096s")
+_ROLES = struct.Struct("=qqqqq")  # newest, held, delivered, dropped, worked_ns
+# number, captured_ns, published_ns, height, width, worked_ns, position_s (NaN: none), file (empty:
+# none)
+_LABEL = struct.Struct("=qqqqqqd4096s")
 _HEADER_BYTES = 4 * max(4096, mmap.PAGESIZE)
 # Room for the largest frame; pages that are never touched cost nothing.
 _STRIDE = -(-3 * MAX_PIXELS // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
@@ -44,6 +45,7 @@ class SlotFrame(NamedTuple):
         height: In pixels.
         width: In pixels.
         pixels: height * width * 3 bytes, read only: rows of B, G, R levels.
+        worked_ns: How long the writer worked on it.
         position_s: Where in a video it is, seconds; None elsewhere.
         file: The file that it is from; None of a camera, stream or pipe. Bytes that are not UTF-8
             are escaped.
@@ -55,6 +57,7 @@ class SlotFrame(NamedTuple):
     height: int
     width: int
     pixels: memoryview
+    worked_ns: int = 0
     position_s: float | None = None
     file: str | None = None
 
@@ -83,7 +86,7 @@ class Slots:
             pixels_fd = _anonymous_file(_SLOTS * _STRIDE, undo)
             slots = cls(header_fd, pixels_fd, writes=False)
             undo.pop_all()
-        _ROLES.pack_into(slots._header, 0, _NOBODY, _NOBODY, 0, 0)
+        _ROLES.pack_into(slots._header, 0, _NOBODY, _NOBODY, 0, 0, 0)
         return slots
 
     def buffer(self, height: int, width: int) -> memoryview:
@@ -95,7 +98,7 @@ class Slots:
         if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
             raise BadFrame("too large" if height > 0 and width > 0 else "empty")
         with self._locked(None):
-            newest, held, _, _ = _ROLES.unpack_from(self._header)
+            newest, held, *_ = _ROLES.unpack_from(self._header)
         free = next(slot for slot in range(_SLOTS) if slot not in (newest, held))
         # The reader may give back its slot meanwhile, but takes none but the newest.
         self._drawn = (free, height, width)
@@ -113,6 +116,7 @@ class Slots:
         skipped: int = 0,
         position_s: float | None = None,
         file: str | None = None,
+        worked_ns: int = 0,
     ) -> None:
         """Makes the last buffer the newest frame.
 
@@ -122,16 +126,18 @@ class Slots:
             skipped: Frames before it that were given up as too late; counted as dropped.
             position_s: Where in a video it is, seconds.
             file: The file that it is from.
+            worked_ns: How long the writer worked on it.
         """
         slot, height, width = self._drawn
-        label = (number, captured_ns, time.monotonic_ns(), height, width)
+        label = (number, captured_ns, time.monotonic_ns(), height, width, worked_ns)
         place = math.nan if position_s is None else position_s
         name = os.fsencode(file or "")
         _LABEL.pack_into(self._header, _label_at(slot), *label, place, name)
         with self._locked(None):
-            newest, held, delivered, dropped = _ROLES.unpack_from(self._header)
+            newest, held, delivered, dropped, worked = _ROLES.unpack_from(self._header)
             dropped += skipped + (newest != _NOBODY)
-            _ROLES.pack_into(self._header, 0, slot, held, delivered + skipped + 1, dropped)
+            counts = (delivered + skipped + 1, dropped, worked + worked_ns)
+            _ROLES.pack_into(self._header, 0, slot, held, *counts)
 
     def take(self, timeout_s: float) -> SlotFrame | None:
         """Holds the newest frame and gives back the one before; for the reader.
@@ -142,23 +148,29 @@ class Slots:
         """
         try:
             with self._locked(timeout_s):
-                newest, _, delivered, dropped = _ROLES.unpack_from(self._header)
+                newest, _, *counts = _ROLES.unpack_from(self._header)
                 if newest == _NOBODY:
                     return None
-                _ROLES.pack_into(self._header, 0, _NOBODY, newest, delivered, dropped)
+                _ROLES.pack_into(self._header, 0, _NOBODY, newest, *counts)
         except TimeoutError:
             return None
         label = _LABEL.unpack_from(self._header, _label_at(newest))
-        number, captured_ns, published_ns, height, width, place, name = label
+        number, captured_ns, published_ns, height, width, worked_ns, place, name = label
         pixels = self._view(newest, 3 * height * width)
         position_s = None if math.isnan(place) else place
         file = name.rstrip(b"\0").decode("utf-8", "backslashreplace") or None
-        return SlotFrame(number, captured_ns, published_ns, height, width, pixels, position_s, file)
+        times = (captured_ns, published_ns)
+        return SlotFrame(number, *times, height, width, pixels, worked_ns, position_s, file)
 
     def counters(self) -> tuple[int, int]:
         """How many frames were delivered, and how many of them dropped."""
-        _, _, delivered, dropped = _ROLES.unpack_from(self._header)
+        _, _, delivered, dropped, _ = _ROLES.unpack_from(self._header)
         return delivered, dropped
+
+    def worked_ns(self) -> int:
+        """How long the writer worked on all frames that it handed over."""
+        *_, worked_ns = _ROLES.unpack_from(self._header)
+        return int(worked_ns)
 
     def close(self) -> None:
         """Lets go of the memory; pixels that someone still looks at stay valid until then."""

@@ -53,6 +53,8 @@ class RawFrame(NamedTuple):
         position_s: Where in a video it is, seconds from its first frame; None elsewhere.
         file: The file that it is from; None of a camera, stream or pipe.
         odd: What was amiss with it although it is a frame, such as `extra bytes`; else empty.
+        waited_ns: How long `read` waited for the source; the rest of its time is work: decoding,
+            conversion, copying.
     """
 
     captured_ns: int
@@ -61,6 +63,7 @@ class RawFrame(NamedTuple):
     position_s: float | None = None
     file: str | None = None
     odd: str = ""
+    waited_ns: int = 0
 
 
 class Source(Protocol):

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from edgetl_runtime.text.printable import make_printable
 
 Subparsers = argparse._SubParsersAction
 _MAX_THREADS = 1024
+_MAX_SECONDS = 86_400
 
 
 class Parser(argparse.ArgumentParser):
@@ -148,6 +150,32 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """Seconds, above 0 and at most a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"expected seconds above 0 and at most {_MAX_SECONDS}, got {text!r}"
+        )
+    return value
+
+
+def minutes(text: str) -> float:
+    """Minutes, above 0 and at most a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value * 60 <= _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"expected minutes above 0 and at most {_MAX_SECONDS // 60}, got {text!r}"
+        )
+    return value
+
+
 def threads(text: str) -> int:
     """A number of threads."""
     if positive(text) > _MAX_THREADS:
@@ -159,5 +187,7 @@ def size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT in pixels."""
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and 1 <= int(width) * int(height) <= 10**8):
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 640x480, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected WIDTHxHEIGHT such as 640x480, at most 100 megapixels, got {text!r}"
+        )
     return int(width), int(height)

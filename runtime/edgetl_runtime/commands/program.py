@@ -39,6 +39,9 @@ def run(arguments: "Sequence[str]") -> int:
         return code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except ImportError as error:
+        # Ctrl-C may come within an import.
+        return EXIT_INTERRUPTED if was_interrupted() else _fail_to_load(error)
     except (EdgetlError, MemoryError, OSError) as error:
         return EXIT_INTERRUPTED if was_interrupted() else _fail(error)
 
@@ -52,6 +55,15 @@ def _obey(arguments: "Sequence[str]") -> int:
         raise
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
+
+
+def _fail_to_load(error: ImportError) -> int:
+    """A library is there, but not whole, or finds no memory."""
+    warn(
+        f"cannot load {error.name or 'a library'}: {error}; is there too little memory, or is the "
+        "installation damaged? install it again with: pip install --force-reinstall edgetl-runtime"
+    )
+    return EXIT_ERROR
 
 
 def _fail(error: EdgetlError | MemoryError | OSError) -> int:
@@ -111,6 +123,7 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
         doctor,
         install_service,
         serve,
+        tune,
         verify,
     )
     from edgetl_runtime.commands.arguments import Parser
@@ -121,7 +134,7 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"edgetl-run {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (verify, classify, camera, serve, bench, config, doctor, install_service):
+    for module in (verify, classify, camera, serve, bench, tune, config, doctor, install_service):
         module.add(commands)
     for name in commands.choices.keys() & set(arguments):
         add_settings(commands.choices[name])

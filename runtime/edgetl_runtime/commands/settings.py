@@ -72,7 +72,6 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     """
     import msgspec
 
-    from edgetl_runtime.errors import OptionsError
     from edgetl_runtime.options.flags import collect_flags
     from edgetl_runtime.settings.file import load_settings
 
@@ -85,12 +84,23 @@ def read_settings(options: argparse.Namespace, *, terminal: str) -> "Settings":
     if settings.output.terminal is None:
         output = msgspec.structs.replace(settings.output, terminal=terminal)
         settings = msgspec.structs.replace(settings, output=output)
+    check_bundle(settings)
+    return settings
+
+
+def check_bundle(settings: "Settings") -> None:
+    """Refuses settings without a bundle.
+
+    Raises:
+        OptionsError: If none is named.
+    """
+    from edgetl_runtime.errors import OptionsError
+
     if not settings.model.bundle:
         raise OptionsError(
             "no bundle given; give the folder or .zip that `edgetl export` wrote, or a "
             "settings file with: --config FILE"
         )
-    return settings
 
 
 def _holds_secret(settings: "Settings") -> bool:

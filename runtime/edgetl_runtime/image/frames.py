@@ -24,6 +24,8 @@ class CapturedFrame(msgspec.Struct, frozen=True, eq=False):
         captured_s: On the clock of `time.monotonic`, seconds.
         position_s: Where in a video it is, seconds from its first frame; None elsewhere.
         file: The file that it is from; None of a camera, stream or pipe.
+        capture_ms: How long the capture process worked on it: decoding, conversion, copying;
+            waiting for the source is left out. 0 without such a process.
     """
 
     image: Frame
@@ -32,6 +34,7 @@ class CapturedFrame(msgspec.Struct, frozen=True, eq=False):
     captured_s: float
     position_s: float | None = None
     file: str | None = None
+    capture_ms: float = 0.0
 
     def age_s(self) -> float:
         """How long ago it was captured, seconds."""

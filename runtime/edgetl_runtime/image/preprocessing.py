@@ -5,6 +5,7 @@ Training, calibration, evaluation, the golden frames and the camera all call
 Scaling to the network's range is not here: it is inside the model's graph.
 """
 
+import platform
 from typing import Literal
 
 import cv2
@@ -16,6 +17,10 @@ from edgetl_runtime.errors import FrameError
 
 Frame = NDArray[np.uint8]
 Fit = Literal["stretch", "crop", "pad"]
+_TO_RGB = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
+# Up to so many times the input's width a frame gains by a fourth channel. Measured on x86 only:
+# under emulation nothing can be measured, so ARM stays with three (same bits).
+_GAINING_WIDTHS = 4 if platform.machine().lower() in ("x86_64", "amd64") else 0
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,13 +63,15 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             FrameError: If the frame has another dtype or shape.
         """
-        color = _as_bgr(frame)
+        color = _as_color(frame)
         if self.fit == "crop":
             color = _crop(color, self.width_px, self.height_px)
         elif self.fit == "pad":
             color = _pad(color, self.width_px, self.height_px)
+        if _gains_by_alpha(color, self.width_px, self.height_px):
+            color = cv2.cvtColor(color, cv2.COLOR_BGR2BGRA)  # type: ignore[assignment]
         small = resize(color, self.width_px, self.height_px)
-        return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        return cv2.cvtColor(small, _TO_RGB[small.shape[2]])  # type: ignore[return-value]
 
 
 def resize(frame: Frame, width_px: int, height_px: int) -> Frame:
@@ -81,12 +88,12 @@ def resize(frame: Frame, width_px: int, height_px: int) -> Frame:
     `tests/runtime/test_preprocessing.py` holds hashes that every processor must give.
 
     Args:
-        frame: uint8 (height, width, 3).
+        frame: uint8 (height, width, 3) or (height, width, 4); no channel changes another.
         width_px: Target width.
         height_px: Target height.
 
     Returns:
-        uint8 (height_px, width_px, 3), same channel order.
+        uint8 (height_px, width_px, channels), same channel order.
     """
     height, width = frame.shape[:2]
     if (height, width) == (height_px, width_px):
@@ -115,14 +122,27 @@ def _scale(frame: Frame, width_px: int, height_px: int) -> Frame:
     return cv2.resize(frame, (width_px, height_px), interpolation=cv2.INTER_LINEAR_EXACT)  # type: ignore[return-value]
 
 
-def _as_bgr(frame: Frame) -> Frame:
+def _gains_by_alpha(frame: Frame, width_px: int, height_px: int) -> bool:
+    """Whether a fourth channel, which costs a copy of the frame, saves more than it costs.
+
+    OpenCV scales rows of one, two and four channels with vector instructions, but not of three.
+    What that saves grows with the width of the result, what it costs with that of the frame
+    (`benchmarks/preprocessing.py` measures both ways).
+    """
+    height, width = frame.shape[:2]
+    return (
+        frame.shape[2] == 3
+        and width <= _GAINING_WIDTHS * width_px
+        and (height, width) != (height_px, width_px)
+    )
+
+
+def _as_color(frame: Frame) -> Frame:
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.size == 0:
         found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame)
         raise FrameError(f"expected a frame as a non-empty uint8 array, got {found}")
-    if frame.ndim == 3 and frame.shape[2] == 3:
+    if frame.ndim == 3 and frame.shape[2] in _TO_RGB:
         return frame
-    if frame.ndim == 3 and frame.shape[2] == 4:
-        return cv2.cvtColor(frame, cv2.COLOR_BGRA2BGR)  # type: ignore[return-value]
     if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
         return cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
     raise FrameError(

@@ -84,6 +84,13 @@ def describe(options: msgspec.Struct, title: str, *, complete: bool = False) -> 
     return "\n".join(parts) + "\n"
 
 
+def encode_value(value: object) -> str:
+    """A value in TOML, whose text is JSON's but for DEL: text, a number, or a tuple of them."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(encode_value, value))}]"
+    return "".join(map(_escape, json.dumps(value, ensure_ascii=False)))
+
+
 def _summarize(struct: type[msgspec.Struct]) -> str:
     """The first sentence of a docstring, without the table's name where that comes first."""
     line = (struct.__doc__ or "").partition("\n")[0]
@@ -92,21 +99,14 @@ def _summarize(struct: type[msgspec.Struct]) -> str:
 
 
 def _describe_option(option: Option, value: object, complete: bool) -> str:
-    line = f"{option.name} = {_encode(value)}"
+    line = f"{option.name} = {encode_value(value)}"
     if value is None or (value == option.default and not complete):
         shown = value if option.example is None else option.example
-        line = f"# {option.name} = {_encode('' if shown is None else shown)}"
+        line = f"# {option.name} = {encode_value('' if shown is None else shown)}"
         line += "  # for example" if option.example is not None else ""
     text = f"{option.meaning} {option.allowed[:1].upper()}{option.allowed[1:]}."
     comment = textwrap.wrap(text, _WIDTH, initial_indent="#   ", subsequent_indent="#   ")
     return "\n".join([*comment, line])
-
-
-def _encode(value: object) -> str:
-    """A value in TOML, whose text is JSON's but for DEL."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_encode, value))}]"
-    return "".join(map(_escape, json.dumps(value, ensure_ascii=False)))
 
 
 def _escape(character: str) -> str:

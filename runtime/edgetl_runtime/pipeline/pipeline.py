@@ -6,7 +6,7 @@ the thread that called `run` runs the model.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -120,7 +120,7 @@ class Pipeline:
             pass
         return self._meter.read().counts.answered
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Generator[Answer, None, None]:
         """Like `run`, but yields each answer after passing it to the outputs.
 
         When a camera goes away, the last answer comes once more, stale and without its label.

@@ -68,7 +68,7 @@ class Smoother:
             return Smoothed(prediction.label, prediction.score, prediction.scores)
         if self._settings.method == "average":
             scores = self._add_to_average(prediction, at_s)
-            best = int(np.argmax(scores))
+            best = int(scores.argmax())
             known = scores[best] >= prediction.reject_threshold
             self._hold(prediction.labels[best] if known else None, hold)
         else:

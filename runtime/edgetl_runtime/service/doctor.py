@@ -23,6 +23,7 @@ from edgetl_runtime.serving.host import explain_refusal, resolve
 from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.system.allotment import count_processors, default_threads, read_memory_limit
 from edgetl_runtime.system.board import describe_board, read_health
+from edgetl_runtime.system.firmware import is_refused
 from edgetl_runtime.system.interpreters import run_code
 from edgetl_runtime.text.masking import mask_text
 from edgetl_runtime.text.printable import make_printable
@@ -213,7 +214,10 @@ def check_heat(root: Path = Path("/")) -> Iterator[Check]:
         verdict: CheckVerdict = "failed" if too_hot else "warning" if hot else "ok"
         remedy = "cool the board: a heat sink, a fan, or --max-fps" if hot else ""
         yield Check("temperature", verdict, f"{health.temperature_c:.0f} °C", remedy)
-    if health.throttled is None:
+    if health.throttled is None and is_refused(root):
+        remedy = "sudo usermod -aG video $USER, then log in again"
+        yield Check("throttling", "skipped", "this user may not ask the firmware", remedy)
+    elif health.throttled is None:
         yield Check("throttling", "skipped", "no vcgencmd: this is not a Raspberry Pi")
     elif not health.throttled:
         yield Check("throttling", "ok", "none since boot")

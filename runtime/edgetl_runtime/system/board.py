@@ -1,32 +1,41 @@
 """Facts about the machine that a figure is worth nothing without."""
 
-import os
 import platform
-import shutil
-import subprocess
+import re
 from pathlib import Path
 
 import msgspec
 
 from edgetl_runtime.system.allotment import count_allowed, read_cpu_quota, read_memory_limit
+from edgetl_runtime.system.emulation import is_emulated
+from edgetl_runtime.system.firmware import SINCE_BOOT, ask_tool, name_throttling, read_throttled
+from edgetl_runtime.system.processors import (
+    count_cores,
+    name_processor,
+    read_clock_mhz,
+    read_governor,
+    read_max_clock_mhz,
+)
+from edgetl_runtime.system.sysfs import read_text
+from edgetl_runtime.system.temperature import read_temperature_c
 
 _ROOT = Path("/")
-_THERMAL = "sys/class/thermal/thermal_zone0/temp"
-_GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-# Bits 0-3 of `vcgencmd get_throttled`; 16 higher is the same since boot (Raspberry Pi
-# documentation, "vcgencmd").
-_THROTTLING = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
-_SINCE_BOOT_BIT = 16
-_SINCE_BOOT = " since boot"
-_TOOL_TIMEOUT_S = 5.0
+# What makers of PCs leave in the field of the product's name.
+_NO_PRODUCT = re.compile(
+    r"none|unknown|not (specified|applicable)|n/a|to be filled by o\.?e\.?m\.?|o\.?e\.?m\.?"
+    r"|system product name|product name|default string|undefined|all series",
+    re.I,
+)
 
 
 class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The machine.
 
     Attributes:
-        board: Model name from the device tree, such as `Raspberry Pi 4 Model B Rev 1.4`, or None.
-        cpu: Processor name.
+        board: Model name, such as `Raspberry Pi 4 Model B Rev 1.4` from the device tree, a PC's
+            from its firmware, or a phone's from Android's properties; or None.
+        cpu: Processor name, such as `Cortex-A72`; `4x Cortex-A55, 4x Cortex-A78` where the cores
+            differ, `ARM 0x41/0xd99` for a kind that this version does not know.
         cores: Logical processors.
         os: Operating system and release.
         python: Version of Python.
@@ -34,6 +43,10 @@ class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         allowed_cores: Those of `cores` that this process may use.
         cpu_quota: Processor time that a control group allows it, in processors; None: all.
         memory_limit_bytes: Memory that a control group allows it; None: all.
+        memory_bytes: Memory of the machine, or None where the system does not tell.
+        max_clock_mhz: Highest clock of the fastest core, MHz, or None where the system does not
+            tell.
+        emulated: Whether qemu plays the processor, so that times mean nothing.
     """
 
     board: str | None
@@ -45,6 +58,9 @@ class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allowed_cores: int
     cpu_quota: float | None = None
     memory_limit_bytes: int | None = None
+    memory_bytes: int | None = None
+    max_clock_mhz: float | None = None
+    emulated: bool = False
 
     @property
     def processor_limits(self) -> tuple[str, ...]:
@@ -72,91 +88,60 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         throttled: Under-voltage, capped frequency or thermal limit, now or since boot, as
             `vcgencmd get_throttled` has it (bits 0-3 and 16-19); None off a Raspberry Pi.
         throttling: What of that is, such as `under-voltage` or `throttled since boot`.
+        clock_mhz: Mean clock of the cores, MHz, or None where the system does not tell.
+        governor: CPU frequency governor, or None where the system does not tell.
     """
 
     temperature_c: float | None
     throttled: bool | None
     throttling: tuple[str, ...] = ()
+    clock_mhz: float | None = None
+    governor: str | None = None
 
     @property
     def throttling_now(self) -> tuple[str, ...]:
         """What of that holds at this moment."""
-        return tuple(name for name in self.throttling if not name.endswith(_SINCE_BOOT))
+        return tuple(name for name in self.throttling if not name.endswith(SINCE_BOOT))
 
 
 def describe_board(root: Path = _ROOT) -> Board:
     """Reads the machine's facts from the file system that begins at `root`."""
+    memory = re.search(r"MemTotal:\s+(\d+) kB", read_text(root / "proc/meminfo") or "")
     return Board(
-        board=_read(root / "proc/device-tree/model"),
-        cpu=_cpu_name(root),
-        cores=os.cpu_count() or 1,
+        board=_name_board(root),
+        cpu=name_processor(root),
+        cores=count_cores(root),
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        governor=_read(root / _GOVERNOR),
+        governor=read_governor(root),
         allowed_cores=count_allowed(),
         cpu_quota=read_cpu_quota(root),
         memory_limit_bytes=read_memory_limit(root),
+        memory_bytes=int(memory[1]) * 1024 if memory else None,
+        max_clock_mhz=read_max_clock_mhz(root),
+        emulated=root == _ROOT and is_emulated(),
     )
 
 
 def read_health(root: Path = _ROOT) -> Health:
-    """Reads temperature and throttling."""
-    millidegrees = _read(root / _THERMAL)
-    temperature = int(millidegrees) / 1000 if millidegrees and millidegrees.isdigit() else None
-    bits = _read_throttled()
-    if bits is None:
-        return Health(temperature, None)
-    throttling = _name_throttling(bits)
-    return Health(temperature, bool(throttling), throttling)
+    """Reads temperature, throttling, clock and governor."""
+    bits = read_throttled(root)
+    throttling = () if bits is None else name_throttling(bits)
+    return Health(
+        temperature_c=read_temperature_c(root),
+        throttled=None if bits is None else bool(throttling),
+        throttling=throttling,
+        clock_mhz=read_clock_mhz(root),
+        governor=read_governor(root),
+    )
 
 
-def peak_rss_mib() -> float | None:
-    """The process's peak resident memory, MiB, or None where the system does not tell."""
-    for line in (_read(Path("/proc/self/status")) or "").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
-
-
-def _read_throttled() -> int | None:
-    tool = shutil.which("vcgencmd")
-    if tool is None:
-        return None
-    try:
-        run = subprocess.run(
-            [tool, "get_throttled"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            timeout=_TOOL_TIMEOUT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    # In a container it may answer `error=1 error_msg=...`.
-    name, _, value = run.stdout.strip().partition("=")
-    return int(value, 16) if name == "throttled" else None
-
-
-def _name_throttling(bits: int) -> tuple[str, ...]:
-    now = [name for bit, name in enumerate(_THROTTLING) if bits >> bit & 1]
-    past = [
-        f"{name}{_SINCE_BOOT}"
-        for bit, name in enumerate(_THROTTLING, _SINCE_BOOT_BIT)
-        if bits >> bit & 1
-    ]
-    return (*now, *past)
-
-
-def _cpu_name(root: Path = _ROOT) -> str:
-    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip("\x00\n ")
-    except OSError:
-        return None
+def _name_board(root: Path) -> str | None:
+    # A phone's device tree names a board of the chip's maker; its property names the phone.
+    if model := ask_tool("getprop", "ro.product.model"):
+        return model
+    for file in ("proc/device-tree/model", "sys/firmware/devicetree/base/model"):
+        if model := read_text(root / file):
+            return model
+    product = read_text(root / "sys/class/dmi/id/product_name")
+    return product if product and not _NO_PRODUCT.fullmatch(product) else None

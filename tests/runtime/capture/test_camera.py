@@ -183,3 +183,15 @@ def test_a_large_frame_needs_no_setting(tmp_path):
         (frame,) = camera
     assert frame.image.shape == (3000, 4000, 3)
     assert frame.image.mean() == pytest.approx(77, abs=2)
+
+
+def test_waiting_for_the_next_frame_is_no_work(opened):
+    camera = opened("pattern", SourceSettings(fps=20, size="160x120"))
+    frames = [frame for frame in (camera.take(5.0) for _ in range(12)) if frame]
+    moments = [frame.captured_s for frame in frames]
+    apart_s = statistics.median(after - before for before, after in itertools.pairwise(moments))
+    assert 0 < statistics.median(frame.capture_ms for frame in frames) / 1e3 < apart_s / 2
+    assert camera.status().worked_s > frames[-1].capture_ms / 1e3
+    assert camera.pid
+    camera.close()
+    assert camera.pid is None

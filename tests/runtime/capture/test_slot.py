@@ -163,3 +163,12 @@ def test_a_writer_stopped_amid_a_change_does_not_stop_the_reader(both):
 def test_memory_that_is_not_touched_costs_nothing(slots):
     assert os.fstat(slots.descriptors[1]).st_size >= 3 * 3 * MAX_PIXELS
     assert os.fstat(slots.descriptors[1]).st_blocks == 0
+
+
+def test_work_travels_with_its_frame_and_adds_up(both):
+    reader, writer = both
+    for number, worked_ns in enumerate((5, 7)):
+        writer.buffer(4, 5)
+        writer.publish(number, 1000, worked_ns=worked_ns)
+    assert reader.take(1.0).worked_ns == 7
+    assert reader.worked_ns() == 12

@@ -14,7 +14,7 @@ DELIVERING = FeedStatus("delivering")
 
 
 def reading(**changes):
-    fields = {"last_answer_age_s": 0.01, "age_ms": Percentiles(10, 12, 20), **changes}
+    fields = {"last_answer_age_s": 0.01, "age_ms": Percentiles(10, 12, 16, 20, 10), **changes}
     return msgspec.structs.replace(Meter().read(), **fields)
 
 
@@ -34,7 +34,7 @@ def test_all_is_well():
         ("no_camera", {"feed": FeedStatus("lost", "unplugged")}),
         ("stale", {"feed": FeedStatus("frozen", "the same image for 12 s")}),
         ("stale", {"found": reading(last_answer_age_s=60.0)}),
-        ("stale", {"found": reading(age_ms=Percentiles(5000, 6000, 7000))}),
+        ("stale", {"found": reading(age_ms=Percentiles(5000, 6000, 6500, 7000, 5000))}),
         ("degraded", {"outputs": (OutputStatus("mqtt", 3, 0, 1, "refused"),)}),
         ("degraded", {"board": Health(85.0, True, ("throttled",))}),
         ("degraded", {"problem": "the new bundle is damaged"}),

@@ -8,6 +8,7 @@ import pytest
 from edgetl_runtime.service import doctor
 from edgetl_runtime.service.doctor import Check, diagnose, format_checks
 from edgetl_runtime.settings.file import load_settings
+from tests.machines import as_nobody
 
 
 @pytest.fixture
@@ -167,6 +168,19 @@ def test_the_firmwares_complaints_have_remedies(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     _, check = doctor.check_heat(system())
     assert (check.verdict, remedy in check.remedy) == (verdict, True)
+
+
+def test_a_firmware_that_refuses_to_answer_says_which_group_may_ask(enter_machine, monkeypatch):
+    root = enter_machine("pi5")
+    (root / "dev").mkdir()
+    (root / "dev/vcio").touch()
+    monkeypatch.setenv("PATH", str(root))
+    *_, check = doctor.check_heat(root)
+    assert "Raspberry" in check.found
+    (root / "dev/vcio").chmod(0)
+    with as_nobody():
+        *_, check = doctor.check_heat(root)
+    assert "usermod -aG video" in check.remedy
 
 
 @pytest.mark.parametrize(

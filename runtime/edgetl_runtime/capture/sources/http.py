@@ -96,6 +96,7 @@ class HttpStream:
         """Waits for a whole part and decodes the newest."""
         if self._other is not None:
             return self._read_other(self._other, buffer)
+        began_ns = time.monotonic_ns()
         frame = self._read_part()
         if frame is None and self._is_snapshot and self._came == 1:
             time.sleep(max(0.0, self._asked_s + self._pause_s - time.monotonic()))
@@ -107,9 +108,11 @@ class HttpStream:
                 self._came = 1
                 raise BadFrame("truncated")
             raise CameraError("the stream ended")
+        waited_ns = time.monotonic_ns() - began_ns
         self._came += 1 + frame.skipped
         skipped = self._splitter.take_oddity()
-        return frame._replace(odd=self._decoder.decode(frame.raw, buffer) or skipped)
+        odd = self._decoder.decode(frame.raw, buffer) or skipped
+        return frame._replace(odd=odd, waited_ns=waited_ns)
 
     def close(self) -> None:
         """Ends the connection."""

@@ -37,6 +37,7 @@ class Pattern:
 
     def read(self, buffer: FrameBuffer) -> RawFrame:
         """Draws the frame whose time has come."""
+        began_ns = time.monotonic_ns()
         due = max(self._number + 1, int((time.monotonic() - self._start_s) * self._fps))
         skipped, self._number = due - self._number - 1, due
         time.sleep(max(0.0, self._start_s + due / self._fps - time.monotonic()))
@@ -45,7 +46,7 @@ class Pattern:
         frame = np.frombuffer(buffer(height, width), np.uint8).reshape(height, width, 3)
         frame[:] = self._background
         _draw(frame, due)
-        return RawFrame(captured_ns, skipped=skipped)
+        return RawFrame(captured_ns, skipped=skipped, waited_ns=captured_ns - began_ns)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -56,7 +56,9 @@ class PiCamera:
         """Waits for the next frame."""
         import numpy as np
 
+        began_ns = time.monotonic_ns()
         request = self._camera.capture_request()
+        waited_ns = time.monotonic_ns() - began_ns
         try:
             picture = request.make_array("main")
             sensor_ns = request.get_metadata().get("SensorTimestamp")
@@ -64,7 +66,7 @@ class PiCamera:
             request.release()
         height, width = picture.shape[:2]
         np.frombuffer(buffer(height, width), np.uint8).reshape(height, width, 3)[:] = picture
-        return RawFrame(_monotonic_ns(sensor_ns))
+        return RawFrame(_monotonic_ns(sensor_ns), waited_ns=waited_ns)
 
     def close(self) -> None:
         """Stops and lets go of the camera."""

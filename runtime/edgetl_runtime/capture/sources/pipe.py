@@ -5,6 +5,7 @@ rpicam-vid --codec mjpeg -t 0 -o - | edgetl-run camera parts.bundle --source -
 
 import os
 import stat
+import time
 
 import cv2
 import numpy as np
@@ -56,10 +57,13 @@ class JpegPipe:
 
     def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Waits for whole JPEGs; of several that are there, only the last is decoded."""
+        began_ns = time.monotonic_ns()
         newest = self._parts.read(self._read, self._arrivals.waiting)
+        waited_ns = time.monotonic_ns() - began_ns
         if newest is not None and newest.raw is not None:
             skipped = self._splitter.take_oddity()
-            return newest._replace(odd=self._decoder.decode(newest.raw, buffer) or skipped)
+            odd = self._decoder.decode(newest.raw, buffer) or skipped
+            return newest._replace(odd=odd, waited_ns=waited_ns)
         return newest
 
     def close(self) -> None:
@@ -119,9 +123,11 @@ class RawPipe:
         target = buffer(height, width)
         straight = self._form == "bgr24" and self._row == 3 * width
         room = target if straight else self._raw.data.cast("B")
+        began_ns = time.monotonic_ns()
         self._arrivals.wait()
         captured_ns = self._arrivals.since_ns()
         filled = self._fill(room)
+        waited_ns = time.monotonic_ns() - began_ns
         if filled == 0:
             return None
         if not self._frames:
@@ -134,22 +140,28 @@ class RawPipe:
             raise BadFrame("of rows of a different length")
         if not straight:
             self._convert(np.frombuffer(target, np.uint8).reshape(height, width, 3))
-        return RawFrame(captured_ns)
+        return RawFrame(captured_ns, waited_ns=waited_ns)
 
     def close(self) -> None:
         """Does nothing: who opened standard input closes it."""
 
     def _convert(self, pixels: Frame) -> None:
+        """Straight into the shared memory, where that can be."""
         width = pixels.shape[1]
-        if self._form == "yuv420p":
-            # The padding is cut off last: it is as long, in pixels, in all three planes.
-            picture = np.asarray(cv2.cvtColor(self._raw, _CONVERSIONS[self._form]))[:, :width]
+        code = _CONVERSIONS.get(self._form)
+        if code == cv2.COLOR_YUV2BGR_I420:
+            if self._row == width:
+                cv2.cvtColor(self._raw, code, dst=pixels)
+            else:
+                # The padding is cut off last: it is as long, in pixels, in all three planes.
+                pixels[:] = np.asarray(cv2.cvtColor(self._raw, code))[:, :width]
+            return
+        used = self._raw[:, : width * self._pixel_bytes]
+        picture = used.reshape(*pixels.shape[:2], self._pixel_bytes)
+        if code is None:
+            pixels[:] = picture
         else:
-            used = self._raw[:, : width * self._pixel_bytes]
-            picture = used.reshape(*pixels.shape[:2], self._pixel_bytes)
-            if self._form in _CONVERSIONS:
-                picture = np.asarray(cv2.cvtColor(picture, _CONVERSIONS[self._form]))
-        pixels[:] = picture
+            cv2.cvtColor(picture, code, dst=pixels)
 
     def _check_file(self) -> None:
         """A file that is not a whole number of frames was made with other sides, or padded rows."""

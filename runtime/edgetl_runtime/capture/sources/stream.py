@@ -32,6 +32,8 @@ class VideoStream:
         self._size_px = (0, 0)
         self._interval_ns = 0.0
         self._grabbed_ns = 0
+        self._threads = 1.0
+        self._waited_ns = 0
 
     def open(self) -> Granted:
         """Asks for the stream; FFmpeg's own time-outs apply with this backend only."""
@@ -48,6 +50,7 @@ class VideoStream:
         height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self._size_px = (width, height)
+        self._threads = max(1.0, self._capture.get(cv2.CAP_PROP_N_THREADS))
         granted = Granted(self._size_px, fps if 0 < fps <= _FPS_LIMIT else None)
         self._interval_ns = 1e9 / (granted.fps or _FPS_ASSUMED)
         return granted
@@ -55,12 +58,13 @@ class VideoStream:
     def read(self, buffer: FrameBuffer) -> RawFrame:
         """Decodes the next frame; FFmpeg waits for it."""
         before_ns = self._grabbed_ns
+        self._waited_ns = 0
         self._grab()
         skipped = self._drain(self._grabbed_ns - before_ns) if before_ns else 0
         captured_ns = self._grabbed_ns
         if not retrieve_into(self._capture, buffer, self._size_px):
             raise BadFrame("undecodable")
-        return RawFrame(captured_ns, skipped=skipped)
+        return RawFrame(captured_ns, skipped=skipped, waited_ns=self._waited_ns)
 
     def _explain(self) -> CameraError:
         if self._address.lower().startswith("rtsp:"):
@@ -68,10 +72,14 @@ class VideoStream:
         return CameraError("it does not answer, refuses the connection, or sends no video")
 
     def _grab(self) -> None:
+        """Waits and decodes in one call: how long it decodes, only processor time tells."""
+        began_ns, used_ns = time.monotonic_ns(), time.process_time_ns()
         if not self._capture.grab():
             codec = "" if self._grabbed_ns else explain_codec(self._capture)
             raise CameraError(codec or "the stream ended, or nothing arrived for too long")
         self._grabbed_ns = time.monotonic_ns()
+        worked_ns = (time.process_time_ns() - used_ns) / self._threads
+        self._waited_ns += max(0, self._grabbed_ns - began_ns - round(worked_ns))
 
     def _drain(self, gap_ns: int) -> int:
         """Drops what was queued while nobody read, up to the first frame that is waited for.

@@ -56,18 +56,21 @@ class UsbCamera:
 
     def read(self, buffer: FrameBuffer) -> RawFrame:
         """Waits for the next frame; the driver's queue stays empty, since this is all we do."""
+        began_ns = time.monotonic_ns()
         if not self._capture.grab():
             raise CameraError("it stopped delivering; is it unplugged?")
+        waited_ns = time.monotonic_ns() - began_ns
         captured_ns = self._capture_time_ns()
         if not self._gives_jpeg:
             if not retrieve_into(self._capture, buffer, self._size_px):
                 raise BadFrame("undecodable")
-            return RawFrame(captured_ns)
+            return RawFrame(captured_ns, waited_ns=waited_ns)
         ok, data = self._capture.retrieve()
         if not ok or data is None:
             raise BadFrame("empty")
         jpeg = np.ascontiguousarray(data).tobytes()
-        return RawFrame(captured_ns, jpeg, odd=self._decoder.decode(jpeg, buffer))
+        odd = self._decoder.decode(jpeg, buffer)
+        return RawFrame(captured_ns, jpeg, odd=odd, waited_ns=waited_ns)
 
     def close(self) -> None:
         """Lets go of the camera."""

@@ -23,6 +23,7 @@ class VideoSource:
         self._loop = loop
         self._start_s = 0.0
         self._told_lack = False
+        self._waited_ns = 0
 
     def open(self) -> Granted:
         """Opens the file."""
@@ -35,6 +36,7 @@ class VideoSource:
     def read(self, buffer: FrameBuffer) -> RawFrame | None:
         """Decodes the next frame; when playing late, skips those whose time has passed."""
         skipped = 0
+        self._waited_ns = 0
         while self._grab():
             if not self._realtime or self._wait_for_turn():
                 return self._retrieve(buffer, skipped)
@@ -55,7 +57,11 @@ class VideoSource:
             note = f"a frame of {self._path} at {self._file.position_s:.2f} s cannot be decoded"
             raise BadFrame("undecodable", note)
         return RawFrame(
-            captured_ns, skipped=skipped, position_s=self._file.position_s, file=self._path
+            captured_ns,
+            skipped=skipped,
+            position_s=self._file.position_s,
+            file=self._path,
+            waited_ns=self._waited_ns,
         )
 
     def _grab(self) -> bool:
@@ -75,5 +81,7 @@ class VideoSource:
         When that is, is not known yet: it is taken to last as long as the one before.
         """
         late_s = time.monotonic() - self._start_s - self._file.position_s
+        began_ns = time.monotonic_ns()
         time.sleep(max(0.0, -late_s))
+        self._waited_ns += time.monotonic_ns() - began_ns
         return late_s < self._file.step_s or self._file.is_last

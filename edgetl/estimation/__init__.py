@@ -1,0 +1,1 @@
+"""What a network will cost on a board that nobody has bought yet."""

@@ -1,0 +1,31 @@
+"""How much memory a process uses."""
+
+from pathlib import Path
+
+_PROCESSES = Path("/proc")
+
+
+def peak_rss_mib(pid: int | None = None) -> float | None:
+    """A process's peak resident memory, MiB, or None where the system does not tell.
+
+    Args:
+        pid: Number of the process; None: this one.
+    """
+    return _read("VmHWM:", pid)
+
+
+def rss_mib(pid: int | None = None) -> float | None:
+    """A process's resident memory now, MiB, or None where the system does not tell.
+
+    Args:
+        pid: Number of the process; None: this one.
+    """
+    return _read("VmRSS:", pid)
+
+
+def _read(name: str, pid: int | None) -> float | None:
+    try:
+        lines = (_PROCESSES / str(pid or "self") / "status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), None)
