@@ -84,7 +84,7 @@ def test_runs_and_seconds_are_both_least_numbers(tiny):
     long = benchmark(tiny, rules=Rules("custom", runs=5, seconds=1.2, warmup_s=0.5, cold_starts=1))
     assert long.runs > 5
     assert long.duration_s >= 1.2
-    assert len(long.drift) == 1
+    assert long.drift[0][0] >= 1
 
 
 def test_the_usual_rules_are_those_of_mlperf_and_runs_or_seconds_make_ones_own():
