@@ -114,6 +114,8 @@ bench: install .venv-mediapipe/installed $(BROWSER_PEERS)  ## ours against peers
 	$(BIN)/python benchmarks/faults.py
 	$(BIN)/python benchmarks/rejection.py
 	$(BIN)/python benchmarks/browser.py
+	$(BIN)/python benchmarks/estimator.py
+	$(BIN)/python benchmarks/without_opencv.py
 
 reference-bundle: $(VENV)/installed   ## the bundle that machines are compared by, in minutes
 	$(BIN)/python benchmarks/reference_bundle.py reference.bundle --overwrite
