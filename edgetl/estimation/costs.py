@@ -10,7 +10,7 @@ import numpy as np
 TABLE = Path(__file__).parent / "costs.json"
 Precision = Literal["float32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
-# Networks halve their maps up to five times: at multiples of this no map is rounded.
+# Networks halve their maps up to five times. At multiples of 32 each half is a whole number.
 ANCHOR_PX = 32
 _BYTES: dict[Precision, int] = {"float32": 4, "int8": 1}
 # What grows with the input; weights and layers stay what they are.
@@ -75,8 +75,8 @@ def find_costs(backbone: str, size_px: int) -> Costs:
     """Costs of a backbone at any input size.
 
     Beside the counted sizes each cost is the parabola through the three counts: a map's area grows
-    with the square of the input's side, and what is not padded adds a linear part. At sizes that
-    are no multiples of `ANCHOR_PX` networks round their maps, and need up to an eighth more.
+    with the square of the input's side, and what is not padded adds a linear part. At other
+    sizes than multiples of `ANCHOR_PX`, networks round maps up and need up to an eighth more.
 
     Args:
         backbone: A name of `BACKBONES`.

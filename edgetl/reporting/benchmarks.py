@@ -15,7 +15,7 @@ from edgetl.reporting.pages import mark_safe, render_page
 from edgetl.reporting.remarks import Remark, merge_remarks
 from edgetl.reporting.series import Series
 from edgetl_runtime.benchmarking.comparison import have_same_network
-from edgetl_runtime.benchmarking.reading import read_benchmark, read_report
+from edgetl_runtime.benchmarking.reading import expect_benchmark, read_report
 from edgetl_runtime.benchmarking.record import (
     SLOWED_ABOVE,
     STAGES,
@@ -130,14 +130,14 @@ def _refuse_twins(files: Sequence[Path]) -> None:
     for path in files:
         first = seen.setdefault(os.path.realpath(path), path)
         if first is not path:
-            named = f"as {first}, too" if first != path else "twice"
+            named = f"as {first} as well" if first != path else "twice"
             raise BenchmarkError(f"{path} is given {named}; give each report once")
 
 
 def _read(path: Path, name: str) -> Measured:
     found = read_report(path)
     if not isinstance(found, Survey):
-        return Measured(make_printable(name), read_benchmark(path))
+        return Measured(make_printable(name), expect_benchmark(path, found))
     measured = [row for row in found.rows if row.report is not None]
     if not measured:
         raise BenchmarkError(

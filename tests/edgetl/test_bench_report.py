@@ -242,7 +242,7 @@ def test_two_files_of_one_name_are_told_apart(board, tmp_path):
 def test_a_file_given_twice_is_refused(board, tmp_path):
     link = tmp_path / "link.json"
     link.symlink_to(board)
-    for other, words in ((board, "is given twice"), (link, f"is given as {board}, too")):
+    for other, words in ((board, "is given twice"), (link, f"is given as {board} as well")):
         done = run(board, other)
         assert (done.returncode, done.stdout) == (1, "")
         assert words in done.stderr

@@ -241,7 +241,10 @@ def test_bench_adds_every_sample_on_request(tiny, edgetl_run):
 
 
 def test_where_a_report_cannot_be_written_is_said_before_it_is_measured(tiny, tmp_path, edgetl_run):
-    for out, words in ((tmp_path, "it is a folder"), (tmp_path / "a/b.json", "is no folder")):
+    for out, words in (
+        (tmp_path, "it is a folder"),
+        (tmp_path / "a/b.json", "is not a folder that you can write to"),
+    ):
         for flags in ((), ("--source", "pattern")):
             done = edgetl_run("bench", tiny, *flags, "--out", out)
             assert (done.returncode, done.stdout) == (1, "")

@@ -13,6 +13,7 @@ from edgetl_runtime.system.interpreters import end_with_parent, run_code, run_ti
 
 if TYPE_CHECKING:
     from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.image.preprocessing import Frame
 
 _CODE = "from edgetl_runtime.benchmarking.cold_start import answer_once; answer_once(sys.argv[1])"
 _TIMEOUT_S = 300.0
@@ -42,6 +43,7 @@ class _Order(msgspec.Struct, frozen=True):
     variant: str
     threads: int
     frame_px: tuple[int, int]
+    began_s: float
 
 
 def measure_cold_start(classifier: "Classifier", frame_px: tuple[int, int]) -> ColdStart:
@@ -51,63 +53,76 @@ def measure_cold_start(classifier: "Classifier", frame_px: tuple[int, int]) -> C
         EngineError: If the process ends without an answer.
     """
     order = _Order(
-        str(classifier.bundle.path), classifier.variant.name, classifier.engine.threads, frame_px
+        bundle=str(classifier.bundle.path),
+        variant=classifier.variant.name,
+        threads=classifier.engine.threads,
+        frame_px=frame_px,
+        began_s=time.monotonic(),
     )
     command = [*run_code(_CODE), msgspec.json.encode(order).decode()]
-    start = time.monotonic()
     try:
         done = run_tied(command, _TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"a new process gave no answer in {_TIMEOUT_S:.0f} s") from error
     try:
-        found = msgspec.json.decode(done.stdout, type=_Told)
+        return msgspec.json.decode(done.stdout, type=ColdStart)
     except msgspec.MsgspecError as error:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise EngineError(
             f"a new process ended with exit code {done.returncode} before it answered"
             + (f": {said[:_LONGEST]}" if said else "")
         ) from error
-    return ColdStart(
-        start_ms=(found.answered_s - start) * 1e3,
-        load_ms=found.load_ms,
-        first_ms=found.first_ms,
-        rest_rss_mib=found.rest_rss_mib,
-    )
-
-
-class _Told(msgspec.Struct, frozen=True):
-    # On the clock of time.monotonic, which processes share.
-    answered_s: float
-    load_ms: float
-    first_ms: float
-    rest_rss_mib: float | None
 
 
 def answer_once(order: str) -> None:
     """What the started process does: loads, answers once, prints how long that took."""
     import cv2
 
+    end_with_parent()
+    cv2.setNumThreads(1)
+    what = msgspec.json.decode(order, type=_Order)
+    *_, cold = load_and_answer(what.bundle, what.variant, what.threads, what.frame_px, what.began_s)
+    sys.stdout.buffer.write(msgspec.json.encode(cold))
+
+
+def load_and_answer(
+    path: str, variant: str, threads: int, frame_px: tuple[int, int], began_s: float
+) -> "tuple[Classifier, Frame, ColdStart]":
+    """Loads a model and answers one frame, in a process that was started for it.
+
+    Args:
+        path: The bundle.
+        variant: Name of the variant.
+        threads: Threads of the engine.
+        frame_px: Width and height of the frame.
+        began_s: When the process was started, on the clock of `time.monotonic`, which processes
+            share.
+
+    Returns:
+        The classifier, the frame (uint8 (height, width, 3) BGR), and how long it took.
+
+    Raises:
+        BundleError: If the bundle is damaged.
+        EngineError: If the engine is missing or fails.
+    """
     from edgetl_runtime.benchmarking.frame import make_frame
     from edgetl_runtime.bundle.reader import Bundle
     from edgetl_runtime.classifier import Classifier
     from edgetl_runtime.system.memory import rss_mib
 
-    end_with_parent()
-    cv2.setNumThreads(1)
-    what = msgspec.json.decode(order, type=_Order)
-    start = time.monotonic()
-    bundle = Bundle.open(Path(what.bundle))
-    classifier = Classifier.open(bundle, variant=what.variant, threads=what.threads)
+    imported = time.monotonic()
+    bundle = Bundle.open(Path(path))
+    classifier = Classifier.open(bundle, variant=variant, threads=threads)
     loaded = time.monotonic()
-    frame = make_frame(bundle, what.frame_px)
+    frame = make_frame(bundle, frame_px)
     framed = time.monotonic()
     classifier(frame)
     answered = time.monotonic()
-    told = _Told(
-        # Making the frame is no part of an application's start.
-        answered - (framed - loaded),
-        (loaded - start) * 1e3,
-        (answered - framed) * 1e3,
-        rss_mib(),
+    cold = ColdStart(
+        # An application gets its frame from a camera: making one is not counted.
+        start_ms=(answered - (framed - loaded) - began_s) * 1e3,
+        load_ms=(loaded - imported) * 1e3,
+        first_ms=(answered - framed) * 1e3,
+        rest_rss_mib=rss_mib(),
     )
-    sys.stdout.buffer.write(msgspec.json.encode(told))
+    return classifier, frame, cold

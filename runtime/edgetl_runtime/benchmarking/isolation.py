@@ -10,16 +10,13 @@ from typing import Final, TypeAlias
 import cv2
 import msgspec
 
-from edgetl_runtime.benchmarking.cold_start import ColdStart
-from edgetl_runtime.benchmarking.frame import make_frame
+from edgetl_runtime.benchmarking.cold_start import load_and_answer
 from edgetl_runtime.benchmarking.record import BoardBenchmark, Drift, follow_drift
 from edgetl_runtime.benchmarking.single_stream import Rules, time_frames
 from edgetl_runtime.bundle.golden_frames import compare_inputs, compare_scores, prepare, replay
 from edgetl_runtime.bundle.reader import Bundle
-from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError
 from edgetl_runtime.system.interpreters import end_with_parent, run_code, run_tied
-from edgetl_runtime.system.memory import rss_mib
 from edgetl_runtime.text.printable import make_printable
 
 _CODE: Final = "from edgetl_runtime.benchmarking.isolation import obey; obey(sys.argv[1])"
@@ -161,20 +158,8 @@ def _work(order: Order) -> Told:
 
 
 def _measure(order: MeasureOrder) -> Pass:
-    start = time.monotonic()
-    bundle = Bundle.open(Path(order.bundle))
-    classifier = Classifier.open(bundle, variant=order.variant, threads=order.threads)
-    loaded = time.monotonic()
-    frame = make_frame(bundle, order.frame_px)
-    framed = time.monotonic()
-    classifier(frame)
-    answered = time.monotonic()
-    cold = ColdStart(
-        # Making the frame is no part of an application's start.
-        start_ms=(answered - (framed - loaded) - order.began_s) * 1e3,
-        load_ms=(loaded - start) * 1e3,
-        first_ms=(answered - framed) * 1e3,
-        rest_rss_mib=rss_mib(),
+    classifier, frame, cold = load_and_answer(
+        order.bundle, order.variant, order.threads, order.frame_px, order.began_s
     )
     report, moments_s = time_frames(classifier, frame, cold, order.rules)
     return Pass(report, follow_drift(moments_s, report.total_samples_ms or (), order.step_s))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+# A command imports this before it knows whether it measures.
 if TYPE_CHECKING:
     from edgetl_runtime.system.board import Board
     from edgetl_runtime.system.monitoring import Observation
@@ -33,11 +34,11 @@ def _tell_span(low: float, high: float | None) -> str:
     return " to ".join(ends)
 
 
-def warn_of_machine(board: "Board", seen: "Observation") -> Iterator[str]:
-    """What of the machine spoils every figure."""
+def warn_of_machine(board: "Board", seen: "Observation | None") -> Iterator[str]:
+    """What of the machine spoils every figure; without an observation nothing was measured."""
     if board.emulated:
         yield "the processor is emulated: the times mean nothing"
-    if seen.throttled:
+    if seen is not None and seen.throttled:
         why = ", ".join(seen.throttling)
         yield f"the board was throttled ({why}); do not compare these figures"
 

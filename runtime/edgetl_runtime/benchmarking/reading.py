@@ -59,7 +59,15 @@ def read_benchmark(path: Path) -> Benchmark:
     Raises:
         BenchmarkError: As `read_report`; or if it is a survey, or of a whole path.
     """
-    found = read_report(path)
+    return expect_benchmark(path, read_report(path))
+
+
+def expect_benchmark(path: Path, found: Report) -> Benchmark:
+    """What was read from a file, if it is of one variant with one number of threads.
+
+    Raises:
+        BenchmarkError: If it is a survey, or of a whole path; the message names the file.
+    """
     if isinstance(found, PathBenchmark):
         raise BenchmarkError(
             f"{path} is of a whole path (bench --source), expected the report of one variant; "
@@ -77,12 +85,12 @@ def read_survey(path: Path) -> Survey:
     """Reads what `bench --all` wrote.
 
     Raises:
-        BenchmarkError: As `read_report`; or if it is no survey.
+        BenchmarkError: As `read_report`; or if it is not a survey.
     """
     found = read_report(path)
     if not isinstance(found, Survey):
         raise BenchmarkError(
-            f"{path} is no report of all variants; write one with: "
+            f"{path} is not a report of bench --all; write one with: "
             "edgetl-run bench BUNDLE --all --out FILE"
         )
     return found

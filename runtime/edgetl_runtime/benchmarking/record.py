@@ -177,7 +177,7 @@ class BoardBenchmark(_Benchmark, frozen=True, tag="board"):
         return super().find_fault()
 
     def without_samples(self) -> "BoardBenchmark":
-        """The same without each single sample."""
+        """The same report without its samples."""
         return msgspec.structs.replace(self, **{f"{stage}_samples_ms": None for stage in STAGES})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from edgetl_runtime.benchmarking.comparison import MUCH_WAITING
+from edgetl_runtime.benchmarking.machine_wording import warn_of_machine
 from edgetl_runtime.benchmarking.survey_record import (
     Chosen,
     Recommendation,
@@ -116,7 +117,7 @@ def list_settings(best: Recommendation) -> list[str]:
 
 
 def list_flags(best: Recommendation) -> list[str]:
-    """The same as words of a command."""
+    """The same as flags of a command."""
     return ["--variant", best.variant, "--threads", str(best.threads)]
 
 
@@ -181,12 +182,9 @@ def _find_warnings(survey: Survey) -> Iterator[str]:
     rows = [(row, row.report) for row in survey.rows if row.report is not None]
     waited = _find_waiting(survey)
     slowed = [row.name for row, report in rows if report.slowed]
-    if survey.board.emulated:
-        yield "the processor is emulated: the times mean nothing"
-    if survey.observation is not None and survey.observation.throttled:
-        why = ", ".join(survey.observation.throttling)
-        yield f"the board was throttled ({why}); do not compare these figures"
-    elif slowed and waited <= MUCH_WAITING:
+    yield from warn_of_machine(survey.board, survey.observation)
+    is_throttled = survey.observation is not None and survey.observation.throttled
+    if slowed and not is_throttled and waited <= MUCH_WAITING:
         yield f"slower at the end than at first: {', '.join(slowed)}{_ask_heat(survey)}"
     if waited > MUCH_WAITING:
         yield (

@@ -228,8 +228,8 @@ class _Run:
         for answer in answers:
             prediction = answer.prediction
             now_s = time.monotonic()
-            # Frames from before waited while the machine was looked at; a label that is taken
-            # back, since the camera is away, is no answer to a frame.
+            # Older frames waited while the machine was looked at. When the camera goes away, the
+            # last answer comes again without its label: that is not another frame.
             if self._last or prediction.captured_s < began_s or prediction is last:
                 continue
             last, frame_px = prediction, answer.size_px

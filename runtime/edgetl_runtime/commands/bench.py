@@ -5,6 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetl_runtime.benchmarking.machine_wording import (
+    describe_machine,
+    describe_observation,
+    tell_mib,
+    warn_of_machine,
+)
 from edgetl_runtime.commands.arguments import (
     Subparsers,
     add_command,
@@ -15,17 +21,11 @@ from edgetl_runtime.commands.arguments import (
     size,
 )
 from edgetl_runtime.commands.bench_source import bench_source, is_asked, take_source
-from edgetl_runtime.commands.machine import (
-    describe_machine,
-    describe_observation,
-    tell_mib,
-    warn_of_machine,
-)
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
+from edgetl_runtime.commands.report_files import check_writable, write_report
 from edgetl_runtime.commands.survey import (
     add_survey_options,
-    check_folders,
     check_usage,
     survey_bundle,
 )
@@ -77,15 +77,13 @@ def bench(options: argparse.Namespace) -> int:
 
 def _bench_variant(options: argparse.Namespace) -> int:
     import cv2
-    import msgspec
 
     from edgetl_runtime.benchmarking.comparison import compare
     from edgetl_runtime.benchmarking.reading import read_benchmark
     from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
-    from edgetl_runtime.system.storage import write_file
 
     cv2.setNumThreads(1)
-    check_folders(options.out)
+    check_writable(options.out)
     other = None if options.against is None else read_benchmark(options.against)
     with ProgressLine() as line:
         report = benchmark(
@@ -110,8 +108,7 @@ def _bench_variant(options: argparse.Namespace) -> int:
     for sentence in _list_warnings(report):
         warn(sentence)
     # Last, so that a disk that is full costs the file and not the figures.
-    if options.out is not None:
-        write_file(options.out, msgspec.json.encode(written) + b"\n")
+    write_report(options.out, written)
     return 0
 
 

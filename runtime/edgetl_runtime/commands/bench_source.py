@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl_runtime.commands.arguments import path
-from edgetl_runtime.commands.machine import (
+from edgetl_runtime.benchmarking.machine_wording import (
     describe_machine,
     describe_observation,
     tell_mib,
     warn_of_machine,
 )
+from edgetl_runtime.commands.arguments import path
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
+from edgetl_runtime.commands.report_files import check_writable, write_report
 from edgetl_runtime.commands.settings import check_bundle, take_settings, warn_of_readers
-from edgetl_runtime.commands.survey import check_folders
 from edgetl_runtime.text.wording import tell_joules
 
 if TYPE_CHECKING:
@@ -80,19 +80,16 @@ def _refuse(options: argparse.Namespace) -> None:
 def bench_source(options: argparse.Namespace) -> int:
     """Runs the command."""
     import cv2
-    import msgspec
 
     from edgetl_runtime.benchmarking.whole_path import make_path_rules, measure_settings
-    from edgetl_runtime.system.storage import write_file
 
     cv2.setNumThreads(1)
-    check_folders(options.out)
+    check_writable(options.out)
     settings = _read_settings(options)
     rules = make_path_rules(options.seconds, quick=options.quick)
     with ProgressLine() as line:
         report = measure_settings(settings, rules, line.tell)
-    if options.out is not None:
-        write_file(options.out, msgspec.json.encode(report) + b"\n")
+    write_report(options.out, report)
     if options.json:
         print_json(report)
     else:

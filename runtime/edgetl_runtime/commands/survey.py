@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edgetl_runtime.benchmarking.machine_wording import describe_machine
 from edgetl_runtime.commands.arguments import minutes, path
 from edgetl_runtime.commands.exits import EXIT_GATE
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
+from edgetl_runtime.commands.report_files import check_writable, write_report
 
 if TYPE_CHECKING:
     from edgetl_runtime.benchmarking.survey_record import Survey, SurveyRow
@@ -64,15 +66,12 @@ def check_usage(options: argparse.Namespace) -> None:
 
 def survey_bundle(options: argparse.Namespace) -> int:
     """Runs `bench --all`."""
-    import msgspec
-
     from edgetl_runtime.benchmarking.survey_page import render_survey
     from edgetl_runtime.system.storage import write_file
 
-    check_folders(options.out, options.page)
+    check_writable(options.out, options.page)
     found = take_survey(options, frame_px=options.frame_size)
-    if options.out is not None:
-        write_file(options.out, msgspec.json.encode(found) + b"\n")
+    write_report(options.out, found)
     if options.page is not None:
         write_file(options.page, render_survey(found))
     if options.json:
@@ -86,23 +85,6 @@ def survey_bundle(options: argparse.Namespace) -> int:
             say(suggest(options, found))
     tell_warnings(found)
     return EXIT_GATE if found.recommendation is None else 0
-
-
-def check_folders(*files: Path | None) -> None:
-    """Refuses what cannot be written, before minutes of measuring.
-
-    Raises:
-        StorageError: If a file's folder is not there, or may not be written.
-    """
-    import os
-
-    from edgetl_runtime.errors import StorageError
-
-    for file in filter(None, files):
-        if file.is_dir():
-            raise StorageError(f"cannot write {file}: it is a folder; give the name of a file")
-        if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
-            raise StorageError(f"cannot write {file}: {file.parent} is no folder to write into")
 
 
 def take_survey(options: argparse.Namespace, *, frame_px: tuple[int, int] = (640, 480)) -> "Survey":
@@ -145,10 +127,7 @@ def describe(found: "Survey") -> Iterator[str]:
     """The survey in lines for people: machine, table, recommendation."""
     from edgetl_runtime.benchmarking.survey_wording import list_failures
 
-    board = found.board
-    yield f"{board.board or board.cpu}, {board.cores} cores, {board.os}, Python {board.python}"
-    if board.limits:
-        yield f"this process may not use all of it: {', '.join(board.limits)}"
+    yield from describe_machine(found.board)
     rows = sorted(found.rows, key=lambda row: row.p50_ms)
     yield from _lay_out([_COLUMNS, *(_list_cells(found, row) for row in rows)])
     yield from list_failures(found)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json, path, threads
 from edgetl_runtime.commands.exits import EXIT_GATE
 from edgetl_runtime.commands.printing import print_json, say, warn
+from edgetl_runtime.commands.report_files import check_writable
 from edgetl_runtime.commands.survey import (
     add_budget,
-    check_folders,
     describe_recommendation,
     take_survey,
     tell_warnings,
@@ -59,7 +59,7 @@ def tune(options: argparse.Namespace) -> int:
     _check_usage(options)
     bundle = Bundle.open(options.bundle)
     # What is wrong with the file is told before minutes of measuring.
-    check_folders(options.config)
+    check_writable(options.config)
     before = _read_settings(options.config)
     found = _read_survey(options.survey, bundle) if options.survey else take_survey(options)
     tell_warnings(found)
