@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from edgetl_runtime.system.sysfs import read_text
+
 _STAT: Final = Path("/proc/thread-self/schedstat")
 _PER_S: Final = 1e9
 
@@ -19,10 +21,7 @@ def read_waited_s(stat: Path = _STAT) -> float | None:
     Returns:
         None where the system does not tell.
     """
-    try:
-        found = re.match(r"\d+ (\d+) \d+", stat.read_text())
-    except OSError:
-        return None
+    found = re.match(r"\d+ (\d+) \d+", read_text(stat) or "")
     return int(found[1]) / _PER_S if found else None
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from edgetl_runtime.system.sysfs import read_text
+
 _PROCESSES = Path("/proc")
 
 
@@ -24,8 +26,5 @@ def rss_mib(pid: int | None = None) -> float | None:
 
 
 def _read(name: str, pid: int | None) -> float | None:
-    try:
-        lines = (_PROCESSES / str(pid or "self") / "status").read_text().splitlines()
-    except OSError:
-        return None
+    lines = (read_text(_PROCESSES / str(pid or "self") / "status") or "").splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), None)
