@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl_runtime.answers import answer_alone
 from edgetl_runtime.bundle.manifest import FORMAT_VERSION
 from edgetl_runtime.bundle.memory import Memory, encode_memory, read_memory
 from edgetl_runtime.bundle.reader import Bundle, encode_checksum, encode_manifest
@@ -11,6 +12,7 @@ from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.engines.hidden_outputs import HiddenOutputs, reveal
 from edgetl_runtime.errors import BundleError, EngineError
+from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.pipeline.drift import Drift
 from edgetl_runtime.pipeline.meter import Meter
 from edgetl_runtime.pipeline.smoothing import Smoother
@@ -21,6 +23,8 @@ from tests.runtime.conftest import FakeEngine
 
 HIDDEN = HiddenOutputs(offset=2, features=b"ab", maps=b"abc", map_channels=(3,))
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+# Of tests/data/tiny.bundle/onnx-float32.onnx.
+FEATURES, MAP = "Squeeze_9:0", "Relu_7:0"
 OUTPUTS = ("gear", "spring", "washer", "unknown")
 
 
@@ -31,15 +35,6 @@ def announce(*names: str) -> bytes:
         for name in names
     )
     return b"\x3a" + bytes([len(outputs)]) + outputs
-
-
-def find_names(bundle: Bundle) -> tuple[str, str]:
-    """The features and the map of the committed .onnx, whose names differ by who made it."""
-    onnx = pytest.importorskip("onnx")
-    graph = onnx.load_from_string(bundle.read(bundle.variant("onnx-float32"))).graph
-    head = next(one for one in graph.node if one.op_type == "Gemm")
-    pool = next(one for one in graph.node if one.op_type == "GlobalAveragePool")
-    return head.input[0], pool.input[0]
 
 
 def test_bytes_are_written_over_those_of_the_file():
@@ -64,10 +59,9 @@ def test_an_engine_that_reveals_nothing_cannot_look(name, bundle, wording):
 
 
 def test_an_onnx_puts_out_what_is_appended(bundle):
-    features, maps = find_names(bundle)
     variant = bundle.variant("onnx-float32")
     model, tensors = bundle.read(variant), (variant.input, variant.output)
-    hidden = HiddenOutputs(len(model), announce(features), announce(features, maps), (16,))
+    hidden = HiddenOutputs(len(model), announce(FEATURES), announce(FEATURES, MAP), (16,))
     plain = open_engine("onnx", model, tensors, 1).run(PIXELS)
     for which, count in (("features", 0), ("maps", 1)):
         seen = open_engine("onnx", model, tensors, 1, hidden, which).look(PIXELS)
@@ -79,10 +73,9 @@ def test_an_onnx_puts_out_what_is_appended(bundle):
 
 
 def test_maps_of_other_channels_than_promised_are_refused(bundle, wording):
-    features, maps = find_names(bundle)
     variant = bundle.variant("onnx-float32")
     model, tensors = bundle.read(variant), (variant.input, variant.output)
-    hidden = HiddenOutputs(len(model), announce(features), announce(features, maps), (17,))
+    hidden = HiddenOutputs(len(model), announce(FEATURES), announce(FEATURES, MAP), (17,))
     engine = open_engine("onnx", model, tensors, 1, hidden, "maps")
     with pytest.raises(EngineError, match=wording):
         engine.look(PIXELS)
@@ -154,10 +147,10 @@ def test_drift_counts_the_unknown_as_rejected(bundle):
     assert report.label_shares == {"gear": 1.0}
 
 
-def test_the_meter_counts_the_unknown_as_rejected(make_answer):
+def test_the_meter_counts_the_unknown_as_rejected():
     meter = Meter()
-    answer = make_answer()
-    meter.add(msgspec.structs.replace(answer, prediction=predict(0.0, 0.0, 0.1, 0.9)))
+    frame = CapturedFrame(PIXELS, "camera", 0, 0.0)
+    meter.add(answer_alone(frame, predict(0.0, 0.0, 0.1, 0.9)))
     assert meter.read().counts.rejected == 1
 
 

@@ -41,9 +41,9 @@ export interface HiddenOutputs {
   offset: number;
   /** Base64. */
   features: string;
-  /** Base64; empty without maps. */
-  maps: string;
-  map_channels: number[];
+  /** Base64; none without maps. */
+  maps?: string;
+  map_channels?: number[];
 }
 
 export interface Variant extends StoredFile {

@@ -199,11 +199,12 @@ function checkHidden({ name, engine, bytes, hidden, memory }: Variant): void {
     if (!memory) return;
     throw new BundleError(`${name} has a memory, but no hidden outputs; ${EXPORT_AGAIN}`);
   }
-  const [features, maps] = [decodeBase64(hidden.features), decodeBase64(hidden.maps)];
+  const features = decodeBase64(hidden.features);
+  const maps = decodeBase64(hidden.maps ?? "");
   const end = hidden.offset + Math.max(features.length, maps.length);
   // To an .onnx something is appended, in a .tflite something is replaced.
   const fits = engine === "onnx" ? hidden.offset === bytes : end <= bytes;
-  if (!fits || !features.length || maps.length > 0 !== hidden.map_channels.length > 0) {
+  if (!fits || !features.length || maps.length > 0 !== (hidden.map_channels ?? []).length > 0) {
     throw new BundleError(`the hidden outputs of ${name} do not fit its file; ${EXPORT_AGAIN}`);
   }
 }
