@@ -12,12 +12,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from edgetl_export.graph.model_graph import FULLY_CONNECTED, SOFTMAX, Head
+from edgetl_export.graph.model_graph import (
+    CONCATENATION,
+    DEQUANTIZE,
+    FULLY_CONNECTED,
+    SOFTMAX,
+    Head,
+)
 
 # `BuiltinOperator` and `TensorType` of LiteRT's schema.
-_AVERAGE_POOL, _CONCATENATION, _DEQUANTIZE, _RESHAPE = 1, 2, 6, 22
+_AVERAGE_POOL, _RESHAPE = 1, 22
 _MEAN, _SQUEEZE, _CAST, _QUANTIZE = 40, 43, 53, 114
-_CHANGES_NOTHING = {_DEQUANTIZE, _RESHAPE, _SQUEEZE, _CAST, _QUANTIZE}
+_CHANGES_NOTHING = {DEQUANTIZE, _RESHAPE, _SQUEEZE, _CAST, _QUANTIZE}
 _DTYPES = {
     **{0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64, 7: np.int16},
     9: np.int8,
@@ -67,10 +73,13 @@ def find_tflite_ending(tree: Any) -> Ending[int] | None:
     if kind != SOFTMAX:
         return None
     dense, kind = find(int(softmax.inputs[0]))
+    if kind == CONCATENATION:
+        # The logit of the unknown comes after those of the classes.
+        dense, kind = find(int(dense.inputs[0]))
     if kind != FULLY_CONNECTED or dense.builtinOptions.fusedActivationFunction:
         return None
     features = int(dense.inputs[0])
-    maps = _find_maps(features, find, {_MEAN, _AVERAGE_POOL}, _CONCATENATION)
+    maps = _find_maps(features, find, {_MEAN, _AVERAGE_POOL}, CONCATENATION)
     shapes = [tuple(map(int, graph.tensors[one].shape)) for one in maps]
     fits = all(len(shape) == _MAP_AXES for shape in shapes)
     channels = tuple(shape[-1] for shape in shapes) if fits else ()
@@ -92,6 +101,9 @@ def find_onnx_ending(proto: onnx.ModelProto) -> Ending[str] | None:
     if kind != "Softmax":
         return None
     dense, kind = find(softmax.input[0])
+    if kind == "Concat":
+        # The logit of the unknown comes after those of the classes.
+        dense, kind = find(dense.input[0])
     # Some tools write a dense layer as a product and a sum.
     product, kind = find(dense.input[0]) if kind == "Add" else (dense, kind)
     steps = product if kind == "Mul" else None

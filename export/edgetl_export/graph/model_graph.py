@@ -17,7 +17,8 @@ from edgetl_runtime.errors import ExportError
 
 Values = NDArray[np.float32]
 # `BuiltinOperator`, `ActivationFunctionType`, `Padding` and `TensorType` of LiteRT's schema.
-ADD, CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, LOGISTIC, SOFTMAX = 0, 3, 4, 9, 14, 25
+ADD, CONCATENATION, CONVOLUTION, DEPTHWISE, DEQUANTIZE = 0, 2, 3, 4, 6
+FULLY_CONNECTED, LOGISTIC, SOFTMAX = 9, 14, 25
 _NO_ACTIVATION, _SAME, _FLOAT32 = 0, 0, 0
 
 

@@ -1,0 +1,86 @@
+"""The detector within an .onnx: a few operators in float behind the head."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgetl_export.graph.ending import find_onnx_ending
+from edgetl_export.unknown.detector import Detector
+from edgetl_runtime.errors import ExportError
+
+_NAME = "unknown_{}"
+_LEAST_LENGTH = 1e-6
+
+
+def add_to_onnx(model: bytes, detector: Detector) -> bytes:
+    """Gives an .onnx one more score, the last one: that of the unknown.
+
+    Args:
+        model: In any precision.
+        detector: For its own features.
+
+    Raises:
+        ExportError: If it does not end in a dense layer and a softmax.
+    """
+    proto = onnx.load_from_string(model)
+    ending = find_onnx_ending(proto)
+    if ending is None:
+        raise ExportError("this .onnx does not end in a dense layer and a softmax")
+    graph = proto.graph
+    softmax = _find_softmax(graph)
+    kind = _find_type(proto, softmax.input[0])
+    place = list(graph.node).index(softmax)
+    nodes = _make_nodes(ending.features, softmax.input[0], kind)
+    for offset, node in enumerate(nodes):
+        graph.node.insert(place + offset, node)
+    softmax.input[0] = _name("logits")
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(detector.weights.astype(np.float16), _name("weights")),
+            numpy_helper.from_array(detector.biases, _name("biases")),
+            numpy_helper.from_array(np.array(_LEAST_LENGTH, np.float32), _name("least")),
+        ]
+    )
+    length = graph.output[0].type.tensor_type.shape.dim[-1]
+    length.dim_value += 1
+    # Shapes inside that the longer list of scores made wrong.
+    del graph.value_info[:]
+    onnx.checker.check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _make_nodes(features: str, logits: str, kind: int) -> list[onnx.NodeProto]:
+    """From the features and the logits to the longer logits, which have the type of the shorter."""
+    make = helper.make_node
+    return [
+        make("Cast", [features], [_name("features")], to=TensorProto.FLOAT),
+        make("ReduceL2", [_name("features")], [_name("size")], axes=[1], keepdims=1),
+        make("Max", [_name("size"), _name("least")], [_name("length")]),
+        make("Div", [_name("features"), _name("length")], [_name("direction")]),
+        make("Cast", [_name("weights")], [_name("kernel")], to=TensorProto.FLOAT),
+        make(
+            "Gemm",
+            [_name("direction"), _name("kernel"), _name("biases")],
+            [_name("distances")],
+            transB=1,
+            alpha=-1.0,
+        ),
+        make("ReduceMin", [_name("distances")], [_name("lowest")], axes=[1], keepdims=1),
+        make("Cast", [_name("lowest")], [_name("logit")], to=kind),
+        make("Concat", [logits, _name("logit")], [_name("logits")], axis=1),
+    ]
+
+
+def _find_softmax(graph: onnx.GraphProto) -> onnx.NodeProto:
+    """The last one: a float16 file casts its scores after it."""
+    return next(node for node in reversed(graph.node) if node.op_type == "Softmax")
+
+
+def _find_type(proto: onnx.ModelProto, name: str) -> int:
+    known = onnx.shape_inference.infer_shapes(proto).graph.value_info
+    types = {one.name: int(one.type.tensor_type.elem_type) for one in known}
+    return types.get(name, TensorProto.FLOAT)
+
+
+def _name(part: str) -> str:
+    return _NAME.format(part)
