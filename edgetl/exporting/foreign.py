@@ -15,7 +15,7 @@ from edgetl.dataset.labels import find_twin
 from edgetl.dataset.listing import Listing
 from edgetl.dataset.manifest import DatasetManifest, Split, scan
 from edgetl.dataset.tables import list_data
-from edgetl.exporting.photos import find_unknown, label_photos
+from edgetl.exporting.photos import find_unknown, label_photos, view_as_camera
 from edgetl.networks.framework import load_tensorflow
 from edgetl.run import describe_versions
 from edgetl_export.examination import Examination
@@ -304,6 +304,7 @@ def _describe(
         form=source.form,
         examination=examination,
         unknown=find_unknown(manifest),
+        view=view_as_camera,
     )
 
 

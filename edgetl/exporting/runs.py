@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.dataset.manifest import DatasetManifest
-from edgetl.exporting.photos import find_unknown, label_photos
+from edgetl.exporting.photos import find_unknown, label_photos, view_as_camera
 from edgetl.networks.framework import load_tensorflow
 from edgetl.predictions import Predictions
 from edgetl.run import Run
@@ -69,6 +69,7 @@ def describe_run(run: Run) -> Trained:
         model_sha256=run.file.model_sha256,
         versions=run.file.versions,
         unknown=find_unknown(run.manifest),
+        view=view_as_camera,
     )
 
 

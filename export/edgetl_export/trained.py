@@ -1,6 +1,6 @@
 """The trained classifier, as export needs it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,8 +12,12 @@ from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
 from edgetl_runtime.bundle.manifest import Precision
 from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.errors import ExportError
-from edgetl_runtime.image.preprocessing import Preprocessing
+from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 from edgetl_runtime.prediction import Scores
+
+
+# A photo, uint8 (height, width, 3) BGR, the hash of its file and a number become a view of it.
+View = Callable[[Frame, str, int], Frame]
 
 
 class ModelFormat(msgspec.Struct, frozen=True):
@@ -145,6 +149,7 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
         examination: Whether labels and scaling fit, if somebody else trained it.
         unknown_label: Name of one more output of the files, the last one, for what is none of the
             labels; empty if they have none. `graph` and the scores of its photos never have it.
+        view: Makes a photo look as another camera would have taken it; None: no such views.
     """
 
     graph: bytes
@@ -164,6 +169,7 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     form: ModelFormat = ModelFormat()
     examination: Examination | None = None
     unknown_label: str = ""
+    view: View | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:

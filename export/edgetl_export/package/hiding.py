@@ -13,6 +13,7 @@ from onnx import helper
 from edgetl_export.graph.ending import Ending, find_onnx_ending, find_tflite_ending
 from edgetl_export.graph.flatbuffer import read_tree, write_tree
 from edgetl_export.graph.model_graph import Head
+from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.engines.hidden_outputs import HiddenOutputs
 from edgetl_runtime.errors import ExportError
 
@@ -86,6 +87,14 @@ def conceal_onnx(model: bytes) -> Hidden | None:
         map_channels=ending.map_channels,
     )
     return Hidden(model, outputs, ending.head)
+
+
+def hide(engine: EngineName, model: bytes) -> Hidden | None:
+    """Hides the outputs of a file that gets no metadata, or has it; None if it ends otherwise."""
+    if engine == "onnx":
+        return conceal_onnx(model)
+    longer, ending = add_hidden_outputs(model)
+    return conceal_tflite(longer, ending) if ending else None
 
 
 def _announce(*names: str) -> bytes:

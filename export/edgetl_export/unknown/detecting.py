@@ -1,0 +1,235 @@
+"""Detecting: a file gets a detector that fits its own features, and its effect is measured."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgetl_export.evaluate.engine_pool import share_out
+from edgetl_export.evaluate.scoring import look
+from edgetl_export.evaluate.tensors import describe
+from edgetl_export.package.hiding import Hidden, hide
+from edgetl_export.progress import step, track
+from edgetl_export.quantize.calibration import choose_photos, load_inputs
+from edgetl_export.quantize.model_files import ModelFile
+from edgetl_export.trained import Trained
+from edgetl_export.unknown.detector import (
+    MOST_PROTOTYPES,
+    Array,
+    Detector,
+    Knownness,
+    choose_bound,
+    sum_up,
+    weigh,
+)
+from edgetl_export.unknown.litert_detector import add_to_tflite
+from edgetl_export.unknown.onnx_detector import add_to_onnx
+from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.prediction import Scores
+
+SHARE_OF_BYTES = 0.1
+"""The largest share of a file's bytes that its detector adds."""
+PHOTOS = 400
+VIEWS = 2
+# Training drew its views by numbers from 1 on.
+_FIRST_VIEW, _VALIDATION_VIEW = 101, 201
+# Names, shapes and operators.
+_OTHER_BYTES = 4096
+_BIAS_BYTES, _WEIGHT_BYTES = 4, 2
+_LEAST_SCORE = np.finfo(np.float32).tiny
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """The effect of a detector, measured on photos.
+
+    Attributes:
+        held_out_accept_rate: Share of validation photos that get a label where their own class was
+            left out, 0..1; None with fewer than 3 classes, or more than there are prototypes.
+        view_reject_rate: Share of correctly classified validation photos that are rejected where
+            another camera took them, 0..1; None if no such views could be made.
+    """
+
+    held_out_accept_rate: float | None
+    view_reject_rate: float | None
+
+
+class Detected(msgspec.Struct, frozen=True, eq=False):
+    """A file with a detector.
+
+    Attributes:
+        file: Its last score is that of the unknown.
+        scores: Of the validation photos, float32 (photos, classes + 1).
+        effect: Of the detector.
+    """
+
+    file: ModelFile
+    scores: Scores
+    effect: Effect
+
+
+class DetectorMaker:
+    """Makes the detectors of one trained model's files; photos are decoded once for all of them."""
+
+    def __init__(self, trained: Trained, max_bytes: int | None = None) -> None:
+        """Nothing is decoded yet.
+
+        Args:
+            trained: The model and its photos.
+            max_bytes: Largest size of a file; None: any.
+        """
+        self._trained, self._max_bytes = trained, max_bytes
+
+    def fits(self, file: ModelFile) -> bool:
+        """Whether a file ends as it must, and has room for one prototype."""
+        hidden = hide(file.engine, file.data)
+        return (
+            hidden is not None
+            and hidden.head is not None
+            and hidden.head.kernel.shape[1] == len(self._trained.labels)
+            and self._count_prototypes(file, hidden) > 0
+        )
+
+    def detect(
+        self,
+        file: ModelFile,
+        unknown: Sequence[Frame],
+        *,
+        false_accept_rate: float,
+        max_false_rejects: float,
+    ) -> Detected:
+        """Gives a file a detector.
+
+        Args:
+            file: What `fits` accepts.
+            unknown: Inputs of photos of other things, by which the threshold is chosen; may be
+                empty.
+            false_accept_rate: See `detector.choose_bound`.
+            max_false_rejects: See `detector.choose_bound`.
+        """
+        hidden = hide(file.engine, file.data)
+        if hidden is None or hidden.head is None:
+            raise ValueError("a file without a head")
+        truth = self._trained.validation.truth
+
+        def see(pictures: Sequence[Frame]) -> tuple[Array, Array]:
+            tensors = describe(file.engine, hidden.data)
+            seen = look(file.engine, hidden.data, tensors, hidden.outputs, "features", pictures)
+            features = np.stack([one.features for one in seen])
+            return features, features @ hidden.head.kernel + hidden.head.bias
+
+        with step("telling unknown things apart"):
+            features, _ = see(self._training[0])
+            prototypes = sum_up(
+                features,
+                self._training[1],
+                len(self._trained.labels),
+                self._count_prototypes(file, hidden),
+                self._trained.seed,
+            )
+            seen, logits = see(self._validation)
+            right = logits.argmax(axis=1) == truth
+            known = right if right.any() else np.ones_like(right)
+            knownness = weigh(prototypes, logits[known], seen[known])
+            measured = knownness.measure(logits, seen)
+            # Where the softmax can tell both sides of the threshold apart, whatever its precision.
+            rough = choose_bound(
+                measured[known],
+                np.zeros(0),
+                false_accept_rate=0,
+                max_false_rejects=max_false_rejects,
+            )
+            drafted = self._add(file, knownness.make_detector(rough))
+            scores = drafted.run(self._validation)
+            lead = measure_lead(scores)
+            exact = choose_bound(
+                lead[known],
+                measure_lead(drafted.run(unknown)) if unknown else np.zeros(0),
+                false_accept_rate=false_accept_rate,
+                max_false_rejects=max_false_rejects,
+            )
+            finished = self._add(file, knownness.make_detector(rough + exact))
+            held_out = None
+            if self._can_hold_out(prototypes.classes):
+                held_out = knownness.measure_held_out(logits, seen, truth)
+            views = finished.run(self._views) if self._views else None
+        return Detected(
+            finished,
+            finished.run(self._validation),
+            Effect(
+                None if held_out is None else float((held_out >= rough + exact).mean()),
+                None if views is None else float(is_unknown(views[right]).mean()),
+            ),
+        )
+
+    def _add(self, file: ModelFile, detector: Detector) -> ModelFile:
+        add = add_to_tflite if file.engine == "litert" else add_to_onnx
+        data = add(file.data, detector)
+        return msgspec.structs.replace(file, data=data, tensors=describe(file.engine, data))
+
+    def _count_prototypes(self, file: ModelFile, hidden: Hidden) -> int:
+        size = len(file.data)
+        room = SHARE_OF_BYTES * size
+        if self._max_bytes is not None:
+            room = min(room, self._max_bytes - size)
+        features = len(hidden.head.kernel) if hidden.head else 0
+        count = (room - _OTHER_BYTES) // (_WEIGHT_BYTES * features + _BIAS_BYTES)
+        return int(min(MOST_PROTOTYPES, max(0, count)))
+
+    def _can_hold_out(self, owners: NDArray[np.int64]) -> bool:
+        return len(self._trained.labels) > 2 and len(set(owners.tolist())) > 2
+
+    @cached_property
+    def _training(self) -> tuple[list[Frame], NDArray[np.int64]]:
+        """Inputs of training photos and of views of them, and the class of each."""
+        trained = self._trained
+        index = {photo.file: photo.index for photo in trained.training}
+        by_class: list[list[Path]] = [[] for _ in trained.labels]
+        for photo in trained.training:
+            by_class[photo.index].append(photo.file)
+        photos = choose_photos(by_class, trained.seed, PHOTOS)
+        numbers = [0, *range(_FIRST_VIEW, _FIRST_VIEW + VIEWS)] if trained.view else [0]
+        wanted = [(photo, number) for photo in photos for number in numbers]
+        inputs = self._look_at(wanted, "reading training photos")
+        return inputs, np.array([index[photo] for photo, _ in wanted], np.int64)
+
+    @cached_property
+    def _validation(self) -> list[Frame]:
+        files = [photo.file for photo in self._trained.validation.photos]
+        return load_inputs(files, self._trained.preprocessing, "reading validation photos")
+
+    @cached_property
+    def _views(self) -> list[Frame]:
+        if self._trained.view is None:
+            return []
+        wanted = [(photo.file, _VALIDATION_VIEW) for photo in self._trained.validation.photos]
+        return self._look_at(wanted, "reading validation photos")
+
+    def _look_at(self, wanted: Sequence[tuple[Path, int]], description: str) -> list[Frame]:
+        """The model's inputs of views of photos; number 0 is the photo itself."""
+
+        def prepare(one: tuple[Path, int]) -> Frame:
+            file, number = one
+            frame = read_picture(file)
+            if number and self._trained.view is not None:
+                digest = hashlib.sha256(file.read_bytes()).hexdigest()
+                frame = self._trained.view(frame, digest, number)
+            return self._trained.preprocessing.apply(frame)
+
+        return [*track(share_out(lambda: prepare, wanted), description, len(wanted))]
+
+
+def measure_lead(scores: Scores) -> NDArray[np.float64]:
+    """By how much the best class leads the unknown, as a difference of logits, (photos,)."""
+    logs = np.log(np.maximum(scores, _LEAST_SCORE).astype(np.float64))
+    lead: NDArray[np.float64] = logs[:, :-1].max(axis=1) - logs[:, -1]
+    return lead
+
+
+def is_unknown(scores: Scores) -> NDArray[np.bool_]:
+    """Whether the last score is the highest, (photos,)."""
+    return np.asarray(scores.argmax(axis=1) == scores.shape[1] - 1)
