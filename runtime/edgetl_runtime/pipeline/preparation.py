@@ -174,12 +174,12 @@ class Preparation:
             position_s=frame.position_s,
             file=frame.file,
             preprocess_ms=preprocess_ms,
-            low_information=_is_of_one_colour(pixels),
+            low_information=is_of_one_colour(pixels),
             picture=view.copy() if self._wants_picture() else None,
         )
 
 
-def _is_of_one_colour(pixels: Frame) -> bool:
+def is_of_one_colour(pixels: Frame) -> bool:
     """Whether a model's input is black, covered or saturated: hardly any level differs."""
     _, deviation = cv2.meanStdDev(np.ascontiguousarray(pixels[::4, ::4]))
     return bool(deviation.max() < _LOW_INFORMATION_LEVELS)
