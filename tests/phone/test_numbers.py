@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.bundle.golden_frames import measure_deviation
-from edgetl_runtime.pipeline.preparation import is_of_one_colour
+from edgetl_runtime.image.one_colour import is_of_one_colour
 from edgetl_runtime.pipeline.smoothing import Smoother
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities, rank
 from edgetl_runtime.settings.sections import SmoothingSettings

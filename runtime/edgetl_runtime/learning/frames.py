@@ -1,7 +1,6 @@
 """Which frames of a take a lesson is made of."""
 
-from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import cv2
 import msgspec
@@ -9,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.errors import LessonError
+from edgetl_runtime.image.one_colour import is_of_one_colour
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.learning.overlay import MOST_FRAMES
 from edgetl_runtime.outputs.quota import encode_jpeg
-from edgetl_runtime.pipeline.preparation import is_of_one_colour
 from edgetl_runtime.text.wording import count_noun
 
 LEAST_FRAMES: Final = 5
@@ -23,8 +22,6 @@ _THUMBNAIL_PX: Final = 16
 _QUALITY: Final = 95
 # Enough to train an input of 300 px with crops; a camera's frames would fill a card.
 _LONGEST_PX: Final = 640
-
-T = TypeVar("T")
 
 
 class Take(msgspec.Struct, frozen=True, eq=False):
@@ -55,6 +52,11 @@ class Collector:
         self._every = 1
         self._kept: list[tuple[int, Frame, bytes, NDArray[np.float32]]] = []
 
+    @property
+    def count(self) -> int:
+        """Frames that can be used so far."""
+        return self._seen - self._blank - self._same
+
     def add(self, frame: Frame, pixels: Frame) -> None:
         """Adds a frame, unless it shows nothing, or nothing new.
 
@@ -70,7 +72,7 @@ class Collector:
         if not self._alike and any(_is_same(thumbnail, one[3]) for one in self._kept):
             self._same += 1
             return
-        number = self._seen - self._blank - self._same - 1
+        number = self.count - 1
         if number % self._every:
             return
         self._kept.append((number, pixels.copy(), _encode(frame), thumbnail))
@@ -85,7 +87,7 @@ class Collector:
         Raises:
             LessonError: If there are too few.
         """
-        kept = spread(self._kept, MOST_FRAMES)
+        kept = [self._kept[n] for n in spread(len(self._kept), MOST_FRAMES)]
         if len(kept) < LEAST_FRAMES:
             raise LessonError(self._explain())
         notes = []
@@ -93,9 +95,8 @@ class Collector:
             notes.append(f"{count_noun(self._blank, 'frame')} of nearly one color left out")
         if self._same:
             notes.append(f"{count_noun(self._same, 'frame')} that look like another one left out")
-        usable = self._seen - self._blank - self._same
-        if usable > len(kept):
-            notes.append(f"of {usable:,} frames {len(kept)} are used, evenly spaced")
+        if self.count > len(kept):
+            notes.append(f"of {self.count:,} frames {len(kept)} are used, evenly spaced")
         return Take([one[1] for one in kept], [one[2] for one in kept], tuple(notes))
 
     def _explain(self) -> str:
@@ -110,17 +111,15 @@ class Collector:
             left += [f"{self._blank} of nearly one color"] if self._blank else []
             found += f", {' and '.join(left)}"
         what = "frames" if self._alike else "frames that differ"
-        return (
-            f"expected at least {LEAST_FRAMES} {what}, found {found}; "
-            + ("take longer: --seconds" if self._alike else "turn and move the thing, or take longer")
+        return f"expected at least {LEAST_FRAMES} {what}, found {found}; " + (
+            "take longer" if self._alike else "turn and move the thing, or take longer"
         )
 
 
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most so many items, evenly spaced, the first and the last among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[n] for n in np.linspace(0, len(items) - 1, most).round().astype(int)]
+def spread(count: int, most: int) -> list[int]:
+    """Indices of at most so many items, evenly spaced, the first and the last among them."""
+    places = np.linspace(0, count - 1, min(count, most))
+    return [round(place) for place in places]
 
 
 def _shrink(pixels: Frame) -> NDArray[np.float32]:

@@ -56,6 +56,7 @@ def fit_head(
     rows: NDArray[np.floating],
     truth: NDArray[np.integer],
     outputs: int,
+    stored: int = 0,
     penalty: float = PENALTY,
 ) -> Head:
     """Fits a head with more outputs.
@@ -66,6 +67,7 @@ def fit_head(
         truth: (rows,): index of the output that each row shall get.
         outputs: Outputs of the new head, at least those of the old one. Those which no row is of
             get no better than they were.
+        stored: How many rows, the first ones, are of photos that the old head has learned from.
         penalty: Of what is added to the old head, times the mean square of a row.
 
     Returns:
@@ -75,7 +77,7 @@ def fit_head(
     features = rows.astype(np.float64)
     mean, scale = standardize(features)
     base = features @ wide.kernel + wide.bias
-    targets = _make_targets(head, base, truth, outputs)
+    targets = _make_targets(base[:stored, : head.bias.size], truth, outputs)
     # The bias is a feature that never changes, as large as all others together.
     standard = (features - mean) / scale
     constant = np.sqrt(np.square(standard).sum(axis=1).mean() or 1.0)
@@ -123,13 +125,12 @@ def _regress(
     return found
 
 
-def _make_targets(head: Head, base: Array, truth: NDArray[np.integer], outputs: int) -> Array:
-    """Labels; those of classes of the file are mixed with what its head says."""
-    targets = np.eye(outputs)[truth]
-    known = head.bias.size
-    old = truth < known
-    said = np.pad(_softmax(base[old, :known]), ((0, 0), (0, outputs - known)))
-    targets[old] = (1 - KEEP) * targets[old] + KEEP * said
+def _make_targets(said: Array, truth: NDArray[np.integer], outputs: int) -> Array:
+    """Labels; those of the first rows are mixed with what the old head says of them."""
+    targets: Array = np.eye(outputs)[truth]
+    stored, known = said.shape
+    targets[:stored] *= 1 - KEEP
+    targets[:stored, :known] += KEEP * _softmax(said)
     return targets
 
 

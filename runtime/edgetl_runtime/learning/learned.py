@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.bundle.memory import Memory
-from edgetl_runtime.engines.engine import Seen
+from edgetl_runtime.engines.hidden_outputs import Seen
 from edgetl_runtime.learning.frames import spread
 from edgetl_runtime.learning.head import Head, fit_head, soften, standardize
 from edgetl_runtime.learning.overlay import Features
@@ -122,7 +122,8 @@ def learn(
     labels, unknown = name_outputs(classes, lessons, unknown_label)
     own = Head(memory.kernel, memory.bias)
     rows, truth = _gather(memory, labels, lessons)
-    fitted = fit_head(own, rows, truth, len(labels))
+    stored = int((~memory.held_out).sum())
+    fitted = fit_head(own, rows, truth, len(labels), stored)
     held_back, head, kept = _hold_back(fitted, memory)
     mean, scale = standardize(memory.rows[~memory.held_out].astype(np.float64))
     known = [one.features for one in lessons if one.label is not None]
@@ -177,8 +178,9 @@ def _gather(
     rows = [memory.rows[fits].astype(np.float32)]
     truth = [memory.classes[fits].astype(np.intp)]
     for index, takes in groups.items():
-        chosen = spread(np.concatenate(takes), _MOST_ROWS)
-        rows.append(np.stack(chosen))
+        shown = np.concatenate(takes)
+        chosen = shown[spread(len(shown), _MOST_ROWS)]
+        rows.append(chosen)
         truth.append(np.full(len(chosen), index))
     return np.concatenate(rows), np.concatenate(truth)
 

@@ -23,7 +23,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.bundle.reader import MOST_LABEL_BYTES, Bundle, Positive, Sha256, StoredFile
+from edgetl_runtime.bundle.manifest import MOST_LABEL_BYTES, Positive, Sha256, StoredFile
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError, LockedError, StorageError
 from edgetl_runtime.system.containers import Folder, is_safe
 from edgetl_runtime.system.storage import put_back, staged_folder, sync_folder
@@ -119,28 +120,34 @@ class Overlay(msgspec.Struct, frozen=True):
 
     Attributes:
         path: The folder; it need not be there.
-        bundle_sha256: The bundle that they are for.
+        bundle_path: The bundle that they are for.
+        bundle_sha256: Of its bundle.json.
         lessons: In the order in which they were learned.
     """
 
     path: Path
+    bundle_path: Path
     bundle_sha256: str
     lessons: tuple[Lesson, ...] = ()
 
     @classmethod
-    def open(cls, bundle: Bundle) -> "Overlay":
+    def open(cls, bundle: Bundle, beside: Path | None = None) -> "Overlay":
         """Reads what was learned for a bundle; without a folder there are no lessons.
+
+        Args:
+            bundle: The bundle.
+            beside: The bundle beside which it lies (default: this one).
 
         Raises:
             BundleError: If the overlay is damaged, newer, or of another bundle.
         """
-        path = find_overlay(bundle.path)
+        path = find_overlay(beside or bundle.path)
         put_back(path)
         if not os.path.lexists(path):
-            return cls(path, bundle.sha256)
+            return cls(path, bundle.path, bundle.sha256)
         manifest = _read_manifest(path)
         _check(path, manifest, bundle)
-        return cls(path, bundle.sha256, manifest.lessons)
+        return cls(path, bundle.path, bundle.sha256, manifest.lessons)
 
     def read_features(self, lesson: Lesson) -> Features:
         """The features of a lesson, verified.
@@ -391,4 +398,3 @@ def _damaged(path: Path, what: str) -> BundleError:
 def _clear(path: Path) -> str:
     bundle = str(path.with_name(path.name.removesuffix(".overlay")))
     return f"edgetl-run learned {shlex.quote(bundle)} --clear"
-

@@ -1,4 +1,4 @@
-"""Taking a lesson: features of its frames, a head fitted with them, and the checks before it counts.
+"""Taking a lesson: features of its frames, a head fitted with them, and the checks of it.
 
 A lesson that would cost the classes of the file accuracy, or teaches nothing, is not kept.
 """
@@ -7,26 +7,29 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import cv2
 import msgspec
 import numpy as np
 
-from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.manifest import MOST_LABEL_BYTES, Variant
 from edgetl_runtime.bundle.memory import Memory, read_memory
-from edgetl_runtime.bundle.reader import MOST_LABEL_BYTES, Bundle
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import Engine, open_engine
 from edgetl_runtime.errors import BundleError, LessonError
+from edgetl_runtime.image.folders import is_hidden
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.learning.frames import Take
 from edgetl_runtime.learning.learned import UNKNOWN, Kept, Learned, Taught, learn, recall
 from edgetl_runtime.learning.overlay import Features, Kind, Lesson, NewLesson, Overlay, locked
 from edgetl_runtime.system.allotment import default_threads
 from edgetl_runtime.system.clock import format_time
-from edgetl_runtime.text.printable import holds_control
+from edgetl_runtime.text.printable import is_printable
 
 LEAST_RECALL: Final = 0.25
+NOTHING_KNOWN: Final = "_unknown_"
+"""Where the workstation keeps photos of nothing that is known."""
 Tell = Callable[[float, str], None]
 
 
@@ -215,8 +218,8 @@ def find_memory(bundle: Bundle, variant: Variant) -> Memory:
         able = [one.name for one in bundle.manifest.variants if one.memory and one.hidden]
         remedy = f"choose --variant {able[0]}" if able else "export it again with: edgetl export"
         raise LessonError(
-            f"{variant.name} of {bundle.path} has no features of known photos, which learning needs; "
-            + remedy
+            f"{variant.name} of {bundle.path} has no features of known photos, "
+            f"which learning needs; {remedy}"
         )
     return memory
 
@@ -238,7 +241,7 @@ def read_lessons(overlay: Overlay, student: Student) -> list[Taught]:
     ]
 
 
-def check_label(kind: Literal["scene", "teach"], label: str | None, known: Sequence[object]) -> None:
+def check_label(kind: Kind, label: str | None, known: Sequence[str | None]) -> None:
     """Refuses a label that a lesson cannot have.
 
     Args:
@@ -251,17 +254,21 @@ def check_label(kind: Literal["scene", "teach"], label: str | None, known: Seque
     """
     if label is None:
         return
-    if not label.strip() or holds_control(label) or len(label.encode()) > MOST_LABEL_BYTES:
+    # It names a folder when `edgetl data import` has taken the frames home.
+    is_name = label == label.strip() and "/" not in label and not is_hidden(label)
+    if not label or not is_name or not is_printable(label):
         raise LessonError(
-            f"expected a label of 1 to {MOST_LABEL_BYTES} bytes without control characters, found "
-            f"{label[:20]!a}"
+            f"expected a label that can name a folder, found {label[:40]!r}; leave out "
+            "slashes, and spaces or a dot at its ends"
         )
-    if label == UNKNOWN:
+    if len(label.encode()) > MOST_LABEL_BYTES:
+        raise LessonError(f"expected a label of at most {MOST_LABEL_BYTES} bytes; shorten it")
+    if label in (UNKNOWN, NOTHING_KNOWN, "_unsorted_"):
         raise LessonError(
-            f"{UNKNOWN} is no label: show what is none of the classes with: edgetl-run learn-scene"
+            f"{label} is no label: show what is none of the classes with: edgetl-run learn-scene"
         )
     if kind == "scene" and label not in known:
-        labels = ", ".join(str(one) for one in dict.fromkeys(known) if one is not None)
+        labels = ", ".join(one for one in dict.fromkeys(known) if one is not None)
         raise LessonError(
             f"{label} was never taught; known are: {labels}; teach it with: edgetl-run teach"
         )

@@ -261,8 +261,15 @@ class Service:
 
         model = self._settings.model
         classifier = Classifier.open(
-            bundle, engine=model.engine, variant=model.variant, threads=model.threads
+            bundle,
+            engine=model.engine,
+            variant=model.variant,
+            threads=model.threads,
+            # A store keeps copies, and people teach what they installed.
+            overlay=model.bundle or True,
         )
+        if classifier.fault:
+            self._warn(classifier.fault)
         self._running = bundle.sha256
         return classifier
 
