@@ -21,10 +21,10 @@ from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl_runtime.bundle.reader import Bundle
-    from edgetl_runtime.learning.frames import Take
     from edgetl_runtime.learning.overlay import Kind, Lesson, Overlay
-    from edgetl_runtime.learning.teaching import LessonReport
     from edgetl_runtime.settings.sections import Settings
+    from edgetl_runtime.teaching.frames import Take
+    from edgetl_runtime.teaching.lesson import LessonReport
 
 _SECTIONS = ("source", "view")
 _TEACH_S, _SCENE_S = 5.0, 60.0
@@ -97,7 +97,8 @@ def _learn(options: argparse.Namespace, kind: "Kind", label: str | None) -> int:
     import cv2
 
     from edgetl_runtime.learning.overlay import Overlay
-    from edgetl_runtime.learning.teaching import Student, check_label
+    from edgetl_runtime.learning.student import Student
+    from edgetl_runtime.teaching.lesson import check_label, take_lesson
 
     settings = _read_settings(options)
     cv2.setNumThreads(1)
@@ -109,7 +110,7 @@ def _learn(options: argparse.Namespace, kind: "Kind", label: str | None) -> int:
     check_label(kind, label, (*student.bundle.labels, *(one.label for one in before)))
     with ProgressLine() as line:
         take = _take(options, settings, student.bundle, line, alike=label is None)
-        report = student.learn(take, kind, label, line.tell)
+        report = take_lesson(student, take, kind, label, line.tell)
     if options.json:
         print_json(report)
     else:
@@ -142,7 +143,7 @@ def _take(
     *,
     alike: bool,
 ) -> "Take":
-    from edgetl_runtime.learning.gathering import read_files, watch_source
+    from edgetl_runtime.teaching.gathering import read_files, watch_source
 
     if options.photos:
         return read_files(options.photos, bundle, alike=alike, tell=line.tell, note=warn)
@@ -219,7 +220,7 @@ def _require_lessons(overlay: "Overlay") -> None:
 
 
 def _export(options: argparse.Namespace, overlay: "Overlay") -> int:
-    from edgetl_runtime.learning.handing_over import export_lessons
+    from edgetl_runtime.teaching.handing_over import export_lessons
 
     _require_lessons(overlay)
     with ProgressLine() as line:

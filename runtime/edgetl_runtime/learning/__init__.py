@@ -1,1 +1,1 @@
-"""Learning on the device: lessons are kept beside the bundle, and the head is fitted with them."""
+"""Learning: lessons are kept beside the bundle, and the head is fitted with them."""

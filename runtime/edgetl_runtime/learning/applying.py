@@ -36,13 +36,13 @@ def open_learned(
     if not os.path.lexists(path):
         return None, ""
     # Not before: what loads and fits heads is of no use to a bundle that learned nothing.
-    from edgetl_runtime.learning.teaching import Student, apply_overlay
+    from edgetl_runtime.learning.student import Student, read_lessons
 
     try:
         overlay = Overlay.open(bundle, beside)
         if not overlay.lessons:
             return None, ""
         student = Student.open(bundle, variant=variant.name, threads=threads)
-        return (student.engine, apply_overlay(student, overlay)), ""
+        return (student.engine, student.fit(read_lessons(overlay, student))), ""
     except (BundleError, LessonError) as error:
         return None, f"what was learned is left out: {error}"

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgetl_runtime.bundle.memory import Memory
 from edgetl_runtime.engines.hidden_outputs import Seen
-from edgetl_runtime.learning.frames import spread
 from edgetl_runtime.learning.head import Head, fit_head, soften, standardize
 from edgetl_runtime.learning.overlay import Features
 from edgetl_runtime.learning.unknown import Familiar, find_unknown_logit, merge_unknown, remember
@@ -154,6 +153,12 @@ def recall(
             said = (held.features @ found.head.kernel + found.head.bias).argmax(axis=1)
             counts[n] += int((said == _find_index(found.labels, held)).sum())
     return counts
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Indices of at most so many items, evenly spaced, the first and the last among them."""
+    places = np.linspace(0, count - 1, min(count, most))
+    return [round(place) for place in places]
 
 
 def name_outputs(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgetl_runtime.errors import LessonError
 from edgetl_runtime.image.one_colour import is_of_one_colour
 from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.learning.learned import spread
 from edgetl_runtime.learning.overlay import MOST_FRAMES
 from edgetl_runtime.outputs.quota import encode_jpeg
 from edgetl_runtime.text.wording import count_noun
@@ -114,12 +115,6 @@ class Collector:
         return f"expected at least {LEAST_FRAMES} {what}, found {found}; " + (
             "take longer" if self._alike else "turn and move the thing, or take longer"
         )
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Indices of at most so many items, evenly spaced, the first and the last among them."""
-    places = np.linspace(0, count - 1, min(count, most))
-    return [round(place) for place in places]
 
 
 def _shrink(pixels: Frame) -> NDArray[np.float32]:

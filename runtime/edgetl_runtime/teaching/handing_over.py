@@ -15,10 +15,10 @@ from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.learning.overlay import Lesson, Overlay
-from edgetl_runtime.learning.teaching import NOTHING_KNOWN
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
 from edgetl_runtime.outputs.quota import spell
 from edgetl_runtime.system.storage import staged_file
+from edgetl_runtime.teaching.lesson import NOTHING_KNOWN
 
 _TOP: Final = 5
 _FIRST_MOMENT: Final = (1980, 1, 1, 0, 0, 0)

@@ -10,10 +10,10 @@ from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import CameraError, FrameError
 from edgetl_runtime.image.folders import list_inputs
 from edgetl_runtime.image.frames import CapturedFrame, read_frames
-from edgetl_runtime.learning.frames import Collector, Take
 from edgetl_runtime.pipeline.opening import open_camera
 from edgetl_runtime.pipeline.view import View
 from edgetl_runtime.settings.sections import Settings
+from edgetl_runtime.teaching.frames import Collector, Take
 
 Tell = Callable[[float, str], None]
 Note = Callable[[str], None]
