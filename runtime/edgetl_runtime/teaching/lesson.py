@@ -35,7 +35,7 @@ class LessonReport(msgspec.Struct, frozen=True):
         number: Of the lesson; None if it is not kept.
         kind: `scene` or `teach`.
         label: What is on the frames; None: nothing that is known.
-        is_new: Whether the label is of no class of the file.
+        is_new: Whether the label is of no class of the file, and was not taught before.
         frames: How many it is made of.
         recalled: How many of them a head names rightly that did not see them.
         kept: The classes of the file, before and after, on validation photos.
@@ -87,7 +87,8 @@ def take_lesson(
     with locked(student.bundle.path):
         overlay = Overlay.open(student.bundle)
         before = read_lessons(overlay, student)
-        check_label(kind, label, (*student.bundle.labels, *(one.label for one in before)))
+        known = (*student.bundle.labels, *(one.label for one in before))
+        check_label(kind, label, known)
         start_s = time.monotonic()
         features = student.look(take.inputs, tell)
         looked_s = time.monotonic()
@@ -111,7 +112,7 @@ def take_lesson(
         number=None if refused else overlay.lessons[-1].number,
         kind=kind,
         label=label,
-        is_new=label is not None and label not in student.bundle.labels,
+        is_new=label is not None and label not in known,
         frames=len(take.photos),
         recalled=recalled[-1],
         kept=learned.kept,
