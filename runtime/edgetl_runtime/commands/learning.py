@@ -21,7 +21,8 @@ from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl_runtime.bundle.reader import Bundle
-    from edgetl_runtime.learning.overlay import Kind, Lesson, Overlay
+    from edgetl_runtime.learning.overlay import Overlay
+    from edgetl_runtime.learning.overlay_format import Kind, Lesson
     from edgetl_runtime.settings.sections import Settings
     from edgetl_runtime.teaching.frames import Take
     from edgetl_runtime.teaching.lesson import LessonReport

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgetl_runtime.bundle.memory import Memory
 from edgetl_runtime.engines.hidden_outputs import Seen
 from edgetl_runtime.learning.head import Head, fit_head, soften, standardize
-from edgetl_runtime.learning.overlay import Features
+from edgetl_runtime.learning.overlay_format import Features
 from edgetl_runtime.learning.unknown import Familiar, find_unknown_logit, merge_unknown, remember
 from edgetl_runtime.prediction import Scores
 

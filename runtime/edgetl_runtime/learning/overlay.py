@@ -7,92 +7,42 @@ the old one's place in one step, so that a power cut leaves the old lessons or t
 
 import fcntl
 import hashlib
-import io
 import os
 import re
 import secrets
-import shlex
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from edgetl_runtime.bundle.manifest import MOST_LABEL_BYTES, Positive, Sha256, StoredFile
+from edgetl_runtime.bundle.manifest import StoredFile
 from edgetl_runtime.bundle.reader import Bundle
-from edgetl_runtime.errors import BundleError, LockedError, StorageError
-from edgetl_runtime.system.containers import Folder, is_safe
+from edgetl_runtime.errors import LockedError, StorageError
+from edgetl_runtime.learning.overlay_format import (
+    CHECKSUM,
+    FORMAT_VERSION,
+    MANIFEST,
+    Features,
+    Kind,
+    Lesson,
+    OverlayManifest,
+    decode_features,
+    encode_checksum,
+    encode_features,
+    encode_manifest,
+    read_manifest,
+    report_damage,
+)
+from edgetl_runtime.system.containers import Folder
 from edgetl_runtime.system.storage import put_back, staged_folder, sync_folder
-from edgetl_runtime.text.printable import holds_control
 
-FORMAT_VERSION: Final = 1
-MANIFEST: Final = "overlay.json"
-CHECKSUM: Final = "overlay.json.sha256"
 MOST_FRAMES: Final = 200
 """Frames of one lesson: a minute at three a second."""
 MOST_LESSONS: Final = 100
-_MANIFEST_LIMIT_BYTES: Final = 16 * 2**20
-_CHECKSUM_LIMIT_BYTES: Final = 4096
 _STALE_NAME: Final = "[0-9a-f]{8}"
-
-Kind: TypeAlias = Literal["scene", "teach"]
-"""`scene`: the place, with what is known in it or nothing; `teach`: a thing and its label."""
-Features: TypeAlias = NDArray[np.float32]
-
-
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Immutable, and an unknown key is an error."""
-
-
-class Lesson(_Strict, frozen=True):
-    """One lesson.
-
-    Attributes:
-        number: From 1; a number that was undone may be used again.
-        kind: `scene` or `teach`.
-        label: What is on the frames; None: nothing that is known.
-        variant: The variant whose file returned the features.
-        created_utc: ISO 8601 in UTC, by the device's clock.
-        frames: How many.
-        features: float16 (frames, features), in a .npz.
-        photos: The frames, as JPEG, in the same order.
-    """
-
-    number: Positive
-    kind: Kind
-    label: Annotated[str, msgspec.Meta(min_length=1)] | None
-    variant: str
-    created_utc: str
-    frames: Positive
-    features: StoredFile
-    photos: tuple[StoredFile, ...]
-
-    @property
-    def files(self) -> tuple[StoredFile, ...]:
-        """Every file of it."""
-        return (self.features, *self.photos)
-
-    @property
-    def bytes(self) -> int:
-        """Of all its files."""
-        return sum(file.bytes for file in self.files)
-
-
-class OverlayManifest(_Strict, frozen=True):
-    """The content of `overlay.json`."""
-
-    format_version: int
-    bundle_sha256: Sha256
-    lessons: tuple[Lesson, ...]
-
-
-class _Version(msgspec.Struct):
-    format_version: int
 
 
 class NewLesson(msgspec.Struct, frozen=True, eq=False):
@@ -145,8 +95,7 @@ class Overlay(msgspec.Struct, frozen=True):
         put_back(path)
         if not os.path.lexists(path):
             return cls(path, bundle.path, bundle.sha256)
-        manifest = _read_manifest(path)
-        _check(path, manifest, bundle)
+        manifest = read_manifest(path, bundle)
         return cls(path, bundle.path, bundle.sha256, manifest.lessons)
 
     def read_features(self, lesson: Lesson) -> Features:
@@ -158,7 +107,7 @@ class Overlay(msgspec.Struct, frozen=True):
         Raises:
             BundleError: If the file is damaged.
         """
-        return _decode_features(self.path / lesson.features.file, self.read(lesson.features))
+        return decode_features(self.path / lesson.features.file, self.read(lesson.features))
 
     def read(self, stored: StoredFile) -> bytes:
         """A file's verified bytes.
@@ -169,9 +118,9 @@ class Overlay(msgspec.Struct, frozen=True):
         try:
             data = Folder(self.path).read(stored.file, stored.bytes)
         except OSError as error:
-            raise _damaged(self.path, f"{stored.file}: {error.strerror}") from error
+            raise report_damage(self.path, f"{stored.file}: {error.strerror}") from error
         if len(data) != stored.bytes or hashlib.sha256(data).hexdigest() != stored.sha256:
-            raise _damaged(self.path, f"{stored.file}: SHA-256 differs")
+            raise report_damage(self.path, f"{stored.file}: SHA-256 differs")
         return data
 
     def verify(self) -> None:
@@ -220,7 +169,7 @@ class Overlay(msgspec.Struct, frozen=True):
     def _write(self, lessons: tuple[Lesson, ...], files: Mapping[str, bytes]) -> "Overlay":
         _remove_stale(self.path)
         manifest = encode_manifest(OverlayManifest(FORMAT_VERSION, self.bundle_sha256, lessons))
-        checksum = f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
+        checksum = encode_checksum(manifest)
         kept = [one.file for lesson in lessons for one in lesson.files if one.file not in files]
         with staged_folder(self.path, marker=MANIFEST, overwrite=True) as aside:
             for name in kept:
@@ -236,6 +185,14 @@ def find_overlay(bundle: Path) -> Path:
     # `.` has no name, and a slash at the end is none.
     whole = bundle if bundle.name else bundle.absolute()
     return whole.with_name(f"{whole.name}.overlay")
+
+
+def digest_overlay(bundle: Path) -> str:
+    """By which a change of what was learned is seen; empty where nothing was."""
+    try:
+        return hashlib.sha256((find_overlay(bundle) / MANIFEST).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -281,11 +238,6 @@ def clear_overlay(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def encode_manifest(manifest: OverlayManifest) -> bytes:
-    """The bytes of `overlay.json`: readable, with sorted keys."""
-    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
-
-
 def _check_ours(path: Path) -> None:
     ours = re.compile(r"overlay\.json(\.sha256)?|lesson-\d{4}(\.npz)?", re.ASCII)
     if path.is_symlink() or not path.is_dir():
@@ -303,7 +255,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def _name_files(number: int, new: NewLesson) -> Iterator[tuple[str, bytes]]:
-    yield f"lesson-{number:04d}.npz", _encode_features(new.features)
+    yield f"lesson-{number:04d}.npz", encode_features(new.features)
     for n, photo in enumerate(new.photos, start=1):
         yield f"lesson-{number:04d}/{n:04d}.jpg", photo
 
@@ -319,82 +271,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _encode_features(features: Features) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, features=features.astype(np.float16))
-    return stream.getvalue()
-
-
-def _decode_features(path: Path, data: bytes) -> Features:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            features = arrays["features"]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise _damaged(path.parent, f"{path.name}: {error}") from error
-    if features.ndim != 2 or features.dtype != np.float16 or not np.isfinite(features).all():
-        raise _damaged(path.parent, f"{path.name} is not float16 (frames, features)")
-    found: Features = features.astype(np.float32)
-    return found
-
-
-def _read_manifest(path: Path) -> OverlayManifest:
-    folder = Folder(path)
-    try:
-        data = folder.read(MANIFEST, _MANIFEST_LIMIT_BYTES)
-        checksum = folder.read(CHECKSUM, _CHECKSUM_LIMIT_BYTES)
-    except OSError as error:
-        raise _damaged(path, f"{Path(error.filename).name}: {error.strerror}") from error
-    if checksum != f"{hashlib.sha256(data).hexdigest()}  {MANIFEST}\n".encode():
-        raise _damaged(path, f"{MANIFEST} differs from {CHECKSUM}")
-    try:
-        version = msgspec.json.decode(data, type=_Version).format_version
-        if version != FORMAT_VERSION:
-            raise BundleError(
-                f"{path / MANIFEST} has format {version}, this edgetl-runtime reads "
-                f"{FORMAT_VERSION}; upgrade edgetl-runtime, or forget what was learned: "
-                + _clear(path)
-            )
-        return msgspec.json.decode(data, type=OverlayManifest)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"{MANIFEST}: {error}") from error
-
-
-def _check(path: Path, manifest: OverlayManifest, bundle: Bundle) -> None:
-    if manifest.bundle_sha256 != bundle.sha256:
-        raise BundleError(
-            f"{path} was learned with another bundle (SHA-256 {manifest.bundle_sha256[:8]}, "
-            f"{bundle.path} has {bundle.sha256[:8]}); put that bundle back, or forget what was "
-            f"learned: {_clear(path)}"
-        )
-    listed = [stored.file for lesson in manifest.lessons for stored in lesson.files]
-    if odd := [name for name in listed if not is_safe(name)]:
-        raise _damaged(path, f"{MANIFEST} names the unsafe path {odd[0]!r}")
-    for lesson in manifest.lessons:
-        _check_lesson(path, lesson)
-    names = {MANIFEST, CHECKSUM, *listed}
-    if others := sorted(set(Folder(path).names()) - names):
-        raise BundleError(
-            f"{path} has {others[0]}, which {MANIFEST} does not list; remove that file, or forget "
-            f"what was learned: {_clear(path)}"
-        )
-
-
-def _check_lesson(path: Path, lesson: Lesson) -> None:
-    if len(lesson.photos) != lesson.frames:
-        raise _damaged(path, f"lesson {lesson.number} has not {lesson.frames} photos")
-    if lesson.kind == "teach" and lesson.label is None:
-        raise _damaged(path, f"lesson {lesson.number} has no label")
-    label = lesson.label or ""
-    if holds_control(label) or len(label.encode()) > MOST_LABEL_BYTES:
-        raise _damaged(path, f"lesson {lesson.number} has the label {label[:20]!a}")
-
-
-def _damaged(path: Path, what: str) -> BundleError:
-    return BundleError(f"{path} is damaged ({what}); copy it again, or forget it: {_clear(path)}")
-
-
-def _clear(path: Path) -> str:
-    bundle = str(path.with_name(path.name.removesuffix(".overlay")))
-    return f"edgetl-run learned {shlex.quote(bundle)} --clear"

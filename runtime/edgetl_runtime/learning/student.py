@@ -14,7 +14,8 @@ from edgetl_runtime.engines.engine import Engine, open_engine
 from edgetl_runtime.errors import BundleError, LessonError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.learning.learned import Learned, Taught, learn, recall
-from edgetl_runtime.learning.overlay import Features, Lesson, Overlay
+from edgetl_runtime.learning.overlay import Overlay
+from edgetl_runtime.learning.overlay_format import Features, Lesson
 from edgetl_runtime.system.allotment import default_threads
 
 Tell = Callable[[float, str], None]

@@ -14,7 +14,8 @@ from edgetl_runtime.answers import Recorder, answer_alone
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.image.frames import CapturedFrame
-from edgetl_runtime.learning.overlay import Lesson, Overlay
+from edgetl_runtime.learning.overlay import Overlay
+from edgetl_runtime.learning.overlay_format import Lesson
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
 from edgetl_runtime.outputs.quota import spell
 from edgetl_runtime.system.storage import staged_file

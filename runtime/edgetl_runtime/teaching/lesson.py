@@ -14,7 +14,8 @@ from edgetl_runtime.bundle.manifest import MOST_LABEL_BYTES
 from edgetl_runtime.errors import LessonError
 from edgetl_runtime.image.folders import is_hidden
 from edgetl_runtime.learning.learned import UNKNOWN, Kept, Learned, Taught
-from edgetl_runtime.learning.overlay import Kind, NewLesson, Overlay, locked
+from edgetl_runtime.learning.overlay import NewLesson, Overlay, locked
+from edgetl_runtime.learning.overlay_format import Kind
 from edgetl_runtime.learning.student import Student, read_lessons
 from edgetl_runtime.system.clock import format_time
 from edgetl_runtime.teaching.frames import Take
