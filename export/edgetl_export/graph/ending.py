@@ -110,12 +110,9 @@ def find_onnx_ending(proto: onnx.ModelProto) -> Ending[str] | None:
     found = [shapes.get(one, []) for one in maps]
     fits = all(len(shape) == _MAP_AXES for shape in found)
     channels = tuple(shape[1] for shape in found) if fits else ()
-    return _make_ending(
-        features,
-        maps,
-        channels,
-        _read_onnx_head(graph, product, dense, writers.get(steps.input[1]) if steps else None),
-    )
+    factor = writers.get(steps.input[1]) if steps is not None else None
+    head = _read_onnx_head(graph, product, dense, factor)
+    return _make_ending(features, maps, channels, head)
 
 
 def _make_ending(
