@@ -2,10 +2,12 @@
 
 The new head starts as the file's own, with average logits for what is new, and is a softmax
 regression on the stored rows and the new ones, whose penalty holds it near where it started: the
-old head has seen all photos, the rows are a few of them. `benchmarks/teaching.py` compares this
-with weight imprinting, the exporter's ridge regression and others.
+old head has seen all photos, the rows are a few of them. The outputs that nothing is taught of keep
+their weights, so that the classes are told from one another as before. `benchmarks/teaching.py`
+compares this with weight imprinting, the exporter's ridge regression and others.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Times the mean square of a row; see benchmarks/teaching.py.
-PENALTY: Final = 0.03
+PENALTY: Final = 0.01
 # How much of an old row's target is what the file's own head says, rather than its label: what it
 # got wrong before, it need not get right at the price of something else.
 KEEP: Final = 0.5
@@ -57,6 +59,7 @@ def fit_head(
     truth: NDArray[np.integer],
     outputs: int,
     stored: int = 0,
+    kept: Collection[int] = (),
     penalty: float = PENALTY,
 ) -> Head:
     """Fits a head with more outputs.
@@ -68,6 +71,7 @@ def fit_head(
         outputs: Outputs of the new head, at least those of the old one. Those which no row is of
             get no better than they were.
         stored: How many rows, the first ones, are of photos that the old head has learned from.
+        kept: Outputs that keep their weights.
         penalty: Of what is added to the old head, times the mean square of a row.
 
     Returns:
@@ -82,7 +86,8 @@ def fit_head(
     standard = (features - mean) / scale
     constant = np.sqrt(np.square(standard).sum(axis=1).mean() or 1.0)
     extended = np.column_stack([standard, np.full(len(rows), constant)])
-    change = extended.T @ _regress(extended @ extended.T, base, targets, truth, penalty)
+    free = np.array([n not in kept for n in range(outputs)])
+    change = extended.T @ _regress(extended @ extended.T, base, targets, truth, free, penalty)
     kernel = change[:-1] / scale[:, None]
     return Head(
         (wide.kernel + kernel).astype(np.float32),
@@ -91,7 +96,12 @@ def fit_head(
 
 
 def _regress(
-    gram: Array, base: Array, targets: Array, truth: NDArray[np.integer], penalty: float
+    gram: Array,
+    base: Array,
+    targets: Array,
+    truth: NDArray[np.integer],
+    free: NDArray[np.bool_],
+    penalty: float,
 ) -> Array:
     """Minimizes cross-entropy + penalty, among rows: there are fewer of them than features.
 
@@ -104,6 +114,7 @@ def _regress(
         base: (rows, outputs), logits of the head that it starts from.
         targets: (rows, outputs), probabilities.
         truth: (rows,), by which each output's rows count as much as any other's.
+        free: (outputs,), False for those that keep their weights.
         penalty: See `fit_head`.
 
     Returns:
@@ -117,7 +128,7 @@ def _regress(
     found = ahead = np.zeros_like(base)
     momentum = 1.0
     for _ in range(_STEPS):
-        slope = weights * (_softmax(base + gram @ ahead) - targets) + ridge * ahead
+        slope = free * (weights * (_softmax(base + gram @ ahead) - targets) + ridge * ahead)
         new = ahead - root * (inverse @ (slope / root))
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead = new + (momentum - 1) / following * (new - found)

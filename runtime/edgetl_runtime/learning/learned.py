@@ -122,7 +122,9 @@ def learn(
     own = Head(memory.kernel, memory.bias)
     rows, truth = _gather(memory, labels, lessons)
     stored = int((~memory.held_out).sum())
-    fitted = fit_head(own, rows, truth, len(labels), stored)
+    taught = {_find_index(labels, one) for one in lessons}
+    others = set(range(len(labels))) - taught
+    fitted = fit_head(own, rows, truth, len(labels), stored, others)
     held_back, head, kept = _hold_back(fitted, memory)
     mean, scale = standardize(memory.rows[~memory.held_out].astype(np.float64))
     known = [one.features for one in lessons if one.label is not None]
