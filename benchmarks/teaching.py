@@ -253,8 +253,8 @@ def show(student: Student, timed: dict[str, float], rows: list[dict]) -> None:
     total = timed["look_ms"] + timed["fit_ms"]
     print(
         f"{TIMED_CLASSES} classes of {TIMED_PHOTOS} photos: {total:.0f} ms, of that "
-        f"{timed['look_ms']:.0f} ms in the model ({timed['to_invokes']:.2f} times the processor time of the "
-        "invokes); "
+        f"{timed['look_ms']:.0f} ms in the model ({timed['to_invokes']:.2f} times the processor "
+        "time of the invokes); "
         f"decoding and resizing {timed['prepare_ms']:.0f} ms, checks {timed['check_ms']:.0f} ms; "
         f"Coral with an accelerator: {CORAL_MS} ms"
     )
