@@ -20,8 +20,9 @@ from edgetl_runtime.prediction import Scores
 UNKNOWN: Final = "unknown"
 _FOLDS: Final = 4
 LOST_SHARE: Final = 0.01
-_MOST_ROWS: Final = 200
-_OFFSETS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+# Of one output; more would make fitting slow, and opening a bundle with it.
+_MOST_ROWS: Final = 100
+_OFFSETS: Final = tuple(round(0.1 * n, 1) for n in range(81))
 
 Indices = NDArray[np.intp]
 
@@ -197,24 +198,22 @@ def _hold_back(head: Head, memory: Memory) -> tuple[float, Head, Kept]:
 
     A thing that looks like one of the classes wins photos of it; with a lower logit it wins fewer.
     """
-    for offset in _OFFSETS:
-        held = head.lower(memory.bias.size, offset)
-        kept = check_kept(held, memory)
-        if kept.ok:
-            return offset, held, kept
-    return 0.0, head, check_kept(head, memory)
-
-
-def check_kept(head: Head, memory: Memory) -> Kept:
-    """Compares a head with the file's own, on the validation photos of the memory."""
     rows = memory.rows[memory.held_out].astype(np.float32)
     truth = memory.classes[memory.held_out]
-    own = Head(memory.kernel, memory.bias)
-    before, after = (
-        int(((rows @ one.kernel + one.bias).argmax(axis=1) == truth).sum()) for one in (own, head)
-    )
+    before = int(((rows @ memory.kernel + memory.bias).argmax(axis=1) == truth).sum())
     # Of fewer than a hundred, a single one is more than a point, and nothing finer can be seen.
-    return Kept(len(rows), before, after, max(1, int(LOST_SHARE * len(rows))))
+    may_lose = max(1, int(LOST_SHARE * len(rows)))
+    logits = rows @ head.kernel + head.bias
+    counts = []
+    for offset in _OFFSETS:
+        lower = logits.copy()
+        lower[:, memory.bias.size :] -= np.float32(offset)
+        counts.append(int((lower.argmax(axis=1) == truth).sum()))
+    kept = [Kept(len(rows), before, after, may_lose) for after in counts]
+    # Where nothing helps, the figures are those of the head as it was fitted.
+    chosen = next((n for n, one in enumerate(kept) if one.ok), 0)
+    offset = float(_OFFSETS[chosen])
+    return offset, head.lower(memory.bias.size, offset), kept[chosen]
 
 
 def _hold_out(lesson: Taught, fold: int) -> tuple[Taught, Taught]:
