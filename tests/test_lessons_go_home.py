@@ -14,11 +14,11 @@ from edgetl_runtime.teaching.handing_over import export_lessons
 from edgetl_runtime.teaching.lesson import take_lesson
 from tests.runtime.learning.conftest import draw_cross, draw_scene
 
-TINY = Path(__file__).parent / "data" / "tiny.bundle"
+LEARNING = Path(__file__).parent / "data" / "learning.bundle"
 
 
 def test_lessons_are_imported_with_the_labels_that_a_person_gave(tmp_path):
-    bundle = Path(shutil.copytree(TINY, tmp_path / "parts.bundle"))
+    bundle = Path(shutil.copytree(LEARNING, tmp_path / "parts.bundle"))
     student = Student.open(bundle)
     for kind, label, draw in (("teach", "cross", draw_cross), ("scene", None, draw_scene)):
         collector = Collector(alike=label is None)

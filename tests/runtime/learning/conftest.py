@@ -35,6 +35,12 @@ def draw_scene(seed: int) -> np.ndarray:
     return (rows + noise).clip(0, 255).astype(np.uint8)
 
 
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    """As the committed bundle, with hidden outputs and memories; read only."""
+    return Path(__file__).parents[2] / "data" / "learning.bundle"
+
+
 @pytest.fixture
 def student(tiny_copy: Path) -> Student:
     return Student.open(tiny_copy)
