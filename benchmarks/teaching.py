@@ -1,7 +1,7 @@
 """How well and how fast does a device learn a class that its file has never seen?
 
-    EDGETL_TEST_DATA=... .venv/bin/python benchmarks/teaching.py --bundle BUNDLE [--variant NAME]
-        [--data FOLDER] [--repeats 2] [--json]
+    OMP_NUM_THREADS=1 EDGETL_TEST_DATA=... .venv/bin/python benchmarks/teaching.py --bundle BUNDLE
+        [--variant NAME] [--threads 1] [--data FOLDER] [--repeats 2] [--json]
 
 BUNDLE is one whose backbone is frozen (`edgetl train --finetune none`), so that it knows no class
 of FOLDER (default: TrashNet) but by its head. The features of each photo are what the file returns.
