@@ -74,7 +74,7 @@ def evaluate(
         labels = run.spec.labels
         learned = {example.sha256 for example in run.manifest.select("train")}
     else:
-        classifier = Classifier.open(path, variant=variant)
+        classifier = Classifier.open(path, variant=variant, overlay=False)
         labels, learned = classifier.bundle.labels, set()
     manifest = scan_to_score(data)
     places = _find_places(labels, manifest)

@@ -4,11 +4,13 @@ A network of a few hundred weights learns three drawn parts at 32 px; small, but
 real: four files, their measured figures, golden frames.
 
 It also writes tests/data/damaged: the LiteRT files of that bundle with one thing wrong in each.
+`--learning` writes tests/data/learning.bundle instead, the same in format 4, with memories.
 
     .venv/bin/python tests/make_tiny_bundle.py
 """
 
 import hashlib
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,11 +31,14 @@ from edgetl_runtime.image.preprocessing import Preprocessing
 
 LABELS = ("gear", "spring", "washer")
 TARGET = Path(__file__).parent / "data" / "tiny.bundle"
+LEARNING = TARGET.with_name("learning.bundle")
 DAMAGED = Path(__file__).parent / "data" / "damaged"
 CONVOLUTION, DENSE = 3, 9
 
 
 def main() -> None:
+    learning = "--learning" in sys.argv
+    target = LEARNING if learning else TARGET
     keras.utils.set_random_seed(0)
     preprocessing = Preprocessing(32, 32)
     with tempfile.TemporaryDirectory() as folder:
@@ -55,8 +60,9 @@ def main() -> None:
             model_sha256=hashlib.sha256(b"drawn").hexdigest(),
             versions={"edgetl": "0.1.0"},
         )
-        export_model(trained, TARGET, ExportOptions(strict=True), overwrite=True)
-    write_damaged()
+        export_model(trained, target, ExportOptions(strict=True), overwrite=True)
+    if not learning:
+        write_damaged()
 
 
 def draw(folder: Path, a_class: int) -> list[Labelled]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.reader import Bundle
@@ -15,6 +16,9 @@ from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities
 from edgetl_runtime.system.allotment import default_threads
 
+if TYPE_CHECKING:
+    from edgetl_runtime.learning.learned import Learned
+
 
 class Classifier:
     """Classifies images with one variant of a bundle. Threads may share it; they take turns.
@@ -23,13 +27,24 @@ class Classifier:
         bundle: The bundle.
         variant: The variant in use.
         engine: The engine that runs it.
+        learned: The head that answers instead of the file's own, where something was learned.
+        fault: Why what was learned is not used; empty unless it is damaged or does not fit.
     """
 
-    def __init__(self, bundle: Bundle, variant: Variant, engine: Engine) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        variant: Variant,
+        engine: Engine,
+        learned: "Learned | None" = None,
+        fault: str = "",
+    ) -> None:
         """Combines an opened bundle, variant and engine; use `open`."""
         self.bundle = bundle
         self.variant = variant
         self.engine = engine
+        self.learned = learned
+        self.fault = fault
         self._running = threading.Lock()
 
     @classmethod
@@ -40,6 +55,7 @@ class Classifier:
         engine: str | None = None,
         variant: str | None = None,
         threads: int | None = None,
+        overlay: bool | str | Path = True,
     ) -> "Classifier":
         """Opens a bundle and loads one of its variants.
 
@@ -48,6 +64,9 @@ class Classifier:
             engine: `litert` or `onnx` (default: that of the bundle's first variant).
             variant: Name of the variant, such as `litert-int8` (default: the first).
             threads: Threads of the engine (default: the available processors, at most 4).
+            overlay: Whether to use what was learned for the bundle, which lies beside it; or the
+                path of the bundle beside which it lies, where `bundle` is a copy. What was learned
+                is left out where it is damaged or does not fit; `fault` then says why.
 
         Raises:
             BundleError: If the bundle is damaged or has no such variant.
@@ -56,10 +75,30 @@ class Classifier:
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(bundle)
         chosen = bundle.variant(variant, engine=engine)
+        threads = threads or default_threads()
+        fault = ""
+        if overlay is not False:
+            # Here, since few bundles have learned anything.
+            from edgetl_runtime.learning.applying import open_learned
+
+            beside = bundle.path if overlay is True else Path(overlay)
+            found, fault = open_learned(bundle, chosen, beside, threads)
+            if found is not None:
+                return cls(bundle, chosen, *found)
         model = bundle.read(chosen)
         tensors = (chosen.input, chosen.output)
-        loaded = open_engine(chosen.engine, model, tensors, threads or default_threads())
-        return cls(bundle, chosen, loaded)
+        loaded = open_engine(chosen.engine, model, tensors, threads)
+        return cls(bundle, chosen, loaded, fault=fault)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the scores, in their order; where something was learned, with that."""
+        return self.learned.labels if self.learned else self.bundle.manifest.outputs
+
+    @property
+    def unknown(self) -> int | None:
+        """Index of the unknown one among them; None if there is none."""
+        return self.learned.unknown if self.learned else self.bundle.manifest.unknown
 
     def __call__(
         self, image: Image, *, color: Color = "bgr", captured_s: float | None = None
@@ -135,17 +174,22 @@ class Classifier:
         calibration = self.variant.calibration
         with self._running:
             start = time.monotonic()
-            probabilities = self.engine.run(pixels)
+            seen = self.engine.look(pixels) if self.learned else None
+            probabilities = seen.scores if seen else self.engine.run(pixels)
             done = time.monotonic()
         if wrong := check_probabilities(probabilities):
             raise ModelOutputError(f"{self.variant.name} returned {wrong}; export it again")
+        if self.learned and seen:
+            scores = self.learned.score(seen, calibration.temperature)
+        else:
+            scores = calibrate(probabilities, calibration.temperature)
         return Prediction(
-            labels=self.bundle.manifest.outputs,
-            scores=calibrate(probabilities, calibration.temperature),
+            labels=self.labels,
+            scores=scores,
             reject_threshold=calibration.reject_threshold,
             captured_s=captured_s,
             answered_s=time.monotonic(),
             preprocess_ms=preprocess_ms,
             invoke_ms=(done - start) * 1e3,
-            unknown=self.bundle.manifest.unknown,
+            unknown=self.unknown,
         )

@@ -15,6 +15,7 @@ EdgetlError
 │   ├── MissingEngineError   the engine is not installed
 │   └── ModelOutputError     a model's output is not a probability distribution
 ├── FrameError       an image cannot be read or is not a frame
+├── LessonError      frames teach nothing, or the bundle cannot learn
 ├── CameraError      a camera, stream or video does not deliver
 │   └── RefusedError         it rejects the user name or password
 ├── OutputError      an answer cannot be written to where it should go
@@ -84,6 +85,10 @@ class ModelOutputError(EngineError):
 
 class FrameError(EdgetlError):
     """An image cannot be read or is not a frame."""
+
+
+class LessonError(EdgetlError):
+    """Frames teach nothing, or a bundle cannot learn."""
 
 
 class CameraError(EdgetlError):

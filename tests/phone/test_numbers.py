@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.bundle.golden_frames import measure_deviation
-from edgetl_runtime.pipeline.preparation import _is_of_one_colour
+from edgetl_runtime.image.one_colour import is_of_one_colour
 from edgetl_runtime.pipeline.smoothing import Smoother
 from edgetl_runtime.prediction import Prediction, calibrate, check_probabilities, rank
 from edgetl_runtime.settings.sections import SmoothingSettings
@@ -157,4 +157,4 @@ def test_percentiles_are_alike(node, chance):
 def test_a_covered_camera_is_noticed_alike(noise, node, chance):
     pixels = chance.integers(100, 101 + noise, (37, 53, 3)).astype(np.uint8)
     found = node("ofOneColor", pixels.ravel().tolist(), 53)
-    assert found == _is_of_one_colour(pixels)
+    assert found == is_of_one_colour(pixels)

@@ -112,7 +112,7 @@ def load_and_answer(
 
     imported = time.monotonic()
     bundle = Bundle.open(Path(path))
-    classifier = Classifier.open(bundle, variant=variant, threads=threads)
+    classifier = Classifier.open(bundle, variant=variant, threads=threads, overlay=False)
     loaded = time.monotonic()
     frame = make_frame(bundle, frame_px)
     framed = time.monotonic()

@@ -103,7 +103,9 @@ def benchmark(
         EngineError: If the engine is missing or fails.
     """
     bundle = Bundle.open(path)
-    classifier = Classifier.open(bundle, engine=engine, variant=variant, threads=threads)
+    classifier = Classifier.open(
+        bundle, engine=engine, variant=variant, threads=threads, overlay=False
+    )
     cold = _start_cold(classifier, frame_px, rules, tell)
     return time_frames(classifier, make_frame(bundle, frame_px), cold, rules, tell)[0]
 

@@ -71,9 +71,12 @@ def _open_classifier(options: argparse.Namespace) -> "Classifier":
 
     # Preprocessing takes a fraction of a millisecond: waking more threads would cost more.
     cv2.setNumThreads(1)
-    return Classifier.open(
+    classifier = Classifier.open(
         options.bundle, engine=options.engine, variant=options.variant, threads=options.threads
     )
+    if classifier.fault:
+        warn(classifier.fault)
+    return classifier
 
 
 def _classify_source(

@@ -122,6 +122,7 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
         config,
         doctor,
         install_service,
+        learning,
         serve,
         tune,
         verify,
@@ -134,7 +135,8 @@ def _parser(arguments: "Sequence[str]") -> "argparse.ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"edgetl-run {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (verify, classify, camera, serve, bench, tune, config, doctor, install_service):
+    modules = (verify, classify, camera, serve, bench, tune, learning, config, doctor)
+    for module in (*modules, install_service):
         module.add(commands)
     for name in commands.choices.keys() & set(arguments):
         add_settings(commands.choices[name])

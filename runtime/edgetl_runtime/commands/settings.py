@@ -40,7 +40,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="TOML file of settings (`edgetl-run config` prints one); flags win over it",
     )
     # Python's own list of all flags would hide what is asked of the user.
-    parser.usage = f"{parser.prog} [OPTIONS] [BUNDLE]"
+    parser.usage = f"{parser.prog} {parser.get_default('usage_line') or '[OPTIONS] [BUNDLE]'}"
     add_arguments(parser, Settings, sections, {"model.bundle": "BUNDLE"})
 
 

@@ -58,7 +58,7 @@ class QuotaFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._remove_stale()
             number = self._make_room(sum(map(len, files.values())))
-            stem = "_".join([f"{number:09d}", *map(_spell, words)])
+            stem = "_".join([f"{number:09d}", *map(spell, words)])
             self._write({self.path / (stem + suffix): data for suffix, data in files.items()})
         except OSError as error:
             raise UndeliveredError(f"cannot write into {self.path}: {error.strerror}") from error
@@ -112,7 +112,7 @@ class QuotaFolder:
             self._clean = True
 
 
-def _spell(word: str) -> str:
+def spell(word: str) -> str:
     """A word for the name of a file on any system."""
     return re.sub(r"[^A-Za-z0-9-]+", "-", word)[:_LONGEST_WORD].strip("-") or "x"
 

@@ -176,7 +176,7 @@ class Pipeline:
         feed = self._feed.status()
         outputs = tuple(worker.status() for worker in self._workers)
         board = self._board.get()
-        problem = self.problem
+        problem = self.problem or classifier.fault
         state, reason = judge(
             reading, feed, outputs, board, self._settings, live=self._feed.live, problem=problem
         )
@@ -190,7 +190,7 @@ class Pipeline:
             bundle_sha256=classifier.bundle.sha256,
             variant=classifier.variant.name,
             engine=classifier.engine.name,
-            labels=classifier.bundle.manifest.labels,
+            labels=_list_labels(classifier),
             **counts,
             label=None if state in ("stale", "no_camera", "failed") else reading.label,
             score=reading.score,
@@ -346,3 +346,8 @@ class Pipeline:
 
 def _start_drift(classifier: Classifier) -> Drift:
     return Drift(classifier.variant.metrics)
+
+
+def _list_labels(classifier: Classifier) -> tuple[str, ...]:
+    """What there may be an answer of: the classes, and what was learned."""
+    return tuple(one for n, one in enumerate(classifier.labels) if n != classifier.unknown)

@@ -8,18 +8,17 @@ from queue import Empty, SimpleQueue
 
 import cv2
 import msgspec
-import numpy as np
 
 from edgetl_runtime.capture.feed import FrameFeed
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EdgetlError, FrameError, ServiceError
+from edgetl_runtime.image.one_colour import is_of_one_colour
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.pace import Pace
 from edgetl_runtime.pipeline.view import View
 
 TICK_S = 0.5
 """Longest wait for a frame: so often the loop looks around when none comes."""
-_LOW_INFORMATION_LEVELS = 3.0
 
 
 class Prepared(msgspec.Struct, frozen=True, eq=False):
@@ -174,12 +173,6 @@ class Preparation:
             position_s=frame.position_s,
             file=frame.file,
             preprocess_ms=preprocess_ms,
-            low_information=_is_of_one_colour(pixels),
+            low_information=is_of_one_colour(pixels),
             picture=view.copy() if self._wants_picture() else None,
         )
-
-
-def _is_of_one_colour(pixels: Frame) -> bool:
-    """Whether a model's input is black, covered or saturated: hardly any level differs."""
-    _, deviation = cv2.meanStdDev(np.ascontiguousarray(pixels[::4, ::4]))
-    return bool(deviation.max() < _LOW_INFORMATION_LEVELS)

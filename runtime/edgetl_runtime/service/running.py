@@ -64,7 +64,7 @@ class Service:
         self._store: ModelStore | None = None
         self._pipeline: Pipeline | None = None
         self._reloader: Reloader | None = None
-        self._running = ""
+        self._running = self._learned = ""
         # Of the start; a reload that succeeds ends it.
         self._problem = ""
         self._good = 0
@@ -261,10 +261,23 @@ class Service:
 
         model = self._settings.model
         classifier = Classifier.open(
-            bundle, engine=model.engine, variant=model.variant, threads=model.threads
+            bundle,
+            engine=model.engine,
+            variant=model.variant,
+            threads=model.threads,
+            # A store keeps copies, and people teach what they installed.
+            overlay=model.bundle or True,
         )
-        self._running = bundle.sha256
+        if classifier.fault:
+            self._warn(classifier.fault)
+        self._running, self._learned = bundle.sha256, self._digest_lessons()
         return classifier
+
+    def _digest_lessons(self) -> str:
+        from edgetl_runtime.learning.overlay import digest_overlay
+
+        path = self._settings.model.bundle
+        return digest_overlay(Path(path)) if path else ""
 
     def _load_again(self) -> "Classifier | None":
         """The configured bundle, tried in a child process; None if it runs already."""
@@ -281,7 +294,7 @@ class Service:
             trial = try_bundle(order, stop=self._stop)
             if trial.verdict != "good":
                 raise ServiceError(f"{path} failed its trial: {trial.reason}")
-        if bundle.sha256 == self._running:
+        if (bundle.sha256, self._digest_lessons()) == (self._running, self._learned):
             self._warn(f"{path} is already running")
             return None
         return self._load(bundle)

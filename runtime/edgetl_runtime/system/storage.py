@@ -63,7 +63,7 @@ def staged_file(target: Path, *, mode: int = 0o644) -> Iterator[Path]:
             yield aside
             os.fsync(file.fileno())
         os.replace(aside, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
@@ -180,9 +180,9 @@ def _swap(staging: Path, target: Path) -> None:
         os.rename(staging, target)
     else:
         _exchange(staging, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         _remove(staging)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _exchange(one: Path, other: Path) -> None:
@@ -244,11 +244,12 @@ def _sync_tree(folder: Path) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         elif path.is_dir():
-            _sync_folder(path)
-    _sync_folder(folder)
+            sync_folder(path)
+    sync_folder(folder)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flushes what a folder lists to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,48 @@
+"""What was learned takes over when a bundle is opened; a damaged overlay is left out."""
+
+import os
+from pathlib import Path
+
+from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.engines.engine import Engine
+from edgetl_runtime.errors import BundleError, LessonError
+from edgetl_runtime.learning.learned import Learned
+from edgetl_runtime.learning.overlay import Overlay, find_overlay
+from edgetl_runtime.system.storage import put_back
+
+
+def open_learned(
+    bundle: Bundle, variant: Variant, beside: Path, threads: int
+) -> tuple[tuple[Engine, Learned] | None, str]:
+    """Opens a variant with what was learned for its bundle.
+
+    Args:
+        bundle: The bundle.
+        variant: One of its variants.
+        beside: The bundle beside which the overlay lies.
+        threads: At least 1.
+
+    Returns:
+        An engine that reveals features, and the head to answer with, or None where nothing was
+        learned or it cannot be used; and why it cannot, else an empty text.
+
+    Raises:
+        BundleError: If the model's file is damaged.
+        EngineError: If the engine is not installed or refuses the model.
+    """
+    path = find_overlay(beside)
+    put_back(path)
+    if not os.path.lexists(path):
+        return None, ""
+    # Not before: what loads and fits heads is of no use to a bundle that learned nothing.
+    from edgetl_runtime.learning.student import Student, read_lessons
+
+    try:
+        overlay = Overlay.open(bundle, beside)
+        if not overlay.lessons:
+            return None, ""
+        student = Student.open(bundle, variant=variant.name, threads=threads)
+        return (student.engine, student.fit(read_lessons(overlay, student))), ""
+    except (BundleError, LessonError) as error:
+        return None, f"what was learned is left out: {error}"

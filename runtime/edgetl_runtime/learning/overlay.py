@@ -1,0 +1,273 @@
+"""The overlay: what a device has learned, in a folder beside the bundle, which stays as it is.
+
+`parts.bundle.overlay/overlay.json` lists every other file with its size and SHA-256, and
+`overlay.json.sha256` guards it, as in a bundle. A change writes the whole folder aside and takes
+the old one's place in one step, so that a power cut leaves the old lessons or the new ones.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edgetl_runtime.bundle.manifest import StoredFile
+from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.errors import LockedError, StorageError
+from edgetl_runtime.learning.overlay_format import (
+    CHECKSUM,
+    FORMAT_VERSION,
+    MANIFEST,
+    Features,
+    Kind,
+    Lesson,
+    OverlayManifest,
+    decode_features,
+    encode_checksum,
+    encode_features,
+    encode_manifest,
+    read_manifest,
+    report_damage,
+)
+from edgetl_runtime.system.containers import Folder
+from edgetl_runtime.system.storage import put_back, staged_folder, sync_folder
+
+MOST_FRAMES: Final = 200
+"""Frames of one lesson: a minute at three a second."""
+MOST_LESSONS: Final = 100
+_STALE_NAME: Final = "[0-9a-f]{8}"
+
+
+class NewLesson(msgspec.Struct, frozen=True, eq=False):
+    """A lesson that is not stored yet.
+
+    Attributes:
+        kind: `scene` or `teach`.
+        label: What is on the frames; None: nothing that is known.
+        variant: The variant whose file returned the features.
+        created_utc: ISO 8601 in UTC.
+        features: float32 (frames, features).
+        photos: JPEG files, one for each frame.
+    """
+
+    kind: Kind
+    label: str | None
+    variant: str
+    created_utc: str
+    features: Features
+    photos: tuple[bytes, ...]
+
+
+class Overlay(msgspec.Struct, frozen=True):
+    """The lessons of a bundle.
+
+    Attributes:
+        path: The folder; it need not be there.
+        bundle_path: The bundle that they are for.
+        bundle_sha256: Of its bundle.json.
+        lessons: In the order in which they were learned.
+    """
+
+    path: Path
+    bundle_path: Path
+    bundle_sha256: str
+    lessons: tuple[Lesson, ...] = ()
+
+    @classmethod
+    def open(cls, bundle: Bundle, beside: Path | None = None) -> "Overlay":
+        """Reads what was learned for a bundle; without a folder there are no lessons.
+
+        Args:
+            bundle: The bundle.
+            beside: The bundle beside which it lies (default: this one).
+
+        Raises:
+            BundleError: If the overlay is damaged, newer, or of another bundle.
+        """
+        path = find_overlay(beside or bundle.path)
+        put_back(path)
+        if not os.path.lexists(path):
+            return cls(path, bundle.path, bundle.sha256)
+        manifest = read_manifest(path, bundle)
+        return cls(path, bundle.path, bundle.sha256, manifest.lessons)
+
+    def read_features(self, lesson: Lesson) -> Features:
+        """The features of a lesson, verified.
+
+        Returns:
+            float32 (frames, features).
+
+        Raises:
+            BundleError: If the file is damaged.
+        """
+        return decode_features(self.path / lesson.features.file, self.read(lesson.features))
+
+    def read(self, stored: StoredFile) -> bytes:
+        """A file's verified bytes.
+
+        Raises:
+            BundleError: If it is missing or differs from what `overlay.json` says.
+        """
+        try:
+            data = Folder(self.path).read(stored.file, stored.bytes)
+        except OSError as error:
+            raise report_damage(self.path, f"{stored.file}: {error.strerror}") from error
+        if len(data) != stored.bytes or hashlib.sha256(data).hexdigest() != stored.sha256:
+            raise report_damage(self.path, f"{stored.file}: SHA-256 differs")
+        return data
+
+    def verify(self) -> None:
+        """Reads every file.
+
+        Raises:
+            BundleError: If one is damaged.
+        """
+        for lesson in self.lessons:
+            for stored in lesson.files:
+                self.read(stored)
+
+    def add(self, new: NewLesson) -> "Overlay":
+        """Stores one more lesson; call it while holding `locked`.
+
+        Raises:
+            StorageError: If the disk refuses, or there are too many lessons.
+        """
+        if len(self.lessons) >= MOST_LESSONS:
+            raise StorageError(
+                f"{self.path} has {MOST_LESSONS} lessons, the most there can be; train with them: "
+                "edgetl-run learned BUNDLE --export ZIP"
+            )
+        number = max((lesson.number for lesson in self.lessons), default=0) + 1
+        files = dict(_name_files(number, new))
+        stored = [_describe(name, data) for name, data in files.items()]
+        lesson = Lesson(
+            number=number,
+            kind=new.kind,
+            label=new.label,
+            variant=new.variant,
+            created_utc=new.created_utc,
+            frames=len(new.photos),
+            features=stored[0],
+            photos=tuple(stored[1:]),
+        )
+        return self._write((*self.lessons, lesson), files)
+
+    def undo(self) -> "Overlay":
+        """Forgets the last lesson; call it while holding `locked`."""
+        if len(self.lessons) > 1:
+            return self._write(self.lessons[:-1], {})
+        clear_overlay(self.path)
+        return msgspec.structs.replace(self, lessons=())
+
+    def _write(self, lessons: tuple[Lesson, ...], files: Mapping[str, bytes]) -> "Overlay":
+        _remove_stale(self.path)
+        manifest = encode_manifest(OverlayManifest(FORMAT_VERSION, self.bundle_sha256, lessons))
+        checksum = encode_checksum(manifest)
+        kept = [one.file for lesson in lessons for one in lesson.files if one.file not in files]
+        with staged_folder(self.path, marker=MANIFEST, overwrite=True) as aside:
+            for name in kept:
+                _link(self.path / name, aside / name)
+            for name, data in {**files, MANIFEST: manifest, CHECKSUM: checksum}.items():
+                (aside / name).parent.mkdir(exist_ok=True)
+                (aside / name).write_bytes(data)
+        return msgspec.structs.replace(self, lessons=lessons)
+
+
+def find_overlay(bundle: Path) -> Path:
+    """Where the overlay of a bundle is: `parts.bundle.overlay` beside `parts.bundle`."""
+    # `.` has no name, and a slash at the end is none.
+    whole = bundle if bundle.name else bundle.absolute()
+    return whole.with_name(f"{whole.name}.overlay")
+
+
+def digest_overlay(bundle: Path) -> str:
+    """By which a change of what was learned is seen; empty where nothing was."""
+    try:
+        return hashlib.sha256((find_overlay(bundle) / MANIFEST).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+@contextmanager
+def locked(bundle: Path) -> Iterator[None]:
+    """Keeps two programs from changing an overlay at once.
+
+    Raises:
+        LockedError: If another program changes an overlay in the same folder.
+    """
+    folder = find_overlay(bundle).absolute().parent
+    # A lock on the folder leaves no file behind.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise LockedError(
+            f"another program is learning for a bundle in {folder}; try again when it is done"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def clear_overlay(path: Path) -> None:
+    """Removes an overlay, damaged or not.
+
+    Raises:
+        StorageError: If something else than an overlay is there, or the disk refuses.
+    """
+    put_back(path)
+    _remove_stale(path)
+    if not os.path.lexists(path):
+        return
+    _check_ours(path)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        os.rename(path, aside)
+        sync_folder(path.absolute().parent)
+    except OSError as error:
+        raise StorageError(f"cannot remove {path}: {error.strerror}; nothing changed") from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_ours(path: Path) -> None:
+    ours = re.compile(r"overlay\.json(\.sha256)?|lesson-\d{4}(\.npz)?", re.ASCII)
+    if path.is_symlink() or not path.is_dir():
+        raise StorageError(f"{path} is not a folder; remove it by hand")
+    if others := [one.name for one in path.iterdir() if not ours.fullmatch(one.name)]:
+        raise StorageError(f"{path} has {others[0]}, which is not of an overlay; remove it by hand")
+
+
+def _remove_stale(path: Path) -> None:
+    """What a power cut left half written."""
+    stale = re.compile(rf"\.{re.escape(path.name)}\.{_STALE_NAME}", re.ASCII)
+    for one in path.absolute().parent.iterdir():
+        if stale.fullmatch(one.name):
+            shutil.rmtree(one, ignore_errors=True)
+
+
+def _name_files(number: int, new: NewLesson) -> Iterator[tuple[str, bytes]]:
+    yield f"lesson-{number:04d}.npz", encode_features(new.features)
+    for n, photo in enumerate(new.photos, start=1):
+        yield f"lesson-{number:04d}/{n:04d}.jpg", photo
+
+
+def _describe(name: str, data: bytes) -> StoredFile:
+    return StoredFile(name, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _link(source: Path, target: Path) -> None:
+    """Two names of one file, which is never changed; a copy where the file system has no links."""
+    target.parent.mkdir(exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,192 @@
+"""Taking a lesson: features of its frames, a head fitted with them, and the checks of it.
+
+A lesson that would cost the classes of the file accuracy, or teaches nothing, is not kept.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from edgetl_runtime.bundle.manifest import MOST_LABEL_BYTES
+from edgetl_runtime.errors import LessonError
+from edgetl_runtime.image.folders import is_hidden
+from edgetl_runtime.learning.learned import UNKNOWN, Kept, Learned, Taught
+from edgetl_runtime.learning.overlay import NewLesson, Overlay, locked
+from edgetl_runtime.learning.overlay_format import Kind
+from edgetl_runtime.learning.student import Student, read_lessons
+from edgetl_runtime.system.clock import format_time
+from edgetl_runtime.teaching.frames import Take
+from edgetl_runtime.text.printable import is_printable
+
+LEAST_RECALL: Final = 0.25
+NOTHING_KNOWN: Final = "_unknown_"
+"""Where the workstation keeps photos of nothing that is known."""
+Tell = Callable[[float, str], None]
+
+
+class LessonReport(msgspec.Struct, frozen=True):
+    """What became of a lesson.
+
+    Attributes:
+        stored: Whether it is kept, and its head takes over.
+        refused: Why it is not, and what to do; empty if it is.
+        number: Of the lesson; None if it is not kept.
+        kind: `scene` or `teach`.
+        label: What is on the frames; None: nothing that is known.
+        is_new: Whether the label is of no class of the file, and was not taught before.
+        frames: How many it is made of.
+        recalled: How many of them a head names rightly that did not see them.
+        kept: The classes of the file, before and after, on validation photos.
+        held_back: What was taken from the logits of taught things for their sake.
+        notes: Sentences on frames that are not used.
+        look_s: Time for the features of the frames, seconds.
+        fit_s: Time for fitting the head that answers from now on, seconds.
+        check_s: Time for the checks, seconds.
+    """
+
+    stored: bool
+    refused: str
+    number: int | None
+    kind: Kind
+    label: str | None
+    is_new: bool
+    frames: int
+    recalled: int
+    kept: Kept
+    held_back: float
+    notes: tuple[str, ...]
+    look_s: float
+    fit_s: float
+    check_s: float
+
+
+def take_lesson(
+    student: Student,
+    take: Take,
+    kind: Kind,
+    label: str | None,
+    tell: Tell = lambda share, doing: None,
+) -> LessonReport:
+    """Takes a lesson, and keeps it if it passes the checks.
+
+    Args:
+        student: The variant that learns.
+        take: The frames.
+        kind: `scene` or `teach`.
+        label: What is on them; None: nothing that is known.
+        tell: Is told of progress.
+
+    Raises:
+        LessonError: If the label cannot be used.
+        BundleError: If the overlay is damaged or of another bundle.
+        LockedError: If another program is learning for the same bundle.
+        StorageError: If the disk refuses.
+    """
+    with locked(student.bundle.path):
+        overlay = Overlay.open(student.bundle)
+        before = read_lessons(overlay, student)
+        known = (*student.bundle.labels, *(one.label for one in before))
+        check_label(kind, label, known)
+        start_s = time.monotonic()
+        features = student.look(take.inputs, tell)
+        looked_s = time.monotonic()
+        tell(1.0, "fitting the head")
+        lessons = [*before, Taught(label, features)]
+        learned = student.fit(lessons)
+        fitted_s = time.monotonic()
+        tell(1.0, "checking what is known")
+        recalled = student.recall(lessons)
+        checked_s = time.monotonic()
+        refused = _find_reason(learned, lessons, recalled)
+        if not refused:
+            created = format_time(time.time())
+            new = NewLesson(
+                kind, label, student.variant.name, created, features, tuple(take.photos)
+            )
+            overlay = overlay.add(new)
+    return LessonReport(
+        stored=not refused,
+        refused=refused,
+        number=None if refused else overlay.lessons[-1].number,
+        kind=kind,
+        label=label,
+        is_new=label is not None and label not in known,
+        frames=len(take.photos),
+        recalled=recalled[-1],
+        kept=learned.kept,
+        held_back=learned.held_back,
+        notes=take.notes,
+        look_s=looked_s - start_s,
+        fit_s=fitted_s - looked_s,
+        check_s=checked_s - fitted_s,
+    )
+
+
+def check_label(kind: Kind, label: str | None, known: Sequence[str | None]) -> None:
+    """Refuses a label that a lesson cannot have.
+
+    Args:
+        kind: Of the lesson.
+        label: The label.
+        known: What has been taught, and the classes of the file.
+
+    Raises:
+        LessonError: If it is no label, or the scene has a thing that was never taught.
+    """
+    if label is None:
+        return
+    # It names a folder when `edgetl data import` has taken the frames home.
+    is_name = label == label.strip() and "/" not in label and not is_hidden(label)
+    if not label or not is_name or not is_printable(label):
+        raise LessonError(
+            f"expected a label that can name a folder, found {label[:40]!r}; leave out "
+            "slashes, and spaces or a dot at its ends"
+        )
+    if len(label.encode()) > MOST_LABEL_BYTES:
+        raise LessonError(f"expected a label of at most {MOST_LABEL_BYTES} bytes; shorten it")
+    if label in (UNKNOWN, NOTHING_KNOWN, "_unsorted_"):
+        raise LessonError(
+            f"{label} is no label: show what is none of the classes with: edgetl-run learn-scene"
+        )
+    if kind == "scene" and label not in known:
+        labels = ", ".join(one for one in dict.fromkeys(known) if one is not None)
+        raise LessonError(
+            f"{label} was never taught; known are: {labels}; teach it with: edgetl-run teach"
+        )
+
+
+def _find_reason(learned: Learned, lessons: Sequence[Taught], recalled: Sequence[int]) -> str:
+    """Why a lesson is refused; empty if it is not. The new lesson is the last one."""
+    kept = learned.kept
+    if not kept.ok:
+        return (
+            f"the classes would lose accuracy: of {kept.photos} validation photos {kept.after} "
+            f"instead of {kept.before} would be right, at most {kept.may_lose} may be lost; it "
+            "looks too much like one of them: show it larger, before another background, or train "
+            "with it"
+        )
+    *earlier, new = zip(lessons, recalled, strict=True)
+    if _is_lost(*new):
+        return (
+            f"it would not be recognized: of {len(new[0].features)} frames {new[1]} would get "
+            f"their label from the others, at least {_count_least(new[0])} must; show it larger, "
+            "and from more sides"
+        )
+    if lost := next((pair for pair in earlier if _is_lost(*pair)), None):
+        return (
+            f"what was learned before would be lost: of {len(lost[0].features)} frames of "
+            f"{lost[0].label or 'the scene'} only {lost[1]} would be right; undo that lesson with: "
+            "edgetl-run learned BUNDLE --undo"
+        )
+    return ""
+
+
+def _is_lost(lesson: Taught, recalled: int) -> bool:
+    return recalled < _count_least(lesson)
+
+
+def _count_least(lesson: Taught) -> int:
+    return math.ceil(LEAST_RECALL * len(lesson.features))
