@@ -22,7 +22,8 @@ from edgetl_export.wording import percent
 from edgetl_runtime.benchmarking.record import BoardBenchmark
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.bundle.golden_frames import Verification, verify
-from edgetl_runtime.bundle.reader import Bundle, Variant
+from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import WeightsError
 from edgetl_runtime.image.frames import read_frames

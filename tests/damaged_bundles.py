@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from edgetl_runtime.bundle.reader import FORMAT_VERSION
+from edgetl_runtime.bundle.manifest import FORMAT_VERSION, READ_VERSIONS
 
 Files = dict[str, bytes]
 Change = Callable[[dict[str, Any]], object]
@@ -22,7 +22,7 @@ FILES: Final[Files] = {
 }
 OTHER_FORMATS: Final = [
     (FORMAT_VERSION + 1, "upgrade edgetl-runtime"),
-    (FORMAT_VERSION - 1, "edgetl export"),
+    (min(READ_VERSIONS) - 1, "edgetl export"),
 ]
 # Of a manifest that is sealed again, as a forger would; with a word of the device's refusal.
 MISFITS: Final[list[tuple[Change, str]]] = [

@@ -10,7 +10,8 @@ from edgetl_export.wording import percent, signed_points
 from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
-    from edgetl_runtime.bundle.reader import Bundle, BundleManifest
+    from edgetl_runtime.bundle.manifest import BundleManifest
+    from edgetl_runtime.bundle.reader import Bundle
 
 
 @click.command()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.bundle.manifest import Precision
 from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.errors import OptionsError
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgetl_export.examination import Examination
 from edgetl_export.recipes import DEFAULT, RECIPES, Recipe, find_recipes
-from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.bundle.manifest import Precision
 from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Preprocessing

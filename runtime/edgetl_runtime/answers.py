@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True, eq=False):
         index: Number of the frame in its source; gaps are frames that were dropped.
         size_px: (width, height) of the frame as captured.
         prediction: The prediction for this frame alone, with its times and age.
-        smoothed: float32 (classes,), scores after smoothing, 0..1.
+        smoothed: float32 (outputs,), scores after smoothing, 0..1.
         label: The stable label, or None if unknown.
         score: Smoothed score of the stable label, 0..1; if it is None, of the best label.
         stale: Whether the frame was too old when the answer was ready; then label is None.

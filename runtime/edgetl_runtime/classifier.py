@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgetl_runtime.bundle.reader import Bundle, Variant
+from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import Engine, open_engine
 from edgetl_runtime.errors import ModelOutputError, OptionsError
 from edgetl_runtime.image.loading import Color, Image, load_image
@@ -139,11 +140,12 @@ class Classifier:
         if wrong := check_probabilities(probabilities):
             raise ModelOutputError(f"{self.variant.name} returned {wrong}; export it again")
         return Prediction(
-            labels=self.bundle.manifest.labels,
+            labels=self.bundle.manifest.outputs,
             scores=calibrate(probabilities, calibration.temperature),
             reject_threshold=calibration.reject_threshold,
             captured_s=captured_s,
             answered_s=time.monotonic(),
             preprocess_ms=preprocess_ms,
             invoke_ms=(done - start) * 1e3,
+            unknown=self.bundle.manifest.unknown,
         )

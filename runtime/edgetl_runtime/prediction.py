@@ -16,13 +16,14 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
     """The scores of one frame, and their times.
 
     Attributes:
-        labels: The classes, in the order of the model's output.
-        scores: float32 (classes,), probabilities 0..1 that sum to 1.
+        labels: The names of the model's outputs, in their order: the classes, and the unknown one.
+        scores: float32 (outputs,), probabilities 0..1 that sum to 1.
         reject_threshold: Top score below which the frame is rejected as unknown, 0..1.
         captured_s: When the frame was captured, on the clock of `time.monotonic`, seconds.
         answered_s: When this prediction was ready, on the same clock.
         preprocess_ms: Time from the frame to the model's input, milliseconds.
         invoke_ms: Time inside the engine, milliseconds.
+        unknown: Index of the output for what is none of the classes; None without one.
     """
 
     labels: tuple[str, ...]
@@ -32,11 +33,12 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
     answered_s: float
     preprocess_ms: float
     invoke_ms: float
+    unknown: int | None = None
 
     @property
     def label(self) -> str | None:
         """The most likely label, or None when the frame is rejected."""
-        return None if self.score < self.reject_threshold else self.labels[self.index]
+        return self.name_best(self.scores)
 
     @property
     def index(self) -> int:
@@ -57,13 +59,27 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
         """The `count` most likely labels with their scores, best first."""
         return rank(self.labels, self.scores, count)
 
+    def name_best(self, scores: Scores) -> str | None:
+        """The label for scores like these, such as their average over several frames.
+
+        Args:
+            scores: float32 (outputs,), probabilities 0..1.
+
+        Returns:
+            None if the frame is rejected: the output for the unknown is the best one, or the best
+            one is below the reject threshold.
+        """
+        best = int(scores.argmax())
+        known = best != self.unknown and float(scores[best]) >= self.reject_threshold
+        return self.labels[best] if known else None
+
 
 def rank(labels: Sequence[str], scores: Scores, count: int) -> list[tuple[str, float]]:
     """The `count` labels with the highest scores, best first; the first one wins a tie.
 
     Args:
-        labels: The classes.
-        scores: float32 (classes,), in the order of the labels.
+        labels: The names of the outputs.
+        scores: float32 (outputs,), in the order of the labels.
         count: How many to list; all if there are fewer.
     """
     order = np.argsort(-scores, kind="stable")[: max(0, count)]
@@ -76,7 +92,7 @@ def check_probabilities(scores: Scores) -> str:
     An int8 output has a scale of 1/256 and rounds each score, hence the tolerance of the sum.
 
     Args:
-        scores: float32 (classes,).
+        scores: float32 (outputs,).
     """
     total = float(scores.sum())
     # Not finite as soon as one of them is not.
@@ -96,11 +112,11 @@ def calibrate(probabilities: Scores, temperature: float) -> Scores:
     logits by a constant only (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
     Args:
-        probabilities: float32 (classes,), 0..1.
+        probabilities: float32 (outputs,), 0..1.
         temperature: Positive; 1 leaves the probabilities as they are.
 
     Returns:
-        float32 (classes,) that sum to 1.
+        float32 (outputs,) that sum to 1.
     """
     if temperature == 1.0:
         return probabilities

@@ -18,7 +18,8 @@ from edgetl_export.quantize.search import Attempt, find_best, is_worth_trying
 from edgetl_export.recipes import find_recipes
 from edgetl_export.trained import Trained
 from edgetl_runtime.bundle.golden_frames import verify
-from edgetl_runtime.bundle.reader import Bundle, VariantMetrics
+from edgetl_runtime.bundle.manifest import VariantMetrics
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import GateError
 

@@ -9,15 +9,15 @@ import pytest
 
 from edgetl_export.package.model_card import write_card
 from edgetl_export.trained import Labelled
-from edgetl_runtime.bundle.reader import (
+from edgetl_runtime.bundle.manifest import (
     Attempted,
-    Bundle,
     Calibration,
     LeftOut,
     Provenance,
     Variant,
     VariantMetrics,
 )
+from edgetl_runtime.bundle.reader import Bundle
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.engines.hidden_outputs import Seen
 from tests import waiting
 from tests.machines import MACHINES
 
@@ -46,11 +47,16 @@ class FakeEngine:
 
     def __init__(self, *scores: float) -> None:
         self.scores = np.array(scores, np.float32)
+        self.features = np.zeros(4, np.float32)
+        self.maps: list[np.ndarray] = []
         self.pixels: list[np.ndarray] = []
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         self.pixels.append(pixels)
         return self.scores.copy()
+
+    def look(self, pixels: np.ndarray) -> Seen:
+        return Seen(self.run(pixels), self.features.copy(), [one.copy() for one in self.maps])
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgetl_runtime.bundle.reader import Bundle, VariantMetrics
+from edgetl_runtime.bundle.manifest import VariantMetrics
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.pipeline.drift import (
     DAY_S,

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgetl_runtime.bundle import reader as format_module
-from edgetl_runtime.bundle.reader import FORMAT_VERSION, Bundle, BundleManifest, encode_checksum
+from edgetl_runtime.bundle import manifest as format_module
+from edgetl_runtime.bundle.manifest import FORMAT_VERSION, READ_VERSIONS, BundleManifest
+from edgetl_runtime.bundle.reader import Bundle, encode_checksum
+from edgetl_runtime.engines.hidden_outputs import HiddenOutputs
 from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -18,7 +20,7 @@ from edgetl_runtime.system import containers
 
 README = Path(__file__).parents[2] / "README.md"
 STRUCTS = [
-    *(Preprocessing, TensorSpec),
+    *(Preprocessing, TensorSpec, HiddenOutputs),
     *(format_module.BundleManifest, format_module.Variant, format_module.VariantMetrics),
     *(format_module.Calibration, format_module.Provenance, format_module.StoredFile),
     *(format_module.GoldenFrame, format_module.LeftOut, format_module.Attempted),
@@ -48,6 +50,7 @@ def test_the_example_is_a_manifest_and_shows_every_field(example):
 def test_the_example_opens_as_a_bundle(example, tmp_path):
     """With files of its sizes: whatever a reader checks but the content of the files is right."""
     stored = [*example["variants"], *example["golden"], example["labels_file"], example["card"]]
+    stored += [variant["memory"] for variant in example["variants"]]
     for one in stored:
         data = bytes(one["bytes"])
         one["sha256"] = hashlib.sha256(data).hexdigest()
@@ -93,6 +96,7 @@ def test_what_the_page_says_of_the_seal_is_so(tiny):
     assert (tiny / "bundle.json.sha256").read_text() == f"{digest}  bundle.json\n"
 
 
-def test_a_bundle_of_the_format_before_is_refused_with_the_remedy(edit, wording):
+def test_a_bundle_of_a_format_before_those_that_are_read_is_refused_with_the_remedy(edit, wording):
+    older = min(READ_VERSIONS) - 1
     with pytest.raises(BundleError, match=wording):
-        Bundle.open(edit(lambda manifest: manifest.update(format_version=FORMAT_VERSION - 1)))
+        Bundle.open(edit(lambda manifest: manifest.update(format_version=older)))

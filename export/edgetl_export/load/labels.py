@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgetl_export.load.label_records import read_record
-from edgetl_runtime.bundle.reader import MOST_LABEL_BYTES
+from edgetl_runtime.bundle.manifest import MOST_LABEL_BYTES
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.text.printable import is_printable
 from edgetl_runtime.text.wording import count_noun

@@ -21,7 +21,7 @@ from edgetl_export.load.statements import Statement, read_graph
 from edgetl_export.quantize.onnx_quantizer import IR_VERSION, OPSET
 from edgetl_export.quiet_stderr import divert_stderr
 from edgetl_export.trained import ModelFormat
-from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.bundle.manifest import Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores

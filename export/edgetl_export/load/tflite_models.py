@@ -16,7 +16,7 @@ from edgetl_export.load.source import Size, SourceModel, choose_size
 from edgetl_export.load.statements import read_statements
 from edgetl_export.load.tflite_outputs import Writers
 from edgetl_export.trained import ModelFormat
-from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.bundle.manifest import Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores

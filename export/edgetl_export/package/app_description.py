@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from edgetl_runtime.bundle.golden_frames import LEAST_SCORE
-from edgetl_runtime.bundle.reader import Bundle, Variant
+from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.tensors import picture_size
 from edgetl_runtime.image.preprocessing import Fit
 from edgetl_runtime.prediction import calibrate

@@ -24,12 +24,10 @@ from edgetl_export.quantize.search import Attempt, Judge, attempt, find_best, le
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import About, Trained, choose_recipes
 from edgetl_runtime.bundle.golden_frames import TOLERANCE, digest
-from edgetl_runtime.bundle.reader import (
+from edgetl_runtime.bundle.manifest import (
     CARD,
-    CHECKSUM,
     FORMAT_VERSION,
     LABELS,
-    MANIFEST,
     BundleManifest,
     GoldenFrame,
     LeftOut,
@@ -37,9 +35,8 @@ from edgetl_runtime.bundle.reader import (
     Provenance,
     StoredFile,
     Variant,
-    encode_checksum,
-    encode_manifest,
 )
+from edgetl_runtime.bundle.reader import CHECKSUM, MANIFEST, encode_checksum, encode_manifest
 from edgetl_runtime.errors import ExportError, GateError
 from edgetl_runtime.system.storage import staged_folder
 

@@ -17,7 +17,7 @@ from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.quantize.search import Attempt, measure
 from edgetl_export.trained import Trained
-from edgetl_runtime.bundle.reader import Calibration, UnknownSource, VariantMetrics
+from edgetl_runtime.bundle.manifest import Calibration, UnknownSource, VariantMetrics
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores, calibrate
 

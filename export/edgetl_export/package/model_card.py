@@ -12,7 +12,7 @@ from pathlib import Path
 from edgetl_export.examination import Examination
 from edgetl_export.trained import Labelled
 from edgetl_export.wording import percent, signed_points
-from edgetl_runtime.bundle.reader import LeftOut, Provenance, Variant
+from edgetl_runtime.bundle.manifest import LeftOut, Provenance, Variant
 from edgetl_runtime.text.printable import is_printable
 
 _TEMPLATES = Path(__file__).parent / "templates"

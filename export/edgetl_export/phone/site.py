@@ -22,7 +22,8 @@ import msgspec
 from edgetl_export.packing import check_target, write_files
 from edgetl_export.phone.page import TOP, read_page
 from edgetl_export.progress import track
-from edgetl_runtime.bundle.reader import Bundle, Variant
+from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError
 
 MARKER: Final = "edgetl-phone.json"

@@ -14,7 +14,7 @@ from edgetl_export.quantize.model_files import FileWriter, ModelFile
 from edgetl_export.quantize.repairs import FARTHEST_DROP, Plan, is_refit_only
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import ScoredPhotos, Trained
-from edgetl_runtime.bundle.reader import Attempted, LeftOut, VariantMetrics
+from edgetl_runtime.bundle.manifest import Attempted, LeftOut, VariantMetrics
 from edgetl_runtime.prediction import Scores
 
 

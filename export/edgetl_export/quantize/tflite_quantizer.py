@@ -10,7 +10,7 @@ import numpy as np
 from edgetl_export.graph.conversion import convert_to_tflite, freeze
 from edgetl_export.graph.flatbuffer import read_tree, write_tree
 from edgetl_export.quiet_stderr import divert_stderr
-from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.bundle.manifest import Precision
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.text.quoting import quote_error
 

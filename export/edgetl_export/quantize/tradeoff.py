@@ -15,7 +15,7 @@ from edgetl_export.quantize.search import Attempt, Judge, attempt, find_best, me
 from edgetl_export.quantize.sensitivity import Sensitivity
 from edgetl_export.recipes import Recipe, find_recipes
 from edgetl_export.trained import Trained
-from edgetl_runtime.bundle.reader import Precision
+from edgetl_runtime.bundle.manifest import Precision
 from edgetl_runtime.engines.engine import EngineName
 
 WORST = 6

@@ -28,7 +28,8 @@ from edgetl_runtime.benchmarking.recommendation import recommend
 from edgetl_runtime.benchmarking.record import DRIFT_STEP_S, FORMAT_VERSION
 from edgetl_runtime.benchmarking.single_stream import Rules, Tell, describe_software
 from edgetl_runtime.benchmarking.survey_record import Survey, SurveyedFile, SurveyRow
-from edgetl_runtime.bundle.reader import Bundle, Variant
+from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.system.allotment import count_processors, default_threads
 from edgetl_runtime.system.board import describe_board

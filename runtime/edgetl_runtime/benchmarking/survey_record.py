@@ -6,7 +6,7 @@ import msgspec
 
 from edgetl_runtime.benchmarking.fields import Count, Milliseconds, Sha256, Text
 from edgetl_runtime.benchmarking.record import BoardBenchmark
-from edgetl_runtime.bundle.reader import Share
+from edgetl_runtime.bundle.manifest import Share
 from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.system.board import Board
 from edgetl_runtime.system.monitoring import Observation

@@ -21,7 +21,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetl_runtime.bundle.reader import Bundle, Precision, Variant
+from edgetl_runtime.bundle.manifest import Precision, Variant
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import EngineError, FrameError, MissingEngineError
 from edgetl_runtime.image.decoding import decode_picture
@@ -127,7 +128,7 @@ def replay(
         threads: For the engine.
 
     Returns:
-        float32 (golden frames, classes), before temperature.
+        float32 (golden frames, outputs), before temperature.
 
     Raises:
         EngineError: If the engine is missing, or cannot load or run the model.
@@ -152,7 +153,7 @@ def compare_scores(variant: Variant, scores: Scores) -> list[str]:
 
     Args:
         variant: The variant.
-        scores: float32 (golden frames, classes), as `replay` returns them.
+        scores: float32 (golden frames, outputs), as `replay` returns them.
     """
     deviation = measure_deviation(np.asarray(variant.golden_scores, np.float32), scores)
     # Not >: a NaN must fail.
@@ -173,8 +174,8 @@ def measure_deviation(expected: Scores, found: Scores) -> float:
     scores below 0.001 count as 0.001.
 
     Args:
-        expected: Probabilities, float32 (frames, classes).
-        found: Probabilities, float32 (frames, classes).
+        expected: Probabilities, float32 (frames, outputs).
+        found: Probabilities, float32 (frames, outputs).
 
     Returns:
         0 or more; NaN if a score is.
@@ -189,7 +190,7 @@ def to_logits(scores: Scores) -> NDArray[np.float64]:
     """Logarithms of scores less their mean over the labels; scores below 0.001 count as 0.001.
 
     Args:
-        scores: Probabilities, float32 (frames, classes).
+        scores: Probabilities, float32 (frames, outputs).
 
     Returns:
         float64 (frames, classes).

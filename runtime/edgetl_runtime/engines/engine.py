@@ -2,6 +2,8 @@
 
 from typing import Literal, Protocol
 
+from edgetl_runtime.engines import hidden_outputs
+from edgetl_runtime.engines.hidden_outputs import HiddenOutputs, Reveal, Seen
 from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores
@@ -27,13 +29,29 @@ class Engine(Protocol):
             pixels: uint8 (height, width, 3) RGB, levels 0..255, C-contiguous.
 
         Returns:
-            float32 (classes,), a copy.
+            float32 (outputs,), a copy.
+        """
+        ...
+
+    def look(self, pixels: Frame) -> Seen:
+        """Runs the model once, and returns what was revealed besides the scores, as copies.
+
+        Args:
+            pixels: As for `run`.
+
+        Raises:
+            EngineError: If it was opened without `reveal`, or fails.
         """
         ...
 
 
 def open_engine(
-    engine: EngineName, model: bytes, tensors: tuple[TensorSpec, TensorSpec], threads: int
+    engine: EngineName,
+    model: bytes,
+    tensors: tuple[TensorSpec, TensorSpec],
+    threads: int,
+    hidden: HiddenOutputs | None = None,
+    reveal: Reveal | None = None,
 ) -> Engine:
     """Loads verified model bytes into an engine.
 
@@ -42,15 +60,22 @@ def open_engine(
         model: The verified bytes of a .tflite or .onnx file.
         tensors: The input and the output that the model must have.
         threads: At least 1.
+        hidden: The hidden outputs of this file, from the bundle.
+        reveal: Which of them `look` shall return; None: it cannot be called.
 
     Raises:
-        EngineError: If the engine is not installed, or the model does not fit.
+        EngineError: If the engine is not installed, or the model does not fit, or what shall be
+            revealed is not in it.
     """
+    channels: tuple[int, ...] | None = None
+    if reveal is not None:
+        model = hidden_outputs.reveal(model, hidden, reveal)
+        channels = hidden.map_channels if hidden and reveal == "maps" else ()
     # The chosen engine only is imported: a board needs no other.
     if engine == "litert":
         from edgetl_runtime.engines.litert_engine import LiteRTEngine
 
-        return LiteRTEngine(model, *tensors, threads=threads)
+        return LiteRTEngine(model, *tensors, threads=threads, revealed=channels)
     from edgetl_runtime.engines.onnx_engine import OnnxEngine
 
-    return OnnxEngine(model, *tensors, threads=threads)
+    return OnnxEngine(model, *tensors, threads=threads, revealed=channels)

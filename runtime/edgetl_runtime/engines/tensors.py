@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from edgetl_runtime.errors import EngineError
+from edgetl_runtime.text.wording import count_noun
 
 _EXPORT_AGAIN = "export the bundle again with: edgetl export"
 
@@ -37,7 +38,7 @@ def picture_size(tensor: TensorSpec) -> tuple[int, int] | None:
 
 
 def only(tensors: Sequence[Any], kind: str) -> Any:
-    """The one input or output of a model.
+    """The one input of a model.
 
     Raises:
         EngineError: If there are more or none.
@@ -45,6 +46,43 @@ def only(tensors: Sequence[Any], kind: str) -> Any:
     if len(tensors) != 1:
         raise EngineError(f"the model has {len(tensors)} {kind}s, expected 1; {_EXPORT_AGAIN}")
     return tensors[0]
+
+
+def split_outputs(tensors: Sequence[Any], revealed: Sequence[int] | None) -> tuple[Any, list[Any]]:
+    """The scores and what was revealed besides them: features, then maps.
+
+    Args:
+        tensors: The model's outputs.
+        revealed: Channels of each map that was revealed; None if nothing was.
+
+    Raises:
+        EngineError: If there are more or fewer.
+    """
+    expected = 1 if revealed is None else 2 + len(revealed)
+    if len(tensors) != expected:
+        raise EngineError(
+            f"the model has {count_noun(len(tensors), 'output')}, expected {expected}; "
+            + _EXPORT_AGAIN
+        )
+    return tensors[0], list(tensors[1:])
+
+
+def check_maps(maps: Sequence[NDArray[np.float32]], channels: Sequence[int]) -> None:
+    """Refuses maps that are not those that the bundle promises.
+
+    Args:
+        maps: float32 (height, width, channels) each.
+        channels: Of each.
+
+    Raises:
+        EngineError: Naming both.
+    """
+    found = [one.shape[-1] for one in maps]
+    if found != list(channels):
+        raise EngineError(
+            f"the feature maps have {found} channels, the bundle says {list(channels)}; "
+            + _EXPORT_AGAIN
+        )
 
 
 def check_tensor(expected: TensorSpec, shape: tuple[int, ...], dtype: DTypeLike) -> None:

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle.reader import VariantMetrics
+from edgetl_runtime.bundle.manifest import VariantMetrics
 from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.text.wording import count_noun
 

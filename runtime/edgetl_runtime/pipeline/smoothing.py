@@ -15,7 +15,7 @@ class Smoothed(NamedTuple):
     Attributes:
         label: The stable label, or None if unknown.
         score: Smoothed score of the label, 0..1; the highest one where the label is None.
-        scores: float32 (classes,), smoothed, 0..1.
+        scores: float32 (outputs,), smoothed, 0..1.
     """
 
     label: str | None
@@ -28,7 +28,8 @@ class Smoother:
 
     `average`: s <- s + (1 - 0.5 ** (dt / half_life)) * (scores - s), an exponential average whose
     weights follow the time between frames, so that it means the same at 5 and at 60 frames a
-    second; the label is the best one, or None when its average is below the reject threshold.
+    second; the label is the best one, or None when it is the unknown or its average is below
+    the reject threshold.
     `majority`: the label, None among them, that most of the last frames had; of equals the newer.
     With both, another label must be the candidate `hold` times in a row to become the stable one
     (hysteresis). At the start of a video, which may be shorter than that, the first label becomes
@@ -68,9 +69,7 @@ class Smoother:
             return Smoothed(prediction.label, prediction.score, prediction.scores)
         if self._settings.method == "average":
             scores = self._add_to_average(prediction, at_s)
-            best = int(scores.argmax())
-            known = scores[best] >= prediction.reject_threshold
-            self._hold(prediction.labels[best] if known else None, hold)
+            self._hold(prediction.name_best(scores), hold)
         else:
             self._recent.append(prediction)
             scores = np.mean([one.scores for one in self._recent], axis=0, dtype=np.float32)

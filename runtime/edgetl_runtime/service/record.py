@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from edgetl_runtime.bundle.reader import Sha256
+from edgetl_runtime.bundle.manifest import Sha256
 from edgetl_runtime.system.storage import write_file
 
 _COPIES: Final = ("models.json", "models.copy.json")

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgetl_export.graph.flatbuffer import Builder, read_tree, write_tree
 from edgetl_export.package.metadata.info import OURS, ModelInfo, check_ends, encode_labels
-from edgetl_runtime.bundle.reader import LABELS
+from edgetl_runtime.bundle.manifest import LABELS
 
 METADATA_NAME = "TFLITE_METADATA"
 METADATA_IDENTIFIER = b"M001"
