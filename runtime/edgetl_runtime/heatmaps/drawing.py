@@ -52,9 +52,9 @@ def draw_heat_map(
 def _tint(picture: Frame, levels: Cells) -> Frame:
     colors = cv2.applyColorMap(np.rint(levels * 255).astype(np.uint8), PALETTE)
     share = cv2.merge([levels * OPAQUE] * 3)
-    mixed = cv2.multiply(colors, share, dtype=cv2.CV_32F)
-    mixed += cv2.multiply(picture, 1 - share, dtype=cv2.CV_32F)
-    return cv2.convertScaleAbs(mixed)  # type: ignore[return-value]
+    tint = cv2.multiply(colors, share, dtype=cv2.CV_32F)
+    rest = cv2.multiply(picture, 1 - share, dtype=cv2.CV_32F)
+    return cv2.convertScaleAbs(cv2.add(tint, rest))  # type: ignore[return-value]
 
 
 def _draw_ring(drawn: Frame, heat: HeatMap, window: Window) -> None:

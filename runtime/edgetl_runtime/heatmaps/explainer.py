@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.errors import OptionsError
+from edgetl_runtime.heatmaps.drawing import draw_heat_map
 from edgetl_runtime.heatmaps.heat_map import HeatMap, make_cells
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 from edgetl_runtime.prediction import calibrate
 
 if TYPE_CHECKING:
-    from edgetl_runtime.engines.engine import Seen
+    from edgetl_runtime.engines.hidden_outputs import Seen
 
 
 class Head(msgspec.Struct, frozen=True, eq=False):
@@ -30,6 +31,7 @@ class Explainer:
     Attributes:
         labels: The classes, in the order of the head.
         preprocessing: From frame to the model's input.
+        head: Its dense layer.
     """
 
     def __init__(
@@ -50,8 +52,20 @@ class Explainer:
             temperature: Of the model's scores.
         """
         self.labels, self.preprocessing = tuple(labels), preprocessing
-        self._look, self._head, self._temperature = look, head, temperature
+        self.head = head
+        self._look, self._temperature = look, temperature
         self._running = threading.Lock()
+
+    def replace_head(self, head: Head, labels: Sequence[str]) -> "Explainer":
+        """The same network under another head, such as one that has learned a class.
+
+        Scores are still those of the model, for the classes that it has.
+
+        Args:
+            head: For the same features.
+            labels: Of its outputs.
+        """
+        return Explainer(self._look, head, labels, self.preprocessing, self._temperature)
 
     def explain(self, frame: Frame, label: str | None = None) -> HeatMap:
         """Computes where the evidence for a class lies.
@@ -85,6 +99,24 @@ class Explainer:
             seen = self._look(pixels)
         return [self._make(seen, index) for index in chosen]
 
+    def draw(self, picture: Frame, label: str | None = None, *, caption: bool = True) -> Frame:
+        """Draws the heat map of a class over a frame; see `draw_heat_map`.
+
+        Args:
+            picture: uint8 (height, width, 3) BGR, as it is classified; is not changed.
+            label: The class (default: the one with the highest score).
+            caption: Whether label and score are written.
+
+        Returns:
+            uint8 (height, width, 3) BGR, a new array.
+
+        Raises:
+            EngineError: If the engine fails.
+            OptionsError: If the model has no such class.
+        """
+        heat = self.explain(picture, label)
+        return draw_heat_map(picture, heat, self.preprocessing, caption=caption)
+
     def _find(self, label: str) -> int:
         if label not in self.labels:
             raise OptionsError(
@@ -99,6 +131,6 @@ class Explainer:
         return HeatMap(
             label=self.labels[best],
             score=float(scores[best]),
-            cells=make_cells(seen.maps, self._head.kernel, best),
-            bias=float(self._head.bias[best]),
+            cells=make_cells(seen.maps, self.head.kernel, best),
+            bias=float(self.head.bias[best]),
         )

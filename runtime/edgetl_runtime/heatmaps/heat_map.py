@@ -60,7 +60,7 @@ class HeatMap(msgspec.Struct, frozen=True, eq=False):
         below the mean speaks for other classes, and all cells are 0 where they are alike.
         """
         above = np.maximum(self.cells - self.cells.mean(), 0)
-        return above / max(float(above.max()), 1e-12)
+        return np.asarray(above / max(float(above.max()), 1e-12), np.float32)
 
 
 def make_cells(maps: Maps, kernel: NDArray[np.float32], index: int) -> Cells:
@@ -94,7 +94,9 @@ def make_cells(maps: Maps, kernel: NDArray[np.float32], index: int) -> Cells:
         for one, start in zip(maps, starts, strict=True)
     ]
     rows, columns = (max(one.shape[axis] for one in added) for axis in (0, 1))
-    cells = np.sum([_enlarge(one, rows, columns) for one in added], axis=0, dtype=np.float32)
+    cells = np.zeros((rows, columns), np.float32)
+    for one in added:
+        cells += _enlarge(one, rows, columns)
     coarsest = min(added, key=lambda one: one.size)
     return _smooth(cells, rows / coarsest.shape[0], columns / coarsest.shape[1])
 
@@ -104,7 +106,7 @@ def _enlarge(cells: Cells, rows: int, columns: int) -> Cells:
     if cells.shape == (rows, columns):
         return cells
     larger = cv2.resize(cells, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    return larger + (cells.mean() - larger.mean())  # type: ignore[no-any-return]
+    return np.asarray(larger + (cells.mean() - larger.mean()), np.float32)
 
 
 def _smooth(cells: Cells, down: float, across: float) -> Cells:

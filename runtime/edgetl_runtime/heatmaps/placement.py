@@ -59,7 +59,7 @@ def spread(cells: Cells, window: Window, width_px: int, height_px: int) -> Cells
     rows, columns = cells.shape
     down = _weigh(height_px, window.top, window.height, rows)
     across = _weigh(width_px, window.left, window.width, columns)
-    return down @ cells @ across.T
+    return np.asarray(down @ cells @ across.T, np.float32)
 
 
 def _weigh(length_px: int, start: float, extent: float, count: int) -> NDArray[np.float32]:
@@ -68,4 +68,4 @@ def _weigh(length_px: int, start: float, extent: float, count: int) -> NDArray[n
     place = np.clip(share * count - 0.5, 0, count - 1)
     weights = np.maximum(0, 1 - np.abs(place[:, np.newaxis] - np.arange(count)))
     seen = (share >= 0) & (share <= 1)
-    return (weights * seen[:, np.newaxis]).astype(np.float32)
+    return np.asarray(weights * seen[:, np.newaxis], np.float32)
