@@ -143,6 +143,8 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
         about: For the record, and for the metadata of the files.
         form: What `graph` is. An .onnx takes (1, 3, height, width).
         examination: Whether labels and scaling fit, if somebody else trained it.
+        unknown_label: Name of one more output of the files, the last one, for what is none of the
+            labels; empty if they have none. `graph` and the scores of its photos never have it.
     """
 
     graph: bytes
@@ -161,3 +163,9 @@ class Trained(msgspec.Struct, frozen=True, eq=False):
     about: About = About()
     form: ModelFormat = ModelFormat()
     examination: Examination | None = None
+    unknown_label: str = ""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the files' outputs, in their order."""
+        return (*self.labels, self.unknown_label) if self.unknown_label else self.labels

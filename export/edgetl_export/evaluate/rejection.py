@@ -17,6 +17,7 @@ from edgetl_runtime.prediction import Scores
 LEAST_CLASSES_TO_HOLD_OUT = 3
 # 0.29 * 100 is less than 29 in floats.
 _ROUNDING = 1e-9
+_NEVER = -1.0
 
 
 class RejectionRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +50,9 @@ class Rejection(RejectionRates, frozen=True, forbid_unknown_fields=True):
     limited: bool
 
 
-def hold_out_classes(scores: Scores, truth: NDArray[np.int64]) -> Scores | None:
+def hold_out_classes(
+    scores: Scores, truth: NDArray[np.int64], *, has_unknown: bool = False
+) -> Scores | None:
     """Scores of stand-ins for unknown photos: each class in turn is taken for an unknown one.
 
     Of each photo the score of its own class is removed, and the others are scaled to sum to 1:
@@ -67,13 +70,14 @@ def hold_out_classes(scores: Scores, truth: NDArray[np.int64]) -> Scores | None:
         scores: float32 (photos, classes), 0..1, of known photos that the model did not learn
             from.
         truth: int (photos,): index of the true label.
+        has_unknown: The last score is that of the unknown, and stays.
 
     Returns:
         float32 (photos, classes - 1) that sum to 1, or None with fewer than 3 classes, since
         one class alone always scores 1.
     """
     photos, classes = scores.shape
-    if classes < LEAST_CLASSES_TO_HOLD_OUT:
+    if classes - has_unknown < LEAST_CLASSES_TO_HOLD_OUT:
         return None
     others = np.arange(classes) != truth[:, np.newaxis]
     rest = raise_zeros(scores)[others].reshape(photos, classes - 1).astype(np.float64)
@@ -88,6 +92,7 @@ def choose_threshold(
     *,
     false_accept_rate: float,
     max_false_rejects: float,
+    has_unknown: bool = False,
 ) -> Rejection:
     """Chooses the smallest threshold that lets few unknown photos pass.
 
@@ -98,15 +103,19 @@ def choose_threshold(
     Args:
         known_scores: float32 (photos, classes), 0..1, after temperature.
         known_truth: int (photos,): index of the true label.
-        unknown_scores: float32 (photos, any number of classes), 0..1, after temperature.
+        unknown_scores: float32 (photos, any number of outputs), 0..1, after temperature.
         false_accept_rate: Share of the unknown photos that may get a label, 0..1.
         max_false_rejects: Share of the known photos classified correctly that may get none, 0..1.
+        has_unknown: The last score of each photo is that of the unknown; where it is the best one,
+            the photo is rejected whatever the threshold.
     """
-    unknown = np.sort(_highest(unknown_scores))[::-1]
-    known = np.sort(_highest_of_right(known_scores, known_truth))
+    unknown = np.sort(find_acceptance(unknown_scores, has_unknown))[::-1]
+    known = np.sort(_accept_right(known_scores, known_truth, has_unknown))
     wanted = _above(unknown, _count(false_accept_rate, len(unknown)))
     threshold = min(wanted, _up_to(known, _count(max_false_rejects, len(known))))
-    rates = measure_rejection(threshold, known_scores, known_truth, unknown_scores)
+    rates = measure_rejection(
+        threshold, known_scores, known_truth, unknown_scores, has_unknown=has_unknown
+    )
     accepted = rates.false_accept_rate or 0.0
     return Rejection(
         **msgspec.structs.asdict(rates),
@@ -120,6 +129,8 @@ def measure_rejection(
     known_scores: Scores,
     known_truth: NDArray[np.int64],
     unknown_scores: Scores,
+    *,
+    has_unknown: bool = False,
 ) -> RejectionRates:
     """What a threshold does to photos, best to others than those that chose it.
 
@@ -127,10 +138,11 @@ def measure_rejection(
         threshold: 0..1.
         known_scores: float32 (photos, classes), 0..1, after temperature.
         known_truth: int (photos,): index of the true label.
-        unknown_scores: float32 (photos, any number of classes), 0..1, after temperature.
+        unknown_scores: float32 (photos, any number of outputs), 0..1, after temperature.
+        has_unknown: See `choose_threshold`.
     """
-    unknown = _highest(unknown_scores)
-    known = _highest_of_right(known_scores, known_truth)
+    unknown = find_acceptance(unknown_scores, has_unknown)
+    known = _accept_right(known_scores, known_truth, has_unknown)
     return RejectionRates(
         false_accept_rate=float((unknown >= threshold).mean()) if len(unknown) else None,
         false_reject_rate=float((known < threshold).mean()) if len(known) else None,
@@ -139,13 +151,31 @@ def measure_rejection(
     )
 
 
-def _highest(scores: Scores) -> NDArray[np.float64]:
-    """As `Prediction.score` has it: a float32 number, compared as a Python float."""
-    return np.asarray(scores.max(axis=1, initial=0.0), np.float64)
+def find_acceptance(scores: Scores, has_unknown: bool) -> NDArray[np.float64]:
+    """The score that a threshold is compared with; -1 where the unknown is the best output.
+
+    As `Prediction.score` has it: a float32 number, compared as a Python float.
+
+    Args:
+        scores: float32 (photos, outputs), 0..1.
+        has_unknown: The last score of each photo is that of the unknown.
+
+    Returns:
+        (photos,): below every threshold where the photo is rejected anyway.
+    """
+    highest = np.asarray(scores.max(axis=1, initial=0.0), np.float64)
+    if has_unknown and len(scores):
+        highest[scores.argmax(axis=1) == scores.shape[1] - 1] = _NEVER
+    return highest
 
 
-def _highest_of_right(scores: Scores, truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    return _highest(scores[scores.argmax(axis=1) == truth] if len(truth) else scores)
+def _accept_right(
+    scores: Scores, truth: NDArray[np.int64], has_unknown: bool
+) -> NDArray[np.float64]:
+    """Of the photos whose best class is the true one."""
+    classes = scores[:, :-1] if has_unknown else scores
+    right = classes.argmax(axis=1) == truth if len(truth) else np.ones(len(scores), np.bool_)
+    return find_acceptance(scores[right], has_unknown)
 
 
 def _count(share: float, photos: int) -> int:
@@ -156,9 +186,10 @@ def _above(falling: NDArray[np.float64], allowed: int) -> float:
     """The smallest float32 threshold, at most 1, that `allowed` scores or fewer reach."""
     if allowed >= len(falling):
         return 0.0
-    return min(1.0, float(np.nextafter(np.float32(falling[allowed]), np.float32(2))))
+    above = float(np.nextafter(np.float32(falling[allowed]), np.float32(2)))
+    return min(1.0, max(0.0, above))
 
 
 def _up_to(rising: NDArray[np.float64], allowed: int) -> float:
     """The largest threshold, at most 1, below which `allowed` scores or fewer lie."""
-    return min(1.0, float(rising[allowed])) if allowed < len(rising) else 1.0
+    return min(1.0, max(0.0, float(rising[allowed]))) if allowed < len(rising) else 1.0

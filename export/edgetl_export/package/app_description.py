@@ -207,13 +207,13 @@ def describe_for_apps(bundle: Bundle, name: str | None = None) -> AppDescription
         file=variant.file,
         sha256=variant.sha256,
         bytes=variant.bytes,
-        labels=bundle.labels,
+        labels=bundle.manifest.outputs,
         input=_describe_input(variant),
         output=AppOutput(variant.output.name, variant.output.dtype, variant.output.shape, _MEANING),
         fit=AppRule(preprocessing.fit, _FITS[preprocessing.fit]),
         resize=AppRule(preprocessing.resize, _RESIZE),
         temperature=AppValue(calibration.temperature, _TEMPERATURE),
-        reject_threshold=AppValue(calibration.reject_threshold, _REJECTION),
+        reject_threshold=AppValue(calibration.reject_threshold, _describe_rejection(bundle)),
         golden=_describe_golden(bundle, variant),
         golden_tolerance=AppValue(variant.golden_tolerance, _TOLERANCE),
     )
@@ -226,6 +226,13 @@ def _describe_input(variant: Variant) -> AppInput:
     assert size is not None
     assert tensor.layout != "nc"
     return AppInput(tensor.name, *size, tensor.dtype, tensor.layout, "rgb", (0, 255))
+
+
+def _describe_rejection(bundle: Bundle) -> str:
+    name = bundle.manifest.unknown_label
+    if not name:
+        return _REJECTION
+    return f"{_REJECTION} Nor is there a label if it is that of the last output, {name!r}."
 
 
 def _describe_golden(bundle: Bundle, variant: Variant) -> tuple[AppGolden, ...]:
@@ -242,4 +249,5 @@ def _name(bundle: Bundle, variant: Variant, scores: tuple[float, ...]) -> str | 
     calibration = variant.calibration
     shown = calibrate(np.array(scores, np.float32), calibration.temperature)
     best = int(shown.argmax())
-    return bundle.labels[best] if shown[best] >= calibration.reject_threshold else None
+    known = best != bundle.manifest.unknown and shown[best] >= calibration.reject_threshold
+    return bundle.labels[best] if known else None

@@ -36,6 +36,7 @@ from edgetl_runtime.bundle.manifest import (
     StoredFile,
     Variant,
 )
+from edgetl_runtime.bundle.memory import MEMORY_SUFFIX, encode_memory
 from edgetl_runtime.bundle.reader import CHECKSUM, MANIFEST, encode_checksum, encode_manifest
 from edgetl_runtime.errors import ExportError, GateError
 from edgetl_runtime.system.storage import staged_folder
@@ -240,9 +241,10 @@ def _assemble(
         preprocessing=trained.preprocessing,
         variants=variants,
         golden=tuple(_store_golden(files, n, one) for n, one in enumerate(golden)),
-        labels_file=_store(files, LABELS, encode_labels(trained.labels)),
+        labels_file=_store(files, LABELS, encode_labels(trained.outputs)),
         card=_store(files, CARD, card),
         provenance=provenance,
+        unknown_label=trained.unknown_label,
     )
     files[MANIFEST] = encode_manifest(manifest)
     files[CHECKSUM] = encode_checksum(files[MANIFEST])
@@ -269,6 +271,9 @@ def _store_variant(
     file = finished.file
     recipe = file.plan.recipe
     stored = _store(files, recipe.file, file.data)
+    memory = None
+    if finished.memory is not None:
+        memory = _store(files, recipe.name + MEMORY_SUFFIX, encode_memory(finished.memory))
     engine = file.open()
     scores = [engine.run(one.pixels).tolist() for one in golden]
     return Variant(
@@ -288,6 +293,8 @@ def _store_variant(
         repair=file.plan.repair,
         failures=verdict.failures,
         unsure=verdict.unsure,
+        hidden=file.hidden,
+        memory=memory,
     )
 
 

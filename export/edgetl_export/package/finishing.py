@@ -10,14 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.evaluate.confidence import fit_temperature_of_scores, measure_calibration_error
-from edgetl_export.evaluate.rejection import choose_threshold, hold_out_classes, measure_rejection
+from edgetl_export.evaluate.rejection import (
+    choose_threshold,
+    find_acceptance,
+    hold_out_classes,
+    measure_rejection,
+)
 from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
+from edgetl_export.package.hiding import add_hidden_outputs, conceal_onnx, conceal_tflite
+from edgetl_export.package.memorizing import Memorizer
 from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
 from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.quantize.search import Attempt, measure
 from edgetl_export.trained import Trained
 from edgetl_runtime.bundle.manifest import Calibration, UnknownSource, VariantMetrics
+from edgetl_runtime.bundle.memory import Memory
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores, calibrate
 
@@ -54,12 +62,14 @@ class Finished(msgspec.Struct, frozen=True, eq=False):
         metrics: On the validation part.
         test_metrics: On the test part; None without one.
         calibration: Temperature, threshold, and what they do.
+        memory: Its head, and features of photos; None if it has no features.
     """
 
     file: ModelFile
     metrics: VariantMetrics
     test_metrics: VariantMetrics | None
     calibration: Calibration
+    memory: Memory | None = None
 
 
 class Finisher:
@@ -68,6 +78,8 @@ class Finisher:
     def __init__(self, trained: Trained, acceptance: Acceptance) -> None:
         """Nothing is decoded yet."""
         self._trained, self._acceptance = trained, acceptance
+        self._memorizer = Memorizer(trained)
+        self._has_unknown = bool(trained.unknown_label)
 
     def finish(self, attempt: Attempt) -> Finished:
         """Fits temperature and threshold on the validation part, and writes the metadata.
@@ -78,8 +90,13 @@ class Finisher:
         truth = self._trained.validation.truth
         temperature = fit_temperature_of_scores(attempt.scores, truth)
         calibration = self._calibrate(attempt.file, attempt.scores, temperature)
+        file = self._complete(attempt.file, attempt.scores, temperature)
+        if file.hidden and file.hidden.maps and not self._memorizer.are_means(file):
+            plain = msgspec.structs.replace(file.hidden, maps=b"", map_channels=())
+            file = msgspec.structs.replace(file, hidden=plain)
         return Finished(
-            file=self._complete(attempt.file, attempt.scores, temperature),
+            file=file,
+            memory=self._memorizer.remember(file),
             metrics=self._describe_answers(
                 attempt.metrics, soften(attempt.scores, temperature), truth, calibration
             ),
@@ -107,13 +124,16 @@ class Finisher:
             choosing,
             false_accept_rate=self._acceptance.false_accepts,
             max_false_rejects=self._acceptance.limit_false_rejects(source),
+            has_unknown=self._has_unknown,
         )
-        rates = measure_rejection(chosen.threshold, scores, truth, measuring)
+        rates = measure_rejection(
+            chosen.threshold, scores, truth, measuring, has_unknown=self._has_unknown
+        )
         return Calibration(
             temperature=temperature,
             reject_threshold=chosen.threshold,
-            calibration_error_before=measure_calibration_error(raw, truth),
-            calibration_error=measure_calibration_error(scores, truth),
+            calibration_error_before=measure_calibration_error(self._of_classes(raw), truth),
+            calibration_error=measure_calibration_error(self._of_classes(scores), truth),
             false_accept_rate=rates.false_accept_rate,
             false_reject_rate=rates.false_reject_rate,
             unknown=source,
@@ -128,7 +148,9 @@ class Finisher:
             parts = [soften(file.run(one), temperature) for one in (choosing, measuring)]
             return "_unknown_", parts[0], parts[1]
         scores = soften(raw, temperature)
-        held_out = hold_out_classes(scores, self._trained.validation.truth)
+        held_out = hold_out_classes(
+            scores, self._trained.validation.truth, has_unknown=self._has_unknown
+        )
         if held_out is None:
             none = np.zeros((0, scores.shape[1]), np.float32)
             return "", none, none
@@ -151,16 +173,20 @@ class Finisher:
         calibration: Calibration,
     ) -> VariantMetrics:
         """Adds what a device can compare with its own answers; scores are after temperature."""
-        highest = scores.max(axis=1).astype(np.float64)
-        named = scores.argmax(axis=1)[highest >= calibration.reject_threshold]
-        shares = np.bincount(named, minlength=scores.shape[1]) / max(1, len(named))
+        accepted = find_acceptance(scores, self._has_unknown) >= calibration.reject_threshold
+        named = scores.argmax(axis=1)[accepted]
+        shares = np.bincount(named, minlength=len(self._trained.labels)) / max(1, len(named))
         return msgspec.structs.replace(
             metrics,
-            calibration_error=measure_calibration_error(scores, truth),
-            mean_confidence=float(highest.mean()),
+            calibration_error=measure_calibration_error(self._of_classes(scores), truth),
+            mean_confidence=float(scores.max(axis=1).astype(np.float64).mean()),
             reject_rate=1 - len(named) / len(scores),
             label_shares=dict(zip(self._trained.labels, shares.tolist(), strict=True)),
         )
+
+    def _of_classes(self, scores: Scores) -> Scores:
+        """The scores without that of the unknown: how sure the file is of a label."""
+        return scores[:, : len(self._trained.labels)]
 
     def _describe(self, file: ModelFile, temperature: float, threshold: float) -> ModelFile:
         trained, frame = self._trained, self._trained.preprocessing
@@ -171,7 +197,7 @@ class Finisher:
             version=trained.about.version or trained.model_sha256[:12],
             author=trained.about.author,
             license=trained.about.license,
-            labels=trained.labels,
+            labels=trained.outputs,
             width_px=frame.width_px,
             height_px=frame.height_px,
             fit=frame.fit,
@@ -180,12 +206,21 @@ class Finisher:
             record={"backbone": trained.backbone, "preprocessing": msgspec.to_builtins(frame)},
         )
         if file.plan.recipe.engine == "litert":
-            data = add_tflite_metadata(file.data, info)
-            return msgspec.structs.replace(
-                file, data=data, tensors=describe_tflite(data, any_step=True)
-            )
-        data = add_onnx_metadata(file.data, info)
-        return msgspec.structs.replace(file, data=data, tensors=describe_onnx(data))
+            longer, ending = add_hidden_outputs(file.data)
+            data = add_tflite_metadata(longer, info)
+            hidden = conceal_tflite(data, ending) if ending else None
+            data = hidden.data if hidden else data
+            tensors = describe_tflite(data, any_step=True)
+        else:
+            data = add_onnx_metadata(file.data, info)
+            hidden, tensors = conceal_onnx(data), describe_onnx(data)
+        return msgspec.structs.replace(
+            file,
+            data=data,
+            tensors=tensors,
+            hidden=hidden.outputs if hidden else None,
+            head=hidden.head if hidden else None,
+        )
 
     @cached_property
     def _test_inputs(self) -> list[Frame]:

@@ -23,7 +23,8 @@ from edgetl_export.quantize.repairs import PHOTOS, Plan, make_plans
 from edgetl_export.quantize.sensitivity import Divergences, Sensitivity
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import Trained
-from edgetl_runtime.engines.engine import Engine, open_engine
+from edgetl_runtime.engines.engine import Engine, EngineName, open_engine
+from edgetl_runtime.engines.hidden_outputs import HiddenOutputs
 from edgetl_runtime.engines.tensors import TensorSpec
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
@@ -48,22 +49,30 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
         data: Its bytes.
         tensors: Its input and its output.
         kept: Names of layers that stayed in float.
+        hidden: What a finished file can put out besides its scores; None before, or if it cannot.
+        head: The dense layer of a finished file, as its numbers have it; None as above.
     """
 
     plan: Plan
     data: bytes
     tensors: tuple[TensorSpec, TensorSpec]
     kept: tuple[str, ...] = ()
+    hidden: HiddenOutputs | None = None
+    head: Head | None = None
+
+    @property
+    def engine(self) -> EngineName:
+        """Which engine runs it."""
+        return self.plan.recipe.engine
 
     def open(self, threads: int = 1) -> Engine:
         """The engine that runs it."""
-        return open_engine(self.plan.recipe.engine, self.data, self.tensors, threads)
+        return open_engine(self.engine, self.data, self.tensors, threads)
 
     def run(self, pictures: Sequence[Frame]) -> Scores:
         """Runs the model on at least one image: float32 (images, outputs)."""
-        engine = self.plan.recipe.engine
         with step(self.plan.title):
-            return run_described(engine, self.data, self.tensors, pictures)
+            return run_described(self.engine, self.data, self.tensors, pictures)
 
 
 class FileWriter:

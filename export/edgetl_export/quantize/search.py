@@ -23,7 +23,7 @@ class Attempt(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         file: The file.
-        scores: Of the validation photos, float32 (photos, classes).
+        scores: Of the validation photos, float32 (photos, outputs).
         metrics: Against the truth and the trained model.
         verdict: Of the gate.
         is_too_large: The gate refused its size, whatever else it refused.
@@ -73,7 +73,7 @@ class Judge:
             self._gate,
             truth=self._part.truth,
             trained=self._part.scores.argmax(axis=1),
-            exported=scores.argmax(axis=1),
+            exported=name_best(scores, self._labels),
             labels=self._labels,
         )
         size = self._refuse_size(file, scores)
@@ -91,7 +91,7 @@ class Judge:
 
 def measure(part: ScoredPhotos, scores: Scores, labels: Sequence[str]) -> VariantMetrics:
     """Compares a file's scores with the truth and with those of the trained model."""
-    chosen, reference = scores.argmax(axis=1), part.scores.argmax(axis=1)
+    chosen, reference = name_best(scores, labels), name_best(part.scores, labels)
     top1 = float((chosen == part.truth).mean())
     return VariantMetrics(
         examples=len(part.truth),
@@ -100,6 +100,16 @@ def measure(part: ScoredPhotos, scores: Scores, labels: Sequence[str]) -> Varian
         agreement=float((chosen == reference).mean()),
         recall={label: _recall(chosen, part.truth, index) for index, label in enumerate(labels)},
     )
+
+
+def name_best(scores: Scores, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Index of the best class of each photo, (photos,); an output for the unknown never counts.
+
+    Args:
+        scores: float32 (photos, outputs).
+        labels: The classes, which are the first outputs.
+    """
+    return np.asarray(scores[:, : len(labels)].argmax(axis=1), np.int64)
 
 
 def attempt(

@@ -91,7 +91,9 @@ class OnnxEngine:
         """See `Engine.look`."""
         if not self._hidden:
             raise EngineError(NOT_REVEALED)
-        scores, features, *maps = self._invoke(pixels, [self._output, *self._hidden])
+        scores, *hidden = self._invoke(pixels, [self._output, *self._hidden])
+        # Those of a float16 file are float16.
+        features, *maps = (one.astype(np.float32, copy=False) for one in hidden)
         arranged = [one[0].transpose(1, 2, 0) for one in maps]
         check_maps(arranged, self._channels)
         return Seen(scores.reshape(-1), features.reshape(-1), arranged)
