@@ -35,10 +35,7 @@ import cv2
 import numpy as np
 from data import test_data
 
-from edgetl.drawings import PARTS, draw_part
-from edgetl.drawings.benches import set_scene
-from edgetl.drawings.fields import FULL_TURN, pick
-from edgetl.drawings.parts import Pose, choose_lamp, make_part, place, room_light
+from edgetl.drawings import PARTS, draw_part, draw_part_at
 from edgetl.run import Run
 from edgetl_runtime import Classifier
 from edgetl_runtime.heatmaps.explainer import Explainer, Head
@@ -165,17 +162,13 @@ def replace_heads(classifier: Classifier) -> dict[str, list[Explainer]]:
 
 def draw_scene(seed: int) -> Scene:
     """A part in the middle of one quarter of a bench, smaller than those of the training."""
-    random, label, size = np.random.default_rng([99, seed]), PARTS[seed % len(PARTS)], SCENE_PX
-    lamp = choose_lamp(random)
-    bench = set_scene(random, (size, size), lamp)
+    random, label = np.random.default_rng(seed), PARTS[seed % len(PARTS)]
+    # Round parts fill a quarter sooner than long ones do.
     low, high = (0.32, 0.42) if label in ("gear", "nut", "washer") else (0.40, 0.46)
-    length, quarter = pick(random, low, high) * size, int(random.integers(4))
-    x, y = quarter % 2 / 2 + 0.25, quarter // 2 / 2 + 0.25
-    part = make_part(label, random, length)
-    pose = Pose(x * size, y * size, pick(random, 0, FULL_TURN), length)
-    lit = place(bench, part, pose, lamp) * room_light((size, size), lamp)
-    picture = np.clip(lit, 0, 255).astype(np.uint8)
-    return Scene(picture, label, (x, y), part.relief.reach * length / size)
+    quarter = int(random.integers(4))
+    middle = (quarter % 2 / 2 + 0.25, quarter // 2 / 2 + 0.25)
+    picture, reach = draw_part_at(label, seed, middle, random.uniform(low, high), SCENE_PX)
+    return Scene(picture, label, middle, reach)
 
 
 def aim_at_part(scene: Scene) -> Hit:
