@@ -134,4 +134,6 @@ def _predict(
 
 
 def _bundle_predictor(classifier: Classifier) -> Predict:
-    return lambda photos: [classifier(photo).scores for photo in photos]
+    count = len(classifier.bundle.labels)
+    # Accuracy is that of the best class, whatever the output for the unknown says.
+    return lambda photos: [classifier(photo).scores[:count] for photo in photos]

@@ -5,6 +5,8 @@ Imports nothing that a device has not. Each is made of the committed bundle, tin
 
 import hashlib
 import json
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +68,57 @@ MISFITS: Final[list[tuple[Change, str]]] = [
     (lambda m: m.update(format_version=True), "format_version"),
     (lambda m: m.pop("format_version"), "format_version"),
     (lambda m: m.update(format_version=FORMAT_VERSION + 1, sound="yes"), "upgrade"),
+]
+_FEATURES: Final = {"offset": 8, "features": "AgAAAA=="}
+
+
+def hide(**fields: Any) -> Change:
+    """Gives the first variant hidden outputs."""
+    return lambda m: m["variants"][0].update(hidden=_FEATURES | fields)
+
+
+def remember(file: str, *, hidden: bool = True) -> Change:
+    """Gives the first variant a memory, which is another file of the bundle."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        stored = manifest["labels_file"] | {"file": file}
+        manifest["variants"][0].update(memory=stored, hidden=_FEATURES if hidden else None)
+
+    return change
+
+
+def add_unknown(manifest: dict[str, Any]) -> None:
+    """Gives every model one more output."""
+    manifest.update(format_version=FORMAT_VERSION, unknown_label="unknown")
+    for variant in manifest["variants"]:
+        variant["output"]["shape"][1] += 1
+        variant["golden_scores"] = [[*scores, 0.0] for scores in variant["golden_scores"]]
+
+
+# Of format 4.
+SOUND: Final[dict[str, Change]] = {
+    "unknown": add_unknown,
+    "features": hide(),
+    "maps": hide(maps="AwAAAA==", map_channels=[16]),
+    "memory": remember("labels.txt"),
+}
+MISFITS += [
+    (lambda m: m.update(unknown_label="gear"), "that of the unknown"),
+    (lambda m: m.update(unknown_label="unknown"), "output"),
+    (lambda m: m.update(unknown_label=" "), "not empty"),
+    (lambda m: (add_unknown(m), m.update(unknown_label="a\nb")), "control character"),
+    (lambda m: m.update(unknown_label=None), "unknown_label"),
+    (hide(offset=10**9), "hidden outputs"),
+    (hide(offset=-1), "offset"),
+    (hide(features=""), "hidden outputs"),
+    (hide(features="Ag"), "not valid"),
+    (hide(maps="AwAAAA=="), "hidden outputs"),
+    (hide(map_channels=[16]), "hidden outputs"),
+    (hide(maps="AwAAAA==", map_channels=[0]), "map_channels"),
+    (hide(delegate="gpu"), "delegate"),
+    (lambda m: m["variants"][2].update(hidden=_FEATURES), "hidden outputs"),
+    (remember("../labels.txt"), "unsafe"),
+    (remember("labels.txt", hidden=False), "memory"),
 ]
 MISNUMBERED_LABELS: Final = [["gear", "nut"], ["gear", "spring", "washer", "nut"]]
 NAMELESS_LABELS: Final = [
@@ -170,3 +223,27 @@ def rename_label(label: str) -> bytes:
                     table[label] = table.pop(first)
 
     return edit(change)
+
+
+def describe_file(name: str, data: bytes) -> dict[str, Any]:
+    """The entry of a file in bundle.json."""
+    return {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def fix_crc(archive: bytes) -> bytes:
+    """A zip of stored files whose content was changed, with checksums that fit, as a forger would.
+
+    A member's checksum is at byte 14 of its own header and at 16 of its entry in the directory
+    (PKWARE's APPNOTE.TXT, 4.3.7 and 4.3.12).
+    """
+    fixed = bytearray(archive)
+    at = archive.index(b"PK\x01\x02")
+    while archive[at : at + 4] == b"PK\x01\x02":
+        size, name, extra, comment = struct.unpack_from("<IHHH", archive, at + 24)
+        (start,) = struct.unpack_from("<I", archive, at + 42)
+        own_name, own_extra = struct.unpack_from("<HH", archive, start + 26)
+        content = start + 30 + own_name + own_extra
+        crc = struct.pack("<I", zlib.crc32(archive[content : content + size]))
+        fixed[start + 14 : start + 18] = fixed[at + 16 : at + 20] = crc
+        at += 46 + name + extra + comment
+    return bytes(fixed)

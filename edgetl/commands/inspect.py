@@ -88,6 +88,7 @@ def _print_origin(manifest: "BundleManifest") -> None:
         ("backbone", made.backbone),
         ("made", f"by edgetl {made.edgetl_version}{date}"),
         ("labels", ", ".join(manifest.labels)),
+        *([("unknown output", manifest.unknown_label)] if manifest.unknown_label else []),
         ("input", f"{frame.width_px}x{frame.height_px} px {frame.color}, {frame.fit}"),
         ("format", str(manifest.format_version)),
         ("model card", f"{manifest.card.file}, {manifest.card.bytes:,} bytes"),

@@ -120,12 +120,22 @@ export function order(labels: string[], scores: Numbers, count: number): string[
   return rank(labels, floats(scores), count).map(({ label }) => label);
 }
 
-export function name(labels: string[], scores: Numbers, threshold: number): string | null {
-  return decide(labels, floats(scores), threshold);
+export function name(
+  labels: string[],
+  scores: Numbers,
+  threshold: number,
+  unknown: number | null = null,
+): string | null {
+  return decide({ labels, threshold, unknown }, floats(scores));
 }
 
-export function smooth(labels: string[], threshold: number, updates: [Numbers, number][]) {
-  const smoother = new Smoother(labels, threshold);
+export function smooth(
+  labels: string[],
+  threshold: number,
+  updates: [Numbers, number][],
+  unknown: number | null = null,
+) {
+  const smoother = new Smoother({ labels, threshold, unknown });
   return updates.map(([scores, at_s]) => {
     const { label, score, scores: all } = smoother.update(floats(scores), at_s);
     return { label, score, scores: Array.from(all) };

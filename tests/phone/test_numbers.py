@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -60,6 +61,32 @@ def test_a_frame_is_rejected_alike_also_exactly_at_the_threshold(node, chance):
         for threshold in (float(scores.max()), 0.5, math.nextafter(float(scores.max()), 2), 0.0):
             expected = predict(scores, threshold).label
             assert node("name", LABELS, to_json(scores), threshold) == expected
+
+
+def test_a_frame_whose_best_output_is_the_unknown_is_rejected_alike(node, chance):
+    unknown = len(LABELS) - 1
+    for _ in range(30):
+        scores = draw_scores(chance)
+        one = msgspec.structs.replace(predict(scores, 0.0), unknown=unknown)
+        assert node("name", LABELS, to_json(scores), 0.0, unknown) == one.label
+        assert (one.label is None) == (scores.argmax() == unknown)
+
+
+def test_smoothing_holds_no_label_for_the_unknown_alike(node, chance):
+    unknown = len(LABELS) - 1
+    updates = [
+        (draw_scores(chance) * 0.2 + 0.8 * np.eye(len(LABELS), dtype=np.float32)[n // 9 % 4], n / 9)
+        for n in range(72)
+    ]
+    smoother = Smoother(SmoothingSettings(method="average"))
+    given = [(to_json(one), at_s) for one, at_s in updates]
+    found = [one["label"] for one in node("smooth", LABELS, 0.0, given, unknown)]
+    expected = [
+        smoother.update(msgspec.structs.replace(predict(one, 0.0), unknown=unknown), at_s).label
+        for one, at_s in updates
+    ]
+    assert found == expected
+    assert set(found) == {None, *LABELS[:unknown]}
 
 
 def test_the_first_of_equals_is_named(node):

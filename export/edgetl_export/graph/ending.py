@@ -92,9 +92,16 @@ def find_onnx_ending(proto: onnx.ModelProto) -> Ending[str] | None:
     if kind != "Softmax":
         return None
     dense, kind = find(softmax.input[0])
-    if kind != "Gemm":
+    # Some tools write a dense layer as a product and a sum.
+    product, kind = find(dense.input[0]) if kind == "Add" else (dense, kind)
+    steps = product if kind == "Mul" else None
+    if steps is not None:
+        product, kind = find(steps.input[0])
+    if kind not in ("Gemm", "MatMul", "MatMulInteger"):
         return None
-    features = str(dense.input[0])
+    # Dynamic files quantize the features just before the product.
+    quantizer = writers.get(product.input[0]) if kind == "MatMulInteger" else None
+    features = str((quantizer or product).input[0])
     maps = _find_maps(features, find, _ONNX_MEANS, "Concat")
     shapes = {
         one.name: [side.dim_value for side in one.type.tensor_type.shape.dim]
@@ -103,7 +110,9 @@ def find_onnx_ending(proto: onnx.ModelProto) -> Ending[str] | None:
     found = [shapes.get(one, []) for one in maps]
     fits = all(len(shape) == _MAP_AXES for shape in found)
     channels = tuple(shape[1] for shape in found) if fits else ()
-    return _make_ending(features, maps, channels, _read_onnx_head(graph, dense))
+    factor = writers.get(steps.input[1]) if steps is not None else None
+    head = _read_onnx_head(graph, product, dense, factor)
+    return _make_ending(features, maps, channels, head)
 
 
 def _make_ending(
@@ -163,14 +172,21 @@ def _dequantize(values: NDArray[Any], quantization: Any) -> NDArray[np.float32]:
     return dequantized
 
 
-def _read_onnx_head(graph: Any, dense: Any) -> Head | None:
+def _read_onnx_head(graph: Any, product: Any, dense: Any, steps: Any) -> Head | None:
+    """Of one operator, or of a product and a sum; `steps` multiplies those of both factors."""
     constants = {one.name: one for one in graph.initializer}
-    options = {one.name: helper.get_attribute_value(one) for one in dense.attribute}
+    options = {one.name: helper.get_attribute_value(one) for one in product.attribute}
     is_plain = (options.get("alpha", 1.0), options.get("beta", 1.0)) == (1.0, 1.0)
-    names = list(dense.input[1:])
+    names = [product.input[1], *(product.input[2:] if product is dense else dense.input[1:])]
     if len(names) != 2 or not set(names) <= constants.keys() or not is_plain:
         return None
     kernel, bias = (numpy_helper.to_array(constants[name]).astype(np.float32) for name in names)
     if bias.ndim != 1 or options.get("transA"):
         return None
+    if steps is not None:
+        own = [product.input[3], steps.input[1]]
+        if not set(own) <= constants.keys():
+            return None
+        zero_point, step = (numpy_helper.to_array(constants[name]) for name in own)
+        kernel = (kernel - zero_point.astype(np.float32)) * step
     return Head(kernel.T.copy() if options.get("transB") else kernel.copy(), bias)

@@ -1,5 +1,6 @@
 """Memorizing: what a device needs of the photos, in a megabyte beside each model file."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,9 @@ class Memorizer:
         head = file.head
         if head is None or file.hidden is None:
             return None
-        features, classes = head.kernel.shape
-        room = MOST_BYTES - _HEADERS_BYTES - head.kernel.nbytes - head.bias.nbytes
+        features, classes = len(head.kernel), len(self._trained.labels)
+        kernel, bias = head.kernel[:, :classes], head.bias[:classes]
+        room = MOST_BYTES - _HEADERS_BYTES - kernel.nbytes - bias.nbytes
         if room < 0:
             return None
         most = min(MOST_PHOTOS, room // (2 * classes * (2 * features + _ROW_BYTES)))
@@ -51,8 +53,8 @@ class Memorizer:
         largest = float(np.finfo(np.float16).max)
         training = {photo.file for photo in self._trained.training}
         return Memory(
-            kernel=head.kernel,
-            bias=head.bias,
+            kernel=kernel,
+            bias=bias,
             rows=rows.clip(-largest, largest).astype(np.float16),
             classes=np.array([photo.index for photo in photos], np.int16),
             held_out=np.array([photo.file not in training for photo in photos], np.bool_),
@@ -84,13 +86,13 @@ class Memorizer:
         return self._known[most]
 
     def _draw(self, photos: tuple[Labelled, ...], most: int) -> list[Labelled]:
-        by_class: list[list[Path]] = [[] for _ in self._trained.labels]
+        by_class: defaultdict[int, list[Path]] = defaultdict(list)
         for photo in photos:
             by_class[photo.index].append(photo.file)
         return [
             Labelled(file, index)
-            for index, files in enumerate(by_class)
-            for file in choose_photos([files], self._trained.seed, most)
+            for index in range(len(self._trained.labels))
+            for file in choose_photos([by_class[index]], self._trained.seed, most)
         ]
 
 

@@ -1,10 +1,11 @@
 import { BundleError } from "../errors";
 import { sha256 } from "../files";
 import { isUnambiguous, markFloats } from "./json";
-import type { Manifest, StoredFile, TensorSpec, Variant } from "./manifest";
+import { listOutputs, type Manifest, type StoredFile, type TensorSpec } from "./manifest";
+import type { Variant } from "./manifest";
 import validate from "../../made/validate";
 
-export const FORMAT_VERSION = 3;
+export const READ_VERSIONS = [3, 4];
 const MOST_MANIFEST_BYTES = 16 * 2 ** 20;
 const MOST_LABEL_BYTES = 255;
 const MOST_PX = 4096;
@@ -81,10 +82,10 @@ function parse(text: string): Manifest {
     throw new BundleError(`bundle.json is not valid: ${(error as Error).message}; ${EXPORT_AGAIN}`);
   }
   const version = (found as { format_version?: unknown } | null)?.format_version;
-  if (Number.isInteger(version) && version !== FORMAT_VERSION) {
-    const remedy = Number(version) > FORMAT_VERSION ? "upgrade edgetl" : EXPORT_AGAIN;
+  if (Number.isInteger(version) && !READ_VERSIONS.includes(Number(version))) {
+    const remedy = Number(version) > Math.max(...READ_VERSIONS) ? "upgrade edgetl" : EXPORT_AGAIN;
     throw new BundleError(
-      `the bundle has format ${version}, this page reads ${FORMAT_VERSION}; ${remedy}`,
+      `the bundle has format ${version}, this page reads ${READ_VERSIONS.join(" and ")}; ${remedy}`,
     );
   }
   // Of known keys only, and so nowhere deep: from here on it can be walked through.
@@ -111,32 +112,46 @@ function check(manifest: Manifest): void {
   if (![width_px, height_px].every((side) => side >= 1 && side <= MOST_PX)) {
     throw new BundleError(`expected an input of 1..${MOST_PX} px per side; ${EXPORT_AGAIN}`);
   }
-  checkLabels(manifest.labels);
+  checkLabels(manifest);
   if (manifest.variants.length === 0) {
     throw new BundleError(`the bundle lists no models; ${EXPORT_AGAIN}`);
   }
-  const files = [...manifest.variants, ...manifest.golden, manifest.labels_file, manifest.card];
+  const memories = manifest.variants.flatMap(({ memory }) => memory ?? []);
+  const files = [
+    ...[...manifest.variants, ...memories, ...manifest.golden],
+    ...[manifest.labels_file, manifest.card],
+  ];
   const unsafe = files.find((stored) => !isSafe(stored.file));
   if (unsafe) {
     throw new BundleError(`the bundle names the unsafe path ${unsafe.file}; do not use it`);
   }
-  for (const variant of manifest.variants) checkVariant(manifest, variant);
+  for (const variant of manifest.variants) {
+    checkVariant(manifest, variant);
+    checkHidden(variant);
+  }
 }
 
-function checkLabels(labels: string[]): void {
+function checkLabels(manifest: Manifest): void {
+  const { labels, unknown_label } = manifest;
+  const outputs = listOutputs(manifest);
   const unique = new Set(labels).size === labels.length;
-  if (labels.length < 2 || !unique || !labels.every((label) => label.trim())) {
+  if (labels.length < 2 || !unique || !outputs.every((label) => label.trim())) {
     throw new BundleError(`expected two or more labels, unique and not empty; ${EXPORT_AGAIN}`);
   }
+  if (labels.includes(unknown_label)) {
+    throw new BundleError(
+      `the label ${unknown_label} is that of the unknown, too; rename the class and ${EXPORT_AGAIN}`,
+    );
+  }
   // Control characters, and the two separators that end lines.
-  const odd = labels.find((label) => /[\p{Cc}\u2028\u2029]/u.test(label));
+  const odd = outputs.find((label) => /[\p{Cc}\u2028\u2029]/u.test(label));
   if (odd !== undefined) {
     throw new BundleError(
       `the label ${JSON.stringify(odd)} contains a control character; rename the class and ` +
         EXPORT_AGAIN,
     );
   }
-  const long = labels.find((label) => new TextEncoder().encode(label).length > MOST_LABEL_BYTES);
+  const long = outputs.find((label) => new TextEncoder().encode(label).length > MOST_LABEL_BYTES);
   if (long !== undefined) {
     throw new BundleError(
       `the label ${long.slice(0, 20)}... has more than ${MOST_LABEL_BYTES} bytes; rename the ` +
@@ -147,10 +162,11 @@ function checkLabels(labels: string[]): void {
 
 function checkVariant(manifest: Manifest, variant: Variant): void {
   const { labels, preprocessing, golden } = manifest;
+  const names = listOutputs(manifest);
   const outputs = variant.output.shape.reduce((product, side) => product * side, 1);
-  if (outputs !== labels.length) {
+  if (outputs !== names.length) {
     throw new BundleError(
-      `the bundle has ${labels.length} labels, but ${variant.name} has ${outputs} outputs; ` +
+      `the bundle has ${names.length} names of outputs, but ${variant.name} has ${outputs} outputs; ` +
         EXPORT_AGAIN,
     );
   }
@@ -176,6 +192,29 @@ function checkVariant(manifest: Manifest, variant: Variant): void {
   if (!fits || variant.golden_scores.length !== golden.length) {
     throw new BundleError(`the golden scores of ${variant.name} do not match; ${EXPORT_AGAIN}`);
   }
+}
+
+function checkHidden({ name, engine, bytes, hidden, memory }: Variant): void {
+  if (!hidden) {
+    if (!memory) return;
+    throw new BundleError(`${name} has a memory, but no hidden outputs; ${EXPORT_AGAIN}`);
+  }
+  const features = decodeBase64(hidden.features);
+  const maps = decodeBase64(hidden.maps ?? "");
+  const end = hidden.offset + Math.max(features.length, maps.length);
+  // To an .onnx something is appended, in a .tflite something is replaced.
+  const fits = engine === "onnx" ? hidden.offset === bytes : end <= bytes;
+  if (!fits || !features.length || maps.length > 0 !== (hidden.map_channels ?? []).length > 0) {
+    throw new BundleError(`the hidden outputs of ${name} do not fit its file; ${EXPORT_AGAIN}`);
+  }
+}
+
+function decodeBase64(text: string): Uint8Array {
+  // `atob` takes blanks and what is cut off, too.
+  if (!/^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) {
+    throw new BundleError(`bundle.json is not valid: no base64; ${EXPORT_AGAIN}`);
+  }
+  return Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
 }
 
 function areFor(labels: string[], table: Record<string, unknown>): boolean {

@@ -8,14 +8,29 @@ export interface LabelScore {
   score: number;
 }
 
+/** What scores are of, and when they name something. */
+export interface Naming {
+  /** The names of the model's outputs, in their order. */
+  labels: string[];
+  /** Index of the output for what is none of the classes; null without one. */
+  unknown: number | null;
+  /** The highest score below which there is no label, 0..1. */
+  threshold: number;
+}
+
 /** One frame's answer. */
 export interface Prediction {
-  /** After temperature, 0..1, in the order of the labels. */
+  /** After temperature, 0..1, in the order of the outputs. */
   scores: Float32Array;
   preprocess_ms: number;
   invoke_ms: number;
   /** The input is nearly of one color: covered, black or saturated. */
   low_information: boolean;
+}
+
+/** The names of the outputs that are classes. */
+export function listClasses({ labels, unknown }: Naming): string[] {
+  return labels.filter((_, index) => index !== unknown);
 }
 
 /** Index of the highest score; the first one on a tie. */
@@ -25,10 +40,11 @@ export function best(scores: ArrayLike<number>): number {
   return index;
 }
 
-/** The label, or null where the highest score is below the threshold. */
-export function decide(labels: string[], scores: Float32Array, threshold: number): string | null {
+/** The label, or null where the highest score is below the threshold, or that of the unknown. */
+export function decide(naming: Naming, scores: Float32Array): string | null {
   const index = best(scores);
-  return scores[index]! < threshold ? null : labels[index]!;
+  const rejected = index === naming.unknown || scores[index]! < naming.threshold;
+  return rejected ? null : naming.labels[index]!;
 }
 
 /** The labels with the highest scores, best first; the first one wins a tie. */

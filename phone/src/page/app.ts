@@ -68,11 +68,11 @@ class App {
   async classify(blob: Blob): Promise<Answer> {
     // One of the page around it is of another class Blob.
     if (!("arrayBuffer" in Object(blob))) throw new TypeError("give a Blob or File of an image");
-    const { labels, threshold } = await ready;
+    const naming = await ready;
     const prediction = await this.#model.ask("classifyBlob", { blob });
-    const top = rank(labels, prediction.scores);
+    const top = rank(naming.labels, prediction.scores);
     return {
-      label: decide(labels, prediction.scores, threshold),
+      label: decide(naming, prediction.scores),
       score: top[0]!.score,
       top,
       preprocess_ms: prediction.preprocess_ms,
@@ -133,12 +133,10 @@ class App {
   }
 
   #begin(started: Started): void {
-    const { labels, threshold } = started;
     this.#live = new Live(
       this.#model,
       this.#camera,
-      labels,
-      threshold,
+      started,
       (shown) => this.#show(shown),
       (error) => this.#stop(error),
     );

@@ -1,7 +1,7 @@
 import { zip } from "fflate";
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 
-import { decide, rank } from "../classify/prediction";
+import { decide, type Naming, rank } from "../classify/prediction";
 import { EdgetlError } from "../errors";
 import type { Shown } from "./live";
 
@@ -122,21 +122,17 @@ export class KeptFrames {
 }
 
 /** What a frame is worth keeping for by itself; empty if for nothing. */
-export function judge({ prediction }: Shown, threshold: number): Kind[] {
+export function judge({ prediction }: Shown, naming: Naming): Kind[] {
   if (prediction.low_information) return [];
   const [first = 0, second = 0] = [...prediction.scores].sort((a, b) => b - a);
   const kinds: Kind[] = [];
-  if (first < threshold) kinds.push("rejected");
+  if (decide(naming, prediction.scores) === null) kinds.push("rejected");
   if (first - second < UNSURE_BELOW) kinds.push("unsure");
   return kinds;
 }
 
 /** The record of a frame, as `AnswerRecord` in `edgetl_runtime/answers.py` describes it. */
-export function describeAnswer(
-  shown: Shown,
-  labels: string[],
-  threshold: number,
-): Record<string, unknown> {
+export function describeAnswer(shown: Shown, naming: Naming): Record<string, unknown> {
   const { prediction } = shown;
   return {
     version: ANSWER_VERSION,
@@ -151,9 +147,9 @@ export function describeAnswer(
     size_px: shown.size_px,
     label: shown.label,
     score: shown.score,
-    frame_label: decide(labels, prediction.scores, threshold),
+    frame_label: decide(naming, prediction.scores),
     frame_score: Math.max(...prediction.scores),
-    top: rank(labels, prediction.scores, TOP),
+    top: rank(naming.labels, prediction.scores, TOP),
     captured_s: shown.captured_ms / 1000,
     preprocess_ms: prediction.preprocess_ms,
     invoke_ms: prediction.invoke_ms,

@@ -1,3 +1,4 @@
+import { listClasses } from "../classify/prediction";
 import type { Started } from "../worker/protocol";
 import { describe } from "../errors";
 import { $, fill, megabytes, parts, sentence, setText } from "./elements";
@@ -46,7 +47,7 @@ export class KeptPanel {
 
   begin(started: Started): void {
     this.#started = started;
-    const labels = [...started.labels, UNKNOWN];
+    const labels = [...listClasses(started), UNKNOWN];
     const choices = $("label-choices");
     choices.replaceChildren(choices.firstElementChild!);
     for (const label of labels) {
@@ -80,14 +81,14 @@ export class KeptPanel {
     if (!$<HTMLInputElement>("keep-auto").checked) return;
     const now = performance.now();
     const due = (kind: Kind) => now - (this.#keptAt.get(kind) ?? -Infinity) >= EVERY_MS;
-    const likely = judge(shown, this.#started!.threshold);
+    const likely = judge(shown, this.#started!);
     if (!likely.some(due)) return;
     for (const kind of likely) this.#keptAt.set(kind, now);
     void this.#tell(async () => {
       const still = document.createElement("canvas");
       copyPicture(video, still);
       const own = await answer(still);
-      const kinds = judge(own, this.#started!.threshold);
+      const kinds = judge(own, this.#started!);
       const jpeg = await encode(still);
       if (kinds.length) await this.#frames.add(this.#describe(own, jpeg, kinds), jpeg);
       // Safari gives a canvas's memory back late.
@@ -97,8 +98,8 @@ export class KeptPanel {
   }
 
   #describe(shown: Shown, jpeg: Blob, kinds: Kind[]): Kept {
-    const { labels, threshold, bundle_sha256 } = this.#started!;
-    const answer = describeAnswer(shown, labels, threshold);
+    const { bundle_sha256 } = this.#started!;
+    const answer = describeAnswer(shown, this.#started!);
     return { bytes: jpeg.size, kinds, bundle_sha256, answer, corrected_label: null };
   }
 

@@ -1,4 +1,4 @@
-import type { LabelScore } from "../classify/prediction";
+import type { LabelScore, Naming } from "../classify/prediction";
 import { best, decide, rank } from "../classify/prediction";
 import { sizeOf } from "../classify/videoframes";
 import type { Prediction } from "../worker/protocol";
@@ -38,12 +38,11 @@ export class Live {
   constructor(
     private readonly model: Model,
     private readonly camera: Camera,
-    private readonly labels: string[],
-    private readonly threshold: number,
+    private readonly naming: Naming,
     private readonly show: (shown: Shown) => void,
     private readonly fail: (error: unknown) => void,
   ) {
-    this.#smoother = new Smoother(labels, threshold);
+    this.#smoother = new Smoother(naming);
   }
 
   reset(): void {
@@ -64,7 +63,7 @@ export class Live {
     const size_px: [number, number] = [frame.width, frame.height];
     const prediction = await this.model.ask("classify", { frame }, [frame]);
     const { scores } = prediction;
-    return this.#describe(decide(this.labels, scores, this.threshold), scores, prediction, {
+    return this.#describe(decide(this.naming, scores), scores, prediction, {
       size_px,
       captured_ms,
     });
@@ -105,12 +104,12 @@ export class Live {
     prediction: Prediction,
     frame: { size_px: [number, number]; captured_ms: number },
   ): Shown {
-    const index = label === null ? best(scores) : this.labels.indexOf(label);
+    const index = label === null ? best(scores) : this.naming.labels.indexOf(label);
     return {
       ...frame,
       label,
       score: scores[index]!,
-      top: rank(this.labels, scores),
+      top: rank(this.naming.labels, scores),
       low_information: prediction.low_information,
       prediction,
       frame: this.#frames++,

@@ -1,3 +1,4 @@
+import { listClasses } from "../classify/prediction";
 import { needed, type Site } from "../site";
 import type { Started } from "../worker/protocol";
 import { $, fill, fillTable, milliseconds, setText } from "./elements";
@@ -29,7 +30,7 @@ export function describeModel(site: Site, started: Started, base: string): void 
     ["Model", site.name],
     ["File", site.variant],
     ["Engine", `${started.engine}, ${started.build} build, 1 thread`],
-    ["Labels", String(started.labels.length)],
+    ["Labels", String(listClasses(started).length)],
     ["Unknown below", started.threshold.toFixed(2)],
     ["Loaded in", `${milliseconds(started.load_ms)} ms`],
     ["Version", site.version],

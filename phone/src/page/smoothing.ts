@@ -1,4 +1,4 @@
-import { best, decide } from "../classify/prediction";
+import { best, decide, type Naming } from "../classify/prediction";
 
 // The defaults of `[smoothing]` on a board.
 const HALF_LIFE_S = 0.2;
@@ -23,10 +23,7 @@ export class Smoother {
   #candidate: string | null = null;
   #led = 0;
 
-  constructor(
-    private readonly labels: string[],
-    private readonly threshold: number,
-  ) {}
+  constructor(private readonly naming: Naming) {}
 
   /** Forgets all frames, as after a camera was away: old ones say nothing of now. */
   reset(): void {
@@ -44,8 +41,9 @@ export class Smoother {
       ? before.map((one, i) => one + Math.fround(weight * Math.fround(scores[i]! - one)))
       : scores.slice();
     this.#seen_s = at_s;
-    this.#hold(decide(this.labels, this.#average, this.threshold));
-    const index = this.#label === null ? best(this.#average) : this.labels.indexOf(this.#label);
+    this.#hold(decide(this.naming, this.#average));
+    const { labels } = this.naming;
+    const index = this.#label === null ? best(this.#average) : labels.indexOf(this.#label);
     return { label: this.#label, score: this.#average[index]!, scores: this.#average };
   }
 

@@ -1,7 +1,7 @@
 // What page and worker say to each other. Each request has a number, and one reply of the same.
 
 import type { GoldenReport } from "../classify/classifier";
-import type { Prediction } from "../classify/prediction";
+import type { Naming, Prediction } from "../classify/prediction";
 import type { Build, Site } from "../site";
 
 export type { Prediction };
@@ -31,12 +31,10 @@ export type Progress =
   | { stage: "golden"; done: number; frames: number }
   | { stage: "bench"; share: number };
 
-export interface Started {
+export interface Started extends Naming {
   build: Build;
   engine: string;
   golden: GoldenReport;
-  labels: string[];
-  threshold: number;
   bundle_sha256: string;
   model_sha256: string;
   /** Backbone and input, such as `mobilenet_v2_0.35 at 224x224`; empty if not known. */

@@ -1,7 +1,7 @@
 // The worker: everything that takes time. It is classic, not a module, since LiteRT.js calls
 // `importScripts`.
 
-import { nameNetwork } from "../bundle/manifest";
+import { listOutputs, nameNetwork } from "../bundle/manifest";
 import { Classifier } from "../classify/classifier";
 import { chooseBuild, startLiteRt, VERSION } from "../classify/engine";
 import { describe } from "../errors";
@@ -37,7 +37,8 @@ async function start(
     build,
     engine: `LiteRT.js ${VERSION}`,
     golden,
-    labels: bundle.manifest.labels,
+    labels: listOutputs(bundle.manifest),
+    unknown: bundle.manifest.unknown_label ? bundle.manifest.labels.length : null,
     threshold: bundle.variant.calibration.reject_threshold,
     bundle_sha256: bundle.sha256,
     model_sha256: bundle.variant.sha256,
