@@ -9,6 +9,7 @@ import pytest
 from edgetl.exporting.foreign import ForeignOptions, export_foreign
 from edgetl_export.options import ExportOptions
 from edgetl_runtime.bundle.golden_frames import verify
+from edgetl_runtime.bundle.memory import read_memory
 from edgetl_runtime.bundle.reader import Bundle
 
 
@@ -59,3 +60,20 @@ def test_a_float_onnx_becomes_a_dynamic_one_by_either_name(
     for name in ("dynamic", "onnx-dynamic"):
         exported = export_foreign(options, tmp_path / name, ExportOptions(recipes=(name,)))
         assert [one.name for one in exported.bundle.manifest.variants] == ["onnx-dynamic"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("litert-float32", "float.tflite"), ("onnx-float32", "model.onnx")]
+)
+def test_a_model_from_elsewhere_gets_hidden_outputs_and_a_memory(
+    foreign_folder: Path, photos: Path, tmp_path: Path, name: str, file: str
+) -> None:
+    model = foreign_folder / file
+    options = ForeignOptions(model, foreign_folder / "labels.txt", photos, "-1..1")
+    bundle = export_foreign(options, tmp_path / "b", ExportOptions(recipes=(name,))).bundle
+    variant = bundle.variant(name)
+    memory = read_memory(bundle, variant)
+    assert variant.hidden is not None
+    assert memory is not None
+    assert memory.kernel.shape == (sum(variant.hidden.map_channels), len(bundle.labels))
+    assert {*memory.held_out} == {True, False}
