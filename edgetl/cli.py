@@ -20,6 +20,7 @@ from edgetl.commands.backbones import backbones
 from edgetl.commands.bench_report import bench_report
 from edgetl.commands.compare import compare
 from edgetl.commands.data import data
+from edgetl.commands.explain import explain
 from edgetl.commands.export import export, recipes
 from edgetl.commands.inspect import inspect
 from edgetl.commands.phone import phone
@@ -201,6 +202,7 @@ cli.add_command(export)
 cli.add_command(recipes)
 cli.add_command(quantize_report)
 cli.add_command(inspect)
+cli.add_command(explain)
 cli.add_command(phone)
 cli.add_command(data)
 cli.add_command(compare)

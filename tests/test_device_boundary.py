@@ -104,7 +104,7 @@ def test_the_public_names_are_frozen_and_each_resolves():
     assert edgetl_runtime.__all__ == [
         *("Answer", "BoardBenchmark", "Bundle", "BundleError", "Camera", "CameraError"),
         *("Classifier", "CollectSettings", "Device", "EdgetlError", "EngineError", "FrameError"),
-        *("ModelSettings", "OptionsError", "Output", "OutputError", "OutputSettings"),
+        *("HeatMap", "ModelSettings", "OptionsError", "Output", "OutputError", "OutputSettings"),
         *("PaceSettings", "Pipeline", "Prediction", "Preprocessing", "ServeSettings"),
         *("ServiceError", "ServiceSettings", "Settings", "SmoothingSettings", "SourceSettings"),
         *("StorageError", "Video", "ViewSettings", "benchmark", "watch"),

@@ -5,6 +5,6 @@ that shades the part and throws its shadow, and a cheap camera that blurs and ad
 """
 
 from edgetl.drawings.parts import PARTS
-from edgetl.drawings.photographs import draw_part, draw_video
+from edgetl.drawings.photographs import draw_part, draw_part_at, draw_video
 
-__all__ = ["PARTS", "draw_part", "draw_video"]
+__all__ = ["PARTS", "draw_part", "draw_part_at", "draw_video"]

@@ -118,6 +118,39 @@ def draw_part(label: str, seed: int, size_px: int = 160) -> Picture:
     return _photograph(random, scene * room_light(size, lamp), _choose_lens(random))
 
 
+def draw_part_at(
+    label: str, seed: int, place_share: tuple[float, float], length_share: float, size_px: int
+) -> tuple[Picture, float]:
+    """Draw one camera-like image of a part that lies in a known place.
+
+    Args:
+        label: One of PARTS.
+        seed: Zero or more; equal arguments always give the same image.
+        place_share: The part's centre, (x, y) as fractions of the image.
+        length_share: Its length, as a fraction of the image.
+        size_px: Width and height of the image.
+
+    Returns:
+        The image as of `draw_part`, and the radius around the centre that holds the part, as a
+        fraction of the image.
+
+    Raises:
+        ValueError: If the label is not one of PARTS.
+
+    """
+    _check_label(label)
+    # The first number is neither the index of a part nor that of a video.
+    random = np.random.default_rng([len(PARTS) + 1, PARTS.index(label), seed])
+    size = (size_px, size_px)
+    lamp = choose_lamp(random)
+    bench = set_scene(random, size, lamp)
+    part = make_part(label, random, length_share * size_px)
+    x, y = (share * size_px for share in place_share)
+    pose = Pose(x, y, pick(random, 0, FULL_TURN), length_share * size_px)
+    scene = place(bench, part, pose, lamp) * room_light(size, lamp)
+    return _photograph(random, scene, _choose_lens(random)), part.relief.reach * length_share
+
+
 def _pose_after(seconds: float, start: Pose, loop: tuple[float, float, float]) -> Pose:
     """Move a part along its loop (half width, half height, turn a second) over the bench."""
     return replace(

@@ -31,9 +31,13 @@ from edgetl.reporting.findings import (
 )
 from edgetl.reporting.pages import mark_safe, render_page
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
-from edgetl.reporting.thumbnails import thumbnail
+from edgetl.reporting.thumbnails import embed, shrink, thumbnail
 from edgetl.reporting.wording import duration
 from edgetl_export.wording import percent, points
+from edgetl_runtime.errors import FrameError
+from edgetl_runtime.heatmaps.drawing import draw_heat_map
+from edgetl_runtime.heatmaps.explainer import Explainer
+from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.text.wording import count_noun
 
 MATRIX_CLASSES = 30
@@ -64,6 +68,8 @@ class ReportInput(msgspec.Struct, frozen=True):
         seconds: Stage -> duration, s; `total` is all of them and what lies between.
         settings: The options, nested plain values.
         facts: Name -> value, such as the backbone, versions, the device.
+        explainer: Draws what the model looked at in the worst mistakes; None where its head is not
+            one dense layer on pooled maps.
     """
 
     title: str
@@ -75,6 +81,7 @@ class ReportInput(msgspec.Struct, frozen=True):
     seconds: dict[str, float]
     settings: dict[str, object]
     facts: dict[str, str]
+    explainer: Explainer | None = None
 
 
 class _Tile(msgspec.Struct, frozen=True):
@@ -117,6 +124,7 @@ class _Mistake(msgspec.Struct, frozen=True):
     score: float
     picture: str
     is_missing: bool
+    maps: tuple[tuple[str, str], ...]
 
 
 class _Bar(msgspec.Struct, frozen=True):
@@ -308,9 +316,25 @@ def _find_mistakes(report: ReportInput) -> list[_Mistake]:
             float(top[n]),
             mark_safe(thumbnail(root / path, _THUMBNAIL_PX)),
             not (root / path).is_file(),
+            _draw_maps(report.explainer, root / path, (labels[named[n]], labels[truth[n]])),
         )
         for n in wrong[:_MISTAKES]
     ]
+
+
+def _draw_maps(
+    explainer: Explainer | None, photo: Path, labels: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Each class with the photo under its heat map; none where the photo is gone."""
+    if explainer is None:
+        return ()
+    try:
+        picture = shrink(read_picture(photo), _THUMBNAIL_PX)
+    except FrameError:
+        return ()
+    heats = explainer.explain_several(picture, labels)
+    drawn = (draw_heat_map(picture, heat, explainer.preprocessing, caption=False) for heat in heats)
+    return tuple((label, mark_safe(embed(one))) for label, one in zip(labels, drawn, strict=True))
 
 
 def _count_photos(manifest: DatasetManifest) -> list[_DataRow]:

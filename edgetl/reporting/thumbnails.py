@@ -26,14 +26,20 @@ def thumbnail(path: Path, longest_px: int) -> str:
         that a page about photos can always be made.
     """
     try:
-        picture = _shrink(read_picture(path), longest_px)
+        picture = shrink(read_picture(path), longest_px)
     except FrameError:
         picture = np.full((longest_px, longest_px, 3), _GREY, np.uint8)
+    return embed(picture)
+
+
+def embed(picture: Frame) -> str:
+    """A picture, uint8 (height, width, 3) BGR, as `data:image/jpeg;base64,...`."""
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
 
 
-def _shrink(picture: Frame, longest_px: int) -> Frame:
+def shrink(picture: Frame, longest_px: int) -> Frame:
+    """A picture of at most so many px along its longer side; a smaller one stays as it is."""
     height, width = picture.shape[:2]
     scale = longest_px / max(height, width)
     if scale >= 1:

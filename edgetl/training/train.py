@@ -15,6 +15,7 @@ import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.dataset.tables import list_data
+from edgetl.explaining.keras_models import explain_classifier
 from edgetl.metrics import measure
 from edgetl.networks.arrays import encode_weights
 from edgetl.networks.backbones import find_backbone
@@ -235,6 +236,7 @@ def _write(
         seconds=seconds,
         settings=msgspec.to_builtins(options),
         facts={"backbone": spec.backbone, "device": device, **describe_versions()},
+        explainer=explain_classifier(learned.model, manifest.labels, spec.preprocessing),
     )
     contents[REPORT_FILE] = render_report(report).encode()
     file = RunFile(

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         ServiceError,
         StorageError,
     )
+    from edgetl_runtime.heatmaps.heat_map import HeatMap
     from edgetl_runtime.image.preprocessing import Preprocessing
     from edgetl_runtime.outputs.output import Output
     from edgetl_runtime.outputs.video import Video
@@ -80,6 +81,7 @@ __all__ = [
     "EdgetlError",
     "EngineError",
     "FrameError",
+    "HeatMap",
     "ModelSettings",
     "OptionsError",
     "Output",
@@ -115,6 +117,7 @@ _HOME = {
     "EdgetlError": "errors",
     "EngineError": "errors",
     "FrameError": "errors",
+    "HeatMap": "heatmaps.heat_map",
     "ModelSettings": "settings.sections",
     "OptionsError": "errors",
     "Output": "outputs.output",

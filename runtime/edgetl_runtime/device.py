@@ -20,6 +20,7 @@ from edgetl_runtime.settings.sections import Settings
 if TYPE_CHECKING:
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.outputs.opening import DrawHeatMap
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.service.state_log import StateLog
     from edgetl_runtime.serving.server import PageServer
@@ -120,6 +121,7 @@ class Device:
             find_digest=self._find_digest,
             live=self.camera.live,
             find_fps=self._find_fps,
+            draw_heat_map=self._find_heat_map(),
             on_gone=self._note_reader_gone,
             note=self._warn,
         )
@@ -131,6 +133,13 @@ class Device:
             on_progress=self._note_progress,
             on_model_failure=self._service.on_model_failure,
         )
+
+    def _find_heat_map(self) -> "DrawHeatMap | None":
+        if not (self.settings.output.video and self.settings.output.video_heat_map):
+            return None
+        # That the model has none is said before the first frame.
+        _ = self.classifier.explainer
+        return lambda picture, label: self.pipeline.draw_heat_map(picture, label)
 
     def _open_state_log(self) -> "StateLog":
         from edgetl_runtime.service.state_log import StateLog

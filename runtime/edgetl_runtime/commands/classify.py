@@ -38,6 +38,12 @@ def add(commands: "Subparsers[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--top", type=positive, default=3, help="Number of labels to list (default: 3)"
     )
+    parser.add_argument(
+        "--explain",
+        type=path,
+        metavar="FOLDER",
+        help="Folder for an image of each frame with the heat map of its best label",
+    )
 
 
 def _find_elsewhere(flag: str) -> str:
@@ -131,10 +137,13 @@ def _answer(
     options: argparse.Namespace,
 ) -> int:
     from edgetl_runtime.answers import answer_alone
+    from edgetl_runtime.heatmaps.files import write_explained
 
     answered = 0
     for frame in frames:
         prediction = classifier(frame.image, captured_s=frame.captured_s)
+        if options.explain:
+            write_explained(classifier.explainer, frame, options.explain)
         if options.json:
             print_json(recorder.describe(answer_alone(frame, prediction)))
         else:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from edgetl_runtime.errors import OptionsError, OutputError
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.settings.sections import OutputSettings, Settings
 from edgetl_runtime.system.tls import Identity
@@ -16,6 +17,7 @@ from edgetl_runtime.system.tls import Identity
 Gone = Callable[[], None]
 Note = Callable[[str], None]
 FindFps = Callable[[], float | None]
+DrawHeatMap = Callable[[Frame, str | None], Frame]
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -25,6 +27,7 @@ def open_outputs(
     find_digest: Callable[[], str],
     live: bool = True,
     find_fps: FindFps | None = None,
+    draw_heat_map: DrawHeatMap | None = None,
     on_gone: Gone | None = None,
     note: Note = lambda _: None,
 ) -> list[Output]:
@@ -39,6 +42,7 @@ def open_outputs(
         find_digest: SHA-256 of the bundle.json in use, for collected frames.
         live: Of the source.
         find_fps: Frames a second of a source that is not live, once it is open.
+        draw_heat_map: Draws the heat map of a label over a frame, for `video_heat_map`.
         on_gone: Called once when standard output has no reader any more.
         note: Gets a sentence for a person; called from other threads.
 
@@ -51,7 +55,7 @@ def open_outputs(
     try:
         opened += _open_files(settings.output, live)
         opened += _open_terminal(settings.output, live, on_gone)
-        opened += _open_pictures(settings, live, find_fps, note)
+        opened += _open_pictures(settings, live, find_fps, draw_heat_map, note)
         opened += _open_collect(settings, find_digest)
         opened += _open_others(settings.output)
         opened += _open_network(settings.output)
@@ -95,7 +99,11 @@ def _open_files(options: OutputSettings, live: bool) -> Iterator[Output]:
 
 
 def _open_pictures(
-    settings: Settings, live: bool, find_fps: FindFps | None, note: Note
+    settings: Settings,
+    live: bool,
+    find_fps: FindFps | None,
+    draw_heat_map: DrawHeatMap | None,
+    note: Note,
 ) -> Iterator[Output]:
     options = settings.output
     if options.video:
@@ -106,7 +114,8 @@ def _open_pictures(
             raise OptionsError(f"video: expected a name that ends in .avi or .mp4, got {path}")
         every = settings.pace.every
         find = None if live else lambda: _slow_down(find_fps, every)
-        yield Video(path, options.top, find, note)
+        heat = draw_heat_map if options.video_heat_map else None
+        yield Video(path, options.top, find, note, heat)
     if options.pictures:
         from edgetl_runtime.outputs.snapshots import Snapshots
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from edgetl_runtime.answers import Answer
-from edgetl_runtime.errors import OutputError
+from edgetl_runtime.errors import BundleError, EngineError, OptionsError, OutputError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.image.videos import open_file
 from edgetl_runtime.outputs.output import PlainOutput
@@ -50,6 +50,7 @@ class Video(PlainOutput):
         top: int,
         find_fps: Callable[[], float | None] | None,
         note: Callable[[str], None] = lambda _: None,
+        draw_heat_map: Callable[[Frame, str], Frame] | None = None,
     ) -> None:
         """Nothing is written yet.
 
@@ -58,8 +59,10 @@ class Video(PlainOutput):
             top: Labels with bars.
             find_fps: Frames a second of answers to a file, once it is open; None: a camera.
             note: Gets a sentence with the name that the video has in the end.
+            draw_heat_map: Draws the heat map of a label over a frame, below the answer.
         """
         self._note = note
+        self._draw_heat_map = draw_heat_map
         self.path = path
         self._aside = path
         self._held: int | None = None
@@ -84,13 +87,14 @@ class Video(PlainOutput):
         """Adds a frame.
 
         Raises:
-            OutputError: If it cannot be written, or the disk is nearly full.
+            OutputError: If it cannot be written, the disk is nearly full, or a model that has been
+                taken into use meanwhile has no heat maps.
         """
         if answer.picture is None:
             return
         if self._held is None:
             self._reserve()
-        drawn = draw_answer(answer.picture, answer, self._top)
+        drawn = draw_answer(self._explain(answer.picture, answer.label), answer, self._top)
         at_s = answer.prediction.captured_s
         if answer.position_s is not None:
             at_s, self._is_film = answer.position_s, True
@@ -131,6 +135,17 @@ class Video(PlainOutput):
     def _is_placed(self) -> bool:
         """Whether frames are placed by time."""
         return self._is_film or self._find_fps is None
+
+    def _explain(self, picture: Frame, label: str | None) -> Frame:
+        # What is unknown has nothing that speaks for it.
+        if self._draw_heat_map is None or label is None:
+            return picture
+        try:
+            return self._draw_heat_map(picture, label)
+        except OptionsError:
+            return picture  # Of a model that was just replaced by one with other labels.
+        except (BundleError, EngineError) as error:
+            raise OutputError(f"cannot draw a heat map: {error}") from error
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -169,6 +169,26 @@ class Pipeline:
         """
         return self._classifier(picture)
 
+    def draw_heat_map(self, picture: Frame, label: str | None = None) -> Frame:
+        """Draws where the evidence for a class lies, without label and score.
+
+        The model runs once more, on an engine of its own, beside the answers to frames.
+
+        Args:
+            picture: uint8 (height, width, 3) BGR, such as `Answer.picture`; the view does not
+                apply.
+            label: The class (default: the one with the highest score).
+
+        Returns:
+            uint8 (height, width, 3) BGR, a new array.
+
+        Raises:
+            BundleError: If the bundle is damaged.
+            EngineError: If the model has no maps.
+            OptionsError: If the model has no such class.
+        """
+        return self._classifier.explainer.draw(picture, label, caption=False)
+
     def status(self) -> Status:
         """State, counters and times at this moment; may be called from any thread."""
         classifier = self._classifier

@@ -206,6 +206,8 @@ class OutputSettings(_Section, frozen=True):
             older file is kept. In `pictures`, the oldest images beyond it are deleted.
         video: Video file to write with the answers drawn into it; if the file exists, a number is
             appended to the name, and the name is printed at the end.
+        video_heat_map: Draw into the video where the evidence for the label lies; the model runs
+            once more for each frame.
         pictures: Folder for an image of each event, with the answer drawn into it.
         name: Name of this camera for MQTT, Home Assistant and its service (default: the host's
             name, or `camera` for a service).
@@ -233,6 +235,7 @@ class OutputSettings(_Section, frozen=True):
     csv: Written | None = None
     file_quota_mb: Count = 64
     video: Written | None = None
+    video_heat_map: bool = False
     pictures: Written | None = None
     name: Name | None = None
     mqtt: str | None = None

@@ -1,0 +1,1 @@
+"""Heat maps: where in a frame the evidence for a class lies."""
