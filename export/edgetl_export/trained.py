@@ -15,7 +15,6 @@ from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 from edgetl_runtime.prediction import Scores
 
-
 # A photo, uint8 (height, width, 3) BGR, the hash of its file and a number become a view of it.
 View = Callable[[Frame, str, int], Frame]
 

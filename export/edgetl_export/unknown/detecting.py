@@ -21,7 +21,6 @@ from edgetl_export.unknown.detector import (
     MOST_PROTOTYPES,
     Array,
     Detector,
-    Knownness,
     choose_bound,
     sum_up,
     weigh,

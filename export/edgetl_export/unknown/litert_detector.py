@@ -41,9 +41,7 @@ def add_to_tflite(model: bytes, detector: Detector) -> bytes:
     direction = work.add(_L2_NORMALIZATION, [features], [1, width], "direction")
     weights = work.dequantize(work.add_constant(-detector.weights.astype(np.float16), "weights"))
     biases = work.add_constant(detector.biases, "biases")
-    distances = work.add(
-        FULLY_CONNECTED, [direction, weights, biases], [1, count], "distances"
-    )
+    distances = work.add(FULLY_CONNECTED, [direction, weights, biases], [1, count], "distances")
     axis = work.add_constant(np.array([1], np.int32), "axis")
     unknown = work.add(_REDUCE_MIN, [distances, axis], [1, 1], "logit")
     both = work.add(CONCATENATION, [logits, unknown], [1, outputs + 1], "logits")
