@@ -133,12 +133,14 @@ def print_scores(manifest: "BundleManifest") -> None:
             percent(one.calibration.false_accept_rate),
             percent(one.calibration.false_reject_rate),
             one.calibration.unknown or "-",
+            percent(one.calibration.held_out_accept_rate),
+            percent(one.calibration.view_reject_rate),
         )
         for one in manifest.variants
     ]
     header = (
         *("scores", "temperature", "error before", "after", "test", "threshold"),
-        *("false accepts", "false rejects", "measured on"),
+        *("false accepts", "false rejects", "measured on", "class left out", "other camera"),
     )
     print_table(header, rows)
 

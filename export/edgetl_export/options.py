@@ -40,7 +40,10 @@ class ExportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         allow_drop: Write the bundle even if files lose too much accuracy; they are marked.
         false_accepts: Target for the false-accept rate on unknown images, in percent.
         max_false_rejects: Largest false-reject rate on known classes, in percent; takes
-            precedence over the false-accept rate (default: 10 with photos in _unknown_, else 2).
+            precedence over the false-accept rate (default: 10 with photos in _unknown_, else 5; 2
+            without unknown_class).
+        unknown_class: Give each file one more output, the last one, for things of no class: where
+            it has the highest score, there is no label. Other programs then show "unknown", too.
         name: Name of the model, for the model card and the metadata.
         model_version: Version of the model (default: a digest of its weights).
         author: Author of the model.
@@ -49,7 +52,12 @@ class ExportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """
 
     FLAGS: ClassVar = {"recipes": "recipe"}
-    EXAMPLES: ClassVar = {"max_bytes": 1_000_000, "strict": True, "max_false_rejects": 5.0}
+    EXAMPLES: ClassVar = {
+        "max_bytes": 1_000_000,
+        "strict": True,
+        "unknown_class": False,
+        "max_false_rejects": 5.0,
+    }
     CHECKS: ClassVar = {"recipes": _check_recipes}
 
     recipes: tuple[str, ...] = ()
@@ -61,6 +69,7 @@ class ExportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     allow_drop: bool = False
     false_accepts: Points = 10.0
     max_false_rejects: Points | None = None
+    unknown_class: bool = True
     name: str = ""
     model_version: str = ""
     author: str = ""

@@ -42,6 +42,8 @@ from edgetl_runtime.errors import ExportError, GateError
 from edgetl_runtime.system.storage import staged_folder
 
 REJECTED, ATTEMPTS = ".rejected", "attempts.json"
+# The first that is no class of the model.
+_UNKNOWN_NAMES = ("unknown", "none of the classes", "unknown thing")
 _LARGE: tuple[Precision, ...] = ("float32", "float16")
 _TRIED = {
     "none": "unrepaired",
@@ -95,13 +97,15 @@ def export_model(
     recipes = choose_recipes(options.recipes, trained.form)
     trained = msgspec.structs.replace(trained, about=_describe_model(options))
     created_utc = _stated_date()
-    finisher = Finisher(trained, _accept(options))
+    finisher = Finisher(trained, _accept(options), options.max_bytes)
     writer = FileWriter(trained)
     judge = Judge(trained, make_gate(options), weigh=finisher.weigh)
     attempts = _attempt_all(recipes, options, writer, judge)
     chosen, left_out = _choose(options, attempts)
     if not chosen or (left_out and options.is_strict):
         raise _refuse(out, options, attempts, left_out)
+    trained = _name_unknown(trained, options, finisher, chosen)
+    finisher = Finisher(trained, _accept(options), options.max_bytes)
     finished = {name: finisher.finish(one) for name, one in chosen.items()}
     golden = choose_golden(trained.validation, trained.preprocessing)
     photos = writer.photos(Plan(recipes[0]).photos)
@@ -144,6 +148,23 @@ def _describe_model(options: ExportOptions) -> About:
 def _accept(options: ExportOptions) -> Acceptance:
     most = options.max_false_rejects
     return Acceptance(options.false_accepts / 100, None if most is None else most / 100)
+
+
+def _name_unknown(
+    trained: Trained, options: ExportOptions, finisher: Finisher, chosen: Mapping[str, Attempt]
+) -> Trained:
+    """Adds the name of one more output, if it is wanted and all files can have it."""
+    if not options.unknown_class:
+        return trained
+    if not finisher.can_detect(chosen.values()):
+        _log.warning(
+            "no class for unknown things: each file would have to end in a dense layer and a "
+            "softmax, with room for a detector; a reject threshold of the top score is used instead"
+        )
+        return trained
+    taken = {label.casefold() for label in trained.labels}
+    name = next(one for one in _UNKNOWN_NAMES if one not in taken)
+    return msgspec.structs.replace(trained, unknown_label=name)
 
 
 def _attempt_all(

@@ -1,6 +1,6 @@
 """Finishing: a file that passed learns how sure it may be, and says so to every program."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -24,13 +24,14 @@ from edgetl_export.quantize.calibration import load_inputs
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.quantize.search import Attempt, measure
 from edgetl_export.trained import Trained
+from edgetl_export.unknown.detecting import Detected, DetectorMaker
 from edgetl_runtime.bundle.manifest import Calibration, UnknownSource, VariantMetrics
 from edgetl_runtime.bundle.memory import Memory
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.prediction import Scores, calibrate
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_BY_PHOTOS, _BY_CLASSES = 0.1, 0.02
+_BY_PHOTOS, _BY_DETECTOR, _BY_CLASSES = 0.1, 0.05, 0.02
 
 
 class Acceptance(msgspec.Struct, frozen=True):
@@ -40,18 +41,26 @@ class Acceptance(msgspec.Struct, frozen=True):
         false_accepts: Target for the false-accept rate on unknown images, 0..1.
         max_false_rejects: Share of correctly classified known things that may get none, 0..1;
             where both cannot be kept, this one is. None: 0.1 where photos of unknown things
-            chose the threshold; 0.02 where classes that were held out did, since known things
-            before another camera score lower than the validation photos, too.
+            chose the threshold; without them 0.05 of a file with a detector, which knows what
+            other cameras make of known things, and 0.02 of one without, where such photos score
+            lower than the validation photos, too.
     """
 
     false_accepts: Share = 0.1
     max_false_rejects: Share | None = None
 
-    def limit_false_rejects(self, source: UnknownSource) -> float:
-        """The largest share of false rejects, 0..1, for photos of unknown things from a source."""
+    def limit_false_rejects(self, source: UnknownSource, *, detected: bool = False) -> float:
+        """The largest share of false rejects, 0..1.
+
+        Args:
+            source: Of the photos of unknown things.
+            detected: The file has a detector.
+        """
         if self.max_false_rejects is not None:
             return self.max_false_rejects
-        return _BY_PHOTOS if source == "_unknown_" else _BY_CLASSES
+        if source == "_unknown_":
+            return _BY_PHOTOS
+        return _BY_DETECTOR if detected else _BY_CLASSES
 
 
 class Finished(msgspec.Struct, frozen=True, eq=False):
@@ -75,9 +84,18 @@ class Finished(msgspec.Struct, frozen=True, eq=False):
 class Finisher:
     """Finishes the files of one trained model; photos are decoded once for all of them."""
 
-    def __init__(self, trained: Trained, acceptance: Acceptance) -> None:
-        """Nothing is decoded yet."""
+    def __init__(
+        self, trained: Trained, acceptance: Acceptance, max_bytes: int | None = None
+    ) -> None:
+        """Nothing is decoded yet.
+
+        Args:
+            trained: The model and its photos. With an `unknown_label`, files get a detector.
+            acceptance: Which frames shall get no label.
+            max_bytes: Largest size of a file; None: any.
+        """
         self._trained, self._acceptance = trained, acceptance
+        self._detectors = DetectorMaker(trained, max_bytes)
         self._memorizer = Memorizer(trained)
         self._has_unknown = bool(trained.unknown_label)
 
@@ -89,8 +107,15 @@ class Finisher:
         """
         truth = self._trained.validation.truth
         temperature = fit_temperature_of_scores(attempt.scores, truth)
-        calibration = self._calibrate(attempt.file, attempt.scores, temperature)
-        file = self._complete(attempt.file, attempt.scores, temperature)
+        if self._has_unknown:
+            detected = self._detect(attempt.file)
+            scores = detected.scores
+            calibration = self._describe_detector(detected, temperature)
+            file = self._describe(detected.file, temperature, 0.0)
+        else:
+            scores = attempt.scores
+            calibration = self._calibrate(attempt.file, scores, temperature)
+            file = self._complete(attempt.file, scores, temperature)
         if file.hidden and file.hidden.maps and not self._memorizer.are_means(file):
             plain = msgspec.structs.replace(file.hidden, maps=b"", map_channels=())
             file = msgspec.structs.replace(file, hidden=plain)
@@ -98,11 +123,15 @@ class Finisher:
             file=file,
             memory=self._memorizer.remember(file),
             metrics=self._describe_answers(
-                attempt.metrics, soften(attempt.scores, temperature), truth, calibration
+                attempt.metrics, soften(scores, temperature), truth, calibration
             ),
-            test_metrics=self._test(attempt.file, calibration),
+            test_metrics=self._test(file, calibration),
             calibration=calibration,
         )
+
+    def can_detect(self, attempts: Iterable[Attempt]) -> bool:
+        """Whether all of these files can have a detector."""
+        return all(self._detectors.fits(one.file) for one in attempts)
 
     def weigh(self, file: ModelFile, scores: Scores) -> int:
         """Bytes of a file as it ships, with its metadata."""
@@ -113,6 +142,36 @@ class Finisher:
         # Other programs know no temperature: theirs is a threshold of the scores as they are.
         raw = self._calibrate(file, scores, 1.0).reject_threshold
         return self._describe(file, temperature, raw)
+
+    def _detect(self, file: ModelFile) -> Detected:
+        source: UnknownSource = "_unknown_" if self._unknown_inputs[0] else ""
+        return self._detectors.detect(
+            file,
+            self._unknown_inputs[0],
+            false_accept_rate=self._acceptance.false_accepts,
+            max_false_rejects=self._acceptance.limit_false_rejects(source, detected=True),
+        )
+
+    def _describe_detector(self, detected: Detected, temperature: float) -> Calibration:
+        """The file itself decides what is unknown: no threshold is applied to its scores."""
+        truth, measuring = self._trained.validation.truth, self._unknown_inputs[1]
+        scores = soften(detected.scores, temperature)
+        unknown = detected.file.run(measuring) if measuring else scores[:0]
+        rates = measure_rejection(0.0, scores, truth, unknown, has_unknown=True)
+        held_out = detected.effect.held_out_accept_rate
+        by_classes = rates.false_accept_rate is None and held_out is not None
+        return Calibration(
+            temperature=temperature,
+            calibration_error_before=measure_calibration_error(
+                self._of_classes(detected.scores), truth
+            ),
+            calibration_error=measure_calibration_error(self._of_classes(scores), truth),
+            false_accept_rate=held_out if by_classes else rates.false_accept_rate,
+            false_reject_rate=rates.false_reject_rate,
+            unknown="held-out classes" if by_classes else "_unknown_" if measuring else "",
+            held_out_accept_rate=held_out,
+            view_reject_rate=detected.effect.view_reject_rate,
+        )
 
     def _calibrate(self, file: ModelFile, raw: Scores, temperature: float) -> Calibration:
         truth = self._trained.validation.truth

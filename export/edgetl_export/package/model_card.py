@@ -101,6 +101,8 @@ def _find_limits(
 
 def _describe_rejection(variant: Variant) -> str:
     calibration = variant.calibration
+    if variant.output.shape[-1] > len(variant.metrics.recall):
+        return _describe_detector(variant)
     if calibration.reject_threshold == 0:
         return f"{variant.name} has no reject threshold: images of unknown things get a label, too."
     missed = percent(calibration.false_reject_rate)
@@ -113,6 +115,32 @@ def _describe_rejection(variant: Variant) -> str:
     return (
         f"{variant.name} has a false-accept rate of {accepted} on unknown images (measured on: "
         f"{calibration.unknown or 'not stated'}) and a false-reject rate of {missed}."
+    )
+
+
+def _describe_detector(variant: Variant) -> str:
+    """Three figures, one a kind of image: a detector can be good at one and bad at another."""
+    found = variant.calibration
+    measured = {
+        "things of other kinds (photos of _unknown_) that get a label": (
+            found.false_accept_rate if found.unknown == "_unknown_" else None
+        ),
+        "things of a similar kind (each class left out in turn) that get a label": (
+            found.held_out_accept_rate
+        ),
+        "known things that another camera took (simulated) and that get none": (
+            found.view_reject_rate
+        ),
+        "known things like those in training that get none": found.false_reject_rate,
+    }
+    figures = "; ".join(
+        f"{what}: {percent(share) if share is not None else 'not measured'}"
+        for what, share in measured.items()
+    )
+    return (
+        f"{variant.name} tells unknown things apart by an output of its own. {figures}. Known "
+        "things before a background that training never had are often rejected: teach it the "
+        "place on the spot (edgetl-run learn-scene)."
     )
 
 

@@ -39,7 +39,7 @@ VIEWS = 2
 _FIRST_VIEW, _VALIDATION_VIEW = 101, 201
 # Names, shapes and operators.
 _OTHER_BYTES = 4096
-_BIAS_BYTES, _WEIGHT_BYTES = 4, 2
+_BIAS_BYTES, _WEIGHT_BYTES = 4, 1
 _LEAST_SCORE = np.finfo(np.float32).tiny
 
 
@@ -111,7 +111,8 @@ class DetectorMaker:
             max_false_rejects: See `detector.choose_bound`.
         """
         hidden = hide(file.engine, file.data)
-        if hidden is None or hidden.head is None:
+        head = None if hidden is None else hidden.head
+        if hidden is None or head is None:
             raise ValueError("a file without a head")
         truth = self._trained.validation.truth
 
@@ -119,7 +120,7 @@ class DetectorMaker:
             tensors = describe(file.engine, hidden.data)
             seen = look(file.engine, hidden.data, tensors, hidden.outputs, "features", pictures)
             features = np.stack([one.features for one in seen])
-            return features, features @ hidden.head.kernel + hidden.head.bias
+            return features, features @ head.kernel + head.bias
 
         with step("telling unknown things apart"):
             features, _ = see(self._training[0])

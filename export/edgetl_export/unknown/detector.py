@@ -26,6 +26,7 @@ MOST_PROTOTYPES = 200
 _ROUNDS = 15
 _LEAST_LENGTH = 1e-6
 ANY_CLASS = -1
+_HIGHEST_LEVEL = 127
 
 Array = NDArray[np.float32]
 
@@ -59,13 +60,24 @@ class Prototypes(msgspec.Struct, frozen=True, eq=False):
 class Detector(msgspec.Struct, frozen=True, eq=False):
     """What a file computes; see the module.
 
+    Directions have hundreds of numbers of like size, so that one step for all weights does: what
+    rounding adds to a nearness is a thousandth of what known photos differ by.
+
     Attributes:
-        weights: float32 (prototypes, features), each of which is a float16 number, too.
+        levels: int8 (prototypes, features); the weights are `step` times these.
+        step: Positive.
         biases: float32 (prototypes,).
     """
 
-    weights: Array
+    levels: NDArray[np.int8]
+    step: float
     biases: Array
+
+    @property
+    def weights(self) -> Array:
+        """float32 (prototypes, features)."""
+        weights: Array = self.levels.astype(np.float32) * self.step
+        return weights
 
     def measure(self, features: Array) -> Array:
         """The logit of unknown of each photo, float32 (photos,).
@@ -80,7 +92,8 @@ class Detector(msgspec.Struct, frozen=True, eq=False):
 def scale_to_length_1(features: NDArray[np.floating]) -> Array:
     """Directions of features, float32 (photos, features); zeros stay zeros."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return (features / np.maximum(lengths, _LEAST_LENGTH)).astype(np.float32)
+    directions: Array = (features / np.maximum(lengths, _LEAST_LENGTH)).astype(np.float32)
+    return directions
 
 
 def sum_up(
@@ -140,7 +153,8 @@ class Knownness(msgspec.Struct, frozen=True, eq=False):
             features: float32 (photos, features).
         """
         nearest = self.prototypes.measure_nearness(features).max(axis=1)
-        return logits.max(axis=1).astype(np.float64) + self.weight * nearest
+        known: NDArray[np.float64] = logits.max(axis=1).astype(np.float64) + self.weight * nearest
+        return known
 
     def measure_held_out(
         self, logits: Array, features: Array, truth: NDArray[np.int64]
@@ -161,14 +175,21 @@ class Knownness(msgspec.Struct, frozen=True, eq=False):
         highest = np.where(others, logits, -np.inf).max(axis=1).astype(np.float64)
         foreign = self.prototypes.classes != truth[:, np.newaxis]
         nearness = self.prototypes.measure_nearness(features)
-        return highest + self.weight * np.where(foreign, nearness, -np.inf).max(axis=1)
+        nearest = np.where(foreign, nearness, -np.inf).max(axis=1)
+        known: NDArray[np.float64] = highest + self.weight * nearest
+        return known
 
     def make_detector(self, threshold: float) -> Detector:
         """The detector that says unknown below a threshold."""
         points = self.prototypes.points
-        weights = (self.weight * points).astype(np.float16).astype(np.float32)
+        weights = self.weight * points
+        step = float(np.float32(np.abs(weights).max() / _HIGHEST_LEVEL)) or 1.0
         offsets = self.weight * np.square(points).sum(axis=1) / 2
-        return Detector(weights, (threshold + offsets).astype(np.float32))
+        return Detector(
+            np.round(weights / step).astype(np.int8),
+            step,
+            (threshold + offsets).astype(np.float32),
+        )
 
 
 def weigh(prototypes: Prototypes, logits: Array, features: Array) -> Knownness:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgetl_export.graph.ending import find_tflite_ending
 from edgetl_export.graph.flatbuffer import read_tree, write_tree
@@ -13,6 +14,7 @@ from edgetl_runtime.errors import ExportError
 # `BuiltinOperator`, `BuiltinOptions` and `TensorType` of LiteRT's schema.
 _L2_NORMALIZATION, _REDUCE_MIN = 11, 89
 _FLOAT32, _FLOAT16, _INT32, _INT8 = 0, 1, 2, 9
+_TYPES: Final = {"float32": _FLOAT32, "int32": _INT32, "int8": _INT8}
 # Versions of the operator for what it reads: LiteRT refuses a file that asks for a newer one.
 _DEQUANTIZE_VERSIONS: Final = {_FLOAT16: 3, _INT8: 2}
 _OTHER_VERSION = 3
@@ -37,9 +39,9 @@ def add_to_tflite(model: bytes, detector: Detector) -> bytes:
     logits, count = int(softmax.inputs[0]), len(detector.biases)
     outputs = int(tree.subgraphs[0].tensors[logits].shape[-1])
     features = work.dequantize(ending.features)
-    width = detector.weights.shape[1]
+    width = detector.levels.shape[1]
     direction = work.add(_L2_NORMALIZATION, [features], [1, width], "direction")
-    weights = work.dequantize(work.add_constant(-detector.weights.astype(np.float16), "weights"))
+    weights = work.dequantize(work.add_levels(-detector.levels, detector.step, "weights"))
     biases = work.add_constant(detector.biases, "biases")
     distances = work.add(FULLY_CONNECTED, [direction, weights, biases], [1, count], "distances")
     axis = work.add_constant(np.array([1], np.int32), "axis")
@@ -79,9 +81,19 @@ class _Extension:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self._tree.buffers.append(buffer)
-        types = {np.dtype(np.float16): _FLOAT16, np.dtype(np.int32): _INT32}
-        kind = types.get(values.dtype, _FLOAT32)
+        kind = _TYPES[values.dtype.name]
         return self._add_tensor(list(values.shape), name, kind, len(self._tree.buffers) - 1)
+
+    def add_levels(self, levels: NDArray[np.int8], step: float, name: str) -> int:
+        """A constant of 8 bits: `step` times its levels."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        tensor = self.add_constant(levels, name)
+        quantization = schema.QuantizationParametersT()
+        quantization.scale = np.array([step], np.float32)
+        quantization.zeroPoint = np.array([0], np.int64)
+        self._graph.tensors[tensor].quantization = quantization
+        return tensor
 
     def add(
         self, kind: int, inputs: list[int], shape: list[int], name: str, version: int = 1

@@ -36,7 +36,8 @@ def add_to_onnx(model: bytes, detector: Detector) -> bytes:
     softmax.input[0] = _name("logits")
     graph.initializer.extend(
         [
-            numpy_helper.from_array(detector.weights.astype(np.float16), _name("weights")),
+            numpy_helper.from_array(detector.levels, _name("weights")),
+            numpy_helper.from_array(np.array(detector.step, np.float32), _name("step")),
             numpy_helper.from_array(detector.biases, _name("biases")),
             numpy_helper.from_array(np.array(_LEAST_LENGTH, np.float32), _name("least")),
         ]
@@ -57,7 +58,7 @@ def _make_nodes(features: str, logits: str, kind: int) -> list[onnx.NodeProto]:
         make("ReduceL2", [_name("features")], [_name("size")], axes=[1], keepdims=1),
         make("Max", [_name("size"), _name("least")], [_name("length")]),
         make("Div", [_name("features"), _name("length")], [_name("direction")]),
-        make("Cast", [_name("weights")], [_name("kernel")], to=TensorProto.FLOAT),
+        make("DequantizeLinear", [_name("weights"), _name("step")], [_name("kernel")]),
         make(
             "Gemm",
             [_name("direction"), _name("kernel"), _name("biases")],
@@ -73,7 +74,8 @@ def _make_nodes(features: str, logits: str, kind: int) -> list[onnx.NodeProto]:
 
 def _find_softmax(graph: onnx.GraphProto) -> onnx.NodeProto:
     """The last one: a float16 file casts its scores after it."""
-    return next(node for node in reversed(graph.node) if node.op_type == "Softmax")
+    found: onnx.NodeProto = next(n for n in reversed(graph.node) if n.op_type == "Softmax")
+    return found
 
 
 def _find_type(proto: onnx.ModelProto, name: str) -> int:

@@ -93,6 +93,11 @@ class Calibration(_Strict, frozen=True):
             None if not measured.
         unknown: Source of the unknown photos: a folder `_unknown_` in the data, or
             classes that were held out; empty if none.
+        held_out_accept_rate: Of a file that puts out a score of the unknown: share of the
+            validation photos that get a label where their class was left out, 0..1; None if not
+            measured.
+        view_reject_rate: Of such a file: share of the correctly classified validation photos that
+            are rejected where another camera took them (simulated), 0..1; None if not measured.
     """
 
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
@@ -102,6 +107,8 @@ class Calibration(_Strict, frozen=True):
     false_accept_rate: Share | None = None
     false_reject_rate: Share | None = None
     unknown: UnknownSource = ""
+    held_out_accept_rate: Share | None = None
+    view_reject_rate: Share | None = None
 
 
 class Variant(StoredFile, frozen=True):
