@@ -263,7 +263,8 @@ class Finisher:
             version=trained.about.version or trained.model_sha256[:12],
             author=trained.about.author,
             license=trained.about.license,
-            labels=trained.outputs,
+            # A file that has no detector yet, as when its bytes are counted, has the classes only.
+            labels=trained.outputs[: file.tensors[1].shape[-1]],
             width_px=frame.width_px,
             height_px=frame.height_px,
             fit=frame.fit,

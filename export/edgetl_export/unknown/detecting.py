@@ -132,6 +132,7 @@ class DetectorMaker:
                 len(self._trained.labels),
                 _count_prototypes(file, hidden, room_bytes),
                 self._trained.seed,
+                hidden.outputs.map_channels,
             )
             seen, logits = see(self._validation)
             right = logits.argmax(axis=1) == truth
