@@ -229,9 +229,7 @@ def test_a_damaged_record_of_an_earlier_run_is_passed_over(open_collect, offer, 
     assert offer(open_collect(), point_alone(1))
 
 
-def test_frames_that_a_person_took_away_may_be_collected_again(
-    open_collect, offer, folder
-):
+def test_frames_that_a_person_took_away_may_be_collected_again(open_collect, offer, folder):
     collect = open_collect()
     assert offer(collect, point_alone(0))
     shutil.rmtree(folder)
@@ -255,11 +253,11 @@ def test_frames_of_another_model_are_not_compared_and_go_first(
 
 def test_diverse_frames_and_others_share_the_quota(open_collect, offer, folder, large_picture):
     collect = open_collect(point_alone(60), what=("sampled", "diverse"), quota_mb=1)
-    for n in range(12):
+    for _ in range(12):
         offer(collect, point_alone(60), large_picture)
     for n in range(12):
         offer(collect, point_alone(n), large_picture)
-    for n in range(12):
+    for _ in range(12):
         offer(collect, point_alone(60), large_picture)
     kinds = [json.loads(path.read_bytes())["kinds"][0] for path in folder.glob("*.json")]
     assert kinds.count("diverse") >= 2
