@@ -18,12 +18,12 @@ How is chosen:
 - random: as `--collect sampled` does in the long run;
 - unsure: the smallest differences between the two best scores, of the whole pool;
 - unsure, as collected: any whose difference is below 0.3, as `--collect unsure` keeps them;
-- diverse: farthest first, of the whole pool (greedy);
-- diverse, as collected: frame after frame, as `--collect diverse` keeps them;
-- diverse among unsure, as collected: the same, of frames whose difference is below 0.3;
-- diverse by doubt, as collected: the same, of all frames, with each distance multiplied by 1 - the
-  difference;
-- half unsure: half of them diverse, half unsure, both as collected.
+- diverse, as collected: frame after frame, as `--collect diverse` keeps them: the distance to what
+  is known and kept, times doubt (1 - the difference);
+- distance alone: farthest first, of the whole pool (greedy), without doubt;
+- distance alone, as collected: the same, frame after frame;
+- distance among unsure, as collected: the same, of frames whose difference is below 0.3;
+- half unsure: half of them by distance alone, half unsure, both as collected.
 
 Figures are means over seeds of the share of right answers; +- is the standard error of the
 difference to random, which is chosen from the same pool and measured on the same photos.
@@ -255,7 +255,7 @@ def collect_unsure(pool: Pool, count: int, random: np.random.Generator) -> np.nd
     return random.permutation(np.flatnonzero(pool.leads < UNSURE_BELOW))[:count]
 
 
-def choose_diverse(pool: Pool, count: int, random: np.random.Generator) -> np.ndarray:
+def choose_distant(pool: Pool, count: int, random: np.random.Generator) -> np.ndarray:
     rows, known = point(pool.rows), point(pool.known)
     distances = 1 - (rows @ known.T).max(axis=1)
     chosen = []
@@ -265,7 +265,7 @@ def choose_diverse(pool: Pool, count: int, random: np.random.Generator) -> np.nd
     return np.array(chosen)
 
 
-def collect_diverse(pool: Pool, count: int, random: np.random.Generator) -> np.ndarray:
+def collect_distant(pool: Pool, count: int, random: np.random.Generator) -> np.ndarray:
     return stream(pool, np.arange(len(pool.rows)), count)
 
 
@@ -279,15 +279,16 @@ def collect_half(pool: Pool, count: int, random: np.random.Generator) -> np.ndar
     return np.concatenate([diverse, np.setdiff1d(unsure, diverse, assume_unique=True)])[:count]
 
 
-def collect_doubtful(pool: Pool, count: int, random: np.random.Generator) -> np.ndarray:
+def collect_diverse(pool: Pool, count: int, random: np.random.Generator) -> np.ndarray:
     return stream(pool, np.arange(len(pool.rows)), count, 1 - pool.leads)
 
 
 def stream(
-    pool: Pool, frames: np.ndarray, most: int, weights: np.ndarray | None = None
+    pool: Pool, frames: np.ndarray, most: int, doubts: np.ndarray | None = None
 ) -> np.ndarray:
     """What is there after the last frame, where only so many may be kept."""
-    weigh = np.ones(len(pool.rows)) if weights is None else weights
+    if doubts is None:
+        doubts = np.ones(len(pool.rows))
     diversity = Diversity(pool.known)
     kept: set[int] = set()
     for frame in frames.tolist():
@@ -295,12 +296,12 @@ def stream(
         if distance < diversity.least:
             continue
         if len(kept) == most:
-            weakest, number = min((one * weigh[n], n) for one, n in diversity.rank())
-            if weakest >= distance * weigh[frame]:
+            weakest, number = diversity.rank()[0]
+            if weakest >= distance * doubts[frame]:
                 continue
             kept.remove(number)
             diversity.keep_only(kept)
-        diversity.add(frame, pool.rows[frame])
+        diversity.add(frame, pool.rows[frame], doubts[frame])
         kept.add(frame)
     return np.array(sorted(kept), int)
 
@@ -313,10 +314,10 @@ CHOICES: dict[str, Choose] = {
     "random": choose_random,
     "unsure": choose_unsure,
     "unsure, as collected": collect_unsure,
-    "diverse": choose_diverse,
     "diverse, as collected": collect_diverse,
-    "diverse among unsure, as collected": collect_both,
-    "diverse by doubt, as collected": collect_doubtful,
+    "distance alone": choose_distant,
+    "distance alone, as collected": collect_distant,
+    "distance among unsure, as collected": collect_both,
     "half unsure": collect_half,
 }
 

@@ -164,7 +164,8 @@ class Device:
     def _find_known(self) -> "Known":
         from edgetl_runtime.outputs.diverse import Known
 
-        return Known.of(self.pipeline.classifier)
+        classifier = self.pipeline.classifier
+        return Known.of(classifier.bundle, classifier.variant)
 
     def _find_fps(self) -> float | None:
         return self.camera.status().fps

@@ -117,24 +117,23 @@ class Collect(PlainOutput):
         if answer.picture is None:
             return
         accepted = self._accepted.pop(answer.index, None)
-        kinds, distance = self._list_kinds(answer), None
-        features = answer.prediction.features
-        if self._diverse and features is not None:
-            distance = self._diverse.judge(features)
-            if distance is None:
+        kinds, worth = self._list_kinds(answer), None
+        if self._diverse and "diverse" in kinds:
+            worth = self._diverse.judge(answer.prediction)
+            if worth is None:
                 self._try_again()
                 kinds = tuple(kind for kind in kinds if kind != "diverse")
                 if accepted == ["diverse"]:
                     return
         if kinds:
-            self._store(answer, answer.picture, kinds, distance)
+            self._store(answer, answer.picture, kinds, worth)
 
     def _store(
         self,
         answer: Answer,
         picture: Frame,
         kinds: tuple[Collected, ...],
-        distance: float | None,
+        worth: float | None,
     ) -> None:
         # Whoever labels a frame wants to know what it was taken for by itself.
         alone = msgspec.structs.replace(answer, smoothed=answer.prediction.scores)
@@ -151,12 +150,12 @@ class Collect(PlainOutput):
             ".json": msgspec.json.encode(record) + b"\n",
         }
         needed_bytes = sum(map(len, files.values()))
-        if self._diverse and not self._diverse.make_room(needed_bytes, distance):
+        if self._diverse and not self._diverse.make_room(needed_bytes, worth):
             self._try_again()
             return
         number = self._folder.store((kinds[0], answer.prediction.label or "none"), files)
-        if self._diverse and features is not None and distance is not None:
-            self._diverse.add(number, features)
+        if self._diverse and worth is not None:
+            self._diverse.add(number, answer.prediction)
 
     def _try_again(self) -> None:
         """A frame that was not diverse keeps no other one waiting for long."""

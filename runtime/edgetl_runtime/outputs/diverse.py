@@ -1,18 +1,19 @@
 """The diverse frames of a folder: which one is kept, and which one makes room for it."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_runtime.answers import LabelScore
+from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.memory import read_memory
+from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.outputs.diversity import MOST, Diversity
 from edgetl_runtime.outputs.quota import QuotaFolder
-
-if TYPE_CHECKING:
-    from edgetl_runtime.classifier import Classifier
+from edgetl_runtime.prediction import Prediction
 
 Features = NDArray[np.floating]
 _STORED: Final = "<f2"
@@ -32,14 +33,26 @@ class Known(msgspec.Struct, frozen=True, eq=False):
     read_rows: Callable[[], Features | None]
 
     @classmethod
-    def of(cls, classifier: "Classifier") -> "Known":
-        """What a classifier's file knows: the photos of its memory."""
+    def of(cls, bundle: Bundle, variant: Variant) -> "Known":
+        """What a variant's file knows: the photos of its memory."""
 
         def read_rows() -> Features | None:
-            memory = read_memory(classifier.bundle, classifier.variant)
+            memory = read_memory(bundle, variant)
             return None if memory is None else memory.rows
 
-        return cls(classifier.bundle.sha256, classifier.variant.name, read_rows)
+        return cls(bundle.sha256, variant.name, read_rows)
+
+
+class _StoredAnswer(msgspec.Struct, frozen=True):
+    frame_label: str | None
+    top: tuple[LabelScore, ...]
+
+    @property
+    def doubt(self) -> float:
+        if self.frame_label is None or not self.top:
+            return 1.0
+        scores = [one.score for one in self.top]
+        return 1 - (scores[0] - max(scores[1:], default=0.0))
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -47,6 +60,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
     kinds: tuple[str, ...]
     bundle_sha256: str
+    answer: _StoredAnswer
     variant: str = ""
     features: bytes | None = None
 
@@ -79,16 +93,19 @@ class DiverseFrames:
         """Of the model that the features are of."""
         return self._model[1]
 
-    def judge(self, features: Features) -> float | None:
-        """How far a frame is from all others, 0..2; None if it is nothing new.
+    def judge(self, prediction: Prediction) -> float | None:
+        """How much a frame is worth, 0..2; None if it is nothing new.
 
         Args:
-            features: (features,), of the model in use.
+            prediction: Of the model in use, with features.
 
         Raises:
             BundleError: If the memory of the model is damaged.
             UndeliveredError: If the folder cannot be read.
         """
+        features = prediction.features
+        if features is None:
+            return None
         known = self._find_known()
         if (known.bundle_sha256, known.variant) != self._model:
             self._begin(known, features.size)
@@ -96,20 +113,20 @@ class DiverseFrames:
         if features.size != self._diversity.features or not np.isfinite(features).all():
             return None
         distance = self._diversity.measure(features)
-        return distance if distance >= self._diversity.least else None
+        return distance * find_doubt(prediction) if distance >= self._diversity.least else None
 
-    def make_room(self, needed_bytes: int, distance: float | None) -> bool:
+    def make_room(self, needed_bytes: int, worth: float | None) -> bool:
         """Deletes what a new frame pushes out, as far as frames are needed to.
 
-        Of the diverse ones the least diverse goes, of the others the oldest. Where there are
+        Of the diverse ones that of least worth goes, of the others the oldest. Where there are
         both, those that take up more give.
 
         Args:
             needed_bytes: Of the new frame.
-            distance: Of a diverse frame what `judge` returned; None for another one.
+            worth: Of a diverse frame what `judge` returned; None for another one.
 
         Returns:
-            False, with nothing deleted, if all frames that would have to go are more diverse.
+            False, with nothing deleted, if a frame that would have to go is worth as much.
 
         Raises:
             UndeliveredError: If folder or disk refuse.
@@ -118,27 +135,28 @@ class DiverseFrames:
         self._diversity.keep_only(sizes)
         weakest = iter(self._diversity.rank())
         goes: list[int] = []
-        if distance is not None and len(self._diversity) >= MOST:
+        if worth is not None and len(self._diversity) >= MOST:
             least, number = next(weakest)
-            if least >= distance:
+            if least >= worth:
                 return False
             goes.append(number)
         spare += sum(sizes[number] for number in goes) - needed_bytes
         for least, number in self._list_leaving(sizes, spare, weakest):
-            if distance is not None and least >= distance:
+            if worth is not None and least >= worth:
                 return False
             goes.append(number)
         self._folder.delete(goes)
         return True
 
-    def add(self, number: int, features: Features) -> None:
+    def add(self, number: int, prediction: Prediction) -> None:
         """Notes a frame that was stored, under its number."""
-        self._diversity.add(number, features)
+        if prediction.features is not None:
+            self._diversity.add(number, prediction.features, find_doubt(prediction))
 
     def _list_leaving(
         self, sizes: dict[int, int], spare: int, weakest: Iterator[tuple[float, int]]
     ) -> Iterator[tuple[float, int]]:
-        """What goes until there is room; of what is not diverse, the distance is -1."""
+        """What goes until there is room; of what is not diverse, the worth is -1."""
         others = iter(sorted(number for number in sizes if number not in self._diversity))
         other_bytes = sum(size for number, size in sizes.items() if number not in self._diversity)
         own_bytes = sum(sizes.values()) - other_bytes
@@ -166,11 +184,13 @@ class DiverseFrames:
         self._diversity = Diversity(rows)
         self._model = (known.bundle_sha256, known.variant)
         sizes, _ = self._folder.measure()
-        found = {number: row for number, row in self._read(sizes) if row.size == rows.shape[1]}
+        found = {number: one for number, *one in self._read(sizes)}
         for number in sorted(found)[-MOST:]:
-            self._diversity.add(number, found[number])
+            features, doubt = found[number]
+            if features.size == rows.shape[1]:
+                self._diversity.add(number, features, doubt)
 
-    def _read(self, sizes: dict[int, int]) -> Iterator[tuple[int, Features]]:
+    def _read(self, sizes: dict[int, int]) -> Iterator[tuple[int, Features, float]]:
         for number, path in self._folder.find(sizes, ".json"):
             try:
                 one = msgspec.json.decode(path.read_bytes(), type=_Stored)
@@ -178,9 +198,17 @@ class DiverseFrames:
                 continue
             is_own = (one.bundle_sha256, one.variant) == self._model
             if is_own and one.features and "diverse" in one.kinds:
-                with_features = decode_features(one.features)
-                if with_features is not None:
-                    yield number, with_features
+                features = decode_features(one.features)
+                if features is not None:
+                    yield number, features, one.answer.doubt
+
+
+def find_doubt(prediction: Prediction) -> float:
+    """1 less the lead of the best score over the second, 0..1; 1 where it was rejected."""
+    if prediction.label is None or prediction.scores.size < 2:
+        return 1.0
+    first, second = np.partition(prediction.scores, -2)[[-1, -2]]
+    return float(1 - (first - second))
 
 
 def encode_features(features: Features) -> bytes:

@@ -1,8 +1,10 @@
-"""Which of many frames are worth a look: those unlike what is known, and unlike one another.
+"""Which of many frames are worth a label: in doubt, unlike what is known, and unlike one another.
 
 Greedy farthest-point selection (Gonzalez 1985, "Clustering to Minimize the Maximum Intercluster
 Distance"; for choosing what to label: Sener and Savarese 2018, "Active Learning for Convolutional
-Neural Networks: A Core-Set Approach"), one frame after the other, as a camera delivers them.
+Neural Networks: A Core-Set Approach"), one frame after the other, as a camera delivers them. Where
+not all can stay, each distance counts as much as the model was in doubt: without that, as many
+labels taught no more than those of frames taken at random (benchmarks/labelling.py).
 """
 
 from collections.abc import Container
@@ -42,6 +44,7 @@ class Diversity:
         self.least = _find_least(self._known)
         self._numbers: list[int] = []
         self._rows = np.empty((0, known.shape[1]), np.float32)
+        self._doubts = np.empty(0, np.float32)
         self._to_known = np.empty(0, np.float32)
         self._between = np.empty((0, 0), np.float32)
 
@@ -67,12 +70,13 @@ class Diversity:
         row = _point(features[np.newaxis])[0]
         return float(min(_find_nearest(self._known, row), _find_nearest(self._rows, row)))
 
-    def add(self, number: int, features: NDArray[np.floating]) -> None:
+    def add(self, number: int, features: NDArray[np.floating], doubt: float = 1.0) -> None:
         """Keeps a frame.
 
         Args:
             number: By which it is called; higher than those of all others.
             features: (features,).
+            doubt: Of the model, 0..1.
         """
         row = _point(features[np.newaxis])
         distances = 1 - self._rows @ row[0]
@@ -83,6 +87,7 @@ class Diversity:
         self._between = between
         self._rows = np.concatenate([self._rows, row])
         self._to_known = np.append(self._to_known, _find_nearest(self._known, row[0]))
+        self._doubts = np.append(self._doubts, np.float32(doubt))
         self._numbers.append(number)
 
     def keep_only(self, numbers: Container[int]) -> None:
@@ -91,12 +96,13 @@ class Diversity:
         if not stay.all():
             self._between = self._between[np.ix_(stay, stay)]
             self._rows, self._to_known = self._rows[stay], self._to_known[stay]
+            self._doubts = self._doubts[stay]
             self._numbers = [number for number in self._numbers if number in numbers]
 
     def rank(self) -> list[tuple[float, int]]:
-        """Distance to its nearest, and number, of each frame; the least diverse first."""
+        """Distance to its nearest times doubt, and number, of each frame; the lowest first."""
         nearest = np.minimum(self._to_known, self._between.min(axis=1, initial=np.inf))
-        return sorted(zip(nearest.tolist(), self._numbers, strict=True))
+        return sorted(zip((self._doubts * nearest).tolist(), self._numbers, strict=True))
 
 
 def _point(rows: NDArray[np.floating]) -> Rows:

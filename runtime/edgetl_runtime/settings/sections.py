@@ -259,10 +259,10 @@ class CollectSettings(_Section, frozen=True):
 
     Attributes:
         what: Kinds of frames to keep: `unsure`, `rejected`, `diverse` (unlike the training photos
-            and one another), `sampled` (default: none).
+            and one another, unsure ones above all), `sampled` (default: none).
         folder: Folder to keep them in.
         quota_mb: Maximum size of the folder in MB; the oldest frames beyond it are deleted, of
-            diverse ones those that are most like others.
+            diverse ones those that are most like others, or least unsure.
         unsure_below: Difference between the two best scores below which a frame is unsure.
         every_s: Minimum time between two kept frames of the same kind, in seconds.
     """

@@ -15,8 +15,9 @@ from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.device import Device
 from edgetl_runtime.outputs import collect as collect_module
 from edgetl_runtime.outputs.collect import Collect, CollectedFrame
-from edgetl_runtime.outputs.diverse import Known, decode_features, encode_features
+from edgetl_runtime.outputs.diverse import Known, decode_features, encode_features, find_doubt
 from edgetl_runtime.outputs.diversity import MOST, Diversity
+from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.settings.sections import (
     CollectSettings,
     ModelSettings,
@@ -27,7 +28,7 @@ from edgetl_runtime.settings.sections import (
 
 FEATURES = 64
 LEARNING = Path(__file__).parents[2] / "data" / "learning.bundle"
-UNSURE = (0.5, 0.4, 0.1)
+UNSURE, SURE = (0.5, 0.4, 0.1), (0.9, 0.06, 0.04)
 
 
 def point(*weights: float) -> np.ndarray:
@@ -197,6 +198,28 @@ def test_when_the_quota_is_full_a_frame_less_diverse_than_all_pushes_none_out(
     assert sorted(os.listdir(folder)) == before
 
 
+def test_of_frames_as_far_away_the_one_that_the_model_is_surest_of_goes(
+    open_collect, offer, folder, large_picture
+):
+    for n in range(14):
+        # Opened anew each time: how sure the model was, the records tell.
+        collect = open_collect(quota_mb=1)
+        offer(collect, point_alone(n), large_picture, scores=SURE if n in (2, 4) else UNSURE)
+    kept = list_features(folder)
+    assert 8 <= len(kept) < 12
+    assert not {2, 4} & set(kept)
+    assert {0, 1, 3, 5} <= set(kept)
+
+
+def test_of_a_rejected_frame_the_model_is_in_doubt_whatever_its_scores():
+    scores = np.array([0.05, 0.05, 0.9], np.float32)
+    labels = ("gear", "washer", "unknown")
+    prediction = Prediction(labels, scores, 0.0, 0.0, 0.0, 0.0, 0.0, unknown=2)
+    assert find_doubt(prediction) == 1
+    sure = msgspec.structs.replace(prediction, unknown=None)
+    assert find_doubt(sure) == pytest.approx(0.15)
+
+
 def test_a_long_run_keeps_more_diverse_frames_than_the_last_ones(
     open_collect, offer, folder, large_picture
 ):
@@ -289,7 +312,7 @@ def test_predictions_carry_features_only_if_asked(golden_frames):
     first, second = plain(golden_frames[0]), told(golden_frames[0])
     assert first.features is None
     assert second.features.dtype == np.float32
-    assert second.features.size == Known.of(told).read_rows().shape[1]
+    assert second.features.size == Known.of(told.bundle, told.variant).read_rows().shape[1]
     assert np.array_equal(first.scores, second.scores)
 
 
