@@ -157,8 +157,9 @@ class DiverseFrames:
         self, sizes: dict[int, int], spare: int, weakest: Iterator[tuple[float, int]]
     ) -> Iterator[tuple[float, int]]:
         """What goes until there is room; of what is not diverse, the worth is -1."""
-        others = iter(sorted(number for number in sizes if number not in self._diversity))
-        other_bytes = sum(size for number, size in sizes.items() if number not in self._diversity)
+        listed = sorted(sizes.keys() - self._diversity.numbers)
+        other_bytes = sum(sizes[number] for number in listed)
+        others = iter(listed)
         own_bytes = sum(sizes.values()) - other_bytes
         while spare < 0:
             others_give = other_bytes and (self._alone or other_bytes >= own_bytes)
@@ -184,11 +185,10 @@ class DiverseFrames:
         self._diversity = Diversity(rows)
         self._model = (known.bundle_sha256, known.variant)
         sizes, _ = self._folder.measure()
-        found = {number: one for number, *one in self._read(sizes)}
-        for number in sorted(found)[-MOST:]:
-            features, doubt = found[number]
-            if features.size == rows.shape[1]:
-                self._diversity.add(number, features, doubt)
+        found = sorted(self._read(sizes), key=lambda one: one[0])
+        for number, row, doubt in found[-MOST:]:
+            if row.size == rows.shape[1]:
+                self._diversity.add(number, row, doubt)
 
     def _read(self, sizes: dict[int, int]) -> Iterator[tuple[int, Features, float]]:
         for number, path in self._folder.find(sizes, ".json"):

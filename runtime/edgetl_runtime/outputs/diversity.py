@@ -52,9 +52,10 @@ class Diversity:
         """How many are kept."""
         return len(self._numbers)
 
-    def __contains__(self, number: int) -> bool:
-        """Whether a frame is kept."""
-        return number in self._numbers
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of the frames that are kept."""
+        return frozenset(self._numbers)
 
     @property
     def features(self) -> int:
