@@ -1,7 +1,8 @@
 """Which frames are worth a label: diverse ones, unsure ones, or any?
 
     EDGETL_TEST_DATA=... .venv/bin/python benchmarks/labelling.py [--backbone mobilenet_v2_0.35]
-        [--seeds 10] [--start 10] [--labels 50,100,200] [--cache FOLDER] [--json]
+        [--seeds 10] [--start 10] [--labels 50,100,200] [--pools photos,still]
+        [--cache FOLDER] [--json]
 
 A head is trained on 10 photos a class of TrashNet; 30 % of the photos are for measuring. Of the
 others, the pool, so many are chosen, get their label, and the head is trained on them, too. All on
@@ -26,7 +27,8 @@ How is chosen:
 - half unsure: half of them by distance alone, half unsure, both as collected.
 
 Figures are means over seeds of the share of right answers; +- is the standard error of the
-difference to random, which is chosen from the same pool and measured on the same photos.
+difference to random, which is chosen from the same pool and measured on the same photos. Before,
+all photos are put into groups as `edgetl data import --group` does.
 """
 
 import argparse
@@ -92,13 +94,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--start", type=int, default=10)
     parser.add_argument("--labels", default="50,100,200")
+    parser.add_argument("--pools", default=",".join(POOLS))
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     counts = [int(word) for word in options.labels.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         features = compute(options.backbone, options.cache or Path(folder))
-    for pool in POOLS:
+    show_groups(features, as_json=options.json)
+    for pool in options.pools.split(",") if options.pools else ():
         record = compare(features, pool, options.seeds, options.start, counts)
         if options.json:
             print(json.dumps({"backbone": options.backbone, "pool": pool} | record), flush=True)
@@ -149,6 +153,25 @@ def compute(backbone_name: str, cache: Path) -> dict[str, np.ndarray]:
         )
         found[name], found["owners"] = np.stack(result.rows), order[result.owner]
     return found
+
+
+def show_groups(features: dict[str, np.ndarray], *, as_json: bool) -> None:
+    """How many photos `edgetl data import --group` groups, and how many of them with their like."""
+    from edgetl.dataset.grouping import group_alike
+
+    truth = [str(n) for n in features["truth"]]
+    groups = group_alike(point(features["photos"]), truth, [False] * len(truth))
+    grouped = sum(len(one.members) for one in groups)
+    right = sum(one.agreeing for one in groups)
+    record = {"photos": len(truth), "groups": len(groups), "grouped": grouped, "right": right}
+    if as_json:
+        print(json.dumps(record), flush=True)
+    else:
+        print(
+            f"{grouped} of {len(truth)} photos in {len(groups)} groups, {right / grouped:.1%} "
+            "of them of the most frequent class of their group",
+            flush=True,
+        )
 
 
 def compare(
