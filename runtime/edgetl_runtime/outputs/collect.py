@@ -104,8 +104,9 @@ class Collect(PlainOutput):
         self._due_s |= dict.fromkeys(fitting, time.monotonic() + self._settings.every_s)
         if fitting:
             self._accepted[answer.index] = fitting
-            while len(self._accepted) > QUEUED:
-                del self._accepted[next(iter(self._accepted))]
+            # What the queue dropped; the output's thread may take others away meanwhile.
+            for index in list(self._accepted)[:-QUEUED]:
+                self._accepted.pop(index, None)
         return bool(fitting)
 
     def write(self, answer: Answer) -> None:
@@ -118,15 +119,18 @@ class Collect(PlainOutput):
             return
         accepted = self._accepted.pop(answer.index, None)
         kinds, worth = self._list_kinds(answer), None
+        others = tuple(kind for kind in kinds if kind != "diverse")
+        if accepted == ["diverse"]:
+            others = ()
         if self._diverse and "diverse" in kinds:
             worth = self._diverse.judge(answer.prediction)
             if worth is None:
                 self._try_again()
-                kinds = tuple(kind for kind in kinds if kind != "diverse")
-                if accepted == ["diverse"]:
-                    return
-        if kinds:
-            self._store(answer, answer.picture, kinds, worth)
+                kinds = others
+        if kinds and not self._store(answer, answer.picture, kinds, worth):
+            self._try_again()
+            if others:
+                self._store(answer, answer.picture, others, None)
 
     def _store(
         self,
@@ -134,7 +138,8 @@ class Collect(PlainOutput):
         picture: Frame,
         kinds: tuple[Collected, ...],
         worth: float | None,
-    ) -> None:
+    ) -> bool:
+        """Whether it was stored: not if all diverse frames are worth more."""
         # Whoever labels a frame wants to know what it was taken for by itself.
         alone = msgspec.structs.replace(answer, smoothed=answer.prediction.scores)
         record = CollectedFrame(
@@ -151,11 +156,11 @@ class Collect(PlainOutput):
         }
         needed_bytes = sum(map(len, files.values()))
         if self._diverse and not self._diverse.make_room(needed_bytes, worth):
-            self._try_again()
-            return
+            return False
         number = self._folder.store((kinds[0], answer.prediction.label or "none"), files)
         if self._diverse and worth is not None:
             self._diverse.add(number, answer.prediction)
+        return True
 
     def _try_again(self) -> None:
         """A frame that was not diverse keeps no other one waiting for long."""

@@ -187,6 +187,18 @@ def test_when_the_quota_is_full_the_least_diverse_goes_and_not_the_oldest(
     assert len(list(folder.glob("*.jpg"))) == len(list(folder.glob("*.json")))
 
 
+def test_an_unsure_frame_that_is_not_diverse_enough_is_kept_as_unsure(
+    open_collect, offer, folder, monkeypatch
+):
+    monkeypatch.setattr("edgetl_runtime.outputs.diverse.MOST", 2)
+    collect = open_collect(what=("unsure", "diverse"))
+    for n in range(2):
+        offer(collect, point_alone(n), scores=UNSURE)
+    assert offer(collect, point(1.0, 1.0), scores=UNSURE)
+    kinds = [json.loads(path.read_bytes())["kinds"] for path in sorted(folder.glob("*.json"))]
+    assert kinds == [["unsure", "diverse"], ["unsure", "diverse"], ["unsure"]]
+
+
 def test_when_the_quota_is_full_a_frame_less_diverse_than_all_pushes_none_out(
     open_collect, offer, folder, large_picture
 ):
