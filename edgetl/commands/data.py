@@ -209,6 +209,17 @@ def _print_check(report: "DataReport", out: Path) -> None:
     "--keep-similar", is_flag=True, help="Leave out identical files only, not similar ones."
 )
 @click.option(
+    "--group",
+    is_flag=True,
+    help="Put alike frames into folders of their own, each to be named at once.",
+)
+@click.option(
+    "--bundle",
+    type=FOLDER,
+    help="Bundle by whose features frames are alike.  [default: those that the device stored, "
+    "else small images]",
+)
+@click.option(
     "--page",
     type=FOLDER,
     help="HTML contact sheet to write.  [default: OUT-import.html, or -2, -3 ...]",
@@ -219,9 +230,11 @@ def import_photos(
     collected: Path,
     out: Path,
     known: Path | None,
+    bundle: Path | None,
     page: Path | None,
     *,
     keep_similar: bool,
+    group: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -232,14 +245,22 @@ def import_photos(
     on the phone, else of its predicted label, so that only wrong ones have to be moved, or into
     _unsorted_ if it was rejected. Nothing is overwritten.
 
-    Example: edgetl data import collected --out new_photos --known photos
+    With --group, alike frames whose label nobody corrected go into _unsorted_/group-01-LABEL
+    instead, with the label that most of them were predicted as. Rename a wrong one, then run
+    edgetl data merge.
+
+    Example: edgetl data import collected --out new_photos --known photos --group
     """
+    if bundle is not None and not group:
+        raise click.UsageError("--bundle is for --group; give both")
     page = page or _find_free_page(out)
     check_page(page, overwrite=overwrite, option="--page")
     from edgetl.dataset.importing import import_collected
     from edgetl.inspection.import_page import write_page
 
-    report = import_collected(collected, out, known=known, keep_similar=keep_similar)
+    report = import_collected(
+        collected, out, known=known, keep_similar=keep_similar, group=group, bundle=bundle
+    )
     write_page(report, page)
     for one in report.refused:
         click.echo(make_printable(f"edgetl: left out {one.path}: {one.reason}"), err=True)
@@ -261,6 +282,39 @@ def import_photos(
         _print_import(report, page)
 
 
+@data.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def merge(folder: Path, *, as_json: bool) -> None:
+    """Move grouped photos to the folders of their labels, after a look at the groups.
+
+    FOLDER is what `edgetl data import --group` wrote to. The photos of
+    FOLDER/_unsorted_/group-01-LABEL go to FOLDER/LABEL, and so do those of a folder that was
+    renamed to LABEL. Nothing is overwritten.
+
+    Example: edgetl data merge new_photos
+    """
+    from edgetl.dataset.merging import merge_groups
+
+    report = merge_groups(folder)
+    for name in report.unnamed:
+        click.echo(
+            make_printable(f"edgetl: {name} has no label yet; rename it to {name}-LABEL"), err=True
+        )
+    for name in report.staying:
+        click.echo(
+            make_printable(f"edgetl: {name} stays: no plain file, or its name is taken"), err=True
+        )
+    if as_json:
+        print_json({"report": report})
+        return
+    if report.moved:
+        rows = [(label, str(number)) for label, number in sorted(report.moved.items())]
+        print_table(("folder", "photos moved"), rows)
+    click.echo(f"{count_noun(sum(report.moved.values()), 'photo')} moved in {report.target}")
+    click.echo(f"next: edgetl data check {report.target}")
+
+
 def _find_free_page(out: Path) -> Path:
     """A name beside the photos that no earlier import's page has."""
     folder = out.resolve()
@@ -274,7 +328,7 @@ def _print_import(report: "ImportReport", page: Path) -> None:
 
     from edgetl.dataset.labels import UNKNOWN, UNSORTED
 
-    counts = Counter(one.suggested for one in report.imported)
+    counts = Counter(one.path.rpartition("/")[0] for one in report.imported)
     if counts:
         rows = [(name, str(counts[name])) for name in sorted(counts)]
         print_table(("folder", "new photos"), rows)
@@ -284,6 +338,13 @@ def _print_import(report: "ImportReport", page: Path) -> None:
         click.echo(f"{corrected} of them with a label that was corrected on the phone")
     click.echo(f"page: {page}")
     if not report.imported:
+        return
+    if report.groups:
+        click.echo(
+            f"{count_noun(len(report.groups), 'group')} in {report.target}/{UNSORTED}: look at the "
+            "page, and change the label in the name of a folder where it is wrong"
+        )
+        click.echo(f"next: edgetl data merge {report.target}")
         return
     advice = f"move wrong ones to the folder of their class, or to {UNKNOWN}"
     if counts[UNSORTED]:

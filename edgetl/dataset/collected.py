@@ -26,7 +26,7 @@ NO_RECORD = "it has no record"
 _RECORD_LIMIT_BYTES = 64 * 1024
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 # The most telling ones are kept where frames are near-duplicates.
-_TELLING = ("picked", "rejected", "unsure", "sampled")
+_TELLING = ("picked", "rejected", "unsure", "diverse", "sampled")
 
 
 class RefusedFile(msgspec.Struct, frozen=True):

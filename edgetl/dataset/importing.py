@@ -1,14 +1,16 @@
 """Collected frames become photos in folders, which a person corrects and trains on."""
 
 import os
+from itertools import count
 from pathlib import Path
 
 import msgspec
 
 from edgetl.dataset.collected import Candidate, RefusedFile, choose_new, read_collected
 from edgetl.dataset.collected_zip import unpacked
-from edgetl.dataset.labels import find_twin, normalize
+from edgetl.dataset.grouping import AlikeFrames, Rows, group_alike, measure_frames
 from edgetl.dataset.listing import show_names
+from edgetl.dataset.merging import find_folder, list_groups, name_group
 from edgetl.dataset.tables import list_data
 from edgetl_export.progress import track
 from edgetl_runtime.errors import DatasetError, StorageError
@@ -21,7 +23,7 @@ class Imported(msgspec.Struct, frozen=True):
     Attributes:
         path: Relative to the target folder, with forward slashes.
         source: Its name in the collected folder or zip.
-        suggested: The folder that it was put into: a label, `_unsorted_`, or `_unknown_`.
+        suggested: What it was taken for: a label, `_unsorted_`, or `_unknown_`.
         corrected: Whether a person chose that label on the phone.
         kind: Why the device kept it; empty without a record.
         score: Of the device's answer, 0..1; None without a record.
@@ -39,6 +41,22 @@ class Imported(msgspec.Struct, frozen=True):
     time: str
 
 
+class PhotoGroup(msgspec.Struct, frozen=True):
+    """Imported photos that are alike, in a folder of their own.
+
+    Attributes:
+        folder: Relative to the target folder, with forward slashes.
+        label: What is proposed: a label, `_unknown_`, or `_unsorted_` for nothing.
+        agreeing: How many of the photos were taken for that.
+        paths: Of the photos, relative to the target folder, the most typical one first.
+    """
+
+    folder: str
+    label: str
+    agreeing: int
+    paths: tuple[str, ...]
+
+
 class ImportReport(msgspec.Struct, frozen=True):
     """The result of an import.
 
@@ -52,6 +70,9 @@ class ImportReport(msgspec.Struct, frozen=True):
             there stays where it is.
         refused: Frames that are damaged or no plain files.
         doubted: Records that cannot be used; their frames were imported unsorted.
+        groups: Alike photos, the largest group first; empty unless they were asked for.
+        grouped_by: `bundle`: its features; `record`: those that the device stored; `thumbnail`:
+            small images; empty without groups.
     """
 
     collected: str
@@ -62,6 +83,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     unmoved: tuple[str, ...]
     refused: tuple[RefusedFile, ...]
     doubted: tuple[RefusedFile, ...]
+    groups: tuple[PhotoGroup, ...] = ()
+    grouped_by: str = ""
 
 
 def import_collected(
@@ -70,6 +93,8 @@ def import_collected(
     *,
     known: Path | None = None,
     keep_similar: bool = False,
+    group: bool = False,
+    bundle: Path | None = None,
 ) -> ImportReport:
     """Copies new frames into a folder for each label that a person or the device suggested.
 
@@ -79,10 +104,15 @@ def import_collected(
         target: Is made if need be; nothing that lies there is changed.
         known: A data set whose photos are left out, too.
         keep_similar: Leave out equal bytes only, not what merely looks alike.
+        group: Put frames that are alike, and whose label nobody corrected, into a folder for each
+            group, `_unsorted_/group-01-LABEL`; `merge_groups` moves them on.
+        bundle: By whose features frames are alike (default: those that the device stored, else
+            thumbnails).
 
     Raises:
         DatasetError: If there is nothing to import, or `known` is not a data set or names photos
-            that are not there.
+            that are not there, or the bundle puts out no features.
+        EdgetlError: If the bundle is damaged, or its engine is not installed.
         StorageError: If the target cannot be written, or is the collected folder.
     """
     _check_apart(collected, target)
@@ -90,7 +120,15 @@ def import_collected(
     with unpacked(collected) as folder:
         found = read_collected(folder)
         choice = choose_new(found.candidates, there, keep_similar=keep_similar)
-        imported = [_copy(one, target) for one in track(choice.new, "copying", len(choice.new))]
+        rows, means = measure_frames(choice.new, bundle) if group and choice.new else (None, "")
+        alike = [] if rows is None else _group(choice.new, rows)
+        folders = _name_folders(choice.new, alike, target)
+        imported = [
+            _copy(one, target, folder)
+            for one, folder in track(
+                list(zip(choice.new, folders, strict=True)), "copying", len(choice.new)
+            )
+        ]
     return ImportReport(
         collected=str(collected),
         target=str(target),
@@ -100,6 +138,43 @@ def import_collected(
         unmoved=tuple(one.path.name for one in (*choice.copies, *choice.similar) if one.corrected),
         refused=tuple(found.refused),
         doubted=tuple(found.doubted),
+        groups=tuple(_describe(one, imported) for one in alike),
+        grouped_by=means,
+    )
+
+
+def _group(candidates: list[Candidate], rows: Rows) -> list[AlikeFrames]:
+    """Groups, without the frames that a person has named, and which name the others."""
+    corrected = [one.corrected for one in candidates]
+    groups = group_alike(rows, [one.suggested for one in candidates], corrected)
+    open_ones = [
+        msgspec.structs.replace(one, members=tuple(n for n in one.members if not corrected[n]))
+        for one in groups
+    ]
+    return [one for one in open_ones if one.members]
+
+
+def _name_folders(
+    candidates: list[Candidate], groups: list[AlikeFrames], target: Path
+) -> list[str]:
+    """The folder of each frame, relative to the target."""
+    folders = [_find_folder(target, one.suggested) for one in candidates]
+    # Groups of an earlier import may wait there.
+    taken = {"-".join(one.name.split("-")[:2]) for one in list_groups(target)}
+    numbers = (n for n in count(1) if f"group-{n:02d}" not in taken)
+    for one, number in zip(groups, numbers, strict=False):
+        for member in one.members:
+            folders[member] = name_group(number, one.label)
+    return folders
+
+
+def _describe(group: AlikeFrames, imported: list[Imported]) -> PhotoGroup:
+    photos = [imported[n] for n in group.members]
+    return PhotoGroup(
+        folder=photos[0].path.rpartition("/")[0],
+        label=group.label,
+        agreeing=sum(one.suggested == group.label for one in photos),
+        paths=tuple(one.path for one in photos),
     )
 
 
@@ -134,13 +209,13 @@ def _list_known(data: Path) -> list[Path]:
     return paths
 
 
-def _copy(candidate: Candidate, target: Path) -> Imported:
+def _copy(candidate: Candidate, target: Path, place: str) -> Imported:
     name = _name_file(candidate)
-    folder = _find_folder(target, candidate.suggested)
+    folder = target / place
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # A link could lead anywhere.
-        if folder.resolve().parent != target.resolve():
+        if folder.resolve() != target.resolve() / place:
             raise StorageError(f"{folder} links to a place outside {target}; remove the link")
         if not (folder / name).exists():
             write_file(folder / name, candidate.path.read_bytes())
@@ -151,9 +226,9 @@ def _copy(candidate: Candidate, target: Path) -> Imported:
         ) from error
     answer = candidate.frame.answer if candidate.frame else None
     return Imported(
-        path=f"{folder.name}/{name}",
+        path=f"{place}/{name}",
         source=candidate.path.name,
-        suggested=folder.name,
+        suggested=_find_folder(target, candidate.suggested),
         corrected=candidate.corrected,
         kind=candidate.kind,
         score=answer.frame_score if answer else None,
@@ -162,11 +237,8 @@ def _copy(candidate: Candidate, target: Path) -> Imported:
     )
 
 
-def _find_folder(target: Path, label: str) -> Path:
-    """The folder of a label; one that is there already may be spelled otherwise."""
-    names = {normalize(path.name): path for path in sorted(target.glob("*")) if path.is_dir()}
-    twin = label if label in names else find_twin(label, names)
-    return names[twin] if twin else target / label
+def _find_folder(target: Path, label: str) -> str:
+    return find_folder(target, label).name
 
 
 def _name_file(candidate: Candidate) -> str:

@@ -17,7 +17,7 @@ UNKNOWN = "_unknown_"
 # Where `edgetl data import` puts photos that a person has yet to sort.
 UNSORTED = "_unsorted_"
 # NAME_MAX of Linux (limits.h).
-_MOST_BYTES = 255
+MOST_NAME_BYTES = 255
 _SEPARATORS = re.compile(r"[\s_-]+")
 _UNSEEN = str.maketrans("", "", JOINERS)
 
@@ -67,8 +67,8 @@ def find_obstacle(label: str) -> str:
         return "is empty, or begins or ends with a space"
     if is_hidden(label):
         return "would be a hidden or system folder, which is left out"
-    if len(normalize(label).encode()) > _MOST_BYTES:
-        return f"is longer than {_MOST_BYTES} bytes"
+    if len(normalize(label).encode()) > MOST_NAME_BYTES:
+        return f"is longer than {MOST_NAME_BYTES} bytes"
     for special in (UNKNOWN, UNSORTED):
         if label != special and find_twin(label, [special]):
             return f"looks like {special}, which is not a class"

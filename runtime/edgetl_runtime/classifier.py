@@ -31,6 +31,7 @@ class Classifier:
         engine: The engine that runs it.
         learned: The head that answers instead of the file's own, where something was learned.
         fault: Why what was learned is not used; empty unless it is damaged or does not fit.
+        has_features: Whether predictions carry the features that they were made from.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Classifier:
         engine: Engine,
         learned: "Learned | None" = None,
         fault: str = "",
+        *,
+        has_features: bool = False,
     ) -> None:
         """Combines an opened bundle, variant and engine; use `open`."""
         self.bundle = bundle
@@ -47,6 +50,7 @@ class Classifier:
         self.engine = engine
         self.learned = learned
         self.fault = fault
+        self.has_features = has_features
         self._running = threading.Lock()
         self._explainer: Explainer | None = None
         self._opening = threading.Lock()
@@ -60,6 +64,7 @@ class Classifier:
         variant: str | None = None,
         threads: int | None = None,
         overlay: bool | str | Path = True,
+        features: bool = False,
     ) -> "Classifier":
         """Opens a bundle and loads one of its variants.
 
@@ -71,6 +76,7 @@ class Classifier:
             overlay: Whether to use what was learned for the bundle, which lies beside it; or the
                 path of the bundle beside which it lies, where `bundle` is a copy. What was learned
                 is left out where it is damaged or does not fit; `fault` then says why.
+            features: Have predictions carry their features, where the file can put them out.
 
         Raises:
             BundleError: If the bundle is damaged or has no such variant.
@@ -88,11 +94,14 @@ class Classifier:
             beside = bundle.path if overlay is True else Path(overlay)
             found, fault = open_learned(bundle, chosen, beside, threads)
             if found is not None:
-                return cls(bundle, chosen, *found)
+                return cls(bundle, chosen, *found, has_features=features)
         model = bundle.read(chosen)
         tensors = (chosen.input, chosen.output)
-        loaded = open_engine(chosen.engine, model, tensors, threads)
-        return cls(bundle, chosen, loaded, fault=fault)
+        shown = features and chosen.hidden is not None
+        loaded = open_engine(
+            chosen.engine, model, tensors, threads, chosen.hidden, "features" if shown else None
+        )
+        return cls(bundle, chosen, loaded, fault=fault, has_features=shown)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -223,7 +232,8 @@ class Classifier:
         calibration = self.variant.calibration
         with self._running:
             start = time.monotonic()
-            seen = self.engine.look(pixels) if self.learned else None
+            looks = self.learned or self.has_features
+            seen = self.engine.look(pixels) if looks else None
             probabilities = seen.scores if seen else self.engine.run(pixels)
             done = time.monotonic()
         if wrong := check_probabilities(probabilities):
@@ -241,4 +251,5 @@ class Classifier:
             preprocess_ms=preprocess_ms,
             invoke_ms=(done - start) * 1e3,
             unknown=self.unknown,
+            features=seen.features if seen and self.has_features else None,
         )

@@ -20,6 +20,7 @@ from edgetl_runtime.settings.sections import Settings
 if TYPE_CHECKING:
     from edgetl_runtime.capture.camera import Camera
     from edgetl_runtime.classifier import Classifier
+    from edgetl_runtime.outputs.diverse import Known
     from edgetl_runtime.outputs.opening import DrawHeatMap
     from edgetl_runtime.pipeline.pipeline import Pipeline
     from edgetl_runtime.service.state_log import StateLog
@@ -119,6 +120,7 @@ class Device:
         outputs = open_outputs(
             self.settings,
             find_digest=self._find_digest,
+            find_known=self._find_known,
             live=self.camera.live,
             find_fps=self._find_fps,
             draw_heat_map=self._find_heat_map(),
@@ -157,7 +159,13 @@ class Device:
             self._page.close()
 
     def _find_digest(self) -> str:
-        return self.pipeline.status().bundle_sha256
+        return self.pipeline.classifier.bundle.sha256
+
+    def _find_known(self) -> "Known":
+        from edgetl_runtime.outputs.diverse import Known
+
+        classifier = self.pipeline.classifier
+        return Known.of(classifier.bundle, classifier.variant)
 
     def _find_fps(self) -> float | None:
         return self.camera.status().fps

@@ -24,6 +24,8 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
         preprocess_ms: Time from the frame to the model's input, milliseconds.
         invoke_ms: Time inside the engine, milliseconds.
         unknown: Index of the output for what is none of the classes; None without one.
+        features: float32 (features,), what the file's last layer multiplies; None unless the
+            classifier was opened with `features`.
     """
 
     labels: tuple[str, ...]
@@ -34,6 +36,7 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
     preprocess_ms: float
     invoke_ms: float
     unknown: int | None = None
+    features: NDArray[np.float32] | None = None
 
     @property
     def label(self) -> str | None:

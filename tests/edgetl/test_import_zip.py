@@ -125,7 +125,7 @@ def test_a_record_of_format_2_is_read_as_before(zipped, tmp_path):
         {"corrected_label": "a\nb"},
         {"corrected_label": 3},
         {"kinds": ["funny"]},
-        {"format_version": 4},
+        {"format_version": 5},
     ],
 )
 def test_a_record_that_cannot_be_true_is_not_believed(zipped, tmp_path, changes):

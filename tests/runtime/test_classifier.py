@@ -114,7 +114,7 @@ def test_only_verified_bytes_reach_the_engine_while_the_file_changes(tiny_copy, 
 
     loaded: list[bytes] = []
 
-    def load(engine, model, tensors, threads):
+    def load(engine, model, tensors, threads, *hidden):
         loaded.append(model)
 
     monkeypatch.setattr("edgetl_runtime.classifier.open_engine", load)

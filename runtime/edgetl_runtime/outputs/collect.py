@@ -13,17 +13,21 @@ import msgspec
 import numpy as np
 
 from edgetl_runtime.answers import Answer, AnswerRecord, Recorder
+from edgetl_runtime.image.preprocessing import Frame
+from edgetl_runtime.outputs.diverse import DiverseFrames, Known, encode_features
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.quota import QuotaFolder, encode_jpeg
+from edgetl_runtime.outputs.worker import QUEUED
 from edgetl_runtime.settings.sections import Collected, CollectSettings
 
-FORMAT_VERSION = 3
-READ_VERSIONS = (2, 3)
-"""Format 2 had no `corrected_label`."""
+FORMAT_VERSION = 4
+READ_VERSIONS = (2, 3, 4)
+"""Format 2 had no `corrected_label`, format 3 no `features`."""
 _QUALITY = 95
 _TOP = 5
+_TRY_EVERY_S = 1.0
 # The first that a frame is, names it.
-_ORDER: tuple[Collected, ...] = ("rejected", "unsure", "sampled")
+_ORDER: tuple[Collected, ...] = ("rejected", "unsure", "diverse", "sampled")
 
 Kind: TypeAlias = Collected | Literal["picked"]
 """Why a frame was kept; `picked`: a person wanted it."""
@@ -39,6 +43,9 @@ class CollectedFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         answer: What was said about the frame, and when; `top` is of the frame alone.
         corrected_label: What a person says that it is: a label of the bundle or another one, or
             `_unknown_` for none of the classes; null if nobody looked at it.
+        features: float16 (features,), little-endian: what the variant's last layer multiplies, by
+            which alike frames are found; null unless diverse frames are collected.
+        variant: Of the bundle, which made the features; empty without any.
     """
 
     format_version: int
@@ -46,28 +53,42 @@ class CollectedFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bundle_sha256: str
     answer: AnswerRecord
     corrected_label: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    features: bytes | None = None
+    variant: str = ""
 
 
 class Collect(PlainOutput):
     """Keeps frames of the chosen kinds in a folder within a byte quota, the oldest out first.
 
     A kind adds at most one frame in `every_s`. Frames that were too old, or of one colour only,
-    are of no use to anyone and are not kept.
+    are of no use to anyone and are not kept. Whether a frame is diverse is found out when it is
+    written, on the output's thread; where it is not, another one may be soon.
     """
 
     name = "collect"
     lossless = True
 
-    def __init__(self, settings: CollectSettings, find_digest: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        settings: CollectSettings,
+        find_digest: Callable[[], str],
+        find_known: Callable[[], Known] | None = None,
+    ) -> None:
         """Nothing is written yet.
 
         Args:
             settings: Which frames, where to and how many.
             find_digest: SHA-256 of the bundle.json in use.
+            find_known: What the model in use knows; without it no frame is diverse.
         """
         self._settings, self._find_digest = settings, find_digest
-        self._kept_s = {kind: float("-inf") for kind in _ORDER if kind in settings.what}
+        self._due_s = {kind: float("-inf") for kind in _ORDER if kind in settings.what}
+        self._accepted: dict[int, list[Collected]] = {}
         self._folder = QuotaFolder(Path(settings.folder), settings.quota_mb * 10**6)
+        self._diverse: DiverseFrames | None = None
+        if "diverse" in self._due_s and find_known:
+            alone = len(self._due_s) == 1
+            self._diverse = DiverseFrames(self._folder, find_known, alone=alone)
         self._recorder = Recorder(_TOP)
 
     def wants_picture(self) -> bool:
@@ -80,7 +101,12 @@ class Collect(PlainOutput):
             return False
         due = self._list_due()
         fitting = [kind for kind in self._list_kinds(answer) if kind in due] if due else []
-        self._kept_s |= dict.fromkeys(fitting, time.monotonic())
+        self._due_s |= dict.fromkeys(fitting, time.monotonic() + self._settings.every_s)
+        if fitting:
+            self._accepted[answer.index] = fitting
+            # What the queue dropped; the output's thread may take others away meanwhile.
+            for index in list(self._accepted)[:-QUEUED]:
+                self._accepted.pop(index, None)
         return bool(fitting)
 
     def write(self, answer: Answer) -> None:
@@ -91,25 +117,63 @@ class Collect(PlainOutput):
         """
         if answer.picture is None:
             return
-        kinds = self._list_kinds(answer)
+        accepted = self._accepted.pop(answer.index, None)
+        kinds, worth = self._list_kinds(answer), None
+        others = tuple(kind for kind in kinds if kind != "diverse")
+        if accepted == ["diverse"]:
+            others = ()
+        if self._diverse and "diverse" in kinds:
+            worth = self._diverse.judge(answer.prediction)
+            if worth is None:
+                self._try_again()
+                kinds = others
+        if kinds and not self._store(answer, answer.picture, kinds, worth):
+            self._try_again()
+            if others:
+                self._store(answer, answer.picture, others, None)
+
+    def _store(
+        self,
+        answer: Answer,
+        picture: Frame,
+        kinds: tuple[Collected, ...],
+        worth: float | None,
+    ) -> bool:
+        """Whether it was stored: not if all diverse frames are worth more."""
         # Whoever labels a frame wants to know what it was taken for by itself.
         alone = msgspec.structs.replace(answer, smoothed=answer.prediction.scores)
         record = CollectedFrame(
             FORMAT_VERSION, kinds, self._find_digest(), self._recorder.describe(alone)
         )
+        features = answer.prediction.features
+        if self._diverse and features is not None:
+            record = msgspec.structs.replace(
+                record, features=encode_features(features), variant=self._diverse.variant
+            )
         files = {
-            ".jpg": encode_jpeg(answer.picture, _QUALITY),
+            ".jpg": encode_jpeg(picture, _QUALITY),
             ".json": msgspec.json.encode(record) + b"\n",
         }
-        self._folder.store((kinds[0], answer.prediction.label or "none"), files)
+        needed_bytes = sum(map(len, files.values()))
+        if self._diverse and not self._diverse.make_room(needed_bytes, worth):
+            return False
+        number = self._folder.store((kinds[0], answer.prediction.label or "none"), files)
+        if self._diverse and worth is not None:
+            self._diverse.add(number, answer.prediction)
+        return True
+
+    def _try_again(self) -> None:
+        """A frame that was not diverse keeps no other one waiting for long."""
+        again_s = time.monotonic() + _TRY_EVERY_S
+        self._due_s["diverse"] = min(self._due_s["diverse"], again_s)
 
     def _list_due(self) -> list[Collected]:
-        before_s = time.monotonic() - self._settings.every_s
-        return [kind for kind, kept_s in self._kept_s.items() if kept_s <= before_s]
+        now_s = time.monotonic()
+        return [kind for kind, due_s in self._due_s.items() if due_s <= now_s]
 
     def _list_kinds(self, answer: Answer) -> tuple[Collected, ...]:
         """What the frame is, of the kinds to be kept; follows from the answer alone."""
-        return tuple(kind for kind in self._kept_s if self._is(kind, answer))
+        return tuple(kind for kind in self._due_s if self._is(kind, answer))
 
     def _is(self, kind: Collected, answer: Answer) -> bool:
         if kind == "rejected":
@@ -117,4 +181,6 @@ class Collect(PlainOutput):
         if kind == "unsure":
             first, second = np.partition(answer.prediction.scores, -2)[[-1, -2]]
             return bool(first - second < self._settings.unsure_below)
+        if kind == "diverse":
+            return self._diverse is not None and answer.prediction.features is not None
         return True

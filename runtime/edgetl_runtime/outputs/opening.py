@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetl_runtime.errors import OptionsError, OutputError
 from edgetl_runtime.image.preprocessing import Frame
@@ -14,8 +15,12 @@ from edgetl_runtime.outputs.output import Output
 from edgetl_runtime.settings.sections import OutputSettings, Settings
 from edgetl_runtime.system.tls import Identity
 
+if TYPE_CHECKING:
+    from edgetl_runtime.outputs.diverse import Known
+
 Gone = Callable[[], None]
 Note = Callable[[str], None]
+FindKnown = Callable[[], "Known"]
 FindFps = Callable[[], float | None]
 DrawHeatMap = Callable[[Frame, str | None], Frame]
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -25,6 +30,7 @@ def open_outputs(
     settings: Settings,
     *,
     find_digest: Callable[[], str],
+    find_known: FindKnown | None = None,
     live: bool = True,
     find_fps: FindFps | None = None,
     draw_heat_map: DrawHeatMap | None = None,
@@ -40,6 +46,7 @@ def open_outputs(
     Args:
         settings: Its sections `output`, `collect` and `pace`.
         find_digest: SHA-256 of the bundle.json in use, for collected frames.
+        find_known: What the model in use knows; without it no frame is kept as diverse.
         live: Of the source.
         find_fps: Frames a second of a source that is not live, once it is open.
         draw_heat_map: Draws the heat map of a label over a frame, for `video_heat_map`.
@@ -56,7 +63,7 @@ def open_outputs(
         opened += _open_files(settings.output, live)
         opened += _open_terminal(settings.output, live, on_gone)
         opened += _open_pictures(settings, live, find_fps, draw_heat_map, note)
-        opened += _open_collect(settings, find_digest)
+        opened += _open_collect(settings, find_digest, find_known)
         opened += _open_others(settings.output)
         opened += _open_network(settings.output)
     except (OptionsError, OutputError):
@@ -129,12 +136,14 @@ def _slow_down(find_fps: FindFps | None, every: int) -> float | None:
     return fps / every if fps else None
 
 
-def _open_collect(settings: Settings, find_digest: Callable[[], str]) -> Iterator[Output]:
+def _open_collect(
+    settings: Settings, find_digest: Callable[[], str], find_known: FindKnown | None
+) -> Iterator[Output]:
     if settings.collect.what:
         from edgetl_runtime.outputs.collect import Collect
 
         _check_folder("collect.folder", settings.collect.folder)
-        yield Collect(settings.collect, find_digest)
+        yield Collect(settings.collect, find_digest, find_known)
 
 
 def _open_others(options: OutputSettings) -> Iterator[Output]:

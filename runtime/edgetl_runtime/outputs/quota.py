@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import cv2
@@ -43,12 +43,15 @@ class QuotaFolder:
         self._quota_bytes = quota_bytes
         self._clean = False
 
-    def store(self, words: tuple[str, ...], files: dict[str, bytes]) -> None:
+    def store(self, words: tuple[str, ...], files: dict[str, bytes]) -> int:
         """Writes files that belong together, each as a whole, the first one first.
 
         Args:
             words: For their name.
             files: Suffix (`.jpg`, `.json`) -> content.
+
+        Returns:
+            Their number.
 
         Raises:
             UndeliveredError: If folder or disk refuse.
@@ -60,10 +63,58 @@ class QuotaFolder:
             number = self._make_room(sum(map(len, files.values())))
             stem = "_".join([f"{number:09d}", *map(spell, words)])
             self._write({self.path / (stem + suffix): data for suffix, data in files.items()})
+            return number
         except OSError as error:
             raise UndeliveredError(f"cannot write into {self.path}: {error.strerror}") from error
         except StorageError as error:
             raise UndeliveredError(str(error)) from error
+
+    def measure(self) -> tuple[dict[int, int], int]:
+        """What is there.
+
+        Returns:
+            Bytes of what has one number, by number; and how many more bytes there may be.
+
+        Raises:
+            UndeliveredError: If the folder cannot be read.
+        """
+        sizes: dict[int, int] = {}
+        spare = self._quota_bytes
+        try:
+            for one in self._scan() if self.path.exists() else ():
+                spare -= one.bytes
+                if one.number:
+                    sizes[one.number] = sizes.get(one.number, 0) + one.bytes
+        except OSError as error:
+            raise UndeliveredError(f"cannot read {self.path}: {error.strerror}") from error
+        return sizes, spare
+
+    def find(self, numbers: Collection[int], suffix: str) -> Iterator[tuple[int, Path]]:
+        """Files with these numbers and this suffix, with their number.
+
+        Raises:
+            UndeliveredError: If the folder cannot be read.
+        """
+        try:
+            found = list(self._scan()) if numbers else []
+        except OSError as error:
+            raise UndeliveredError(f"cannot read {self.path}: {error.strerror}") from error
+        for one in found:
+            if one.number in numbers and one.name.endswith(suffix):
+                yield one.number, self.path / one.name
+
+    def delete(self, numbers: Collection[int]) -> None:
+        """Deletes all files with these numbers.
+
+        Raises:
+            UndeliveredError: If folder or disk refuse.
+        """
+        try:
+            for suffix in (".json", ".jpg"):
+                for _, path in self.find(numbers, suffix):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UndeliveredError(f"cannot write into {self.path}: {error.strerror}") from error
 
     @staticmethod
     def _write(files: dict[Path, bytes]) -> None:

@@ -140,6 +140,11 @@ class Pipeline:
             self._feed.close()
             close_all(self._workers, _FILE_CLOSE_S if patient else _CLOSE_S)
 
+    @property
+    def classifier(self) -> Classifier:
+        """The model in use."""
+        return self._classifier
+
     def stop(self) -> None:
         """Ends `run` after the frame in hand; may be called from any thread or signal handler."""
         self._stopping.set()

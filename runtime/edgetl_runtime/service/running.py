@@ -260,6 +260,7 @@ class Service:
         from edgetl_runtime.classifier import Classifier
 
         model = self._settings.model
+        wants_features = "diverse" in self._settings.collect.what
         classifier = Classifier.open(
             bundle,
             engine=model.engine,
@@ -267,9 +268,15 @@ class Service:
             threads=model.threads,
             # A store keeps copies, and people teach what they installed.
             overlay=model.bundle or True,
+            features=wants_features,
         )
         if classifier.fault:
             self._warn(classifier.fault)
+        if wants_features and not classifier.has_features:
+            self._warn(
+                f"no frames will be kept as diverse: {classifier.variant.name} of {bundle.path} "
+                "does not put out features; export the bundle again with: edgetl export"
+            )
         self._running, self._learned = bundle.sha256, self._digest_lessons()
         return classifier
 

@@ -72,7 +72,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
-Collected = Literal["unsure", "rejected", "sampled"]
+Collected = Literal["unsure", "rejected", "diverse", "sampled"]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -258,9 +258,11 @@ class CollectSettings(_Section, frozen=True):
     """`[collect]`: frames to keep in a folder, for labelling and training.
 
     Attributes:
-        what: Kinds of frames to keep: `unsure`, `rejected`, `sampled` (default: none).
+        what: Kinds of frames to keep: `unsure`, `rejected`, `diverse` (unlike the training photos
+            and one another, unsure ones above all), `sampled` (default: none).
         folder: Folder to keep them in.
-        quota_mb: Maximum size of the folder in MB; the oldest frames beyond it are deleted.
+        quota_mb: Maximum size of the folder in MB; the oldest frames beyond it are deleted, of
+            diverse ones those that are most like others, or least unsure.
         unsure_below: Difference between the two best scores below which a frame is unsure.
         every_s: Minimum time between two kept frames of the same kind, in seconds.
     """

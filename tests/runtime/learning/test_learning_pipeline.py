@@ -46,3 +46,13 @@ def test_a_service_with_a_damaged_overlay_answers_and_is_degraded(
     assert status.answered >= 3
     assert (status.state, status.labels) == ("degraded", ("gear", "spring", "washer"))
     assert wording in status.reason
+
+
+def test_predictions_of_a_taught_classifier_carry_features_if_asked(
+    tiny_copy, student, take, crosses
+):
+    assert take_lesson(student, take(crosses), "teach", "cross").stored
+    told = Classifier.open(tiny_copy, features=True)(crosses[0])
+    assert told.label == "cross"
+    assert told.features.size == student.memory.rows.shape[1]
+    assert Classifier.open(tiny_copy)(crosses[0]).features is None
