@@ -33,6 +33,7 @@ from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
 from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.system.obstacles import find_other_writer
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Answer
@@ -352,8 +353,9 @@ class Service:
         if self._pipeline:
             self._pipeline.swap(classifier)
         self._good = 0
-        manifest = classifier.bundle.manifest
-        self._warn(f"runs {manifest.provenance.name or classifier.bundle.path} now")
+        name = classifier.bundle.manifest.provenance.name or classifier.bundle.path
+        learned = f", with {count_noun(classifier.lessons, 'lesson')}" if classifier.lessons else ""
+        self._warn(f"runs {name} now{learned}")
 
     def _request_revert(self) -> None:
         if self._reloader:

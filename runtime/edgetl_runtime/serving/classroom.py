@@ -30,6 +30,7 @@ _DEFAULT_S: Final[dict[Kind, float]] = {"teach": 5.0, "scene": 60.0}
 _MOST_TAKEN: Final = 200
 _FASTEST_S: Final = 0.1
 _TICK_S: Final = 0.25
+_TAKE_OVER_S: Final = 20.0
 _STOPPED: Final = "stopped; nothing was learned"
 
 
@@ -159,6 +160,8 @@ class Classroom:
                 error = _STOPPED
             else:
                 report, error = self._learn(order, take), ""
+                if report.stored:
+                    self._take_over(report.frames)
         except EdgetlError as reason:
             error = mask_text(str(reason))
         except MemoryError:
@@ -167,8 +170,14 @@ class Classroom:
             with self._lock:
                 self._running = None
                 self._outcome = Outcome(self._taken, error, report)
-        if report and report.stored:
-            self._learner.relearn()
+
+    def _take_over(self, frames: int) -> None:
+        """Has what was learned taken into use, and waits: nobody is told too soon."""
+        self._note("taking it into use", frames=frames, left_s=0.0)
+        before, end_s = self._learner.classifier, time.monotonic() + _TAKE_OVER_S
+        self._learner.relearn()
+        while self._learner.classifier is before and time.monotonic() < end_s:
+            time.sleep(_TICK_S / 5)
 
     def _watch(self, order: LessonOrder, seconds: float) -> Take | None:
         """The frames of some seconds, evenly spread; None if somebody stopped it."""

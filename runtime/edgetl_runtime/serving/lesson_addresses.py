@@ -14,7 +14,7 @@ from starlette.routing import Route
 from edgetl_runtime.errors import EdgetlError, LessonError, LockedError
 from edgetl_runtime.serving.bodies import read_body, reply
 from edgetl_runtime.serving.classroom import Classroom
-from edgetl_runtime.serving.lesson_records import LessonOrder
+from edgetl_runtime.serving.lesson_records import LessonOrder, LessonsView
 from edgetl_runtime.text.masking import mask_text
 from edgetl_runtime.text.showing import show
 
@@ -25,7 +25,7 @@ _NOT_HERE: Final = "nothing can be taught here: this page was not started by edg
 
 
 def list_lesson_routes(classroom: Classroom | None) -> list[Route]:
-    """The routes; without a classroom each answers that nothing can be taught.
+    """The routes; without a classroom they say that nothing can be taught.
 
     Args:
         classroom: Takes the lessons.
@@ -47,6 +47,8 @@ class _LessonAddresses:
     async def show_or_begin(self, request: Request) -> Response:
         """The lessons; a POST begins another one (202), and GET then tells how it goes."""
         if request.method != "POST":
+            if self._classroom is None:
+                return reply(LessonsView(_NOT_HERE))
             return await self._do(lambda classroom: None)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != _KIND:

@@ -78,10 +78,10 @@ class LessonsView(msgspec.Struct, frozen=True):
     """
 
     impossible: str
-    labels: tuple[str, ...]
-    lessons: tuple[LessonView, ...]
-    running: LessonProgress | None
-    outcome: Outcome | None
+    labels: tuple[str, ...] = ()
+    lessons: tuple[LessonView, ...] = ()
+    running: LessonProgress | None = None
+    outcome: Outcome | None = None
 
 
 def list_lessons(lessons: tuple[Lesson, ...]) -> tuple[LessonView, ...]:
