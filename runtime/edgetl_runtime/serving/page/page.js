@@ -156,9 +156,10 @@ async function noteModel(status) {
   const now = [status.bundle_sha256, status.variant, status.reloads, status.lessons].join();
   if (now === model) return;
   model = now;
-  noteLessons();
-  const [ok, told] = await ask("api/state");
-  if (!ok) return void (model = "");
+  const [[ok, told], heard] = await Promise.all([ask("api/state"), noteLessons()]);
+  // With the next state, a second later, it is tried again.
+  if (!ok || !heard) model = "";
+  if (!ok) return;
   labels = told.status.labels;
   noteLabels(labels, status.has_heat_maps);
 }

@@ -9,13 +9,17 @@ let told = null;
 // Of the last lesson whose outcome was shown, or that was over when the page was opened.
 let outcome = null;
 
-// Asks the board for the lessons, such as after another page has changed them.
+// Asks the board for the lessons, such as after another page has changed them; true if it told.
 export async function noteLessons() {
   const [ok, lessons] = await ask("api/lessons");
-  if (!ok) return showNot(sentence(lessons.error));
+  if (!ok) {
+    showNot(sentence(lessons.error));
+    return false;
+  }
   outcome ??= lessons.outcome?.number ?? 0;
   show(lessons);
   if (lessons.running) follow();
+  return true;
 }
 
 async function follow() {
@@ -112,6 +116,8 @@ async function begin(order) {
   const headers = { "Content-Type": "application/json" };
   const [ok, lessons] = await ask("api/lessons", { method: "POST", headers, body: JSON.stringify(order) });
   if (!ok) return tell("bad", "Not begun", sentence(lessons.error));
+  // A board that was started again counts from one again.
+  outcome = lessons.outcome?.number ?? 0;
   show(lessons);
   follow();
 }
