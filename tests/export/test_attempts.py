@@ -117,7 +117,12 @@ def test_a_file_over_its_budget_is_refused_without_repair(
 def test_the_limit_of_bytes_holds_for_the_file_that_ships(trained: Trained, tmp_path: Path) -> None:
     def export_within(max_bytes: int | None, name: str) -> Exported:
         settings = ExportOptions(
-            recipes=INT8, max_drop=20, max_class_drop=50, max_bytes=max_bytes, repair="none"
+            recipes=INT8,
+            max_drop=20,
+            max_class_drop=50,
+            max_bytes=max_bytes,
+            repair="none",
+            unknown_class=False,
         )
         return export_model(trained, tmp_path / name, settings)
 

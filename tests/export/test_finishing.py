@@ -256,7 +256,7 @@ def test_an_empty_test_part_is_none(trained: Trained, attempts: dict[str, Attemp
 def test_the_bundle_holds_what_was_found(
     trained: Trained, finished: dict[str, Finished], tmp_path: Path
 ) -> None:
-    settings = ExportOptions(recipes=("litert-float32",))
+    settings = ExportOptions(recipes=("litert-float32",), unknown_class=False)
     export_model(trained, tmp_path / "out", settings)
     (variant,) = Bundle.open(tmp_path / "out").manifest.variants
     one = finished["litert-float32"]

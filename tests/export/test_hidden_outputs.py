@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from edgetl_export.graph.hiding import add_hidden_outputs, conceal_onnx
 from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
-from edgetl_export.package.hiding import add_hidden_outputs, conceal_onnx
 from edgetl_export.package.memorizing import Memorizer
 from edgetl_export.quantize import onnx_quantizer, tflite_quantizer
 from edgetl_export.recipes import RECIPES
@@ -167,7 +167,7 @@ def test_rows_give_way_to_the_head(trained: Trained, classes: int) -> None:
 
 def _finish(trained: Trained, classes: int) -> Any:
     """The small classifier's file with a head of so many classes."""
-    from edgetl_export.package.hiding import conceal_tflite
+    from edgetl_export.graph.hiding import conceal_tflite
     from edgetl_export.quantize.model_files import FileWriter
     from edgetl_export.quantize.repairs import Plan
     from edgetl_export.recipes import find_recipes

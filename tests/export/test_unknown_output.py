@@ -2,7 +2,6 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import cv2
 import msgspec
@@ -16,53 +15,58 @@ from edgetl_export.evaluate.rejection import (
     hold_out_classes,
     measure_rejection,
 )
+from edgetl_export.evaluate.scoring import look, run
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.app_description import describe_for_apps
 from edgetl_export.package.bundling import export_model
-from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.trained import Trained, UnknownPhotos
+from edgetl_export.unknown.detecting import measure_lead
+from edgetl_export.unknown.detector import sum_up, weigh
+from edgetl_export.unknown.litert_detector import add_to_tflite
+from edgetl_export.unknown.onnx_detector import add_to_onnx
 from edgetl_runtime.bundle.golden_frames import verify
 from edgetl_runtime.bundle.memory import read_memory
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.image.decoding import read_picture
+from edgetl_runtime.image.preprocessing import Frame
 
 RECIPES = ("litert-float32", "litert-int8", "onnx-float32", "onnx-int8")
+MOST_REJECTED = 50.0
 OUTPUTS = ["bolt", "gear", "washer", "unknown"]
-BLACK = np.zeros((64, 64, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def suspicious(
-    tiny_model: Any, trained: Trained, tmp_path_factory: pytest.TempPathFactory
-) -> Bundle:
-    """The small classifier with a fourth output that wins where the others say little."""
-    import keras
-    from keras import layers
-
-    features = tiny_model.layers[-2].output
-    kernel, bias = tiny_model.layers[-1].get_weights()
-    model = keras.Model(tiny_model.input, layers.Dense(4, "softmax")(features))
-    inner = keras.Model(tiny_model.input, features)
-    photos = [trained.preprocessing.apply(read_picture(one.file)) for one in trained.training]
-    black = trained.preprocessing.apply(BLACK)
-    logits = np.asarray(inner(np.stack([*photos, black]).astype(np.float32))) @ kernel + bias
-    # A black picture is 90 % unknown; what else is, shall not matter here.
-    faint = np.random.default_rng(0).normal(0, 1e-3, (len(kernel), 1)).astype(np.float32)
-    kernel = np.hstack([kernel, faint])
-    least = float(np.log(9 * np.exp(logits[-1]).sum()))
-    model.layers[-1].set_weights([kernel, np.append(bias, np.float32(least))])
+def suspicious(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The small classifier with a detector, which eight dark pictures choose and measure."""
     folder = tmp_path_factory.mktemp("suspicious")
-    cv2.imwrite(str(folder / "black.png"), BLACK)
-    four = msgspec.structs.replace(
+    random = np.random.default_rng(0)
+    files = tuple(folder / f"{n}.png" for n in range(8))
+    for file in files:
+        cv2.imwrite(str(file), make_plain(random))
+    described = msgspec.structs.replace(
         trained,
-        graph=tflite_quantizer.convert(model),
-        unknown_label="unknown",
-        unknown=UnknownPhotos((folder / "black.png",), (folder / "black.png",)),
+        unknown=UnknownPhotos(files[:4], files[4:]),
         test=trained.validation,
+        view=dim,
     )
-    options = ExportOptions(recipes=RECIPES, repair="none", allow_drop=True)
-    return export_model(four, folder / "four.bundle", options).bundle
+    options = ExportOptions(
+        recipes=RECIPES,
+        repair="none",
+        allow_drop=True,
+        false_accepts=0.0,
+        max_false_rejects=MOST_REJECTED,
+    )
+    return export_model(described, folder / "four.bundle", options).bundle
+
+
+def make_plain(random: np.random.Generator) -> Frame:
+    """An image of one dark color."""
+    return np.full((64, 64, 3), random.integers(0, 60, 3), np.uint8)
+
+
+def dim(photo: Frame, sha256: str, number: int) -> Frame:
+    return np.asarray(photo * 0.8, np.uint8)
 
 
 def test_the_bundle_has_three_labels_and_four_outputs(suspicious: Bundle) -> None:
@@ -85,7 +89,7 @@ def test_a_picture_of_nothing_is_rejected_and_a_photo_is_named(
     suspicious: Bundle, trained: Trained, name: str
 ) -> None:
     classifier = Classifier.open(suspicious, variant=name)
-    nothing = classifier(BLACK)
+    nothing = classifier(make_plain(np.random.default_rng(1)))
     assert nothing.label is None
     assert nothing.top(1)[0][0] == "unknown"
     part = trained.validation.photos
@@ -97,8 +101,13 @@ def test_a_picture_of_nothing_is_rejected_and_a_photo_is_named(
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_what_the_unknown_output_takes_is_no_false_accept(suspicious: Bundle, name: str) -> None:
-    assert suspicious.variant(name).calibration.false_accept_rate == 0
+def test_false_accepts_are_counted_on_images_that_chose_nothing(
+    suspicious: Bundle, name: str
+) -> None:
+    classifier = Classifier.open(suspicious, variant=name)
+    files = [Path(suspicious.path).with_name(f"{n}.png") for n in range(4, 8)]
+    named = [classifier(file).label is not None for file in files]
+    assert classifier.variant.calibration.false_accept_rate == np.mean(named)
 
 
 def test_the_accuracy_is_that_of_the_classes(suspicious: Bundle, trained: Trained) -> None:
@@ -134,9 +143,84 @@ def test_the_description_for_apps_names_every_output(suspicious: Bundle) -> None
     assert {one.label for one in found.golden} <= {*OUTPUTS[:3], None}
 
 
-def test_the_card_is_of_three_classes(suspicious: Bundle) -> None:
+def test_the_card_is_of_three_classes_and_says_three_figures(suspicious: Bundle) -> None:
     card = suspicious.read(suspicious.manifest.card).decode()
     assert "one of 3 classes: bolt, gear, washer" in card
+    assert "(photos of \\_unknown\\_) that get a label: " in card
+    for variant in suspicious.manifest.variants:
+        found = variant.calibration
+        for share in (found.held_out_accept_rate, found.view_reject_rate):
+            assert share is not None
+            assert f"{share:.1%}" in card
+
+
+def test_few_known_photos_are_rejected(suspicious: Bundle) -> None:
+    for variant in suspicious.manifest.variants:
+        found = variant.calibration
+        assert found.unknown == "_unknown_"
+        assert found.reject_threshold == 0
+        assert found.false_reject_rate is not None
+        assert found.false_reject_rate <= MOST_REJECTED / 100
+
+
+def test_a_detector_adds_little(suspicious: Bundle, trained: Trained, tmp_path: Path) -> None:
+    options = ExportOptions(recipes=RECIPES, repair="none", allow_drop=True, unknown_class=False)
+    plain = export_model(trained, tmp_path / "three.bundle", options).bundle
+    assert plain.manifest.outputs == plain.labels
+    for one, other in zip(plain.manifest.variants, suspicious.manifest.variants, strict=True):
+        assert one.bytes < other.bytes <= 1.1 * one.bytes + 1000
+
+
+def test_a_limit_of_bytes_holds_for_a_file_with_a_detector(
+    suspicious: Bundle, trained: Trained, tmp_path: Path
+) -> None:
+    wide = suspicious.variant("litert-int8").bytes
+    options = ExportOptions(
+        recipes=("litert-int8",), repair="none", allow_drop=True, max_bytes=wide - 500
+    )
+    narrow = export_model(trained, tmp_path / "narrow.bundle", options).bundle
+    assert narrow.manifest.unknown_label == "unknown"
+    assert narrow.variant().bytes <= wide - 500
+
+
+def test_a_class_called_unknown_keeps_its_name(trained: Trained, tmp_path: Path) -> None:
+    named = msgspec.structs.replace(trained, labels=("bolt", "gear", "Unknown"))
+    options = ExportOptions(recipes=("litert-float32",), unknown_class=True)
+    bundle = export_model(named, tmp_path / "named.bundle", options).bundle
+    assert bundle.manifest.outputs == ("bolt", "gear", "Unknown", "none of the classes")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_file_computes_what_its_detector_says(
+    suspicious: Bundle, trained: Trained, name: str
+) -> None:
+    """The logit of the unknown is the one that numpy finds from the features."""
+    plain = export_model(
+        trained,
+        Path(suspicious.path).with_name(f"{name}.bundle"),
+        ExportOptions(recipes=(name,), repair="none", allow_drop=True, unknown_class=False),
+    ).bundle
+    variant = plain.variant()
+    tensors = (variant.input, variant.output)
+    pictures = [trained.preprocessing.apply(read_picture(one.file)) for one in trained.training]
+    data = plain.read(variant)
+    assert variant.hidden is not None
+    seen = look(variant.engine, data, tensors, variant.hidden, "features", pictures)
+    features = np.stack([one.features for one in seen])
+    truth = np.array([one.index for one in trained.training])
+    memory = read_memory(plain, variant)
+    assert memory is not None
+    logits = features @ memory.kernel + memory.bias
+    known = weigh(sum_up(features, truth, 3, 6, 0), logits, features)
+    detector = known.make_detector(float(np.median(known.measure(logits, features))))
+    add = add_to_tflite if variant.engine == "litert" else add_to_onnx
+    # Without the metadata behind it, a file is as it was before export finished it.
+    extended = add(data, detector)
+    scores = run(variant.engine, extended, pictures)
+    expected = detector.measure(features) - logits.max(axis=1)
+    # An int8 file rounds its logits and features.
+    tolerance = (0.05 if "int8" in name else 1e-3) * float(np.ptp(expected))
+    np.testing.assert_allclose(-measure_lead(scores), expected, atol=tolerance)
 
 
 def test_a_score_of_the_unknown_is_never_accepted() -> None:

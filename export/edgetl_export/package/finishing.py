@@ -17,7 +17,7 @@ from edgetl_export.evaluate.rejection import (
     measure_rejection,
 )
 from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
-from edgetl_export.package.hiding import add_hidden_outputs, conceal_onnx, conceal_tflite
+from edgetl_export.graph.hiding import add_hidden_outputs, conceal_onnx, conceal_tflite
 from edgetl_export.package.memorizing import Memorizer
 from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
 from edgetl_export.quantize.calibration import load_inputs
@@ -95,7 +95,7 @@ class Finisher:
             max_bytes: Largest size of a file; None: any.
         """
         self._trained, self._acceptance = trained, acceptance
-        self._detectors = DetectorMaker(trained, max_bytes)
+        self._detectors, self._max_bytes = DetectorMaker(trained), max_bytes
         self._memorizer = Memorizer(trained)
         self._has_unknown = bool(trained.unknown_label)
 
@@ -108,7 +108,7 @@ class Finisher:
         truth = self._trained.validation.truth
         temperature = fit_temperature_of_scores(attempt.scores, truth)
         if self._has_unknown:
-            detected = self._detect(attempt.file)
+            detected = self._detect(attempt)
             scores = detected.scores
             calibration = self._describe_detector(detected, temperature)
             file = self._describe(detected.file, temperature, 0.0)
@@ -131,7 +131,13 @@ class Finisher:
 
     def can_detect(self, attempts: Iterable[Attempt]) -> bool:
         """Whether all of these files can have a detector."""
-        return all(self._detectors.fits(one.file) for one in attempts)
+        return all(self._detectors.fits(one.file, self._find_room(one)) for one in attempts)
+
+    def _find_room(self, attempt: Attempt) -> int | None:
+        """By how many bytes a file may grow; None: that is not limited."""
+        if self._max_bytes is None:
+            return None
+        return self._max_bytes - self.weigh(attempt.file, attempt.scores)
 
     def weigh(self, file: ModelFile, scores: Scores) -> int:
         """Bytes of a file as it ships, with its metadata."""
@@ -143,11 +149,12 @@ class Finisher:
         raw = self._calibrate(file, scores, 1.0).reject_threshold
         return self._describe(file, temperature, raw)
 
-    def _detect(self, file: ModelFile) -> Detected:
+    def _detect(self, attempt: Attempt) -> Detected:
         source: UnknownSource = "_unknown_" if self._unknown_inputs[0] else ""
         return self._detectors.detect(
-            file,
+            attempt.file,
             self._unknown_inputs[0],
+            room_bytes=self._find_room(attempt),
             false_accept_rate=self._acceptance.false_accepts,
             max_false_rejects=self._acceptance.limit_false_rejects(source, detected=True),
         )
@@ -256,7 +263,8 @@ class Finisher:
             version=trained.about.version or trained.model_sha256[:12],
             author=trained.about.author,
             license=trained.about.license,
-            labels=trained.outputs,
+            # A file that has no detector yet, as when its bytes are counted, has the classes only.
+            labels=trained.outputs[: file.tensors[1].shape[-1]],
             width_px=frame.width_px,
             height_px=frame.height_px,
             fit=frame.fit,

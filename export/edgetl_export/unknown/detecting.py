@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgetl_export.evaluate.engine_pool import share_out
 from edgetl_export.evaluate.scoring import look
 from edgetl_export.evaluate.tensors import describe
-from edgetl_export.package.hiding import Hidden, hide
+from edgetl_export.graph.hiding import Hidden, hide
 from edgetl_export.progress import step, track
 from edgetl_export.quantize.calibration import choose_photos, load_inputs
 from edgetl_export.quantize.model_files import ModelFile
@@ -74,23 +74,23 @@ class Detected(msgspec.Struct, frozen=True, eq=False):
 class DetectorMaker:
     """Makes the detectors of one trained model's files; photos are decoded once for all of them."""
 
-    def __init__(self, trained: Trained, max_bytes: int | None = None) -> None:
-        """Nothing is decoded yet.
+    def __init__(self, trained: Trained) -> None:
+        """Nothing is decoded yet."""
+        self._trained = trained
+
+    def fits(self, file: ModelFile, room_bytes: int | None = None) -> bool:
+        """Whether a file ends as it must, and has room for one prototype.
 
         Args:
-            trained: The model and its photos.
-            max_bytes: Largest size of a file; None: any.
+            file: Without a detector.
+            room_bytes: By how many bytes it may grow; None: by a tenth.
         """
-        self._trained, self._max_bytes = trained, max_bytes
-
-    def fits(self, file: ModelFile) -> bool:
-        """Whether a file ends as it must, and has room for one prototype."""
         hidden = hide(file.engine, file.data)
         return (
             hidden is not None
             and hidden.head is not None
             and hidden.head.kernel.shape[1] == len(self._trained.labels)
-            and self._count_prototypes(file, hidden) > 0
+            and _count_prototypes(file, hidden, room_bytes) > 0
         )
 
     def detect(
@@ -98,6 +98,7 @@ class DetectorMaker:
         file: ModelFile,
         unknown: Sequence[Frame],
         *,
+        room_bytes: int | None = None,
         false_accept_rate: float,
         max_false_rejects: float,
     ) -> Detected:
@@ -107,6 +108,7 @@ class DetectorMaker:
             file: What `fits` accepts.
             unknown: Inputs of photos of other things, by which the threshold is chosen; may be
                 empty.
+            room_bytes: See `fits`.
             false_accept_rate: See `detector.choose_bound`.
             max_false_rejects: See `detector.choose_bound`.
         """
@@ -128,8 +130,9 @@ class DetectorMaker:
                 features,
                 self._training[1],
                 len(self._trained.labels),
-                self._count_prototypes(file, hidden),
+                _count_prototypes(file, hidden, room_bytes),
                 self._trained.seed,
+                hidden.outputs.map_channels,
             )
             seen, logits = see(self._validation)
             right = logits.argmax(axis=1) == truth
@@ -170,15 +173,6 @@ class DetectorMaker:
         add = add_to_tflite if file.engine == "litert" else add_to_onnx
         data = add(file.data, detector)
         return msgspec.structs.replace(file, data=data, tensors=describe(file.engine, data))
-
-    def _count_prototypes(self, file: ModelFile, hidden: Hidden) -> int:
-        size = len(file.data)
-        room = SHARE_OF_BYTES * size
-        if self._max_bytes is not None:
-            room = min(room, self._max_bytes - size)
-        features = len(hidden.head.kernel) if hidden.head else 0
-        count = (room - _OTHER_BYTES) // (_WEIGHT_BYTES * features + _BIAS_BYTES)
-        return int(min(MOST_PROTOTYPES, max(0, count)))
 
     def _can_hold_out(self, owners: NDArray[np.int64]) -> bool:
         return len(self._trained.labels) > 2 and len(set(owners.tolist())) > 2
@@ -221,6 +215,15 @@ class DetectorMaker:
             return self._trained.preprocessing.apply(frame)
 
         return [*track(share_out(lambda: prepare, wanted), description, len(wanted))]
+
+
+def _count_prototypes(file: ModelFile, hidden: Hidden, room_bytes: int | None) -> int:
+    room = SHARE_OF_BYTES * len(file.data)
+    if room_bytes is not None:
+        room = min(room, room_bytes)
+    features = len(hidden.head.kernel) if hidden.head else 0
+    count = (room - _OTHER_BYTES) // (_WEIGHT_BYTES * features + _BIAS_BYTES)
+    return int(min(MOST_PROTOTYPES, max(0, count)))
 
 
 def measure_lead(scores: Scores) -> NDArray[np.float64]:

@@ -1,11 +1,12 @@
 """The detector: how unlike known things a photo is, as the logit of one more class, `unknown`.
 
 Known photos, and views of them as another camera would have taken them, are summed up by
-prototypes in the space of the file's own features, scaled to length 1. The nearer the nearest
+prototypes in the space of the file's own features; those of each of the network's maps are scaled
+to length 1, so that none outweighs the others. The nearer the nearest
 prototype and the higher the highest logit, the better known is what a photo shows; the sum of both
 is compared with a threshold. A softmax over the classes' logits and
 
-    unknown = min_j (bias_j - weights_j @ direction),  direction = features / |features|
+    unknown = min_j (bias_j - weights_j @ direction)
 
 does just that: `unknown` is the highest score where the sum is below the threshold. So any program
 that takes the highest score says `unknown`, too. `benchmarks/rejection.py` compares this detector
@@ -15,6 +16,8 @@ softmax is the idea of Wang et al., "ViM: Out-of-Distribution with Virtual-logit
 2022.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +26,11 @@ from numpy.typing import NDArray
 # far from all training, the logits which class it is not. See benchmarks/rejection.py.
 NEARNESS_WEIGHT = 2.0
 MOST_PROTOTYPES = 200
-_ROUNDS = 15
-_LEAST_LENGTH = 1e-6
+_ROUNDS = 15  # of k-means
+LEAST_LENGTH = 1e-6
 ANY_CLASS = -1
 _HIGHEST_LEVEL = 127
+_LITTLE = 0.01
 
 Array = NDArray[np.float32]
 
@@ -38,10 +42,12 @@ class Prototypes(msgspec.Struct, frozen=True, eq=False):
         points: float32 (prototypes, features), means of features of length 1.
         classes: int64 (prototypes,): the class that each sums up; `ANY_CLASS` where there are more
             classes than prototypes.
+        parts: How many of the features belong together, in order.
     """
 
     points: Array
     classes: NDArray[np.int64]
+    parts: tuple[int, ...]
 
     def measure_nearness(self, features: Array) -> Array:
         """Nearness of each prototype: half of 1 less the squared distance, up to a constant.
@@ -53,7 +59,7 @@ class Prototypes(msgspec.Struct, frozen=True, eq=False):
             float32 (photos, prototypes).
         """
         offsets = np.square(self.points).sum(axis=1) / 2
-        nearness: Array = scale_to_length_1(features) @ self.points.T - offsets
+        nearness: Array = find_directions(features, self.parts) @ self.points.T - offsets
         return nearness
 
 
@@ -67,11 +73,13 @@ class Detector(msgspec.Struct, frozen=True, eq=False):
         levels: int8 (prototypes, features); the weights are `step` times these.
         step: Positive.
         biases: float32 (prototypes,).
+        parts: See `Prototypes`.
     """
 
     levels: NDArray[np.int8]
     step: float
     biases: Array
+    parts: tuple[int, ...]
 
     @property
     def weights(self) -> Array:
@@ -85,19 +93,36 @@ class Detector(msgspec.Struct, frozen=True, eq=False):
         Args:
             features: float32 (photos, features).
         """
-        logits: Array = (self.biases - scale_to_length_1(features) @ self.weights.T).min(axis=1)
+        directions = find_directions(features, self.parts)
+        logits: Array = (self.biases - directions @ self.weights.T).min(axis=1)
         return logits
 
 
-def scale_to_length_1(features: NDArray[np.floating]) -> Array:
-    """Directions of features, float32 (photos, features); zeros stay zeros."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    directions: Array = (features / np.maximum(lengths, _LEAST_LENGTH)).astype(np.float32)
-    return directions
+def find_directions(features: NDArray[np.floating], parts: Sequence[int]) -> Array:
+    """Features of which each part is scaled to length 1; zeros stay zeros.
+
+    Args:
+        features: (photos, features).
+        parts: How many features each part has.
+
+    Returns:
+        float32 (photos, features).
+    """
+    pieces = np.split(features, np.cumsum(parts)[:-1], axis=1)
+    lengths = [np.linalg.norm(one, axis=1, keepdims=True) for one in pieces]
+    scaled = [
+        one / np.maximum(length, LEAST_LENGTH) for one, length in zip(pieces, lengths, strict=True)
+    ]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
 
 
 def sum_up(
-    features: Array, classes: NDArray[np.int64], labels: int, most: int, seed: int
+    features: Array,
+    classes: NDArray[np.int64],
+    labels: int,
+    most: int,
+    seed: int,
+    parts: Sequence[int] = (),
 ) -> Prototypes:
     """Sums up features of known photos, the same number of prototypes for each class.
 
@@ -107,17 +132,19 @@ def sum_up(
         labels: Number of classes.
         most: So many prototypes at most.
         seed: Of the first guess.
+        parts: How many of the features belong together, in order; by default all.
     """
-    directions = scale_to_length_1(features)
+    parts = tuple(parts) or (features.shape[1],)
+    directions = find_directions(features, parts)
     random = np.random.default_rng(seed)
     if most < labels:
         points = _find_means(directions, most, random)
-        return Prototypes(points, np.full(len(points), ANY_CLASS))
+        return Prototypes(points, np.full(len(points), ANY_CLASS), parts)
     found = [
         _find_means(directions[classes == index], most // labels, random) for index in range(labels)
     ]
     owners = [np.full(len(points), index) for index, points in enumerate(found)]
-    return Prototypes(np.concatenate(found), np.concatenate(owners))
+    return Prototypes(np.concatenate(found), np.concatenate(owners), parts)
 
 
 def _find_means(directions: Array, most: int, random: np.random.Generator) -> Array:
@@ -189,6 +216,7 @@ class Knownness(msgspec.Struct, frozen=True, eq=False):
             np.round(weights / step).astype(np.int8),
             step,
             (threshold + offsets).astype(np.float32),
+            self.prototypes.parts,
         )
 
 
@@ -224,12 +252,24 @@ def choose_bound(
         false_accept_rate: 0..1.
         max_false_rejects: 0..1.
     """
-    if not len(known):
+    rising, falling = np.sort(known), np.sort(unknown)[::-1]
+    if not len(rising):
         return -np.inf
-    highest = float(np.sort(known)[min(len(known) - 1, int(max_false_rejects * len(known)))])
-    if not len(unknown):
+    most = min(len(rising) - 1, int(max_false_rejects * len(rising)))
+    highest = _find_middle(rising, most)
+    if not len(falling):
         return highest
-    falling = np.sort(unknown)[::-1]
-    passing = int(false_accept_rate * len(unknown))
-    wanted = float(np.nextafter(falling[passing], np.inf)) if passing < len(falling) else -np.inf
+    passing = int(false_accept_rate * len(falling))
+    wanted = _find_middle(falling, passing) if passing < len(falling) else -np.inf
     return min(wanted, highest)
+
+
+def _find_middle(ordered: NDArray[np.float64], place: int) -> float:
+    """Between a number and the one before it, so that rounding changes no side."""
+    here = float(ordered[place])
+    if place:
+        return (float(ordered[place - 1]) + here) / 2
+    # Outside of all of them, by a little.
+    spread = float(np.abs(ordered - here).max()) or 1.0
+    outwards = -1 if ordered[-1] >= here else 1
+    return here + outwards * _LITTLE * spread

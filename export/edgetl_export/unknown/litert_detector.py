@@ -1,5 +1,6 @@
-"""The detector within a .tflite: six operators in float behind the head."""
+"""The detector within a .tflite: a few operators in float behind the head."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgetl_export.unknown.detector import Detector
 from edgetl_runtime.errors import ExportError
 
 # `BuiltinOperator`, `BuiltinOptions` and `TensorType` of LiteRT's schema.
-_L2_NORMALIZATION, _REDUCE_MIN = 11, 89
+_L2_NORMALIZATION, _REDUCE_MIN, _SPLIT_V = 11, 89, 102
 _FLOAT32, _FLOAT16, _INT32, _INT8 = 0, 1, 2, 9
 _TYPES: Final = {"float32": _FLOAT32, "int32": _INT32, "int8": _INT8}
 # Versions of the operator for what it reads: LiteRT refuses a file that asks for a newer one.
@@ -39,8 +40,7 @@ def add_to_tflite(model: bytes, detector: Detector) -> bytes:
     logits, count = int(softmax.inputs[0]), len(detector.biases)
     outputs = int(tree.subgraphs[0].tensors[logits].shape[-1])
     features = work.dequantize(ending.features)
-    width = detector.levels.shape[1]
-    direction = work.add(_L2_NORMALIZATION, [features], [1, width], "direction")
+    direction = work.scale_parts(features, detector.parts)
     weights = work.dequantize(work.add_levels(-detector.levels, detector.step, "weights"))
     biases = work.add_constant(detector.biases, "biases")
     distances = work.add(FULLY_CONNECTED, [direction, weights, biases], [1, count], "distances")
@@ -110,6 +110,30 @@ class _Extension:
         self._added.append(operator)
         return output
 
+    def scale_parts(self, features: int, parts: Sequence[int]) -> int:
+        """Scales each part of the features to length 1."""
+        pieces = self._split(features, parts) if len(parts) > 1 else [features]
+        scaled = [
+            self.add(_L2_NORMALIZATION, [one], [1, part], f"direction_{n}")
+            for n, (one, part) in enumerate(zip(pieces, parts, strict=True))
+        ]
+        if len(scaled) == 1:
+            return scaled[0]
+        return self.add(CONCATENATION, scaled, [1, sum(parts)], "direction")
+
+    def _split(self, features: int, parts: Sequence[int]) -> list[int]:
+        sizes = self.add_constant(np.array(parts, np.int32), "sizes")
+        axis = self.add_constant(np.array(1, np.int32), "split_axis")
+        first = self.add(_SPLIT_V, [features, sizes, axis], [1, parts[0]], "part_0")
+        rest = [
+            self._add_tensor([1, part], f"part_{n}", _FLOAT32, 0)
+            for n, part in enumerate(parts[1:], 1)
+        ]
+        split = self._added[-1]
+        split.outputs = np.array([first, *rest], np.int32)
+        split.builtinOptions.numSplits = len(parts)
+        return [first, *rest]
+
     def finish(self, softmax: Any) -> None:
         """Puts the new operators in their place: what they read is written before the softmax."""
         operators = list(self._graph.operators)
@@ -143,17 +167,18 @@ def _make_options(kind: int) -> tuple[int, Any]:
     from ai_edge_litert import schema_py_generated as schema
 
     types = schema.BuiltinOptions
-    match kind:
-        case 11:  # _L2_NORMALIZATION
-            return types.L2NormOptions, schema.L2NormOptionsT()
-        case 9:
-            return types.FullyConnectedOptions, schema.FullyConnectedOptionsT()
-        case 89:
-            options = schema.ReducerOptionsT()
-            options.keepDims = True
-            return types.ReducerOptions, options
-        case 2:
-            options = schema.ConcatenationOptionsT()
-            options.axis = 1
-            return types.ConcatenationOptions, options
-    return types.DequantizeOptions, schema.DequantizeOptionsT()
+    made = {
+        _L2_NORMALIZATION: (types.L2NormOptions, schema.L2NormOptionsT),
+        FULLY_CONNECTED: (types.FullyConnectedOptions, schema.FullyConnectedOptionsT),
+        _REDUCE_MIN: (types.ReducerOptions, schema.ReducerOptionsT),
+        CONCATENATION: (types.ConcatenationOptions, schema.ConcatenationOptionsT),
+        DEQUANTIZE: (types.DequantizeOptions, schema.DequantizeOptionsT),
+        _SPLIT_V: (types.SplitVOptions, schema.SplitVOptionsT),
+    }
+    number, make = made[kind]
+    options = make()
+    if kind == _REDUCE_MIN:
+        options.keepDims = True
+    if kind == CONCATENATION:
+        options.axis = 1
+    return number, options

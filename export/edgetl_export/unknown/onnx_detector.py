@@ -5,11 +5,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.graph.ending import find_onnx_ending
-from edgetl_export.unknown.detector import Detector
+from edgetl_export.unknown.detector import LEAST_LENGTH, Detector
 from edgetl_runtime.errors import ExportError
 
 _NAME = "unknown_{}"
-_LEAST_LENGTH = 1e-6
 
 
 def add_to_onnx(model: bytes, detector: Detector) -> bytes:
@@ -30,7 +29,7 @@ def add_to_onnx(model: bytes, detector: Detector) -> bytes:
     softmax = _find_softmax(graph)
     kind = _find_type(proto, softmax.input[0])
     place = list(graph.node).index(softmax)
-    nodes = _make_nodes(ending.features, softmax.input[0], kind)
+    nodes = _make_nodes(ending.features, softmax.input[0], kind, len(detector.parts))
     for offset, node in enumerate(nodes):
         graph.node.insert(place + offset, node)
     softmax.input[0] = _name("logits")
@@ -39,7 +38,8 @@ def add_to_onnx(model: bytes, detector: Detector) -> bytes:
             numpy_helper.from_array(detector.levels, _name("weights")),
             numpy_helper.from_array(np.array(detector.step, np.float32), _name("step")),
             numpy_helper.from_array(detector.biases, _name("biases")),
-            numpy_helper.from_array(np.array(_LEAST_LENGTH, np.float32), _name("least")),
+            numpy_helper.from_array(np.array(LEAST_LENGTH, np.float32), _name("least")),
+            numpy_helper.from_array(np.array(detector.parts, np.int64), _name("sizes")),
         ]
     )
     length = graph.output[0].type.tensor_type.shape.dim[-1]
@@ -50,14 +50,12 @@ def add_to_onnx(model: bytes, detector: Detector) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _make_nodes(features: str, logits: str, kind: int) -> list[onnx.NodeProto]:
+def _make_nodes(features: str, logits: str, kind: int, parts: int) -> list[onnx.NodeProto]:
     """From the features and the logits to the longer logits, which have the type of the shorter."""
     make = helper.make_node
     return [
         make("Cast", [features], [_name("features")], to=TensorProto.FLOAT),
-        make("ReduceL2", [_name("features")], [_name("size")], axes=[1], keepdims=1),
-        make("Max", [_name("size"), _name("least")], [_name("length")]),
-        make("Div", [_name("features"), _name("length")], [_name("direction")]),
+        *_scale_parts(parts),
         make("DequantizeLinear", [_name("weights"), _name("step")], [_name("kernel")]),
         make(
             "Gemm",
@@ -70,6 +68,22 @@ def _make_nodes(features: str, logits: str, kind: int) -> list[onnx.NodeProto]:
         make("Cast", [_name("lowest")], [_name("logit")], to=kind),
         make("Concat", [logits, _name("logit")], [_name("logits")], axis=1),
     ]
+
+
+def _scale_parts(parts: int) -> list[onnx.NodeProto]:
+    """Scales each part of the features to length 1."""
+    make = helper.make_node
+    pieces = [_name(f"part_{n}") for n in range(parts)]
+    scaled = [_name(f"direction_{n}") for n in range(parts)]
+    nodes = [make("Split", [_name("features"), _name("sizes")], pieces, axis=1)]
+    for n, (piece, direction) in enumerate(zip(pieces, scaled, strict=True)):
+        size, length = _name(f"size_{n}"), _name(f"length_{n}")
+        nodes += [
+            make("ReduceL2", [piece], [size], axes=[1], keepdims=1),
+            make("Max", [size, _name("least")], [length]),
+            make("Div", [piece, length], [direction]),
+        ]
+    return [*nodes, make("Concat", scaled, [_name("direction")], axis=1)]
 
 
 def _find_softmax(graph: onnx.GraphProto) -> onnx.NodeProto:
