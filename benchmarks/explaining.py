@@ -41,7 +41,8 @@ from data import test_data
 from edgetl.drawings import PARTS, draw_part, draw_part_at
 from edgetl.run import Run
 from edgetl_runtime import Classifier
-from edgetl_runtime.heatmaps.explainer import Explainer, Head
+from edgetl_runtime.bundle.head import Head
+from edgetl_runtime.heatmaps.explainer import Explainer
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.system.memory import rss_mib

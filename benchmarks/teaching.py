@@ -29,9 +29,10 @@ from pathlib import Path
 import numpy as np
 from data import test_data
 
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.memory import Memory
 from edgetl_runtime.image.decoding import read_picture
-from edgetl_runtime.learning.head import Head, fit_head
+from edgetl_runtime.learning.head import fit_head
 from edgetl_runtime.learning.learned import Taught, learn, recall
 from edgetl_runtime.learning.student import Student
 from edgetl_runtime.teaching.lesson import LEAST_RECALL

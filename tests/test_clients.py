@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 import onnxruntime
 import pytest

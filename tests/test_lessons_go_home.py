@@ -12,7 +12,7 @@ from edgetl_runtime.learning.student import Student
 from edgetl_runtime.teaching.frames import Collector
 from edgetl_runtime.teaching.handing_over import export_lessons
 from edgetl_runtime.teaching.lesson import take_lesson
-from tests.runtime.learning.conftest import draw_cross, draw_scene
+from tests.runtime.conftest import draw_cross, draw_scene
 
 LEARNING = Path(__file__).parent / "data" / "learning.bundle"
 

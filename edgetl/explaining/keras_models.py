@@ -6,8 +6,9 @@ import numpy as np
 
 from edgetl.networks.head import HEAD
 from edgetl.networks.model import as_list
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.engines.hidden_outputs import Seen
-from edgetl_runtime.heatmaps.explainer import Explainer, Head
+from edgetl_runtime.heatmaps.explainer import Explainer
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 
 if TYPE_CHECKING:

@@ -109,6 +109,22 @@ class Classifier:
         return self.learned.labels if self.learned else self.bundle.manifest.outputs
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """What there may be an answer of: the classes of the file, and what was taught."""
+        return tuple(one for n, one in enumerate(self.labels) if n != self.unknown)
+
+    @property
+    def lessons(self) -> int:
+        """How many lessons the head was fitted with; 0 where nothing was learned."""
+        return self.learned.lessons if self.learned else 0
+
+    @property
+    def has_heat_maps(self) -> bool:
+        """Whether `explain` can be used."""
+        hidden = self.variant.hidden
+        return self.variant.memory is not None and hidden is not None and bool(hidden.maps)
+
+    @property
     def unknown(self) -> int | None:
         """Index of the unknown one among them; None if there is none."""
         return self.learned.unknown if self.learned else self.bundle.manifest.unknown
@@ -182,8 +198,8 @@ class Classifier:
 
         Args:
             image: As for a call.
-            label: The class (default: the one with the highest score, even where the image is
-                rejected).
+            label: The class, of the file or taught (default: the one with the highest score,
+                even where the image is rejected).
             color: As for a call.
 
         Returns:
@@ -215,7 +231,13 @@ class Classifier:
         # Few programs ask for it; the others do not wait for its modules.
         from edgetl_runtime.heatmaps.opening import open_explainer
 
-        return open_explainer(self.bundle, self.variant, self.engine.threads)
+        explainer = open_explainer(self.bundle, self.variant, self.engine.threads)
+        learned, temperature = self.learned, self.variant.calibration.temperature
+        if learned is None:
+            return explainer
+        return explainer.replace_head(
+            learned.head, self.classes, lambda seen: learned.score(seen, temperature)
+        )
 
     def infer(self, pixels: Frame, captured_s: float, preprocess_ms: float) -> Prediction:
         """The second half of a call: runs the model.

@@ -150,7 +150,8 @@ class Device:
 
     def _open_page(self) -> None:
         if self._page:
-            self._tell(f"the page is at {self._page.start(self.pipeline)}{self._page.token_hint}")
+            address = self._page.start(self.pipeline, self._service)
+            self._tell(f"the page is at {address}{self._page.token_hint}")
             if self._page.trust_hint:
                 self._tell(self._page.trust_hint)
 

@@ -22,8 +22,9 @@ from edgetl.run import Run
 from edgetl.training.train import train
 from edgetl_export.options import ExportOptions
 from edgetl_runtime import Classifier
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.errors import EngineError, RunError
-from edgetl_runtime.heatmaps.explainer import Explainer, Head
+from edgetl_runtime.heatmaps.explainer import Explainer
 from edgetl_runtime.heatmaps.opening import open_explainer
 from edgetl_runtime.image.decoding import read_picture
 from tests.conftest import TESTS

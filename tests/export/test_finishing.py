@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgetl_export.evaluate.confidence import measure_calibration_error
 from edgetl_export.evaluate.gate import make_gate
 from edgetl_export.evaluate.rejection import choose_threshold, measure_rejection
-from edgetl_export.graph.model_graph import Graph, Head
+from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
 from edgetl_export.package.finishing import Acceptance, Finished, Finisher, soften
@@ -23,6 +23,7 @@ from edgetl_export.quantize.repairs import Plan
 from edgetl_export.quantize.search import Attempt, Judge
 from edgetl_export.recipes import find_recipes
 from edgetl_export.trained import Labelled, ScoredPhotos, Trained, UnknownPhotos
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.prediction import Prediction, calibrate
 

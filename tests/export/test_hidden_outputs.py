@@ -12,13 +12,14 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from edgetl_export.graph.hiding import add_hidden_outputs, conceal_onnx
-from edgetl_export.graph.model_graph import Graph, Head
+from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
 from edgetl_export.package.memorizing import Memorizer
 from edgetl_export.quantize import onnx_quantizer, tflite_quantizer
 from edgetl_export.recipes import RECIPES
 from edgetl_export.trained import Trained
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.memory import MOST_BYTES, read_memory
 from edgetl_runtime.bundle.reader import Bundle

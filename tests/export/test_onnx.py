@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgetl_export.graph.model_graph import Graph, Head
+from edgetl_export.graph.model_graph import Graph
 from edgetl_export.quantize import tflite_quantizer
 from edgetl_export.quantize.onnx_quantizer import (
     IR_VERSION,
@@ -22,6 +22,7 @@ from edgetl_export.quantize.onnx_quantizer import (
     set_head,
     to_float16,
 )
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.reader import Bundle
 from tests.export.engines import Onnx
 

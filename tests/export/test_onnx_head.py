@@ -6,13 +6,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.evaluate.tensors import describe_onnx
-from edgetl_export.graph.model_graph import Head
 from edgetl_export.quantize.onnx_quantizer import (
     end_before_head,
     prepare,
     read_head,
     set_head,
 )
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.engines.engine import open_engine
 from tests.export.formulas import softmax
 

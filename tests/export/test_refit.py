@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgetl_export.graph.head_refit import PENALTY, refit
-from edgetl_export.graph.model_graph import Head
+from edgetl_runtime.bundle.head import Head
 
 RANDOM = np.random.default_rng(0)
 FEATURES, CLASSES = 20, 4

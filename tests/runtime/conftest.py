@@ -288,3 +288,70 @@ def start_edgetl_run(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen
         process.kill()
         with process:
             pass
+
+
+THING_PX = 72
+
+
+def draw_cross(seed: int) -> np.ndarray:
+    """A cross before a gray wall, uint8 BGR."""
+    random = np.random.default_rng(seed)
+    wall = int(random.integers(150, 230)) + random.normal(0, 4, (THING_PX, THING_PX, 3))
+    image = wall.clip(0, 255).astype(np.uint8)
+    color = tuple(int(level) for level in random.integers(20, 90, 3))
+    x, y = (int(place) for place in random.integers(26, 46, 2))
+    arm = int(random.integers(18, 26))
+    for side in (1, -1):
+        cv2.line(image, (x - arm, y - side * arm), (x + arm, y + side * arm), color, 9)
+    return image
+
+
+def draw_scene(seed: int) -> np.ndarray:
+    """Stripes, as of a bench from above, uint8 BGR; they hardly move."""
+    random = np.random.default_rng(seed)
+    rows = (np.arange(THING_PX) // 3 % 2 * 160 + 40)[:, None, None]
+    noise = random.normal(0, 3, (THING_PX, THING_PX, 3))
+    return (rows + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def learning_bundle() -> Path:
+    """As the committed bundle, with hidden outputs and memories; read only."""
+    return Path(__file__).parents[1] / "data" / "learning.bundle"
+
+
+@pytest.fixture
+def crosses() -> list[np.ndarray]:
+    return [draw_cross(seed) for seed in range(20)]
+
+
+@pytest.fixture
+def scene() -> list[np.ndarray]:
+    return [draw_scene(seed) for seed in range(12)]
+
+
+@pytest.fixture
+def others() -> list[np.ndarray]:
+    """Crosses that nobody teaches."""
+    return [draw_cross(seed) for seed in range(100, 120)]
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path, learning_bundle: Path) -> Iterator[Path]:
+    """A folder with a bundle that can learn, in which nobody can write, not even root."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    is_root = os.geteuid() == 0
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    if is_root and subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no right to mount a tmpfs")
+    shutil.copytree(learning_bundle, folder / "parts.bundle")
+    if is_root:
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    else:
+        folder.chmod(0o555)
+    yield folder
+    if is_root:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+    else:
+        folder.chmod(0o755)

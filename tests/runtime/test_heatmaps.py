@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.errors import EngineError, OptionsError
 from edgetl_runtime.heatmaps.drawing import draw_heat_map
 from edgetl_runtime.heatmaps.encoding import HeatMapRecord, encode_png, record_heat_map
-from edgetl_runtime.heatmaps.explainer import Explainer, Head
+from edgetl_runtime.heatmaps.explainer import Explainer
 from edgetl_runtime.heatmaps.heat_map import HeatMap, make_cells
 from edgetl_runtime.heatmaps.placement import find_window, spread
 from edgetl_runtime.image.preprocessing import Fit, Frame, Preprocessing

@@ -17,8 +17,8 @@ from edgetl_export.graph.model_graph import (
     DEQUANTIZE,
     FULLY_CONNECTED,
     SOFTMAX,
-    Head,
 )
+from edgetl_runtime.bundle.head import Head
 
 # `BuiltinOperator` and `TensorType` of LiteRT's schema.
 _AVERAGE_POOL, _RESHAPE = 1, 22

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from edgetl_export.graph.model_graph import Head
+from edgetl_runtime.bundle.head import Head
 
 # Times the mean square of the features along their principal axes. Between 0.1 and 10 the
 # agreement on photos that were not fitted on moved by less than half a point on four networks.

@@ -12,7 +12,7 @@ from onnx import helper
 
 from edgetl_export.graph.ending import Ending, find_onnx_ending, find_tflite_ending
 from edgetl_export.graph.flatbuffer import read_tree, write_tree
-from edgetl_export.graph.model_graph import Head
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.engines.engine import EngineName
 from edgetl_runtime.engines.hidden_outputs import HiddenOutputs
 from edgetl_runtime.errors import ExportError

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.graph.flatbuffer import read_tree, write_tree
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.errors import ExportError
 
 Values = NDArray[np.float32]
@@ -58,13 +59,6 @@ class Convolution(Operator, frozen=True):
     strides: tuple[int, int]
     dilations: tuple[int, int]
     same: bool
-
-
-class Head(msgspec.Struct, frozen=True, eq=False):
-    """A dense layer: kernel (features, classes) and bias (classes,), float32."""
-
-    kernel: Values
-    bias: Values
 
 
 def find_graph(tree: Any) -> Any:

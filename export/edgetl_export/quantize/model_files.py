@@ -14,7 +14,7 @@ from edgetl_export.graph import activations
 from edgetl_export.graph.bias_correction import correct, round_to_float16, round_to_int8
 from edgetl_export.graph.equalization import equalize
 from edgetl_export.graph.head_refit import refit
-from edgetl_export.graph.model_graph import Graph, Head
+from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import Repair
 from edgetl_export.progress import step
 from edgetl_export.quantize import onnx_quantizer, sensitivity, tflite_quantizer
@@ -23,6 +23,7 @@ from edgetl_export.quantize.repairs import PHOTOS, Plan, make_plans
 from edgetl_export.quantize.sensitivity import Divergences, Sensitivity
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import Trained
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.engines.engine import Engine, EngineName, open_engine
 from edgetl_runtime.engines.hidden_outputs import HiddenOutputs
 from edgetl_runtime.engines.tensors import TensorSpec

@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.evaluate.engine_pool import share_out
 from edgetl_export.graph.activations import Extremes, Ranges, collect_extremes
-from edgetl_export.graph.model_graph import Head
 from edgetl_export.progress import track
 from edgetl_export.quantize.onnx_ordering import put_in_order
 from edgetl_export.quiet_stderr import divert_stderr
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.errors import ExportError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.text.quoting import quote_error

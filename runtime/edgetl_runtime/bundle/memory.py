@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.errors import BundleError
@@ -51,6 +52,11 @@ class Memory(msgspec.Struct, frozen=True, eq=False):
     classes: NDArray[np.int16]
     held_out: NDArray[np.bool_]
     detector: dict[str, NDArray[Any]] = {}
+
+    @property
+    def head(self) -> Head:
+        """The head of the file."""
+        return Head(self.kernel, self.bias)
 
 
 def encode_memory(memory: Memory) -> bytes:

@@ -4,25 +4,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
-
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.heatmaps.drawing import draw_heat_map
 from edgetl_runtime.heatmaps.heat_map import HeatMap, make_cells
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
-from edgetl_runtime.prediction import calibrate
+from edgetl_runtime.prediction import Scores, calibrate
 
 if TYPE_CHECKING:
     from edgetl_runtime.engines.hidden_outputs import Seen
-
-
-class Head(msgspec.Struct, frozen=True, eq=False):
-    """The dense layer that ends a network: kernel (features, classes), bias (classes,), float32."""
-
-    kernel: NDArray[np.float32]
-    bias: NDArray[np.float32]
 
 
 class Explainer:
@@ -41,6 +31,7 @@ class Explainer:
         labels: Sequence[str],
         preprocessing: Preprocessing,
         temperature: float = 1.0,
+        score: "Callable[[Seen], Scores] | None" = None,
     ) -> None:
         """Combines an engine and a head; `Classifier.explain` does so on the device.
 
@@ -50,22 +41,32 @@ class Explainer:
             labels: Of the head's outputs.
             preprocessing: Of the model.
             temperature: Of the model's scores.
+            score: Makes the scores from what the engine returned, float32, those of the classes
+                first (default: the model's own).
         """
         self.labels, self.preprocessing = tuple(labels), preprocessing
         self.head = head
         self._look, self._temperature = look, temperature
+        self._score = score or (lambda seen: calibrate(seen.scores, temperature))
         self._running = threading.Lock()
 
-    def replace_head(self, head: Head, labels: Sequence[str]) -> "Explainer":
+    def replace_head(
+        self,
+        head: Head,
+        labels: Sequence[str],
+        score: "Callable[[Seen], Scores] | None" = None,
+    ) -> "Explainer":
         """The same network under another head, such as one that has learned a class.
-
-        Scores are still those of the model, for the classes that it has.
 
         Args:
             head: For the same features.
             labels: Of its outputs.
+            score: Makes the scores of these labels (default: those of the model, for the classes
+                that it has).
         """
-        return Explainer(self._look, head, labels, self.preprocessing, self._temperature)
+        return Explainer(
+            self._look, head, labels, self.preprocessing, self._temperature, score or self._score
+        )
 
     def explain(self, frame: Frame, label: str | None = None) -> HeatMap:
         """Computes where the evidence for a class lies.
@@ -125,7 +126,7 @@ class Explainer:
         return self.labels.index(label)
 
     def _make(self, seen: "Seen", index: int | None) -> HeatMap:
-        scores = calibrate(seen.scores, self._temperature)
+        scores = self._score(seen)
         # One that is unknown is no class: what it looks like most is explained.
         best = int(scores[: len(self.labels)].argmax()) if index is None else index
         return HeatMap(

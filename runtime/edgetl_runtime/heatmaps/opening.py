@@ -5,7 +5,7 @@ from edgetl_runtime.bundle.memory import read_memory
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import EngineError
-from edgetl_runtime.heatmaps.explainer import Explainer, Head
+from edgetl_runtime.heatmaps.explainer import Explainer
 
 
 def open_explainer(bundle: Bundle, variant: Variant, threads: int) -> Explainer:
@@ -37,7 +37,7 @@ def open_explainer(bundle: Bundle, variant: Variant, threads: int) -> Explainer:
     )
     return Explainer(
         engine.look,
-        Head(memory.kernel, memory.bias),
+        memory.head,
         bundle.labels,
         bundle.manifest.preprocessing,
         variant.calibration.temperature,

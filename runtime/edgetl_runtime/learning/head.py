@@ -10,9 +10,10 @@ compares this with weight imprinting, the exporter's ridge regression and others
 from collections.abc import Collection
 from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from edgetl_runtime.bundle.head import Head
 
 # Times the mean square of a row; see benchmarks/teaching.py.
 PENALTY: Final = 0.01
@@ -24,33 +25,6 @@ _STEPS: Final = 50
 _LEAST_SCALE: Final = 1e-3
 
 Array = NDArray[np.float64]
-
-
-class Head(msgspec.Struct, frozen=True, eq=False):
-    """The last layer: logits are features @ kernel + bias.
-
-    Attributes:
-        kernel: float32 (features, outputs).
-        bias: float32 (outputs,).
-    """
-
-    kernel: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
-    def lower(self, first: int, offset: float) -> "Head":
-        """The same head, with a number taken from the logits from one output on."""
-        bias = self.bias.copy()
-        bias[first:] -= offset
-        return Head(self.kernel, bias)
-
-    def widen(self, outputs: int) -> "Head":
-        """The same head with more outputs, whose logits are the mean of the others."""
-        more = outputs - self.bias.size
-        kernel, bias = self.kernel.mean(axis=1), self.bias.mean()
-        return Head(
-            np.column_stack([self.kernel, *[kernel] * more]),
-            np.append(self.bias, [bias] * more).astype(np.float32),
-        )
 
 
 def fit_head(

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.memory import Memory
 from edgetl_runtime.engines.hidden_outputs import Seen
-from edgetl_runtime.learning.head import Head, fit_head, soften, standardize
+from edgetl_runtime.learning.head import fit_head, soften, standardize
 from edgetl_runtime.learning.overlay_format import Features
 from edgetl_runtime.learning.unknown import Familiar, find_unknown_logit, merge_unknown, remember
 from edgetl_runtime.prediction import Scores
@@ -73,6 +74,7 @@ class Learned(msgspec.Struct, frozen=True, eq=False):
         held_back: What was taken from the logits of all that was taught, so that the classes of the
             file keep their accuracy.
         kept: Whether they do.
+        lessons: How many it was fitted with.
     """
 
     labels: tuple[str, ...]
@@ -83,6 +85,7 @@ class Learned(msgspec.Struct, frozen=True, eq=False):
     has_scene: bool
     held_back: float
     kept: Kept
+    lessons: int
 
     def score(self, seen: Seen, temperature: float) -> Scores:
         """The scores of a frame.
@@ -120,7 +123,7 @@ def learn(
         unknown_label: Name of the file's unknown output; empty if it has none.
     """
     labels, unknown = name_outputs(classes, lessons, unknown_label)
-    own = Head(memory.kernel, memory.bias)
+    own = memory.head
     rows, truth = _gather(memory, labels, lessons)
     stored = int((~memory.held_out).sum())
     taught = {_find_index(labels, one) for one in lessons}
@@ -138,6 +141,7 @@ def learn(
         has_scene=any(one.label is None for one in lessons),
         held_back=held_back,
         kept=kept,
+        lessons=len(lessons),
     )
 
 

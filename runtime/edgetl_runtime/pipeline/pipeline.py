@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,6 +31,9 @@ from edgetl_runtime.prediction import Prediction
 from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.system.board import read_health
 from edgetl_runtime.system.clock import format_time
+
+if TYPE_CHECKING:
+    from edgetl_runtime.heatmaps.encoding import HeatMapRecord
 
 _BOARD_EVERY_S = 5.0
 _DRIFT_EVERY_S = 10.0
@@ -105,6 +109,11 @@ class Pipeline:
         self._drift_report = TimedCache(lambda: self._drift.report(), _DRIFT_EVERY_S)
         self._delivering = True
         self._looked_s = 0.0
+
+    @property
+    def classifier(self) -> Classifier:
+        """The model in use."""
+        return self._classifier
 
     def run(self) -> int:
         """Answers frames until the source ends, `stop` is called or `max_frames` are answered.
@@ -194,6 +203,21 @@ class Pipeline:
         """
         return self._classifier.explainer.draw(picture, label, caption=False)
 
+    def explain(self, picture: Frame, label: str | None = None) -> "HeatMapRecord":
+        """Says where the evidence for a class lies; the arguments are those of `draw_heat_map`.
+
+        Raises:
+            BundleError: If the bundle is damaged.
+            EngineError: If the model has no maps.
+            OptionsError: If the model has no such class.
+        """
+        from edgetl_runtime.heatmaps.encoding import record_heat_map
+
+        explainer = self._classifier.explainer
+        height, width = picture.shape[:2]
+        heat = explainer.explain(picture, label)
+        return record_heat_map(heat, explainer.preprocessing, width, height)
+
     def status(self) -> Status:
         """State, counters and times at this moment; may be called from any thread."""
         classifier = self._classifier
@@ -215,7 +239,7 @@ class Pipeline:
             bundle_sha256=classifier.bundle.sha256,
             variant=classifier.variant.name,
             engine=classifier.engine.name,
-            labels=_list_labels(classifier),
+            labels=classifier.classes,
             **counts,
             label=None if state in ("stale", "no_camera", "failed") else reading.label,
             score=reading.score,
@@ -231,6 +255,8 @@ class Pipeline:
             problem=problem,
             drift=self._drift_report.get(),
             recent_events=reading.recent_events,
+            lessons=classifier.lessons,
+            has_heat_maps=classifier.has_heat_maps,
         )
 
     def _find_name(self, classifier: Classifier) -> str:
@@ -371,8 +397,3 @@ class Pipeline:
 
 def _start_drift(classifier: Classifier) -> Drift:
     return Drift(classifier.variant.metrics)
-
-
-def _list_labels(classifier: Classifier) -> tuple[str, ...]:
-    """What there may be an answer of: the classes, and what was learned."""
-    return tuple(one for n, one in enumerate(classifier.labels) if n != classifier.unknown)

@@ -32,10 +32,10 @@ class Status(msgspec.Struct, frozen=True):
         bundle_sha256: Of its bundle.json.
         variant: The model file in use.
         engine: Name and version.
-        labels: The classes.
+        labels: The classes, and what was taught.
         answered: Frames that were answered.
         withheld: Answers without a label because the frame was too old.
-        rejected: Answers without a label because the score was too low.
+        rejected: Answers without a label because the frame was unknown, or the score too low.
         model_failures: Outputs that were not probabilities.
         frame_failures: Frames that preprocessing or engine refused.
         events: How often the stable label changed.
@@ -54,6 +54,8 @@ class Status(msgspec.Struct, frozen=True):
         problem: What went wrong around the pipeline, such as a reload; empty if nothing did.
         drift: What was seen over the last day, against the validation photos.
         recent_events: The last 50, oldest first.
+        lessons: How many lessons the answers come from, beside the bundle; 0 if none was learned.
+        has_heat_maps: Whether the model can show where the evidence for a class lies.
     """
 
     state: State
@@ -86,6 +88,8 @@ class Status(msgspec.Struct, frozen=True):
     problem: str
     drift: DriftReport
     recent_events: tuple[Event, ...]
+    lessons: int = 0
+    has_heat_maps: bool = False
 
 
 def judge(

@@ -1,6 +1,7 @@
 """The model store: there is always one that works.
 
     state_dir/models/<sha256>/      verified copies of bundles, named by the hash of bundle.json
+    state_dir/models/<sha256>.overlay/  what the page was taught, where it is kept here
     state_dir/models.json           which one runs, which one before, which ones are bad
 
 A new bundle is copied and verified, tried in a child process, and then provisional: it is trusted
@@ -32,9 +33,10 @@ MOST_STARTS: Final = 3
 _SPARE_BYTES: Final = 32 * 2**20
 _MANIFEST_LIMIT_BYTES: Final = 16 * 2**20
 
-# A model is called by its SHA-256, and what is on its way to be one has that in its name.
+# A model is called by its SHA-256, and what is on its way to be one has that in its name. What was
+# learned for one lies beside it, and is not cleared away with it: people's photos are in it.
 _OURS = re.compile(r"[0-9a-f]{64}")
-_REMAINS = re.compile(r"\.[0-9a-f]{64}\..+")
+_REMAINS = re.compile(r"\.[0-9a-f]{64}\.(?!overlay\.).+")
 
 
 class ModelStore:

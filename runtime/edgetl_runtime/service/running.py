@@ -33,6 +33,7 @@ from edgetl_runtime.service.reload import Reloader
 from edgetl_runtime.service.signals import SignalWatch
 from edgetl_runtime.settings.sections import Settings
 from edgetl_runtime.system.obstacles import find_other_writer
+from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl_runtime.answers import Answer
@@ -206,6 +207,30 @@ class Service:
         if self._reloader:
             self._reloader.request(self._load_again)
 
+    @property
+    def classifier(self) -> "Classifier":
+        """The model in use.
+
+        Raises:
+            ServiceError: Before `run`.
+        """
+        if self._pipeline is None:
+            raise ServiceError("the service does not run yet; try again in a moment")
+        return self._pipeline.classifier
+
+    def find_place(self) -> Path:
+        """The bundle beside which lessons for the model in use are kept.
+
+        Raises:
+            ServiceError: Before `run`.
+        """
+        return self._find_place(self.classifier.bundle)
+
+    def relearn(self) -> None:
+        """Takes what was learned since into use; answers go on meanwhile."""
+        if self._reloader:
+            self._reloader.request(self._load_learned)
+
     def note_progress(self) -> None:
         """The loop went round: the watchdog is told, when it is time."""
         self._notifier.ping()
@@ -267,24 +292,34 @@ class Service:
             variant=model.variant,
             threads=model.threads,
             # A store keeps copies, and people teach what they installed.
-            overlay=model.bundle or True,
+            overlay=self._find_place(bundle),
             features=wants_features,
         )
-        if classifier.fault:
-            self._warn(classifier.fault)
+        for said in (classifier.fault, self._find_left_out(bundle)):
+            if said:
+                self._warn(said)
         if wants_features and not classifier.has_features:
             self._warn(
                 f"no frames will be kept as diverse: {classifier.variant.name} of {bundle.path} "
                 "does not put out features; export the bundle again with: edgetl export"
             )
-        self._running, self._learned = bundle.sha256, self._digest_lessons()
+        self._running, self._learned = bundle.sha256, self._digest_lessons(bundle)
         return classifier
 
-    def _digest_lessons(self) -> str:
+    def _find_place(self, bundle: "Bundle") -> Path:
+        from edgetl_runtime.learning.place import choose_place
+
+        return choose_place(Path(self._settings.model.bundle or bundle.path), bundle.path)
+
+    def _find_left_out(self, bundle: "Bundle") -> str:
+        from edgetl_runtime.learning.place import find_left_out
+
+        return find_left_out(Path(self._settings.model.bundle or bundle.path), bundle.path)
+
+    def _digest_lessons(self, bundle: "Bundle") -> str:
         from edgetl_runtime.learning.overlay import digest_overlay
 
-        path = self._settings.model.bundle
-        return digest_overlay(Path(path)) if path else ""
+        return digest_overlay(self._find_place(bundle))
 
     def _load_again(self) -> "Classifier | None":
         """The configured bundle, tried in a child process; None if it runs already."""
@@ -301,10 +336,14 @@ class Service:
             trial = try_bundle(order, stop=self._stop)
             if trial.verdict != "good":
                 raise ServiceError(f"{path} failed its trial: {trial.reason}")
-        if (bundle.sha256, self._digest_lessons()) == (self._running, self._learned):
+        if (bundle.sha256, self._digest_lessons(bundle)) == (self._running, self._learned):
             self._warn(f"{path} is already running")
             return None
         return self._load(bundle)
+
+    def _load_learned(self) -> "Classifier":
+        """The model in use, which was tried before, with the lessons that there are now."""
+        return self._load(self.classifier.bundle)
 
     def _load_previous(self) -> "Classifier | None":
         """The model before, after this one's outputs were unusable."""
@@ -321,8 +360,9 @@ class Service:
         if self._pipeline:
             self._pipeline.swap(classifier)
         self._good = 0
-        manifest = classifier.bundle.manifest
-        self._warn(f"runs {manifest.provenance.name or classifier.bundle.path} now")
+        name = classifier.bundle.manifest.provenance.name or classifier.bundle.path
+        learned = f", with {count_noun(classifier.lessons, 'lesson')}" if classifier.lessons else ""
+        self._warn(f"runs {name} now{learned}")
 
     def _request_revert(self) -> None:
         if self._reloader:

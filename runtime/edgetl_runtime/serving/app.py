@@ -3,23 +3,25 @@
 from functools import partial
 from importlib.resources import files
 
-import anyio
 import anyio.to_thread
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edgetl_runtime.answers import AnswerRecord, Recorder, answer_alone
-from edgetl_runtime.errors import EdgetlError, FrameError
+from edgetl_runtime.errors import EdgetlError, FrameError, OptionsError
 from edgetl_runtime.image.frames import CapturedFrame
 from edgetl_runtime.pipeline.status import Status
 from edgetl_runtime.serving.access import HEALTH_PATH, Access, Guard
+from edgetl_runtime.serving.bodies import read_body, reply
 from edgetl_runtime.serving.classifying import Classifying
+from edgetl_runtime.serving.classroom import Classroom
+from edgetl_runtime.serving.explaining import Explaining
 from edgetl_runtime.serving.feed import TOP, PageFeed
+from edgetl_runtime.serving.lesson_addresses import list_lesson_routes
 from edgetl_runtime.serving.metrics import build_registry, scrape
 from edgetl_runtime.serving.streams import (
     AnswerStream,
@@ -32,11 +34,12 @@ from edgetl_runtime.serving.views import StateView, without_passwords
 from edgetl_runtime.text.masking import mask_text
 from edgetl_runtime.text.showing import show
 
-BODY_S = 20.0
 _MEGABYTE = 1_000_000
 _SNAPSHOT_S = 3.0
 # Each holds an image in memory and competes with the camera for the engine.
 _MAX_UPLOADS = 2
+# All but one of them wait.
+_MAX_ASKERS = 8
 # Where an uploaded image is from, in its record.
 _UPLOAD = "upload"
 _HEALTHY = ("ok", "degraded")
@@ -48,20 +51,32 @@ _WRONG_KIND = (
     "send the bytes of the image as the body, not as a form, with the header Content-Type: "
     f"{' or '.join(KINDS)}"
 )
+_NO_MAPS = (
+    "this model has no heat maps: they need a file that ends in pooled feature maps, one dense "
+    "layer and a softmax, exported by this version; export it again with: edgetl export"
+)
 _NO_METHOD = "this address does not accept the method {}"
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
     "/chart.js": ("chart.js", "text/javascript"),
+    "/elements.js": ("elements.js", "text/javascript"),
+    "/teach.js": ("teach.js", "text/javascript"),
+    "/why.js": ("why.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
 
 def build_app(
-    classifying: Classifying, feed: PageFeed, access: Access, *, max_picture_mb: int
+    classifying: Classifying,
+    feed: PageFeed,
+    access: Access,
+    *,
+    max_picture_mb: int,
+    classroom: Classroom | None = None,
 ) -> Starlette:
-    """Joins page, state, streams and classification behind the rules of access."""
+    """Joins page, state, streams, classification and lessons behind the rules of access."""
     addresses = _Addresses(classifying, feed, access, max_picture_mb * _MEGABYTE)
     routes = [Route(path, partial(_send_file, *_read_file(*file))) for path, file in _PAGE.items()]
     routes += [
@@ -69,6 +84,8 @@ def build_app(
         Route("/metrics", addresses.metrics),
         Route("/api/state", addresses.state),
         Route("/api/classify", addresses.classify, methods=["POST"]),
+        Route("/api/heat-map", addresses.heat_map),
+        *list_lesson_routes(classroom),
         Route("/stream.mjpg", addresses.pictures),
         Route("/events", addresses.answers),
         Route("/snapshot.jpg", addresses.snapshot),
@@ -96,14 +113,15 @@ class _Addresses:
         self._registry = build_registry(self._status, lambda: feed.watching)
         self._recorder = Recorder(TOP)
         self._limit = StreamLimit()
-        self._uploads = 0
+        self._explaining = Explaining(classifying, feed)
+        self._uploads = self._askers = 0
 
     async def health(self, request: Request) -> Response:
         """200 while answers can be trusted, 503 while not."""
         status = self._status()
-        told: dict[str, str] = {"state": status.state}
+        told: dict[str, str | int] = {"state": status.state}
         if self._access.knows(request):
-            told["reason"] = status.reason
+            told |= {"reason": status.reason, "lessons": status.lessons}
         return JSONResponse(told, 200 if status.state in _HEALTHY else 503)
 
     async def metrics(self, request: Request) -> Response:
@@ -112,7 +130,7 @@ class _Addresses:
 
     async def state(self, request: Request) -> Response:
         status = self._status()
-        return _json(StateView(status, self._feed.answer(status.state)))
+        return reply(StateView(status, self._feed.answer(status.state)))
 
     async def pictures(self, request: Request) -> Response:
         if request.method == "HEAD":
@@ -139,12 +157,34 @@ class _Addresses:
             raise HTTPException(503, "busy with other images; try again")
         self._uploads += 1
         try:
-            data = await _read_body(request, self._max_bytes)
+            data = await read_body(request, self._max_bytes)
             # Abandoned when the server closes: an engine that hangs must not keep it open.
             answer = anyio.to_thread.run_sync(self._classify, data, abandon_on_cancel=True)
-            return _json(await answer)
+            return reply(await answer)
         finally:
             self._uploads -= 1
+
+    async def heat_map(self, request: Request) -> Response:
+        """Where in the newest frame the evidence for a class lies."""
+        if not self._status().has_heat_maps:
+            raise HTTPException(501, _NO_MAPS)
+        if self._askers >= _MAX_ASKERS:
+            raise HTTPException(503, "busy with other heat maps; try again")
+        self._askers += 1
+        try:
+            label = request.query_params.get("label")
+            told = anyio.to_thread.run_sync(self._explain, label, abandon_on_cancel=True)
+            return Response(await told, media_type="application/json")
+        finally:
+            self._askers -= 1
+
+    def _explain(self, label: str | None) -> bytes:
+        try:
+            return self._explaining.explain(label)
+        except OptionsError as error:
+            raise HTTPException(422, str(error)) from error
+        except EdgetlError as error:
+            raise HTTPException(503, mask_text(str(error))) from error
 
     def _classify(self, data: bytes) -> AnswerRecord:
         try:
@@ -163,31 +203,6 @@ class _Addresses:
         return without_passwords(self._classifying.status())
 
 
-async def _read_body(request: Request, max_bytes: int) -> bytes:
-    # What is left of the body is read and dropped, so that the sender gets to see the answer.
-    too_large = HTTPException(
-        413, f"an image over {max_bytes // _MEGABYTE} MB; make it smaller first"
-    )
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise too_large
-    data = bytearray()
-    try:
-        with anyio.fail_after(BODY_S):
-            async for part in request.stream():
-                data += part
-                if len(data) > max_bytes:
-                    raise too_large
-    except TimeoutError as error:
-        text = f"the image took longer than {BODY_S:.0f} s"
-        raise HTTPException(408, text, {"connection": "close"}) from error
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the image ended early") from error
-    if not data:
-        raise HTTPException(400, "an empty body; send the bytes of an image")
-    return bytes(data)
-
-
 async def _explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     told = _NO_ADDRESS if error.status_code == 404 else error.detail
@@ -195,10 +210,6 @@ async def _explain(request: Request, error: Exception) -> Response:
         takes = sorted((error.headers or {}).get("Allow", "").split(", "))
         told = f"{_NO_METHOD.format(show(request.method))}; use {' or '.join(takes)}"
     return JSONResponse({"error": told}, error.status_code, error.headers)
-
-
-def _json(told: object) -> Response:
-    return Response(msgspec.json.encode(told), media_type="application/json")
 
 
 def _read_file(name: str, kind: str) -> tuple[bytes, str]:

@@ -14,6 +14,7 @@ from edgetl_runtime.errors import OutputError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.pipeline.status import State
 from edgetl_runtime.serving.notifier import Notifier
+from edgetl_runtime.serving.tap import Tap
 from edgetl_runtime.serving.views import take_back
 
 # More answers a second than this nobody can read.
@@ -75,6 +76,7 @@ class PageFeed:
         self._answer_due_s = 0.0
         self._lock = threading.Lock()
         self._watching = 0
+        self._taps: tuple[Tap, ...] = ()
         self._pictures = 0
         self._picture: Picture | None = None
         self._answer: AnswerRecord | None = None
@@ -84,8 +86,8 @@ class PageFeed:
         self._events: deque[Event] = deque(maxlen=_EVENTS)
 
     def wants_picture(self) -> bool:
-        """True while somebody watches and the next image is due."""
-        return self._watching > 0 and time.monotonic() >= self._picture_due_s
+        """True while somebody watches, or taps, and the next image is due."""
+        return self._is_view_due() or any(tap.is_due() for tap in self._taps)
 
     def accepts(self, answer: Answer) -> bool:
         """True for each event, for an image that is due, and a few times a second."""
@@ -100,9 +102,8 @@ class PageFeed:
             OutputError: If the image cannot be encoded.
         """
         self._keep(answer)
-        if answer.picture is not None and self.wants_picture():
-            self._picture_due_s = _next_due(self._picture_due_s, self._picture_period_s)
-            self._show(encode_picture(answer.picture), answer.prediction.captured_s)
+        if answer.picture is not None:
+            self._share(answer.picture, answer.prediction.captured_s)
         self.notifier.notify()
 
     def close(self) -> None:
@@ -119,6 +120,22 @@ class PageFeed:
         finally:
             with self._lock:
                 self._watching -= 1
+
+    @contextmanager
+    def tapped(self, period_s: float) -> Iterator[Tap]:
+        """Hands over whole frames while the block runs.
+
+        Args:
+            period_s: At least so far are they apart, seconds.
+        """
+        tap = Tap(period_s)
+        with self._lock:
+            self._taps = (*self._taps, tap)
+        try:
+            yield tap
+        finally:
+            with self._lock:
+                self._taps = tuple(one for one in self._taps if one is not tap)
 
     @property
     def watching(self) -> int:
@@ -156,6 +173,9 @@ class PageFeed:
         with self._lock:
             return [event for event in self._events if event.number > number]
 
+    def _is_view_due(self) -> bool:
+        return self._watching > 0 and time.monotonic() >= self._picture_due_s
+
     def _keep(self, answer: Answer) -> None:
         record = self._recorder.describe(answer)
         message = msgspec.json.encode(record)
@@ -169,6 +189,14 @@ class PageFeed:
                 self._samples.append(sample)
             if answer.event is not None:
                 self._events.append(answer.event)
+
+    def _share(self, picture: Frame, captured_s: float) -> None:
+        for tap in self._taps:
+            if tap.is_due():
+                tap.put(picture)
+        if self._is_view_due():
+            self._picture_due_s = _next_due(self._picture_due_s, self._picture_period_s)
+            self._show(encode_picture(picture), captured_s)
 
     def _show(self, jpeg: bytes, captured_s: float) -> None:
         self._pictures += 1

@@ -75,7 +75,7 @@ def _counters(status: Status) -> Iterator[Metric]:
     for name, text, value in (
         ("answers", "Frames that were answered.", status.answered),
         ("withheld", "Answers without a label because the frame was too old.", status.withheld),
-        ("rejected", "Answers without a label because the score was too low.", status.rejected),
+        ("rejected", "Answers without a label because the frame was unknown.", status.rejected),
         ("model_failures", "Outputs that were not probabilities.", status.model_failures),
         ("frame_failures", "Frames that could not be classified.", status.frame_failures),
         ("label_changes", "Changes of the stable label.", status.events),
@@ -95,6 +95,7 @@ def _gauges(status: Status) -> Iterator[Metric]:
             "1 if the last frame had a single color.",
             status.low_information,
         ),
+        ("lessons", "Lessons that the answers come from; 0 without any.", status.lessons),
         ("temperature_celsius", "Temperature of the processor.", status.board.temperature_c),
         ("throttled", "1 if throttled now or since boot.", status.board.throttled),
         ("day_confidence", "Mean top score of a day, 0 to 1.", status.drift.mean_confidence),

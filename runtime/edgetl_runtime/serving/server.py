@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from edgetl_runtime.errors import ServiceError, StorageError
@@ -16,6 +17,9 @@ from edgetl_runtime.serving.trust import Trust
 from edgetl_runtime.serving.webserver import WebServer
 from edgetl_runtime.settings.sections import ServeSettings
 from edgetl_runtime.system.network import find_own_address
+
+if TYPE_CHECKING:
+    from edgetl_runtime.serving.classroom import Learner
 
 _NO_EXTRA = "the page needs `pip install 'edgetl-runtime[serve]'`"
 
@@ -67,11 +71,12 @@ class PageServer:
         """The page as an output."""
         return self._feed
 
-    def start(self, classifying: Classifying) -> str:
+    def start(self, classifying: Classifying, learner: "Learner | None" = None) -> str:
         """Listens, and answers from now on.
 
         Args:
             classifying: The pipeline; asked from other threads.
+            learner: The service, if the page may teach it.
 
         Returns:
             The address to open. A token is part of it if it was made here, and a person reads it
@@ -85,7 +90,7 @@ class PageServer:
         try:
             import uvicorn  # noqa: F401
 
-            from edgetl_runtime.serving import access, app
+            from edgetl_runtime.serving import access, app, classroom
         except ImportError as error:
             raise ServiceError(f"{_NO_EXTRA} ({error.name} is missing)") from error
         listener = listen(self._settings.host, self._settings.port)
@@ -100,7 +105,13 @@ class PageServer:
         rules = access.Access(token, f"edgetl_{port}")
         limit = self._settings.max_picture_mb
         self._server = WebServer(
-            app.build_app(classifying, self._feed, rules, max_picture_mb=limit),
+            app.build_app(
+                classifying,
+                self._feed,
+                rules,
+                max_picture_mb=limit,
+                classroom=classroom.Classroom(learner, self._feed) if learner else None,
+            ),
             listener,
             name="page",
             context=self._trust.context if self._trust else None,

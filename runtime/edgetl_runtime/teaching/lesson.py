@@ -6,6 +6,7 @@ A lesson that would cost the classes of the file accuracy, or teaches nothing, i
 import math
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -69,6 +70,8 @@ def take_lesson(
     kind: Kind,
     label: str | None,
     tell: Tell = lambda share, doing: None,
+    *,
+    beside: Path | None = None,
 ) -> LessonReport:
     """Takes a lesson, and keeps it if it passes the checks.
 
@@ -78,6 +81,7 @@ def take_lesson(
         kind: `scene` or `teach`.
         label: What is on them; None: nothing that is known.
         tell: Is told of progress.
+        beside: The bundle beside which it is kept (default: the student's).
 
     Raises:
         LessonError: If the label cannot be used.
@@ -85,8 +89,9 @@ def take_lesson(
         LockedError: If another program is learning for the same bundle.
         StorageError: If the disk refuses.
     """
-    with locked(student.bundle.path):
-        overlay = Overlay.open(student.bundle)
+    place = beside or student.bundle.path
+    with locked(place):
+        overlay = Overlay.open(student.bundle, place)
         before = read_lessons(overlay, student)
         known = (*student.bundle.labels, *(one.label for one in before))
         check_label(kind, label, known)

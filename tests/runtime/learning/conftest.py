@@ -11,34 +11,11 @@ from edgetl_runtime.learning.overlay import NewLesson
 from edgetl_runtime.learning.student import Student
 from edgetl_runtime.teaching.frames import Collector, Take
 
-SIZE_PX = 72
-
-
-def draw_cross(seed: int) -> np.ndarray:
-    """A cross before a gray wall, uint8 BGR."""
-    random = np.random.default_rng(seed)
-    wall = int(random.integers(150, 230)) + random.normal(0, 4, (SIZE_PX, SIZE_PX, 3))
-    image = wall.clip(0, 255).astype(np.uint8)
-    color = tuple(int(level) for level in random.integers(20, 90, 3))
-    x, y = (int(place) for place in random.integers(26, 46, 2))
-    arm = int(random.integers(18, 26))
-    for side in (1, -1):
-        cv2.line(image, (x - arm, y - side * arm), (x + arm, y + side * arm), color, 9)
-    return image
-
-
-def draw_scene(seed: int) -> np.ndarray:
-    """Stripes, as of a bench from above, uint8 BGR; they hardly move."""
-    random = np.random.default_rng(seed)
-    rows = (np.arange(SIZE_PX) // 3 % 2 * 160 + 40)[:, None, None]
-    noise = random.normal(0, 3, (SIZE_PX, SIZE_PX, 3))
-    return (rows + noise).clip(0, 255).astype(np.uint8)
-
 
 @pytest.fixture(scope="session")
-def tiny() -> Path:
-    """As the committed bundle, with hidden outputs and memories; read only."""
-    return Path(__file__).parents[2] / "data" / "learning.bundle"
+def tiny(learning_bundle: Path) -> Path:
+    """Instead of the bundle that cannot learn; read only."""
+    return learning_bundle
 
 
 @pytest.fixture
@@ -55,22 +32,6 @@ def take(student: Student) -> Callable[..., Take]:
         return collector.finish()
 
     return make
-
-
-@pytest.fixture
-def crosses() -> list[np.ndarray]:
-    return [draw_cross(seed) for seed in range(20)]
-
-
-@pytest.fixture
-def others() -> list[np.ndarray]:
-    """Crosses that nobody teaches."""
-    return [draw_cross(seed) for seed in range(100, 120)]
-
-
-@pytest.fixture
-def scene() -> list[np.ndarray]:
-    return [draw_scene(seed) for seed in range(12)]
 
 
 @pytest.fixture

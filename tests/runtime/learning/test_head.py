@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.memory import Memory
-from edgetl_runtime.learning.head import Head, fit_head
+from edgetl_runtime.learning.head import fit_head
 from edgetl_runtime.learning.learned import Taught, learn, recall
 
 FEATURES, CLASSES = 24, ("gear", "spring")

@@ -10,7 +10,7 @@ import pytest
 
 from edgetl_runtime.answers import AnswerRecord
 from edgetl_runtime.outputs.collect import CollectedFrame
-from tests.runtime.learning.conftest import draw_cross
+from tests.runtime.conftest import draw_cross
 
 
 @pytest.fixture

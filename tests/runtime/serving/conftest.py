@@ -88,11 +88,11 @@ def predict(scores: tuple[float, ...], labels: tuple[str, ...] = LABELS) -> Pred
 class Page:
     """A served page: `publish` feeds it as a pipeline does, the rest asks it over sockets."""
 
-    def __init__(self, settings: ServeSettings, board: FakeBoard) -> None:
+    def __init__(self, settings: ServeSettings, board: FakeBoard, learner: object = None) -> None:
         self.board = board
         self.server = PageServer(settings)
         self.output = self.server.output
-        self.url = self.server.start(board)
+        self.url = self.server.start(board, learner)
         self.host, _, port = self.url.split("/")[2].rpartition(":")
         self.port = int(port)
         self.token = settings.token or self.url.partition("?token=")[2]
@@ -173,8 +173,10 @@ def serve(board: FakeBoard, capsys: pytest.CaptureFixture[str]) -> Iterator[Call
     pages: list[Page] = []
     before = count_page_threads()
 
-    def start(**settings: object) -> Page:
-        pages.append(Page(ServeSettings(**{"port": 0, "page_fps": 50.0} | settings), board))
+    def start(*, learner: object = None, **settings: object) -> Page:
+        pages.append(
+            Page(ServeSettings(**{"port": 0, "page_fps": 50.0} | settings), board, learner)
+        )
         return pages[-1]
 
     yield start

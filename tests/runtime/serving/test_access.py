@@ -252,7 +252,7 @@ def test_health_tells_strangers_the_state_and_no_more(guarded, page, headers):
     for one in (guarded, page):
         told = {"state": "ok"}
         assert one.ask_json("/healthz", headers=headers, anonymous=True) == told
-        assert one.ask_json("/healthz", headers=headers) == told | {"reason": ""}
+        assert one.ask_json("/healthz", headers=headers) == told | {"reason": "", "lessons": 0}
 
 
 @pytest.mark.parametrize("path", ["/camera/", "/camera/api/state", "/api/state/", "/healthz/"])

@@ -17,6 +17,9 @@ from edgetl_runtime.system.board import Health
         ("/style.css", "text/css; charset=utf-8"),
         ("/page.js", "text/javascript; charset=utf-8"),
         ("/chart.js", "text/javascript; charset=utf-8"),
+        ("/elements.js", "text/javascript; charset=utf-8"),
+        ("/teach.js", "text/javascript; charset=utf-8"),
+        ("/why.js", "text/javascript; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
     ],
 )
@@ -47,10 +50,10 @@ def test_every_answer_carries_the_security_headers(page, path):
     ],
 )
 def test_health_tells_whether_answers_can_be_trusted(page, board, state, status):
-    board.now = msgspec.structs.replace(board.now, state=state, reason="because")
+    board.now = msgspec.structs.replace(board.now, state=state, reason="because", lessons=2)
     response = page.ask("/healthz")
     assert response.status == status
-    assert json.loads(response.data) == {"state": state, "reason": "because"}
+    assert json.loads(response.data) == {"state": state, "reason": "because", "lessons": 2}
 
 
 def test_the_state_is_the_status_and_the_newest_answer(page):
@@ -113,6 +116,7 @@ def test_metrics_are_the_status_in_base_units(page, accept):
         ("edgetl_output_written_total", "mqtt"): 9,
         ("edgetl_output_dropped_total", "mqtt"): 10,
         ("edgetl_output_failed_total", "mqtt"): 11,
+        ("edgetl_lessons",): 0,
         ("edgetl_temperature_celsius",): 51.5,
         ("edgetl_throttled",): 0,
         ("edgetl_page_viewers",): 0,

@@ -11,7 +11,7 @@ import pytest
 
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import EngineError, FrameError
-from edgetl_runtime.serving import app
+from edgetl_runtime.serving import bodies
 from edgetl_runtime.settings.sections import ServeSettings
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -126,7 +126,7 @@ def test_a_too_large_body_is_refused_so_that_its_sender_sees_it(serve, jpeg):
 
 
 def test_a_body_that_never_ends_is_cut_off(page, jpeg, monkeypatch):
-    monkeypatch.setattr(app, "BODY_S", 0.3)
+    monkeypatch.setattr(bodies, "BODY_S", 0.3)
     with page.connect(head(page) + b"Content-Length: 1000\r\n\r\nabc") as connection:
         data = b""
         while part := connection.recv(1000):

@@ -2,6 +2,9 @@
 // through textContent only.
 
 import { Chart } from "./chart.js";
+import { $, ask, count, duration, fill, milliseconds, parts, percent, sentence, setText } from "./elements.js";
+import { noteLessons } from "./teach.js";
+import { noteAnswer, noteLabels, noteLive } from "./why.js";
 
 const LOST_AFTER_MS = 5000;
 const EVENTS_SHOWN = 50;
@@ -24,9 +27,11 @@ const FEEDS = {
 };
 const TROUBLE = { degraded: "warn", stale: "warn", no_camera: "bad", failed: "bad", lost: "bad" };
 
-const $ = (id) => document.getElementById(id);
 const chart = new Chart($("chart"));
 const shown = { state: "connecting", reason: "", status: null, answer: null, label: undefined, event: 0 };
+// Of the model in use: what else has the highest score is its word for the unknown.
+let labels = null;
+let model = "";
 let events = null;
 let heardMs = 0;
 let paused = false;
@@ -66,6 +71,7 @@ function disconnect() {
   events?.close();
   events = null;
   hidePicture();
+  noteLive(false);
 }
 
 const visible = () => document.visibilityState === "visible";
@@ -118,6 +124,7 @@ function veil() {
   for (const card of [document.querySelector(".answer"), document.querySelector(".figures")]) {
     card.classList.toggle("old", !live);
   }
+  noteLive(live && !paused && visible());
   if (!live) {
     showLabel(null);
     $("top").replaceChildren();
@@ -141,6 +148,20 @@ function showStatus(status) {
   showOutputs(status.outputs);
   showCounts(status);
   showDrift(status.drift);
+  noteModel(status);
+}
+
+// Another model, or one that has learned something since.
+async function noteModel(status) {
+  const now = [status.bundle_sha256, status.variant, status.reloads, status.lessons].join();
+  if (now === model) return;
+  model = now;
+  const [[ok, told], heard] = await Promise.all([ask("api/state"), noteLessons()]);
+  // With the next state, a second later, it is tried again.
+  if (!ok || !heard) model = "";
+  if (!ok) return;
+  labels = told.status.labels;
+  noteLabels(labels, status.has_heat_maps);
 }
 
 function showDrift(drift) {
@@ -175,7 +196,8 @@ function showCounts(status) {
   const rows = [
     ["Up for", duration(status.uptime_s), false],
     ["Frames answered", count(status.answered), false],
-    ["Frames rejected as unknown", count(status.rejected), false],
+    ["Lessons in use", count(status.lessons), false],
+    ["Frames of unknown things", count(status.rejected), false],
     ["Frames too old for a label", count(status.withheld), status.withheld],
     ["Frames dropped for newer ones", count(status.feed.dropped), false],
     ["Damaged frames", count(bad + status.frame_failures), bad + status.frame_failures],
@@ -205,6 +227,7 @@ function showAnswer(answer) {
   if (!isLive()) return;
   showLabel(answer);
   showBars($("top"), answer.top);
+  noteAnswer(answer);
   setText($("age"), milliseconds(answer.age_ms));
   $("view").dataset.shown === "none" && veil();
 }
@@ -216,15 +239,23 @@ function showLabel(answer) {
   setText(place, text);
   place.classList.toggle("nothing", label === null || label === undefined);
   place.classList.toggle("long", text.length > 28);
+  setText($("meaning"), label === null && !answer.low_information ? explainUnknown(answer.top[0]) : "");
   if (answer && label !== shown.label) setText($("spoken"), text);
   shown.label = label;
 }
+
+function explainUnknown(best) {
+  return isUnknown(best.label) ? "It is none of the things that are known." : "It is not clear enough which of the known things it is.";
+}
+
+const isUnknown = (label) => labels !== null && !labels.includes(label);
 
 function showBars(list, top) {
   fill(list, top, (row, one, i) => {
     const [name, value, track] = parts(row, ["bdi", ""], ["span", "value"], ["span", "track"]);
     const [bar] = parts(track, ["span", "fill"]);
     row.className = i === 0 ? "first" : "";
+    row.classList.toggle("unknown", isUnknown(one.label));
     setText(name, one.label);
     name.title = one.label;
     setText(value, percent(one.score));
@@ -286,17 +317,11 @@ async function classify(file) {
   preview.hidden = false;
   $("tried").replaceChildren();
   tell("Classifying …", "");
-  try {
-    const type = file.type || "application/octet-stream";
-    const answer = await fetch("api/classify", { method: "POST", headers: { "Content-Type": type }, body: file });
-    // A proxy in front may refuse by itself, in HTML.
-    const told = await answer.json().catch(() => ({ error: `refused with status ${answer.status}, by a proxy in front` }));
-    if (!answer.ok) return tell(sentence(told.error), "bad");
-    tell(told.label ?? "Unknown", "answered");
-    showBars($("tried"), told.top);
-  } catch {
-    tell("The board did not answer; is it still reachable?", "bad");
-  }
+  const type = file.type || "application/octet-stream";
+  const [ok, told] = await ask("api/classify", { method: "POST", headers: { "Content-Type": type }, body: file });
+  if (!ok) return tell(sentence(told.error), "bad");
+  tell(told.label ?? "Unknown", "answered");
+  showBars($("tried"), told.top);
 }
 
 function tell(text, kind) {
@@ -316,42 +341,6 @@ for (const kind of ["dragover", "drop", "dragleave"]) {
   });
 }
 document.addEventListener("paste", (event) => classify(event.clipboardData.files[0]));
-
-// --- words and rows ---
-
-const percent = (score) => `${Math.round(score * 100)} %`;
-const milliseconds = (ms) => (ms < 10 ? ms.toFixed(1) : ms < 10000 ? ms.toFixed(0) : "> 9999");
-const count = (number) => number.toLocaleString("en");
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + ".";
-
-function duration(seconds) {
-  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-  const whole = Math.floor(seconds);
-  const first = Math.max(0, units.findIndex(([, size]) => whole >= size));
-  const tell = ([name, size], rest) => `${Math.floor(rest / size)} ${name}`;
-  if (whole < 60) return tell(units[3], whole);
-  return `${tell(units[first], whole)} ${tell(units[first + 1], whole % units[first][1])}`;
-}
-
-// Only what changed is touched, so that a screen reader's place and a selection stay.
-function setText(place, text) {
-  if (place.textContent !== text) place.textContent = text;
-}
-
-function fill(list, items, show, tag = "li") {
-  while (list.children.length > items.length) list.lastChild.remove();
-  while (list.children.length < items.length) list.append(document.createElement(tag));
-  items.forEach((item, i) => show(list.children[i], item, i));
-}
-
-function parts(row, ...wanted) {
-  while (row.children.length < wanted.length) {
-    const [tag, name] = wanted[row.children.length];
-    const made = row.appendChild(document.createElement(tag));
-    if (name) made.className = name;
-  }
-  return [...row.children];
-}
 
 // A stream that begins before would keep the browser from ever being done with loading.
 if (document.readyState === "complete") connect();

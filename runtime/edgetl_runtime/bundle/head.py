@@ -1,0 +1,32 @@
+"""The head: the dense layer that ends a network."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Head(msgspec.Struct, frozen=True, eq=False):
+    """The last layer: logits are features @ kernel + bias.
+
+    Attributes:
+        kernel: float32 (features, outputs).
+        bias: float32 (outputs,).
+    """
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def lower(self, first: int, offset: float) -> "Head":
+        """The same head, with a number taken from the logits from one output on."""
+        bias = self.bias.copy()
+        bias[first:] -= offset
+        return Head(self.kernel, bias)
+
+    def widen(self, outputs: int) -> "Head":
+        """The same head with more outputs, whose logits are the mean of the others."""
+        more = outputs - self.bias.size
+        kernel, bias = self.kernel.mean(axis=1), self.bias.mean()
+        return Head(
+            np.column_stack([self.kernel, *[kernel] * more]),
+            np.append(self.bias, [bias] * more).astype(np.float32),
+        )
