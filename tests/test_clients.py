@@ -84,7 +84,7 @@ def photos_100(folder: Path) -> list[Path]:
 def pictures(
     photos_100: list[Path], bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    """The photos as our preprocessing makes them, so that no other resize rule matters; and noise."""
+    """Noise, and the photos as our preprocessing makes them, so that no resize rule matters."""
     folder = tmp_path_factory.mktemp("pictures")
     files = [folder / f"{number}.png" for number in range(len(photos_100) + UNKNOWN)]
     for photo, file in zip(photos_100, files, strict=False):
