@@ -110,11 +110,6 @@ class Pipeline:
         self._delivering = True
         self._looked_s = 0.0
 
-    @property
-    def classifier(self) -> Classifier:
-        """The model in use."""
-        return self._classifier
-
     def run(self) -> int:
         """Answers frames until the source ends, `stop` is called or `max_frames` are answered.
 
