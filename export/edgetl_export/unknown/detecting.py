@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.evaluate.engine_pool import share_out
+from edgetl_export.evaluate.rejection import LEAST_CLASSES_TO_HOLD_OUT
 from edgetl_export.evaluate.scoring import look
 from edgetl_export.evaluate.tensors import describe
 from edgetl_export.graph.hiding import Hidden, hide
@@ -21,6 +22,8 @@ from edgetl_export.unknown.detector import (
     MOST_PROTOTYPES,
     Array,
     Detector,
+    Knownness,
+    Prototypes,
     choose_bound,
     sum_up,
     weigh,
@@ -112,70 +115,60 @@ class DetectorMaker:
             false_accept_rate: See `detector.choose_bound`.
             max_false_rejects: See `detector.choose_bound`.
         """
-        hidden = hide(file.engine, file.data)
-        head = None if hidden is None else hidden.head
-        if hidden is None or head is None:
-            raise ValueError("a file without a head")
+        eye = _Eye(file)
         truth = self._trained.validation.truth
-
-        def see(pictures: Sequence[Frame]) -> tuple[Array, Array]:
-            tensors = describe(file.engine, hidden.data)
-            seen = look(file.engine, hidden.data, tensors, hidden.outputs, "features", pictures)
-            features = np.stack([one.features for one in seen])
-            return features, features @ head.kernel + head.bias
-
         with step("telling unknown things apart"):
-            features, _ = see(self._training[0])
-            prototypes = sum_up(
-                features,
-                self._training[1],
-                len(self._trained.labels),
-                _count_prototypes(file, hidden, room_bytes),
-                self._trained.seed,
-                hidden.outputs.map_channels,
-            )
-            seen, logits = see(self._validation)
+            prototypes = self._sum_up(file, eye, room_bytes)
+            logits, features = eye.see(self._validation)
             right = logits.argmax(axis=1) == truth
             known = right if right.any() else np.ones_like(right)
-            knownness = weigh(prototypes, logits[known], seen[known])
-            measured = knownness.measure(logits, seen)
-            # Where the softmax can tell both sides of the threshold apart, whatever its precision.
+            knownness = weigh(prototypes, logits[known], features[known])
+            # Near the line, so that the scores of the file itself can tell both sides apart.
             rough = choose_bound(
-                measured[known],
-                np.zeros(0),
-                false_accept_rate=0,
+                knownness.measure(logits[known], features[known]),
                 max_false_rejects=max_false_rejects,
             )
-            drafted = self._add(file, knownness.make_detector(rough))
-            scores = drafted.run(self._validation)
-            lead = measure_lead(scores)
+            draft = self._add(file, knownness.make_detector(rough))
             exact = choose_bound(
-                lead[known],
-                measure_lead(drafted.run(unknown)) if unknown else np.zeros(0),
+                measure_lead(draft.run(self._validation)[known]),
+                measure_lead(draft.run(unknown)) if unknown else None,
                 false_accept_rate=false_accept_rate,
                 max_false_rejects=max_false_rejects,
             )
             finished = self._add(file, knownness.make_detector(rough + exact))
-            held_out = None
-            if self._can_hold_out(prototypes.classes):
-                held_out = knownness.measure_held_out(logits, seen, truth)
-            views = finished.run(self._views) if self._views else None
-        return Detected(
-            finished,
-            finished.run(self._validation),
-            Effect(
-                None if held_out is None else float((held_out >= rough + exact).mean()),
-                None if views is None else float(is_unknown(views[right]).mean()),
-            ),
+            effect = Effect(
+                self._count_held_out(knownness, logits, features, rough + exact),
+                float(is_unknown(finished.run(self._views)[right]).mean()) if self._views else None,
+            )
+            return Detected(finished, finished.run(self._validation), effect)
+
+    def _sum_up(self, file: ModelFile, eye: "_Eye", room_bytes: int | None) -> Prototypes:
+        pictures, classes = self._training
+        _, features = eye.see(pictures)
+        return sum_up(
+            features,
+            classes,
+            len(self._trained.labels),
+            _count_prototypes(file, eye.hidden, room_bytes),
+            self._trained.seed,
+            eye.hidden.outputs.map_channels,
         )
+
+    def _count_held_out(
+        self, knownness: Knownness, logits: Array, features: Array, threshold: float
+    ) -> float | None:
+        """Share of the validation photos that get a label where their class is left out."""
+        owners = set(knownness.prototypes.classes.tolist())
+        if len(owners) < LEAST_CLASSES_TO_HOLD_OUT:
+            return None
+        truth = self._trained.validation.truth
+        known = knownness.measure_held_out(logits, features, truth)
+        return float((known >= threshold).mean())
 
     def _add(self, file: ModelFile, detector: Detector) -> ModelFile:
         add = add_to_tflite if file.engine == "litert" else add_to_onnx
         data = add(file.data, detector)
         return msgspec.structs.replace(file, data=data, tensors=describe(file.engine, data))
-
-    def _can_hold_out(self, owners: NDArray[np.int64]) -> bool:
-        return len(self._trained.labels) > 2 and len(set(owners.tolist())) > 2
 
     @cached_property
     def _training(self) -> tuple[list[Frame], NDArray[np.int64]]:
@@ -215,6 +208,24 @@ class DetectorMaker:
             return self._trained.preprocessing.apply(frame)
 
         return [*track(share_out(lambda: prepare, wanted), description, len(wanted))]
+
+
+class _Eye:
+    """What a file without a detector sees."""
+
+    def __init__(self, file: ModelFile) -> None:
+        hidden = hide(file.engine, file.data)
+        if hidden is None or hidden.head is None:
+            raise ValueError("a file without a head")
+        self.hidden, self._head, self._engine = hidden, hidden.head, file.engine
+        self._tensors = describe(file.engine, hidden.data)
+
+    def see(self, pictures: Sequence[Frame]) -> tuple[Array, Array]:
+        """Logits, float32 (pictures, classes), and features, float32 (pictures, features)."""
+        hidden = self.hidden
+        seen = look(self._engine, hidden.data, self._tensors, hidden.outputs, "features", pictures)
+        features = np.stack([one.features for one in seen])
+        return features @ self._head.kernel + self._head.bias, features
 
 
 def _count_prototypes(file: ModelFile, hidden: Hidden, room_bytes: int | None) -> int:

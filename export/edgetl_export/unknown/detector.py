@@ -140,11 +140,13 @@ def sum_up(
     if most < labels:
         points = _find_means(directions, most, random)
         return Prototypes(points, np.full(len(points), ANY_CLASS), parts)
-    found = [
-        _find_means(directions[classes == index], most // labels, random) for index in range(labels)
-    ]
-    owners = [np.full(len(points), index) for index, points in enumerate(found)]
-    return Prototypes(np.concatenate(found), np.concatenate(owners), parts)
+    # A model trained elsewhere may have labels that no photo shows.
+    found = {
+        index: _find_means(directions[classes == index], most // labels, random)
+        for index in sorted(set(classes.tolist()))
+    }
+    owners = [np.full(len(points), index) for index, points in found.items()]
+    return Prototypes(np.concatenate([*found.values()]), np.concatenate(owners), parts)
 
 
 def _find_means(directions: Array, most: int, random: np.random.Generator) -> Array:
@@ -235,10 +237,10 @@ def weigh(prototypes: Prototypes, logits: Array, features: Array) -> Knownness:
 
 def choose_bound(
     known: NDArray[np.float64],
-    unknown: NDArray[np.float64],
+    unknown: NDArray[np.float64] | None = None,
     *,
-    false_accept_rate: float,
     max_false_rejects: float,
+    false_accept_rate: float = 0.0,
 ) -> float:
     """The threshold below which a photo is unknown.
 
@@ -248,11 +250,12 @@ def choose_bound(
 
     Args:
         known: Knownness of photos that are classified correctly, (photos,).
-        unknown: That of photos of other things; may be empty.
-        false_accept_rate: 0..1.
+        unknown: That of photos of other things, if there are any.
         max_false_rejects: 0..1.
+        false_accept_rate: 0..1.
     """
-    rising, falling = np.sort(known), np.sort(unknown)[::-1]
+    rising = np.sort(known)
+    falling = np.sort(known[:0] if unknown is None else unknown)[::-1]
     if not len(rising):
         return -np.inf
     most = min(len(rising) - 1, int(max_false_rejects * len(rising)))
