@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edgetl_export.graph.model_graph import Graph
+from edgetl_export.graph.model_graph import Graph, shorten
 from edgetl_export.quantize import tflite_quantizer
-from edgetl_runtime.bundle.head import Head, shorten
+from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.errors import ExportError
 
 RANDOM = np.random.default_rng(0)
