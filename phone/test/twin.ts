@@ -152,3 +152,4 @@ export function ofOneColor(pixels: number[], width_px: number): boolean {
 }
 
 export { percentiles };
+export * from "./learning";
