@@ -49,5 +49,5 @@ def test_cells_lie_alike_over_the_frame(fit, size, node):
 
 def test_colors_are_those_of_the_devices_palette(node):
     levels = np.arange(256, dtype=np.uint8)
-    expected = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+    expected = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO).reshape(-1, 3)[:, ::-1]
     assert node("colors") == expected.tolist()

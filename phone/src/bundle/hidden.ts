@@ -90,5 +90,7 @@ export function dequantize(data: Float32Array | Uint8Array, how: Quantization | 
   if (data instanceof Float32Array || !how) return data as Float32Array;
   const levels = new Int8Array(data.buffer, data.byteOffset, data.length);
   const scale = Math.fround(how.scale);
-  return Float32Array.from(levels, (level) => (level - how.zero_point) * scale);
+  const numbers = new Float32Array(levels.length);
+  for (let i = 0; i < levels.length; i++) numbers[i] = (levels[i]! - how.zero_point) * scale;
+  return numbers;
 }

@@ -7,6 +7,11 @@ import { colorOf } from "./palette";
 const OPAQUE = 0.75;
 const RING_SHARE = 1 / 28;
 const LEAST_RING_PX = 3;
+// Each level's color and how opaque it is, as a canvas keeps them: all phones are little-endian.
+const TINTS = Uint32Array.from({ length: 256 }, (_, level) => {
+  const [red, green, blue] = colorOf(level);
+  return red | (green << 8) | (blue << 16) | (Math.round(level * OPAQUE) << 24);
+});
 // Levels are spread at this size and stretched by the browser: cells are larger than that.
 const LONGEST_PX = 160;
 
@@ -48,15 +53,16 @@ export function spreadCells(
   const down = weigh(height_px, window.top, window.height, rows);
   const across = weigh(width_px, window.left, window.width, columns);
   const spread = new Float32Array(width_px * height_px);
+  const line = new Float32Array(columns);
   down.forEach((vertical, y) => {
-    across.forEach((horizontal, x) => {
-      let sum = 0;
-      for (const [row, share] of vertical) {
-        for (const [column, part] of horizontal)
-          sum += share * part * values[row * columns + column]!;
-      }
-      spread[y * width_px + x] = sum;
-    });
+    line.fill(0);
+    for (const [row, share] of vertical) {
+      for (let i = 0; i < columns; i++) line[i]! += share * values[row * columns + i]!;
+    }
+    const start = y * width_px;
+    for (let x = 0; x < width_px; x++) {
+      for (const [column, share] of across[x]!) spread[start + x]! += share * line[column]!;
+    }
   });
   return spread;
 }
@@ -99,10 +105,8 @@ export function drawHeatMap(
   ];
   const levels = spreadCells(heat.levels, findWindow(rule, across, down), across, down);
   const tint = new ImageData(across, down);
-  levels.forEach((level, i) => {
-    const [red, green, blue] = colorOf(Math.round(level * 255));
-    tint.data.set([red, green, blue, Math.round(level * OPAQUE * 255)], 4 * i);
-  });
+  const pixels = new Uint32Array(tint.data.buffer);
+  for (let i = 0; i < levels.length; i++) pixels[i] = TINTS[Math.round(levels[i]! * 255)]!;
   const small = new OffscreenCanvas(across, down);
   small.getContext("2d")!.putImageData(tint, 0, 0);
   context.imageSmoothingQuality = "high";

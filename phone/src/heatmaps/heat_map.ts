@@ -133,9 +133,9 @@ function blur(
   for (let line = 0; line < lines; line++) {
     for (let at = 0; at < length; at++) {
       let sum = 0;
-      kernel.forEach((weight, i) => {
-        sum += weight * values[line * stride + mirror(at + i - reach) * step]!;
-      });
+      for (let i = 0; i < kernel.length; i++) {
+        sum += kernel[i]! * values[line * stride + mirror(at + i - reach) * step]!;
+      }
       blurred[line * stride + at * step] = sum;
     }
   }

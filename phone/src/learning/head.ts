@@ -1,7 +1,7 @@
 // Fitting the head again: the twin of `edgetl_runtime/learning/head.py`, which says why it is done
 // like this.
 
-import { dot, factorize, makeGram, solve } from "./matrices";
+import { factorize, makeGram, solve } from "./matrices";
 
 /** The last layer: logits are features @ kernel + bias. */
 export interface Head {
@@ -124,22 +124,24 @@ function change(
     const found = changes[n]!;
     const added = new Float64Array(features);
     let sum = 0;
-    found.forEach((share, row) => {
+    for (let row = 0, at = 0; row < found.length; row++) {
+      const share = found[row]!;
       sum += share;
-      for (let i = 0, at = row * features; i < features; i++, at++) {
-        added[i]! += share * standard[at]!;
-      }
-    });
-    for (let i = 0; i < features; i++) {
-      added[i]! /= scale[i]!;
-      kernel[i * outputs + output]! += added[i]!;
+      for (let i = 0; i < features; i++, at++) added[i]! += share * standard[at]!;
     }
-    bias[output]! += sum * constant * constant - dot(mean, added);
+    let shift = sum * constant * constant;
+    for (let i = 0; i < features; i++) {
+      const more = added[i]! / scale[i]!;
+      kernel[i * outputs + output]! += more;
+      shift -= mean[i]! * more;
+    }
+    bias[output]! += shift;
   });
   return { features, outputs, kernel, bias };
 }
 
-// `_regress` of head.py: by how much of each row each free output's weights change.
+// `_regress` of head.py: by how much of each row each free output's weights change. The gram is
+// overwritten; beside each vector stands its product with the gram.
 function regress(
   gram: Float64Array,
   base: Float64Array,
@@ -154,20 +156,23 @@ function regress(
   const ridge = PENALTY * (trace / count || 1);
   const weights = balance(truth);
   const root = weights.map(Math.sqrt);
-  const hessian = gram.map((one, i) => {
-    const [row, column] = [Math.floor(i / count), i % count];
-    return 0.5 * root[row]! * one * root[column]! + (row === column ? ridge : 0);
-  });
-  const lower = factorize(hessian, count);
-  let found = free.map(() => new Float64Array(count));
-  let ahead = free.map(() => new Float64Array(count));
+  for (let row = 0, at = 0; row < count; row++) {
+    for (let column = 0; column < count; column++, at++) {
+      gram[at]! *= 0.5 * root[row]! * root[column]!;
+    }
+    gram[row * count + row]! += ridge;
+  }
+  // With A for this matrix, gram root A^-1 v = 2 (v - ridge A^-1 v) / root: the products of the
+  // gram with what is found follow from the solutions.
+  const factors = factorize(gram, count);
+  let found = free.map(() => new Float64Array(2 * count));
+  const ahead = free.map(() => new Float64Array(2 * count));
   let momentum = 1;
   for (let step = 0; step < STEPS; step++) {
     const shares = base.slice();
     free.forEach((output, n) => {
-      for (let i = 0; i < count; i++) {
-        shares[i * outputs + output]! += dot(gram, ahead[n]!, count, i * count);
-      }
+      const at = ahead[n]!;
+      for (let i = 0; i < count; i++) shares[i * outputs + output]! += at[count + i]!;
     });
     for (let i = 0; i < count; i++) soften(shares, i * outputs, outputs);
     const following = (1 + Math.sqrt(1 + 4 * momentum ** 2)) / 2;
@@ -175,18 +180,27 @@ function regress(
     momentum = following;
     const next = free.map((output, n) => {
       const at = ahead[n]!;
-      const slope = at.map((one, i) => {
-        const place = i * outputs + output;
-        return (weights[i]! * (shares[place]! - targets[place]!) + ridge * one) / root[i]!;
-      });
-      solve(lower, count, slope);
-      return at.map((one, i) => one - root[i]! * slope[i]!);
+      const slope = new Float64Array(count);
+      for (let i = 0, place = output; i < count; i++, place += outputs) {
+        const miss = weights[i]! * (shares[place]! - targets[place]!);
+        slope[i] = (miss + ridge * at[i]!) / root[i]!;
+      }
+      const solved = slope.slice();
+      solve(factors, solved);
+      const one = new Float64Array(2 * count);
+      for (let i = 0; i < count; i++) {
+        one[i] = at[i]! - root[i]! * solved[i]!;
+        one[count + i] = at[count + i]! - (2 * (slope[i]! - ridge * solved[i]!)) / root[i]!;
+      }
+      return one;
     });
-    const before = found;
-    ahead = next.map((one, n) => one.map((value, i) => value + speed * (value - before[n]![i]!)));
+    for (let n = 0; n < free.length; n++) {
+      const [one, before, at] = [next[n]!, found[n]!, ahead[n]!];
+      for (let i = 0; i < 2 * count; i++) at[i] = one[i]! + speed * (one[i]! - before[i]!);
+    }
     found = next;
   }
-  return found;
+  return found.map((one) => one.subarray(0, count));
 }
 
 // Labels; those of the first rows are mixed with what the old head says of them.
@@ -219,9 +233,14 @@ export function standardize(rows: Float32Array, features: number) {
   const count = rows.length / features;
   const mean = new Float64Array(features);
   const scale = new Float64Array(features);
-  for (let i = 0; i < rows.length; i++) mean[i % features]! += rows[i]! / count;
-  for (let i = 0; i < rows.length; i++) {
-    scale[i % features]! += (rows[i]! - mean[i % features]!) ** 2 / count;
+  for (let n = 0, at = 0; n < count; n++) {
+    for (let i = 0; i < features; i++, at++) mean[i]! += rows[at]! / count;
+  }
+  for (let n = 0, at = 0; n < count; n++) {
+    for (let i = 0; i < features; i++, at++) {
+      const away = rows[at]! - mean[i]!;
+      scale[i]! += (away * away) / count;
+    }
   }
   const least = LEAST_SCALE * (Math.sqrt(average(scale)) || 1);
   return { mean, scale: scale.map((one) => Math.max(Math.sqrt(one), least)) };

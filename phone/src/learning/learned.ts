@@ -65,23 +65,26 @@ export function learn(
   lessons: Taught[],
   unknownLabel = "",
 ): Learned {
-  const { labels, unknown } = nameOutputs(classes, lessons, unknownLabel);
-  const own = memory.head;
-  const fits = takeRows(memory, 0);
-  const gathered = gather(memory, labels, lessons, fits);
-  const free = [...new Set(lessons.map((one) => findIndex(labels, one)))];
-  const stored = fits.length / own.features;
-  const fitted = fitHead(own, gathered.rows, gathered.truth, labels.length, stored, free);
-  const { mean, scale } = standardize(fits, own.features);
-  const known = lessons.filter(({ label }) => label !== null).map(({ features }) => features);
+  const fitted = fit(memory, classes, lessons, unknownLabel);
+  const { features } = memory.head;
+  const { mean, scale } = standardize(takeRows(memory, 0), features);
+  const known = lessons.filter(({ label }) => label !== null).map((one) => one.features);
   return {
-    labels,
-    unknown,
-    ...holdBack(fitted, memory),
-    own,
+    ...fitted,
+    own: memory.head,
     familiar: remember(mean, scale, known),
     has_scene: lessons.some(({ label }) => label === null),
   };
+}
+
+function fit(memory: Memory, classes: string[], lessons: Taught[], unknownLabel: string) {
+  const { labels, unknown } = nameOutputs(classes, lessons, unknownLabel);
+  const fits = takeRows(memory, 0);
+  const { rows, truth } = gather(memory, labels, lessons, fits);
+  const free = [...new Set(lessons.map((one) => findIndex(labels, one)))];
+  const stored = fits.length / memory.head.features;
+  const fitted = fitHead(memory.head, rows, truth, labels.length, stored, free);
+  return { labels, unknown, ...holdBack(fitted, memory) };
 }
 
 /** How many frames of each lesson get its label from a head that did not see them. */
@@ -96,7 +99,7 @@ export function recall(
   for (let fold = 0; fold < FOLDS; fold++) {
     const split = lessons.map((one) => holdOut(one, fold, features));
     const rest = split.map(([one]) => one);
-    const { head, labels } = learn(memory, classes, rest, unknownLabel);
+    const { head, labels } = fit(memory, classes, rest, unknownLabel);
     split.forEach(([, held], n) => {
       const index = findIndex(labels, held);
       for (let at = 0; at < held.features.length; at += features) {
@@ -178,23 +181,27 @@ function join(parts: Float32Array[]): Float32Array {
 function holdBack(head: Head, memory: Memory) {
   const rows = takeRows(memory, 1);
   const truth = [...memory.classes].filter((_, n) => memory.held_out[n]);
-  const logits = truth.map((_, n) => computeLogits(head, rows, n * head.features));
-  const own = truth.map((_, n) => computeLogits(memory.head, rows, n * head.features));
-  const before = own.filter((one, n) => best(one) === truth[n]).length;
-  const may_lose = Math.max(1, Math.floor(LOST_SHARE * truth.length));
   const first = memory.head.outputs;
+  const own = truth.map((_, n) => computeLogits(memory.head, rows, n * head.features));
+  const before = own.filter((logits, n) => best(logits) === truth[n]).length;
+  const leads = truth.map((label, n) => measureLead(head, rows, n * head.features, first, label));
+  const may_lose = Math.max(1, Math.floor(LOST_SHARE * truth.length));
   const kept = OFFSETS.map((offset) => {
-    const lower = (one: Float32Array) =>
-      one.map((logit, k) => (k < first ? logit : logit - offset));
-    const after = logits.filter((one, n) => best(lower(one)) === truth[n]).length;
+    const after = leads.filter((lead) => lead <= offset).length;
     return { photos: truth.length, before, after, may_lose, ok: before - after <= may_lose };
   });
-  const chosen = Math.max(
-    0,
-    kept.findIndex(({ ok }) => ok),
-  );
-  const held_back = OFFSETS[chosen]!;
-  return { held_back, head: lowerHead(head, first, held_back), kept: kept[chosen]! };
+  const chosen = kept.findIndex(({ ok }) => ok);
+  // Where nothing helps, the figures are those of the head as it was fitted.
+  const held_back = OFFSETS[Math.max(0, chosen)]!;
+  return { held_back, head: lowerHead(head, first, held_back), kept: kept[Math.max(0, chosen)]! };
+}
+
+// By how much the best of what was taught is above a photo's class; infinite where another class
+// of the file is taken for it anyway.
+function measureLead(head: Head, rows: Float32Array, at: number, first: number, label: number) {
+  const logits = computeLogits(head, rows, at);
+  if (best(logits.subarray(0, first)) !== label) return Infinity;
+  return Math.max(...logits.subarray(first)) - logits[label]!;
 }
 
 // A lesson without a quarter of its frames, and that quarter.

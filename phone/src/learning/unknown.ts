@@ -43,9 +43,11 @@ function point(
   scale: Float64Array,
   at = 0,
 ): Float32Array {
-  const standard = Float32Array.from(mean, (one, i) => (features[at + i]! - one) / scale[i]!);
+  const standard = new Float32Array(mean.length);
+  for (let i = 0; i < mean.length; i++) standard[i] = (features[at + i]! - mean[i]!) / scale[i]!;
   const length = Math.max(Math.sqrt(dot(standard, standard)), LEAST);
-  return standard.map((one) => one / length);
+  for (let i = 0; i < mean.length; i++) standard[i]! /= length;
+  return standard;
 }
 
 function findLimit(take: Float32Array[]): number {

@@ -3,10 +3,10 @@
 import { decide, type Naming, rank } from "../classify/prediction";
 import { blamesModel, describe, EdgetlError } from "../errors";
 import type { Site } from "../site";
-import type { Prediction, Progress, Started } from "../worker/protocol";
+import type { Prediction, Started } from "../worker/protocol";
 import { BenchmarkPanel } from "./benchmark_panel";
 import { Camera, INSECURE } from "./camera";
-import { $, megabytes } from "./elements";
+import { $ } from "./elements";
 import { copyPicture, KeptPanel } from "./kept_panel";
 import { Live, type Shown } from "./live";
 import { Lessons } from "./lessons";
@@ -82,7 +82,7 @@ export class App {
     this.#view.show("loading", "Loading");
     try {
       if (!isSecureContext) throw new EdgetlError(INSECURE);
-      const started = await this.#model.start((progress) => this.#showProgress(progress));
+      const started = await this.#model.start((progress) => this.#view.follow(progress));
       await this.#begin(started);
       return started;
     } catch (error) {
@@ -140,26 +140,6 @@ export class App {
 
   #makeModel(): Model {
     return new Model(this.base, this.site, (error) => this.#restartModel(error));
-  }
-
-  #showProgress(progress: Progress): void {
-    switch (progress.stage) {
-      case "download":
-        this.#view.progress(
-          progress.loaded / progress.total,
-          `Loading, ${megabytes(progress.loaded)} of ${megabytes(progress.total)}`,
-        );
-        break;
-      case "compile":
-        this.#view.progress(undefined, "Preparing the model");
-        break;
-      case "golden":
-        this.#view.progress(
-          progress.done / progress.frames,
-          `Checking golden frame ${progress.done} of ${progress.frames}`,
-        );
-        this.#view.checked("busy", `${progress.done} of ${progress.frames} checked`);
-    }
   }
 
   async #begin(started: Started): Promise<void> {
