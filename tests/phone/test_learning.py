@@ -124,7 +124,9 @@ def test_a_real_memory_is_read_and_taught_alike(node, tmp_path):
     student = Student.open(bundle, variant="litert-int8")
     inputs = [bundle.manifest.preprocessing.apply(draw_cross(seed)) for seed in range(20)]
     take = student.look(inputs)
-    np.savez(tmp_path / "a.npz", asked=take, shipped=np.full((20, 3), 1 / 3, np.float32), **{"0": take})
+    np.savez(
+        tmp_path / "a.npz", asked=take, shipped=np.full((20, 3), 1 / 3, np.float32), **{"0": take}
+    )
     given = (list(bundle.labels), ["cross"], "", 1.0)
     found = node("learnLessons", LEARNING / MEMORY, tmp_path / "a.npz", *given)
     learned = student.fit([Taught("cross", take)])
@@ -137,7 +139,7 @@ def test_a_real_memory_is_read_and_taught_alike(node, tmp_path):
 def test_labels_are_refused_alike(kind, node):
     labels = [
         *("cross", "gear", "", " cross", "a/b", ".hidden", "@x", "_x", "#x", "Thumbs.db", "a\nb"),
-        *("unknown", "_unknown_", "_unsorted_", "ü" * 127, "ü" * 128, "می\u200cخواهم", "a\u00a0b"),
+        *("unknown", "_unknown_", "_unsorted_", "ü" * 127, "ü" * 128, "ab\u200ccd", "a\u00a0b"),
         *("\u202ex", "👩\u200d🔧", None),
     ]
     for label in labels:
@@ -211,7 +213,9 @@ def test_half_precision_is_numpys(node):
     values = np.concatenate(
         [
             (chance.normal(size=2000) * 10.0 ** chance.integers(-9, 6, 2000)).astype(np.float32),
-            np.array([0, -0.0, 65504, 65519, 65520, 2**-24, 2**-25, 2**-14, 2049, 2051], np.float32),
+            np.array(
+                [0, -0.0, 65504, 65519, 65520, 2**-24, 2**-25, 2**-14, 2049, 2051], np.float32
+            ),
             np.arange(0, 1 << 16, 7, np.uint16).view(np.float16).astype(np.float32),
         ]
     )

@@ -19,7 +19,7 @@ from tests.browsers.film import HEADER
 from tests.browsers.hosting import Host
 from tests.phone.conftest import LEARNING, TINY
 from tests.phone.doctoring import change_manifest
-from tests.phone.driving import ANSWERED, CHECKED, LABEL, LIVE, STATE, allow, click, start_phone
+from tests.phone.driving import ANSWERED, CHECKED, LABEL, LIVE, STATE, click, start_phone
 from tests.phone.test_kept import begin, save
 from tests.runtime.learning.conftest import draw_cross
 

@@ -72,6 +72,14 @@ export function rank(labels: string[], scores: ArrayLike<number>, count = 5): La
     .slice(0, count);
 }
 
+/** As `rank`, with the unknown among them, since its score tells how far a label can be trusted. */
+export function rankShown({ labels, unknown }: Naming, scores: ArrayLike<number>): LabelScore[] {
+  const top = rank(labels, scores);
+  const name = unknown === null ? undefined : labels[unknown];
+  if (name === undefined || top.some(({ label }) => label === name)) return top;
+  return [...top.slice(0, -1), { label: name, score: scores[unknown!]! }];
+}
+
 /** What is wrong with a model's output as probabilities; empty if nothing is. */
 export function checkProbabilities(scores: Float32Array): string {
   let total = 0;

@@ -1,6 +1,6 @@
 // The page: loads and checks the model, then shows what the camera sees.
 
-import { decide, type Naming, rank } from "../classify/prediction";
+import { decide, type Naming, rank, rankShown } from "../classify/prediction";
 import { blamesModel, describe, EdgetlError } from "../errors";
 import type { Site } from "../site";
 import type { Prediction, Started } from "../worker/protocol";
@@ -351,7 +351,7 @@ export class App {
       await photo.decode();
       this.#why.show(prediction.heat, [photo.naturalWidth, photo.naturalHeight]);
       this.#view.label(answer.label);
-      this.#view.bars(answer.top);
+      this.#view.bars(rankShown(this.#naming!, prediction.scores));
       this.#view.figures(undefined, undefined, answer.invoke_ms);
     } catch (error) {
       if (this.#view.state === "photo") this.#view.refuse(describe(error));

@@ -1,5 +1,5 @@
 import type { LabelScore, Naming } from "../classify/prediction";
-import { best, decide, rank } from "../classify/prediction";
+import { best, decide, rankShown } from "../classify/prediction";
 import { sizeOf } from "../classify/videoframes";
 import type { Prediction } from "../worker/protocol";
 import type { Camera } from "./camera";
@@ -121,7 +121,7 @@ export class Live {
       ...frame,
       label,
       score: scores[index]!,
-      top: rank(this.naming.labels, scores),
+      top: rankShown(this.naming, scores),
       low_information: prediction.low_information,
       prediction,
       frame: this.#frames++,
