@@ -59,7 +59,7 @@ def test_the_unknown_is_always_among_what_is_shown(node):
     labels = [*"abcdef", "unknown"]
     scores = [0.3, 0.2, 0.2, 0.1, 0.1, 0.06, 0.04]
     assert node("orderShown", labels, scores, 6) == [*"abcd", "unknown"]
-    assert node("orderShown", labels, scores[::-1], 6) == ["unknown", *"fedc"]
+    assert node("orderShown", labels, scores[::-1], 6) == ["unknown", *"efcd"]
     assert node("orderShown", labels, scores, None) == [*"abcde"]
 
 

@@ -243,7 +243,7 @@ export class App {
   #show(shown: Shown): void {
     if (this.#view.state !== "live") return;
     this.#view.answer(shown);
-    this.#why.show(shown.prediction.heat, shown.size_px);
+    this.#why.show(shown.prediction.heat, shown.size_px, shown.label);
     this.#teach.follow(shown.prediction.taken);
     if (this.#teach.busy) return;
     const live = this.#live!;
@@ -308,7 +308,7 @@ export class App {
       const shown = await live.judge($<HTMLCanvasElement>("still"));
       if (this.#view.state === "frozen") {
         this.#view.answer(shown);
-        this.#why.show(shown.prediction.heat, shown.size_px);
+        this.#why.show(shown.prediction.heat, shown.size_px, shown.label);
       }
       return shown;
     } catch (error) {
@@ -349,7 +349,8 @@ export class App {
       if (this.#view.state !== "photo" || photo.src !== address) return;
       const answer = this.#describe(prediction);
       await photo.decode();
-      this.#why.show(prediction.heat, [photo.naturalWidth, photo.naturalHeight]);
+      const size_px: [number, number] = [photo.naturalWidth, photo.naturalHeight];
+      this.#why.show(prediction.heat, size_px, answer.label);
       this.#view.label(answer.label);
       this.#view.bars(rankShown(this.#naming!, prediction.scores));
       this.#view.figures(undefined, undefined, answer.invoke_ms);

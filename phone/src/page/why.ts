@@ -25,11 +25,16 @@ export class Why {
     $("why").hidden = !possible;
   }
 
-  /** Args: size_px: Of the frame. */
-  show(heat: HeatMap | undefined, size_px: [number, number]): void {
+  /**
+   * Args:
+   *   size_px: Of the frame.
+   *   label: Of the answer; null where nothing known was found.
+   */
+  show(heat: HeatMap | undefined, size_px: [number, number], label: string | null): void {
     if (!this.on || !heat) return this.clear();
     drawHeatMap($<HTMLCanvasElement>("heat"), heat, this.#rule!, size_px);
     $("heat").hidden = false;
+    setText($("why-what"), label === null ? "Looks most like" : "Speaks for");
     setText($("why-label"), heat.label);
     $("why-text").hidden = false;
   }
