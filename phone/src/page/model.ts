@@ -9,8 +9,8 @@ const TICK_MS = 1000;
 // page that is asleep has none.
 const SILENT_TICKS: Record<Name, number> = {
   start: 30,
-  // With what was learned, the first one compiles the model once more.
-  classify: 20,
+  // The first that looks at features compiles the model once more.
+  classify: 8,
   classifyBlob: 20,
   bench: 10,
   useLessons: 60,
