@@ -49,7 +49,7 @@ async function compileValidator() {
 
 async function bundle() {
   const { version } = JSON.parse(await readFile(join(litert, "package.json")));
-  const entries = { app: "page/app.ts", worker: "worker/worker.ts", sw: "sw.ts" };
+  const entries = { app: "page/main.ts", worker: "worker/worker.ts", sw: "sw.ts" };
   await build({
     absWorkingDir: here,
     entryPoints: Object.entries(entries).map(([name, file]) => ({ out: name, in: `src/${file}` })),

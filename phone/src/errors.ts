@@ -18,6 +18,11 @@ export class GoldenError extends EdgetlError {
   override name = "GoldenError";
 }
 
+/** A lesson that is not kept. */
+export class LessonError extends EdgetlError {
+  override name = "LessonError";
+}
+
 /** Whether it is the model that must not be used; otherwise the page could not begin. */
 export function blamesModel(error: unknown): boolean {
   return error instanceof Error && ["BundleError", "GoldenError"].includes(error.name);

@@ -4,7 +4,7 @@ import { measureDeviation } from "../src/bundle/golden";
 import type { Preprocessing } from "../src/bundle/manifest";
 import { openBundle } from "../src/bundle/reader";
 import { decodeImage, FrameReader } from "../src/classify/frames";
-import { calibrate, checkProbabilities, decide, rank } from "../src/classify/prediction";
+import { calibrate, checkProbabilities, decide, rank, rankShown } from "../src/classify/prediction";
 import { isOfOneColor, Preprocessor } from "../src/classify/preprocessing";
 import { canCopyFrames, copyFrame, sizeOf } from "../src/classify/videoframes";
 import { BundleError, FrameError } from "../src/errors";
@@ -120,6 +120,10 @@ export function order(labels: string[], scores: Numbers, count: number): string[
   return rank(labels, floats(scores), count).map(({ label }) => label);
 }
 
+export function orderShown(labels: string[], scores: Numbers, unknown: number | null): string[] {
+  return rankShown({ labels, unknown, threshold: 0 }, floats(scores)).map(({ label }) => label);
+}
+
 export function name(
   labels: string[],
   scores: Numbers,
@@ -152,3 +156,4 @@ export function ofOneColor(pixels: number[], width_px: number): boolean {
 }
 
 export { percentiles };
+export * from "./learning";

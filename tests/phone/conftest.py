@@ -25,6 +25,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
+"""Of format 3, as a model that cannot be taught."""
+LEARNING = TINY.with_name("learning.bundle")
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,14 @@ def test_labels_are_ranked_alike_ties_included(node, chance):
         assert node("order", LABELS, to_json(scores), count) == expected
 
 
+def test_the_unknown_is_always_among_what_is_shown(node):
+    labels = [*"abcdef", "unknown"]
+    scores = [0.3, 0.2, 0.2, 0.1, 0.1, 0.06, 0.04]
+    assert node("orderShown", labels, scores, 6) == [*"abcd", "unknown"]
+    assert node("orderShown", labels, scores[::-1], 6) == ["unknown", *"efcd"]
+    assert node("orderShown", labels, scores, None) == [*"abcde"]
+
+
 def test_a_frame_is_rejected_alike_also_exactly_at_the_threshold(node, chance):
     for _ in range(30):
         scores = draw_scores(chance)

@@ -159,7 +159,8 @@ def _read_icon() -> bytes:
 def _take(bundle: Bundle, chosen: Variant) -> dict[str, bytes]:
     """What the page needs of the bundle, verified as it is read."""
     manifest = bundle.manifest
-    stored = (chosen, *manifest.golden, manifest.labels_file, manifest.card)
+    memory = (chosen.memory,) if chosen.memory else ()
+    stored = (chosen, *memory, *manifest.golden, manifest.labels_file, manifest.card)
     files = {one.file: bundle.read(one) for one in stored} | bundle.read_manifest()
     # In a folder of their own, so that no name in a bundle is that of a program.
     return {f"bundle/{name}": data for name, data in files.items()}

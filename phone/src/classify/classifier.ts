@@ -2,11 +2,13 @@ import { type Bundle, openBundle } from "../bundle/reader";
 import { measureDeviation } from "../bundle/golden";
 import { BundleError, GoldenError } from "../errors";
 import { type Files, sha256 } from "../files";
-import { Engine } from "./engine";
-import { decodeImage, FrameReader } from "./frames";
+import { Engine, type Seen } from "./engine";
+import { decodeImage, encodeFrame, FrameReader } from "./frames";
+import { Learner } from "../learning/learner";
+import type { TakenFrame } from "../learning/take";
 import { calibrate, checkProbabilities, type Prediction } from "./prediction";
-import { isOfOneColor, Preprocessor } from "./preprocessing";
-import type { FrameSource } from "./videoframes";
+import { isOfOneColor, type Pixels, Preprocessor } from "./preprocessing";
+import { type FrameSource, sizeOf } from "./videoframes";
 
 /** How the golden frames went. */
 export interface GoldenReport {
@@ -19,6 +21,10 @@ export interface GoldenReport {
 /** Classifies frames with the page's variant of a bundle. */
 export class Classifier {
   readonly #reader = new FrameReader();
+  /** Puts out features and maps, too; few pages need it. */
+  #looking: Promise<Engine> | undefined;
+  #learner: Promise<Learner> | undefined;
+  #taught: Learner | undefined;
 
   private constructor(
     readonly bundle: Bundle,
@@ -39,32 +45,77 @@ export class Classifier {
     return this.preprocessor.bytes;
   }
 
-  /** Classifies one frame of a camera, which stays open. */
-  classify(frame: FrameSource): Promise<Prediction> {
-    return this.#classify(frame, true);
+  /** What learns, and explains; opened on first use. */
+  learner(): Promise<Learner> {
+    return (this.#learner ??= Learner.open(this.bundle).then((one) => (this.#taught = one)));
   }
 
-  async #classify(frame: FrameSource, opaque: boolean): Promise<Prediction> {
+  /**
+   * Classifies one frame of a camera, which stays open; with what was learned.
+   *
+   * Args:
+   *   explain: Whether to say where the evidence lies.
+   */
+  classify(frame: FrameSource, explain: boolean): Promise<Prediction> {
+    return this.#classify(frame, true, explain);
+  }
+
+  /** Classifies one frame as the file was exported, without what was learned. */
+  classifyShipped(frame: FrameSource): Promise<Prediction> {
+    return this.#classify(frame, true, false, true);
+  }
+
+  async #classify(
+    frame: FrameSource,
+    opaque: boolean,
+    explain: boolean,
+    shipped = false,
+  ): Promise<Prediction> {
     const start = performance.now();
     const pixels = await this.#reader.prepare(frame, this.preprocessor, opaque);
     const width_px = this.bundle.manifest.preprocessing.width_px;
     const low_information = isOfOneColor(pixels, width_px);
     const prepared = performance.now();
-    const probabilities = await this.engine.run(pixels);
-    const done = performance.now();
+    const learner = explain ? await this.learner() : this.#taught;
+    const looks = !shipped && (explain || learner?.hasLessons || learner?.collector);
+    const seen = looks ? await this.#look(pixels, explain) : undefined;
+    const probabilities = seen?.scores ?? (await this.engine.run(pixels));
     const wrong = checkProbabilities(probabilities);
     if (wrong) {
       throw new BundleError(`${this.bundle.variant.name} returned ${wrong}; export it again`);
     }
-    const scores = calibrate(probabilities, this.bundle.variant.calibration.temperature);
-    return { scores, preprocess_ms: prepared - start, invoke_ms: done - prepared, low_information };
+    const scores =
+      seen && learner!.hasLessons
+        ? learner!.score(seen)
+        : calibrate(probabilities, this.bundle.variant.calibration.temperature);
+    const done = performance.now();
+    const answer: Prediction = {
+      scores,
+      preprocess_ms: prepared - start,
+      invoke_ms: done - prepared,
+      low_information,
+    };
+    if (seen && explain) answer.heat = learner!.explain(seen, scores);
+    if (seen && learner!.collector) {
+      await learner!.collector.add(pixels, width_px, () => keep(frame, seen));
+      answer.taken = learner!.collector.count;
+    }
+    return answer;
+  }
+
+  async #look(pixels: Pixels, withMaps: boolean): Promise<Seen> {
+    const { bundle } = this;
+    this.#looking ??= bundle
+      .read(bundle.variant)
+      .then((model) => Engine.open(model, bundle.variant, true));
+    return (await this.#looking).look(pixels, withMaps);
   }
 
   /** Classifies an image file. */
-  async classifyBlob(blob: Blob): Promise<Prediction> {
+  async classifyBlob(blob: Blob, explain: boolean): Promise<Prediction> {
     const image = await decodeImage(blob);
     try {
-      return await this.#classify(image, false);
+      return await this.#classify(image, false, explain);
     } finally {
       image.close();
       this.#reader.release();
@@ -106,4 +157,14 @@ export class Classifier {
     }
     return { frames, worst_difference, tolerance: variant.golden_tolerance };
   }
+}
+
+async function keep(frame: FrameSource, seen: Seen): Promise<TakenFrame> {
+  const { width, height } = sizeOf(frame);
+  return {
+    features: seen.features,
+    shipped: seen.scores,
+    jpeg: await encodeFrame(frame),
+    size_px: [width, height],
+  };
 }

@@ -6,6 +6,9 @@ import { copyFrame, type FrameSource, isPlain, sizeOf } from "./videoframes";
 // Rows at a time: a canvas as large as a photo would need its memory twice, and iPhones have none
 // beyond 16 megapixels.
 const BAND_PIXELS = 1 << 22;
+// As on the device (`edgetl_runtime/teaching/frames.py`).
+const LONGEST_PX = 640;
+const QUALITY = 0.95;
 
 /** Reads the pixels of frames at their own size: nothing is scaled by the browser. */
 export class FrameReader {
@@ -55,6 +58,19 @@ export class FrameReader {
     this.#canvas.height = height;
     this.#context.fillStyle = "#fff";
   }
+}
+
+/** A frame as JPEG, at most 640 px long, as a lesson keeps it. */
+export async function encodeFrame(source: FrameSource): Promise<ArrayBuffer> {
+  const { width, height } = sizeOf(source);
+  const scale = Math.min(1, LONGEST_PX / Math.max(width, height));
+  const size = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = new OffscreenCanvas(size[0]!, size[1]!);
+  const context = canvas.getContext("2d", { alpha: false })!;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
+  return blob.arrayBuffer();
 }
 
 function open(canvas: OffscreenCanvas): OffscreenCanvasRenderingContext2D {

@@ -1,5 +1,8 @@
 // Scores to labels: the twin of `edgetl_runtime/prediction.py`.
 
+import { listOutputs, type Manifest, type Variant } from "../bundle/manifest";
+import type { HeatMap } from "../heatmaps/heat_map";
+
 const SCORE_TOLERANCE = 0.01;
 const SUM_TOLERANCE = 0.02;
 
@@ -26,6 +29,20 @@ export interface Prediction {
   invoke_ms: number;
   /** The input is nearly of one color: covered, black or saturated. */
   low_information: boolean;
+  /** Where the evidence lies, if that was asked for. */
+  heat?: HeatMap;
+  /** Frames that the take has so far, if one is being collected. */
+  taken?: number;
+}
+
+/** What the scores of a bundle's file are of. */
+export function nameShipped(bundle: { manifest: Manifest; variant: Variant }): Naming {
+  const { manifest, variant } = bundle;
+  return {
+    labels: listOutputs(manifest),
+    unknown: manifest.unknown_label ? manifest.labels.length : null,
+    threshold: variant.calibration.reject_threshold,
+  };
 }
 
 /** The names of the outputs that are classes. */
@@ -53,6 +70,14 @@ export function rank(labels: string[], scores: ArrayLike<number>, count = 5): La
     .map((label, i) => ({ label, score: scores[i]! }))
     .sort((a, b) => b.score - a.score)
     .slice(0, count);
+}
+
+/** As `rank`, with the unknown among them, since its score tells how far a label can be trusted. */
+export function rankShown({ labels, unknown }: Naming, scores: ArrayLike<number>): LabelScore[] {
+  const top = rank(labels, scores);
+  const name = unknown === null ? undefined : labels[unknown];
+  if (name === undefined || top.some(({ label }) => label === name)) return top;
+  return [...top.slice(0, -1), { label: name, score: scores[unknown!]! }];
 }
 
 /** What is wrong with a model's output as probabilities; empty if nothing is. */

@@ -1,19 +1,21 @@
 // The page: loads and checks the model, then shows what the camera sees.
 
-import { decide, rank } from "../classify/prediction";
+import { decide, type Naming, rank, rankShown } from "../classify/prediction";
 import { blamesModel, describe, EdgetlError } from "../errors";
 import type { Site } from "../site";
-import type { Progress, Started } from "../worker/protocol";
+import type { Prediction, Started } from "../worker/protocol";
 import { BenchmarkPanel } from "./benchmark_panel";
 import { Camera, INSECURE } from "./camera";
-import { $, megabytes } from "./elements";
+import { $ } from "./elements";
 import { copyPicture, KeptPanel } from "./kept_panel";
 import { Live, type Shown } from "./live";
-import { describeModel, describeOffline } from "./menu";
+import { Lessons } from "./lessons";
+import { describeModel, describeTaught } from "./menu";
 import { Model } from "./model";
-import { serveOffline } from "./offline";
 import { measure, type Report } from "./report";
+import { TeachPanel } from "./teach_panel";
 import { View } from "./view";
+import { Why } from "./why";
 
 const RESTART_AFTER_MS = 10_000;
 
@@ -27,11 +29,20 @@ export interface Answer {
   invoke_ms: number;
 }
 
-class App {
+/** All that the page does. */
+export class App {
   readonly #view = new View();
   readonly #camera: Camera;
   readonly #kept: KeptPanel;
+  readonly #teach: TeachPanel;
+  readonly #why: Why;
   #model: Model;
+  /** Of the answers, which change with what was learned. */
+  #naming: Naming | undefined;
+  /** The photo that is shown. */
+  #photo: Blob | undefined;
+  /** Resolves when the model was checked; whoever asks is told, the page itself has shown it. */
+  ready: Promise<Started> = Promise.reject(new Error("the page was not started"));
   #live: Live | undefined;
   /** The answer to the frozen picture. */
   #frozen: Promise<Shown | undefined> = Promise.resolve(undefined);
@@ -47,17 +58,32 @@ class App {
       (captured_ms) => this.#live?.take(captured_ms),
       () => this.#loseCamera(),
     );
-    this.#kept = new KeptPanel(new URL(base).pathname);
+    const place = new URL(base).pathname;
+    const lessons = new Lessons(place);
+    this.#kept = new KeptPanel(place, lessons);
+    this.#why = new Why(() => void this.#explain());
+    this.#teach = new TeachPanel(lessons, {
+      model: () => this.#model,
+      goLive: () => this.#goLive(),
+      pause: () => this.#pause(),
+      rename: (naming, count) => this.#rename(naming, count),
+    });
+    this.ready.catch(() => undefined);
     this.#model = this.#makeModel();
   }
 
-  /** Loads and checks everything; what it resolves to is that of the hook. */
-  async load(): Promise<Started> {
+  /** Loads and checks everything. */
+  start(): void {
+    this.ready = this.#load();
+    this.ready.catch(() => undefined);
+  }
+
+  async #load(): Promise<Started> {
     this.#view.show("loading", "Loading");
     try {
       if (!isSecureContext) throw new EdgetlError(INSECURE);
-      const started = await this.#model.start((progress) => this.#showProgress(progress));
-      this.#begin(started);
+      const started = await this.#model.start((progress) => this.#view.follow(progress));
+      await this.#begin(started);
       return started;
     } catch (error) {
       this.#failModel(error);
@@ -68,8 +94,12 @@ class App {
   async classify(blob: Blob): Promise<Answer> {
     // One of the page around it is of another class Blob.
     if (!("arrayBuffer" in Object(blob))) throw new TypeError("give a Blob or File of an image");
-    const naming = await ready;
-    const prediction = await this.#model.ask("classifyBlob", { blob });
+    await this.ready;
+    return this.#describe(await this.#model.ask("classifyBlob", { blob, explain: false }));
+  }
+
+  #describe(prediction: Prediction): Answer {
+    const naming = this.#naming!;
     const top = rank(naming.labels, prediction.scores);
     return {
       label: decide(naming, prediction.scores),
@@ -81,7 +111,7 @@ class App {
   }
 
   async bench(runs = 300, seconds = 0, progress?: (share: number) => void): Promise<Report> {
-    const started = await ready;
+    const started = await this.ready;
     return measure(this.#model, this.site, started, runs, seconds, progress);
   }
 
@@ -112,27 +142,7 @@ class App {
     return new Model(this.base, this.site, (error) => this.#restartModel(error));
   }
 
-  #showProgress(progress: Progress): void {
-    switch (progress.stage) {
-      case "download":
-        this.#view.progress(
-          progress.loaded / progress.total,
-          `Loading, ${megabytes(progress.loaded)} of ${megabytes(progress.total)}`,
-        );
-        break;
-      case "compile":
-        this.#view.progress(undefined, "Preparing the model");
-        break;
-      case "golden":
-        this.#view.progress(
-          progress.done / progress.frames,
-          `Checking golden frame ${progress.done} of ${progress.frames}`,
-        );
-        this.#view.checked("busy", `${progress.done} of ${progress.frames} checked`);
-    }
-  }
-
-  #begin(started: Started): void {
+  async #begin(started: Started): Promise<void> {
     this.#live = new Live(
       this.#model,
       this.#camera,
@@ -140,9 +150,10 @@ class App {
       (shown) => this.#show(shown),
       (error) => this.#stop(error),
     );
-    this.#view.checked("good", "Model checked");
     describeModel(this.site, started, this.base);
     this.#kept.begin(started);
+    this.#why.begin(started.canExplain, started.preprocessing);
+    await this.#teach.begin(started, this.site.variant);
     this.#view.show(
       "ready",
       "Checked",
@@ -184,6 +195,7 @@ class App {
       $("torch").setAttribute("aria-pressed", "false");
       $("video").classList.toggle("mirrored", this.#camera.facing === "user");
       $("still").classList.toggle("mirrored", this.#camera.facing === "user");
+      $("heat").classList.toggle("mirrored", this.#camera.facing === "user");
     } catch (error) {
       this.#stop(error);
     }
@@ -192,15 +204,48 @@ class App {
   async #resume(): Promise<void> {
     if (!this.#live) return;
     this.#live.reset();
+    this.#live.explaining = this.#why.on;
     this.#live.paused = false;
+    this.#why.clear();
     this.#view.show("live");
     this.#view.clear();
     await this.#keepAwake();
   }
 
+  // Of a page that was taught, the answers are not those of the shipped model.
+  #rename(naming: Naming, lessons: number): void {
+    this.#naming = naming;
+    this.#live?.rename(naming);
+    this.#kept.rename(naming);
+    this.#view.checked("good", lessons ? "Checked, then taught" : "Model checked");
+    describeTaught(lessons);
+  }
+
+  async #goLive(): Promise<boolean> {
+    if (this.#camera.running) await this.#resume();
+    else await this.#startCamera();
+    return this.#camera.running;
+  }
+
+  #pause(): void {
+    if (this.#live) this.#live.paused = true;
+  }
+
+  // The switch was turned: what stands still is answered again.
+  async #explain(): Promise<void> {
+    if (!this.#live) return;
+    this.#live.explaining = this.#why.on;
+    if (!this.#why.on) return;
+    if (this.#view.state === "frozen") this.#frozen = this.#answerStill(this.#live);
+    if (this.#view.state === "photo" && this.#photo) await this.#showPhoto(this.#photo);
+  }
+
   #show(shown: Shown): void {
     if (this.#view.state !== "live") return;
     this.#view.answer(shown);
+    this.#why.show(shown.prediction.heat, shown.size_px, shown.label);
+    this.#teach.follow(shown.prediction.taken);
+    if (this.#teach.busy) return;
     const live = this.#live!;
     this.#kept.consider(shown, $<HTMLVideoElement>("video"), (still) => live.judge(still));
   }
@@ -216,6 +261,7 @@ class App {
     if (this.#view.state === "failed") return;
     this.#camera.close();
     void this.#lock?.release();
+    this.#why.clear();
     this.#view.show("stopped", "No camera", describe(error), "Try again");
   }
 
@@ -233,13 +279,13 @@ class App {
     this.#live!.paused = true;
     if (now - this.#restartedAt < RESTART_AFTER_MS) {
       this.#failModel(error);
-      ready = Promise.reject(error);
+      this.ready = Promise.reject(error);
+      this.ready.catch(() => undefined);
     } else {
       this.#restartedAt = now;
       this.#model = this.#makeModel();
-      ready = this.load();
+      this.start();
     }
-    ready.catch(() => undefined);
   }
 
   async #freezeOrResume(): Promise<void> {
@@ -250,6 +296,7 @@ class App {
 
   #freeze(): void {
     this.#live!.paused = true;
+    this.#why.clear();
     copyPicture($<HTMLVideoElement>("video"), $<HTMLCanvasElement>("still"));
     this.#view.show("frozen");
     this.#frozen = this.#answerStill(this.#live!);
@@ -259,7 +306,10 @@ class App {
   async #answerStill(live: Live): Promise<Shown | undefined> {
     try {
       const shown = await live.judge($<HTMLCanvasElement>("still"));
-      if (this.#view.state === "frozen") this.#view.answer(shown);
+      if (this.#view.state === "frozen") {
+        this.#view.answer(shown);
+        this.#why.show(shown.prediction.heat, shown.size_px, shown.label);
+      }
       return shown;
     } catch (error) {
       if (this.#live === live) this.#stop(error);
@@ -286,16 +336,23 @@ class App {
   async #showPhoto(file: Blob): Promise<void> {
     if (this.#view.state === "failed" || !this.#live) return;
     this.#live.paused = true;
+    this.#photo = file;
+    this.#why.clear();
     const photo = $<HTMLImageElement>("photo");
     URL.revokeObjectURL(photo.src);
     const address = (photo.src = URL.createObjectURL(file));
     this.#view.show("photo");
     this.#view.clear();
     try {
-      const answer = await this.classify(file);
+      const explain = this.#why.on;
+      const prediction = await this.#model.ask("classifyBlob", { blob: file, explain });
       if (this.#view.state !== "photo" || photo.src !== address) return;
+      const answer = this.#describe(prediction);
+      await photo.decode();
+      const size_px: [number, number] = [photo.naturalWidth, photo.naturalHeight];
+      this.#why.show(prediction.heat, size_px, answer.label);
       this.#view.label(answer.label);
-      this.#view.bars(answer.top);
+      this.#view.bars(rankShown(this.#naming!, prediction.scores));
       this.#view.figures(undefined, undefined, answer.invoke_ms);
     } catch (error) {
       if (this.#view.state === "photo") this.#view.refuse(describe(error));
@@ -338,47 +395,3 @@ class App {
     }
   }
 }
-
-const site = JSON.parse($("site").textContent!) as Site;
-const base = new URL("./", location.href).href;
-const app = new App(site, base);
-app.listen();
-let ready = app.load();
-// Whoever asks is told; the page itself has shown it.
-ready.catch(() => undefined);
-
-/** For tests and for pages that embed this one; the README describes it. */
-const hook = {
-  get ready() {
-    return ready.then(({ build, golden, labels }) => ({
-      golden: "passed" as const,
-      worst_difference: golden.worst_difference,
-      build,
-      variant: site.variant,
-      labels,
-    }));
-  },
-  classify: (blob: Blob) => app.classify(blob),
-  bench: (runs?: number, seconds?: number) => app.bench(runs, seconds),
-};
-Object.assign(window, { edgetl: hook });
-
-for (const button of document.querySelectorAll("dialog .close")) {
-  button.addEventListener("click", () => button.closest("dialog")!.close());
-}
-for (const dialog of document.querySelectorAll("dialog")) {
-  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
-}
-
-// After the model: on a first visit both would fetch the same files.
-void ready
-  .catch(() => undefined)
-  .then(() =>
-    serveOffline(base, site, (takeOver) => {
-      // One that fails has nothing to lose.
-      if (document.body.dataset.state === "failed") return takeOver();
-      $("update").hidden = false;
-      $("update-now").onclick = takeOver;
-    }),
-  )
-  .then(describeOffline);

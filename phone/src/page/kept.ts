@@ -6,7 +6,7 @@ import { EdgetlError } from "../errors";
 import type { Shown } from "./live";
 
 /** As a board's `edgetl-run --collect`; `edgetl data import` reads both. */
-const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 3;
 const ANSWER_VERSION = 1;
 export const QUOTA_BYTES = 100e6;
 const UNSURE_BELOW = 0.3;
@@ -92,9 +92,9 @@ export class KeptFrames {
     await Promise.all([...STORES.map((one) => clearing.objectStore(one).clear()), clearing.done]);
   }
 
-  /** All of them as one zip, as `edgetl data import` takes it. */
-  async pack(): Promise<Blob> {
-    const files: Record<string, Uint8Array> = {};
+  /** All of them, and other files, as one zip, as `edgetl data import` takes it. */
+  async pack(others: Record<string, Uint8Array>): Promise<Blob> {
+    const files = { ...others };
     for (const frame of await this.list()) {
       const { bytes: _, id, ...rest } = frame;
       const stem = `${String(id).padStart(9, "0")}_${frame.kinds[0]}`;

@@ -1,4 +1,4 @@
-import { listClasses } from "../classify/prediction";
+import { listClasses, type Naming } from "../classify/prediction";
 import type { Started } from "../worker/protocol";
 import { describe } from "../errors";
 import { $, fill, megabytes, parts, sentence, setText } from "./elements";
@@ -11,6 +11,7 @@ import {
   QUOTA_BYTES,
   UNKNOWN,
 } from "./kept";
+import type { Lessons } from "./lessons";
 import type { Shown } from "./live";
 
 const EVERY_MS = 5000;
@@ -21,11 +22,15 @@ const NOT_CORRECTED = "";
 export class KeptPanel {
   #frames: KeptFrames;
   #started: Started | undefined;
+  #naming: Naming | undefined;
   #keptAt = new Map<Kind, number>();
   /** What the dialog is about. */
   #edited: { frame: Kept; jpeg: Blob } | undefined;
 
-  constructor(place: string) {
+  constructor(
+    place: string,
+    private readonly lessons: Lessons,
+  ) {
     this.#frames = new KeptFrames(place);
     $("open-kept").addEventListener("click", () => {
       $<HTMLDialogElement>("menu").close();
@@ -47,7 +52,14 @@ export class KeptPanel {
 
   begin(started: Started): void {
     this.#started = started;
-    const labels = [...listClasses(started), UNKNOWN];
+    this.rename(started);
+    void this.#tell(() => this.#refresh());
+  }
+
+  /** Answers have these names from now on. */
+  rename(naming: Naming): void {
+    this.#naming = naming;
+    const labels = [...listClasses(naming), UNKNOWN];
     const choices = $("label-choices");
     choices.replaceChildren(choices.firstElementChild!);
     for (const label of labels) {
@@ -56,7 +68,6 @@ export class KeptPanel {
       Object.assign(input!, { type: "radio", name: "label", value: label });
       setText(name!, label === UNKNOWN ? "None of these" : label);
     }
-    void this.#tell(() => this.#refresh());
   }
 
   /** Asks for the label of a frozen frame, and keeps it. */
@@ -81,14 +92,14 @@ export class KeptPanel {
     if (!$<HTMLInputElement>("keep-auto").checked) return;
     const now = performance.now();
     const due = (kind: Kind) => now - (this.#keptAt.get(kind) ?? -Infinity) >= EVERY_MS;
-    const likely = judge(shown, this.#started!);
+    const likely = judge(shown, this.#naming!);
     if (!likely.some(due)) return;
     for (const kind of likely) this.#keptAt.set(kind, now);
     void this.#tell(async () => {
       const still = document.createElement("canvas");
       copyPicture(video, still);
       const own = await answer(still);
-      const kinds = judge(own, this.#started!);
+      const kinds = judge(own, this.#naming!);
       const jpeg = await encode(still);
       if (kinds.length) await this.#frames.add(this.#describe(own, jpeg, kinds), jpeg);
       // Safari gives a canvas's memory back late.
@@ -99,7 +110,7 @@ export class KeptPanel {
 
   #describe(shown: Shown, jpeg: Blob, kinds: Kind[]): Kept {
     const { bundle_sha256 } = this.#started!;
-    const answer = describeAnswer(shown, this.#started!);
+    const answer = describeAnswer(shown, this.#naming!);
     return { bytes: jpeg.size, kinds, bundle_sha256, answer, corrected_label: null };
   }
 
@@ -140,8 +151,12 @@ export class KeptPanel {
     await this.#refresh();
   }
 
+  async #pack(): Promise<Blob> {
+    return this.#frames.pack(await this.lessons.pack());
+  }
+
   async #share(): Promise<void> {
-    const file = new File([await this.#frames.pack()], name(), { type: "application/zip" });
+    const file = new File([await this.#pack()], name(), { type: "application/zip" });
     if (!navigator.canShare?.({ files: [file] })) return this.#download();
     try {
       await navigator.share({ files: [file], title: file.name });
@@ -153,7 +168,7 @@ export class KeptPanel {
 
   async #download(): Promise<void> {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await this.#frames.pack());
+    link.href = URL.createObjectURL(await this.#pack());
     link.download = name();
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -166,8 +181,11 @@ export class KeptPanel {
     setText($("kept-summary"), summary);
     const room = `${summary} of ${megabytes(QUOTA_BYTES)}; the oldest go first.`;
     setText($("kept-room"), frames.length ? room : "");
-    for (const id of ["kept-share", "kept-save", "kept-clear"]) {
-      $(id).toggleAttribute("disabled", frames.length === 0);
+    const lessons = (await this.lessons.list()).length;
+    setText($("kept-lessons"), lessons ? "The frames of lessons travel with them." : "");
+    $("kept-clear").toggleAttribute("disabled", frames.length === 0);
+    for (const id of ["kept-share", "kept-save"]) {
+      $(id).toggleAttribute("disabled", frames.length + lessons === 0);
     }
     // Thousands of pictures are made only for who looks.
     if ($<HTMLDialogElement>("kept").open) await this.#draw(frames);

@@ -1,5 +1,5 @@
 import type { LabelScore, Naming } from "../classify/prediction";
-import { best, decide, rank } from "../classify/prediction";
+import { best, decide, rankShown } from "../classify/prediction";
 import { sizeOf } from "../classify/videoframes";
 import type { Prediction } from "../worker/protocol";
 import type { Camera } from "./camera";
@@ -34,14 +34,22 @@ export class Live {
   #frames = 0;
   #answered: number[] = [];
   paused = false;
+  /** Whether answers say where the evidence lies. */
+  explaining = false;
 
   constructor(
     private readonly model: Model,
     private readonly camera: Camera,
-    private readonly naming: Naming,
+    private naming: Naming,
     private readonly show: (shown: Shown) => void,
     private readonly fail: (error: unknown) => void,
   ) {
+    this.#smoother = new Smoother(naming);
+  }
+
+  /** Answers have these names from now on. */
+  rename(naming: Naming): void {
+    this.naming = naming;
     this.#smoother = new Smoother(naming);
   }
 
@@ -61,12 +69,16 @@ export class Live {
     const captured_ms = this.#newest;
     const frame = await createImageBitmap(still);
     const size_px: [number, number] = [frame.width, frame.height];
-    const prediction = await this.model.ask("classify", { frame }, [frame]);
+    const prediction = await this.#ask(frame);
     const { scores } = prediction;
     return this.#describe(decide(this.naming, scores), scores, prediction, {
       size_px,
       captured_ms,
     });
+  }
+
+  #ask(frame: ImageBitmap | VideoFrame): Promise<Prediction> {
+    return this.model.ask("classify", { frame, explain: this.explaining }, [frame]);
   }
 
   async #run(): Promise<void> {
@@ -87,7 +99,7 @@ export class Live {
     const frame = await this.camera.grab();
     const { width, height } = sizeOf(frame);
     const size_px: [number, number] = [width, height];
-    const prediction = await this.model.ask("classify", { frame }, [frame]);
+    const prediction = await this.#ask(frame);
     const now = performance.now();
     // It was frozen, or the camera was switched, meanwhile.
     if (this.paused || !this.camera.running) return;
@@ -109,7 +121,7 @@ export class Live {
       ...frame,
       label,
       score: scores[index]!,
-      top: rank(this.naming.labels, scores),
+      top: rankShown(this.naming, scores),
       low_information: prediction.low_information,
       prediction,
       frame: this.#frames++,

@@ -7,7 +7,16 @@ const TICK_MS = 1000;
 // A worker that says nothing for so many ticks was ended by the browser, which tells nobody. A
 // frame takes milliseconds, a slow phone's first compilation many seconds. Ticks and not times: a
 // page that is asleep has none.
-const SILENT_TICKS: Record<Name, number> = { start: 30, classify: 4, classifyBlob: 20, bench: 10 };
+const SILENT_TICKS: Record<Name, number> = {
+  start: 30,
+  // The first that looks at features compiles the model once more.
+  classify: 8,
+  classifyBlob: 20,
+  bench: 10,
+  useLessons: 60,
+  collect: 10,
+  finishLesson: 60,
+};
 
 interface Waiting {
   name: Name;

@@ -1,6 +1,7 @@
 import type { LabelScore } from "../classify/prediction";
 import type { Shown } from "./live";
-import { $, fill, milliseconds, parts, percent, sentence, setText } from "./elements";
+import type { Progress } from "../worker/protocol";
+import { $, fill, megabytes, milliseconds, parts, percent, sentence, setText } from "./elements";
 
 /**
  * What the page is doing: `failed` is the model's, so that no label may be shown; `stopped` the
@@ -46,6 +47,27 @@ export class View {
     if (share === undefined) bar.removeAttribute("value");
     else bar.value = share;
     setText($("veil-title"), text);
+  }
+
+  /** How far loading and checking is. */
+  follow(progress: Progress): void {
+    switch (progress.stage) {
+      case "download":
+        this.progress(
+          progress.loaded / progress.total,
+          `Loading, ${megabytes(progress.loaded)} of ${megabytes(progress.total)}`,
+        );
+        break;
+      case "compile":
+        this.progress(undefined, "Preparing the model");
+        break;
+      case "golden":
+        this.progress(
+          progress.done / progress.frames,
+          `Checking golden frame ${progress.done} of ${progress.frames}`,
+        );
+        this.checked("busy", `${progress.done} of ${progress.frames} checked`);
+    }
   }
 
   /** The label; null is unknown, undefined nothing to say. */

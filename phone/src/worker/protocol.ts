@@ -1,15 +1,31 @@
 // What page and worker say to each other. Each request has a number, and one reply of the same.
 
 import type { GoldenReport } from "../classify/classifier";
+import type { Preprocessing } from "../bundle/manifest";
 import type { Naming, Prediction } from "../classify/prediction";
+import type { StoredFeatures } from "../learning/learner";
+import type { LessonKind, LessonReport } from "../learning/lesson";
+import type { TakenFrame } from "../learning/take";
 import type { Build, Site } from "../site";
 
 export type { Prediction };
 
 export interface Requests {
   start: { request: { base: string; site: Site }; reply: Started };
-  classify: { request: { frame: ImageBitmap | VideoFrame }; reply: Prediction };
-  classifyBlob: { request: { blob: Blob }; reply: Prediction };
+  classify: { request: { frame: ImageBitmap | VideoFrame; explain: boolean }; reply: Prediction };
+  classifyBlob: { request: { blob: Blob; explain: boolean }; reply: Prediction };
+  /** Answers with these lessons from now on, and none but these. */
+  useLessons: { request: { lessons: StoredFeatures[] }; reply: Naming };
+  /** Begins to collect the frames that are classified; null ends it. */
+  collect: {
+    request: { take: { kind: LessonKind; label: string | null; alike: boolean } | null };
+    reply: void;
+  };
+  /** Makes a lesson of what was collected. */
+  finishLesson: {
+    request: { kind: LessonKind; label: string | null };
+    reply: { naming: Naming; report: LessonReport; notes: string[]; frames: TakenFrame[] };
+  };
   bench: { request: { runs: number; seconds: number }; reply: Samples };
 }
 
@@ -35,6 +51,10 @@ export interface Started extends Naming {
   build: Build;
   engine: string;
   golden: GoldenReport;
+  /** Whether the bundle has what learning needs, and what heat maps need. */
+  canTeach: boolean;
+  canExplain: boolean;
+  preprocessing: Preprocessing;
   bundle_sha256: string;
   model_sha256: string;
   /** Backbone and input, such as `mobilenet_v2_0.35 at 224x224`; empty if not known. */

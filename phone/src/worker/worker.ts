@@ -1,14 +1,17 @@
 // The worker: everything that takes time. It is classic, not a module, since LiteRT.js calls
 // `importScripts`.
 
-import { listOutputs, nameNetwork } from "../bundle/manifest";
+import { nameNetwork } from "../bundle/manifest";
 import { Classifier } from "../classify/classifier";
 import { chooseBuild, startLiteRt, VERSION } from "../classify/engine";
+import { type Naming, nameShipped } from "../classify/prediction";
 import { describe } from "../errors";
 import { Files } from "../files";
 import { needed, type Site } from "../site";
+import type { StoredFeatures } from "../learning/learner";
+import type { LessonKind } from "../learning/lesson";
 import { benchmark } from "./benchmark";
-import type { Progress, Reply, Request, Started } from "./protocol";
+import type { Progress, Reply, Request, Requests, Started } from "./protocol";
 
 let classifier: Classifier | undefined;
 
@@ -37,9 +40,10 @@ async function start(
     build,
     engine: `LiteRT.js ${VERSION}`,
     golden,
-    labels: listOutputs(bundle.manifest),
-    unknown: bundle.manifest.unknown_label ? bundle.manifest.labels.length : null,
-    threshold: bundle.variant.calibration.reject_threshold,
+    ...nameShipped(bundle),
+    canTeach: Boolean(bundle.variant.hidden && bundle.variant.memory),
+    canExplain: Boolean(bundle.variant.hidden?.maps && bundle.variant.memory),
+    preprocessing: bundle.manifest.preprocessing,
     bundle_sha256: bundle.sha256,
     model_sha256: bundle.variant.sha256,
     network: nameNetwork(bundle.manifest),
@@ -47,6 +51,33 @@ async function start(
     compile_ms: compiled - fetched,
     first_ms,
   };
+}
+
+async function useLessons(classifier: Classifier, lessons: StoredFeatures[]): Promise<Naming> {
+  const learner = await classifier.learner();
+  learner.use(lessons);
+  return learner.naming;
+}
+
+async function collect(
+  classifier: Classifier,
+  take: Requests["collect"]["request"]["take"],
+): Promise<void> {
+  const learner = await classifier.learner();
+  if (take) learner.check(take.kind, take.label);
+  learner.collect(take?.alike);
+}
+
+async function finishLesson(
+  classifier: Classifier,
+  kind: LessonKind,
+  label: string | null,
+): Promise<Requests["finishLesson"]["reply"]> {
+  const learner = await classifier.learner();
+  const { take, report } = learner.finish(kind, label);
+  const { naming } = learner;
+  if (report.refused) return { naming, report, notes: take.notes, frames: [] };
+  return { naming, report, notes: take.notes, frames: take.frames };
 }
 
 // All at once: a first visit waits for the network, not for each file in turn.
@@ -75,12 +106,18 @@ async function answer(request: Request): Promise<unknown> {
   switch (request.name) {
     case "classify":
       try {
-        return await classifier.classify(request.frame);
+        return await classifier.classify(request.frame, request.explain);
       } finally {
         request.frame.close();
       }
     case "classifyBlob":
-      return classifier.classifyBlob(request.blob);
+      return classifier.classifyBlob(request.blob, request.explain);
+    case "useLessons":
+      return useLessons(classifier, request.lessons);
+    case "collect":
+      return collect(classifier, request.take);
+    case "finishLesson":
+      return finishLesson(classifier, request.kind, request.label);
     case "bench":
       return benchmark(classifier, request.runs, request.seconds, (share) =>
         progress({ stage: "bench", share }),
