@@ -95,7 +95,8 @@ def test_a_thing_is_taught_explained_and_forgotten_on_a_phone(shown, browser):
     assert browser.evaluate(LIVE) is True
     assert browser.evaluate(is_shown("#teach-thing")) is False
     browser.wait_for(f"{text('#taught strong')} === 'Learned: cross'")
-    assert re.search(r"\d+ of 30 photos right, before \d+", browser.evaluate(text("#taught p")))
+    told = browser.evaluate(text("#taught p"))
+    assert re.search(r"\d+ of 30 validation photos correct, \d+ before", told)
     browser.wait_for(f"{text('#label')} === 'cross'")
     browser.wait_for(f"{text('#lessons bdi')} === 'cross'")
     assert (bundle.with_name(f"{bundle.name}.overlay") / "overlay.json").is_file()

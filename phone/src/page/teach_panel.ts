@@ -234,10 +234,10 @@ export class TeachPanel {
 function describeReport(report: LessonReport, label: string | null): string {
   const { frames, recalled, kept, held_back, fit_ms, check_ms } = report;
   const what = label === null ? "The place is learned." : `${label} is learned.`;
-  const held = held_back ? ` ${held_back.toFixed(1)} is taken from its logit for their sake.` : "";
+  const held = held_back ? ` For their sake, its logit is lowered by ${held_back.toFixed(1)}.` : "";
   return (
-    `${what} Of ${frames} frames, ${recalled} are recognized by the others. Of ${kept.photos} ` +
-    `validation photos, ${kept.after} are right, before ${kept.before}.${held} It took ` +
-    `${((fit_ms + check_ms) / 1000).toFixed(1)} s.`
+    `${what} In the check, ${recalled} of ${frames} frames were recognized. The other classes: ` +
+    `${kept.after} of ${kept.photos} validation photos correct, ${kept.before} before.${held} ` +
+    `It took ${((fit_ms + check_ms) / 1000).toFixed(1)} s.`
   );
 }

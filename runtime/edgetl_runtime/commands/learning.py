@@ -159,16 +159,14 @@ def describe(report: "LessonReport") -> Iterator[str]:
     new = " (new)" if report.is_new else ""
     yield f"{done}{what}{new}, {count_noun(report.frames, 'frame')}"
     yield from report.notes
-    yield (
-        f"recognized: {report.recalled} of {report.frames} frames by a head that did not see them"
-    )
+    yield f"in the check, {report.recalled} of {report.frames} frames were recognized"
     kept = report.kept
     yield (
-        f"the classes: {kept.after} of {count_noun(kept.photos, 'validation photo')} right, "
-        f"{kept.before} before; at most {kept.may_lose} may be lost"
+        f"the other classes: {kept.after} of {count_noun(kept.photos, 'validation photo')} "
+        f"correct, {kept.before} before; at most {kept.may_lose} may be lost"
     )
     if report.held_back:
-        yield (f"for their sake what was taught answers less readily (logit -{report.held_back:g})")
+        yield f"for their sake, the logit of what was taught is lowered by {report.held_back:g}"
     yield (
         f"took {report.look_s:.2f} s for the features, {report.fit_s:.2f} s for the head and "
         f"{report.check_s:.2f} s for the checks"

@@ -23,7 +23,7 @@ def taught(edgetl_run, tiny_copy, cross_folder):
 def test_teaching_a_folder_ends_with_what_comes_next(taught, tiny_copy, cross_folder):
     lines = taught.stdout.splitlines()
     assert lines[0] == "lesson 1: cross (new), 20 frames"
-    assert any(line.startswith("the classes: ") for line in lines)
+    assert any(line.startswith("the other classes: ") for line in lines)
     assert lines[-1] == f"next: edgetl-run classify {tiny_copy} {cross_folder}"
 
 

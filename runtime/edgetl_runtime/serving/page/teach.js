@@ -82,8 +82,8 @@ function showOutcome({ error, report }) {
   const what = report.label ?? "the place";
   const kept = report.kept;
   const words = [
-    `${report.recalled} of ${frames(report.frames)} are recognized by a head that did not see them.`,
-    `The classes it was made with: ${kept.after} of ${kept.photos} photos right, before ${kept.before}.`,
+    `In the check, ${report.recalled} of ${frames(report.frames)} were recognized.`,
+    `The other classes: ${kept.after} of ${kept.photos} validation photos correct, ${kept.before} before.`,
     ...report.notes.map(sentence),
   ];
   if (report.stored) return tell("good", `Learned: ${what}`, words.join(" "));
