@@ -127,11 +127,8 @@ def show(title, backbone, space: Space, headed: Space, sources, options) -> None
     for name, candidate in list_candidates(few=options.few).items():
         verdict = judge.judge(candidate, saw_road=candidate is exposed)
         if options.json:
-            print(
-                json.dumps(
-                    {"network": title, "detector": name, **dict(zip(COLUMNS, verdict.cells))}
-                )
-            )
+            cells = dict(zip(COLUMNS, verdict.cells, strict=True))
+            print(json.dumps({"network": title, "detector": name} | cells), flush=True)
             continue
         cells = [
             "-" if np.isnan(cell) else f"{cell:.3f}" if column == "near" else f"{cell:.0%}"

@@ -8,8 +8,8 @@ from rejection_sources import Space
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
-from edgetl_export.unknown.detector import NEARNESS_WEIGHT, find_directions, sum_up, weigh
 from edgetl_export.unknown.detecting import PHOTOS
+from edgetl_export.unknown.detector import NEARNESS_WEIGHT, find_directions, sum_up, weigh
 
 SEED = 0
 L2 = 1e-2

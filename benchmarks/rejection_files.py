@@ -1,9 +1,9 @@
-"""The shipped files before unknown things: what they say, what it costs, and what learning changes."""
+"""The shipped files: what they say of unknown things, what it costs, and what learning changes."""
 
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,8 +24,9 @@ from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.memory import read_memory
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import open_engine
-from edgetl_runtime.engines.hidden_outputs import Seen
+from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.frames import read_frames
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.learning.learned import Learned
 from edgetl_runtime.learning.overlay import Overlay
 from edgetl_runtime.learning.student import Student, read_lessons
@@ -36,7 +37,6 @@ VARIANTS = ("litert-int8", "litert-float32", "onnx-int8")
 OTHER_BYTES = 4096
 ROUNDS = 150
 TRAINING = ("train", "train 1", "train 2")
-FIRST, SECOND = "bottle, first half", "bottle, second half"
 CERTAIN = 1e6
 KEYS = ("scores", "features")
 
@@ -71,17 +71,18 @@ def judge_bundle(path: Path, sources: dict[str, Source], kept: Path) -> dict[str
     names = [one.name for one in bundle.manifest.variants if one.name in VARIANTS]
     examined = examine(bundle, names, thin_out(sources), kept / f"bundle-{bundle.sha256[:12]}")
     print(f"\n{path}")
-    print(
-        f"{'':<36}{'rejected':>11}"
-        + "".join(f"{one:>11}" for one in COLUMNS)
-        + f"{'far AUROC':>11}"
-    )
+    show_header()
     for name, one in examined.items():
         for title, least in (("own threshold", 0.0), ("5 % rejected", None)):
             verdict = one.judge.judge(one.score, least=least)
             lost = one.judge.measure_false_rejects(one.score, 0.0) if least == 0.0 else 0.05
             show_row(f"{name}, {title}", lost, verdict, one.judge.measure_far(one.score))
     return examined
+
+
+def show_header() -> None:
+    cells = ("rejected", *COLUMNS, "far AUROC")
+    print(f"{'':<36}" + "".join(f"{one:>11}" for one in cells))
 
 
 def show_row(title: str, rejected: float, verdict: Verdict, far: float) -> None:
@@ -148,42 +149,46 @@ def compare_costs(path: Path) -> None:
     """Bytes and time of the files of a bundle without an unknown class, and with a detector."""
     bundle = Bundle.open(path)
     if bundle.manifest.unknown_label:
-        raise SystemExit(
-            f"{path} has an unknown class; export one with: edgetl export --no-unknown"
-        )
+        raise SystemExit(f"{path} has an unknown class; give one that was exported without it")
+    size = bundle.manifest.preprocessing
     random = np.random.default_rng(0)
-    height_px, width_px = (
-        bundle.manifest.preprocessing.height_px,
-        bundle.manifest.preprocessing.width_px,
-    )
-    pixels = random.integers(0, 255, (height_px, width_px, 3), dtype=np.uint8)
+    pixels = random.integers(0, 255, (size.height_px, size.width_px, 3), dtype=np.uint8)
     print(f"\n{path}: one thread, minima of {ROUNDS}, in turn")
     for variant in bundle.manifest.variants:
         plain = bundle.read(variant)
-        hidden = hide(variant.engine, plain)
-        features = len(hidden.head.kernel)
-        prototypes = count_prototypes(len(plain), features, SHARE_OF_BYTES)
-        rows = np.abs(random.normal(size=(4 * MOST_PROTOTYPES, features))).astype(np.float32)
-        none = np.zeros(len(rows), np.int64)
-        means = sum_up(rows, none, 1, prototypes, 0, hidden.outputs.map_channels)
-        add = add_to_tflite if variant.engine == "litert" else add_to_onnx
-        files = [plain, add(plain, Knownness(means, 20.0).make_detector(3.0))]
-        engines = [
-            open_engine(variant.engine, one, describe(variant.engine, one), 1) for one in files
-        ]
-        times_s = [[], []]
-        for _ in range(ROUNDS):
-            for engine, taken in zip(engines, times_s, strict=True):
-                start_s = time.perf_counter()
-                engine.run(pixels)
-                taken.append(time.perf_counter() - start_s)
-        least_ms = [min(one) * 1e3 for one in times_s]
+        detected, prototypes = add_detector(variant, plain, random)
+        before_ms, after_ms = time_in_turn(variant, (plain, detected), pixels)
         print(
-            f"{variant.name:<16}{prototypes:>4} prototypes  bytes {len(plain):,} -> "
-            f"{len(files[1]):,} ({len(files[1]) / len(plain) - 1:+.1%})  invoke {least_ms[0]:.2f} -> "
-            f"{least_ms[1]:.2f} ms ({least_ms[1] / least_ms[0] - 1:+.1%})",
+            f"{variant.name:<16}{prototypes:>4} prototypes  "
+            f"bytes {len(plain):,} -> {len(detected):,} ({len(detected) / len(plain) - 1:+.1%})  "
+            f"invoke {before_ms:.2f} -> {after_ms:.2f} ms ({after_ms / before_ms - 1:+.1%})",
             flush=True,
         )
+
+
+def add_detector(variant: Variant, plain: bytes, random: np.random.Generator) -> tuple[bytes, int]:
+    """A detector of the usual size, of random prototypes."""
+    hidden = hide(variant.engine, plain)
+    features = len(hidden.head.kernel)
+    prototypes = count_prototypes(len(plain), features, SHARE_OF_BYTES)
+    rows = np.abs(random.normal(size=(4 * MOST_PROTOTYPES, features))).astype(np.float32)
+    none = np.zeros(len(rows), np.int64)
+    means = sum_up(rows, none, 1, prototypes, 0, hidden.outputs.map_channels)
+    add = add_to_tflite if variant.engine == "litert" else add_to_onnx
+    return add(plain, Knownness(means, 20.0).make_detector(3.0)), prototypes
+
+
+def time_in_turn(variant: Variant, files: Sequence[bytes], pixels: np.ndarray) -> list[float]:
+    """The least time of each file, ms."""
+    kind = variant.engine
+    engines = [open_engine(kind, one, describe(kind, one), 1) for one in files]
+    times_s: list[list[float]] = [[] for _ in files]
+    for _ in range(ROUNDS):
+        for engine, taken in zip(engines, times_s, strict=True):
+            start_s = time.perf_counter()
+            engine.run(pixels)
+            taken.append(time.perf_counter() - start_s)
+    return [min(one) * 1e3 for one in times_s]
 
 
 def learn_scene(path: Path, sources: dict[str, Source], label: str, examined: Examined) -> None:
@@ -192,49 +197,57 @@ def learn_scene(path: Path, sources: dict[str, Source], label: str, examined: Ex
         copy = Path(folder) / "learning.bundle"
         shutil.copytree(path, copy)
         student = Student.open(copy, variant="litert-int8", threads=1)
-        halves = split_video(sources["bottle"].files[0], student)
-        take = halves[0].finish()
+        first, second = split_video(sources["bottle"].files[0], student)
+        take = first.finish()
         report = take_lesson(student, take, "scene", label)
         print(f"\nlearn-scene --label {label}: {report.frames} frames, {report.refused or 'kept'}")
         print(f"validation photos right: {report.kept.before} -> {report.kept.after}")
         if not report.stored:
             return
         learned = student.fit(read_lessons(Overlay.open(student.bundle), student))
-        show_learned(examined, learned, student, halves[1])
+        print("frames of the second half")
+        apply = student.bundle.manifest.preprocessing.apply
+        show_frames(learned, student, [apply(frame) for frame in second])
+        print("the same frames, with another thing pasted into their middle")
+        strange = [read_picture(file) for file in sources.get("bees", sources["photos"]).files]
+        pasted = [paste(frame, strange[n % len(strange)]) for n, frame in enumerate(second)]
+        show_frames(learned, student, [apply(frame) for frame in pasted])
+        show_learned(examined, learned)
 
 
-def split_video(video: Path, student: Student) -> tuple[Collector, list[np.ndarray]]:
-    """The lesson's frames from the first half, and the inputs of every fourth of the second."""
+def split_video(video: Path, student: Student) -> tuple[Collector, list[Frame]]:
+    """The lesson's frames from the first half, and every fourth of the second."""
     frames = [frame.image for frame in read_frames(video)]
-    collector, rest = Collector(alike=False), []
-    apply = student.bundle.manifest.preprocessing.apply
-    for n, frame in enumerate(frames):
-        if n < len(frames) // 2:
-            collector.add(frame, apply(frame))
-        elif n % EVERY == 0:
-            rest.append(apply(frame))
-    return collector, rest
+    middle = len(frames) // 2
+    collector = Collector(alike=False)
+    for frame in frames[:middle]:
+        collector.add(frame, student.bundle.manifest.preprocessing.apply(frame))
+    return collector, frames[middle::EVERY]
 
 
-def show_learned(
-    examined: Examined, learned: Learned, student: Student, rest: list[np.ndarray]
-) -> None:
-    seen = [student.engine.look(one) for one in rest]
+def paste(frame: Frame, thing: Frame) -> Frame:
+    """A photo over the middle of a frame, a quarter of its area."""
+    height, width = (length // 2 for length in frame.shape[:2])
+    pasted = frame.copy()
+    place = slice(height // 2, height // 2 + height), slice(width // 2, width // 2 + width)
+    pasted[place] = cv2.resize(thing, (width, height), interpolation=cv2.INTER_AREA)
+    return pasted
+
+
+def show_frames(learned: Learned, student: Student, inputs: list[Frame]) -> None:
+    seen = [student.engine.look(one) for one in inputs]
     names = student.bundle.manifest.outputs
     before = [names[int(one.scores.argmax())] for one in seen]
     after = [learned.labels[int(learned.score(one, 1.0).argmax())] for one in seen]
     for title, said in (("before", before), ("after", after)):
-        counts = ", ".join(
-            f"{name} {said.count(name) / len(said):.0%}" for name in sorted(set(said))
-        )
-        print(f"{SECOND}, {title}: rejected {said.count('unknown') / len(said):.1%}; {counts}")
-    known = sum(learned.familiar.knows(one.features) for one in seen) / len(seen)
-    print(f"looks like the first half: {known:.1%}")
-    print(
-        f"{'':<36}{'rejected':>11}"
-        + "".join(f"{one:>11}" for one in COLUMNS)
-        + f"{'far AUROC':>11}"
-    )
+        shares = (f"{name} {said.count(name) / len(said):.1%}" for name in sorted(set(said)))
+        print(f"  {title}: {', '.join(shares)}")
+    familiar = np.mean([learned.familiar.knows(one.features) for one in seen])
+    print(f"  looks like the first half: {familiar:.1%}")
+
+
+def show_learned(examined: Examined, learned: Learned) -> None:
+    show_header()
     changed = change(examined, learned)
     for title, one in (("before", examined.score), ("after", changed)):
         judge = examined.judge

@@ -63,9 +63,8 @@ class Judge:
         self._folds = [Fold(*parts, left_out=n) for n in range(len(self.labels))]
         self._right = self._fold.logits("test").argmax(axis=1) == self._truth["test"]
         self._far = [name for name in FAR if name in sources]
-        self._video_right = self._is_right(
-            "bottle", np.repeat("bottle", len(space.pooled["bottle"]))
-        )
+        bottles = np.repeat("bottle", len(space.pooled["bottle"]))
+        self._video_right = self._is_right("bottle", bottles)
         self._rubbish_right = self._is_right("rubbish", self._rubbish)
 
     def _is_right(self, source: str, shown: np.ndarray) -> np.ndarray:
@@ -79,9 +78,10 @@ class Judge:
             for name in SHIFTS
         ]
         shown = ", ".join(f"{name} {share:.0%}" for name, share in zip(SHIFTS, shifts, strict=True))
+        rubbish = self._rubbish_right[known].mean()
         return (
             f"labels that are right: test {self._right.mean():.1%} ({shown}), bottle video "
-            f"{self._video_right.mean():.0%}, bottles and cans {self._rubbish_right[known].mean():.0%}"
+            f"{self._video_right.mean():.0%}, bottles and cans {rubbish:.0%}"
         )
 
     def judge(
