@@ -206,29 +206,30 @@ def mahalanobis(which: str, *, views: bool, relative: bool) -> Candidate:
     def make(fold: Fold) -> Score:
         rows, truth = fold.learn(which, "mean", views=views)
         rows = scale(rows)
+        middle = rows.mean(axis=0)
+        rows = rows - middle
         means = np.stack([rows[truth == n].mean(axis=0) for n in range(fold.labels)])
-        within, middle = _whiten(rows - means[truth]), rows.mean(axis=0)
-        overall = _whiten(rows - middle) if relative else None
+        within = _invert(rows - means[truth])
+        overall = _invert(rows) if relative else np.zeros_like(within)
+        pulled = within @ means.T
+        offsets = (means.T * pulled).sum(axis=0)
 
         def score(source: str) -> np.ndarray:
-            seen = scale(fold.see(source, which))
-            rotated, centres = seen @ within, means @ within
-            nearest = np.min([np.square(rotated - one).sum(axis=1) for one in centres], axis=0)
-            if overall is not None:
-                nearest = nearest - np.square((seen - middle) @ overall).sum(axis=1)
-            return -nearest
+            seen = scale(fold.see(source, which)) - middle
+            square = (seen @ (within - overall) * seen).sum(axis=1)
+            return (2 * seen @ pulled - offsets).max(axis=1) - square
 
         return score
 
     return make
 
 
-def _whiten(centred: np.ndarray) -> np.ndarray:
+def _invert(centred: np.ndarray) -> np.ndarray:
+    """The inverse of a shrunk covariance."""
     covariance = centred.T @ centred / len(centred)
     size = len(covariance)
-    sphere = np.trace(covariance) / size * np.eye(size)
-    inverse = np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
-    return np.linalg.cholesky(inverse.astype(np.float64)).astype(np.float32)
+    sphere = (np.trace(covariance) / size * np.eye(size)).astype(np.float32)
+    return np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
 
 
 def residual(which: str, *, views: bool, directions: int = RESIDUAL_DIRECTIONS) -> Candidate:
