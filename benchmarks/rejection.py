@@ -73,7 +73,8 @@ def main() -> None:
         return
     sources = list_sources(data, options.more)
     with tempfile.TemporaryDirectory() as folder:
-        kept = options.cache or Path(folder)
+        # The same sources are of other photos without --more.
+        kept = (options.cache or Path(folder)) / ("more" if options.more else "alone")
         if options.bundle:
             examined = judge_bundle(options.bundle, sources, kept)
             if options.learn_scene:

@@ -87,7 +87,7 @@ def show_header() -> None:
 
 def show_row(title: str, rejected: float, verdict: Verdict, far: float) -> None:
     cells = [
-        f"{cell:.3f}" if column == "near" else f"{cell:.0%}"
+        "-" if np.isnan(cell) else f"{cell:.3f}" if column == "near" else f"{cell:.0%}"
         for column, cell in zip(COLUMNS, verdict.cells, strict=True)
     ]
     line = "".join(f"{cell:>11}" for cell in (f"{rejected:.1%}", *cells, f"{far:.4f}"))
