@@ -45,8 +45,15 @@ export function lowerHead(head: Head, first: number, offset: number): Head {
   return { ...head, bias: head.bias.map((one, k) => (k < first ? one : one - offset)) };
 }
 
+/** A head between one and another with as many outputs; 1 is the other. */
+export function mixHeads(one: Head, other: Head, share: number): Head {
+  const mix = (from: Float32Array, to: Float32Array) =>
+    from.map((value, i) => value + share * (to[i]! - value));
+  return { ...one, kernel: mix(one.kernel, other.kernel), bias: mix(one.bias, other.bias) };
+}
+
 /** The same head with more outputs, whose logits are the mean of the others. */
-function widen({ features, outputs, kernel, bias }: Head, wanted: number): Head {
+export function widen({ features, outputs, kernel, bias }: Head, wanted: number): Head {
   const wide = new Float32Array(features * wanted);
   for (let i = 0; i < features; i++) {
     const row = kernel.subarray(i * outputs, (i + 1) * outputs);

@@ -2,7 +2,16 @@
 
 import { best } from "../classify/prediction";
 import { roundEven } from "./float16";
-import { computeLogits, fitHead, type Head, lowerHead, softenLogits, standardize } from "./head";
+import {
+  computeLogits,
+  fitHead,
+  type Head,
+  lowerHead,
+  mixHeads,
+  softenLogits,
+  standardize,
+  widen,
+} from "./head";
 import type { Memory } from "./memory";
 import { type Familiar, findUnknownLogit, knows, mergeUnknown, remember } from "./unknown";
 
@@ -11,6 +20,7 @@ const FOLDS = 4;
 const LOST_SHARE = 0.01;
 const MOST_ROWS = 100;
 const OFFSETS = Array.from({ length: 81 }, (_, n) => n / 10);
+const SHARES = [1, 0.75, 0.5, 0.25];
 
 /** The frames of a lesson, as a head learns from them. */
 export interface Taught {
@@ -177,23 +187,33 @@ function join(parts: Float32Array[]): Float32Array {
   return joined;
 }
 
-// Takes so little from what was taught that the classes keep their accuracy, if anything does.
+// Takes so little from what was taught that the classes keep their accuracy, if anything does; where
+// that does not help, the head changes less.
 function holdBack(head: Head, memory: Memory) {
   const rows = takeRows(memory, 1);
   const truth = [...memory.classes].filter((_, n) => memory.held_out[n]);
   const first = memory.head.outputs;
   const own = truth.map((_, n) => computeLogits(memory.head, rows, n * head.features));
   const before = own.filter((logits, n) => best(logits) === truth[n]).length;
-  const leads = truth.map((label, n) => measureLead(head, rows, n * head.features, first, label));
   const may_lose = Math.max(1, Math.floor(LOST_SHARE * truth.length));
-  const kept = OFFSETS.map((offset) => {
-    const after = leads.filter((lead) => lead <= offset).length;
-    return { photos: truth.length, before, after, may_lose, ok: before - after <= may_lose };
-  });
-  const chosen = kept.findIndex(({ ok }) => ok);
-  // Where nothing helps, the figures are those of the head as it was fitted.
-  const held_back = OFFSETS[Math.max(0, chosen)]!;
-  return { held_back, head: lowerHead(head, first, held_back), kept: kept[Math.max(0, chosen)]! };
+  const start = widen(memory.head, head.outputs);
+  const offsets = head.outputs > first ? OFFSETS : [0];
+  let fallback: { held_back: number; head: Head; kept: KeptAccuracy } | undefined;
+  for (const share of SHARES) {
+    const mixed = mixHeads(start, head, share);
+    const leads = truth.map((label, n) =>
+      measureLead(mixed, rows, n * head.features, first, label),
+    );
+    for (const held_back of offsets) {
+      const after = leads.filter((lead) => lead <= held_back).length;
+      const ok = before - after <= may_lose;
+      const kept = { photos: truth.length, before, after, may_lose, ok };
+      if (ok) return { held_back, head: lowerHead(mixed, first, held_back), kept };
+      // Where nothing helps, the figures are those of the head as it was fitted.
+      fallback ??= { held_back, head: mixed, kept };
+    }
+  }
+  return fallback!;
 }
 
 // By how much the best of what was taught is above a photo's class; infinite where another class

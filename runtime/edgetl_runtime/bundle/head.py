@@ -22,6 +22,12 @@ class Head(msgspec.Struct, frozen=True, eq=False):
         bias[first:] -= offset
         return Head(self.kernel, bias)
 
+    def mix(self, other: "Head", share: float) -> "Head":
+        """A head between this one and another with as many outputs; 1 is the other."""
+        kernel = self.kernel + np.float32(share) * (other.kernel - self.kernel)
+        bias = self.bias + np.float32(share) * (other.bias - self.bias)
+        return Head(kernel, bias)
+
     def widen(self, outputs: int) -> "Head":
         """The same head with more outputs, whose logits are the mean of the others."""
         more = outputs - self.bias.size

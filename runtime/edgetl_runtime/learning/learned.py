@@ -24,6 +24,8 @@ LOST_SHARE: Final = 0.01
 # Of one output; more would make fitting slow, and opening a bundle with it.
 _MOST_ROWS: Final = 100
 _OFFSETS: Final = tuple(round(0.1 * n, 1) for n in range(81))
+# What is left of a change that cost the classes accuracy, whatever its offset.
+_SHARES: Final = (1.0, 0.75, 0.5, 0.25)
 
 Indices = NDArray[np.intp]
 
@@ -201,23 +203,29 @@ def _hold_back(head: Head, memory: Memory) -> tuple[float, Head, Kept]:
     """Takes so little from what was taught that the classes keep their accuracy, if anything does.
 
     A thing that looks like one of the classes wins photos of it; with a lower logit it wins fewer.
+    Where that does not help, as with other looks of a class, the head changes less.
     """
     rows = memory.rows[memory.held_out].astype(np.float32)
     truth = memory.classes[memory.held_out]
     before = int(((rows @ memory.kernel + memory.bias).argmax(axis=1) == truth).sum())
     # Of fewer than a hundred, a single one is more than a point, and nothing finer can be seen.
     may_lose = max(1, int(LOST_SHARE * len(rows)))
-    logits = rows @ head.kernel + head.bias
-    counts = []
-    for offset in _OFFSETS:
-        lower = logits.copy()
-        lower[:, memory.bias.size :] -= np.float32(offset)
-        counts.append(int((lower.argmax(axis=1) == truth).sum()))
-    kept = [Kept(len(rows), before, after, may_lose) for after in counts]
+    start = Head(memory.kernel, memory.bias).widen(head.bias.size)
+    tried: list[tuple[float, Head, Kept]] = []
+    for share in _SHARES:
+        mixed = start.mix(head, share)
+        logits = rows @ mixed.kernel + mixed.bias
+        for offset in _OFFSETS if head.bias.size > memory.bias.size else (0.0,):
+            lower = logits.copy()
+            lower[:, memory.bias.size :] -= np.float32(offset)
+            after = int((lower.argmax(axis=1) == truth).sum())
+            kept = Kept(len(rows), before, after, may_lose)
+            tried.append((offset, mixed, kept))
+            if kept.ok:
+                return offset, mixed.lower(memory.bias.size, offset), kept
     # Where nothing helps, the figures are those of the head as it was fitted.
-    chosen = next((n for n, one in enumerate(kept) if one.ok), 0)
-    offset = float(_OFFSETS[chosen])
-    return offset, head.lower(memory.bias.size, offset), kept[chosen]
+    offset, fitted, kept = tried[0]
+    return offset, fitted, kept
 
 
 def _hold_out(lesson: Taught, fold: int) -> tuple[Taught, Taught]:

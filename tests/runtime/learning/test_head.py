@@ -84,6 +84,13 @@ def test_what_looks_like_a_class_is_held_back_for_its_sake(memory):
     assert recall(memory, CLASSES, [Taught("cog", make_rows(0, 60, 10))])[0] < 15
 
 
+def test_looks_of_a_class_that_another_has_change_the_head_less_for_its_sake(memory):
+    looks = 0.9 * make_rows(1, 60, 12) + 0.1 * make_rows(5, 60, 13)
+    learned = learn(memory, CLASSES, [Taught("gear", looks)])
+    assert learned.kept.ok
+    assert 0 < answer(learned, looks).count("gear") < 40
+
+
 def test_what_a_head_did_not_see_is_what_recall_counts(memory):
     random = np.random.default_rng(11)
     noise = random.normal(0, 0.3, (12, FEATURES)).astype(np.float32)
