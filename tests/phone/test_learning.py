@@ -15,7 +15,7 @@ from edgetl_runtime.teaching.frames import Collector, _shrink
 from edgetl_runtime.teaching.lesson import _find_reason, check_label
 from tests.phone.conftest import LEARNING
 from tests.phone.twin import to_json
-from tests.runtime.learning.conftest import draw_cross, draw_scene
+from tests.runtime.conftest import draw_cross, draw_scene
 
 CLASSES = ("gear", "spring", "washer", "nut", "bolt")
 FEATURES = 256

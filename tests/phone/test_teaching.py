@@ -21,7 +21,7 @@ from tests.phone.conftest import LEARNING, TINY
 from tests.phone.doctoring import change_manifest
 from tests.phone.driving import ANSWERED, CHECKED, LABEL, LIVE, STATE, click, start_phone
 from tests.phone.test_kept import begin, save
-from tests.runtime.learning.conftest import draw_cross
+from tests.runtime.conftest import draw_cross
 
 TAUGHT = "Checked, then taught"
 OPEN = "document.getElementById('teach').open"
