@@ -350,6 +350,6 @@ def test_export_describes_every_file_alike_but_for_its_scores(bundle: Bundle) ->
     info = said[0]
     assert said == [info] * len(said)
     assert info.name == "edgetl tiny"
-    assert info.labels == bundle.labels
+    assert info.labels == bundle.manifest.outputs
     assert info.record["preprocessing"]["width_px"] == info.width_px == 32
     assert bundle.manifest.provenance.model_sha256.startswith(info.version)

@@ -192,10 +192,10 @@ class TestDamage:
         assert "missing or damaged" in phone.evaluate("document.body.innerText")
 
     def test_a_bundle_of_a_newer_format_asks_for_an_upgrade(self, phone, host, own_site):
-        change_manifest(own_site, lambda manifest: manifest.update(format_version=4))
+        change_manifest(own_site, lambda manifest: manifest.update(format_version=5))
         phone.open(host.url)
         phone.wait_for(f"{STATE} === 'failed'", 60)
-        assert "has format 4, this page reads 3; upgrade edgetl" in phone.evaluate(TEXT)
+        assert "has format 5, this page reads 3 and 4; upgrade edgetl" in phone.evaluate(TEXT)
 
     def test_golden_frames_that_fail_name_nothing(self, phone, host, own_site):
         def mix_up(manifest: dict) -> None:
