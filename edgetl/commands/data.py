@@ -241,9 +241,9 @@ def import_photos(
     """Import frames that a device collected, to be labelled and trained on.
 
     COLLECTED is the folder that `edgetl-run --collect` filled, copied from the board, or the zip
-    that a phone's page saved. Each frame is copied into the folder of the label that was corrected
-    on the phone, else of its predicted label, so that only wrong ones have to be moved, or into
-    _unsorted_ if it was rejected. Nothing is overwritten.
+    that a phone's page or `edgetl-run learned --export` saved. Each frame is copied into the folder
+    of the label that a person chose, else of its predicted label, so that only wrong ones have to
+    be moved, or into _unsorted_ if it was rejected. Nothing is overwritten.
 
     With --group, alike frames whose label nobody corrected go into _unsorted_/group-01-LABEL
     instead, with the label that most of them were predicted as. Rename a wrong one, then run
@@ -335,7 +335,7 @@ def _print_import(report: "ImportReport", page: Path) -> None:
     left = f"{len(report.copies)} already known, {len(report.similar)} similar to another"
     click.echo(f"{count_noun(len(report.imported), 'new photo')} in {report.target}; {left}")
     if corrected := sum(one.corrected for one in report.imported):
-        click.echo(f"{corrected} of them with a label that was corrected on the phone")
+        click.echo(f"{corrected} of them with a label that a person chose")
     click.echo(f"page: {page}")
     if not report.imported:
         return

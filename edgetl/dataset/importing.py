@@ -24,7 +24,7 @@ class Imported(msgspec.Struct, frozen=True):
         path: Relative to the target folder, with forward slashes.
         source: Its name in the collected folder or zip.
         suggested: What it was taken for: a label, `_unsorted_`, or `_unknown_`.
-        corrected: Whether a person chose that label on the phone.
+        corrected: Whether a person chose that label.
         kind: Why the device kept it; empty without a record.
         score: Of the device's answer, 0..1; None without a record.
         top: Best labels of the device with their scores, best first.

@@ -238,7 +238,7 @@ def test_the_page_and_the_command_say_what_was_corrected(zipped, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert f"2 new photos in {out}" in done.stdout
-    assert "1 of them with a label that was corrected on the phone" in done.stdout
+    assert "1 of them with a label that a person chose" in done.stdout
     assert page.read_text().count("label corrected") == 1
     assert "picked by hand" in page.read_text()
     assert render_import(import_collected(path, tmp_path / "b")).count("label corrected") == 1

@@ -81,6 +81,7 @@ def _add_learned(commands: "Subparsers[argparse.ArgumentParser]") -> None:
         metavar="ZIP",
         help="Zip for the frames and their labels, which `edgetl data import` reads",
     )
+    parser.add_argument("--overwrite", action="store_true", help="Replace the zip of --export.")
     add_json(parser)
 
 
@@ -97,7 +98,7 @@ def learn_scene(options: argparse.Namespace) -> int:
 def _learn(options: argparse.Namespace, kind: "Kind", label: str | None) -> int:
     import cv2
 
-    from edgetl_runtime.learning.overlay import Overlay
+    from edgetl_runtime.learning.overlay import Overlay, check_writable
     from edgetl_runtime.learning.student import Student
     from edgetl_runtime.teaching.lesson import check_label, take_lesson
 
@@ -107,7 +108,9 @@ def _learn(options: argparse.Namespace, kind: "Kind", label: str | None) -> int:
         options.bundle, engine=options.engine, variant=options.variant, threads=options.threads
     )
     # What cannot be learned is told before somebody holds a thing up for a minute.
-    before = Overlay.open(student.bundle).lessons
+    overlay = Overlay.open(student.bundle)
+    check_writable(overlay.path)
+    before = overlay.lessons
     check_label(kind, label, (*student.bundle.labels, *(one.label for one in before)))
     with ProgressLine() as line:
         take = _take(options, settings, student.bundle, line, alike=label is None)
@@ -214,14 +217,18 @@ def _require_lessons(overlay: "Overlay") -> None:
 
     if not overlay.lessons:
         raise LessonError(
-            f"{overlay.bundle_path} has learned nothing; teach it with: edgetl-run teach"
+            f"{overlay.bundle_path} has learned nothing; teach it with: edgetl-run teach BUNDLE "
+            "LABEL --source 0"
         )
 
 
 def _export(options: argparse.Namespace, overlay: "Overlay") -> int:
+    from edgetl_runtime.errors import StorageError
     from edgetl_runtime.teaching.handing_over import export_lessons
 
     _require_lessons(overlay)
+    if options.export.exists() and not options.overwrite:
+        raise StorageError(f"{options.export} exists; choose another name or add --overwrite")
     with ProgressLine() as line:
         count = export_lessons(overlay, options.export, line.tell)
     if options.json:

@@ -200,22 +200,36 @@ def locked(bundle: Path) -> Iterator[None]:
     """Keeps two programs from changing an overlay at once.
 
     Raises:
-        LockedError: If another program changes an overlay in the same folder.
+        LockedError: If another program changes the overlay of this bundle.
     """
-    folder = find_overlay(bundle).absolute().parent
-    # A lock on the folder leaves no file behind.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    # A lock on the bundle leaves no file behind; where it is gone, its folder has to do.
+    place = bundle if bundle.exists() else find_overlay(bundle).absolute().parent
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         raise LockedError(
-            f"another program is learning for a bundle in {folder}; try again when it is done"
+            f"another program is learning for {bundle}; try again when it is done"
         ) from error
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a place that lessons cannot be written to, before frames are taken.
+
+    Raises:
+        StorageError: With the remedy.
+    """
+    folder = path.absolute().parent
+    if not os.access(folder, os.W_OK):
+        raise StorageError(
+            f"lessons lie beside the bundle, and {folder} cannot be written; copy the bundle to a "
+            "folder that can be"
+        )
 
 
 def clear_overlay(path: Path) -> None:

@@ -4,6 +4,7 @@ A lesson that would cost the classes of the file accuracy, or teaches nothing, i
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -152,15 +153,25 @@ def check_label(kind: Kind, label: str | None, known: Sequence[str | None]) -> N
         )
     if len(label.encode()) > MOST_LABEL_BYTES:
         raise LessonError(f"expected a label of at most {MOST_LABEL_BYTES} bytes; shorten it")
-    if label in (UNKNOWN, NOTHING_KNOWN, "_unsorted_"):
+    if _fold(label) in map(_fold, (UNKNOWN, NOTHING_KNOWN, "_unsorted_")):
         raise LessonError(
             f"{label} is no label: show what is none of the classes with: edgetl-run learn-scene"
         )
-    if kind == "scene" and label not in known:
-        labels = ", ".join(one for one in dict.fromkeys(known) if one is not None)
+    labels = [one for one in dict.fromkeys(known) if one is not None]
+    if label in labels:
+        return
+    if alike := [one for one in labels if _fold(one) == _fold(label)]:
+        raise LessonError(f"there is {alike[0]}, which differs in spelling only; write {alike[0]}")
+    if kind == "scene":
         raise LessonError(
-            f"{label} was never taught; known are: {labels}; teach it with: edgetl-run teach"
+            f"{label} was never taught; known are: {', '.join(labels)}; teach it with: "
+            "edgetl-run teach"
         )
+
+
+def _fold(label: str) -> str:
+    """Labels that are equal by this are one to a person, and refused by training."""
+    return re.sub(r"[\s_-]+", "", label.casefold()) or label
 
 
 def _find_reason(learned: Learned, lessons: Sequence[Taught], recalled: Sequence[int]) -> str:

@@ -1,6 +1,7 @@
 """`edgetl-run teach`, `learn-scene` and `learned`, as a person runs them."""
 
 import json
+import os
 import shutil
 import zipfile
 
@@ -75,6 +76,46 @@ def test_lessons_go_home_in_the_format_of_collected_frames(taught, edgetl_run, t
     assert len(names) == 40
     assert {one.corrected_label for one in records} == {"cross"}
     assert all(isinstance(one.answer, AnswerRecord) for one in records)
+
+
+def test_no_file_is_replaced_by_lessons_without_being_told(taught, edgetl_run, tiny_copy, tmp_path):
+    target = tmp_path / "notes.txt"
+    target.write_text("mine")
+    refused = edgetl_run("learned", tiny_copy, "--export", target)
+    assert refused.returncode == 1
+    assert "notes.txt exists; choose another name or add --overwrite" in refused.stderr
+    assert target.read_text() == "mine"
+    assert edgetl_run("learned", tiny_copy, "--export", target, "--overwrite").returncode == 0
+    assert zipfile.is_zipfile(target)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("teach", "Gear"), "there is gear, which differs in spelling only; write gear"),
+        (("teach", "Unknown"), "Unknown is no label: show what is none of the classes with"),
+        (("learn-scene", "GEAR"), "there is gear, which differs in spelling only; write gear"),
+    ],
+)
+def test_a_label_that_training_would_refuse_is_refused(
+    command, said, edgetl_run, tiny_copy, cross_folder
+):
+    name, label = command
+    words = (tiny_copy, label) if name == "teach" else ("--label", label, tiny_copy)
+    done = edgetl_run(name, *words, cross_folder)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_that_cannot_be_written_is_told_at_once(edgetl_run, tiny_copy, cross_folder):
+    tiny_copy.parent.chmod(0o555)
+    try:
+        done = edgetl_run("teach", tiny_copy, "cross", cross_folder)
+    finally:
+        tiny_copy.parent.chmod(0o755)
+    assert done.returncode == 1
+    assert "copy the bundle to a folder that can be" in done.stderr
 
 
 def test_one_frame_is_refused(edgetl_run, tiny_copy, cross_folder, wording):

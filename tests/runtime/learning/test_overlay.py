@@ -200,6 +200,13 @@ def test_two_programs_do_not_learn_at_once(tiny_copy, wording):
         pass
 
 
+def test_two_programs_may_learn_for_two_bundles_in_one_folder(tiny_copy):
+    other = tiny_copy.with_name("other.bundle")
+    shutil.copytree(tiny_copy, other)
+    with locked(tiny_copy), locked(other):
+        pass
+
+
 def test_an_overlay_beside_a_zip_has_its_name(tiny_copy):
     zipped = shutil.make_archive(str(tiny_copy.with_name("parts")), "zip", tiny_copy)
     overlay = Overlay.open(Bundle.open(zipped))
