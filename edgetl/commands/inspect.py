@@ -10,7 +10,7 @@ from edgetl_export.wording import percent, signed_points
 from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
-    from edgetl_runtime.bundle.manifest import BundleManifest
+    from edgetl_runtime.bundle.manifest import BundleManifest, Variant
     from edgetl_runtime.bundle.reader import Bundle
 
 
@@ -121,7 +121,7 @@ def _print_files(manifest: "BundleManifest") -> None:
 
 
 def print_scores(manifest: "BundleManifest") -> None:
-    """Prints calibration and rejection of each file."""
+    """Prints how sure the scores of each file are, and what it makes of unknown things."""
     rows = [
         (
             one.name,
@@ -129,20 +129,32 @@ def print_scores(manifest: "BundleManifest") -> None:
             percent(one.calibration.calibration_error_before),
             percent(one.calibration.calibration_error),
             percent(one.test_metrics.calibration_error if one.test_metrics else None),
-            f"{one.calibration.reject_threshold:.3g}",
-            percent(one.calibration.false_accept_rate),
-            percent(one.calibration.false_reject_rate),
-            one.calibration.unknown or "-",
-            percent(one.calibration.held_out_accept_rate),
-            percent(one.calibration.view_reject_rate),
+            f"{one.calibration.reject_threshold:.3g}" if one.calibration.reject_threshold else "-",
         )
         for one in manifest.variants
     ]
-    header = (
-        *("scores", "temperature", "error before", "after", "test", "threshold"),
-        *("false accepts", "false rejects", "measured on", "class left out", "other camera"),
+    print_table(("scores", "temperature", "error before", "after", "test", "threshold"), rows)
+    print_table(
+        ("labelled or not", "unknown", "similar", "known", "other camera"),
+        [_describe_rejection(one) for one in manifest.variants],
     )
-    print_table(header, rows)
+    click.echo(
+        "unknown: photos of _unknown_ that get a label; similar: photos that do where their class "
+        "is left out; known: photos of the classes that get none; other camera: those that get "
+        "none as another camera would have taken them; -: not measured"
+    )
+
+
+def _describe_rejection(variant: "Variant") -> tuple[str, ...]:
+    found = variant.calibration
+    by_classes = found.unknown == "held-out classes"
+    return (
+        variant.name,
+        percent(None if by_classes else found.false_accept_rate),
+        percent(found.false_accept_rate if by_classes else found.held_out_accept_rate),
+        percent(found.false_reject_rate),
+        percent(found.view_reject_rate),
+    )
 
 
 def _print_recall(manifest: "BundleManifest") -> None:
