@@ -50,7 +50,7 @@ def start_export(run: Path, out: Path, before: str, *more: str) -> "subprocess.P
 
 def test_labels_are_those_of_the_run(bundle: Bundle, run_folder: Path) -> None:
     assert bundle.labels == Run.open(run_folder).spec.labels
-    assert (bundle.path / "labels.txt").read_text() == "bolt\ngear\nwasher\n"
+    assert (bundle.path / "labels.txt").read_text() == "bolt\ngear\nwasher\nunknown\n"
 
 
 def test_preprocessing_is_that_of_the_run(bundle: Bundle, run_folder: Path) -> None:
