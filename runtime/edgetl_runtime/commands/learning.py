@@ -158,7 +158,7 @@ def _take(
 def describe(report: "LessonReport") -> Iterator[str]:
     """The report in lines for people."""
     what = "nothing that is known" if report.label is None else report.label
-    done = f"lesson {report.number}: " if report.stored else ""
+    done = f"lesson {report.number}: " if report.stored else "not learned: "
     new = " (new)" if report.is_new else ""
     yield f"{done}{what}{new}, {count_noun(report.frames, 'frame')}"
     yield from report.notes
@@ -169,7 +169,10 @@ def describe(report: "LessonReport") -> Iterator[str]:
         f"correct, {kept.before} before; at most {kept.may_lose} may be lost"
     )
     if report.held_back:
-        yield f"for their sake, the logit of what was taught is lowered by {report.held_back:g}"
+        yield (
+            "so that they keep their accuracy, what was taught must be clearer to be named (its "
+            f"logit is lowered by {report.held_back:g})"
+        )
     yield (
         f"took {report.look_s:.2f} s for the features, {report.fit_s:.2f} s for the head and "
         f"{report.check_s:.2f} s for the checks"

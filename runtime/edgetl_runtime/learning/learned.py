@@ -3,6 +3,7 @@
 Nothing of this is stored: it follows from the bundle and the overlay, in a fraction of a second.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -162,6 +163,21 @@ def recall(
             said = (held.features @ found.head.kernel + found.head.bias).argmax(axis=1)
             counts[n] += int((said == _find_index(found.labels, held)).sum())
     return counts
+
+
+def find_confusion(
+    memory: Memory, classes: Sequence[str], lessons: Sequence[Taught], unknown_label: str = ""
+) -> str:
+    """What frames of the last lesson are mostly taken for by heads that did not see them."""
+    said: Counter[str] = Counter()
+    for fold in range(_FOLDS):
+        split = [_hold_out(one, fold) for one in lessons]
+        found = learn(memory, classes, [rest for rest, _ in split], unknown_label)
+        held = split[-1][1]
+        best = (held.features @ found.head.kernel + found.head.bias).argmax(axis=1)
+        said.update(found.labels[index] for index in best)
+        del said[found.labels[_find_index(found.labels, held)]]
+    return said.most_common(1)[0][0] if said else ""
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -13,7 +13,7 @@ from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import Engine, open_engine
 from edgetl_runtime.errors import BundleError, LessonError
 from edgetl_runtime.image.preprocessing import Frame
-from edgetl_runtime.learning.learned import Learned, Taught, learn, recall
+from edgetl_runtime.learning.learned import Learned, Taught, find_confusion, learn, recall
 from edgetl_runtime.learning.overlay import Overlay
 from edgetl_runtime.learning.overlay_format import Features, Lesson
 from edgetl_runtime.system.allotment import default_threads
@@ -90,6 +90,11 @@ class Student(msgspec.Struct, frozen=True, eq=False):
     def recall(self, lessons: Sequence[Taught]) -> list[int]:
         """How many frames of each lesson a head names rightly that did not see them."""
         return recall(self.memory, self.bundle.labels, lessons, self.bundle.manifest.unknown_label)
+
+    def find_confusion(self, lessons: Sequence[Taught]) -> str:
+        """What frames of the last lesson are mostly taken for; see `learned.find_confusion`."""
+        unknown = self.bundle.manifest.unknown_label
+        return find_confusion(self.memory, self.bundle.labels, lessons, unknown)
 
 
 def find_memory(bundle: Bundle, variant: Variant) -> Memory:

@@ -106,7 +106,7 @@ def take_lesson(
         tell(1.0, "checking what is known")
         recalled = student.recall(lessons)
         checked_s = time.monotonic()
-        refused = _find_reason(learned, lessons, recalled)
+        refused = _find_reason(student, learned, lessons, recalled)
         if not refused:
             created = format_time(time.time())
             new = NewLesson(
@@ -174,7 +174,9 @@ def _fold(label: str) -> str:
     return re.sub(r"[\s_-]+", "", label.casefold()) or label
 
 
-def _find_reason(learned: Learned, lessons: Sequence[Taught], recalled: Sequence[int]) -> str:
+def _find_reason(
+    student: Student, learned: Learned, lessons: Sequence[Taught], recalled: Sequence[int]
+) -> str:
     """Why a lesson is refused; empty if it is not. The new lesson is the last one."""
     kept = learned.kept
     if not kept.ok:
@@ -187,9 +189,9 @@ def _find_reason(learned: Learned, lessons: Sequence[Taught], recalled: Sequence
     *earlier, new = zip(lessons, recalled, strict=True)
     if _is_lost(*new):
         return (
-            f"it would not be recognized: of {len(new[0].features)} frames {new[1]} would get "
-            f"their label from the others, at least {_count_least(new[0])} must; show it larger, "
-            "and from more sides"
+            f"it would not be recognized: of {len(new[0].features)} frames {new[1]} would be, at "
+            f"least {_count_least(new[0])} must; most look like {student.find_confusion(lessons)}. "
+            "Show more of what is different, or give it that label"
         )
     if lost := next((pair for pair in earlier if _is_lost(*pair)), None):
         return (

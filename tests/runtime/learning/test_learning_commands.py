@@ -78,6 +78,15 @@ def test_lessons_go_home_in_the_format_of_collected_frames(taught, edgetl_run, t
     assert all(isinstance(one.answer, AnswerRecord) for one in records)
 
 
+def test_what_is_known_by_another_name_is_refused_with_that_name(
+    taught, edgetl_run, tiny_copy, cross_folder
+):
+    again = edgetl_run("teach", tiny_copy, "plus", cross_folder)
+    assert again.returncode == 3
+    assert again.stdout.startswith("not learned: plus (new), 20 frames")
+    assert "most look like cross" in again.stderr
+
+
 def test_no_file_is_replaced_by_lessons_without_being_told(taught, edgetl_run, tiny_copy, tmp_path):
     target = tmp_path / "notes.txt"
     target.write_text("mine")
