@@ -94,10 +94,14 @@ def _print(found: "Sequence[ExplainedPhoto]") -> None:
     rows = [
         (
             one.path,
-            f"{one.predicted} {percent(one.predicted_score, 0)}",
+            f"{_name_predicted(one)} {percent(one.predicted_score, 0)}",
             f"{one.label} {percent(one.score, 0)}",
             "{:.0f}, {:.0f}".format(*one.hottest_px),
         )
         for one in found
     ]
     print_table(("photo", "predicted", "explained", "hottest (x, y px)"), rows)
+
+
+def _name_predicted(photo: "ExplainedPhoto") -> str:
+    return f"(unknown), most like {photo.predicted}" if photo.is_unknown else photo.predicted

@@ -31,6 +31,7 @@ class ExplainedPhoto(msgspec.Struct, frozen=True):
         path: As given.
         predicted: The class with the highest score.
         predicted_score: Its probability, 0..1.
+        is_unknown: The photo shows none of the classes: `predicted` is what it looks most like.
         label: The class that is explained.
         score: Its probability, 0..1.
         hottest_px: Middle of the hottest cell, (x, y) in px of the photo.
@@ -40,6 +41,7 @@ class ExplainedPhoto(msgspec.Struct, frozen=True):
     path: str
     predicted: str
     predicted_score: float
+    is_unknown: bool
     label: str
     score: float
     hottest_px: tuple[float, float]
@@ -72,6 +74,7 @@ def explain_photos(
             path=str(path),
             predicted=best.label,
             predicted_score=best.score,
+            is_unknown=best.is_unknown,
             label=chosen.label,
             score=chosen.score,
             hottest_px=window.find(chosen.hottest),

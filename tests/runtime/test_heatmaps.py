@@ -1,5 +1,8 @@
 """Heat maps: their arithmetic, their place in the frame, their picture."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import cv2
 import msgspec
 import numpy as np
@@ -167,18 +170,24 @@ def test_the_record_survives_json_and_speaks_in_fractions_of_the_frame() -> None
 class _Eyes:
     """A network of one map, which is the red of its input, and of a head of two classes."""
 
-    def __call__(self, pixels: Frame) -> object:
-        from types import SimpleNamespace
-
+    def __call__(self, pixels: Frame) -> SimpleNamespace:
         red = pixels[:, :, :1].astype(np.float32) / 255
         return SimpleNamespace(scores=np.array([0.2, 0.7, 0.1], np.float32), maps=[red])
 
 
-def explain(label: str | None) -> HeatMap:
+class _DoubtfulEyes(_Eyes):
+    """Takes what it sees for none of the classes."""
+
+    def __call__(self, pixels: Frame) -> SimpleNamespace:
+        seen = super().__call__(pixels)
+        return SimpleNamespace(scores=np.array([0.1, 0.2, 0.7], np.float32), maps=seen.maps)
+
+
+def explain(label: str | None, eyes: Any = None) -> HeatMap:
     head = Head(np.array([[1, -1]], np.float32), np.zeros(2, np.float32))
     frame = np.zeros((8, 8, 3), np.uint8)
     frame[2, 5] = (0, 0, 255)
-    explainer = Explainer(_Eyes(), head, ("red", "other"), Preprocessing(8, 8))  # type: ignore[arg-type]
+    explainer = Explainer(eyes or _Eyes(), head, ("red", "other"), Preprocessing(8, 8))  # type: ignore[arg-type]
     return explainer.explain(frame, label)
 
 
@@ -187,6 +196,12 @@ def test_the_best_class_is_explained_unless_one_is_named() -> None:
     assert (best.label, named.label) == ("other", "red")
     assert named.hottest == (5.5 / 8, 2.5 / 8) != best.hottest
     assert named.score == pytest.approx(0.2)
+
+
+def test_of_an_unknown_frame_the_class_that_it_looks_most_like_is_explained() -> None:
+    heat = explain(None, _DoubtfulEyes())
+    assert (heat.label, heat.is_unknown) == ("other", True)
+    assert explain(None).is_unknown is False
 
 
 def test_a_class_that_the_model_lacks_is_refused(wording: str) -> None:

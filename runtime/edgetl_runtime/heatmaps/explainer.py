@@ -134,4 +134,5 @@ class Explainer:
             score=float(scores[best]),
             cells=make_cells(seen.maps, self.head.kernel, best),
             bias=float(self.head.bias[best]),
+            is_unknown=int(scores.argmax()) >= len(self.labels),
         )

@@ -38,12 +38,14 @@ class HeatMap(msgspec.Struct, frozen=True, eq=False):
         cells: float32 (rows, columns), over the model's input: what each place adds to the logit
             of the class, beside the bias. Their mean and the bias are the logit.
         bias: What the head adds wherever one looks.
+        is_unknown: The frame shows none of the classes, by the model's scores.
     """
 
     label: str
     score: float
     cells: Cells
     bias: float
+    is_unknown: bool = False
 
     @property
     def logit(self) -> float:
