@@ -101,6 +101,8 @@ def is_carried(place: tuple[str | int, ...]) -> bool:
 )
 @given(manifest=forged_manifests([place for place in PLACES if is_carried(place)]))
 def test_a_forged_and_sealed_manifest_gets_the_same_verdict(node, tiny_copy, manifest):
+    # A page is written for one variant, and asks for it by name; a device takes the first.
+    hypothesis.assume(b'"litert-int8"' in manifest)
     on_device = open_on_device(tiny_copy, seal(manifest))
     on_page = open_on_page(node, seal(manifest))
     assert bool(on_device) == bool(on_page), (on_device, on_page)
