@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.bundle.manifest import Variant
+from edgetl_runtime.bundle.opening import open_variant
 from edgetl_runtime.bundle.reader import Bundle
-from edgetl_runtime.engines.engine import Engine, open_engine
+from edgetl_runtime.engines.engine import Engine
 from edgetl_runtime.errors import ModelOutputError, OptionsError
 from edgetl_runtime.image.loading import Color, Image, load_image
 from edgetl_runtime.image.preprocessing import Frame
@@ -95,12 +96,8 @@ class Classifier:
             found, fault = open_learned(bundle, chosen, beside, threads)
             if found is not None:
                 return cls(bundle, chosen, *found, has_features=features)
-        model = bundle.read(chosen)
-        tensors = (chosen.input, chosen.output)
         shown = features and chosen.hidden is not None
-        loaded = open_engine(
-            chosen.engine, model, tensors, threads, chosen.hidden, "features" if shown else None
-        )
+        loaded = open_variant(bundle, chosen, threads, "features" if shown else None)
         return cls(bundle, chosen, loaded, fault=fault, has_features=shown)
 
     @property

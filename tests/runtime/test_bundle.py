@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgetl_runtime import classifier as classifier_module
+from edgetl_runtime.bundle import opening
 from edgetl_runtime.bundle.manifest import FORMAT_VERSION
 from edgetl_runtime.bundle.reader import Bundle, encode_checksum, encode_manifest
 from edgetl_runtime.classifier import Classifier
@@ -91,7 +91,7 @@ def test_a_bundle_with_a_missing_file_is_refused_and_the_file_is_named(file, tin
 
 @pytest.mark.parametrize("file", FILES)
 def test_bad_bytes_never_reach_an_engine(file, tiny_copy, monkeypatch):
-    monkeypatch.setattr(classifier_module, "open_engine", lambda *_: pytest.fail("was called"))
+    monkeypatch.setattr(opening, "open_engine", lambda *_: pytest.fail("was called"))
     flip_a_bit(tiny_copy / file)
     with pytest.raises(BundleError):
         Classifier.open(tiny_copy)

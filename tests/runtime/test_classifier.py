@@ -117,7 +117,7 @@ def test_only_verified_bytes_reach_the_engine_while_the_file_changes(tiny_copy, 
     def load(engine, model, tensors, threads, *hidden):
         loaded.append(model)
 
-    monkeypatch.setattr("edgetl_runtime.classifier.open_engine", load)
+    monkeypatch.setattr("edgetl_runtime.bundle.opening.open_engine", load)
     swapping = threading.Thread(target=swap)
     swapping.start()
     refused = 0

@@ -7,6 +7,7 @@ import numpy as np
 
 from edgetl_export.evaluate.engine_pool import share_out
 from edgetl_export.progress import track
+from edgetl_export.trained import Trained
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 
@@ -26,6 +27,19 @@ def choose_photos(by_class: Sequence[Sequence[Path]], seed: int, most: int) -> l
     longest = max(map(len, shuffled), default=0)
     in_turn = [photos[n] for n in range(longest) for photos in shuffled if n < len(photos)]
     return in_turn[:most]
+
+
+def draw_training_photos(trained: Trained, most: int) -> list[Path]:
+    """Draws training photos of a model; see `choose_photos`.
+
+    Args:
+        trained: The model and its photos.
+        most: So many at most.
+    """
+    by_class: list[list[Path]] = [[] for _ in trained.labels]
+    for photo in trained.training:
+        by_class[photo.index].append(photo.file)
+    return choose_photos(by_class, trained.seed, most)
 
 
 def load_inputs(

@@ -18,7 +18,7 @@ from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import Repair
 from edgetl_export.progress import step
 from edgetl_export.quantize import onnx_quantizer, sensitivity, tflite_quantizer
-from edgetl_export.quantize.calibration import choose_photos, load_inputs
+from edgetl_export.quantize.calibration import draw_training_photos, load_inputs
 from edgetl_export.quantize.repairs import PHOTOS, Plan, make_plans
 from edgetl_export.quantize.sensitivity import Divergences, Sensitivity
 from edgetl_export.recipes import Recipe
@@ -107,11 +107,7 @@ class FileWriter:
         Raises:
             ExportError: If there are none.
         """
-        trained = self._trained
-        by_class: list[list[Path]] = [[] for _ in trained.labels]
-        for photo in trained.training:
-            by_class[photo.index].append(photo.file)
-        photos = choose_photos(by_class, trained.seed, most)
+        photos = draw_training_photos(self._trained, most)
         if not photos:
             raise ExportError("no training photos for calibration; add photos to the train split")
         return photos

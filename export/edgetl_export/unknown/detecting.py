@@ -15,7 +15,7 @@ from edgetl_export.evaluate.scoring import look
 from edgetl_export.evaluate.tensors import describe
 from edgetl_export.graph.hiding import Hidden, hide
 from edgetl_export.progress import step, track
-from edgetl_export.quantize.calibration import choose_photos, load_inputs
+from edgetl_export.quantize.calibration import draw_training_photos, load_inputs
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.trained import Trained
 from edgetl_export.unknown.detector import (
@@ -176,10 +176,7 @@ class DetectorMaker:
         """Inputs of training photos and of views of them, and the class of each."""
         trained = self._trained
         index = {photo.file: photo.index for photo in trained.training}
-        by_class: list[list[Path]] = [[] for _ in trained.labels]
-        for photo in trained.training:
-            by_class[photo.index].append(photo.file)
-        photos = choose_photos(by_class, trained.seed, PHOTOS)
+        photos = draw_training_photos(trained, PHOTOS)
         numbers = [0, *range(_FIRST_VIEW, _FIRST_VIEW + VIEWS)] if trained.view else [0]
         wanted = [(photo, number) for photo in photos for number in numbers]
         inputs = self._look_at(wanted, "reading training photos")

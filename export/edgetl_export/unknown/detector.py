@@ -1,10 +1,10 @@
 """The detector: how unlike known things a photo is, as the logit of one more class, `unknown`.
 
-Known photos, and views of them as another camera would have taken them, are summed up by
-prototypes in the space of the file's own features; those of each of the network's maps are scaled
-to length 1, so that none outweighs the others. The nearer the nearest
-prototype and the higher the highest logit, the better known is what a photo shows; the sum of both
-is compared with a threshold. A softmax over the classes' logits and
+Known photos, and views of them as another camera would have taken them, become a few prototypes in
+the space of the file's own features. The features of each of the network's maps are scaled to
+length 1, so that none outweighs the others. The nearer the nearest prototype and the higher the
+highest logit, the better known is what a photo shows. The sum of both is compared with a threshold.
+A softmax over the classes' logits and
 
     unknown = min_j (bias_j - weights_j @ direction)
 

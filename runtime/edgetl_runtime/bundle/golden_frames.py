@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_runtime.bundle.manifest import Precision, Variant
+from edgetl_runtime.bundle.opening import open_variant
 from edgetl_runtime.bundle.reader import Bundle
-from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import EngineError, FrameError, MissingEngineError
 from edgetl_runtime.image.decoding import decode_picture
 from edgetl_runtime.image.preprocessing import Frame
@@ -133,8 +133,7 @@ def replay(
     Raises:
         EngineError: If the engine is missing, or cannot load or run the model.
     """
-    tensors = (variant.input, variant.output)
-    engine = open_engine(variant.engine, bundle.read(variant), tensors, threads)
+    engine = open_variant(bundle, variant, threads)
     return np.stack([engine.run(pixels) for pixels in inputs])
 
 

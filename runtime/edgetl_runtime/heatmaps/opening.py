@@ -2,8 +2,8 @@
 
 from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.memory import read_memory
+from edgetl_runtime.bundle.opening import open_variant
 from edgetl_runtime.bundle.reader import Bundle
-from edgetl_runtime.engines.engine import open_engine
 from edgetl_runtime.errors import EngineError
 from edgetl_runtime.heatmaps.explainer import Explainer
 
@@ -27,14 +27,7 @@ def open_explainer(bundle: Bundle, variant: Variant, threads: int) -> Explainer:
             "pooled feature maps, one dense layer and a softmax, exported by this version; "
             "train with --head linear, or export it again with: edgetl export"
         )
-    engine = open_engine(
-        variant.engine,
-        bundle.read(variant),
-        (variant.input, variant.output),
-        threads,
-        hidden=variant.hidden,
-        reveal="maps",
-    )
+    engine = open_variant(bundle, variant, threads, "maps")
     return Explainer(
         engine.look,
         memory.head,

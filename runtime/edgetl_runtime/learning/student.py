@@ -9,8 +9,9 @@ import numpy as np
 
 from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.memory import Memory, read_memory
+from edgetl_runtime.bundle.opening import open_variant
 from edgetl_runtime.bundle.reader import Bundle
-from edgetl_runtime.engines.engine import Engine, open_engine
+from edgetl_runtime.engines.engine import Engine
 from edgetl_runtime.errors import BundleError, LessonError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.learning.learned import Learned, Taught, find_confusion, learn, recall
@@ -56,14 +57,7 @@ class Student(msgspec.Struct, frozen=True, eq=False):
             bundle = Bundle.open(bundle)
         chosen = bundle.variant(variant, engine=engine)
         memory = find_memory(bundle, chosen)
-        loaded = open_engine(
-            chosen.engine,
-            bundle.read(chosen),
-            (chosen.input, chosen.output),
-            threads or default_threads(),
-            chosen.hidden,
-            "features",
-        )
+        loaded = open_variant(bundle, chosen, threads or default_threads(), "features")
         return cls(bundle, chosen, loaded, memory)
 
     def look(self, inputs: Sequence[Frame], tell: Tell = lambda share, doing: None) -> Features:
@@ -88,7 +82,7 @@ class Student(msgspec.Struct, frozen=True, eq=False):
         return learn(self.memory, self.bundle.labels, lessons, self.bundle.manifest.unknown_label)
 
     def recall(self, lessons: Sequence[Taught]) -> list[int]:
-        """How many frames of each lesson a head names rightly that did not see them."""
+        """How many frames of each lesson are correct by heads that did not see them."""
         return recall(self.memory, self.bundle.labels, lessons, self.bundle.manifest.unknown_label)
 
     def find_confusion(self, lessons: Sequence[Taught]) -> str:

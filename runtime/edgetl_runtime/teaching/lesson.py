@@ -40,7 +40,7 @@ class LessonReport(msgspec.Struct, frozen=True):
         label: What is on the frames; None: nothing that is known.
         is_new: Whether the label is of no class of the file, and was not taught before.
         frames: How many it is made of.
-        recalled: How many of them a head names rightly that did not see them.
+        recalled: How many of them are classified correctly by heads that did not see them.
         kept: The classes of the file, before and after, on validation photos.
         held_back: What was taken from the logits of taught things for their sake.
         notes: Sentences on frames that are not used.
