@@ -4,9 +4,9 @@
         [--seeds 10] [--start 10] [--labels 50,100,200] [--pools photos,still]
         [--cache FOLDER] [--json]
 
-A head is trained on 10 photos a class of TrashNet; 30 % of the photos are for measuring. Of the
-others, the pool, so many are chosen, get their label, and the head is trained on them, too. All on
-features of the frozen backbone as ImageNet made it. The pools:
+A head is trained on 10 photos a class of TrashNet; 30 % of the photos are for measuring. From the
+others, the pool, a number of photos is chosen, labelled and added to the training. All features are
+those of the frozen ImageNet backbone. The pools:
 
 - photos: each photo once;
 - still: as from a camera. Of the photos 20 are in view for a long time (40 nearly equal frames), 60
@@ -14,7 +14,7 @@ features of the frozen backbone as ImageNet made it. The pools:
 - camera: the same, but the frames of a photo differ as the `camera` augmentation makes them;
 - new class: as still, but the head has not learned one class, another one with each seed.
 
-How is chosen:
+How photos are chosen:
 
 - random: as `--collect sampled` does in the long run;
 - unsure: the smallest differences between the two best scores, of the whole pool;
@@ -309,7 +309,7 @@ def collect_diverse(pool: Pool, count: int, random: np.random.Generator) -> np.n
 def stream(
     pool: Pool, frames: np.ndarray, most: int, doubts: np.ndarray | None = None
 ) -> np.ndarray:
-    """What is there after the last frame, where only so many may be kept."""
+    """The frames that are kept after the last one, within a limit on their number."""
     if doubts is None:
         doubts = np.ones(len(pool.rows))
     diversity = Diversity(pool.known)

@@ -6,21 +6,21 @@
     ... benchmarks/rejection.py --costs BUNDLE
 
 Detectors are trained on TrashNet's training photos. Each rejects 5 % of the known test photos that
-are named rightly, and is judged by
+are classified correctly, and is judged by
 
 - far: the share of bees and ants, frames of a road, of a hand, and single photos that gets a label;
 - near: the AUROC of known photos against those of a class that was left out, mean of all classes;
 - shifts: the share of known photos rejected where another camera might have taken them: the
   augmentation `camera` at half, full and double strength, reduced to 160 px, and as the JPEG of a
   webcam; frames of a video of bottles, and photos of bottles and cans. `lost` is the share among
-  those that would have been named rightly: a wrong label that is rejected is no loss;
+  those that would have been classified correctly: a wrong label that is rejected is no loss;
 - other: the share of photos of batteries and cigarettes that gets a label.
 
 FOLDER of --more has `trashnet_other/<class>/*.jpg`, photos of TrashNet that are not in
 EDGETL_TEST_DATA, and `hymenoptera_data`, bees and ants; without it the validation photos are the
-test, too. RUN is a run of `edgetl train` on TrashNet with the default split: its own features, its
-lower maps that training left as they were, and those of the frozen backbone are compared. Nothing
-of the test sources chooses a parameter.
+test, too. RUN is a run of `edgetl train` on TrashNet with the default split. Compared are its own
+features, those of the lower maps, which training left as they were, and those of the frozen
+backbone. No parameter is chosen by the test sources.
 
 --bundle judges the files of a bundle of such a run instead, at their own threshold and where 5 %
 are rejected; near is then measured by detectors made again, without a class, on features of the

@@ -101,7 +101,7 @@ class Fold:
 
     @cached_property
     def known(self) -> np.ndarray:
-        """The validation photos that are of the classes and named rightly."""
+        """The validation photos of the classes that are classified correctly."""
         truth = self._truth["val"]
         right = np.array(self._names)[self.logits("val").argmax(axis=1)] == truth
         return np.flatnonzero(right)
@@ -274,7 +274,7 @@ def _measure_residual(rows: np.ndarray, directions: int) -> Callable[[np.ndarray
 
 
 def add(first: Candidate, second: Candidate, weight: float = NEARNESS_WEIGHT) -> Candidate:
-    """The first plus so many times the second, each in its spreads on known validation photos."""
+    """The first plus `weight` times the second, each divided by its spread on known photos."""
 
     def make(fold: Fold) -> Score:
         one, other = fold.score_by(first), fold.score_by(second)

@@ -1,4 +1,4 @@
-"""Judging detectors of unknown things where 5 % of the known photos named rightly are rejected."""
+"""Judges detectors where 5 % of the correctly classified known photos are rejected."""
 
 import msgspec
 import numpy as np
@@ -20,9 +20,9 @@ class Verdict(msgspec.Struct, frozen=True):
         far: Share of each far source that gets a label.
         near: Mean AUROC of known photos against those of a class that was left out.
         shifts: Share of known photos under each shift that is rejected, of those that the head
-            names rightly without the shift.
+            classifies correctly without the shift.
         video: Share of the frames of known bottles that is rejected; then of those among them
-            that the head names rightly.
+            that the head classifies correctly.
         rubbish: The same of photos of bottles and cans.
         other: Share of photos of batteries and cigarettes that gets a label.
     """
@@ -116,7 +116,7 @@ class Judge:
         return measure_auroc(score("test"), np.concatenate([score(name) for name in self._far]))
 
     def measure_false_rejects(self, candidate: Candidate, least: float) -> float:
-        """Share of the known test photos named rightly that is rejected."""
+        """Share of the correctly classified known test photos that is rejected."""
         return float((self._fold.score_by(candidate)("test")[self._right] < least).mean())
 
     def _judge_near(self, candidate: Candidate, left_out: int) -> float:

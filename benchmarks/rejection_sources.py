@@ -112,7 +112,7 @@ def view_by(strengths: Augmentation, number: int) -> Alter:
 
 
 def _scale(factor: float) -> Augmentation:
-    """The preset `camera`, so many times as strong; a quality of 0 and no flips are the ends."""
+    """The preset `camera`, its strengths multiplied; `jpeg` is at most 97.2, flips 0.5."""
     strengths = {
         name: factor * getattr(PRESETS["camera"], name) for name in Augmentation.__struct_fields__
     }

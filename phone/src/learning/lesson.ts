@@ -24,7 +24,7 @@ export interface LessonReport {
   refused: string;
   is_new: boolean;
   frames: number;
-  /** How many of them a head names rightly that did not see them. */
+  /** How many of them are classified correctly by heads that did not see them. */
   recalled: number;
   kept: KeptAccuracy;
   held_back: number;
