@@ -181,6 +181,7 @@ class Finisher:
         )
 
     def _calibrate(self, file: ModelFile, raw: Scores, temperature: float) -> Calibration:
+        """Of a file without a detector: its scores are those of the classes alone."""
         truth = self._trained.validation.truth
         scores = soften(raw, temperature)
         source, choosing, measuring = self._find_unknown(file, raw, temperature)
@@ -190,16 +191,13 @@ class Finisher:
             choosing,
             false_accept_rate=self._acceptance.false_accepts,
             max_false_rejects=self._acceptance.limit_false_rejects(source),
-            has_unknown=self._has_unknown,
         )
-        rates = measure_rejection(
-            chosen.threshold, scores, truth, measuring, has_unknown=self._has_unknown
-        )
+        rates = measure_rejection(chosen.threshold, scores, truth, measuring)
         return Calibration(
             temperature=temperature,
             reject_threshold=chosen.threshold,
-            calibration_error_before=measure_calibration_error(self._of_classes(raw), truth),
-            calibration_error=measure_calibration_error(self._of_classes(scores), truth),
+            calibration_error_before=measure_calibration_error(raw, truth),
+            calibration_error=measure_calibration_error(scores, truth),
             false_accept_rate=rates.false_accept_rate,
             false_reject_rate=rates.false_reject_rate,
             unknown=source,
@@ -214,9 +212,7 @@ class Finisher:
             parts = [soften(file.run(one), temperature) for one in (choosing, measuring)]
             return "_unknown_", parts[0], parts[1]
         scores = soften(raw, temperature)
-        held_out = hold_out_classes(
-            scores, self._trained.validation.truth, has_unknown=self._has_unknown
-        )
+        held_out = hold_out_classes(scores, self._trained.validation.truth)
         if held_out is None:
             none = np.zeros((0, scores.shape[1]), np.float32)
             return "", none, none
