@@ -55,7 +55,7 @@ class VideoResult(msgspec.Struct, frozen=True):
     Attributes:
         frames: All.
         correct: Those whose label is the true one.
-        rejected: Those without a label: their score is below the reject threshold.
+        rejected: Those without a label: unknown, or with a score below the reject threshold.
     """
 
     frames: int
@@ -252,8 +252,9 @@ def summarize(result: DemoResult) -> Sequence[tuple[str, ...]]:
 def explain_video(result: VariantResult) -> str:
     """One line on the video's frames: how many are correct, and what became of the others."""
     video, threshold = result.video, result.variant.calibration.reject_threshold
+    why = f"score below the reject threshold, {threshold:.2f}" if threshold else "unknown"
     return (
         f"{result.variant.name} on the video: {video.correct} of {video.frames} frames correct, "
-        f"{video.rejected} rejected (score below the reject threshold, {threshold:.2f}), "
+        f"{video.rejected} rejected ({why}), "
         f"{video.frames - video.correct - video.rejected} wrong"
     )
