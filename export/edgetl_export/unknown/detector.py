@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 NEARNESS_WEIGHT = 2.0
 MOST_PROTOTYPES = 200
 _ROUNDS = 15  # of k-means
-LEAST_LENGTH = 1e-6
+_LEAST_LENGTH = 1e-6
 ANY_CLASS = -1
 _HIGHEST_LEVEL = 127
 _LITTLE = 0.01
@@ -111,7 +111,7 @@ def find_directions(features: NDArray[np.floating], parts: Sequence[int]) -> Arr
     pieces = np.split(features, np.cumsum(parts)[:-1], axis=1)
     lengths = [np.linalg.norm(one, axis=1, keepdims=True) for one in pieces]
     scaled = [
-        one / np.maximum(length, LEAST_LENGTH) for one, length in zip(pieces, lengths, strict=True)
+        one / np.maximum(length, _LEAST_LENGTH) for one, length in zip(pieces, lengths, strict=True)
     ]
     return np.concatenate(scaled, axis=1).astype(np.float32)
 

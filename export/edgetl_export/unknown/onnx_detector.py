@@ -5,7 +5,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetl_export.graph.ending import find_onnx_ending
-from edgetl_export.unknown.detector import LEAST_LENGTH, Detector
+from edgetl_export.unknown.detector import Detector
 from edgetl_runtime.errors import ExportError
 
 _NAME = "unknown_{}"
@@ -29,16 +29,14 @@ def add_to_onnx(model: bytes, detector: Detector) -> bytes:
     softmax = _find_softmax(graph)
     kind = _find_type(proto, softmax.input[0])
     place = list(graph.node).index(softmax)
-    nodes = _make_nodes(ending.features, softmax.input[0], kind, len(detector.parts))
+    nodes = _make_nodes(ending.features, softmax.input[0], kind, detector)
     for offset, node in enumerate(nodes):
         graph.node.insert(place + offset, node)
     softmax.input[0] = _name("logits")
     graph.initializer.extend(
         [
             numpy_helper.from_array(detector.levels, _name("weights")),
-            numpy_helper.from_array(np.array(detector.step, np.float32), _name("step")),
             numpy_helper.from_array(detector.biases, _name("biases")),
-            numpy_helper.from_array(np.array(LEAST_LENGTH, np.float32), _name("least")),
             numpy_helper.from_array(np.array(detector.parts, np.int64), _name("sizes")),
         ]
     )
@@ -50,19 +48,22 @@ def add_to_onnx(model: bytes, detector: Detector) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _make_nodes(features: str, logits: str, kind: int, parts: int) -> list[onnx.NodeProto]:
+def _make_nodes(
+    features: str, logits: str, kind: int, detector: Detector
+) -> list[onnx.NodeProto]:
     """From the features and the logits to the longer logits, which have the type of the shorter."""
     make = helper.make_node
     return [
         make("Cast", [features], [_name("features")], to=TensorProto.FLOAT),
-        *_scale_parts(parts),
-        make("DequantizeLinear", [_name("weights"), _name("step")], [_name("kernel")]),
+        *_scale_parts(len(detector.parts)),
+        # Not a DequantizeLinear: ONNX Runtime would run that for every frame. It casts once.
+        make("Cast", [_name("weights")], [_name("kernel")], to=TensorProto.FLOAT),
         make(
             "Gemm",
             [_name("direction"), _name("kernel"), _name("biases")],
             [_name("distances")],
             transB=1,
-            alpha=-1.0,
+            alpha=-detector.step,
         ),
         make("ReduceMin", [_name("distances")], [_name("lowest")], axes=[1], keepdims=1),
         make("Cast", [_name("lowest")], [_name("logit")], to=kind),
@@ -71,18 +72,15 @@ def _make_nodes(features: str, logits: str, kind: int, parts: int) -> list[onnx.
 
 
 def _scale_parts(parts: int) -> list[onnx.NodeProto]:
-    """Scales each part of the features to length 1."""
+    """Scales each part of the features to length 1; zeros stay zeros."""
     make = helper.make_node
     pieces = [_name(f"part_{n}") for n in range(parts)]
     scaled = [_name(f"direction_{n}") for n in range(parts)]
     nodes = [make("Split", [_name("features"), _name("sizes")], pieces, axis=1)]
-    for n, (piece, direction) in enumerate(zip(pieces, scaled, strict=True)):
-        size, length = _name(f"size_{n}"), _name(f"length_{n}")
-        nodes += [
-            make("ReduceL2", [piece], [size], axes=[1], keepdims=1),
-            make("Max", [size, _name("least")], [length]),
-            make("Div", [piece, length], [direction]),
-        ]
+    nodes += [
+        make("LpNormalization", [piece], [direction], axis=1, p=2)
+        for piece, direction in zip(pieces, scaled, strict=True)
+    ]
     return [*nodes, make("Concat", scaled, [_name("direction")], axis=1)]
 
 
