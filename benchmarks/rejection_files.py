@@ -242,8 +242,12 @@ def show_frames(learned: Learned, student: Student, inputs: list[Frame]) -> None
     for title, said in (("before", before), ("after", after)):
         shares = (f"{name} {said.count(name) / len(said):.1%}" for name in sorted(set(said)))
         print(f"  {title}: {', '.join(shares)}")
-    familiar = np.mean([learned.familiar.knows(one.features) for one in seen])
+    familiar = is_familiar(learned, np.stack([one.features for one in seen])).mean()
     print(f"  looks like the first half: {familiar:.1%}")
+
+
+def is_familiar(learned: Learned, features: np.ndarray) -> np.ndarray:
+    return learned.familiar.find(features, len(learned.labels)).any(axis=1)
 
 
 def show_learned(examined: Examined, learned: Learned) -> None:
@@ -268,7 +272,7 @@ def change(examined: Examined, learned: Learned) -> Candidate:
             features = examined.features[source]
             fitted = (features @ learned.head.kernel + learned.head.bias)[:, classes].max(axis=1)
             own = (features @ learned.own.kernel + learned.own.bias)[:, classes].max(axis=1)
-            known = np.array([learned.familiar.knows(one) for one in features])
+            known = is_familiar(learned, features)
             return before(source) + fitted - own + CERTAIN * known
 
         return score

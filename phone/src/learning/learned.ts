@@ -9,15 +9,22 @@ import {
   lowerHead,
   mixHeads,
   softenLogits,
-  standardize,
   widen,
 } from "./head";
 import type { Memory } from "./memory";
-import { type Familiar, findUnknownLogit, knows, mergeUnknown, remember } from "./unknown";
+import {
+  type Familiar,
+  findFamiliar,
+  findUnknownLogit,
+  mergeUnknown,
+  NEVER,
+  remember,
+} from "./unknown";
 
 export const UNKNOWN = "unknown";
 const FOLDS = 4;
 const LOST_SHARE = 0.01;
+const LEAST_RECALL = 0.25;
 const MOST_ROWS = 100;
 const OFFSETS = Array.from({ length: 81 }, (_, n) => n / 10);
 const SHARES = [1, 0.75, 0.5, 0.25];
@@ -39,6 +46,16 @@ export interface KeptAccuracy {
   ok: boolean;
 }
 
+/** What heads that did not see them say of the frames of a lesson. */
+export interface Recalled {
+  frames: number;
+  correct: number;
+  /** What most of the others are taken for; empty if there are none. */
+  confusion: string;
+  /** How many must be correct. */
+  least: number;
+}
+
 /** A fitted head and the names of its outputs. */
 export interface Learned {
   labels: string[];
@@ -58,14 +75,23 @@ export function score(
   shipped: Float32Array,
   temperature: number,
 ): Float32Array {
-  let logits = computeLogits(learned.head, features);
   const own = computeLogits(learned.own, features);
-  if (learned.unknown !== null && shipped.length > own.length) {
-    const said = findUnknownLogit(shipped.at(-1)!, own);
-    const known = knows(learned.familiar, features);
-    logits = mergeUnknown(logits, learned.unknown, said, learned.has_scene, known);
-  }
-  return softenLogits(logits, temperature);
+  const said = shipped.length > own.length ? findUnknownLogit(shipped.at(-1)!, own) : NEVER;
+  return softenLogits(findLogits(learned, features, 0, said), temperature);
+}
+
+/** The logits of a frame; `said` is the logit of unknown by the file itself. */
+function findLogits(
+  learned: Learned,
+  features: Float32Array,
+  at = 0,
+  said: number = NEVER,
+): Float32Array {
+  const { head, own, familiar, unknown, has_scene } = learned;
+  const logits = computeLogits(head, features, at);
+  if (unknown === null) return logits;
+  const shown = findFamiliar(familiar, features, at);
+  return mergeUnknown(logits, unknown, said, own.outputs, shown, has_scene);
 }
 
 /** Fits a head with all lessons. */
@@ -75,49 +101,58 @@ export function learn(
   lessons: Taught[],
   unknownLabel = "",
 ): Learned {
-  const fitted = fit(memory, classes, lessons, unknownLabel);
-  const { features } = memory.head;
-  const { mean, scale } = standardize(takeRows(memory, 0), features);
-  const known = lessons.filter(({ label }) => label !== null).map((one) => one.features);
-  return {
-    ...fitted,
-    own: memory.head,
-    familiar: remember(mean, scale, known),
-    has_scene: lessons.some(({ label }) => label === null),
-  };
-}
-
-function fit(memory: Memory, classes: string[], lessons: Taught[], unknownLabel: string) {
   const { labels, unknown } = nameOutputs(classes, lessons, unknownLabel);
   const fits = takeRows(memory, 0);
   const { rows, truth } = gather(memory, labels, lessons, fits);
   const free = [...new Set(lessons.map((one) => findIndex(labels, one)))];
-  const stored = fits.length / memory.head.features;
+  const { features } = memory.head;
+  const stored = fits.length / features;
   const fitted = fitHead(memory.head, rows, truth, labels.length, stored, free);
-  return { labels, unknown, ...holdBack(fitted, memory) };
+  const known = lessons.filter(({ label }) => label !== null);
+  const takes = known.map((one) => ({
+    output: findIndex(labels, one),
+    features: one.features,
+  }));
+  return {
+    labels,
+    unknown,
+    ...holdBack(fitted, memory),
+    own: memory.head,
+    familiar: remember(fits, truth, features, takes),
+    has_scene: lessons.some(({ label }) => label === null),
+  };
 }
 
-/** How many frames of each lesson get its label from a head that did not see them. */
+/** What heads that did not see them say of the frames of each lesson. */
 export function recall(
   memory: Memory,
   classes: string[],
   lessons: Taught[],
   unknownLabel = "",
-): number[] {
-  const counts = lessons.map(() => 0);
+): Recalled[] {
+  const said = lessons.map(() => new Map<string, number>());
   const { features } = memory.head;
   for (let fold = 0; fold < FOLDS; fold++) {
     const split = lessons.map((one) => holdOut(one, fold, features));
     const rest = split.map(([one]) => one);
-    const { head, labels } = fit(memory, classes, rest, unknownLabel);
+    const learned = learn(memory, classes, rest, unknownLabel);
     split.forEach(([, held], n) => {
-      const index = findIndex(labels, held);
       for (let at = 0; at < held.features.length; at += features) {
-        if (best(computeLogits(head, held.features, at)) === index) counts[n]!++;
+        const label = learned.labels[best(findLogits(learned, held.features, at))]!;
+        said[n]!.set(label, (said[n]!.get(label) ?? 0) + 1);
       }
     });
   }
-  return counts;
+  const { labels } = nameOutputs(classes, lessons, unknownLabel);
+  return lessons.map((one, n) => sumUp(said[n]!, labels[findIndex(labels, one)]!));
+}
+
+function sumUp(said: Map<string, number>, own: string): Recalled {
+  const frames = [...said.values()].reduce((sum, one) => sum + one, 0);
+  const correct = said.get(own) ?? 0;
+  const others = [...said].filter(([label]) => label !== own).sort(([, a], [, b]) => b - a);
+  const confusion = others[0]?.[0] ?? "";
+  return { frames, correct, confusion, least: Math.ceil(LEAST_RECALL * frames) };
 }
 
 /** Indices of at most so many items, evenly spaced, the first and the last among them. */

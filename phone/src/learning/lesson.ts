@@ -1,10 +1,17 @@
 // Taking a lesson: the twin of `edgetl_runtime/teaching/lesson.py`.
 
 import { LessonError } from "../errors";
-import { type KeptAccuracy, type Learned, learn, recall, type Taught, UNKNOWN } from "./learned";
+import {
+  type KeptAccuracy,
+  type Learned,
+  learn,
+  type Recalled,
+  recall,
+  type Taught,
+  UNKNOWN,
+} from "./learned";
 import type { Memory } from "./memory";
 
-const LEAST_RECALL = 0.25;
 const MOST_LABEL_BYTES = 255;
 /** Where the workstation keeps photos of nothing that is known. */
 export const NOTHING_KNOWN = "_unknown_";
@@ -47,10 +54,10 @@ export function judgeLesson(
   const { label, features } = lessons.at(-1)!;
   const before = [...classes, ...lessons.slice(0, -1).map((one) => one.label)];
   const report: LessonReport = {
-    refused: findReason(learned.kept, lessons, recalled, size),
+    refused: findReason(learned.kept, lessons, recalled),
     is_new: label !== null && !before.includes(label),
     frames: features.length / size,
-    recalled: recalled.at(-1)!,
+    recalled: recalled.at(-1)!.correct,
     kept: learned.kept,
     held_back: learned.held_back,
     fit_ms: fitted - start,
@@ -94,33 +101,35 @@ function isHidden(name: string): boolean {
 }
 
 // Why a lesson is refused; empty if it is not.
-function findReason(
-  kept: KeptAccuracy,
-  lessons: Taught[],
-  recalled: number[],
-  size: number,
-): string {
+function findReason(kept: KeptAccuracy, lessons: Taught[], recalled: Recalled[]): string {
   if (!kept.ok) {
     return (
-      `the classes would lose accuracy: of ${kept.photos} validation photos ${kept.after} instead ` +
-      `of ${kept.before} would be right, at most ${kept.may_lose} may be lost; it looks too much ` +
-      "like one of them: show it larger, before another background, or train with it"
+      `the classes would lose accuracy: of ${kept.photos} stored validation photos ${kept.after} ` +
+      `instead of ${kept.before} would be correct, at most ${kept.may_lose} may be lost; it looks ` +
+      "too much like one of them: show it larger, before another background, or train with it"
     );
   }
-  const frames = lessons.map(({ features }) => features.length / size);
-  const least = frames.map((count) => Math.ceil(LEAST_RECALL * count));
-  const last = lessons.length - 1;
-  if (recalled[last]! < least[last]!) {
-    return (
-      `it would not be recognized: of ${frames[last]} frames ${recalled[last]} would get their ` +
-      `label from the others, at least ${least[last]} must; show it larger, and from more sides`
-    );
+  const last = recalled.length - 1;
+  const lost = recalled.findIndex((one) => one.correct < one.least);
+  if (recalled[last]!.correct < recalled[last]!.least) {
+    return explainLoss(lessons[last]!, recalled[last]!);
   }
-  const lost = recalled.findIndex((count, n) => count < least[n]!);
   if (lost < 0) return "";
+  const { frames, correct } = recalled[lost]!;
   return (
-    `what was learned before would be lost: of ${frames[lost]} frames of ` +
-    `${lessons[lost]!.label ?? "the place"} only ${recalled[lost]} would be right; undo that lesson`
+    `what was learned before would be lost: of ${frames} frames of ` +
+    `${lessons[lost]!.label ?? "the scene"} only ${correct} would be correct; undo that lesson`
+  );
+}
+
+function explainLoss({ label }: Taught, { frames, correct, least, confusion }: Recalled): string {
+  const remedy =
+    label === null
+      ? "If that is there, take it away, or give the frames that label"
+      : "Show more of what is different, or give it that label";
+  return (
+    `it would not be recognized: of ${frames} frames ${correct} would be, at least ${least} must; ` +
+    `most look like ${confusion}. ${remedy}`
   );
 }
 

@@ -3,6 +3,7 @@
 Nothing of this is stored: it follows from the bundle and the overlay, in a fraction of a second.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -14,14 +15,22 @@ from numpy.typing import NDArray
 from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.memory import Memory
 from edgetl_runtime.engines.hidden_outputs import Seen
-from edgetl_runtime.learning.head import fit_head, soften, standardize
+from edgetl_runtime.learning.head import fit_head, soften
 from edgetl_runtime.learning.overlay_format import Features
-from edgetl_runtime.learning.unknown import Familiar, find_unknown_logit, merge_unknown, remember
+from edgetl_runtime.learning.unknown import (
+    NEVER,
+    Familiar,
+    Take,
+    find_unknown_logit,
+    merge_unknown,
+    remember,
+)
 from edgetl_runtime.prediction import Scores
 
 UNKNOWN: Final = "unknown"
 _FOLDS: Final = 4
 LOST_SHARE: Final = 0.01
+LEAST_RECALL: Final = 0.25
 # Of one output; more would make fitting slow, and opening a bundle with it.
 _MOST_ROWS: Final = 100
 _OFFSETS: Final = tuple(round(0.1 * n, 1) for n in range(81))
@@ -41,6 +50,30 @@ class Taught(msgspec.Struct, frozen=True, eq=False):
 
     label: str | None
     features: Features
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """What heads that did not see them say of the frames of a lesson.
+
+    Attributes:
+        frames: How many there are.
+        correct: How many are classified correctly.
+        confusion: What most of the others are taken for; empty if there are none.
+    """
+
+    frames: int
+    correct: int
+    confusion: str
+
+    @property
+    def least(self) -> int:
+        """How many must be correct."""
+        return math.ceil(LEAST_RECALL * self.frames)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether too few are."""
+        return self.correct < self.least
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -100,18 +133,32 @@ class Learned(msgspec.Struct, frozen=True, eq=False):
         Returns:
             float32 (outputs,), probabilities.
         """
-        features = seen.features
-        logits = features @ self.head.kernel + self.head.bias
-        own = features @ self.own.kernel + self.own.bias
-        if self.unknown is not None and seen.scores.size > own.size:
-            logits = merge_unknown(
-                logits,
-                self.unknown,
-                find_unknown_logit(float(seen.scores[-1]), own),
-                fitted=self.has_scene,
-                known=self.familiar.knows(features),
-            )
-        return soften(logits, temperature)
+        own = seen.features @ self.own.kernel + self.own.bias
+        has_own = seen.scores.size > own.size
+        said = find_unknown_logit(float(seen.scores[-1]), own) if has_own else NEVER
+        return soften(self.find_logits(seen.features[np.newaxis], said)[0], temperature)
+
+    def find_logits(self, features: Features, said: float = NEVER) -> Features:
+        """The logits of frames.
+
+        Args:
+            features: float32 (frames, features).
+            said: The logit of unknown by the file itself; by default it says nothing of it.
+
+        Returns:
+            float32 (frames, outputs).
+        """
+        logits: Features = features @ self.head.kernel + self.head.bias
+        if self.unknown is None:
+            return logits
+        return merge_unknown(
+            logits,
+            self.unknown,
+            said,
+            classes=self.own.bias.size,
+            familiar=self.familiar.find(features, len(self.labels)),
+            fitted=self.has_scene,
+        )
 
 
 def learn(
@@ -133,14 +180,17 @@ def learn(
     others = set(range(len(labels))) - taught
     fitted = fit_head(own, rows, truth, len(labels), stored, others)
     held_back, head, kept = _hold_back(fitted, memory)
-    mean, scale = standardize(memory.rows[~memory.held_out].astype(np.float64))
-    known = [one.features for one in lessons if one.label is not None]
+    known = [one for one in lessons if one.label is not None]
     return Learned(
         labels=labels,
         unknown=unknown,
         head=head,
         own=own,
-        familiar=remember(mean.astype(np.float32), scale.astype(np.float32), known),
+        familiar=remember(
+            rows[:stored],
+            truth[:stored],
+            [Take(_find_index(labels, one), one.features) for one in known],
+        ),
         has_scene=any(one.label is None for one in lessons),
         held_back=held_back,
         kept=kept,
@@ -150,34 +200,23 @@ def learn(
 
 def recall(
     memory: Memory, classes: Sequence[str], lessons: Sequence[Taught], unknown_label: str = ""
-) -> list[int]:
-    """How many frames of each lesson get its label from a head that did not see them.
+) -> list[Recalled]:
+    """What heads that did not see them say of the frames of each lesson.
 
     Four times a quarter is held out, one after the other: neighbours are alike.
     """
-    counts = [0] * len(lessons)
+    said: list[Counter[str]] = [Counter() for _ in lessons]
     for fold in range(_FOLDS):
         split = [_hold_out(one, fold) for one in lessons]
         found = learn(memory, classes, [rest for rest, _ in split], unknown_label)
         for n, (_, held) in enumerate(split):
-            said = (held.features @ found.head.kernel + found.head.bias).argmax(axis=1)
-            counts[n] += int((said == _find_index(found.labels, held)).sum())
-    return counts
-
-
-def find_confusion(
-    memory: Memory, classes: Sequence[str], lessons: Sequence[Taught], unknown_label: str = ""
-) -> str:
-    """What frames of the last lesson are mostly taken for by heads that did not see them."""
-    said: Counter[str] = Counter()
-    for fold in range(_FOLDS):
-        split = [_hold_out(one, fold) for one in lessons]
-        found = learn(memory, classes, [rest for rest, _ in split], unknown_label)
-        held = split[-1][1]
-        best = (held.features @ found.head.kernel + found.head.bias).argmax(axis=1)
-        said.update(found.labels[index] for index in best)
-        del said[found.labels[_find_index(found.labels, held)]]
-    return said.most_common(1)[0][0] if said else ""
+            best = found.find_logits(held.features).argmax(axis=1)
+            said[n].update(found.labels[index] for index in best)
+    labels, _ = name_outputs(classes, lessons, unknown_label)
+    return [
+        _sum_up(counts, labels[_find_index(labels, one)])
+        for counts, one in zip(said, lessons, strict=True)
+    ]
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -249,6 +288,11 @@ def _hold_out(lesson: Taught, fold: int) -> tuple[Taught, Taught]:
     held = np.arange(len(lesson.features)) * _FOLDS // len(lesson.features) == fold
     rest, part = lesson.features[~held], lesson.features[held]
     return Taught(lesson.label, rest), Taught(lesson.label, part)
+
+
+def _sum_up(said: Counter[str], own: str) -> Recalled:
+    others = [one for one in said.most_common() if one[0] != own]
+    return Recalled(said.total(), said[own], others[0][0] if others else "")
 
 
 def _find_index(labels: tuple[str, ...], lesson: Taught) -> int:

@@ -14,7 +14,7 @@ from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import Engine
 from edgetl_runtime.errors import BundleError, LessonError
 from edgetl_runtime.image.preprocessing import Frame
-from edgetl_runtime.learning.learned import Learned, Taught, find_confusion, learn, recall
+from edgetl_runtime.learning.learned import Learned, Recalled, Taught, learn, recall
 from edgetl_runtime.learning.overlay import Overlay
 from edgetl_runtime.learning.overlay_format import Features, Lesson
 from edgetl_runtime.system.allotment import default_threads
@@ -81,14 +81,9 @@ class Student(msgspec.Struct, frozen=True, eq=False):
         """The head that the file and lessons make together."""
         return learn(self.memory, self.bundle.labels, lessons, self.bundle.manifest.unknown_label)
 
-    def recall(self, lessons: Sequence[Taught]) -> list[int]:
-        """How many frames of each lesson are correct by heads that did not see them."""
+    def recall(self, lessons: Sequence[Taught]) -> list[Recalled]:
+        """What heads that did not see them say of the frames of each lesson."""
         return recall(self.memory, self.bundle.labels, lessons, self.bundle.manifest.unknown_label)
-
-    def find_confusion(self, lessons: Sequence[Taught]) -> str:
-        """What frames of the last lesson are mostly taken for; see `learned.find_confusion`."""
-        unknown = self.bundle.manifest.unknown_label
-        return find_confusion(self.memory, self.bundle.labels, lessons, unknown)
 
 
 def find_memory(bundle: Bundle, variant: Variant) -> Memory:

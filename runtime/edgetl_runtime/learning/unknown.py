@@ -2,7 +2,9 @@
 
 This is the one place where a detector's opinion meets the frames of the place. Frames in which
 nothing is known are rows of the unknown output when the head is fitted, and add to it. Frames of
-known things shift it: the file's own detector has no say on what looks like one of them.
+known things shift it: the file's own detector has no say on what looks like one of them. And a
+taught thing is one only if it looks like a frame of it, else it is unknown: a head of a few new
+photos gives their label to many other things that it never saw.
 """
 
 from collections.abc import Sequence
@@ -12,11 +14,27 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgetl_runtime.learning.head import standardize
+
 Array = NDArray[np.float32]
-# Of the frames at the end of a take, how many must look like those before them.
+# Of the frames at the end of a take, how many are less like those before them than is counted.
 _SHARE: Final = 0.1
-_NEVER: Final = -1e4
+# Of the photos of other classes, how many are less like a take than is counted.
+_OTHERS: Final = 0.99
+NEVER: Final = -1e4
 _LEAST: Final = 1e-6
+
+
+class Take(msgspec.Struct, frozen=True, eq=False):
+    """Frames of a known thing.
+
+    Attributes:
+        output: Index of its label.
+        features: float32 (frames, features).
+    """
+
+    output: int
+    features: Array
 
 
 class Familiar(msgspec.Struct, frozen=True, eq=False):
@@ -26,37 +44,60 @@ class Familiar(msgspec.Struct, frozen=True, eq=False):
         mean: float32 (features,), of photos of the classes.
         scale: float32 (features,), their standard deviation.
         frames: float32 (frames, features): directions of the frames of lessons, of length 1.
+        outputs: (frames,): index of what is on each.
         least: float32 (frames,): cosine from which on something looks like a frame.
     """
 
     mean: Array
     scale: Array
     frames: Array
+    outputs: NDArray[np.intp]
     least: Array
 
-    def knows(self, features: Array) -> bool:
-        """Whether features look like those of a frame of a lesson."""
-        if not len(self.frames):
-            return False
-        direction = _point(features[np.newaxis], self.mean, self.scale)[0]
-        return bool((self.frames @ direction >= self.least).any())
+    def find(self, features: Array, outputs: int) -> NDArray[np.bool_]:
+        """Whether features look like those of a frame that was shown of each output.
+
+        Args:
+            features: float32 (rows, features).
+            outputs: How many outputs there are.
+
+        Returns:
+            bool (rows, outputs).
+        """
+        found = np.zeros((len(features), outputs), bool)
+        if len(self.frames):
+            alike = _point(features, self.mean, self.scale) @ self.frames.T >= self.least
+            for output in set(self.outputs.tolist()):
+                found[:, output] = alike[:, self.outputs == output].any(axis=1)
+        return found
 
 
-def remember(mean: Array, scale: Array, takes: Sequence[Array]) -> Familiar:
+def remember(rows: Array, classes: NDArray[np.integer], takes: Sequence[Take]) -> Familiar:
     """Learns what known things look like in the place.
 
-    How alike is alike, the take itself says: so much as its last quarter is to the rest of it.
+    How alike is alike lies halfway between two likenesses: that of the last quarter of a take to
+    the rest of it, and that of photos of other classes to the take. Frames of a few seconds are
+    nearly the same, and the thing will be seen otherwise later.
 
     Args:
-        mean: float32 (features,), of photos of the classes.
-        scale: float32 (features,), their standard deviation.
-        takes: float32 (frames, features) of each lesson in which something is known.
+        rows: float32 (rows, features), of photos of the classes of the file.
+        classes: (rows,): index of each one's class.
+        takes: The lessons in which something is known.
     """
-    pointed = [_point(take, mean, scale) for take in takes]
-    limits = [np.full(len(take), _find_limit(take), np.float32) for take in pointed]
-    empty = np.empty((0, mean.size), np.float32)
+    mean, scale = (one.astype(np.float32) for one in standardize(rows.astype(np.float64)))
+    known = _point(rows, mean, scale)
+    frames, outputs, least = [np.empty((0, mean.size), np.float32)], [0] * 0, [0.0] * 0
+    for take in takes:
+        pointed = _point(take.features, mean, scale)
+        frames.append(pointed)
+        outputs += [take.output] * len(pointed)
+        least += [_find_limit(pointed, known[classes != take.output])] * len(pointed)
     return Familiar(
-        mean, scale, np.concatenate([empty, *pointed]), np.concatenate([empty[:, 0], *limits])
+        mean,
+        scale,
+        np.concatenate(frames),
+        np.array(outputs, np.intp),
+        np.array(least, np.float32),
     )
 
 
@@ -73,23 +114,37 @@ def find_unknown_logit(unknown: float, logits: Array) -> float:
     return float(total + np.log(clipped / (1 - clipped)))
 
 
-def merge_unknown(logits: Array, index: int, said: float, *, fitted: bool, known: bool) -> Array:
+def merge_unknown(
+    logits: Array,
+    index: int,
+    said: float,
+    *,
+    classes: int,
+    familiar: NDArray[np.bool_],
+    fitted: bool,
+) -> Array:
     """Logits of a fitted head, with what the file itself says of unknown.
 
     Args:
-        logits: float32 (outputs,), of the fitted head.
-        index: The unknown output.
-        said: What `find_unknown_logit` returned.
+        logits: float32 (..., outputs), of the fitted head.
+        index: The unknown output, the last one.
+        said: What `find_unknown_logit` returned; `NEVER` if the file says nothing of it.
+        classes: How many classes the file itself has; after them comes what was taught.
+        familiar: bool (..., outputs), what `Familiar.find` returned.
         fitted: Whether lessons had frames in which nothing is known.
-        known: Whether the frame looks like one of a lesson in which something is.
 
     Returns:
-        float32 (outputs,).
+        float32 (..., outputs).
     """
-    merged = logits.copy()
-    learned = float(logits[index]) if fitted else _NEVER
-    merged[index] = np.logaddexp(learned, _NEVER if known else said)
-    return merged
+    taught, shown = logits[..., classes:index], familiar[..., classes:index]
+    parts = [
+        np.where(shown, NEVER, taught),
+        np.where(familiar.any(axis=-1), NEVER, said)[..., np.newaxis],
+        logits[..., index:] if fitted else np.full_like(logits[..., index:], NEVER),
+    ]
+    unknown = np.logaddexp.reduce(np.concatenate(parts, axis=-1), axis=-1, keepdims=True)
+    kept = [logits[..., :classes], np.where(shown, taught, NEVER), unknown]
+    return np.concatenate(kept, axis=-1).astype(np.float32)
 
 
 def _point(features: Array, mean: Array, scale: Array) -> Array:
@@ -99,7 +154,10 @@ def _point(features: Array, mean: Array, scale: Array) -> Array:
     return directions
 
 
-def _find_limit(take: Array) -> float:
+def _find_limit(take: Array, others: Array) -> float:
     held = max(1, len(take) // 4)
     nearest = (take[-held:] @ take[:-held].T).max(axis=1) if len(take) > 1 else np.ones(1)
-    return float(np.quantile(nearest, _SHARE))
+    own = np.quantile(nearest, _SHARE)
+    if not len(others):
+        return float(own)
+    return float((own + np.quantile((others @ take.T).max(axis=1), _OTHERS)) / 2)

@@ -3,7 +3,6 @@
 A lesson that would cost the classes of the file accuracy, or teaches nothing, is not kept.
 """
 
-import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ import msgspec
 from edgetl_runtime.bundle.manifest import MOST_LABEL_BYTES
 from edgetl_runtime.errors import LessonError
 from edgetl_runtime.image.folders import is_hidden
-from edgetl_runtime.learning.learned import UNKNOWN, Kept, Learned, Taught
+from edgetl_runtime.learning.learned import UNKNOWN, Kept, Learned, Recalled, Taught
 from edgetl_runtime.learning.overlay import NewLesson, Overlay, locked
 from edgetl_runtime.learning.overlay_format import Kind
 from edgetl_runtime.learning.student import Student, read_lessons
@@ -23,7 +22,6 @@ from edgetl_runtime.system.clock import format_time
 from edgetl_runtime.teaching.frames import Take
 from edgetl_runtime.text.printable import is_printable
 
-LEAST_RECALL: Final = 0.25
 NOTHING_KNOWN: Final = "_unknown_"
 """Where the workstation keeps photos of nothing that is known."""
 Tell = Callable[[float, str], None]
@@ -106,7 +104,7 @@ def take_lesson(
         tell(1.0, "checking what is known")
         recalled = student.recall(lessons)
         checked_s = time.monotonic()
-        refused = _find_reason(student, learned, lessons, recalled)
+        refused = find_reason(learned, lessons, recalled)
         if not refused:
             created = format_time(time.time())
             new = NewLesson(
@@ -121,7 +119,7 @@ def take_lesson(
         label=label,
         is_new=label is not None and label not in known,
         frames=len(take.photos),
-        recalled=recalled[-1],
+        recalled=recalled[-1].correct,
         kept=learned.kept,
         held_back=learned.held_back,
         notes=take.notes,
@@ -174,37 +172,38 @@ def _fold(label: str) -> str:
     return re.sub(r"[\s_-]+", "", label.casefold()) or label
 
 
-def _find_reason(
-    student: Student, learned: Learned, lessons: Sequence[Taught], recalled: Sequence[int]
-) -> str:
-    """Why a lesson is refused; empty if it is not. The new lesson is the last one."""
+def find_reason(learned: Learned, lessons: Sequence[Taught], recalled: Sequence[Recalled]) -> str:
+    """Why the last lesson is refused, and what to do; empty if it is not.
+
+    Args:
+        learned: The head of all lessons.
+        lessons: All of them, in their order.
+        recalled: What `recall` returned of them.
+    """
     kept = learned.kept
     if not kept.ok:
         return (
-            f"the classes would lose accuracy: of {kept.photos} validation photos {kept.after} "
-            f"instead of {kept.before} would be right, at most {kept.may_lose} may be lost; it "
-            "looks too much like one of them: show it larger, before another background, or train "
-            "with it"
+            f"the classes would lose accuracy: of {kept.photos} stored validation photos "
+            f"{kept.after} instead of {kept.before} would be correct, at most {kept.may_lose} may "
+            "be lost; it looks too much like one of them: show it larger, before another "
+            "background, or train with it"
         )
-    *earlier, new = zip(lessons, recalled, strict=True)
-    if _is_lost(*new):
+    *earlier, (taught, new) = zip(lessons, recalled, strict=True)
+    if new.is_lost:
         return (
-            f"it would not be recognized: of {len(new[0].features)} frames {new[1]} would be, at "
-            f"least {_count_least(new[0])} must; most look like {student.find_confusion(lessons)}. "
-            "Show more of what is different, or give it that label"
+            f"it would not be recognized: of {new.frames} frames {new.correct} would be, at least "
+            f"{new.least} must; most look like {new.confusion}. {_advise(taught)}"
         )
-    if lost := next((pair for pair in earlier if _is_lost(*pair)), None):
+    if lost := next((pair for pair in earlier if pair[1].is_lost), None):
         return (
-            f"what was learned before would be lost: of {len(lost[0].features)} frames of "
-            f"{lost[0].label or 'the scene'} only {lost[1]} would be right; undo that lesson with: "
-            "edgetl-run learned BUNDLE --undo"
+            f"what was learned before would be lost: of {lost[1].frames} frames of "
+            f"{lost[0].label or 'the scene'} only {lost[1].correct} would be correct; undo that "
+            "lesson with: edgetl-run learned BUNDLE --undo"
         )
     return ""
 
 
-def _is_lost(lesson: Taught, recalled: int) -> bool:
-    return recalled < _count_least(lesson)
-
-
-def _count_least(lesson: Taught) -> int:
-    return math.ceil(LEAST_RECALL * len(lesson.features))
+def _advise(taught: Taught) -> str:
+    if taught.label is None:
+        return "If that is there, take it away, or give the frames that label"
+    return "Show more of what is different, or give it that label"

@@ -47,6 +47,23 @@ def test_what_was_never_shown_stays_unknown(memory):
     assert {ask(learned, row, 0.99) for row in make_rows(7, 40, 4)} == {"unknown"}
 
 
+def test_what_the_head_takes_for_a_taught_thing_but_looks_like_no_frame_of_it_is_unknown(memory):
+    learned = learn(memory, CLASSES, [Taught("cross", make_rows(2, 40, 2))], "unknown")
+    strange = make_rows(7, 40, 4) + 0.4 * make_rows(2, 40, 5)
+    by_the_head = (strange @ learned.head.kernel + learned.head.bias).argmax(axis=1)
+    assert (by_the_head == 2).sum() >= 32
+    assert [ask(learned, row, 0.01) for row in strange].count("unknown") >= 32
+
+
+def test_a_thing_shown_for_some_seconds_is_known_from_other_sides_later(memory):
+    chance = np.random.default_rng(6)
+    thing = make_rows(2, 1, 2)
+    shown = (thing + chance.normal(0, 0.01, (40, WIDTH))).astype(np.float32)
+    later = (thing + chance.normal(0, 0.2, (40, WIDTH))).astype(np.float32)
+    learned = learn(memory, CLASSES, [Taught("cross", shown)], "unknown")
+    assert [ask(learned, row, 0.99) for row in later].count("cross") >= 36
+
+
 def test_a_frame_of_the_scene_makes_a_class_known_there(memory):
     there = make_rows(0, 80, 5)
     there[:, 8] += 4
