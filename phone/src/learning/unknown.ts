@@ -5,6 +5,7 @@ import { dot } from "./matrices";
 
 const SHARE = 0.1;
 const OTHERS = 0.99;
+const LENIENCE = 0.25;
 /** A logit that adds nothing. */
 export const NEVER = -1e4;
 const LEAST = 1e-6;
@@ -83,7 +84,8 @@ function findLimit(take: Float32Array[], others: Float32Array[]): number {
   const rest = take.slice(0, -held);
   const own = take.length > 1 ? findQuantile(findNearest(take.slice(-held), rest), SHARE) : 1;
   if (!others.length) return Math.fround(own);
-  return Math.fround((own + findQuantile(findNearest(others, take), OTHERS)) / 2);
+  const other = findQuantile(findNearest(others, take), OTHERS);
+  return Math.fround(own + LENIENCE * (other - own));
 }
 
 // Of each one the cosine of the nearest.

@@ -21,6 +21,9 @@ Array = NDArray[np.float32]
 _SHARE: Final = 0.1
 # Of the photos of other classes, how many are less like a take than is counted.
 _OTHERS: Final = 0.99
+# By how much of the way from the first of these to the second the limit is lowered: half of it
+# makes a hand familiar that was never shown, none makes later frames of the same thing strange.
+_LENIENCE: Final = 0.25
 NEVER: Final = -1e4
 _LEAST: Final = 1e-6
 
@@ -75,9 +78,9 @@ class Familiar(msgspec.Struct, frozen=True, eq=False):
 def remember(rows: Array, classes: NDArray[np.integer], takes: Sequence[Take]) -> Familiar:
     """Learns what known things look like in the place.
 
-    How alike is alike lies halfway between two likenesses: that of the last quarter of a take to
-    the rest of it, and that of photos of other classes to the take. Frames of a few seconds are
-    nearly the same, and the thing will be seen otherwise later.
+    How alike is alike, the take says: as much as its last quarter is to the rest of it, and a
+    little less, towards how much photos of other classes are. Frames of a few seconds are nearly
+    the same, and the thing will be seen otherwise later.
 
     Args:
         rows: float32 (rows, features), of photos of the classes of the file.
@@ -160,4 +163,5 @@ def _find_limit(take: Array, others: Array) -> float:
     own = np.quantile(nearest, _SHARE)
     if not len(others):
         return float(own)
-    return float((own + np.quantile((others @ take.T).max(axis=1), _OTHERS)) / 2)
+    other = np.quantile((others @ take.T).max(axis=1), _OTHERS)
+    return float(own + _LENIENCE * (other - own))
