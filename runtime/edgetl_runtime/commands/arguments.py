@@ -38,9 +38,17 @@ class Parser(argparse.ArgumentParser):
         if args and args[0].startswith("-") and not self._knows(args[0]):
             self._refuse(args[:1])
         found, others = self.parse_known_args(args, namespace)
-        if others:
+        if others := found.parser._take_late_files(found, others):
             found.parser._refuse(others)
         return found
+
+    def _take_late_files(self, found: argparse.Namespace, others: list[str]) -> list[str]:
+        """Files after a flag: argparse fills a list that may be empty before it sees them."""
+        lists = [one for one in self._actions if one.nargs == "*" and not one.option_strings]
+        if not lists or getattr(found, lists[0].dest) or any(one[:1] == "-" for one in others):
+            return others
+        setattr(found, lists[0].dest, self._get_values(lists[0], others))
+        return []
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # The base drops what cannot be written.

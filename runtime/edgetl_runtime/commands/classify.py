@@ -82,6 +82,9 @@ def _open_classifier(options: argparse.Namespace) -> "Classifier":
     )
     if classifier.fault:
         warn(classifier.fault)
+    if classifier.lessons:
+        lessons = count_noun(classifier.lessons, "lesson")
+        warn(f"answers with {lessons} kept beside the bundle; list: edgetl-run learned BUNDLE")
     return classifier
 
 
@@ -142,12 +145,14 @@ def _answer(
     answered = 0
     for frame in frames:
         prediction = classifier(frame.image, captured_s=frame.captured_s)
-        if options.explain:
-            write_explained(classifier.explainer, frame, options.explain)
         if options.json:
             print_json(recorder.describe(answer_alone(frame, prediction)))
         else:
             _print(frame, prediction, options.top)
+        if options.explain:
+            drawn = write_explained(classifier.explainer, frame, options.explain)
+            if not options.json:
+                print(f"  heat map: {show_path(drawn)}", flush=True)
         answered += 1
     return answered
 

@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgetl_runtime.commands.arguments import (
@@ -13,7 +13,7 @@ from edgetl_runtime.commands.arguments import (
     path,
     seconds,
 )
-from edgetl_runtime.commands.exits import EXIT_GATE
+from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
 from edgetl_runtime.commands.printing import print_json, say, warn
 from edgetl_runtime.commands.progress import ProgressLine
 from edgetl_runtime.commands.settings import take_settings
@@ -165,13 +165,14 @@ def describe(report: "LessonReport") -> Iterator[str]:
     yield f"in the check, {report.recalled} of {report.frames} frames were recognized"
     kept = report.kept
     yield (
-        f"the other classes: {kept.after} of {count_noun(kept.photos, 'validation photo')} "
-        f"correct, {kept.before} before; at most {kept.may_lose} may be lost"
+        f"the other classes: {kept.after} of {count_noun(kept.photos, 'validation photo')} whose "
+        f"features are in the bundle are correct, {kept.before} before; at most {kept.may_lose} "
+        "may be lost"
     )
     if report.held_back:
         yield (
-            "so that they keep their accuracy, what was taught must be clearer to be named (its "
-            f"logit is lowered by {report.held_back:g})"
+            "so that they keep their accuracy, what was taught gets its label only where it leads "
+            f"clearly (by {report.held_back:g} in logits)"
         )
     yield (
         f"took {report.look_s:.2f} s for the features, {report.fit_s:.2f} s for the head and "
@@ -207,12 +208,18 @@ def show_learned(options: argparse.Namespace) -> int:
             _require_lessons(overlay)
             last = overlay.lessons[-1]
             overlay = overlay.undo()
-        return _show(options, overlay.lessons, f"lesson {last.number} is forgotten")
+        done = f"lesson {last.number} is forgotten"
+        return _show(options, overlay.lessons, done) or _report(overlay.find_damage())
     overlay = Overlay.open(bundle)
-    overlay.verify()
     if options.export:
         return _export(options, overlay)
-    return _show(options, overlay.lessons)
+    return _show(options, overlay.lessons) or _report(overlay.find_damage())
+
+
+def _report(damage: Sequence[str]) -> int:
+    for one in damage:
+        warn(one)
+    return EXIT_ERROR if damage else 0
 
 
 def _require_lessons(overlay: "Overlay") -> None:
@@ -233,14 +240,14 @@ def _export(options: argparse.Namespace, overlay: "Overlay") -> int:
     if options.export.exists() and not options.overwrite:
         raise StorageError(f"{options.export} exists; choose another name or add --overwrite")
     with ProgressLine() as line:
-        count = export_lessons(overlay, options.export, line.tell)
+        count, damaged = export_lessons(overlay, options.export, line.tell)
     if options.json:
-        print_json({"zip": str(options.export), "frames": count})
+        print_json({"zip": str(options.export), "frames": count, "damaged": damaged})
     else:
         zip_ = shlex.quote(str(options.export))
         say(f"{count_noun(count, 'frame')} in {options.export}")
         say(f"next, on the workstation: edgetl data import {zip_} --out new_photos")
-    return 0
+    return _report(damaged)
 
 
 def _show(options: argparse.Namespace, lessons: "tuple[Lesson, ...]", done: str = "") -> int:
@@ -257,7 +264,7 @@ def _show(options: argparse.Namespace, lessons: "tuple[Lesson, ...]", done: str 
     say(f"{'':>4}  {'date':<24}  {'kind':<5}  {'label':<20}  {'frames':>6}  {'bytes':>12}")
     for one in lessons:
         say(
-            f"{one.number:>4}  {one.created_utc:<24}  {one.kind:<5}  {one.label or '(nothing)':<20}"
+            f"{one.number:>4}  {one.created_utc:<24}  {one.kind:<5}  {one.label or '(unknown)':<20}"
             f"  {one.frames:>6}  {one.bytes:>12,}"
         )
     say(f"next: edgetl-run learned {bundle} --export lessons.zip")

@@ -1,6 +1,7 @@
 """`edgetl-run verify`: check hashes, then replay the golden frames."""
 
 import argparse
+from pathlib import Path
 
 from edgetl_runtime.commands.arguments import Subparsers, add_command, add_json
 from edgetl_runtime.commands.exits import EXIT_ERROR, EXIT_GATE
@@ -34,8 +35,16 @@ def verify_bundle(options: argparse.Namespace) -> int:
         checks = f", {len(result.checked)} checks" if result.checked else ""
         bundle = mask_text(str(options.bundle))
         say(f"{bundle}: {'ok' if result.ok else 'FAILED'}{checks}")
+        _tell_of_lessons(options.bundle)
     for line in result.failures:
         warn(line)
     for line in result.skipped:
         warn(f"not checked: {line}")
     return code
+
+
+def _tell_of_lessons(bundle: Path) -> None:
+    from edgetl_runtime.learning.overlay import find_overlay
+
+    if find_overlay(bundle).exists():
+        say("without the lessons beside it, which `edgetl-run learned` lists and checks")

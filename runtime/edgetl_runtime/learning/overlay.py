@@ -20,7 +20,7 @@ import msgspec
 
 from edgetl_runtime.bundle.manifest import StoredFile
 from edgetl_runtime.bundle.reader import Bundle
-from edgetl_runtime.errors import LockedError, StorageError
+from edgetl_runtime.errors import BundleError, LockedError, StorageError
 from edgetl_runtime.learning.overlay_format import (
     CHECKSUM,
     FORMAT_VERSION,
@@ -34,7 +34,7 @@ from edgetl_runtime.learning.overlay_format import (
     encode_features,
     encode_manifest,
     read_manifest,
-    report_damage,
+    report_damaged_file,
 )
 from edgetl_runtime.system.containers import Folder
 from edgetl_runtime.system.storage import put_back, staged_folder, sync_folder
@@ -118,20 +118,25 @@ class Overlay(msgspec.Struct, frozen=True):
         try:
             data = Folder(self.path).read(stored.file, stored.bytes)
         except OSError as error:
-            raise report_damage(self.path, f"{stored.file}: {error.strerror}") from error
+            raise report_damaged_file(self.path, f"{stored.file}: {error.strerror}") from error
         if len(data) != stored.bytes or hashlib.sha256(data).hexdigest() != stored.sha256:
-            raise report_damage(self.path, f"{stored.file}: SHA-256 differs")
+            raise report_damaged_file(self.path, f"{stored.file}: SHA-256 differs")
         return data
 
-    def verify(self) -> None:
+    def find_damage(self) -> list[str]:
         """Reads every file.
 
-        Raises:
-            BundleError: If one is damaged.
+        Returns:
+            A sentence for each one that is damaged.
         """
-        for lesson in self.lessons:
-            for stored in lesson.files:
+        return [str(error) for lesson in self.lessons for error in self._check(lesson)]
+
+    def _check(self, lesson: Lesson) -> Iterator[BundleError]:
+        for stored in lesson.files:
+            try:
                 self.read(stored)
+            except BundleError as error:
+                yield error
 
     def add(self, new: NewLesson) -> "Overlay":
         """Stores one more lesson; call it while holding `locked`.
@@ -172,7 +177,8 @@ class Overlay(msgspec.Struct, frozen=True):
         checksum = encode_checksum(manifest)
         kept = [one.file for lesson in lessons for one in lesson.files if one.file not in files]
         with staged_folder(self.path, marker=MANIFEST, overwrite=True) as aside:
-            for name in kept:
+            # One that is missing is reported by whoever reads it.
+            for name in filter(lambda name: (self.path / name).exists(), kept):
                 _link(self.path / name, aside / name)
             for name, data in {**files, MANIFEST: manifest, CHECKSUM: checksum}.items():
                 (aside / name).parent.mkdir(exist_ok=True)

@@ -179,6 +179,14 @@ def report_damage(path: Path, what: str) -> BundleError:
     return BundleError(f"{path} is damaged ({what}); copy it again, or forget it: {_clear(path)}")
 
 
+def report_damaged_file(path: Path, what: str) -> BundleError:
+    """The error of an overlay of which only one file of a lesson is damaged."""
+    return BundleError(
+        f"{path} is damaged ({what}); copy it again, or save the other frames with --export ZIP "
+        f"and forget it: {_clear(path)}"
+    )
+
+
 def _clear(path: Path) -> str:
     bundle = str(path.with_name(path.name.removesuffix(".overlay")))
     return f"edgetl-run learned {shlex.quote(bundle)} --clear"

@@ -11,9 +11,11 @@ import msgspec
 import numpy as np
 
 from edgetl_runtime.answers import Recorder, answer_alone
+from edgetl_runtime.bundle.manifest import StoredFile
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError
 from edgetl_runtime.image.frames import CapturedFrame
+from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.learning.overlay import Overlay
 from edgetl_runtime.learning.overlay_format import Lesson
 from edgetl_runtime.outputs.collect import FORMAT_VERSION, CollectedFrame
@@ -27,7 +29,7 @@ _FIRST_MOMENT: Final = (1980, 1, 1, 0, 0, 0)
 
 def export_lessons(
     overlay: Overlay, target: Path, tell: Callable[[float, str], None] = lambda share, doing: None
-) -> int:
+) -> tuple[int, list[str]]:
     """Writes the frames of all lessons and what a person said of them.
 
     Args:
@@ -36,19 +38,20 @@ def export_lessons(
         tell: Is told of progress.
 
     Returns:
-        How many frames there are.
+        How many frames were written, and a sentence for each one that is damaged and left out.
 
     Raises:
-        BundleError: If a photo is damaged.
+        BundleError: If the bundle is damaged.
         EngineError: If the engine is missing or fails.
         StorageError: If the zip cannot be written.
     """
     # What the file says by itself, as with frames that `--collect` keeps.
     classifier = Classifier.open(overlay.bundle_path, overlay=False)
     recorder, count = Recorder(_TOP), 0
+    damaged: list[str] = []
     total = sum(lesson.frames for lesson in overlay.lessons)
     with staged_file(target) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
-        for lesson, frame, data in _read_all(overlay):
+        for lesson, frame, data in _read_all(overlay, damaged):
             count += 1
             tell(count / total, f"writing {target.name}")
             answer = answer_alone(frame, classifier(frame.image))
@@ -67,15 +70,26 @@ def export_lessons(
                 (f"{stem}.json", msgspec.json.encode(record) + b"\n"),
             ):
                 archive.writestr(zipfile.ZipInfo(name, _FIRST_MOMENT), content)
-    return count
+    return count, damaged
 
 
-def _read_all(overlay: Overlay) -> Iterator[tuple[Lesson, CapturedFrame, bytes]]:
+def _read_all(
+    overlay: Overlay, damaged: list[str]
+) -> Iterator[tuple[Lesson, CapturedFrame, bytes]]:
     for lesson in overlay.lessons:
         for n, photo in enumerate(lesson.photos):
-            data = overlay.read(photo)
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            if image is None:
-                raise BundleError(f"{overlay.path / photo.file} is not a JPEG")
+            try:
+                data, image = _read(overlay, photo)
+            except BundleError as error:
+                damaged.append(str(error))
+                continue
             source = f"lesson {lesson.number}"
-            yield lesson, CapturedFrame(image, source, n, time.monotonic()), data  # type: ignore[arg-type]
+            yield lesson, CapturedFrame(image, source, n, time.monotonic()), data
+
+
+def _read(overlay: Overlay, photo: StoredFile) -> tuple[bytes, Frame]:
+    data = overlay.read(photo)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise BundleError(f"{overlay.path / photo.file} is not a JPEG")
+    return data, image  # type: ignore[return-value]

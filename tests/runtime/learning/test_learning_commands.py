@@ -161,3 +161,50 @@ def test_a_bundle_in_a_zip_learns_beside_it(edgetl_run, tiny_copy, cross_folder,
     zipped = shutil.make_archive(str(tmp_path / "parts"), "zip", tiny_copy)
     assert edgetl_run("teach", zipped, "cross", cross_folder).returncode == 0
     assert (tmp_path / "parts.zip.overlay" / "overlay.json").is_file()
+
+
+def test_a_damaged_photo_hides_neither_the_lessons_nor_the_other_photos(
+    taught, edgetl_run, tiny_copy, tmp_path
+):
+    overlay = tiny_copy.with_name(f"{tiny_copy.name}.overlay")
+    (overlay / "lesson-0001" / "0003.jpg").unlink()
+    (overlay / "lesson-0001" / "0005.jpg").write_bytes(b"no JPEG")
+    listed = edgetl_run("learned", tiny_copy)
+    assert listed.returncode == 1
+    assert "cross" in listed.stdout
+    assert [name in listed.stderr for name in ("0003.jpg", "0004.jpg", "0005.jpg")] == [1, 0, 1]
+    target = tmp_path / "lessons.zip"
+    handed = edgetl_run("learned", tiny_copy, "--export", target)
+    assert handed.returncode == 1
+    assert handed.stdout.startswith("18 frames in ")
+    with zipfile.ZipFile(target) as archive:
+        assert len(archive.namelist()) == 36
+
+
+def test_undo_of_a_lesson_tells_of_damage_in_those_before_it(
+    taught, edgetl_run, tiny_copy, cross_folder
+):
+    assert edgetl_run("learn-scene", tiny_copy, "--label", "cross", cross_folder).returncode == 0
+    overlay = tiny_copy.with_name(f"{tiny_copy.name}.overlay")
+    (overlay / "lesson-0001" / "0003.jpg").unlink()
+    undone = edgetl_run("learned", tiny_copy, "--undo")
+    assert undone.stdout.startswith("lesson 2 is forgotten")
+    assert "0003.jpg" in undone.stderr
+    assert undone.returncode == 1
+
+
+def test_lessons_are_told_where_they_answer_and_where_they_are_not_checked(
+    taught, edgetl_run, tiny_copy, cross_folder
+):
+    answered = edgetl_run("classify", tiny_copy, cross_folder / "0.png")
+    assert "answers with 1 lesson kept beside the bundle" in answered.stderr
+    verified = edgetl_run("verify", tiny_copy)
+    assert "without the lessons beside it" in verified.stdout
+
+
+@pytest.mark.parametrize("flag", [("--label", "cross"), ("--threads", 1)])
+def test_files_may_come_after_flags(flag, taught, edgetl_run, tiny_copy, cross_folder):
+    assert edgetl_run("learn-scene", tiny_copy, *flag, cross_folder).returncode in (0, 3)
+    unknown = edgetl_run("learn-scene", tiny_copy, *flag, cross_folder, "--fast")
+    assert unknown.returncode == 2
+    assert "unknown flag --fast" in unknown.stderr
