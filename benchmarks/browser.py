@@ -12,7 +12,8 @@ fastest rounds, which other programs disturb least; milliseconds are theirs, too
 time of a camera's frame goes, from the page's main thread and back.
 visits: from the start of navigation to the first label in Chromium with an empty profile, and
 again with the server stopped, by a new browser of that profile. The bytes are those on the wire.
-agreement: the page against the Python runtime on photos of TrashNet, in each browser.
+agreement: the page in each browser, and MediaPipe Tasks for Python, against the Python runtime on
+photos of TrashNet and of things of no class.
 memory: what Chromium's page and worker hold after a benchmark.
 
 Without --bundle, two are trained and exported from a part of TrashNet first; --work keeps them.
@@ -206,11 +207,16 @@ def print_visits(one: dict) -> str:
 
 
 def print_agreement(one: dict) -> str:
+    said = (
+        f"\n{one['bundle']} in {one['client']}: best label equal to the Python runtime's on "
+        f"{one['same_top1']} of {one['photos']} photos, of which it calls {one['unknown']} unknown"
+    )
+    if "build" not in one:
+        return said
     return (
-        f"\n{one['bundle']} in {one['browser']} ({one['build']}): best label equal to Python's on "
-        f"{one['same_top1']} of {one['photos']} photos, label or unknown on {one['same_label']}; "
-        f"scores {one['largest_difference']:.2g} apart at most, {one['median_difference']:.2g} in "
-        f"the median; golden frames {one['golden_difference']:.2g}; wasm memory "
+        f"{said} ({one['build']}); label or none on {one['same_label']}; scores "
+        f"{one['largest_difference']:.2g} apart at most, {one['median_difference']:.2g} in the "
+        f"median; golden frames {one['golden_difference']:.2g}; wasm memory "
         f"{one['wasm_mib']:.0f} MiB"
     )
 
