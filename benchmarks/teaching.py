@@ -62,12 +62,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--times", action="store_true", help="only the times, as on a board")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     student = Student.open(options.bundle, variant=options.variant, threads=options.threads)
     folder = options.data or test_data() / "trashnet"
     files = {one.name: sorted(one.iterdir()) for one in sorted(folder.iterdir()) if one.is_dir()}
     timed = time_teaching(student, [file for several in files.values() for file in several])
+    if options.times:
+        print(json.dumps(timed) if options.json else describe_times(timed))
+        return
     features = {label: look(student, several) for label, several in files.items()}
     rows = compare(features, options.repeats)
     beside = [*teach_beside(student)]
@@ -301,8 +305,12 @@ def show(student: Student, timed: dict[str, float], rows: list[dict]) -> None:
         kept = f"{row['kept']:8.0%}" if "kept" in row else ""
         figures = f"{row['old']:>11.1%}  {row['new']:>9.1%}  {kept}"
         print(f"{row['photos']:>6}  {row['method']:<17}  {figures}")
+    print(describe_times(timed))
+
+
+def describe_times(timed: dict[str, float]) -> str:
     total = timed["look_ms"] + timed["fit_ms"]
-    print(
+    return (
         f"{TIMED_CLASSES} classes of {TIMED_PHOTOS} photos: {total:.0f} ms, of that "
         f"{timed['look_ms']:.0f} ms in the model ({timed['to_invokes']:.2f} times the processor "
         "time of the invokes); "
