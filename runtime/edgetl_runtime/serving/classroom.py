@@ -163,9 +163,11 @@ class Classroom:
             if take is None:
                 error = _STOPPED
             else:
+                # The service may see by itself that there is a lesson, before it is asked.
+                before = self._learner.classifier
                 report, error = self._learn(order, take), ""
                 if report.stored:
-                    self._take_over(report.frames)
+                    self._take_over(before, report.frames)
         except EdgetlError as reason:
             error = mask_text(str(reason))
         except MemoryError:
@@ -175,10 +177,10 @@ class Classroom:
                 self._running = None
                 self._outcome = Outcome(self._taken, error, report)
 
-    def _take_over(self, frames: int) -> None:
+    def _take_over(self, before: "Classifier", frames: int) -> None:
         """Has what was learned taken into use, and waits: nobody is told too soon."""
         self._note("taking it into use", frames=frames, left_s=0.0)
-        before, end_s = self._learner.classifier, time.monotonic() + _TAKE_OVER_S
+        end_s = time.monotonic() + _TAKE_OVER_S
         self._learner.relearn()
         while self._learner.classifier is before and time.monotonic() < end_s:
             time.sleep(_TICK_S / 5)
