@@ -93,6 +93,7 @@ class Collect(PlainOutput):
         self._due_s = {kind: float("-inf") for kind in _ORDER if kind in settings.what}
         self._accepted: dict[int, list[Collected]] = {}
         self._kept: Counter[Collected] = Counter()
+        self._stored = 0
         self._folder = QuotaFolder(Path(settings.folder), settings.quota_mb * 10**6)
         self._diverse: DiverseFrames | None = None
         if "diverse" in self._due_s and find_known:
@@ -143,13 +144,12 @@ class Collect(PlainOutput):
                 self._store(answer, answer.picture, others, None)
 
     def close(self) -> None:
-        """Says how many frames were kept, each under the kind that it is named after."""
+        """Says how many frames were kept, and of each kind; one may be of several."""
         counts = ", ".join(f"{self._kept[kind]} {kind}" for kind in self._due_s)
-        kept = self._kept.total()
-        said = f"{count_noun(kept, 'frame')} kept in {self._settings.folder} ({counts})"
+        said = f"{count_noun(self._stored, 'frame')} kept in {self._settings.folder} ({counts})"
         # A folder that cannot be read was told of when it could not be written to.
         with suppress(UndeliveredError):
-            if (there := len(self._folder.measure()[0])) != kept:
+            if (there := len(self._folder.measure()[0])) != self._stored:
                 said += f", which has {there} now"
         self._note(said)
 
@@ -179,7 +179,8 @@ class Collect(PlainOutput):
         if self._diverse and not self._diverse.make_room(needed_bytes, worth):
             return False
         number = self._folder.store((kinds[0], answer.prediction.label or "none"), files)
-        self._kept[kinds[0]] += 1
+        self._stored += 1
+        self._kept.update(kinds)
         if self._diverse and worth is not None:
             self._diverse.add(number, answer.prediction)
         return True

@@ -162,7 +162,7 @@ def test_at_the_end_it_says_how_many_frames_of_each_kind_were_kept(tmp_path, off
             offer(collect, one)
         collect.close()
     assert said == [
-        f"3 frames kept in {tmp_path / 'kept'} (0 rejected, 2 unsure, 1 sampled)",
+        f"3 frames kept in {tmp_path / 'kept'} (0 rejected, 2 unsure, 3 sampled)",
         f"0 frames kept in {tmp_path / 'kept'} (0 rejected, 0 unsure, 0 sampled), which has 3 now",
     ]
 
