@@ -21,8 +21,8 @@ class LessonWatch:
         """
         self._configured = configured
         # What was looked at last need not be in use: it may be damaged.
-        self._seen = ""
-        self._used: str | None = None
+        self._seen = ("", "")
+        self._used: tuple[str, str] | None = None
 
     def find_place(self, bundle: "Bundle") -> Path:
         """The bundle beside which lessons are kept."""
@@ -38,7 +38,7 @@ class LessonWatch:
 
     def note_reading(self, bundle: "Bundle") -> None:
         """To be called before lessons are read: what changes meanwhile has then changed."""
-        self._seen = self._digest(bundle)
+        self._seen = self._look(bundle)
 
     def note_used(self, *, whole: bool) -> None:
         """The lessons that were read answer from now on, if they were whole; else none do."""
@@ -46,13 +46,14 @@ class LessonWatch:
 
     def has_changed(self, bundle: "Bundle") -> bool:
         """Whether there are others than those that were read last; reads one small file."""
-        return self._digest(bundle) != self._seen
+        return self._look(bundle) != self._seen
 
     def is_used(self, bundle: "Bundle") -> bool:
         """Whether those that there are answer already."""
-        return self._digest(bundle) == self._used
+        return self._look(bundle) == self._used
 
-    def _digest(self, bundle: "Bundle") -> str:
+    def _look(self, bundle: "Bundle") -> tuple[str, str]:
+        """By which a change is seen, also that somebody taught where nobody looks."""
         from edgetl_runtime.learning.overlay import digest_overlay
 
-        return digest_overlay(self.find_place(bundle))
+        return digest_overlay(self.find_place(bundle)), self.find_left_out(bundle)

@@ -54,10 +54,12 @@ class Board:
         self.wait_for(lambda: self.ask("GET", "/api/lessons")["running"] is None)
         return self.ask("GET", "/api/lessons")["outcome"]
 
-    def end(self) -> None:
+    def end(self) -> str:
+        """What it said since it began."""
         self.process.send_signal(signal.SIGTERM)
         said = self.process.communicate(timeout=HANG_S)[1]
         assert (self.process.returncode, "Traceback" in said) == (0, False), said
+        return said
 
 
 def write_film(path: Path, frames: list[np.ndarray], fps: float) -> Path:
@@ -172,6 +174,19 @@ def test_lessons_that_are_damaged_take_no_answers_away(serve_film, tiny_copy, fi
     board.wait_for(lambda: board.status()["state"] == "ok")
     assert (board.status()["label"], board.status()["reloads"]) == ("cross", 0)
     board.end()
+
+
+def test_lessons_beside_a_bundle_whose_copy_has_others_are_said_to_be_left_out(
+    serve_film, tiny_copy, film, tmp_path
+):
+    board = serve_film(tiny_copy)
+    board.wait_for(lambda: board.status()["state"] == "ok")
+    run("teach", *(tmp_path / "state" / "models").iterdir(), "cross", film)
+    board.wait_for(lambda: board.status()["label"] == "cross")
+    run("teach", tiny_copy, "crossing", film)
+    board.wait_for(lambda: board.status()["reloads"] == 2)
+    assert board.ask("GET", "/api/lessons")["labels"][-1] == "cross"
+    assert f"those in {tiny_copy}.overlay are left out" in board.end()
 
 
 def test_a_camera_without_a_page_takes_lessons_into_use_and_a_file_does_not(
