@@ -180,3 +180,11 @@ def test_the_place_is_learned_as_nothing_that_is_known(shown, browser):
     assert browser.evaluate(text("#meaning")) == "It is none of the things that are known."
     browser.wait_for(f"{text('#top li.first.unknown bdi')} === 'unknown'")
     browser.wait_for(f"{text('#lessons bdi')} === 'nothing that is known'")
+
+    click(browser, "#why")
+    browser.wait_for(f"/^unknown; most like (gear|spring|washer), /.test({text('#why-told')})")
+    browser.evaluate(
+        "const choice = document.querySelector('#why-label'); choice.value = 'washer';"
+        "choice.dispatchEvent(new Event('change'))"
+    )
+    browser.wait_for(f"/^washer, /.test({text('#why-told')})")

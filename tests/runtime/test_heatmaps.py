@@ -165,6 +165,12 @@ def test_the_record_survives_json_and_speaks_in_fractions_of_the_frame() -> None
     assert again == record
     assert record.window == pytest.approx((1 / 3, 0, 1 / 3, 1))
     assert record.hottest == pytest.approx((1 / 3 + 6.5 / 21, 0.5))
+    assert record.is_unknown is False
+
+
+def test_the_record_says_that_the_frame_is_unknown() -> None:
+    heat = msgspec.structs.replace(light_one(3, 6), is_unknown=True)
+    assert record_heat_map(heat, crop(), 300, 100).is_unknown is True
 
 
 class _Eyes:

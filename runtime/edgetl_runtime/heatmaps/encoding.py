@@ -21,6 +21,8 @@ class HeatMapRecord(msgspec.Struct, frozen=True):
             reaches beyond the frame.
         png: A PNG with a pixel for each cell, to be stretched over the window: colour, and how
             opaque it is. In JSON it is base64.
+        is_unknown: The frame shows none of the classes. The map is then of the class that was asked
+            for, or of the one that the frame looks most like.
     """
 
     label: str
@@ -28,6 +30,7 @@ class HeatMapRecord(msgspec.Struct, frozen=True):
     hottest: tuple[float, float]
     window: tuple[float, float, float, float]
     png: bytes
+    is_unknown: bool = False
 
 
 def record_heat_map(
@@ -54,6 +57,7 @@ def record_heat_map(
             window.height / height_px,
         ),
         png=encode_png(heat),
+        is_unknown=heat.is_unknown,
     )
 
 

@@ -4,8 +4,9 @@
 page keeps the same pairs of files in one zip.
 """
 
-import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -13,12 +14,15 @@ import msgspec
 import numpy as np
 
 from edgetl_runtime.answers import Answer, AnswerRecord, Recorder
+from edgetl_runtime.errors import UndeliveredError
 from edgetl_runtime.image.preprocessing import Frame
 from edgetl_runtime.outputs.diverse import DiverseFrames, Known, encode_features
+from edgetl_runtime.outputs.frame_clock import FrameClock
 from edgetl_runtime.outputs.output import PlainOutput
 from edgetl_runtime.outputs.quota import QuotaFolder, encode_jpeg
 from edgetl_runtime.outputs.worker import QUEUED
 from edgetl_runtime.settings.sections import Collected, CollectSettings
+from edgetl_runtime.text.wording import count_noun
 
 FORMAT_VERSION = 4
 READ_VERSIONS = (2, 3, 4)
@@ -73,6 +77,7 @@ class Collect(PlainOutput):
         settings: CollectSettings,
         find_digest: Callable[[], str],
         find_known: Callable[[], Known] | None = None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing is written yet.
 
@@ -80,10 +85,15 @@ class Collect(PlainOutput):
             settings: Which frames, where to and how many.
             find_digest: SHA-256 of the bundle.json in use.
             find_known: What the model in use knows; without it no frame is diverse.
+            note: Is told at the end how many frames were kept, one sentence.
         """
+        self._note = note
+        self._clock = FrameClock()
         self._settings, self._find_digest = settings, find_digest
         self._due_s = {kind: float("-inf") for kind in _ORDER if kind in settings.what}
         self._accepted: dict[int, list[Collected]] = {}
+        self._kept: Counter[Collected] = Counter()
+        self._stored = 0
         self._folder = QuotaFolder(Path(settings.folder), settings.quota_mb * 10**6)
         self._diverse: DiverseFrames | None = None
         if "diverse" in self._due_s and find_known:
@@ -93,15 +103,16 @@ class Collect(PlainOutput):
 
     def wants_picture(self) -> bool:
         """Whether any kind may add a frame again."""
-        return bool(self._list_due())
+        return bool(self._list_due(self._clock.read_next()))
 
     def accepts(self, answer: Answer) -> bool:
         """Frames of a kind that may add one again; counts them as added."""
+        now_s = self._clock.advance(answer)
         if answer.picture is None or answer.stale or answer.low_information:
             return False
-        due = self._list_due()
+        due = self._list_due(now_s)
         fitting = [kind for kind in self._list_kinds(answer) if kind in due] if due else []
-        self._due_s |= dict.fromkeys(fitting, time.monotonic() + self._settings.every_s)
+        self._due_s |= dict.fromkeys(fitting, now_s + self._settings.every_s)
         if fitting:
             self._accepted[answer.index] = fitting
             # What the queue dropped; the output's thread may take others away meanwhile.
@@ -132,6 +143,16 @@ class Collect(PlainOutput):
             if others:
                 self._store(answer, answer.picture, others, None)
 
+    def close(self) -> None:
+        """Says how many frames were kept, and of each kind; one may be of several."""
+        counts = ", ".join(f"{self._kept[kind]} {kind}" for kind in self._due_s)
+        said = f"{count_noun(self._stored, 'frame')} kept in {self._settings.folder} ({counts})"
+        # A folder that cannot be read was told of when it could not be written to.
+        with suppress(UndeliveredError):
+            if (there := len(self._folder.measure()[0])) != self._stored:
+                said += f", which has {there} now"
+        self._note(said)
+
     def _store(
         self,
         answer: Answer,
@@ -158,17 +179,18 @@ class Collect(PlainOutput):
         if self._diverse and not self._diverse.make_room(needed_bytes, worth):
             return False
         number = self._folder.store((kinds[0], answer.prediction.label or "none"), files)
+        self._stored += 1
+        self._kept.update(kinds)
         if self._diverse and worth is not None:
             self._diverse.add(number, answer.prediction)
         return True
 
     def _try_again(self) -> None:
         """A frame that was not diverse keeps no other one waiting for long."""
-        again_s = time.monotonic() + _TRY_EVERY_S
+        again_s = self._clock.read() + _TRY_EVERY_S
         self._due_s["diverse"] = min(self._due_s["diverse"], again_s)
 
-    def _list_due(self) -> list[Collected]:
-        now_s = time.monotonic()
+    def _list_due(self, now_s: float) -> list[Collected]:
         return [kind for kind, due_s in self._due_s.items() if due_s <= now_s]
 
     def _list_kinds(self, answer: Answer) -> tuple[Collected, ...]:

@@ -63,7 +63,7 @@ def open_outputs(
         opened += _open_files(settings.output, live)
         opened += _open_terminal(settings.output, live, on_gone)
         opened += _open_pictures(settings, live, find_fps, draw_heat_map, note)
-        opened += _open_collect(settings, find_digest, find_known)
+        opened += _open_collect(settings, find_digest, find_known, note)
         opened += _open_others(settings.output)
         opened += _open_network(settings.output)
     except (OptionsError, OutputError):
@@ -137,13 +137,13 @@ def _slow_down(find_fps: FindFps | None, every: int) -> float | None:
 
 
 def _open_collect(
-    settings: Settings, find_digest: Callable[[], str], find_known: FindKnown | None
+    settings: Settings, find_digest: Callable[[], str], find_known: FindKnown | None, note: Note
 ) -> Iterator[Output]:
     if settings.collect.what:
         from edgetl_runtime.outputs.collect import Collect
 
         _check_folder("collect.folder", settings.collect.folder)
-        yield Collect(settings.collect, find_digest, find_known)
+        yield Collect(settings.collect, find_digest, find_known, note)
 
 
 def _open_others(options: OutputSettings) -> Iterator[Output]:

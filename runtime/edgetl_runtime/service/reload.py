@@ -11,6 +11,7 @@ from edgetl_runtime.errors import EdgetlError
 if TYPE_CHECKING:
     from edgetl_runtime.classifier import Classifier
 
+LOOK_EVERY_S: Final = 1.0
 _CLOSE_S: Final = 2.0
 Load = Callable[[], "Classifier | None"]
 
@@ -28,6 +29,7 @@ class Reloader:
         *,
         on_begin: Callable[[], None] = lambda: None,
         on_end: Callable[[str], None] = lambda problem: None,
+        look: "Callable[[], Load | None]" = lambda: None,
     ) -> None:
         """Starts the thread.
 
@@ -35,11 +37,14 @@ class Reloader:
             take: Gets each new classifier, such as `Pipeline.swap`.
             on_begin: Called on the thread before each job.
             on_end: Called on the thread after each job, with what went wrong or nothing.
+            look: Called on the thread every second while there is no job: a job that nobody
+                requested, since something has changed, or None.
         """
         self.problem = ""
         self._take = take
         self._on_begin = on_begin
         self._on_end = on_end
+        self._look = look
         self._jobs: deque[Load] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -65,7 +70,10 @@ class Reloader:
         self._thread.join(_CLOSE_S)
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
+        while not self._closing:
+            job = self._next()
+            if job is None:
+                continue
             self.problem = self._do(job)
             # Standard error may have gone, which is no reason to hear no further request.
             with contextlib.suppress(OSError, ValueError):
@@ -87,6 +95,14 @@ class Reloader:
         return ""
 
     def _next(self) -> Load | None:
+        """A job; None if there is none yet, or no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._jobs)
-            return None if self._closing else self._jobs.popleft()
+            self._changed.wait_for(lambda: self._closing or self._jobs, LOOK_EVERY_S)
+            if self._closing:
+                return None
+            if self._jobs:
+                return self._jobs.popleft()
+        # Whoever requests a job must not wait for a disk.
+        with contextlib.suppress(EdgetlError, OSError, MemoryError):
+            return self._look()
+        return None

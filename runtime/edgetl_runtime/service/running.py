@@ -27,6 +27,7 @@ from edgetl_runtime.errors import (
     ServiceError,
     StorageError,
 )
+from edgetl_runtime.service.lessons import LessonWatch
 from edgetl_runtime.service.lock import find_locks, hold_lock
 from edgetl_runtime.service.notify import Notifier
 from edgetl_runtime.service.reload import Reloader
@@ -65,7 +66,8 @@ class Service:
         self._store: ModelStore | None = None
         self._pipeline: Pipeline | None = None
         self._reloader: Reloader | None = None
-        self._running = self._learned = ""
+        self._lessons = LessonWatch(settings.model.bundle)
+        self._running = ""
         # Of the start; a reload that succeeds ends it.
         self._problem = ""
         self._good = 0
@@ -174,7 +176,10 @@ class Service:
         self._pipeline = pipeline
         pipeline.problem = self._problem
         self._reloader = Reloader(
-            self._take, on_begin=self._note_reloading, on_end=self._note_reloaded
+            self._take,
+            on_begin=self._note_reloading,
+            on_end=self._note_reloaded,
+            look=self._find_change,
         )
         answered = 0
         try:
@@ -224,7 +229,7 @@ class Service:
         Raises:
             ServiceError: Before `run`.
         """
-        return self._find_place(self.classifier.bundle)
+        return self._lessons.find_place(self.classifier.bundle)
 
     def relearn(self) -> None:
         """Takes what was learned since into use; answers go on meanwhile."""
@@ -281,21 +286,30 @@ class Service:
             raise OptionsError("which bundle? Give BUNDLE, or model.bundle in the settings file")
         return self._settings.model.bundle
 
-    def _load(self, bundle: "Bundle") -> "Classifier":
+    def _load(self, bundle: "Bundle", *, keeps_old: bool = False) -> "Classifier":
+        """Opens a model with its lessons.
+
+        Args:
+            bundle: The bundle.
+            keeps_old: Raise if the lessons cannot be used, instead of answering without them.
+        """
         from edgetl_runtime.classifier import Classifier
 
         model = self._settings.model
         wants_features = "diverse" in self._settings.collect.what
+        self._lessons.note_reading(bundle)
         classifier = Classifier.open(
             bundle,
             engine=model.engine,
             variant=model.variant,
             threads=model.threads,
             # A store keeps copies, and people teach what they installed.
-            overlay=self._find_place(bundle),
+            overlay=self._lessons.find_place(bundle),
             features=wants_features,
         )
-        for said in (classifier.fault, self._find_left_out(bundle)):
+        if keeps_old and classifier.fault:
+            raise BundleError(f"answers go on as before; {classifier.fault}")
+        for said in (classifier.fault, self._lessons.find_left_out(bundle)):
             if said:
                 self._warn(said)
         if wants_features and not classifier.has_features:
@@ -303,23 +317,9 @@ class Service:
                 f"no frames will be kept as diverse: {classifier.variant.name} of {bundle.path} "
                 "does not put out features; export the bundle again with: edgetl export"
             )
-        self._running, self._learned = bundle.sha256, self._digest_lessons(bundle)
+        self._running = bundle.sha256
+        self._lessons.note_used(whole=not classifier.fault)
         return classifier
-
-    def _find_place(self, bundle: "Bundle") -> Path:
-        from edgetl_runtime.learning.place import choose_place
-
-        return choose_place(Path(self._settings.model.bundle or bundle.path), bundle.path)
-
-    def _find_left_out(self, bundle: "Bundle") -> str:
-        from edgetl_runtime.learning.place import find_left_out
-
-        return find_left_out(Path(self._settings.model.bundle or bundle.path), bundle.path)
-
-    def _digest_lessons(self, bundle: "Bundle") -> str:
-        from edgetl_runtime.learning.overlay import digest_overlay
-
-        return digest_overlay(self._find_place(bundle))
 
     def _load_again(self) -> "Classifier | None":
         """The configured bundle, tried in a child process; None if it runs already."""
@@ -336,14 +336,30 @@ class Service:
             trial = try_bundle(order, stop=self._stop)
             if trial.verdict != "good":
                 raise ServiceError(f"{path} failed its trial: {trial.reason}")
-        if (bundle.sha256, self._digest_lessons(bundle)) == (self._running, self._learned):
+        is_same = bundle.sha256 == self._running
+        if is_same and self._lessons.is_used(bundle):
             self._warn(f"{path} is already running")
             return None
-        return self._load(bundle)
+        return self._load(bundle, keeps_old=is_same)
 
-    def _load_learned(self) -> "Classifier":
-        """The model in use, which was tried before, with the lessons that there are now."""
-        return self._load(self.classifier.bundle)
+    def _load_learned(self) -> "Classifier | None":
+        """The model in use, which was tried before, with the lessons that there are now.
+
+        None if they are in use already. Damaged ones take no answers away: the old ones stay.
+        """
+        bundle = self.classifier.bundle
+        if self._lessons.is_used(bundle):
+            self._lessons.note_reading(bundle)
+            return None
+        return self._load(bundle, keeps_old=True)
+
+    def _find_change(self) -> "Callable[[], Classifier | None] | None":
+        """A job, if another program has taught the model in use, or undone a lesson."""
+        if self._settings.source.reads_to_an_end:
+            # One model answers a file, from the first frame to the last.
+            return None
+        has_changed = self._lessons.has_changed(self.classifier.bundle)
+        return self._load_learned if has_changed else None
 
     def _load_previous(self) -> "Classifier | None":
         """The model before, after this one's outputs were unusable."""

@@ -34,6 +34,8 @@ _FASTEST_S: Final = 0.1
 _TICK_S: Final = 0.25
 _TAKE_OVER_S: Final = 20.0
 _NICENESS: Final = 10
+_WATCHING: Final = "watching"
+_LOOKING: Final = "looking at the frames"
 _STOPPED: Final = "stopped; nothing was learned"
 
 
@@ -100,17 +102,32 @@ class Classroom:
         seconds = order.seconds or _DEFAULT_S[order.kind]
         with self._lock:
             self._check_free()
-            self._running = LessonProgress(order.kind, order.label, "watching", 0, seconds, seconds)
+            self._running = LessonProgress(order.kind, order.label, _WATCHING, 0, seconds, seconds)
+            # Whoever sees one knows that it is not of the lesson that is being taken.
+            self._outcome = None
             self._taken += 1
-        self._stop.clear()
+            self._stop.clear()
         # A daemon: an engine that hangs must not keep the process from ending.
         threading.Thread(
             target=self._teach, args=(order, seconds), name="lesson", daemon=True
         ).start()
 
     def stop(self) -> None:
-        """Ends the lesson that is being taken, if its frames are still being taken."""
-        self._stop.set()
+        """Ends the lesson that is being taken; nothing is learned.
+
+        Raises:
+            LessonError: If none is being taken.
+            LockedError: If its frames are taken already, so that it can only be undone.
+        """
+        with self._lock:
+            if self._running is None:
+                raise LessonError("no lesson is being taken, so that there is nothing to stop")
+            if self._running.doing != _WATCHING:
+                raise LockedError(
+                    f"its frames are taken already ({self._running.doing}); undo the lesson when "
+                    "it is done"
+                )
+            self._stop.set()
 
     def undo(self) -> None:
         """Forgets the last lesson.
@@ -163,9 +180,11 @@ class Classroom:
             if take is None:
                 error = _STOPPED
             else:
+                # The service may see by itself that there is a lesson, before it is asked.
+                before = self._learner.classifier
                 report, error = self._learn(order, take), ""
                 if report.stored:
-                    self._take_over(report.frames)
+                    self._take_over(before, report.frames)
         except EdgetlError as reason:
             error = mask_text(str(reason))
         except MemoryError:
@@ -175,10 +194,10 @@ class Classroom:
                 self._running = None
                 self._outcome = Outcome(self._taken, error, report)
 
-    def _take_over(self, frames: int) -> None:
+    def _take_over(self, before: "Classifier", frames: int) -> None:
         """Has what was learned taken into use, and waits: nobody is told too soon."""
         self._note("taking it into use", frames=frames, left_s=0.0)
-        before, end_s = self._learner.classifier, time.monotonic() + _TAKE_OVER_S
+        end_s = time.monotonic() + _TAKE_OVER_S
         self._learner.relearn()
         while self._learner.classifier is before and time.monotonic() < end_s:
             time.sleep(_TICK_S / 5)
@@ -195,14 +214,22 @@ class Classroom:
                 frame = tap.take(min(_TICK_S, left_s))
                 if frame is not None:
                     collector.add(frame, preprocessing.apply(frame))
-                self._note("watching", frames=collector.count, left_s=max(0.0, left_s))
-        return collector.finish()
+                self._note(_WATCHING, frames=collector.count, left_s=max(0.0, left_s))
+        return collector.finish() if self._end_watching() else None
+
+    def _end_watching(self) -> bool:
+        """From here on it cannot be stopped; False if it was."""
+        with self._lock:
+            if self._running is None or self._stop.is_set():
+                return False
+            self._running = msgspec.structs.replace(self._running, doing=_LOOKING, left_s=0.0)
+            return True
 
     def _learn(self, order: LessonOrder, take: Take) -> LessonReport:
         from edgetl_runtime.learning.student import Student
         from edgetl_runtime.teaching.lesson import take_lesson
 
-        self._note("looking at the frames", frames=len(take.photos), left_s=0.0)
+        self._note(_LOOKING, frames=len(take.photos), left_s=0.0)
         classifier = self._learner.classifier
         # One thread: the others belong to the answers.
         student = Student.open(classifier.bundle, variant=classifier.variant.name, threads=1)

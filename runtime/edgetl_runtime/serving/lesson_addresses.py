@@ -5,16 +5,15 @@ from functools import partial
 from typing import Final
 
 import anyio.to_thread
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edgetl_runtime.errors import EdgetlError, LessonError, LockedError
+from edgetl_runtime.errors import EdgetlError, LessonError, LockedError, OptionsError
 from edgetl_runtime.serving.bodies import read_body, reply
 from edgetl_runtime.serving.classroom import Classroom
-from edgetl_runtime.serving.lesson_records import LessonOrder, LessonsView
+from edgetl_runtime.serving.lesson_records import LessonsView, decode_order
 from edgetl_runtime.text.masking import mask_text
 from edgetl_runtime.text.showing import show
 
@@ -56,9 +55,9 @@ class _LessonAddresses:
             raise HTTPException(415, f"send JSON with Content-Type: {_KIND}, found {found}")
         data = await read_body(request, _MOST_BYTES, "order")
         try:
-            order = msgspec.json.decode(data, type=LessonOrder)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise HTTPException(422, f"expected a lesson to take: {error}") from error
+            order = decode_order(data)
+        except OptionsError as error:
+            raise HTTPException(422, str(error)) from error
         return await self._do(lambda classroom: classroom.begin(order), 202)
 
     async def stop(self, request: Request) -> Response:

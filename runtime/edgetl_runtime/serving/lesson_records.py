@@ -1,11 +1,16 @@
 """Lessons of the page, in JSON."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
+from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.learning.overlay_format import Kind, Lesson
+from edgetl_runtime.options.choices import Choices
 from edgetl_runtime.teaching.lesson import LessonReport
+from edgetl_runtime.text.showing import show
+
+_EXAMPLE: Final = '{"kind": "teach", "label": "bolt"}'
 
 
 class LessonOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +79,8 @@ class LessonsView(msgspec.Struct, frozen=True):
         labels: The classes of the file, and what was taught.
         lessons: Those that are kept, oldest first.
         running: The lesson that is being taken, or null.
-        outcome: Of the last lesson since startup, or null.
+        outcome: Of the last lesson since startup; null before one is over, and while another one
+            is being taken.
     """
 
     impossible: str
@@ -82,6 +88,29 @@ class LessonsView(msgspec.Struct, frozen=True):
     lessons: tuple[LessonView, ...] = ()
     running: LessonProgress | None = None
     outcome: Outcome | None = None
+
+
+def decode_order(data: bytes) -> LessonOrder:
+    """Reads an order.
+
+    Args:
+        data: JSON.
+
+    Raises:
+        OptionsError: Naming the field, what is allowed in it and what was found.
+    """
+    try:
+        fields = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise OptionsError(f"expected JSON such as {_EXAMPLE} ({error})") from error
+    if not isinstance(fields, dict):
+        found = "null" if fields is None else show(fields)
+        raise OptionsError(f"expected an object such as {_EXAMPLE}, found {found}")
+    if fields.get("kind") is None:
+        raise OptionsError(f"kind: expected scene or teach, found none; send such as {_EXAMPLE}")
+    choices = Choices(LessonOrder, LessonOrder("teach"))
+    choices.add_tables(fields)
+    return choices.make()
 
 
 def list_lessons(lessons: tuple[Lesson, ...]) -> tuple[LessonView, ...]:

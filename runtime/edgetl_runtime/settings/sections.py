@@ -264,7 +264,8 @@ class CollectSettings(_Section, frozen=True):
         quota_mb: Maximum size of the folder in MB; the oldest frames beyond it are deleted, of
             diverse ones those that are most like others, or least unsure.
         unsure_below: Difference between the two best scores below which a frame is unsure.
-        every_s: Minimum time between two kept frames of the same kind, in seconds.
+        every_s: Minimum time between two kept frames of the same kind, in seconds; in a video its
+            own time, however fast it is read, else the time that passes.
     """
 
     what: tuple[Collected, ...] = ()

@@ -9,13 +9,20 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgetl_runtime.device import Device
 from edgetl_runtime.errors import OutputError, UndeliveredError
-from edgetl_runtime.outputs import collect as collect_module
+from edgetl_runtime.outputs import frame_clock
 from edgetl_runtime.outputs.collect import Collect, CollectedFrame
 from edgetl_runtime.outputs.quota import QuotaFolder
 from edgetl_runtime.outputs.snapshots import Snapshots
 from edgetl_runtime.outputs.worker import QUEUED
-from edgetl_runtime.settings.sections import CollectSettings
+from edgetl_runtime.settings.sections import (
+    CollectSettings,
+    ModelSettings,
+    OutputSettings,
+    Settings,
+    SourceSettings,
+)
 
 UNSURE, SURE, LOW = (0.5, 0.4, 0.1), (0.9, 0.06, 0.04), (0.4, 0.35, 0.25)
 
@@ -100,7 +107,7 @@ def test_frames_of_no_use_are_not_kept(open_collect, offer, changes):
 
 def test_a_kind_adds_one_frame_in_its_time_and_asks_for_no_other(open_collect, offer, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(collect_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(frame_clock.time, "monotonic", lambda: now[0])
     collect = open_collect("sampled", "unsure", every_s=5.0)
     assert collect.wants_picture()
     assert offer(collect, SURE)
@@ -113,6 +120,71 @@ def test_a_kind_adds_one_frame_in_its_time_and_asks_for_no_other(open_collect, o
     now[0] += 0.2
     assert collect.wants_picture()
     assert offer(collect, UNSURE)
+
+
+def test_in_a_video_the_time_between_frames_is_its_own(open_collect, offer, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(frame_clock.time, "monotonic", lambda: now[0])
+    collect = open_collect("sampled", every_s=5.0)
+    kept = []
+    for n in range(40):
+        now[0] += 0.001
+        # Twice the same film: where it begins again, its time goes on.
+        if offer(collect, SURE, index=n, file="film.avi", position_s=float(n % 20)):
+            kept.append(n)
+    assert kept == [0, 5, 10, 15, 21, 26, 31, 36]
+    now[0] += 1000
+    assert not offer(collect, SURE, index=40, file="film.avi", position_s=20.0)
+    now[0] += 1000
+    # Images have no time of their own.
+    assert offer(collect, SURE, index=41, file="photo.jpg")
+
+
+def test_a_frame_that_is_due_soon_is_asked_for_since_some_are_under_way(open_collect, offer):
+    collect = open_collect("sampled", every_s=60.0)
+    asked = []
+    for n in range(8):
+        asked.append(collect.wants_picture())
+        offer(collect, SURE, index=n, file="film.avi", position_s=10.0 * n, picture=None)
+        if n == 0:
+            offer(collect, SURE, index=n, file="film.avi", position_s=10.0 * n)
+    assert asked == [True, False, False, False, True, True, True, True]
+
+
+def test_at_the_end_it_says_how_many_frames_of_each_kind_were_kept(tmp_path, offer, open_collect):
+    said = []
+    settings = CollectSettings(
+        what=("sampled", "unsure", "rejected"), folder=str(tmp_path / "kept"), every_s=1e-9
+    )
+    for scores in ((SURE, UNSURE, UNSURE), ()):
+        collect = Collect(settings, lambda: "ab" * 32, note=said.append)
+        for one in scores:
+            offer(collect, one)
+        collect.close()
+    assert said == [
+        f"3 frames kept in {tmp_path / 'kept'} (0 rejected, 2 unsure, 3 sampled)",
+        f"0 frames kept in {tmp_path / 'kept'} (0 rejected, 0 unsure, 0 sampled), which has 3 now",
+    ]
+
+
+def test_of_a_video_as_many_frames_are_kept_as_of_a_camera_that_sees_the_same(tmp_path, tiny):
+    film, folder, said = tmp_path / "film.avi", tmp_path / "kept", []
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10, (72, 72))
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        writer.write(random.integers(0, 255, (72, 72, 3), dtype=np.uint8))
+    writer.release()
+    settings = Settings(
+        model=ModelSettings(bundle=str(tiny), threads=1),
+        source=SourceSettings(address=str(film)),
+        output=OutputSettings(terminal="none"),
+        collect=CollectSettings(what=("sampled",), folder=str(folder)),
+    )
+    Device(settings, warn=said.append).run()
+    frames = [json.loads(path.read_bytes())["answer"] for path in sorted(folder.glob("*.json"))]
+    positions = [one["position_s"] for one in frames]
+    assert positions == pytest.approx([0, 5, 10, 15, 20, 25], abs=0.6)
+    assert f"6 frames kept in {folder} (6 sampled)" in said
 
 
 def test_the_folder_stays_within_its_quota_and_the_oldest_go(tmp_path):

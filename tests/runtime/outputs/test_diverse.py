@@ -13,7 +13,7 @@ import pytest
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.device import Device
-from edgetl_runtime.outputs import collect as collect_module
+from edgetl_runtime.outputs import frame_clock
 from edgetl_runtime.outputs.collect import Collect, CollectedFrame
 from edgetl_runtime.outputs.diverse import Known, decode_features, encode_features, find_doubt
 from edgetl_runtime.outputs.diversity import MOST, Diversity
@@ -153,7 +153,7 @@ def test_a_frame_that_was_offered_as_diverse_only_is_not_kept_as_sampled(
     open_collect, offer, monkeypatch
 ):
     now = [100.0]
-    monkeypatch.setattr(collect_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(frame_clock.time, "monotonic", lambda: now[0])
     collect = open_collect(point(1.0), what=("sampled", "diverse"), every_s=60.0)
     assert offer(collect, point(1.0))  # as sampled; not diverse, so diverse is tried again soon
     now[0] += 2.0
@@ -353,7 +353,8 @@ def test_a_device_keeps_one_of_many_copies_and_nothing_that_it_knows(folder, tmp
     strange = random.integers(0, 255, (96, 96, 3), dtype=np.uint8)
     for n in range(6):
         cv2.imwrite(str(photos / f"{n}.png"), cv2.convertScaleAbs(strange, alpha=1 - 0.001 * n))
-    assert not any("diverse" in one for one in run_device(folder, LEARNING, photos))
+    said = [one for one in run_device(folder, LEARNING, photos) if "diverse" in one]
+    assert said == [f"1 frame kept in {folder} (1 diverse)"]
     assert len(list(folder.glob("*.jpg"))) == 1
     (path,) = folder.glob("*.json")
     record = msgspec.json.decode(path.read_bytes(), type=CollectedFrame)
@@ -365,6 +366,7 @@ def test_a_device_whose_model_shows_no_features_says_so(folder, tmp_path, tiny, 
     photos = tmp_path / "photos"
     photos.mkdir()
     cv2.imwrite(str(photos / "0.png"), golden_frames[0])
-    warning, *_ = run_device(folder, tiny, photos)
+    warning, kept, *_ = run_device(folder, tiny, photos)
     assert "no frames will be kept as diverse" in warning
+    assert kept == f"0 frames kept in {folder} (0 diverse)"
     assert not folder.exists()

@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from edgetl_runtime.errors import ServiceError
+from edgetl_runtime.service import reload
 from edgetl_runtime.service.reload import Reloader
 
 HANG_S = 20
@@ -62,3 +63,19 @@ def test_whatever_fails_is_told_and_the_next_request_is_heard(reloader, told, er
     assert reloader.problem.startswith(problem)
     reloader.request(lambda: None)
     assert told.wait_for(2)[1] == reloader.problem == ""
+
+
+def test_what_changes_by_itself_is_done_without_a_request(told, monkeypatch):
+    monkeypatch.setattr(reload, "LOOK_EVERY_S", 0.01)
+    taken, looks = [], iter([None, "fails", "found"])
+
+    def look():
+        seen = next(looks, None)
+        if seen == "fails":
+            raise OSError(5, "a disk that is away")
+        return seen and (lambda: seen)
+
+    reloader = Reloader(taken.append, on_end=told, look=look)
+    told.wait_for(1)
+    reloader.close()
+    assert (taken, told.problems) == (["found"], [""])

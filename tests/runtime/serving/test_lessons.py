@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import threading
 import time
@@ -171,6 +172,41 @@ def test_one_lesson_is_taken_at_a_time_and_can_be_stopped(lessons, crosses):
     assert (told["lessons"], told["outcome"]["report"]) == ([], None)
 
 
+def test_what_came_of_the_lesson_before_is_not_told_of_the_next_one(lessons, crosses):
+    lessons.film(crosses)
+    assert lessons.take(kind="teach", label="cross")["number"] == 1
+    told = lessons.send("POST", kind="teach", label="cross", seconds=2)[1]
+    assert (told["running"]["doing"], told["outcome"]) == ("watching", None)
+    assert lessons.look()["outcome"] is None
+    assert lessons.wait()["outcome"]["number"] == 2
+
+
+def test_a_lesson_whose_frames_are_taken_and_one_that_is_none_cannot_be_stopped(
+    lessons, service, crosses, wait_until, wording
+):
+    release, relearn = threading.Event(), service.relearn
+    service.relearn = lambda: (release.wait(HANG_S), relearn())
+    status, told = lessons.send("DELETE", "/running")
+    assert (status, bool(re.search(wording[0], told["error"]))) == (422, True)
+    lessons.film(crosses)
+    lessons.send("POST", kind="teach", label="cross", seconds=1)
+    wait_until(lambda: lessons.look()["running"]["doing"] == "taking it into use")
+    status, told = lessons.send("DELETE", "/running")
+    release.set()
+    assert (status, bool(re.search(wording[1], told["error"]))) == (409, True)
+    assert lessons.wait()["outcome"]["report"]["stored"]
+
+
+def test_whoever_is_told_that_a_lesson_was_stopped_finds_nothing_learned(lessons, crosses):
+    lessons.film(crosses)
+    lessons.send("POST", kind="teach", label="cross", seconds=1)
+    # Asked again and again, up to the very end of the second.
+    while (running := lessons.look()["running"]) and running["left_s"] > 0.05:
+        time.sleep(0.01)
+    status, _ = lessons.send("DELETE", "/running")
+    assert bool(lessons.wait()["lessons"]) == (status != 200)
+
+
 def test_the_frames_are_counted_and_the_time_goes_down_while_one_looks(lessons, crosses):
     lessons.film(crosses)
     lessons.send("POST", kind="teach", label="cross", seconds=2)
@@ -217,6 +253,25 @@ def test_an_order_that_cannot_be_carried_out_begins_nothing(lessons, order):
     assert status == 422
     assert told["error"]
     assert lessons.look()["running"] is None
+
+
+def test_a_wrong_order_is_told_which_field_what_is_allowed_and_what_was_found(lessons, wording):
+    orders = (
+        {"kind": "dream"},
+        {"kind": "teach", "label": 3},
+        {"kind": "teach", "label": "cross", "seconds": 0},
+        {"kind": "teach", "lable": "cross"},
+        {"label": "cross"},
+    )
+    said = [lessons.send("POST", **order)[1]["error"] for order in orders]
+    for body in (b"[1]", b"null", b'{"kind": '):
+        said.append(
+            lessons.page.ask_json("/api/lessons", method="POST", body=body, headers=JSON)["error"]
+        )
+    assert [
+        one for one, expected in zip(said, wording, strict=True) if not re.search(expected, one)
+    ] == []
+    assert not any("`" in one for one in said)
 
 
 def test_an_order_that_is_no_json_is_refused(lessons):

@@ -146,7 +146,8 @@ $("teach-place").addEventListener("submit", (event) => {
 });
 $("taking-stop").addEventListener("click", async () => {
   const [ok, lessons] = await ask("api/lessons/running", { method: "DELETE" });
-  if (ok) show(lessons);
+  if (!ok) return tell("bad", "Not stopped", sentence(lessons.error));
+  show(lessons);
 });
 $("undo").addEventListener("click", async () => {
   const [ok, lessons] = await ask("api/lessons/last", { method: "DELETE" });

@@ -69,8 +69,9 @@ async function show() {
   const bytes = Uint8Array.from(atob(told.png), (one) => one.charCodeAt(0));
   state.image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
   state.heat = told;
-  // Of what is unknown, it shows what it looks like most.
-  setText($("why-told"), `${label ? "" : "it looks most like "}${told.label}, ${percent(told.score)}; brighter speaks more for it`);
+  // Of what has no label, it shows what it looks like most.
+  const most = told.is_unknown ? "unknown; most like " : "most like ";
+  setText($("why-told"), `${label ? "" : most}${told.label}, ${percent(told.score)}; brighter speaks more for it`);
   draw();
   return true;
 }
