@@ -83,8 +83,9 @@ def _open_classifier(options: argparse.Namespace) -> "Classifier":
     if classifier.fault:
         warn(classifier.fault)
     if classifier.lessons:
-        lessons = count_noun(classifier.lessons, "lesson")
-        warn(f"answers with {lessons} kept beside the bundle; list: edgetl-run learned BUNDLE")
+        from edgetl_runtime.learning.place import describe_lessons
+
+        warn(describe_lessons(classifier.lessons))
     return classifier
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from edgetl_runtime.learning.overlay import find_overlay
+from edgetl_runtime.text.wording import count_noun
 
 
 def choose_place(bundle: Path, copy: Path) -> Path:
@@ -23,6 +24,12 @@ def choose_place(bundle: Path, copy: Path) -> Path:
         if os.path.lexists(find_overlay(one)):
             return one
     return copy if explain_refusal(bundle) else bundle
+
+
+def describe_lessons(count: int) -> str:
+    """What a program says that answers with lessons."""
+    kept = f"{count_noun(count, 'lesson')} kept beside the bundle"
+    return f"answers with {kept}; list: edgetl-run learned BUNDLE"
 
 
 def explain_refusal(beside: Path) -> str:

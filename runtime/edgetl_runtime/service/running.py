@@ -144,6 +144,10 @@ class Service:
                 raise
         if self._stop.is_set():
             raise SystemExit(self.interruption)
+        if classifier.lessons:
+            from edgetl_runtime.learning.place import describe_lessons
+
+            self._warn(describe_lessons(classifier.lessons))
         return classifier
 
     def open_feed(self, open_camera: "Callable[[threading.Event], Camera]") -> "Camera":

@@ -198,6 +198,8 @@ def test_lessons_are_told_where_they_answer_and_where_they_are_not_checked(
 ):
     answered = edgetl_run("classify", tiny_copy, cross_folder / "0.png")
     assert "answers with 1 lesson kept beside the bundle" in answered.stderr
+    watched = edgetl_run("camera", tiny_copy, "--source", "pattern", "--max-frames", 2)
+    assert "answers with 1 lesson kept beside the bundle" in watched.stderr
     verified = edgetl_run("verify", tiny_copy)
     assert "without the lessons beside it" in verified.stdout
 
