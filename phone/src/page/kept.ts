@@ -1,9 +1,9 @@
 import { zip } from "fflate";
-import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 
 import { decide, type Naming, rank } from "../classify/prediction";
 import { EdgetlError } from "../errors";
 import type { Shown } from "./live";
+import { type Listed, Store } from "./store";
 
 /** As a board's `edgetl-run --collect`; `edgetl data import` reads both. */
 export const FORMAT_VERSION = 3;
@@ -16,80 +16,49 @@ export const UNKNOWN = "_unknown_";
 
 export type Kind = "rejected" | "unsure" | "picked";
 
-export interface Kept {
-  id?: number;
-  bytes: number;
+export interface Kept extends Listed {
   kinds: Kind[];
   bundle_sha256: string;
   answer: Record<string, unknown>;
   corrected_label: string | null;
 }
 
-// Pictures lie apart, so that the list is short; as bytes, since not every Safari stores blobs.
-interface Schema extends DBSchema {
-  frames: { key: number; value: Kept };
-  pictures: { key: number; value: ArrayBuffer };
-}
-
-const STORES = ["frames", "pictures"] as const;
-
 /** Frames that are kept in the browser for training, within a quota; the oldest go first. */
 export class KeptFrames {
-  #database: Promise<IDBPDatabase<Schema>>;
+  readonly #store: Store<Kept, ArrayBuffer>;
 
   /** Args: place: Address of the page, since several may share an origin. */
   constructor(place: string) {
-    this.#database = openDB<Schema>(`edgetl ${place}`, 1, {
-      upgrade: (database) => {
-        database.createObjectStore("frames", { keyPath: "id", autoIncrement: true });
-        database.createObjectStore("pictures");
-      },
-    });
-    // Whoever uses it is told; nobody may.
-    this.#database.catch(() => undefined);
+    this.#store = new Store(`edgetl ${place}`, "frames", "pictures");
   }
 
-  async list(): Promise<Kept[]> {
-    return (await this.#database).getAll("frames");
+  list(): Promise<Kept[]> {
+    return this.#store.list();
   }
 
   /** A frame's JPEG. */
   async read(id: number): Promise<Blob> {
-    const data = await (await this.#database).get("pictures", id);
+    const data = await this.#store.read(id);
     if (!data) throw new EdgetlError("this frame is not kept any more");
     return new Blob([data], { type: "image/jpeg" });
   }
 
   async add(frame: Kept, jpeg: Blob): Promise<void> {
     await this.#makeRoom(frame.bytes);
-    const data = await jpeg.arrayBuffer();
-    try {
-      const adding = (await this.#database).transaction(STORES, "readwrite");
-      const id = await adding.objectStore("frames").add(frame);
-      await Promise.all([adding.objectStore("pictures").add(data, id), adding.done]);
-    } catch (error) {
-      throw new EdgetlError(
-        "this phone has no room for another frame; hand the kept ones on and delete them",
-        { cause: error },
-      );
-    }
+    const full = "this phone has no room for another frame; hand the kept ones on and delete them";
+    await this.#store.add(frame, await jpeg.arrayBuffer(), full);
   }
 
-  async change(frame: Kept): Promise<void> {
-    await (await this.#database).put("frames", frame);
+  change(frame: Kept): Promise<void> {
+    return this.#store.change(frame);
   }
 
-  async remove(id: number): Promise<void> {
-    const removing = (await this.#database).transaction(STORES, "readwrite");
-    await Promise.all([
-      ...STORES.map((one) => removing.objectStore(one).delete(id)),
-      removing.done,
-    ]);
+  remove(id: number): Promise<void> {
+    return this.#store.remove(id);
   }
 
-  async clear(): Promise<void> {
-    const clearing = (await this.#database).transaction(STORES, "readwrite");
-    await Promise.all([...STORES.map((one) => clearing.objectStore(one).clear()), clearing.done]);
+  clear(): Promise<void> {
+    return this.#store.clear();
   }
 
   /** All of them, and other files, as one zip, as `edgetl data import` takes it. */

@@ -1,28 +1,24 @@
-import { type DBSchema, type IDBPDatabase, openDB } from "idb";
-
 import { decide, type Naming, rank } from "../classify/prediction";
-import { EdgetlError, LessonError } from "../errors";
+import { LessonError } from "../errors";
 import type { StoredFeatures } from "../learning/learner";
 import { type LessonKind, NOTHING_KNOWN } from "../learning/lesson";
 import { encodeFloat16 } from "../learning/float16";
 import type { TakenFrame } from "../learning/take";
 import { megabytes } from "./elements";
 import { describeAnswer, FORMAT_VERSION } from "./kept";
+import { type Listed, Store } from "./store";
 
 export const MOST_LESSONS = 100;
 export const QUOTA_BYTES = 100e6;
 
-/** One lesson; its photos lie apart, so that the list is short. */
-export interface Lesson {
-  id?: number;
+/** One lesson; `bytes` are those of its photos. */
+export interface Lesson extends Listed {
   kind: LessonKind;
   /** What is on the frames; null: nothing that is known. */
   label: string | null;
   bundle_sha256: string;
   variant: string;
   created_utc: string;
-  /** Of the photos. */
-  bytes: number;
   /** float16 (frames, features). */
   features: Uint16Array<ArrayBuffer>;
   /** Of the file itself, by which the answers are to be read. */
@@ -36,36 +32,22 @@ export interface Owner {
   variant: string;
 }
 
-interface Schema extends DBSchema {
-  lessons: { key: number; value: Lesson };
-  photos: { key: number; value: ArrayBuffer[] };
-}
-
-const STORES = ["lessons", "photos"] as const;
-
 /** Lessons that are kept in the browser, for the one file that they were given to. */
 export class Lessons {
-  #database: Promise<IDBPDatabase<Schema>>;
+  readonly #store: Store<Lesson, ArrayBuffer[]>;
 
   /** Args: place: Address of the page, since several may share an origin. */
   constructor(place: string) {
-    this.#database = openDB<Schema>(`edgetl lessons ${place}`, 1, {
-      upgrade: (database) => {
-        database.createObjectStore("lessons", { keyPath: "id", autoIncrement: true });
-        database.createObjectStore("photos");
-      },
-    });
-    // Whoever uses it is told; nobody may.
-    this.#database.catch(() => undefined);
+    this.#store = new Store(`edgetl lessons ${place}`, "lessons", "photos");
   }
 
   /** All of them, those of other files included. */
-  async list(): Promise<Lesson[]> {
-    return (await this.#database).getAll("lessons");
+  list(): Promise<Lesson[]> {
+    return this.#store.list();
   }
 
   async readPhotos(id: number): Promise<ArrayBuffer[]> {
-    return (await (await this.#database).get("photos", id)) ?? [];
+    return (await this.#store.read(id)) ?? [];
   }
 
   async add(lesson: Lesson, photos: ArrayBuffer[]): Promise<void> {
@@ -77,28 +59,16 @@ export class Lessons {
           "train with them, and clear them here",
       );
     }
-    try {
-      const adding = (await this.#database).transaction(STORES, "readwrite");
-      const id = await adding.objectStore("lessons").add(lesson);
-      await Promise.all([adding.objectStore("photos").add(photos, id), adding.done]);
-    } catch (error) {
-      throw new EdgetlError("this phone has no room for another lesson; clear some", {
-        cause: error,
-      });
-    }
+    const full = "this phone has no room for another lesson; clear some";
+    await this.#store.add(lesson, photos, full);
   }
 
-  async remove(id: number): Promise<void> {
-    const removing = (await this.#database).transaction(STORES, "readwrite");
-    await Promise.all([
-      ...STORES.map((one) => removing.objectStore(one).delete(id)),
-      removing.done,
-    ]);
+  remove(id: number): Promise<void> {
+    return this.#store.remove(id);
   }
 
-  async clear(): Promise<void> {
-    const clearing = (await this.#database).transaction(STORES, "readwrite");
-    await Promise.all([...STORES.map((one) => clearing.objectStore(one).clear()), clearing.done]);
+  clear(): Promise<void> {
+    return this.#store.clear();
   }
 
   /** The frames of all lessons, as `edgetl data import` takes them, by name of file. */
