@@ -234,7 +234,9 @@ export class TeachPanel {
 function describeReport(report: LessonReport, label: string | null): string {
   const { frames, recalled, kept, held_back, fit_ms, check_ms } = report;
   const what = label === null ? "The place is learned." : `${label} is learned.`;
-  const held = held_back ? ` For their sake, its logit is lowered by ${held_back.toFixed(1)}.` : "";
+  const held = held_back
+    ? " So that they keep their accuracy, it gets its name only where it leads clearly."
+    : "";
   return (
     `${what} In the check, ${recalled} of ${frames} frames were recognized. The other classes: ` +
     `${kept.after} of ${kept.photos} validation photos correct, ${kept.before} before.${held} ` +

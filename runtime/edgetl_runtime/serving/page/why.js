@@ -58,7 +58,7 @@ async function begin() {
 
 // True if the board sent a map.
 async function show() {
-  const label = $("why-label").value || state.answer?.label;
+  const label = $("why-label").value;
   const [ok, told] = await ask(`api/heat-map${label ? `?label=${encodeURIComponent(label)}` : ""}`);
   if (!state.on || !state.live) return ok;
   if (!ok) {
@@ -69,11 +69,16 @@ async function show() {
   const bytes = Uint8Array.from(atob(told.png), (one) => one.charCodeAt(0));
   state.image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
   state.heat = told;
-  // Of what has no label, it shows what it looks like most.
-  const most = told.is_unknown ? "unknown; most like " : "most like ";
-  setText($("why-told"), `${label ? "" : most}${told.label}, ${percent(told.score)}; brighter speaks more for it`);
+  const most = label ? "" : describeDoubt(told);
+  setText($("why-told"), `${most}${told.label}, ${percent(told.score)}; brighter speaks more for it`);
   draw();
   return true;
+}
+
+// Of what has no label, the map shows what it looks like most.
+function describeDoubt(told) {
+  if (told.is_unknown) return "unknown; most like ";
+  return state.answer?.label ? "" : "most like ";
 }
 
 function draw() {
