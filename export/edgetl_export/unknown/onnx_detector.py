@@ -48,9 +48,7 @@ def add_to_onnx(model: bytes, detector: Detector) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _make_nodes(
-    features: str, logits: str, kind: int, detector: Detector
-) -> list[onnx.NodeProto]:
+def _make_nodes(features: str, logits: str, kind: int, detector: Detector) -> list[onnx.NodeProto]:
     """From the features and the logits to the longer logits, which have the type of the shorter."""
     make = helper.make_node
     return [
