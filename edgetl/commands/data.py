@@ -386,7 +386,7 @@ def _print_groups(report: "ImportReport") -> None:
         if one.label == UNSORTED:
             name = one.folder.rpartition("/")[2]
             click.echo(
-                f"{name} has no label yet: rename it to {name}-LABEL, or to {name}-{UNKNOWN} if its "
-                "photos are of no class"
+                f"{name} has no label yet: rename it to {name}-LABEL, or to {name}-{UNKNOWN} if "
+                "its photos are of no class"
             )
     click.echo(f"next: edgetl data merge {report.target}")
