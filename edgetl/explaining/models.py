@@ -1,5 +1,6 @@
 """Opens whatever is to be explained: a run, or a variant of a bundle."""
 
+import logging
 from pathlib import Path
 
 from edgetl.networks.framework import load_tensorflow
@@ -7,9 +8,11 @@ from edgetl.run import RUN_FILE, Run
 from edgetl_runtime.errors import OptionsError, RunError
 from edgetl_runtime.heatmaps.explainer import Explainer
 
+_log = logging.getLogger(__name__)
+
 
 def open_explainer(model: Path, variant: str | None = None) -> Explainer:
-    """Opens a run or a bundle.
+    """Opens a run, or a bundle with the lessons beside it; a warning tells if they cannot be used.
 
     Args:
         model: Its folder; of a bundle also a .zip.
@@ -25,7 +28,10 @@ def open_explainer(model: Path, variant: str | None = None) -> Explainer:
     if not (model / RUN_FILE).is_file():
         from edgetl_runtime.classifier import Classifier
 
-        return Classifier.open(model, variant=variant).explainer
+        classifier = Classifier.open(model, variant=variant)
+        if classifier.fault:
+            _log.warning("%s", classifier.fault)
+        return classifier.explainer
     if variant is not None:
         raise OptionsError("a run has no variants; --variant is for a bundle")
     return explain_run(Run.open(model))

@@ -144,3 +144,18 @@ def test_inspect_shows_a_bundle_whose_lessons_are_damaged(edgetl: Any, taught: P
     code, printed, _ = edgetl("inspect", taught)
     assert code == 0
     assert "lesson" not in printed
+
+
+def test_explain_applies_lessons_and_tells_if_they_cannot_be(
+    edgetl: Any, taught: Path, crosses: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photo = crosses / "cross/100.png"
+    code, printed, _ = edgetl("explain", taught, photo, "--out", tmp_path / "one")
+    assert code == 0
+    assert "cross" in printed
+    assert "left out" not in caplog.text
+    overlay = taught.with_name("parts.bundle.overlay")
+    (overlay / "overlay.json").write_text("{}")
+    code, _, _ = edgetl("explain", taught, photo, "--out", tmp_path / "two")
+    assert code == 0
+    assert "what was learned is left out" in caplog.text
