@@ -135,6 +135,7 @@ def evaluate(
         RunError: If the run cannot be opened, `unseen` is set for a bundle, or `lessons` for a run.
         BundleError: If the bundle cannot be opened.
         LessonError: If `lessons` is set, and there are none or they cannot be applied.
+        OptionsError: If `variant` is set for a run.
         DatasetError: If the data has other classes, or no photos are left.
     """
     from edgetl.evaluation import evaluate as run_evaluation

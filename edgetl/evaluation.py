@@ -12,10 +12,10 @@ from edgetl.dataset.listing import show_names
 from edgetl.dataset.manifest import DatasetManifest, Example, scan_to_score
 from edgetl.lessons import find_lessons
 from edgetl.metrics import Answers, Metrics, count_answers, measure
-from edgetl.run import RUN_FILE, Run
+from edgetl.run import Run, is_run
 from edgetl_export.progress import track
 from edgetl_runtime.classifier import Classifier
-from edgetl_runtime.errors import DatasetError, LessonError, RunError
+from edgetl_runtime.errors import DatasetError, LessonError, OptionsError, RunError
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Frame
 
@@ -92,6 +92,7 @@ def evaluate(
     Raises:
         RunError, BundleError: If the model cannot be opened.
         LessonError: If there are no lessons, or they cannot be applied.
+        OptionsError: If a variant is given for a run.
         DatasetError: If the data has other classes or no photo is left.
     """
     opened = _open(model, variant, unseen=unseen, lessons=lessons)
@@ -119,18 +120,20 @@ def evaluate(
 
 
 def _open(model: Run | Path, variant: str | None, *, unseen: bool, lessons: bool) -> _Model:
-    run, path = (model, model.path) if isinstance(model, Run) else (_find_run(model), model)
-    if run is None and unseen:
-        raise RunError(
-            f"{path} is not a run, and only a run knows its training photos; leave out --unseen or "
-            "give the run"
-        )
-    if run is None:
-        return _open_bundle(path, variant, lessons=lessons)
+    if isinstance(model, Path) and not is_run(model):
+        if unseen:
+            raise RunError(
+                f"{model} is not a run, and only a run knows its training photos; leave out "
+                "--unseen or give the run"
+            )
+        return _open_bundle(model, variant, lessons=lessons)
+    run = model if isinstance(model, Run) else Run.open(model)
+    if variant is not None:
+        raise OptionsError("a run has no variants; --variant is for a bundle")
     if lessons:
         raise RunError(
-            f"{path} is a run, and lessons lie beside a bundle; leave out --lessons or give the "
-            "bundle"
+            f"{run.path} is a run, and lessons lie beside a bundle; leave out --lessons or give "
+            "the bundle"
         )
     return _open_run(run)
 
@@ -169,10 +172,6 @@ def _predict_one(classifier: Classifier, photo: Frame) -> tuple[int, bool]:
         # Accuracy is that of the best class, whatever the output for the unknown says.
         scores = np.delete(scores, prediction.unknown)
     return int(scores.argmax()), prediction.label is not None
-
-
-def _find_run(model: Path) -> Run | None:
-    return Run.open(model) if (model / RUN_FILE).is_file() else None
 
 
 def _choose(manifest: DatasetManifest, left_out: frozenset[str]) -> list[Example]:

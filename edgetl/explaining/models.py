@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from edgetl.networks.framework import load_tensorflow
-from edgetl.run import RUN_FILE, Run
+from edgetl.run import Run, is_run
 from edgetl_runtime.errors import OptionsError, RunError
 from edgetl_runtime.heatmaps.explainer import Explainer
 
@@ -22,10 +22,9 @@ def open_explainer(model: Path, variant: str | None = None) -> Explainer:
         BundleError: If the bundle is damaged or has no such variant.
         EngineError: If the engine is not installed, or the file has no maps to show.
         OptionsError: If a variant is given for a run.
-        RunError: If the run is damaged, or its network ends in something else than pooled maps and
-            one dense layer.
+        RunError: If the path does not exist, or as `explain_run`.
     """
-    if not (model / RUN_FILE).is_file():
+    if not is_run(model):
         from edgetl_runtime.classifier import Classifier
 
         classifier = Classifier.open(model, variant=variant)

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,10 +12,10 @@ from edgetl.drawings import draw_part
 from edgetl.evaluation import evaluate
 from edgetl.metrics import count_answers
 from edgetl.options import FittingOptions, TrainOptions
-from edgetl.run import Run
+from edgetl.run import Run, is_run
 from edgetl.training.train import train
 from edgetl_runtime import Classifier
-from edgetl_runtime.errors import BundleError, DatasetError, RunError
+from edgetl_runtime.errors import BundleError, DatasetError, OptionsError, RunError
 from tests.runtime.conftest import draw_cross
 
 LEARNING = Path(__file__).parents[1] / "data" / "learning.bundle"
@@ -80,6 +81,24 @@ def test_unseen_needs_a_run(bundle_folder: Path, photos: Path, wording: str) -> 
 def test_a_run_has_no_lessons(run_folder: Path, photos: Path, wording: str) -> None:
     with pytest.raises(RunError, match=wording):
         evaluate(run_folder, photos, lessons=True)
+
+
+def test_a_run_has_no_variants(run_folder: Path, photos: Path, wording: str) -> None:
+    with pytest.raises(OptionsError, match=wording):
+        evaluate(run_folder, photos, variant="litert-int8")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "explain"])
+def test_a_model_that_is_not_there_may_have_been_a_run(edgetl: Any, command: str) -> None:
+    code, _, noted = edgetl(command, "runs/gone", "photos")
+    assert code == 1
+    assert "runs/gone does not exist; give the folder of a run, or a bundle" in noted
+
+
+def test_a_run_that_a_kill_left_aside_is_found(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / ".parts.edgetl-old.1").mkdir()
+    shutil.copytree(run_folder, tmp_path / ".parts.edgetl-old.1/parts")
+    assert is_run(tmp_path / "parts")
 
 
 def test_one_photo_of_one_class_can_be_scored(
