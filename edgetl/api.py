@@ -111,29 +111,38 @@ def evaluate(
     *,
     variant: str | None = None,
     unseen: bool = False,
+    lessons: bool = False,
     progress: Progress = False,
 ) -> "Evaluation":
     """Scores a run or a bundle on labelled photos.
 
-        print(edgetl.evaluate("parts.bundle", "photos-of-tomorrow").top1)
+        result = edgetl.evaluate("parts.bundle", "photos-of-tomorrow")
+        print(result.top1, result.answers.accuracy, result.answers.false_accept_rate)
+
+    `top1` takes the best class of each photo. `answers`, of a bundle, has what a device would say
+    instead: how many photos get a label, and how many in `_unknown_` do.
 
     Args:
         model: A run, its folder, or a bundle (folder or .zip).
         data: As for `train`; a split `train` is left out.
         variant: Variant of a bundle, such as `litert-int8` (default: its first).
         unseen: Leave out the photos that the run was trained on.
+        lessons: Apply the lessons beside the bundle, as a device does; what they taught may be
+            classes of `data`, too.
         progress: As for `train`.
 
     Raises:
-        RunError: If the run cannot be opened, or `unseen` is set for a bundle.
+        RunError: If the run cannot be opened, `unseen` is set for a bundle, or `lessons` for a run.
         BundleError: If the bundle cannot be opened.
+        LessonError: If `lessons` is set, and there are none or they cannot be applied.
+        OptionsError: If `variant` is set for a run.
         DatasetError: If the data has other classes, or no photos are left.
     """
     from edgetl.evaluation import evaluate as run_evaluation
 
     chosen = model if isinstance(model, Run) else Path(model)
     with follow(progress):
-        return run_evaluation(chosen, Path(data), variant=variant, unseen=unseen)
+        return run_evaluation(chosen, Path(data), variant=variant, unseen=unseen, lessons=lessons)
 
 
 def export(

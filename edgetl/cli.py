@@ -20,6 +20,7 @@ from edgetl.commands.backbones import backbones
 from edgetl.commands.bench_report import bench_report
 from edgetl.commands.compare import compare
 from edgetl.commands.data import data
+from edgetl.commands.evaluate import evaluate
 from edgetl.commands.explain import explain
 from edgetl.commands.export import export, recipes
 from edgetl.commands.inspect import inspect
@@ -30,13 +31,10 @@ from edgetl.console import (
     FOLDER,
     find_command,
     print_json,
-    print_metrics,
     print_table,
 )
 from edgetl.progress import follow
-from edgetl_export.wording import percent
 from edgetl_runtime.image.limits import MAX_PIXELS
-from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
     from edgetl.demo import DemoResult
@@ -115,48 +113,6 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("model", type=FOLDER)
-@click.argument("data", type=FOLDER)
-@click.option(
-    "--variant", help="Variant of a bundle to evaluate, such as litert-int8.  [its first]"
-)
-@click.option("--unseen", is_flag=True, help="Skip photos that the run was trained on.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def evaluate(model: Path, data: Path, *, variant: str | None, unseen: bool, as_json: bool) -> None:
-    """Score a run or a bundle (MODEL) on the photos in DATA.
-
-    Example: edgetl evaluate parts.bundle photos/test
-    """
-    from edgetl.api import evaluate as run_evaluation
-
-    result = run_evaluation(model, data, variant=variant, unseen=unseen)
-    if as_json:
-        print_json(result.metrics)
-    else:
-        print_metrics(result.metrics)
-        photos = count_noun(result.metrics.examples, "photo")
-        click.echo(f"top-1 {percent(result.metrics.top1)} on {photos}")
-    if result.trained_on:
-        click.echo(
-            f"edgetl: {result.trained_on} of these photos were trained on, so the figure "
-            "overstates accuracy; --unseen leaves them out",
-            err=True,
-        )
-    if result.skipped:
-        files = "1 file was" if result.skipped == 1 else f"{result.skipped} files were"
-        click.echo(
-            f"edgetl: {files} left out; to see why: edgetl data check {data} --weights none",
-            err=True,
-        )
-    if result.unknown:
-        click.echo(
-            f"edgetl: not scored: {count_noun(result.unknown, 'photo')} in {data}/_unknown_, which "
-            "have no class",
-            err=True,
-        )
-
-
-@cli.command()
 @click.option("--out", default="edgetl-demo", show_default=True, type=FOLDER, help="Folder.")
 @click.option(
     "--seed", default=0, show_default=True, type=SEED, help="Random seed of the training."
@@ -198,6 +154,7 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
 
 cli.add_command(backbones)
 cli.add_command(train)
+cli.add_command(evaluate)
 cli.add_command(export)
 cli.add_command(recipes)
 cli.add_command(quantize_report)

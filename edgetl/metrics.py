@@ -79,6 +79,57 @@ def measure(
     )
 
 
+class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a device would answer: a label, or none where it rejects a photo as unknown.
+
+    Attributes:
+        labelled: Photos of the classes that got a label.
+        correct: Of these, those that got the right one.
+        accuracy: `correct` / `labelled`, 0..1; None if none got a label.
+        rejected: Photos of the classes that got no label.
+        false_rejects: Of these, those whose best class is the true one.
+        false_reject_rate: Share of the photos whose best class is the true one that got no label,
+            0..1; None without any.
+        unknown: Photos of no class.
+        false_accepts: Of these, those that got a label.
+        false_accept_rate: `false_accepts` / `unknown`, 0..1; None without any.
+    """
+
+    labelled: int
+    correct: int
+    accuracy: float | None
+    rejected: int
+    false_rejects: int
+    false_reject_rate: float | None
+    unknown: int
+    false_accepts: int
+    false_accept_rate: float | None
+
+
+def count_answers(
+    right: NDArray[np.bool_], labelled: NDArray[np.bool_], accepted: NDArray[np.bool_]
+) -> Answers:
+    """Counts who got a label.
+
+    Args:
+        right: bool (photos,): whether the best class of a photo is the true one.
+        labelled: bool (photos,): whether it got a label.
+        accepted: bool (unknown photos,): whether a photo of no class got a label.
+    """
+    correct, lost = int((right & labelled).sum()), int((right & ~labelled).sum())
+    return Answers(
+        labelled=int(labelled.sum()),
+        correct=correct,
+        accuracy=_share(correct, int(labelled.sum())),
+        rejected=int((~labelled).sum()),
+        false_rejects=lost,
+        false_reject_rate=_share(lost, correct + lost),
+        unknown=len(accepted),
+        false_accepts=int(accepted.sum()),
+        false_accept_rate=_share(int(accepted.sum()), len(accepted)),
+    )
+
+
 class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A confidence interval of a share; both ends 0..1."""
 

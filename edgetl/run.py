@@ -320,3 +320,15 @@ def _read(path: Path, kind: type[T], version: int | None = None) -> T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}; {again}") from error
+
+
+def is_run(model: Path) -> bool:
+    """Whether what may be a run or a bundle is a run.
+
+    Raises:
+        RunError: If nothing is there.
+    """
+    put_back(model)
+    if not model.exists():
+        raise RunError(f"{model} does not exist; give the folder of a run, or a bundle")
+    return (model / RUN_FILE).is_file()

@@ -211,7 +211,7 @@ def _print_check(report: "DataReport", out: Path) -> None:
 @click.option(
     "--group",
     is_flag=True,
-    help="Put alike frames into folders of their own, each to be named at once.",
+    help="Put alike frames, 3 or more, into a folder of their own, to be labelled at once.",
 )
 @click.option(
     "--bundle",
@@ -246,7 +246,8 @@ def import_photos(
     be moved, or into _unsorted_ if it was rejected. Nothing is overwritten.
 
     With --group, alike frames whose label nobody corrected go into _unsorted_/group-01-LABEL
-    instead, with the label that most of them were predicted as. Rename a wrong one, then run
+    instead, with the label that most of them were predicted as, or into _unsorted_/group-01 if all
+    were rejected. Change a wrong label in the name of the folder, add a missing one, then run
     edgetl data merge.
 
     Example: edgetl data import collected --out new_photos --known photos --group
@@ -276,6 +277,8 @@ def import_photos(
             ),
             err=True,
         )
+    if group and report.imported and not report.groups:
+        click.echo(f"edgetl: {_explain_no_groups(len(report.imported))}", err=True)
     if as_json:
         print_json({"page": str(page), "report": report})
     else:
@@ -290,16 +293,21 @@ def merge(folder: Path, *, as_json: bool) -> None:
 
     FOLDER is what `edgetl data import --group` wrote to. The photos of
     FOLDER/_unsorted_/group-01-LABEL go to FOLDER/LABEL, and so do those of a folder that was
-    renamed to LABEL. Nothing is overwritten.
+    renamed to LABEL. Others stay in FOLDER/_unsorted_ and are counted. Nothing is overwritten.
 
     Example: edgetl data merge new_photos
     """
+    from edgetl.dataset.labels import UNKNOWN, UNSORTED
     from edgetl.dataset.merging import merge_groups
 
     report = merge_groups(folder)
     for name in report.unnamed:
         click.echo(
-            make_printable(f"edgetl: {name} has no label yet; rename it to {name}-LABEL"), err=True
+            make_printable(
+                f"edgetl: {report.target}/{UNSORTED}/{name} has no label yet; rename it to "
+                f"{name}-LABEL ({name}-{UNKNOWN} if its photos are of no class), then merge again"
+            ),
+            err=True,
         )
     for name in report.staying:
         click.echo(
@@ -312,7 +320,14 @@ def merge(folder: Path, *, as_json: bool) -> None:
         rows = [(label, str(number)) for label, number in sorted(report.moved.items())]
         print_table(("folder", "photos moved"), rows)
     click.echo(f"{count_noun(sum(report.moved.values()), 'photo')} moved in {report.target}")
-    click.echo(f"next: edgetl data check {report.target}")
+    if not report.unsorted:
+        click.echo(f"next: edgetl data check {report.target}")
+        return
+    click.echo(
+        f"{count_noun(report.unsorted, 'photo')} left in {report.target}/{UNSORTED}: move each to "
+        f"the folder of its class, to {UNKNOWN} if it has none, or delete it"
+    )
+    click.echo(f"next, when none is left: edgetl data check {report.target}")
 
 
 def _find_free_page(out: Path) -> Path:
@@ -321,6 +336,17 @@ def _find_free_page(out: Path) -> Path:
     names = chain([""], (f"-{number}" for number in count(2)))
     pages = (folder.with_name(f"{folder.name}-import{suffix}.html") for suffix in names)
     return next(page for page in pages if not page.exists())
+
+
+def _explain_no_groups(new: int) -> str:
+    from edgetl.dataset.grouping import LEAST
+
+    if new < LEAST:
+        return f"no groups: a group has at least {LEAST} alike frames, found {new} new"
+    return (
+        f"no groups: among {new} new frames there are no {LEAST} alike ones whose label nobody "
+        "corrected"
+    )
 
 
 def _print_import(report: "ImportReport", page: Path) -> None:
@@ -340,14 +366,27 @@ def _print_import(report: "ImportReport", page: Path) -> None:
     if not report.imported:
         return
     if report.groups:
-        click.echo(
-            f"{count_noun(len(report.groups), 'group')} in {report.target}/{UNSORTED}: look at the "
-            "page, and change the label in the name of a folder where it is wrong"
-        )
-        click.echo(f"next: edgetl data merge {report.target}")
+        _print_groups(report)
         return
     advice = f"move wrong ones to the folder of their class, or to {UNKNOWN}"
     if counts[UNSORTED]:
         advice += f", and all of {UNSORTED}"
     click.echo(advice)
     click.echo(f"next: edgetl data check {report.target}")
+
+
+def _print_groups(report: "ImportReport") -> None:
+    from edgetl.dataset.labels import UNKNOWN, UNSORTED
+
+    click.echo(
+        f"{count_noun(len(report.groups), 'group')} in {report.target}/{UNSORTED}: look at the "
+        "page, and change the label in the name of a folder where it is wrong"
+    )
+    for one in report.groups:
+        if one.label == UNSORTED:
+            name = one.folder.rpartition("/")[2]
+            click.echo(
+                f"{name} has no label yet: rename it to {name}-LABEL, or to {name}-{UNKNOWN} if "
+                "its photos are of no class"
+            )
+    click.echo(f"next: edgetl data merge {report.target}")

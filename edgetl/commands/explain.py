@@ -1,4 +1,4 @@
-"""`edgetl explain`: what on a photo speaks for a class."""
+"""`edgetl explain`: where in a photo the evidence for a class lies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @click.argument("model", type=FOLDER)
 @click.argument("photos", nargs=-1, required=True, type=FOLDER)
 @click.option(
-    "--out", default="explained", show_default=True, type=FOLDER, help="Folder to write to."
+    "--out", default="explained", show_default=True, type=FOLDER, help="Folder for images and page."
 )
-@click.option("--label", help="Class to explain.  [the predicted one of each photo]")
+@click.option("--label", help="Class to explain.  [the best one of each photo, rejected or not]")
 @click.option("--variant", help="Variant of a bundle, such as litert-int8.  [its first]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -33,10 +33,10 @@ def explain(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Show where on PHOTOS the evidence for a class lies, by a run or a bundle (MODEL).
+    """Draw heat maps: where in PHOTOS a run or a bundle (MODEL) sees evidence for a class.
 
     PHOTOS are images or folders of images. Each is drawn beside its heat map, as an image and on
-    one HTML page.
+    one HTML page, both in --out. Lessons beside a bundle are applied, as on a device.
 
     Example: edgetl explain runs/parts photo.jpg
     """

@@ -7,6 +7,7 @@ import click
 
 from edgetl.console import FOLDER, print_json, print_table
 from edgetl_export.wording import percent, signed_points
+from edgetl_runtime.text.printable import make_printable
 from edgetl_runtime.text.wording import count_noun
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--variant", help="Variant for --app-json, such as litert-int8.  [first of LiteRT]")
 def inspect(bundle: Path, *, as_json: bool, app_json: bool, variant: str | None) -> None:
     """Show the content of a BUNDLE, a folder or .zip, after checking the hash of every file.
+
+    Lessons that lie beside it are mentioned.
 
     Example: edgetl inspect parts.bundle
     """
@@ -66,7 +69,22 @@ def _print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
             err=True,
         )
     if not as_json:
+        _tell_lessons(bundle)
         click.echo(f"next: edgetl-run verify {bundle.path}  (on the device, too)")
+
+
+def _tell_lessons(bundle: "Bundle") -> None:
+    """What was taught is no part of the bundle, but changes what a device answers."""
+    from edgetl.lessons import find_lessons
+
+    if lessons := find_lessons(bundle):
+        labels = ", ".join(dict.fromkeys(one.label or "(nothing known)" for one in lessons))
+        click.echo(
+            make_printable(
+                f"{count_noun(len(lessons), 'lesson')} beside the bundle: {labels}; to list them: "
+                f"edgetl-run learned {bundle.path}"
+            )
+        )
 
 
 def _tell_doubts(manifest: "BundleManifest") -> None:

@@ -15,6 +15,7 @@ from edgetl.dataset.labels import (
     find_twin,
     normalize,
 )
+from edgetl.dataset.walking import Walk
 from edgetl_runtime.errors import DatasetError, StorageError
 from edgetl_runtime.image.folders import is_hidden
 
@@ -29,12 +30,14 @@ class MergeReport(msgspec.Struct, frozen=True):
         moved: Photos that went into each label's folder.
         unnamed: Folders without a label, which stay.
         staying: Files that stay, since another file has their name.
+        unsorted: Photos that are left in `_unsorted_`, those of `unnamed` and `staying` among them.
     """
 
     target: str
     moved: dict[str, int]
     unnamed: tuple[str, ...]
     staying: tuple[str, ...]
+    unsorted: int = 0
 
 
 def name_group(number: int, label: str) -> str:
@@ -88,6 +91,8 @@ def merge_groups(target: Path) -> MergeReport:
         moved=moved,
         unnamed=tuple(folder.name for folder, label in labels.items() if not label),
         staying=tuple(staying),
+        # What is counted is what training refuses.
+        unsorted=len(Walk(target).files(target / UNSORTED)),
     )
 
 

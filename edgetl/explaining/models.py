@@ -1,15 +1,18 @@
 """Opens whatever is to be explained: a run, or a variant of a bundle."""
 
+import logging
 from pathlib import Path
 
 from edgetl.networks.framework import load_tensorflow
-from edgetl.run import RUN_FILE, Run
+from edgetl.run import Run, is_run
 from edgetl_runtime.errors import OptionsError, RunError
 from edgetl_runtime.heatmaps.explainer import Explainer
 
+_log = logging.getLogger(__name__)
+
 
 def open_explainer(model: Path, variant: str | None = None) -> Explainer:
-    """Opens a run or a bundle.
+    """Opens a run, or a bundle with the lessons beside it; a warning tells if they cannot be used.
 
     Args:
         model: Its folder; of a bundle also a .zip.
@@ -19,13 +22,15 @@ def open_explainer(model: Path, variant: str | None = None) -> Explainer:
         BundleError: If the bundle is damaged or has no such variant.
         EngineError: If the engine is not installed, or the file has no maps to show.
         OptionsError: If a variant is given for a run.
-        RunError: If the run is damaged, or its network ends in something else than pooled maps and
-            one dense layer.
+        RunError: If the path does not exist, or as `explain_run`.
     """
-    if not (model / RUN_FILE).is_file():
+    if not is_run(model):
         from edgetl_runtime.classifier import Classifier
 
-        return Classifier.open(model, variant=variant).explainer
+        classifier = Classifier.open(model, variant=variant)
+        if classifier.fault:
+            _log.warning("%s", classifier.fault)
+        return classifier.explainer
     if variant is not None:
         raise OptionsError("a run has no variants; --variant is for a bundle")
     return explain_run(Run.open(model))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl.dataset.grouping import group_alike
+from edgetl.dataset.grouping import LEAST, group_alike
 from edgetl.dataset.importing import import_collected
 from edgetl.dataset.labels import UNSORTED
 from edgetl.dataset.listing import list_folder
@@ -279,16 +279,58 @@ def test_the_page_shows_each_group_and_how_to_move_it(collected, tmp_path):
     assert page.count("<figure>") == 10
 
 
+def test_photos_that_stay_unsorted_are_counted_as_training_refuses_them(collect, tmp_path):
+    out = tmp_path / "out"
+    for seed in range(3):
+        collect(draw_part("gear", seed, 96), "gear", make_features(0, seed))
+    collect(draw_part("bolt", 9, 96), None, make_features(5, 9))
+    import_collected(tmp_path / "collected", out, group=True)
+    (out / "_unsorted_/.hidden").touch()
+    assert merge_groups(out).unsorted == 1
+    with pytest.raises(DatasetError, match="holds 1 photo to sort"):
+        list_folder(out)
+
+
+def test_a_group_without_a_label_says_how_to_give_it_one(collected, tmp_path):
+    done = run("import", collected, "--out", tmp_path / "out", "--group")
+    assert done.returncode == 0, done.stderr
+    assert "group-02 has no label yet: rename it to group-02-LABEL, or to" in done.stdout
+    assert "group-01-gear has" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("directions", "why"),
+    [((0, 0), "a group has at least 3 alike frames, found 2 new"), ((0, 1, 2), "among 3 new")],
+)
+def test_a_folder_without_groups_is_explained(collect, tmp_path, directions, why):
+    for seed, direction in enumerate(directions):
+        collect(draw_part("gear", 700 + seed, 96), "gear", make_features(direction, seed))
+    done = run("import", tmp_path / "collected", "--out", tmp_path / "out", "--group")
+    assert done.returncode == 0, done.stderr
+    assert f"no groups: {why}" in done.stderr
+
+
+def test_the_help_says_how_many_frames_a_group_has():
+    assert f"alike frames, {LEAST} or more" in " ".join(run("import", "--help").stdout.split())
+
+
 def test_the_commands_group_and_merge(collected, tmp_path):
     out = tmp_path / "out"
     done = run("import", collected, "--out", out, "--group", "--json")
     assert done.returncode == 0, done.stderr
+    assert "no groups" not in done.stderr
     groups = json.loads(done.stdout)["report"]["groups"]
     assert [one["label"] for one in groups] == ["gear", "_unsorted_"]
     done = run("merge", out)
     assert done.returncode == 0, done.stderr
     assert "5 photos moved" in done.stdout
-    assert "group-02 has no label yet" in done.stderr
+    assert f"4 photos left in {out}/_unsorted_: move each to" in done.stdout
+    assert "next, when none is left: edgetl data check" in done.stdout
+    assert f"{out}/_unsorted_/group-02 has no label yet; rename it to group-02-LABEL" in done.stderr
+    (out / "_unsorted_/group-02").rename(out / "_unsorted_/group-02-spring")
+    done = run("merge", out)
+    assert "left in" not in done.stdout
+    assert f"next: edgetl data check {out}" in done.stdout
     done = run("import", collected, "--out", tmp_path / "x", "--bundle", LEARNING)
     assert done.returncode == 2
     assert "--group" in done.stderr

@@ -1,12 +1,13 @@
 """Calibration photos: balanced, repeatable, and spanning the whole range of levels."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgetl_export.quantize.calibration import choose_photos, load_inputs
+from edgetl_export.quantize.calibration import Inputs, choose_photos, load_inputs
 from edgetl_runtime.errors import FrameError
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Preprocessing
@@ -58,6 +59,21 @@ def test_inputs_are_what_the_device_makes(photos: Path) -> None:
     inputs = load_inputs(files, PREPROCESSING, "reading")
     for pixels, file in zip(inputs, files, strict=True):
         np.testing.assert_array_equal(pixels, PREPROCESSING.apply(read_picture(file)))
+
+
+def test_a_photo_is_decoded_once_whoever_asks_for_it(photos: Path, tmp_path: Path) -> None:
+    files = [
+        Path(shutil.copy(file, tmp_path / f"{n}.jpg"))
+        for n, file in enumerate(sorted(photos.rglob("*.jpg"))[:4])
+    ]
+    expected = load_inputs(files, PREPROCESSING, "reading")
+    inputs = Inputs(PREPROCESSING)
+    inputs.load(files[:3], "reading")
+    for file in files[:3]:
+        file.unlink()
+    again = inputs.load([files[3], *files[:3], files[3]], "reading")
+    for pixels, frame in zip(again, [expected[3], *expected[:3], expected[3]], strict=True):
+        np.testing.assert_array_equal(pixels, frame)
 
 
 def test_a_photo_that_went_away_is_named(tmp_path: Path, wording: str) -> None:

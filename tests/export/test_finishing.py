@@ -1,5 +1,6 @@
 """Finishing: what a file that passed learns of its own scores, and what it tells others."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
 from edgetl_export.package.finishing import Acceptance, Finished, Finisher, soften
 from edgetl_export.quantize import tflite_quantizer
-from edgetl_export.quantize.calibration import load_inputs
+from edgetl_export.quantize.calibration import Inputs, load_inputs
 from edgetl_export.quantize.model_files import FileWriter
 from edgetl_export.quantize.repairs import Plan
 from edgetl_export.quantize.search import Attempt, Judge
@@ -25,6 +26,7 @@ from edgetl_export.recipes import find_recipes
 from edgetl_export.trained import Labelled, ScoredPhotos, Trained, UnknownPhotos
 from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.bundle.reader import Bundle
+from edgetl_runtime.errors import FrameError
 from edgetl_runtime.prediction import Prediction, calibrate
 
 SHARPER = 12.0
@@ -140,6 +142,27 @@ def test_other_programs_get_a_threshold_for_the_scores_as_they_are(
     assert raw > mine + 0.01
     data = finished[name].file.data
     assert (tells(data, name, raw), tells(data, name, mine)) == (True, False)
+
+
+def test_what_the_gate_decoded_is_not_decoded_again(
+    trained: Trained, tmp_path: Path, wording: str
+) -> None:
+    copies = tuple(
+        Labelled(Path(shutil.copy(one.file, tmp_path)), one.index)
+        for one in trained.validation.photos
+    )
+    part = msgspec.structs.replace(trained.validation, photos=copies)
+    moved = msgspec.structs.replace(trained, validation=part, unknown_label="unknown")
+    inputs, plan = Inputs(moved.preprocessing), Plan(*find_recipes(["litert-float32"]))
+    judge = Judge(moved, make_gate(ExportOptions()), inputs=inputs)
+    attempt = judge.judge(FileWriter(moved).write(plan))
+    for one in copies:
+        one.file.unlink()
+    finished = Finisher(moved, Acceptance(), inputs=inputs).finish(attempt)
+    assert finished.metrics.examples == len(copies)
+    assert finished.memory is not None
+    with pytest.raises(FrameError, match=wording):
+        Finisher(moved, Acceptance()).finish(attempt)
 
 
 def test_without_unknown_photos_classes_are_held_out(finished: dict[str, Finished]) -> None:

@@ -10,9 +10,7 @@ import onnx
 import pytest
 
 from edgetl_export.evaluate.rejection import (
-    choose_threshold,
     find_acceptance,
-    hold_out_classes,
     measure_rejection,
 )
 from edgetl_export.evaluate.scoring import look, run
@@ -230,20 +228,3 @@ def test_a_score_of_the_unknown_is_never_accepted() -> None:
     truth = np.array([0, 0])
     rates = measure_rejection(0.0, scores, truth, scores, has_unknown=True)
     assert (rates.false_accept_rate, rates.false_reject_rate, rates.known) == (0.5, 0.5, 2)
-
-
-def test_a_threshold_is_never_below_zero() -> None:
-    unknown = np.tile(np.array([[0.1, 0.1, 0.8]], np.float32), (4, 1))
-    truth = np.zeros(4, np.int64)
-    chosen = choose_threshold(
-        unknown, truth, unknown, false_accept_rate=0.1, max_false_rejects=0.1, has_unknown=True
-    )
-    assert (chosen.threshold, chosen.false_accept_rate, chosen.limited) == (0.0, 0.0, False)
-
-
-def test_classes_are_held_out_and_the_unknown_stays() -> None:
-    scores = np.array([[0.5, 0.2, 0.2, 0.1]], np.float32)
-    held_out = hold_out_classes(scores, np.array([1]), has_unknown=True)
-    assert held_out is not None
-    np.testing.assert_allclose(held_out, [[0.625, 0.25, 0.125]], atol=1e-6)
-    assert hold_out_classes(scores[:, 1:], np.array([1]), has_unknown=True) is None

@@ -50,9 +50,7 @@ class Rejection(RejectionRates, frozen=True, forbid_unknown_fields=True):
     limited: bool
 
 
-def hold_out_classes(
-    scores: Scores, truth: NDArray[np.int64], *, has_unknown: bool = False
-) -> Scores | None:
+def hold_out_classes(scores: Scores, truth: NDArray[np.int64]) -> Scores | None:
     """Scores of stand-ins for unknown photos: each class in turn is taken for an unknown one.
 
     Of each photo the score of its own class is removed, and the others are scaled to sum to 1:
@@ -70,14 +68,13 @@ def hold_out_classes(
         scores: float32 (photos, classes), 0..1, of known photos that the model did not learn
             from.
         truth: int (photos,): index of the true label.
-        has_unknown: The last score is that of the unknown, and stays.
 
     Returns:
         float32 (photos, classes - 1) that sum to 1, or None with fewer than 3 classes, since
         one class alone always scores 1.
     """
     photos, classes = scores.shape
-    if classes - has_unknown < LEAST_CLASSES_TO_HOLD_OUT:
+    if classes < LEAST_CLASSES_TO_HOLD_OUT:
         return None
     others = np.arange(classes) != truth[:, np.newaxis]
     rest = raise_zeros(scores)[others].reshape(photos, classes - 1).astype(np.float64)
@@ -92,7 +89,6 @@ def choose_threshold(
     *,
     false_accept_rate: float,
     max_false_rejects: float,
-    has_unknown: bool = False,
 ) -> Rejection:
     """Chooses the smallest threshold that lets few unknown photos pass.
 
@@ -103,19 +99,15 @@ def choose_threshold(
     Args:
         known_scores: float32 (photos, classes), 0..1, after temperature.
         known_truth: int (photos,): index of the true label.
-        unknown_scores: float32 (photos, any number of outputs), 0..1, after temperature.
+        unknown_scores: float32 (photos, any number of classes), 0..1, after temperature.
         false_accept_rate: Share of the unknown photos that may get a label, 0..1.
         max_false_rejects: Share of the known photos classified correctly that may get none, 0..1.
-        has_unknown: The last score of each photo is that of the unknown; where it is the best one,
-            the photo is rejected whatever the threshold.
     """
-    unknown = np.sort(find_acceptance(unknown_scores, has_unknown))[::-1]
-    known = np.sort(_accept_right(known_scores, known_truth, has_unknown))
+    unknown = np.sort(find_acceptance(unknown_scores))[::-1]
+    known = np.sort(_accept_right(known_scores, known_truth))
     wanted = _above(unknown, _count(false_accept_rate, len(unknown)))
     threshold = min(wanted, _up_to(known, _count(max_false_rejects, len(known))))
-    rates = measure_rejection(
-        threshold, known_scores, known_truth, unknown_scores, has_unknown=has_unknown
-    )
+    rates = measure_rejection(threshold, known_scores, known_truth, unknown_scores)
     accepted = rates.false_accept_rate or 0.0
     return Rejection(
         **msgspec.structs.asdict(rates),
@@ -139,7 +131,8 @@ def measure_rejection(
         known_scores: float32 (photos, classes), 0..1, after temperature.
         known_truth: int (photos,): index of the true label.
         unknown_scores: float32 (photos, any number of outputs), 0..1, after temperature.
-        has_unknown: See `choose_threshold`.
+        has_unknown: The last score of each photo is that of the unknown; where it is the best one,
+            the photo is rejected whatever the threshold.
     """
     unknown = find_acceptance(unknown_scores, has_unknown)
     known = _accept_right(known_scores, known_truth, has_unknown)
@@ -151,7 +144,7 @@ def measure_rejection(
     )
 
 
-def find_acceptance(scores: Scores, has_unknown: bool) -> NDArray[np.float64]:
+def find_acceptance(scores: Scores, has_unknown: bool = False) -> NDArray[np.float64]:
     """The score that a threshold is compared with; -1 where the unknown is the best output.
 
     As `Prediction.score` has it: a float32 number, compared as a Python float.
@@ -170,7 +163,7 @@ def find_acceptance(scores: Scores, has_unknown: bool) -> NDArray[np.float64]:
 
 
 def _accept_right(
-    scores: Scores, truth: NDArray[np.int64], has_unknown: bool
+    scores: Scores, truth: NDArray[np.int64], has_unknown: bool = False
 ) -> NDArray[np.float64]:
     """Of the photos whose best class is the true one."""
     classes = scores[:, :-1] if has_unknown else scores
@@ -186,10 +179,9 @@ def _above(falling: NDArray[np.float64], allowed: int) -> float:
     """The smallest float32 threshold, at most 1, that `allowed` scores or fewer reach."""
     if allowed >= len(falling):
         return 0.0
-    above = float(np.nextafter(np.float32(falling[allowed]), np.float32(2)))
-    return min(1.0, max(0.0, above))
+    return min(1.0, float(np.nextafter(np.float32(falling[allowed]), np.float32(2))))
 
 
 def _up_to(rising: NDArray[np.float64], allowed: int) -> float:
     """The largest threshold, at most 1, below which `allowed` scores or fewer lie."""
-    return min(1.0, max(0.0, float(rising[allowed]))) if allowed < len(rising) else 1.0
+    return min(1.0, float(rising[allowed])) if allowed < len(rising) else 1.0

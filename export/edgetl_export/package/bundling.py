@@ -18,6 +18,7 @@ from edgetl_export.package.finishing import Acceptance, Finished, Finisher
 from edgetl_export.package.metadata import encode_labels
 from edgetl_export.package.model_card import write_card
 from edgetl_export.package.packing import check_bundle_target, write_bundle
+from edgetl_export.quantize.calibration import Inputs
 from edgetl_export.quantize.model_files import FileWriter
 from edgetl_export.quantize.repairs import Plan
 from edgetl_export.quantize.search import Attempt, Judge, attempt, find_best, leave_out
@@ -97,15 +98,16 @@ def export_model(
     recipes = choose_recipes(options.recipes, trained.form)
     trained = msgspec.structs.replace(trained, about=_describe_model(options))
     created_utc = _stated_date()
-    finisher = Finisher(trained, _accept(options), options.max_bytes)
-    writer = FileWriter(trained)
-    judge = Judge(trained, make_gate(options), weigh=finisher.weigh)
+    inputs = Inputs(trained.preprocessing)
+    finisher = Finisher(trained, _accept(options), options.max_bytes, inputs)
+    writer = FileWriter(trained, inputs)
+    judge = Judge(trained, make_gate(options), weigh=finisher.weigh, inputs=inputs)
     attempts = _attempt_all(recipes, options, writer, judge)
     chosen, left_out = _choose(options, attempts)
     if not chosen or (left_out and options.is_strict):
         raise _refuse(out, options, attempts, left_out)
     trained = _name_unknown(trained, options, finisher, chosen)
-    finisher = Finisher(trained, _accept(options), options.max_bytes)
+    finisher = Finisher(trained, _accept(options), options.max_bytes, inputs)
     finished = {name: finisher.finish(one) for name, one in chosen.items()}
     golden = choose_golden(trained.validation, trained.preprocessing)
     photos = writer.photos(Plan(recipes[0]).photos)

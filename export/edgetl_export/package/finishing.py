@@ -1,8 +1,7 @@
 """Finishing: a file that passed learns how sure it may be, and says so to every program."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -20,7 +19,7 @@ from edgetl_export.evaluate.tensors import describe_onnx, describe_tflite
 from edgetl_export.graph.hiding import add_hidden_outputs, conceal_onnx, conceal_tflite
 from edgetl_export.package.memorizing import Memorizer
 from edgetl_export.package.metadata import ModelInfo, add_onnx_metadata, add_tflite_metadata
-from edgetl_export.quantize.calibration import load_inputs
+from edgetl_export.quantize.calibration import Inputs
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.quantize.search import Attempt, measure
 from edgetl_export.trained import Trained
@@ -85,7 +84,11 @@ class Finisher:
     """Finishes the files of one trained model; photos are decoded once for all of them."""
 
     def __init__(
-        self, trained: Trained, acceptance: Acceptance, max_bytes: int | None = None
+        self,
+        trained: Trained,
+        acceptance: Acceptance,
+        max_bytes: int | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         """Nothing is decoded yet.
 
@@ -93,10 +96,12 @@ class Finisher:
             trained: The model and its photos. With an `unknown_label`, files get a detector.
             acceptance: Which frames shall get no label.
             max_bytes: Largest size of a file; None: any.
+            inputs: Where decoded photos are kept; None: for itself.
         """
-        self._trained, self._acceptance = trained, acceptance
-        self._detectors, self._max_bytes = DetectorMaker(trained), max_bytes
-        self._memorizer = Memorizer(trained)
+        self._trained, self._acceptance, self._max_bytes = trained, acceptance, max_bytes
+        self._inputs = inputs or Inputs(trained.preprocessing)
+        self._detectors = DetectorMaker(trained, self._inputs)
+        self._memorizer = Memorizer(trained, self._inputs)
         self._has_unknown = bool(trained.unknown_label)
 
     def finish(self, attempt: Attempt) -> Finished:
@@ -289,18 +294,15 @@ class Finisher:
     def _test_inputs(self) -> list[Frame]:
         part = self._trained.test
         files = [photo.file for photo in part.photos] if part else []
-        return self._load(files, "reading test photos")
+        return self._inputs.load(files, "reading test photos")
 
     @cached_property
     def _unknown_inputs(self) -> tuple[list[Frame], list[Frame]]:
         unknown = self._trained.unknown
         return (
-            self._load(unknown.choosing, "reading unknown photos"),
-            self._load(unknown.measuring, "reading unknown photos"),
+            self._inputs.load(unknown.choosing, "reading unknown photos"),
+            self._inputs.load(unknown.measuring, "reading unknown photos"),
         )
-
-    def _load(self, files: Sequence[Path], description: str) -> list[Frame]:
-        return load_inputs(files, self._trained.preprocessing, description)
 
 
 def soften(scores: Scores, temperature: float) -> Scores:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl_export.evaluate.scoring import look
-from edgetl_export.quantize.calibration import choose_photos, load_inputs
+from edgetl_export.quantize.calibration import Inputs, choose_photos
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.trained import Labelled, Trained
 from edgetl_runtime.bundle.memory import MOST_BYTES, Memory
@@ -26,9 +26,14 @@ _MOST_ROUNDING = 0.1
 class Memorizer:
     """Makes the memories of one trained model's files; photos are decoded once for all of them."""
 
-    def __init__(self, trained: Trained) -> None:
-        """Nothing is decoded yet."""
-        self._trained = trained
+    def __init__(self, trained: Trained, inputs: Inputs | None = None) -> None:
+        """Nothing is decoded yet.
+
+        Args:
+            trained: The model and its photos.
+            inputs: Where decoded photos are kept; None: for itself.
+        """
+        self._trained, self._inputs = trained, inputs or Inputs(trained.preprocessing)
         self._known: dict[int, tuple[list[Labelled], list[Frame]]] = {}
 
     def remember(self, file: ModelFile) -> Memory | None:
@@ -81,7 +86,7 @@ class Memorizer:
             photos = [*self._draw(trained.training, most)]
             photos += self._draw(trained.validation.photos, most)
             files = [photo.file for photo in photos]
-            inputs = load_inputs(files, trained.preprocessing, "reading photos to remember")
+            inputs = self._inputs.load(files, "reading photos to remember")
             self._known[most] = photos, inputs
         return self._known[most]
 

@@ -65,3 +65,28 @@ def load_inputs(
         return preprocessing.apply(read_picture(photo))
 
     return [*track(share_out(lambda: prepare, photos), description, len(photos))]
+
+
+class Inputs:
+    """The model's inputs of photos, each of which is decoded once, whoever asks for it."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        """Nothing is decoded yet.
+
+        Args:
+            preprocessing: From frame to input.
+        """
+        self._preprocessing = preprocessing
+        self._known: dict[Path, Frame] = {}
+
+    def load(self, photos: Sequence[Path], description: str) -> list[Frame]:
+        """As `load_inputs`; the frames are shared, so nobody may change them.
+
+        Raises:
+            FrameError: If a photo cannot be read.
+        """
+        new = [photo for photo in dict.fromkeys(photos) if photo not in self._known]
+        if new:
+            loaded = load_inputs(new, self._preprocessing, description)
+            self._known.update(zip(new, loaded, strict=True))
+        return [self._known[photo] for photo in photos]

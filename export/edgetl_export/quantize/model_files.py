@@ -18,7 +18,7 @@ from edgetl_export.graph.model_graph import Graph
 from edgetl_export.options import Repair
 from edgetl_export.progress import step
 from edgetl_export.quantize import onnx_quantizer, sensitivity, tflite_quantizer
-from edgetl_export.quantize.calibration import draw_training_photos, load_inputs
+from edgetl_export.quantize.calibration import Inputs, draw_training_photos
 from edgetl_export.quantize.repairs import PHOTOS, Plan, make_plans
 from edgetl_export.quantize.sensitivity import Divergences, Sensitivity
 from edgetl_export.recipes import Recipe
@@ -79,9 +79,14 @@ class ModelFile(msgspec.Struct, frozen=True, eq=False):
 class FileWriter:
     """Writes the files of one trained model; what several files need is computed once."""
 
-    def __init__(self, trained: Trained) -> None:
-        """Nothing is computed yet."""
-        self._trained = trained
+    def __init__(self, trained: Trained, inputs: Inputs | None = None) -> None:
+        """Nothing is computed yet.
+
+        Args:
+            trained: The model and its photos.
+            inputs: Where decoded photos are kept; None: for itself.
+        """
+        self._trained, self._inputs = trained, inputs or Inputs(trained.preprocessing)
         self._pictures: list[Frame] = []
         self._known: dict[object, Any] = {}
 
@@ -150,9 +155,7 @@ class FileWriter:
         self._warn_of_few(photos)
         if len(self._pictures) < len(photos):
             more = photos[len(self._pictures) :]
-            self._pictures += load_inputs(
-                more, self._trained.preprocessing, "reading training photos"
-            )
+            self._pictures += self._inputs.load(more, "reading training photos")
         return self._pictures[: len(photos)]
 
     def _warn_of_few(self, photos: Sequence[Path]) -> None:

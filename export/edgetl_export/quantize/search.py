@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgetl_export.evaluate.gate import Gate, GateVerdict, check
 from edgetl_export.options import Repair
-from edgetl_export.quantize.calibration import load_inputs
+from edgetl_export.quantize.calibration import Inputs
 from edgetl_export.quantize.model_files import FileWriter, ModelFile
 from edgetl_export.quantize.repairs import FARTHEST_DROP, Plan, is_refit_only
 from edgetl_export.recipes import Recipe
@@ -42,7 +42,14 @@ Weigh = Callable[[ModelFile, Scores], int]
 class Judge:
     """Scores files on the validation photos, with the engine that the device uses."""
 
-    def __init__(self, trained: Trained, gate: Gate, *, weigh: Weigh | None = None) -> None:
+    def __init__(
+        self,
+        trained: Trained,
+        gate: Gate,
+        *,
+        weigh: Weigh | None = None,
+        inputs: Inputs | None = None,
+    ) -> None:
         """Decodes the photos.
 
         Args:
@@ -50,16 +57,15 @@ class Judge:
             gate: What is allowed.
             weigh: Bytes of a file as it ships, with metadata that its scores decide on; None:
                 files are judged as they are.
+            inputs: Where decoded photos are kept; None: for itself.
 
         Raises:
             FrameError: If a photo cannot be read any more.
         """
         self._labels, self._gate, self._part = trained.labels, gate, trained.validation
         self._weigh = weigh
-        self._inputs = load_inputs(
-            [photo.file for photo in self._part.photos],
-            trained.preprocessing,
-            "reading validation photos",
+        self._inputs = (inputs or Inputs(trained.preprocessing)).load(
+            [photo.file for photo in self._part.photos], "reading validation photos"
         )
 
     def judge(self, file: ModelFile) -> Attempt:

@@ -15,7 +15,7 @@ from edgetl_export.evaluate.scoring import look
 from edgetl_export.evaluate.tensors import describe
 from edgetl_export.graph.hiding import Hidden, hide
 from edgetl_export.progress import step, track
-from edgetl_export.quantize.calibration import draw_training_photos, load_inputs
+from edgetl_export.quantize.calibration import Inputs, draw_training_photos
 from edgetl_export.quantize.model_files import ModelFile
 from edgetl_export.trained import Trained
 from edgetl_export.unknown.detector import (
@@ -78,9 +78,14 @@ class Detected(msgspec.Struct, frozen=True, eq=False):
 class DetectorMaker:
     """Makes the detectors of one trained model's files; photos are decoded once for all of them."""
 
-    def __init__(self, trained: Trained) -> None:
-        """Nothing is decoded yet."""
-        self._trained = trained
+    def __init__(self, trained: Trained, inputs: Inputs | None = None) -> None:
+        """Nothing is decoded yet.
+
+        Args:
+            trained: The model and its photos.
+            inputs: Where decoded photos are kept; None: for itself.
+        """
+        self._trained, self._inputs = trained, inputs or Inputs(trained.preprocessing)
 
     def fits(self, file: ModelFile, room_bytes: int | None = None) -> bool:
         """Whether a file ends as it must, and has room for one prototype.
@@ -185,7 +190,7 @@ class DetectorMaker:
     @cached_property
     def _validation(self) -> list[Frame]:
         files = [photo.file for photo in self._trained.validation.photos]
-        return load_inputs(files, self._trained.preprocessing, "reading validation photos")
+        return self._inputs.load(files, "reading validation photos")
 
     @cached_property
     def _views(self) -> list[Frame]:
@@ -196,11 +201,15 @@ class DetectorMaker:
 
     def _look_at(self, wanted: Sequence[tuple[Path, int]], description: str) -> list[Frame]:
         """The model's inputs of views of photos; number 0 is the photo itself."""
+        plain = [file for file, number in wanted if not number]
+        known = dict(zip(plain, self._inputs.load(plain, description), strict=True))
 
         def prepare(one: tuple[Path, int]) -> Frame:
             file, number = one
+            if not number:
+                return known[file]
             frame = read_picture(file)
-            if number and self._trained.view is not None:
+            if self._trained.view is not None:
                 digest = hashlib.sha256(file.read_bytes()).hexdigest()
                 frame = self._trained.view(frame, digest, number)
             return self._trained.preprocessing.apply(frame)
