@@ -49,6 +49,7 @@ class Familiar(msgspec.Struct, frozen=True, eq=False):
         frames: float32 (frames, features): directions of the frames of lessons, of length 1.
         outputs: (frames,): index of what is on each.
         least: float32 (frames,): cosine from which on something looks like a frame.
+        likeness: Of each lesson: the cosine that nearly all frames at its end have to one before.
     """
 
     mean: Array
@@ -56,6 +57,7 @@ class Familiar(msgspec.Struct, frozen=True, eq=False):
     frames: Array
     outputs: NDArray[np.intp]
     least: Array
+    likeness: tuple[float, ...]
 
     def find(self, features: Array, outputs: int) -> NDArray[np.bool_]:
         """Whether features look like those of a frame that was shown of each output.
@@ -89,18 +91,20 @@ def remember(rows: Array, classes: NDArray[np.integer], takes: Sequence[Take]) -
     """
     mean, scale = (one.astype(np.float32) for one in standardize(rows.astype(np.float64)))
     known = _point(rows, mean, scale)
-    frames, outputs, least = [np.empty((0, mean.size), np.float32)], [0] * 0, [0.0] * 0
-    for take in takes:
-        pointed = _point(take.features, mean, scale)
-        frames.append(pointed)
-        outputs += [take.output] * len(pointed)
-        least += [_find_limit(pointed, known[classes != take.output])] * len(pointed)
+    frames = [_point(take.features, mean, scale) for take in takes]
+    likeness = [_find_likeness(one) for one in frames]
+    least = [
+        _find_limit(alike, pointed, known[classes != take.output])
+        for take, pointed, alike in zip(takes, frames, likeness, strict=True)
+    ]
+    counts = [len(one) for one in frames]
     return Familiar(
         mean,
         scale,
-        np.concatenate(frames),
-        np.array(outputs, np.intp),
-        np.array(least, np.float32),
+        np.concatenate([np.empty((0, mean.size), np.float32), *frames]),
+        np.repeat([take.output for take in takes], counts).astype(np.intp),
+        np.repeat(least, counts).astype(np.float32),
+        tuple(likeness),
     )
 
 
@@ -157,11 +161,14 @@ def _point(features: Array, mean: Array, scale: Array) -> Array:
     return directions
 
 
-def _find_limit(take: Array, others: Array) -> float:
+def _find_likeness(take: Array) -> float:
     held = max(1, len(take) // 4)
     nearest = (take[-held:] @ take[:-held].T).max(axis=1) if len(take) > 1 else np.ones(1)
-    own = np.quantile(nearest, _SHARE)
+    return float(np.quantile(nearest, _SHARE))
+
+
+def _find_limit(likeness: float, take: Array, others: Array) -> float:
     if not len(others):
-        return float(own)
-    other = np.quantile((others @ take.T).max(axis=1), _OTHERS)
-    return float(own + _LENIENCE * (other - own))
+        return likeness
+    other = float(np.quantile((others @ take.T).max(axis=1), _OTHERS))
+    return likeness + _LENIENCE * (other - likeness)

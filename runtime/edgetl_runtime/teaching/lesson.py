@@ -5,7 +5,7 @@ A lesson that would cost the classes of the file accuracy, or teaches nothing, i
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,9 @@ from edgetl_runtime.system.clock import format_time
 from edgetl_runtime.teaching.frames import Take
 from edgetl_runtime.text.printable import is_printable
 
+# Cosine; 0.7 and more of photos of one thing or a video, 0.5 of photos of ants in the open. Of what
+# was taught from those, all bees were called ants.
+LITTLE_ALIKE: Final = 0.6
 NOTHING_KNOWN: Final = "_unknown_"
 """Where the workstation keeps photos of nothing that is known."""
 Tell = Callable[[float, str], None]
@@ -122,7 +125,7 @@ def take_lesson(
         recalled=recalled[-1].correct,
         kept=learned.kept,
         held_back=learned.held_back,
-        notes=take.notes,
+        notes=(*take.notes, *_find_notes(learned, label, known)),
         look_s=looked_s - start_s,
         fit_s=fitted_s - looked_s,
         check_s=checked_s - fitted_s,
@@ -170,6 +173,15 @@ def check_label(kind: Kind, label: str | None, known: Sequence[str | None]) -> N
 def _fold(label: str) -> str:
     """Labels that are equal by this are one to a person, and refused by training."""
     return re.sub(r"[\s_-]+", "", label.casefold()) or label
+
+
+def _find_notes(learned: Learned, label: str | None, known: Sequence[str | None]) -> Iterator[str]:
+    is_new = label is not None and label not in known
+    if is_new and learned.familiar.likeness[-1] < LITTLE_ALIKE:
+        yield (
+            f"the frames look little alike, so that other things like them may be called {label}, "
+            "too; try it with photos of some, or train with these"
+        )
 
 
 def find_reason(learned: Learned, lessons: Sequence[Taught], recalled: Sequence[Recalled]) -> str:

@@ -19,6 +19,14 @@ from edgetl_runtime.teaching.lesson import take_lesson
 BLACK = np.zeros((72, 72, 3), np.uint8)
 
 
+def draw_stripes(number):
+    """Stripes of another width, direction and colour for each number."""
+    across, along = np.mgrid[:72, :72]
+    wave = np.sin((across * np.cos(number) + along * np.sin(number)) / (1 + number**2 / 6))
+    color = np.random.default_rng(number).integers(0, 256, 3)
+    return ((wave[..., np.newaxis] + 1) / 2 * color).astype(np.uint8)
+
+
 def name_all(path, frames, **options):
     classifier = Classifier.open(path, **options)
     assert classifier.fault == ""
@@ -36,6 +44,14 @@ def test_a_thing_that_was_taught_is_named_and_the_classes_are_kept(
     assert "cross" not in before
     assert name_all(tiny_copy, others).count("cross") >= 14
     assert name_all(tiny_copy, others, overlay=False) == before
+
+
+def test_frames_that_look_little_alike_are_taught_with_a_warning(student, take, crosses):
+    unlike = [draw_stripes(n) for n in range(12)]
+    alike = take_lesson(student, take(crosses), "teach", "cross")
+    assert not any("little alike" in note for note in alike.notes)
+    strange = take_lesson(student, take(unlike), "teach", "stripes")
+    assert any("may be called stripes, too" in note for note in strange.notes)
 
 
 def test_another_variant_learns_from_the_photos_of_a_lesson(
