@@ -208,8 +208,8 @@ def show_learned(options: argparse.Namespace) -> int:
             _require_lessons(overlay)
             last = overlay.lessons[-1]
             overlay = overlay.undo()
-        done = f"lesson {last.number} is forgotten"
-        return _show(options, overlay.lessons, done) or _report(overlay.find_damage())
+        _report(overlay.find_damage())
+        return _show(options, overlay.lessons, f"lesson {last.number} is forgotten")
     overlay = Overlay.open(bundle)
     if options.export:
         return _export(options, overlay)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.reader import Bundle
@@ -10,6 +11,8 @@ from edgetl_runtime.errors import BundleError, LessonError
 from edgetl_runtime.learning.learned import Learned
 from edgetl_runtime.learning.overlay import Overlay, find_overlay
 from edgetl_runtime.system.storage import put_back
+
+LEFT_OUT: Final = "what was learned is left out: "
 
 
 def open_learned(
@@ -45,4 +48,4 @@ def open_learned(
         student = Student.open(bundle, variant=variant.name, threads=threads)
         return (student.engine, student.fit(read_lessons(overlay, student))), ""
     except (BundleError, LessonError) as error:
-        return None, f"what was learned is left out: {error}"
+        return None, f"{LEFT_OUT}{error}"

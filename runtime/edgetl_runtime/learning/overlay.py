@@ -119,6 +119,8 @@ class Overlay(msgspec.Struct, frozen=True):
             data = Folder(self.path).read(stored.file, stored.bytes)
         except OSError as error:
             raise report_damaged_file(self.path, f"{stored.file}: {error.strerror}") from error
+        except BundleError as error:
+            raise report_damaged_file(self.path, f"{stored.file} has another size") from error
         if len(data) != stored.bytes or hashlib.sha256(data).hexdigest() != stored.sha256:
             raise report_damaged_file(self.path, f"{stored.file}: SHA-256 differs")
         return data
@@ -194,11 +196,19 @@ def find_overlay(bundle: Path) -> Path:
 
 
 def digest_overlay(bundle: Path) -> str:
-    """By which a change of what was learned is seen; empty where nothing was."""
+    """By which a change of what was learned is seen, or damage to it; empty where nothing was.
+
+    Reads one small file, and asks for size and date of those that answers depend on.
+    """
+    folder = find_overlay(bundle)
     try:
-        return hashlib.sha256((find_overlay(bundle) / MANIFEST).read_bytes()).hexdigest()
+        digest = hashlib.sha256((folder / MANIFEST).read_bytes())
+        for one in sorted(folder.glob("*.npz")):
+            facts = one.stat()
+            digest.update(f"{one.name} {facts.st_size} {facts.st_mtime_ns}".encode())
     except OSError:
         return ""
+    return digest.hexdigest()
 
 
 @contextmanager
