@@ -152,7 +152,7 @@ def check_label(kind: Kind, label: str | None, known: Sequence[str | None]) -> N
     if not label or not is_name or not is_printable(label):
         raise LessonError(
             f"expected a label that can name a folder, found {label[:40]!r}; leave out "
-            "slashes, and spaces or a dot at its ends"
+            "slashes, characters that cannot be seen, and spaces or a dot at its ends"
         )
     if len(label.encode()) > MOST_LABEL_BYTES:
         raise LessonError(f"expected a label of at most {MOST_LABEL_BYTES} bytes; shorten it")
