@@ -106,7 +106,9 @@ def evaluate(
     if opened.rejects:
         paths += [one.path for one in manifest.unknown]
     best, labelled = _predict(opened, [Path(manifest.root) / path for path in paths])
-    answers = count_answers(best[:known] == truth, labelled[:known], labelled[known:])
+    others = zip(best[known:], labelled[known:], strict=True)
+    given = [opened.classes[index] if accepted else None for index, accepted in others]
+    answers = count_answers(best[:known] == truth, labelled[:known], given)
     trained_on = sum(example.sha256 in learned for example in examples)
     return Evaluation(
         metrics=measure(opened.classes, truth, best[:known]),

@@ -1,6 +1,7 @@
 """Metrics of predictions: top-1, per class, confusion, calibration, and their intervals."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -93,6 +94,7 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unknown: Photos of no class.
         false_accepts: Of these, those that got a label.
         false_accept_rate: `false_accepts` / `unknown`, 0..1; None without any.
+        taken_for: How many of the false accepts got each label, the most frequent one first.
     """
 
     labelled: int
@@ -104,18 +106,20 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unknown: int
     false_accepts: int
     false_accept_rate: float | None
+    taken_for: dict[str, int]
 
 
 def count_answers(
-    right: NDArray[np.bool_], labelled: NDArray[np.bool_], accepted: NDArray[np.bool_]
+    right: NDArray[np.bool_], labelled: NDArray[np.bool_], given: Sequence[str | None]
 ) -> Answers:
     """Counts who got a label.
 
     Args:
         right: bool (photos,): whether the best class of a photo is the true one.
         labelled: bool (photos,): whether it got a label.
-        accepted: bool (unknown photos,): whether a photo of no class got a label.
+        given: Of each photo of no class the label that it got; None: none.
     """
+    accepted = Counter(label for label in given if label is not None)
     correct, lost = int((right & labelled).sum()), int((right & ~labelled).sum())
     return Answers(
         labelled=int(labelled.sum()),
@@ -124,9 +128,10 @@ def count_answers(
         rejected=int((~labelled).sum()),
         false_rejects=lost,
         false_reject_rate=_share(lost, correct + lost),
-        unknown=len(accepted),
-        false_accepts=int(accepted.sum()),
-        false_accept_rate=_share(int(accepted.sum()), len(accepted)),
+        unknown=len(given),
+        false_accepts=accepted.total(),
+        false_accept_rate=_share(accepted.total(), len(given)),
+        taken_for=dict(accepted.most_common()),
     )
 
 

@@ -27,7 +27,7 @@ def test_lessons_are_imported_with_the_labels_that_a_person_gave(tmp_path):
             collector.add(frame, student.bundle.manifest.preprocessing.apply(frame))
         assert take_lesson(student, collector.finish(), kind, label).stored
     target = tmp_path / "lessons.zip"
-    assert export_lessons(Overlay.open(Bundle.open(bundle)), target) == 24
+    assert export_lessons(Overlay.open(Bundle.open(bundle)), target) == (24, [])
     with unpacked(target) as folder:
         collected = read_collected(folder)
     assert not collected.refused

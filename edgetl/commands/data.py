@@ -268,12 +268,12 @@ def import_photos(
     for one in report.doubted:
         click.echo(make_printable(f"edgetl: record ignored {one.path}: {one.reason}"), err=True)
     if report.unmoved:
-        known_frames = count_noun(len(report.unmoved), "corrected frame")
+        frames = count_noun(len(report.unmoved), "frame")
         names = ", ".join(report.unmoved[:_ROWS_A_KIND])
         click.echo(
             make_printable(
-                f"edgetl: {known_frames} already known, or similar to another: {names}; check that "
-                "the photo that is there lies in the right folder"
+                f"edgetl: {frames} with a person's label left out, known already or like another: "
+                f"{names}; check that what stands for them has that label, or add --keep-similar"
             ),
             err=True,
         )

@@ -80,7 +80,10 @@ def _summarize_answers(answers: "Answers") -> Iterator[str]:
     )
     if answers.unknown:
         unknown = f"{answers.false_accepts} of {count_noun(answers.unknown, 'photo')}"
-        yield f"_unknown_: {unknown} labelled all the same ({percent(answers.false_accept_rate)})"
+        taken = ", ".join(f"{label} {count}" for label, count in answers.taken_for.items())
+        shown = f": {taken}" if taken else ""
+        rate = percent(answers.false_accept_rate)
+        yield f"_unknown_: {unknown} labelled all the same ({rate}){shown}"
 
 
 def _list_notes(result: "Evaluation", data: Path) -> Iterator[str]:

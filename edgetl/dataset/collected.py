@@ -161,14 +161,21 @@ def choose_new(
 
 def _find_alike(known: list[Thumbnail], thumbnails: list[Thumbnail | None]) -> set[int]:
     """Indices of those that look like a known one, or like an earlier one that stays."""
-    listed = [(n, thumbnail) for n, thumbnail in enumerate(thumbnails) if thumbnail is not None]
-    links = find_links([*known, *(thumbnail for _, thumbnail in listed)])
+    listed = {n: thumbnail for n, thumbnail in enumerate(thumbnails) if thumbnail is not None}
+    left = dict(listed)
+    # Of many near copies each is compared with the nearest ones only, which may all be gone.
+    while gone := _find_linked(known, left):
+        left = {n: thumbnail for n, thumbnail in left.items() if n not in gone}
+    return listed.keys() - left.keys()
+
+
+def _find_linked(known: list[Thumbnail], left: dict[int, Thumbnail]) -> set[int]:
     linked: dict[int, set[int]] = {}
-    for link in links:
+    for link in find_links([*known, *left.values()]):
         linked.setdefault(link.second, set()).add(link.first)
     alike: set[int] = set()
     gone: set[int] = set()
-    for place, (n, _) in enumerate(listed, start=len(known)):
+    for place, n in enumerate(left, start=len(known)):
         if linked.get(place, set()) - gone:
             gone.add(place)
             alike.add(n)

@@ -21,6 +21,9 @@ from edgetl_runtime.image.folders import is_hidden
 
 _GROUP: Final = re.compile(r"group-(\d{2,})(?:-(.+))?", re.ASCII | re.DOTALL)
 
+# A slip of the pen, rather than a class.
+_LIKE_A_GROUP: Final = re.compile(r"group-\d", re.ASCII)
+
 
 class MergeReport(msgspec.Struct, frozen=True):
     """What was moved.
@@ -101,6 +104,8 @@ def _read_label(folder: Path) -> str:
     match = _GROUP.fullmatch(folder.name)
     label = normalize((match[2] or "") if match else folder.name)
     obstacle = "is not a class" if label == UNSORTED else find_obstacle(label)
+    if not match and _LIKE_A_GROUP.match(label):
+        obstacle = "is neither group-NUMBER-LABEL, such as group-01-gear, nor a label"
     if label and label != UNKNOWN and obstacle:
         raise DatasetError(f"{folder}: the label {label!r} {obstacle}; rename the folder")
     return label

@@ -161,15 +161,16 @@ def test_a_run_rejects_nothing(run_folder: Path, validation: Path) -> None:
 def test_answers_are_counted_by_who_gets_a_label() -> None:
     right = np.array([True, True, True, False, False, True])
     labelled = np.array([True, True, False, True, False, True])
-    counted = count_answers(right, labelled, np.array([True, False, False, False]))
+    counted = count_answers(right, labelled, ["gear", None, None, None])
     assert (counted.labelled, counted.correct, counted.accuracy) == (4, 3, 0.75)
     assert (counted.rejected, counted.false_rejects, counted.false_reject_rate) == (2, 1, 0.25)
     assert (counted.unknown, counted.false_accepts, counted.false_accept_rate) == (4, 1, 0.25)
+    assert counted.taken_for == {"gear": 1}
 
 
 def test_shares_of_no_photos_are_none() -> None:
     none = np.zeros(0, np.bool_)
-    counted = count_answers(none, none, none)
+    counted = count_answers(none, none, [])
     assert counted.accuracy is counted.false_accept_rate is counted.false_reject_rate is None
 
 

@@ -207,7 +207,14 @@ def test_merging_overwrites_nothing_and_follows_no_link(collected, tmp_path):
     assert (out / "gear" / first.name).read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("name", ["group-01-_Unsorted_", "group-01-_unsorted_", "group-01-a\n"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("group-01-_Unsorted_", "group-01-_unsorted_", "group-01-a\n"),
+        # Slips of the pen.
+        *("group-01-", "group-1-gear", "group-01_gear"),
+    ],
+)
 def test_a_name_that_is_no_label_moves_nothing(collected, tmp_path, name):
     out = tmp_path / "out"
     import_collected(collected, out, group=True)

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgetl.dataset.collected import read_collected
+from edgetl.dataset.collected import _find_alike, read_collected
+from edgetl.dataset.duplicates import find_links
 from edgetl.dataset.importing import import_collected
 from edgetl.dataset.listing import list_folder
 from edgetl.drawings import draw_part
@@ -117,6 +118,15 @@ def test_of_frames_that_look_alike_the_most_telling_one_is_kept(collect, tmp_pat
     assert len(report.similar) == 2
     kept = import_collected(tmp_path / "collected", tmp_path / "all", keep_similar=True)
     assert len(kept.imported) == 3
+
+
+def test_of_a_slow_pan_no_two_frames_that_stay_look_alike():
+    random = np.random.default_rng(0)
+    wall = cv2.resize(random.integers(0, 256, (14, 44), np.uint8), (352, 112), interpolation=3)
+    frames = [np.ascontiguousarray(wall[20:84, n // 2 : n // 2 + 64]) for n in range(120)]
+    alike = _find_alike([], frames)
+    assert 0 < len(alike) < len(frames) - 2
+    assert find_links([one for n, one in enumerate(frames) if n not in alike]) == []
 
 
 def test_what_looks_like_a_photo_of_the_known_data_is_left_out(collect, photos, tmp_path):

@@ -117,7 +117,7 @@ def test_evaluate_says_what_a_device_would_answer(edgetl: Any, taught: Path, cro
     assert (record["lessons"], record["lessons_left_out"], record["unknown"]) == (2, 0, 10)
     assert answers.keys() == {
         *("labelled", "correct", "accuracy", "rejected", "false_rejects", "false_reject_rate"),
-        *("unknown", "false_accepts", "false_accept_rate"),
+        *("unknown", "false_accepts", "false_accept_rate", "taken_for"),
     }
     assert answers["labelled"] + answers["rejected"] == record["examples"] == 22
     assert (answers["unknown"], answers["false_accepts"]) == (10, 0)

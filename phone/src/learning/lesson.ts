@@ -79,8 +79,8 @@ export function checkLabel(kind: LessonKind, label: string | null, known: string
   if (!label || !isName || !isPrintable(label)) {
     const shown = JSON.stringify(label.slice(0, 40));
     throw new LessonError(
-      `expected a name that can be that of a folder, found ${shown}; leave out slashes, and spaces ` +
-        "or a dot at its ends",
+      `expected a name that can be that of a folder, found ${shown}; leave out slashes, characters ` +
+        "that cannot be seen, and spaces or a dot at its ends",
     );
   }
   if (new TextEncoder().encode(label).length > MOST_LABEL_BYTES) {

@@ -84,7 +84,7 @@ export class Collector {
     if (frames.length < LEAST_FRAMES) throw new LessonError(this.#explain());
     const notes: string[] = [];
     if (this.#blank) notes.push(`${nouns(this.#blank)} of nearly one color left out`);
-    if (this.#same) notes.push(`${nouns(this.#same)} that look like another one left out`);
+    if (this.#same) notes.push(`${nouns(this.#same)} like another one left out`);
     if (this.count > frames.length) {
       notes.push(`of ${this.count} frames ${frames.length} are used, evenly spaced`);
     }
@@ -100,7 +100,7 @@ export class Collector {
       );
     }
     const left: string[] = [];
-    if (this.#same) left.push(`${this.#same} that look like another one`);
+    if (this.#same) left.push(`${this.#same} like another one`);
     if (this.#blank) left.push(`${this.#blank} of nearly one color`);
     if (left.length) found += `, ${left.join(" and ")}`;
     const what = this.alike ? "frames" : "frames that differ";

@@ -152,7 +152,9 @@ def _answer(
             _print(frame, prediction, options.top)
         if options.explain:
             drawn = write_explained(classifier.explainer, frame, options.explain)
-            if not options.json:
+            if options.json:
+                warn(f"{make_printable(frame.source)}#{frame.index}: heat map {show_path(drawn)}")
+            else:
                 print(f"  heat map: {show_path(drawn)}", flush=True)
         answered += 1
     return answered

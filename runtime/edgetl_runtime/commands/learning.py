@@ -1,6 +1,7 @@
 """`edgetl-run teach`, `learn-scene` and `learned`: what a device learns, beside the bundle."""
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -198,8 +199,13 @@ def show_learned(options: argparse.Namespace) -> int:
     from edgetl_runtime.learning.overlay import Overlay, clear_overlay, find_overlay, locked
 
     if options.clear:
+        overlay_path = find_overlay(options.bundle)
+        if not os.path.lexists(overlay_path):
+            # A name that was mistyped must not look cleared.
+            Bundle.open(options.bundle)
+            return _show(options, ())
         with locked(options.bundle):
-            clear_overlay(find_overlay(options.bundle))
+            clear_overlay(overlay_path)
         return _show(options, (), "all lessons are forgotten")
     bundle = Bundle.open(options.bundle)
     if options.undo:
@@ -208,8 +214,8 @@ def show_learned(options: argparse.Namespace) -> int:
             _require_lessons(overlay)
             last = overlay.lessons[-1]
             overlay = overlay.undo()
-        done = f"lesson {last.number} is forgotten"
-        return _show(options, overlay.lessons, done) or _report(overlay.find_damage())
+        _report(overlay.find_damage())
+        return _show(options, overlay.lessons, f"lesson {last.number} is forgotten")
     overlay = Overlay.open(bundle)
     if options.export:
         return _export(options, overlay)

@@ -2,14 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from edgetl_runtime.bundle.manifest import Variant
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import Engine
-from edgetl_runtime.errors import BundleError, LessonError
+from edgetl_runtime.errors import BundleError, LessonError, StorageError
 from edgetl_runtime.learning.learned import Learned
-from edgetl_runtime.learning.overlay import Overlay, find_overlay
+from edgetl_runtime.learning.overlay import Overlay, digest_folder, find_overlay, watch_changes
 from edgetl_runtime.system.storage import put_back
+
+LEFT_OUT: Final = "what was learned is left out: "
 
 
 def open_learned(
@@ -38,11 +41,15 @@ def open_learned(
     # Not before: what loads and fits heads is of no use to a bundle that learned nothing.
     from edgetl_runtime.learning.student import Student, read_lessons
 
-    try:
-        overlay = Overlay.open(bundle, beside)
-        if not overlay.lessons:
-            return None, ""
-        student = Student.open(bundle, variant=variant.name, threads=threads)
-        return (student.engine, student.fit(read_lessons(overlay, student))), ""
-    except (BundleError, LessonError) as error:
-        return None, f"what was learned is left out: {error}"
+    for digest in watch_changes(path):
+        try:
+            overlay = Overlay.open(bundle, beside)
+            if not overlay.lessons:
+                return None, ""
+            student = Student.open(bundle, variant=variant.name, threads=threads)
+            return (student.engine, student.fit(read_lessons(overlay, student))), ""
+        except (BundleError, LessonError, StorageError) as error:
+            reason = str(error)
+            if digest == digest_folder(path):
+                break
+    return None, f"{LEFT_OUT}{reason}"

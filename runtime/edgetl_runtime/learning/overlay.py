@@ -34,6 +34,7 @@ from edgetl_runtime.learning.overlay_format import (
     encode_features,
     encode_manifest,
     read_manifest,
+    read_own,
     report_damaged_file,
 )
 from edgetl_runtime.system.containers import Folder
@@ -42,6 +43,7 @@ from edgetl_runtime.system.storage import put_back, staged_folder, sync_folder
 MOST_FRAMES: Final = 200
 """Frames of one lesson: a minute at three a second."""
 MOST_LESSONS: Final = 100
+_TRIES: Final = 8
 _STALE_NAME: Final = "[0-9a-f]{8}"
 
 
@@ -95,8 +97,14 @@ class Overlay(msgspec.Struct, frozen=True):
         put_back(path)
         if not os.path.lexists(path):
             return cls(path, bundle.path, bundle.sha256)
-        manifest = read_manifest(path, bundle)
-        return cls(path, bundle.path, bundle.sha256, manifest.lessons)
+        for digest in watch_changes(path):
+            try:
+                manifest = read_manifest(path, bundle)
+                return cls(path, bundle.path, bundle.sha256, manifest.lessons)
+            except BundleError:
+                if digest == digest_folder(path):
+                    raise
+        raise StorageError(f"{path} is changed all the time; try again when it is not")
 
     def read_features(self, lesson: Lesson) -> Features:
         """The features of a lesson, verified.
@@ -119,6 +127,8 @@ class Overlay(msgspec.Struct, frozen=True):
             data = Folder(self.path).read(stored.file, stored.bytes)
         except OSError as error:
             raise report_damaged_file(self.path, f"{stored.file}: {error.strerror}") from error
+        except BundleError as error:
+            raise report_damaged_file(self.path, f"{stored.file} has another size") from error
         if len(data) != stored.bytes or hashlib.sha256(data).hexdigest() != stored.sha256:
             raise report_damaged_file(self.path, f"{stored.file}: SHA-256 differs")
         return data
@@ -190,15 +200,38 @@ def find_overlay(bundle: Path) -> Path:
     """Where the overlay of a bundle is: `parts.bundle.overlay` beside `parts.bundle`."""
     # `.` has no name, and a slash at the end is none.
     whole = bundle if bundle.name else bundle.absolute()
+    if not whole.name:
+        raise BundleError(f"{bundle} is not a bundle; give a folder or .zip that was exported")
     return whole.with_name(f"{whole.name}.overlay")
 
 
 def digest_overlay(bundle: Path) -> str:
-    """By which a change of what was learned is seen; empty where nothing was."""
+    """By which a change of what was learned is seen, or damage to it; empty where nothing was."""
+    return digest_folder(find_overlay(bundle))
+
+
+def digest_folder(path: Path) -> str:
+    """As `digest_overlay`, of an overlay's folder.
+
+    Reads one small file, and asks for size and date of those that answers depend on.
+    """
     try:
-        return hashlib.sha256((find_overlay(bundle) / MANIFEST).read_bytes()).hexdigest()
-    except OSError:
+        digest = hashlib.sha256(read_own(path))
+        for one in sorted(path.glob("*.npz")):
+            facts = one.stat()
+            digest.update(f"{one.name} {facts.st_size} {facts.st_mtime_ns}".encode())
+    except (BundleError, OSError):
         return ""
+    return digest.hexdigest()
+
+
+def watch_changes(path: Path) -> Iterator[str]:
+    """The digest before each try of reading an overlay, which another program may be changing.
+
+    What fails while it changes is no damage: try again if the digest is another one afterwards.
+    """
+    for _ in range(_TRIES):
+        yield digest_folder(path)
 
 
 @contextmanager
@@ -231,7 +264,7 @@ def check_writable(path: Path) -> None:
         StorageError: With the remedy.
     """
     folder = path.absolute().parent
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StorageError(
             f"lessons lie beside the bundle, and {folder} cannot be written; copy the bundle to a "
             "folder that can be"
@@ -256,6 +289,10 @@ def clear_overlay(path: Path) -> None:
     except OSError as error:
         raise StorageError(f"cannot remove {path}: {error.strerror}; nothing changed") from error
     shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists():
+        raise StorageError(
+            f"the lessons are forgotten, but their photos cannot be removed; remove {aside} by hand"
+        )
 
 
 def _check_ours(path: Path) -> None:

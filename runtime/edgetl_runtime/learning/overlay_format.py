@@ -122,13 +122,23 @@ def decode_features(path: Path, data: bytes) -> Features:
     return found
 
 
-def _decode_manifest(path: Path) -> OverlayManifest:
-    folder = Folder(path)
+def read_own(path: Path, name: str = MANIFEST, most_bytes: int = _MANIFEST_LIMIT_BYTES) -> bytes:
+    """A file of an overlay, if it is a plain one of no more bytes.
+
+    Raises:
+        BundleError: With the remedy, if it is not.
+    """
     try:
-        data = folder.read(MANIFEST, _MANIFEST_LIMIT_BYTES)
-        checksum = folder.read(CHECKSUM, _CHECKSUM_LIMIT_BYTES)
+        return Folder(path).read(name, most_bytes)
     except OSError as error:
-        raise report_damage(path, f"{Path(error.filename).name}: {error.strerror}") from error
+        raise report_damage(path, f"{name}: {error.strerror}") from error
+    except BundleError as error:
+        raise report_damage(path, f"{name} is too large, a link or a device") from error
+
+
+def _decode_manifest(path: Path) -> OverlayManifest:
+    data = read_own(path, MANIFEST, _MANIFEST_LIMIT_BYTES)
+    checksum = read_own(path, CHECKSUM, _CHECKSUM_LIMIT_BYTES)
     if checksum != encode_checksum(data):
         raise report_damage(path, f"{MANIFEST} differs from {CHECKSUM}")
     try:
@@ -157,7 +167,11 @@ def _check(path: Path, manifest: OverlayManifest, bundle: Bundle) -> None:
     for lesson in manifest.lessons:
         _check_lesson(path, lesson)
     names = {MANIFEST, CHECKSUM, *listed}
-    if others := sorted(set(Folder(path).names()) - names):
+    try:
+        there = Folder(path).names()
+    except OSError as error:
+        raise report_damage(path, str(error)) from error
+    if others := sorted(set(there) - names):
         raise BundleError(
             f"{path} has {others[0]}, which {MANIFEST} does not list; remove that file, or forget "
             f"what was learned: {_clear(path)}"

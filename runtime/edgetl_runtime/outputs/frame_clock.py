@@ -6,13 +6,14 @@ from edgetl_runtime.answers import Answer
 
 # One frame is prepared and one is classified while the next one is asked about.
 _AHEAD_FRAMES = 3
+_APART_S = 1e6
 
 
 class FrameClock:
     """Says when frames were taken, seconds since any moment.
 
-    Where a video ends and another one or the same begins, the clock goes on; images of a folder
-    have no time of their own, and a camera's is ours.
+    Where a video ends and another one or the same begins, the clock goes on. A camera's time is
+    ours; images of a folder are far apart, since none follows from the one before.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,9 @@ class FrameClock:
     def advance(self, answer: Answer) -> float:
         """The time of a frame, each of which is to be passed in its order."""
         wall_s = time.monotonic()
-        if answer.position_s is None:
+        if answer.position_s is None and answer.file is not None:
+            self._now_s, self._step_s = self._now_s + _APART_S, _APART_S
+        elif answer.position_s is None:
             self._now_s, self._step_s = self._now_s + wall_s - self._wall_s, 0.0
         else:
             is_next = self._position_s is not None and answer.file == self._file

@@ -312,7 +312,12 @@ class Service:
             features=wants_features,
         )
         if keeps_old and classifier.fault:
-            raise BundleError(f"answers go on as before; {classifier.fault}")
+            from edgetl_runtime.learning.applying import LEFT_OUT
+
+            reason = classifier.fault.removeprefix(LEFT_OUT)
+            raise BundleError(
+                f"answers go on as before; the lessons cannot be read again: {reason}"
+            )
         for said in (classifier.fault, self._lessons.find_left_out(bundle)):
             if said:
                 self._warn(said)

@@ -265,7 +265,7 @@ class CollectSettings(_Section, frozen=True):
             diverse ones those that are most like others, or least unsure.
         unsure_below: Difference between the two best scores below which a frame is unsure.
         every_s: Minimum time between two kept frames of the same kind, in seconds; in a video its
-            own time, however fast it is read, else the time that passes.
+            own time, however fast it is read. Photos of a folder follow from none, and none waits.
     """
 
     what: tuple[Collected, ...] = ()

@@ -95,7 +95,7 @@ class Collector:
         if self._blank:
             notes.append(f"{count_noun(self._blank, 'frame')} of nearly one color left out")
         if self._same:
-            notes.append(f"{count_noun(self._same, 'frame')} that look like another one left out")
+            notes.append(f"{count_noun(self._same, 'frame')} like another one left out")
         if self.count > len(kept):
             notes.append(f"of {self.count:,} frames {len(kept)} are used, evenly spaced")
         return Take([one[1] for one in kept], [one[2] for one in kept], tuple(notes))
@@ -108,7 +108,7 @@ class Collector:
                 "one color; is the lens covered, or is it dark?"
             )
         if self._same or self._blank:
-            left = [f"{self._same} that look like another one"] if self._same else []
+            left = [f"{self._same} like another one"] if self._same else []
             left += [f"{self._blank} of nearly one color"] if self._blank else []
             found += f", {' and '.join(left)}"
         what = "frames" if self._alike else "frames that differ"

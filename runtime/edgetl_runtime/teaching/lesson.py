@@ -25,6 +25,8 @@ from edgetl_runtime.text.printable import is_printable
 # Cosine; 0.7 and more of photos of one thing or a video, 0.5 of photos of ants in the open. Of what
 # was taught from those, all bees were called ants.
 LITTLE_ALIKE: Final = 0.6
+# 0.97 and more where the camera and the thing stand still.
+NEARLY_THE_SAME: Final = 0.97
 NOTHING_KNOWN: Final = "_unknown_"
 """Where the workstation keeps photos of nothing that is known."""
 Tell = Callable[[float, str], None]
@@ -125,7 +127,7 @@ def take_lesson(
         recalled=recalled[-1].correct,
         kept=learned.kept,
         held_back=learned.held_back,
-        notes=(*take.notes, *_find_notes(learned, label, known)),
+        notes=(*take.notes, *_find_notes(learned, label, known, recalled[-1])),
         look_s=looked_s - start_s,
         fit_s=fitted_s - looked_s,
         check_s=checked_s - fitted_s,
@@ -150,7 +152,7 @@ def check_label(kind: Kind, label: str | None, known: Sequence[str | None]) -> N
     if not label or not is_name or not is_printable(label):
         raise LessonError(
             f"expected a label that can name a folder, found {label[:40]!r}; leave out "
-            "slashes, and spaces or a dot at its ends"
+            "slashes, characters that cannot be seen, and spaces or a dot at its ends"
         )
     if len(label.encode()) > MOST_LABEL_BYTES:
         raise LessonError(f"expected a label of at most {MOST_LABEL_BYTES} bytes; shorten it")
@@ -175,12 +177,23 @@ def _fold(label: str) -> str:
     return re.sub(r"[\s_-]+", "", label.casefold()) or label
 
 
-def _find_notes(learned: Learned, label: str | None, known: Sequence[str | None]) -> Iterator[str]:
-    is_new = label is not None and label not in known
-    if is_new and learned.familiar.likeness[-1] < LITTLE_ALIKE:
+def _find_notes(
+    learned: Learned, label: str | None, known: Sequence[str | None], recalled: Recalled
+) -> Iterator[str]:
+    if recalled.correct < recalled.frames / 2 and recalled.confusion:
+        yield f"most of the other frames were taken for {recalled.confusion}"
+    if label is None or label in known:
+        return
+    likeness = learned.familiar.likeness[-1]
+    if likeness < LITTLE_ALIKE:
         yield (
             f"the frames look little alike, so that other things like them may be called {label}, "
             "too; try it with photos of some, or train with these"
+        )
+    elif likeness > NEARLY_THE_SAME:
+        yield (
+            "the frames look nearly the same, so that the check says little of other sides; show "
+            "more of them in another lesson"
         )
 
 

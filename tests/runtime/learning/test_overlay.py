@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +14,13 @@ import pytest
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.errors import BundleError, LockedError, StorageError
-from edgetl_runtime.learning.overlay import Overlay, clear_overlay, find_overlay, locked
+from edgetl_runtime.learning.overlay import (
+    Overlay,
+    clear_overlay,
+    digest_overlay,
+    find_overlay,
+    locked,
+)
 
 # Argument 1 is the bundle, 2 the call that is the last one, 3 how many of it are made before.
 KILLED = """
@@ -221,3 +229,47 @@ def spoil(path, damage):
         path.unlink()
     else:
         path.write_bytes(data[:-1] if damage == "cut" else bytes([data[0] ^ 1]) + data[1:])
+
+
+def test_a_pipe_in_place_of_the_manifest_is_damage_and_no_hang(overlay, tiny_copy):
+    before = digest_overlay(tiny_copy)
+    (overlay.path / "overlay.json").unlink()
+    os.mkfifo(overlay.path / "overlay.json")
+    assert digest_overlay(tiny_copy) != before
+    with pytest.raises(BundleError, match=r"too large, a link or a device.*--clear"):
+        Overlay.open(Bundle.open(tiny_copy))
+
+
+def test_a_huge_manifest_is_not_read(overlay, tiny_copy):
+    os.truncate(overlay.path / "overlay.json", 10**12)
+    assert digest_overlay(tiny_copy) == ""
+    with pytest.raises(BundleError, match="too large"):
+        Overlay.open(Bundle.open(tiny_copy))
+
+
+def test_damage_to_features_is_seen_in_the_digest(overlay, tiny_copy):
+    before = digest_overlay(tiny_copy)
+    spoil(overlay.path / "lesson-0001.npz", "cut")
+    assert digest_overlay(tiny_copy) != before
+
+
+def test_a_reader_that_meets_a_writer_finds_the_old_lessons_or_the_new_ones(tiny_copy, make_lesson):
+    bundle = Bundle.open(tiny_copy)
+    first = Overlay.open(bundle).add(make_lesson())
+    ends = threading.Event()
+
+    def write():
+        overlay = first
+        while not ends.is_set():
+            overlay = overlay.add(make_lesson()).undo()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(300):
+            assert len(Overlay.open(bundle).lessons) in (1, 2)
+        for _ in range(10):
+            assert Classifier.open(bundle).fault == ""
+    finally:
+        ends.set()
+        writer.join()

@@ -54,6 +54,12 @@ def test_frames_that_look_little_alike_are_taught_with_a_warning(student, take, 
     assert any("may be called stripes, too" in note for note in strange.notes)
 
 
+def test_frames_that_look_nearly_the_same_are_taught_with_a_warning(student, take, crosses):
+    still = [cv2.convertScaleAbs(crosses[0], alpha=1 - 0.015 * n) for n in range(12)]
+    report = take_lesson(student, take(still), "teach", "cross")
+    assert any("look nearly the same" in note for note in report.notes)
+
+
 def test_another_variant_learns_from_the_photos_of_a_lesson(
     student, take, crosses, others, tiny_copy
 ):

@@ -136,8 +136,14 @@ def test_in_a_video_the_time_between_frames_is_its_own(open_collect, offer, monk
     now[0] += 1000
     assert not offer(collect, SURE, index=40, file="film.avi", position_s=20.0)
     now[0] += 1000
-    # Images have no time of their own.
     assert offer(collect, SURE, index=41, file="photo.jpg")
+
+
+def test_photos_of_a_folder_do_not_wait_for_one_another(open_collect, offer):
+    collect = open_collect("sampled", every_s=1000.0)
+    for n in range(5):
+        assert collect.wants_picture()
+        assert offer(collect, SURE, index=n, file=f"{n}.jpg")
 
 
 def test_a_frame_that_is_due_soon_is_asked_for_since_some_are_under_way(open_collect, offer):
