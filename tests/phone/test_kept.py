@@ -76,6 +76,8 @@ def save(browser: Chromium, folder: Path) -> Path:
     """The zip that a tap on the button downloads."""
     what = {"behavior": "allow", "downloadPath": str(folder)}
     browser.call("Browser.setDownloadBehavior", session="", **what)
+    # The page counts what is kept before it offers it.
+    browser.wait_for("!document.getElementById('kept-save').disabled")
     click(browser, "kept-save")
     wait_until(lambda: list(folder.glob("edgetl-frames-*.zip")), "the download")
     (found,) = folder.glob("*.zip")
