@@ -1,6 +1,6 @@
 """The page's and MediaPipe's answers beside those of the Python runtime, on real photos.
 
-Half of the photos are of the classes (TrashNet), half of other things (batteries and cigarettes).
+Half of the photos show things of the classes (TrashNet), half show batteries and cigarettes.
 MediaPipe, which resizes by its own rule, is given the model's inputs.
 """
 
@@ -59,7 +59,7 @@ def measure_agreement(
 
 
 def choose(count: int) -> list[Path]:
-    """Photos at equal steps through TrashNet, in order, and as many of other things."""
+    """Evenly spaced photos of TrashNet, and as many of other things."""
     known = sorted((test_data() / "trashnet").glob("*/*.jpg"))
     others = [one for name in OTHER_THINGS for one in (test_data() / "rubbish" / name).iterdir()]
     return [*spread(known, count // 2), *spread(sorted(others), count // 2)]

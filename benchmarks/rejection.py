@@ -13,14 +13,14 @@ are classified correctly, and is judged by
 - shifts: the share of known photos rejected where another camera might have taken them: the
   augmentation `camera` at half, full and double strength, reduced to 160 px, and as the JPEG of a
   webcam; frames of a video of bottles, and photos of bottles and cans. `lost` is the share among
-  those that would have been classified correctly: a wrong label that is rejected is no loss;
+  photos that would have been classified correctly, since nothing is lost with a wrong label;
 - other: the share of photos of batteries and cigarettes that gets a label.
 
 FOLDER of --more has `trashnet_other/<class>/*.jpg`, photos of TrashNet that are not in
 EDGETL_TEST_DATA, and `hymenoptera_data`, bees and ants; without it the validation photos are the
-test, too. RUN is a run of `edgetl train` on TrashNet with the default split. Compared are its own
-features, those of the lower maps, which training left as they were, and those of the frozen
-backbone. No parameter is chosen by the test sources.
+test, too. RUN is a run of `edgetl train` on TrashNet with the default split; its own features are
+compared with those of the lower maps, which training left as they were, and with those of the
+frozen backbone. No parameter is chosen by the test sources.
 
 --bundle judges the files of a bundle of such a run instead, at their own threshold and where 5 %
 are rejected; near is then measured by detectors made again, without a class, on features of the

@@ -127,8 +127,8 @@ def evaluate(
         data: As for `train`; a split `train` is left out.
         variant: Variant of a bundle, such as `litert-int8` (default: its first).
         unseen: Leave out the photos that the run was trained on.
-        lessons: Apply the lessons beside the bundle, as a device does; what they taught may be
-            classes of `data`, too.
+        lessons: Apply the lessons beside the bundle, as a device does; `data` may then have the
+            classes that they taught.
         progress: As for `train`.
 
     Raises:

@@ -74,7 +74,7 @@ def _print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
 
 
 def _tell_lessons(bundle: "Bundle") -> None:
-    """What was taught is no part of the bundle, but changes what a device answers."""
+    """Names the lessons, which are not part of the bundle but change a device's answers."""
     from edgetl.lessons import find_lessons
 
     if lessons := find_lessons(bundle):

@@ -50,6 +50,7 @@ STILL = """
 new Promise((done) => document.getElementById('still').toBlob(done))
   .then((blob) => edgetl.classify(blob))
 """
+PICTURE = "document.getElementById('still').toDataURL()"
 GOLDEN = TINY / "golden" / "0.png"
 BARS = "[...document.querySelectorAll('#top .value')].map((one) => parseInt(one.textContent))"
 
@@ -60,24 +61,43 @@ def begin(browser: Chromium, url: str) -> None:
     browser.wait_for(LIVE, 60)
 
 
-def keep(browser: Browser, label: str | None) -> None:
-    """Keeps what the camera sees, with the label that a person chose."""
+def keep(browser: Browser, label: str | None, unlike: str = "") -> str:
+    """Keeps what the camera sees, with the label that a person chose.
+
+    Args:
+        browser: Its page is live.
+        label: The label.
+        unlike: A picture; the camera shows its film over and over.
+
+    Returns:
+        The picture.
+    """
     click(browser, "keep")
     browser.wait_for("document.getElementById('label-it').open")
+    while (picture := browser.evaluate(PICTURE)) == unlike:
+        browser.evaluate("document.getElementById('label-it').close()")
+        click(browser, "freeze")
+        browser.wait_for(LIVE)
+        click(browser, "keep")
+        browser.wait_for("document.getElementById('label-it').open")
     if label:
         browser.evaluate(f"document.querySelector('#label-choices [value={label}]').click()")
     click(browser, "label-save")
     browser.wait_for("!document.getElementById('label-it').open")
     click(browser, "freeze")
     browser.wait_for(LIVE)
+    return str(picture)
 
 
 def save(browser: Chromium, folder: Path) -> Path:
     """The zip that a tap on the button downloads."""
     what = {"behavior": "allow", "downloadPath": str(folder)}
     browser.call("Browser.setDownloadBehavior", session="", **what)
+    # The page counts what is kept before it offers it.
+    browser.wait_for("!document.getElementById('kept-save').disabled")
     click(browser, "kept-save")
-    wait_until(lambda: list(folder.glob("edgetl-frames-*.zip")), "the download")
+    # Under its name it may not be whole yet.
+    wait_until(lambda: [*filter(zipfile.is_zipfile, folder.glob("edgetl-frames-*.zip"))], "the zip")
     (found,) = folder.glob("*.zip")
     return found
 
@@ -112,9 +132,7 @@ def test_every_browser_freezes_and_keeps(any_browser, host):
 
 def test_kept_frames_reach_the_folder_of_the_corrected_label(phone, host, tmp_path):
     begin(phone, host.url)
-    keep(phone, "washer")
-    phone.evaluate("new Promise((done) => setTimeout(done, 700))")
-    keep(phone, "_unknown_")
+    keep(phone, "_unknown_", unlike=keep(phone, "washer"))
     path = save(phone, tmp_path)
     report = import_collected(path, tmp_path / "photos", keep_similar=True)
     assert not report.refused

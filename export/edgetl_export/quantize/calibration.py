@@ -68,7 +68,7 @@ def load_inputs(
 
 
 class Inputs:
-    """The model's inputs of photos, each of which is decoded once, whoever asks for it."""
+    """Decodes each photo once, and keeps the model's input for whoever asks next."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         """Nothing is decoded yet.

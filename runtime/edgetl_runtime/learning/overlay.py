@@ -95,9 +95,9 @@ class Overlay(msgspec.Struct, frozen=True):
         """
         path = find_overlay(beside or bundle.path)
         put_back(path)
-        if not os.path.lexists(path):
-            return cls(path, bundle.path, bundle.sha256)
         for digest in watch_changes(path):
+            if not os.path.lexists(path):
+                return cls(path, bundle.path, bundle.sha256)
             try:
                 manifest = read_manifest(path, bundle)
                 return cls(path, bundle.path, bundle.sha256, manifest.lessons)
