@@ -68,6 +68,8 @@ class FittingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         patience: Early stopping after this many epochs without improvement; 0: never.
         monitor: Validation metric to improve: calibrated (the loss at the best temperature),
             loss or accuracy.
+        teacher_weight: Weight of the teacher's scores against the labels, 0 to 1.
+        teacher_temperature: Temperature that evens the teacher's scores out.
     """
 
     epochs: Count | None = None
@@ -86,6 +88,8 @@ class FittingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     class_weights: Literal["none", "balanced"] = "none"
     patience: Annotated[int, msgspec.Meta(ge=0)] = 0
     monitor: Monitor = "calibrated"
+    teacher_weight: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.7
+    teacher_temperature: Positive = 2.0
 
 
 def _check_backbone(name: str) -> str:
@@ -120,6 +124,9 @@ class TrainOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             rotation=15,blur=1, or both; in a file also a table.
         views: Augmented views of each training photo that are computed and kept (default: 1 for
             the head, 8 for blocks).
+        teacher: Larger network to learn from beside the labels: a trained run of the same labels,
+            or a backbone, which is trained first.
+        unlabelled: Folder of photos without labels, such as a camera kept; the teacher names them.
         split: How photos are divided.
         head: The classifier.
         training: How the weights are fitted.
@@ -150,6 +157,8 @@ class TrainOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     finetune: Finetune = "auto"
     augment: str | Augmentation = "light"
     views: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
+    teacher: str = ""
+    unlabelled: str = ""
     split: SplitOptions = SplitOptions()
     head: HeadOptions = HeadOptions()
     training: FittingOptions = FittingOptions()
@@ -283,6 +292,16 @@ def _start_fault(options: TrainOptions, backbone: Backbone, say: Spell) -> str:
         return (
             f"{say('weights')} trains the whole network, {say('finetune')} does not; allowed: "
             "finetune all, or weights imagenet or a file"
+        )
+    if options.unlabelled and not options.teacher:
+        return (
+            f"{say('unlabelled')} has photos that only a teacher can name; allowed: teacher RUN or "
+            "BACKBONE beside it"
+        )
+    if options.teacher and options.head.output == "sigmoid":
+        return (
+            f"{say('head.output')} has one unit, {say('teacher')} gives a score for each class; "
+            "allowed: output softmax"
         )
     if isinstance(options.finetune, int) and options.finetune > most:
         return (

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,39 +57,37 @@ class Features(msgspec.Struct, frozen=True, eq=False):
     computed: int
 
 
-class Extractor:
-    """A frozen backbone on LiteRT, with its features kept in the cache."""
+class CachedNetwork:
+    """A network on LiteRT that is not trained, with its outputs kept in the cache."""
 
     def __init__(
         self,
-        backbone: Backbone,
-        weights: Weights,
+        identity: object,
+        convert: Callable[[], bytes],
         preprocessing: Preprocessing,
-        cut: Cut = HEAD_CUT,
+        *,
         augmentation: Augmentation = LIGHT,
+        precision: Precision = "float32",
+        description: str = "computing features",
     ) -> None:
-        """Names the extractor; the network is built only when a feature is missing.
+        """Names the network; it is built only when an output is missing.
 
         Args:
-            backbone: The network.
-            weights: Its weights; with `none` features would be random and are refused.
+            identity: All that its outputs depend on besides photo and view, as JSON can hold it.
+            convert: Makes its float32 .tflite, one picture in, one row out.
             preprocessing: From photo to input.
-            cut: Where the frozen part ends.
             augmentation: Of the views.
+            precision: Of the rows in the cache.
+            description: Of the work, for the progress bar.
         """
-        if weights.path is None:
-            raise ValueError("a frozen backbone needs weights")
-        self._backbone = backbone
-        self._weights = weights
+        self._description = description
+        self._convert = convert
         self._preprocessing = preprocessing
-        self._cut = cut
         self._augmentation = augmentation
         self._views_digest = digest_augmentation(augmentation)
-        place = cut.layer(backbone)
-        identity = (_FORMAT, backbone.name, backbone.taps, place, weights.digest, preprocessing)
+        self._precision: Precision = precision
         self.digest = hashlib.sha256(msgspec.json.encode(identity)).hexdigest()
         self.folder = cache_folder() / "features" / self.digest[:32]
-        self._precision: Precision = "float32" if cut.kind == "head" else "float16"
 
     def extract(self, wanted: Sequence[FeatureRequest]) -> Features:
         """Returns the features of photos and views, from the cache where they are known.
@@ -139,7 +137,7 @@ class Extractor:
 
         try:
             computed = prefetch(compute, missing, workers=workers, depth=4 * workers)
-            for rows in track(computed, "computing features", len(missing)):
+            for rows in track(computed, self._description, len(missing)):
                 for key, row in rows:
                     cache.add(key, row)
         finally:
@@ -161,7 +159,42 @@ class Extractor:
         write_file(checksum, hashlib.sha256(model).hexdigest().encode())
         return model
 
-    def _convert(self) -> bytes:
+
+class Extractor(CachedNetwork):
+    """The frozen part of a backbone."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        weights: Weights,
+        preprocessing: Preprocessing,
+        cut: Cut = HEAD_CUT,
+        augmentation: Augmentation = LIGHT,
+    ) -> None:
+        """Names the extractor.
+
+        Args:
+            backbone: The network.
+            weights: Its weights; with `none` features would be random and are refused.
+            preprocessing: From photo to input.
+            cut: Where the frozen part ends.
+            augmentation: Of the views.
+        """
+        if weights.path is None:
+            raise ValueError("a frozen backbone needs weights")
+        self._backbone = backbone
+        self._weights = weights
+        self._cut = cut
+        place = cut.layer(backbone)
+        super().__init__(
+            (_FORMAT, backbone.name, backbone.taps, place, weights.digest, preprocessing),
+            self._build,
+            preprocessing,
+            augmentation=augmentation,
+            precision="float32" if cut.kind == "head" else "float16",
+        )
+
+    def _build(self) -> bytes:
         import tensorflow as tf
 
         size_px = self._preprocessing.width_px

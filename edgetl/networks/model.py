@@ -35,6 +35,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         temperature: The logits were divided by it, so that scores on the validation part mean
             what they say.
         seed: Of every random choice.
+        teacher: SHA-256 of the weights of the network that it learned from beside the labels;
+            empty without one.
     """
 
     backbone: str
@@ -47,6 +49,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     l2: float
     temperature: float
     seed: int
+    teacher: str = ""
 
     def describe_cut(self) -> str:
         """The trained part, as text."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgetl.history import StageHistory
 from edgetl.training.checkpoint import Checkpoint, Checkpoints, Progress
 from edgetl.training.recipe import build_optimizer
-from edgetl.training.sources import iterate
+from edgetl.training.sources import UNLABELLED, iterate
 from edgetl.training.steps import Stage, Stepper
 from edgetl_export.progress import track
 from edgetl_runtime.errors import TrainingError
@@ -167,14 +167,15 @@ class _StageFit:
         stage, recipe = self._stage, self._stage.recipe
         random = np.random.default_rng([self._seed, stage.number, epoch])
         rows = stage.train.pick(random, epoch)
-        losses, hits = [], []
+        losses, hits, labelled = [], [], 0
         for batch in iterate(stage.train, rows, recipe.batch, epoch):
-            loss, right = self._stepper.step(batch.inputs, batch.classes, random)
+            loss, right = self._stepper.step(batch, random)
             losses.append(loss)
             hits.append(right)
+            labelled += int(np.count_nonzero(batch.classes != UNLABELLED))
         figures = {
             "loss": float(np.sum(losses)) / len(rows),
-            "accuracy": float(np.sum(hits)) / len(rows),
+            "accuracy": float(np.sum(hits)) / labelled,
             **self._stepper.judge(),
             "learning_rate": self._stepper.learning_rate(),
         }

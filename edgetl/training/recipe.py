@@ -38,6 +38,8 @@ class StageRecipe(msgspec.Struct, frozen=True):
     monitor: Monitor
     mixup: float
     cutmix: float
+    teacher_weight: float
+    teacher_temperature: float
 
 
 def make_recipe(
@@ -70,6 +72,8 @@ def make_recipe(
         monitor=training.monitor,
         mixup=mixup,
         cutmix=cutmix,
+        teacher_weight=training.teacher_weight,
+        teacher_temperature=training.teacher_temperature,
     )
 
 
@@ -94,8 +98,10 @@ def weigh_classes(classes: NDArray[np.int64], count: int, *, balanced: bool) -> 
     """Class weights, float32 (count,); their mean over the photos is 1."""
     if not balanced:
         return np.ones(count, np.float32)
-    present = np.bincount(classes, minlength=count)
-    weights = len(classes) / (np.count_nonzero(present) * np.maximum(present, 1))
+    present = np.bincount(classes[classes >= 0], minlength=count)
+    weights: NDArray[np.float64] = present.sum() / (
+        np.count_nonzero(present) * np.maximum(present, 1)
+    )
     return weights.astype(np.float32)
 
 

@@ -4,7 +4,7 @@ The order of an epoch, the view of each photo and what is mixed with what follow
 epoch alone. So an epoch after a crash is the one that would have come without it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ from edgetl_runtime.system.allotment import count_processors
 Inputs = NDArray[np.float32]
 Integers = NDArray[np.int64]
 _BATCHES_AHEAD = 3
+# The class of a photo without a label, which only a teacher can say something of.
+UNLABELLED = -1
 
 
 class Batch(msgspec.Struct, frozen=True, eq=False):
@@ -29,11 +31,13 @@ class Batch(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         inputs: float32 (rows, ...): features, maps in a row, or pixels 0..255 RGB.
-        classes: int64 (rows,): index of the label.
+        classes: int64 (rows,): index of the label; `UNLABELLED` where nobody knows it.
+        taught: float32 (rows, classes): the teacher's scores, 0..1; None without a teacher.
     """
 
     inputs: Inputs
     classes: Integers
+    taught: Inputs | None = None
 
 
 class TrainingSource(Protocol):
@@ -41,7 +45,7 @@ class TrainingSource(Protocol):
 
     @property
     def classes(self) -> Integers:
-        """int64 (examples,): index of each example's label."""
+        """int64 (examples,): index of each example's label, or `UNLABELLED`."""
         ...
 
     def pick(self, random: np.random.Generator | None, epoch: int) -> Integers:
@@ -56,7 +60,13 @@ class TrainingSource(Protocol):
 class CachedRows:
     """Rows of the cache; several of them (a photo and its views) belong to one example."""
 
-    def __init__(self, rows: Sequence[NDArray[Any]], owner: Integers, classes: Integers) -> None:
+    def __init__(
+        self,
+        rows: Sequence[NDArray[Any]],
+        owner: Integers,
+        classes: Integers,
+        taught: Sequence[NDArray[Any]] | None = None,
+    ) -> None:
         """Keeps references; a row is read when a batch needs it.
 
         Args:
@@ -64,8 +74,10 @@ class CachedRows:
             owner: int64 (rows,), ascending: which example a row belongs to; the first row of
                 an example is the photo itself.
             classes: int64 (examples,).
+            taught: float32 (classes,) each: the teacher's scores of the same rows.
         """
         self._rows = rows
+        self._taught = taught
         self._owner = owner
         self._first = np.searchsorted(owner, np.arange(len(classes)))
         self._count = np.bincount(owner, minlength=len(classes))
@@ -78,7 +90,7 @@ class CachedRows:
 
     def using_every_row(self) -> "CachedRows":
         """The source, with epochs over all rows instead of one row per example."""
-        other = CachedRows(self._rows, self._owner, self.classes)
+        other = CachedRows(self._rows, self._owner, self.classes, self._taught)
         other._every_row = True
         return other
 
@@ -94,7 +106,8 @@ class CachedRows:
     def load(self, rows: Integers, epoch: int) -> Batch:
         """The rows of those numbers, float32 (rows, n)."""
         inputs = np.stack([self._rows[row] for row in rows]).astype(np.float32)
-        return Batch(inputs, self.classes[self._owner[rows]])
+        taught = None if self._taught is None else np.stack([self._taught[row] for row in rows])
+        return Batch(inputs, self.classes[self._owner[rows]], taught)
 
     def chunks(self, rows_each: int = 1024) -> Iterator[Inputs]:
         """All rows in parts, float32 (rows, n)."""
@@ -118,6 +131,7 @@ class LivePhotos:
         photos: Sequence[SourcePhoto],
         preprocessing: Preprocessing,
         augmentation: Augmentation | None,
+        teach: Callable[[Frame], Inputs] | None = None,
     ) -> None:
         """Keeps the photos' names.
 
@@ -125,10 +139,12 @@ class LivePhotos:
             photos: The examples.
             preprocessing: From photo to input.
             augmentation: Of each epoch's view; None: the photo itself.
+            teach: A teacher's scores of a view, uint8 (height, width, 3) BGR; float32 (classes,).
         """
         self._photos = photos
         self._preprocessing = preprocessing
         self._augmentation = augmentation
+        self._teach = teach
         self.classes = np.array([photo.label for photo in photos], np.int64)
         self._pool = ThreadPoolExecutor(max_workers=count_processors())
 
@@ -143,14 +159,16 @@ class LivePhotos:
         Raises:
             FrameError: If a photo cannot be read any more.
         """
-        frames = list(self._pool.map(lambda row: self._read(self._photos[row], epoch), rows))
-        return Batch(np.stack(frames).astype(np.float32), self.classes[rows])
+        read = list(self._pool.map(lambda row: self._read(self._photos[row], epoch), rows))
+        inputs = np.stack([frame for frame, _ in read]).astype(np.float32)
+        taught = np.stack([scores for _, scores in read]) if self._teach else None
+        return Batch(inputs, self.classes[rows], taught)
 
-    def _read(self, photo: SourcePhoto, epoch: int) -> Frame:
+    def _read(self, photo: SourcePhoto, epoch: int) -> tuple[Frame, Any]:
         picture = read_picture(photo.file)
         if self._augmentation is not None:
             picture = make_view(picture, photo.sha256, epoch + 1, self._augmentation)
-        return self._preprocessing.apply(picture)
+        return self._preprocessing.apply(picture), self._teach and self._teach(picture)
 
 
 def iterate(source: TrainingSource, rows: Integers, batch: int, epoch: int) -> Iterator[Batch]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.dataset.manifest import DatasetManifest, Split
+from edgetl.dataset.unlabelled import UnlabelledPhoto
 from edgetl.history import StageHistory
 from edgetl.networks.backbones import Backbone
 from edgetl.networks.features import Extractor, FeatureRequest, Features
@@ -35,8 +36,15 @@ from edgetl.training.cross_validation import (
 from edgetl.training.devices import one_device
 from edgetl.training.fitting import Fitter
 from edgetl.training.recipe import make_recipe
-from edgetl.training.sources import CachedRows, LivePhotos, SourcePhoto, TrainingSource
+from edgetl.training.sources import (
+    UNLABELLED,
+    CachedRows,
+    LivePhotos,
+    SourcePhoto,
+    TrainingSource,
+)
 from edgetl.training.steps import Stage, compile_prediction, predict_logits
+from edgetl.training.teacher import Teacher, Teaching
 from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.image.preprocessing import Preprocessing
 
@@ -101,6 +109,7 @@ class Learner:
         weights: Weights,
         preprocessing: Preprocessing,
         fitter: Fitter,
+        teaching: Teaching | None = None,
     ) -> None:
         """Prepares a training; nothing is computed yet."""
         self._manifest = manifest
@@ -109,6 +118,11 @@ class Learner:
         self._weights = weights
         self._preprocessing = preprocessing
         self._fitter = fitter
+        self._teacher: Teacher | None = None
+        self._unlabelled: tuple[UnlabelledPhoto, ...] = ()
+        if teaching:
+            self._teacher = Teacher(teaching.run, manifest.labels, options.augmentation)
+            self._unlabelled = teaching.unlabelled
         self._count = len(manifest.labels)
         self._l2 = 0.0
         self._seconds: dict[str, float] = {}
@@ -127,8 +141,10 @@ class Learner:
         keras.utils.set_random_seed(self._options.seed)
         if self._weights.path is None:
             return self._learn_from_scratch()
-        extracted = self._extract(HEAD_CUT, self._views(HEAD_VIEWS), "features")
-        parts, rows = self._cached_parts(extracted, every_row=True)
+        views = self._views(HEAD_VIEWS)
+        extracted = self._extract(HEAD_CUT, views, "features")
+        taught = self._ask_teacher(views, "head")
+        parts, rows = self._cached_parts(extracted, taught, every_row=True)
         head = self._build_head(standardize(rows.chunks()), extracted)
         self._fit("head", "head", head, parts, self._head_epochs(rows))
         cut = self._choose_cut()
@@ -153,8 +169,9 @@ class Learner:
         import keras
 
         name = f"top {cut.blocks} blocks" if cut.blocks > 1 else "top block"
-        extracted = self._extract(cut, self._views(BLOCK_VIEWS), f"maps below the {name}")
-        parts, _ = self._cached_parts(extracted)
+        views = self._views(BLOCK_VIEWS)
+        extracted = self._extract(cut, views, f"maps below the {name}")
+        parts, _ = self._cached_parts(extracted, self._ask_teacher(views, name))
         upper = build_upper(self._backbone, network, cut)
         model = keras.Model(upper.input, head(upper.output))
         history = self._fit(name, "blocks", model, parts, self._finetune_epochs())
@@ -205,7 +222,9 @@ class Learner:
             return _MLP_L2
         start = time.monotonic()
         examples = self._manifest.examples
-        row_of = np.flatnonzero([examples[n].split == "train" for n in extracted.owner])
+        learned = np.array([one.split == "train" for one in examples])
+        labelled = np.flatnonzero(extracted.owner < len(examples))
+        row_of = labelled[learned[extracted.owner[labelled]]]
         groups = _number([examples[n].group for n in extracted.owner[row_of]])
         kept = row_of[sample_groups(groups, _CROSS_VALIDATION_ROWS, seed=self._options.seed)]
         rows = LabelledRows(
@@ -226,12 +245,7 @@ class Learner:
         extractor = Extractor(
             self._backbone, self._weights, self._preprocessing, cut, self._options.augmentation
         )
-        wanted = [
-            FeatureRequest(
-                self._manifest.file(one), one.sha256, views if one.split == "train" else 0
-            )
-            for one in self._manifest.examples
-        ]
+        wanted = self._request(views)
         with one_device():
             extracted = extractor.extract(wanted)
         # Building an extractor draws random numbers, finding its features in the cache does not.
@@ -240,12 +254,38 @@ class Learner:
         self._computed = max(self._computed, extracted.computed)
         return extracted
 
+    def _request(self, views: int) -> list[FeatureRequest]:
+        """All photos: those of the data set, then those without labels."""
+        manifest = self._manifest
+        labelled = [
+            FeatureRequest(manifest.file(one), one.sha256, views if one.split == "train" else 0)
+            for one in manifest.examples
+        ]
+        return labelled + [FeatureRequest(one.file, one.sha256, views) for one in self._unlabelled]
+
+    def _ask_teacher(self, views: int, name: str) -> list[Any] | None:
+        """The teacher's scores of all rows that are learned from, in their order."""
+        if self._teacher is None:
+            return None
+        start = time.monotonic()
+        learned = self._is_part("train")
+        wanted = [one for one, part in zip(self._request(views), learned, strict=True) if part]
+        with one_device():
+            scores = self._teacher.score_all(wanted)
+        self._seconds[f"asking the teacher, {name}"] = time.monotonic() - start
+        return scores
+
+    def _is_part(self, split: str) -> NDArray[np.bool_]:
+        """Which of the photos of `_request` are in a part; all without labels are in `train`."""
+        labelled = [one.split == split for one in self._manifest.examples]
+        return np.array(labelled + [split == "train"] * len(self._unlabelled))
+
     def _views(self, default: int) -> int:
         if not self._options.changes_photos:
             return 0
         if self._options.views is not None:
             return self._options.views
-        photos = len(self._manifest.select("train"))
+        photos = len(self._manifest.select("train")) + len(self._unlabelled)
         return max(1, min(default, _MOST_ROWS // photos))
 
     def _head_epochs(self, rows: CachedRows) -> int:
@@ -272,30 +312,37 @@ class Learner:
         return history
 
     def _classes(self) -> NDArray[np.int64]:
+        """Of the photos of `_request`."""
         place = {label: n for n, label in enumerate(self._manifest.labels)}
-        return np.array([place[one.label] for one in self._manifest.examples], np.int64)
+        labelled = [place[one.label] for one in self._manifest.examples]
+        return np.array(labelled + [UNLABELLED] * len(self._unlabelled), np.int64)
 
     def _cached_parts(
-        self, extracted: Features, *, every_row: bool = False
+        self, extracted: Features, taught: list[Any] | None, *, every_row: bool = False
     ) -> tuple[Parts, CachedRows]:
-        train = self._cached(extracted, "train")
+        train = self._cached(extracted, "train", taught)
         test = self._cached(extracted, "test") if self._manifest.select("test") else None
         learned = train.using_every_row() if every_row else train
         return Parts(learned, self._cached(extracted, "val"), test), train
 
-    def _cached(self, extracted: Features, split: str) -> CachedRows:
-        examples = self._manifest.examples
-        chosen = np.array([one.split == split for one in examples])
+    def _cached(
+        self, extracted: Features, split: str, taught: list[Any] | None = None
+    ) -> CachedRows:
+        chosen = self._is_part(split)
         rows = np.flatnonzero(chosen[extracted.owner])
         owner = (np.cumsum(chosen) - 1)[extracted.owner[rows]]
-        return CachedRows([extracted.rows[row] for row in rows], owner, self._classes()[chosen])
+        kept = [extracted.rows[row] for row in rows]
+        return CachedRows(kept, owner, self._classes()[chosen], taught)
 
     def _live_parts(self) -> Parts:
         augmentation = self._options.augmentation
-        self._computed = len(self._manifest.examples)
+        self._computed = len(self._manifest.examples) + len(self._unlabelled)
         test = self._manifest.select("test")
+        unlabelled = [SourcePhoto(one.file, one.sha256, UNLABELLED) for one in self._unlabelled]
+        learned = self._photos("train") + unlabelled
+        teach = self._teacher.score if self._teacher else None
         return Parts(
-            LivePhotos(self._photos("train"), self._preprocessing, augmentation),
+            LivePhotos(learned, self._preprocessing, augmentation, teach),
             LivePhotos(self._photos("val"), self._preprocessing, None),
             LivePhotos(self._photos("test"), self._preprocessing, None) if test else None,
         )
@@ -330,12 +377,12 @@ class Learner:
             histories=tuple(self._fitter.histories),
             predictions=tuple(predictions),
             seconds=self._seconds,
-            cached=len(self._manifest.examples) - self._computed,
+            cached=len(self._manifest.examples) + len(self._unlabelled) - self._computed,
             computed=self._computed,
         )
 
     def _score(self, split: Split, logits: NDArray[np.float32]) -> Predictions:
-        chosen = np.array([one.split == split for one in self._manifest.examples])
+        chosen = self._is_part(split)
         return Predictions(
             split,
             tuple(one.path for one in self._manifest.select(split)),

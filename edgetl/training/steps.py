@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgetl.augmentation.mixing import mix
 from edgetl.augmentation.strengths import Augmentation
 from edgetl.training.recipe import StageRecipe, weigh_classes
-from edgetl.training.sources import TrainingSource, iterate
+from edgetl.training.sources import UNLABELLED, Batch, TrainingSource, iterate
 from edgetl_export.evaluate.confidence import cross_entropy, fit_temperature
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 _VALIDATION_BATCH = 128
+# Of a softmax in float32: below it a logit cannot be told from another.
+_LEAST_SCORE = np.float32(1e-30)
 
 
 class Stage(msgspec.Struct, frozen=True, eq=False):
@@ -62,7 +64,7 @@ class Stepper:
         if keras.config.dtype_policy().name == "mixed_float16":
             self._optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         self._optimizer.build(self._model.trainable_variables)
-        self._targets = stage.model.output_shape[-1]
+        self._outputs = stage.model.output_shape[-1]
         self._weights = weigh_classes(
             stage.train.classes, stage.classes, balanced=stage.recipe.balanced
         )
@@ -71,22 +73,42 @@ class Stepper:
         self._train = tf.function(self._train_everywhere, autograph=False, reduce_retracing=True)
         self._predict = compile_prediction(self._model)
 
-    def step(
-        self, inputs: Array, classes: NDArray[np.int64], random: np.random.Generator
-    ) -> tuple[float, float]:
+    def step(self, batch: Batch, random: np.random.Generator) -> tuple[float, float]:
         """One step; returns the sum of the losses of its rows, and how many were right."""
         import tensorflow as tf
 
-        targets = np.eye(self._stage.classes, dtype=np.float32)[classes]
-        weights = self._weights[classes]
+        inputs, targets, weights = batch.inputs, self._make_targets(batch), self._weigh(batch)
         if self._mixing.mixup or self._mixing.cutmix:
             inputs, targets = mix(inputs, targets, self._mixing, random)
-        if self._targets == 1:
-            targets = targets[:, 1:]
         total = tf.constant(float(weights.sum()), tf.float32)
         parts = [self._distribute(part) for part in self._fill_up(inputs, targets, weights)]
         loss, right = self._train(*parts, total)
         return float(loss) * len(inputs), float(right)
+
+    def _make_targets(self, batch: Batch) -> Array:
+        """What the outputs should be, float32 (rows, n).
+
+        Without a teacher n is the number of outputs. With one the labels' part of the loss comes
+        first, then the teacher's, each times its weight: n is twice the number of classes.
+        """
+        recipe, count = self._stage.recipe, self._stage.classes
+        labelled = (batch.classes != UNLABELLED)[:, np.newaxis]
+        right: Array = np.eye(count, dtype=np.float32)[batch.classes] * labelled
+        if self._outputs == 1:
+            right = right[:, 1:]
+        smoothing = np.float32(recipe.label_smoothing)
+        right = right * (1 - smoothing) + smoothing / count * labelled
+        if batch.taught is None:
+            return right
+        weight = np.where(labelled, np.float32(recipe.teacher_weight), np.float32(1))
+        taught = soften(batch.taught, recipe.teacher_temperature)
+        return np.hstack([right * (1 - weight), taught * weight])
+
+    def _weigh(self, batch: Batch) -> Array:
+        """Weight of each row, float32 (rows,); a photo without a label counts once."""
+        labelled = batch.classes != UNLABELLED
+        weights: Array = np.where(labelled, self._weights[batch.classes], np.float32(1))
+        return weights
 
     def judge(self) -> dict[str, float]:
         """Figures of the validation part: losses in nats, accuracy 0..1."""
@@ -161,21 +183,47 @@ class Stepper:
     def _losses(self, targets: Any, logits: Any) -> Any:
         import tensorflow as tf
 
-        smoothing = self._stage.recipe.label_smoothing
-        spread = 2 if self._targets == 1 else self._targets
-        smooth = targets * (1 - smoothing) + smoothing / spread
-        if self._targets == 1:
-            return tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits)[:, 0]
-        return tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
+        if self._outputs == 1:
+            return tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
+        if targets.shape[1] == self._outputs:
+            return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        right, taught = tf.split(targets, 2, axis=1)
+        temperature = self._stage.recipe.teacher_temperature
+        # Times the square of the temperature, so that the gradients' size does not depend on it
+        # (Hinton, Vinyals and Dean 2015, section 2).
+        return _cross_entropy(right, logits) + temperature**2 * _cross_entropy(
+            taught, logits / temperature
+        )
 
     def _count_right(self, targets: Any, logits: Any, weights: Any) -> Any:
         import tensorflow as tf
 
-        if self._targets == 1:
+        if self._outputs == 1:
             right = (logits[:, 0] > 0) == (targets[:, 0] > 0.5)
         else:
-            right = tf.argmax(logits, 1) == tf.argmax(targets, 1)
+            labels = targets[:, : self._outputs]
+            right = tf.argmax(logits, 1) == tf.argmax(labels, 1)
+            right &= tf.reduce_sum(labels, 1) > 0
         return tf.reduce_sum(tf.cast(right & (weights > 0), tf.float32))
+
+
+def soften(scores: Array, temperature: float) -> Array:
+    """The softmax of the logits behind some scores, divided by a temperature.
+
+    Args:
+        scores: float32 (rows, classes), 0..1.
+        temperature: 1 changes nothing, more evens the scores out.
+    """
+    powers = np.power(np.maximum(scores, _LEAST_SCORE), np.float32(1 / temperature))
+    softened: Array = powers / powers.sum(axis=1, keepdims=True)
+    return softened
+
+
+def _cross_entropy(targets: Any, logits: Any) -> Any:
+    """Of targets of any sum; TensorFlow's own takes it for granted that they sum to 1."""
+    import tensorflow as tf
+
+    return -tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1)
 
 
 def compile_prediction(model: "keras.Model") -> Callable[[Any], Any]:

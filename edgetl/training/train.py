@@ -15,10 +15,11 @@ import msgspec
 
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.dataset.tables import list_data
+from edgetl.dataset.unlabelled import list_unlabelled
 from edgetl.explaining.keras_models import explain_classifier
 from edgetl.metrics import measure
 from edgetl.networks.arrays import encode_weights
-from edgetl.networks.backbones import find_backbone
+from edgetl.networks.backbones import BACKBONES, find_backbone
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.model import ModelSpec
 from edgetl.networks.weights import Weights, find_weights
@@ -42,12 +43,14 @@ from edgetl.run import (
 from edgetl.training.devices import training_devices
 from edgetl.training.fitting import Fitter
 from edgetl.training.stages import FitResult, Learner
+from edgetl.training.teacher import Teaching, check_labels, warn_of_leaks
 from edgetl.training.tensorboard import write_event
 from edgetl.training.workspace import (
     Unfinished,
     Workspace,
     check_apart,
     check_same,
+    is_resumable,
     reopen_workspace,
     start_workspace,
     tidy_finished,
@@ -92,6 +95,7 @@ def train(
         list_data(data)  # What is wrong with the folders is said before any other work.
         weights = _find_weights(options)
         manifest = _scan(data, options)
+        teaching = find_teaching(options, manifest, data, out, overwrite=overwrite)
         unfinished = Unfinished(
             format_version=FORMAT_VERSION,
             data=str(data.resolve()),
@@ -101,9 +105,10 @@ def train(
             manifest=manifest,
             weights_digest=weights.digest,
             versions=describe_versions(),
+            teaching_digest=teaching.digest if teaching else "",
         )
         workspace.begin(unfinished)
-        _finish(workspace, unfinished, weights, start)
+        _finish(workspace, unfinished, weights, teaching, start)
         workspace.finish(overwrite=overwrite)
     return Run.open(out)
 
@@ -130,11 +135,14 @@ def resume(
     if tidy_finished(out):
         return Run.open(out)
     with reopen_workspace(out) as (workspace, before):
-        manifest = _scan(data or Path(before.data), before.options)
+        photos = data or Path(before.data)
+        manifest = _scan(photos, before.options)
         weights = _find_weights(before.options)
-        check_same(before, choose(before.options), manifest, weights)
+        teaching = find_teaching(before.options, manifest, photos, out, overwrite=before.overwrite)
+        digest = teaching.digest if teaching else ""
+        check_same(before, choose(before.options), manifest, weights, digest)
         unfinished = msgspec.structs.replace(before, manifest=manifest)
-        _finish(workspace, unfinished, weights, start)
+        _finish(workspace, unfinished, weights, teaching, start)
         workspace.finish(overwrite=before.overwrite)
     return Run.open(out)
 
@@ -167,7 +175,60 @@ def _find_weights(options: TrainOptions) -> Weights:
     return find_weights(options.weights, backbone, options.size_px or backbone.size_px)
 
 
-def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, start: float) -> None:
+def find_teaching(
+    options: TrainOptions, manifest: DatasetManifest, data: Path, out: Path, *, overwrite: bool
+) -> Teaching | None:
+    """The teacher that the options name, trained first if it is a backbone; None without one.
+
+    A backbone becomes a run of its own beside `out`, `NAME.teacher`, with the same photos, split
+    and augmentation. A later training with the same options takes it as it is.
+
+    Raises:
+        EdgetlError: As `train`, for the teacher; OptionsError if its labels are others.
+        DatasetError: If the photos without labels cannot be used.
+    """
+    if not options.teacher:
+        return None
+    if options.teacher in BACKBONES:
+        run = _train_teacher(options, manifest, data, out, overwrite=overwrite)
+    else:
+        run = Run.open(options.teacher)
+    check_labels(run, manifest.labels)
+    warn_of_leaks(run, manifest)
+    if not options.unlabelled:
+        return Teaching(run)
+    return Teaching(run, list_unlabelled(Path(options.unlabelled), manifest))
+
+
+def _train_teacher(
+    options: TrainOptions, manifest: DatasetManifest, data: Path, out: Path, *, overwrite: bool
+) -> Run:
+    """The run of a backbone that is to teach; an interrupted one is resumed."""
+    wanted = TrainOptions(
+        backbone=options.teacher,
+        fit=options.fit,
+        seed=options.seed,
+        augment=options.augment,
+        split=options.split,
+    )
+    place = out.with_name(f"{out.name}.teacher")
+    if is_resumable(place):
+        return resume(place, data=data, choose=lambda _: wanted)
+    if (place / RUN_FILE).is_file():
+        run = Run.open(place)
+        if run.file.options == wanted and run.file.dataset_digest == manifest.digest:
+            return run
+    _log.info("training the teacher, %s, in %s", options.teacher, place)
+    return train(data, place, wanted, overwrite=overwrite)
+
+
+def _finish(
+    workspace: Workspace,
+    unfinished: Unfinished,
+    weights: Weights,
+    teaching: Teaching | None,
+    start: float,
+) -> None:
     """Learns, and writes all that a run holds into the workspace; `run.json` comes last."""
     scanned_s = time.monotonic() - start
     manifest, options = unfinished.manifest, unfinished.options
@@ -185,6 +246,7 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
             weights=weights,
             preprocessing=preprocessing,
             fitter=Fitter(workspace.checkpoints, seed=options.seed, observe=observe),
+            teaching=teaching,
         )
         learned = learner.learn()
     spec = ModelSpec(
@@ -198,6 +260,7 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
         l2=learned.l2,
         temperature=learned.temperature,
         seed=options.seed,
+        teacher=teaching.model_sha256 if teaching else "",
     )
     seconds = {"reading photos": scanned_s, **learned.seconds}
     lost = sum(learned.seconds.values()) - (time.monotonic() - start - scanned_s)

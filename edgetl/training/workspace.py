@@ -40,6 +40,7 @@ class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         manifest: The photos, as they were.
         weights_digest: SHA-256 of the weights file, or `none`.
         versions: Of the packages that the result depends on.
+        teaching_digest: Of teacher and photos without labels; empty without a teacher.
     """
 
     format_version: int
@@ -50,6 +51,7 @@ class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifest: DatasetManifest
     weights_digest: str
     versions: dict[str, str]
+    teaching_digest: str = ""
 
 
 class Workspace(msgspec.Struct, frozen=True):
@@ -177,9 +179,13 @@ def tidy_finished(out: Path) -> bool:
 
 
 def check_same(
-    before: Unfinished, options: TrainOptions, manifest: DatasetManifest, weights: Weights
+    before: Unfinished,
+    options: TrainOptions,
+    manifest: DatasetManifest,
+    weights: Weights,
+    teaching_digest: str,
 ) -> None:
-    """Refuses to go on with other options, photos, weights or versions.
+    """Refuses to go on with other options, photos, weights, teacher or versions.
 
     Raises:
         RunError: Naming what differs.
@@ -190,6 +196,8 @@ def check_same(
     differences += list_differences(describe_versions(), before.versions)
     if weights.digest != before.weights_digest:
         differences.append(f"the weights ({weights.source}) have changed")
+    if teaching_digest != before.teaching_digest:
+        differences.append("the teacher, or the photos without labels, have changed")
     if before.format_version != FORMAT_VERSION:
         differences.append(f"format {FORMAT_VERSION}, before {before.format_version}")
     differences += _compare_photos(manifest, before.manifest)
