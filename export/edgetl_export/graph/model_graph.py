@@ -6,6 +6,7 @@ Keras, its normalizations are folded, and both quantizers take it.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -129,6 +130,15 @@ class Graph:
         data = np.asarray(self._buffer(tensor).data, np.uint8)
         return data.view(np.float32).reshape(self.shape(tensor)).copy()
 
+    def integers(self, tensor: int) -> NDArray[np.int32]:
+        """A copy of a constant of whole numbers, int32 of the tensor's shape."""
+        data = np.asarray(self._buffer(tensor).data, np.uint8)
+        return data.view(np.int32).reshape(self.shape(tensor)).copy()
+
+    def options(self, position: int) -> Any:
+        """What an operator's kind needs to know besides its inputs, as LiteRT's schema has it."""
+        return self._graph.operators[position].builtinOptions
+
     def set_values(self, tensor: int, values: NDArray[np.floating]) -> None:
         """Replaces a constant by another one of the same shape."""
         exact = np.ascontiguousarray(values, np.float32)
@@ -159,6 +169,18 @@ class Graph:
             raise ValueError("a graph without a head")
         self._graph.operators = self._graph.operators[: dense.position]
         self._graph.outputs = [dense.inputs[0]]
+        self._tree.signatureDefs = []
+
+    def end_at(self, tensors: Sequence[int]) -> None:
+        """Makes tensors within the graph its outputs: what none of them needs is cut away."""
+        needed = set(tensors)
+        kept = []
+        for one in reversed(self.operators):
+            if one.output in needed:
+                needed.update(one.inputs)
+                kept.append(self._graph.operators[one.position])
+        self._graph.operators = kept[::-1]
+        self._graph.outputs = list(tensors)
         self._tree.signatureDefs = []
 
     def encode(self) -> bytes:

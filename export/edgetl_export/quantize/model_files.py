@@ -20,6 +20,8 @@ from edgetl_export.progress import step
 from edgetl_export.quantize import onnx_quantizer, sensitivity, tflite_quantizer
 from edgetl_export.quantize.calibration import Inputs, draw_training_photos
 from edgetl_export.quantize.repairs import PHOTOS, Plan, make_plans
+from edgetl_export.quantize.retraining import PHOTOS as RETRAINING_PHOTOS
+from edgetl_export.quantize.retraining import find_retrainable, retrain
 from edgetl_export.quantize.sensitivity import Divergences, Sensitivity
 from edgetl_export.recipes import Recipe
 from edgetl_export.trained import Trained
@@ -101,7 +103,10 @@ class FileWriter:
         # ONNX Runtime's own tool, which writes dynamic files, takes the head apart.
         refit = self.can_refit and recipe.name != "onnx-dynamic"
         plans = make_plans(
-            recipe, repair=repair if form.precision == "float32" else "none", refit=refit
+            recipe,
+            repair=repair if form.precision == "float32" else "none",
+            refit=refit,
+            retrain=refit and not self._is_onnx and find_retrainable(self._float) is not None,
         )
         # Which layers are sensitive is found on a .tflite.
         return tuple(one for one in plans if form.engine == "litert" or not one.keep)
@@ -187,6 +192,8 @@ class FileWriter:
     def _prepare(self, plan: Plan) -> Graph:
         """The float graph whose weights are what the plan's file will hold."""
         match plan.recipe.precision:
+            case "int8" if plan.retrain:
+                return Graph(self._retrained)
             case "int8" | "mixed" | "dynamic" if plan.per_channel:
                 return self._corrected(round_to_int8, self._kept(plan))
             case "float16":
@@ -205,6 +212,14 @@ class FileWriter:
             patches = self._once("patches", lambda: activations.mean_patches(graph, pictures))
         correct(graph, patches, rounding, keep=keep)
         return graph
+
+    @cached_property
+    def _retrained(self) -> bytes:
+        graph = self._corrected(round_to_int8, ())
+        ranges = activations.choose_ranges(graph, self._extremes(PHOTOS), self._share)
+        pictures = self.inputs(RETRAINING_PHOTOS)
+        retrain(graph, self._trained.graph, ranges, pictures, seed=self._trained.seed)
+        return graph.encode()
 
     @cached_property
     def _equalized(self) -> bytes:

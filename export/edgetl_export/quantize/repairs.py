@@ -19,6 +19,7 @@ class Plan(msgspec.Struct, frozen=True):
         recipe: What is written.
         repair: What differs from the plain recipe, for people; empty for the plain one.
         refit: Fit the head again on the quantized features.
+        retrain: Train the upper layers for 8 bits; see `retraining`.
         photos: Most photos to calibrate with.
         per_channel: A step for each channel of a weight (ONNX; LiteRT always does so).
         keep: So many of the most sensitive layers stay in float.
@@ -27,6 +28,7 @@ class Plan(msgspec.Struct, frozen=True):
     recipe: Recipe
     repair: str = ""
     refit: bool = False
+    retrain: bool = False
     photos: int = PHOTOS
     per_channel: bool = True
     keep: int = 0
@@ -39,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 KEEP = 4
 _REFIT = "head refitted"
+_RETRAINED = "upper layers retrained in 8 bits"
 _MORE_PHOTOS = 1000
 _KEEPS = (1, 2, 4, 8, 16)
 _KNOWN = {one.name: one for one in RECIPES}
@@ -49,13 +52,16 @@ def is_refit_only(plan: Plan) -> bool:
     return plan.repair == _REFIT
 
 
-def make_plans(recipe: Recipe, *, repair: Repair, refit: bool) -> tuple[Plan, ...]:
+def make_plans(
+    recipe: Recipe, *, repair: Repair, refit: bool, retrain: bool = False
+) -> tuple[Plan, ...]:
     """The plain recipe, and then what may bring it back to the trained model's accuracy.
 
     Args:
         recipe: What is asked for.
         repair: How much may be tried.
         refit: The model has a head that can be fitted again.
+        retrain: The model has upper layers that can be trained.
     """
     plain = Plan(recipe, keep=KEEP if recipe.precision == "mixed" else 0)
     if repair == "none" or recipe.precision not in ("int8", "mixed", "dynamic"):
@@ -68,6 +74,8 @@ def make_plans(recipe: Recipe, *, repair: Repair, refit: bool) -> tuple[Plan, ..
     for words, changes in steps:
         text = ", ".join(filter(None, (first, words)))
         plans.append(msgspec.structs.replace(plain, repair=text, refit=refit, **changes))
+    if retrain and recipe.precision == "int8":
+        plans.insert(2, msgspec.structs.replace(plain, repair=_RETRAINED, retrain=True))
     plans += _spare_layers(recipe, first, refit=refit)
     # No processor is fast at 16 bits, so that they are the last resort.
     if repair == "thorough" and recipe.engine == "litert" and recipe.precision != "dynamic":
