@@ -275,7 +275,8 @@ def _check_contradictions(options: TrainOptions, choices: Choices[TrainOptions])
             )
     backbone = find_backbone(options.backbone)
     faults = [_start_fault(options, backbone, say), _size_fault(options, backbone, say)]
-    faults += [_views_fault(options, say), _split_fault(options.split, say)]
+    faults += [_teacher_fault(options, say), _views_fault(options, say)]
+    faults.append(_split_fault(options.split, say))
     for fault in filter(None, faults):
         raise OptionsError(fault)
 
@@ -293,16 +294,6 @@ def _start_fault(options: TrainOptions, backbone: Backbone, say: Spell) -> str:
             f"{say('weights')} trains the whole network, {say('finetune')} does not; allowed: "
             "finetune all, or weights imagenet or a file"
         )
-    if options.unlabelled and not options.teacher:
-        return (
-            f"{say('unlabelled')} has photos that only a teacher can name; allowed: teacher RUN or "
-            "BACKBONE beside it"
-        )
-    if options.teacher and options.head.output == "sigmoid":
-        return (
-            f"{say('head.output')} has one unit, {say('teacher')} gives a score for each class; "
-            "allowed: output softmax"
-        )
     if isinstance(options.finetune, int) and options.finetune > most:
         return (
             f"{say('finetune')} is more than {say('backbone')} has, {most} blocks above its stem; "
@@ -318,6 +309,19 @@ def _size_fault(options: TrainOptions, backbone: Backbone, say: Spell) -> str:
         f"{say('size_px')} is too small for {say('backbone')}; allowed: {backbone.least_px} to "
         f"1024, {backbone.size_px} is its own"
     )
+
+
+def _teacher_fault(options: TrainOptions, say: Spell) -> str:
+    if not options.teacher:
+        for path in ("unlabelled", "training.teacher_weight", "training.teacher_temperature"):
+            if attrgetter(path)(options) != attrgetter(path)(TrainOptions()):
+                return f"{say(path)} means nothing without a teacher; give teacher RUN or BACKBONE"
+    elif options.head.output == "sigmoid":
+        return (
+            f"{say('head.output')} has one unit, {say('teacher')} a score for each class; allowed: "
+            "output softmax"
+        )
+    return ""
 
 
 def _views_fault(options: TrainOptions, say: Spell) -> str:

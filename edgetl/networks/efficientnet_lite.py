@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from edgetl_runtime.errors import WeightsError
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
+    from numpy.typing import NDArray
 
 Shape = tuple[int, int, int]
 _STEM, _HEAD = 32, 1280
@@ -160,7 +160,7 @@ def _normalize(maps: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
 
 
 def set_torch_weights(
-    network: "keras.Model", version: str, tensors: Mapping[str, NDArray[np.generic]]
+    network: "keras.Model", version: str, tensors: "Mapping[str, NDArray[np.generic]]"
 ) -> None:
     """Gives a network the weights of a PyTorch build of the same architecture.
 
@@ -207,7 +207,9 @@ def _pair_layers(version: str) -> Iterator[tuple[str, str, str]]:
     yield "predictions", "_fc", "dense"
 
 
-def _take(tensors: Mapping[str, NDArray[np.generic]], name: str, kind: str) -> NDArray[np.generic]:
+def _take(
+    tensors: "Mapping[str, NDArray[np.generic]]", name: str, kind: str
+) -> "NDArray[np.generic]":
     if name not in tensors:
         raise WeightsError(f"the weights have no {name}; they are of another network")
     array = tensors[name]
@@ -215,7 +217,7 @@ def _take(tensors: Mapping[str, NDArray[np.generic]], name: str, kind: str) -> N
     return array.transpose(axes) if axes and array.ndim == len(axes) else array
 
 
-def _set(network: "keras.Model", layer: str, arrays: list[NDArray[np.generic]]) -> None:
+def _set(network: "keras.Model", layer: str, arrays: "list[NDArray[np.generic]]") -> None:
     try:
         network.get_layer(layer).set_weights(arrays)
     except ValueError as error:

@@ -38,6 +38,8 @@ BOTH_WAYS: dict[str, tuple[str, str]] = {
     "finetune": ("3", "finetune = 3"),
     "augment": ("camera,hue=10", 'augment = "camera,hue=10"'),
     "views": ("4", "views = 4"),
+    "teacher": ("vgg16", 'teacher = "vgg16"'),
+    "unlabelled": ("frames", 'teacher = "vgg16"\nunlabelled = "frames"'),
     "split.val_fraction": ("0.3", "[split]\nval_fraction = 0.3"),
     "split.test_fraction": ("0.1", "[split]\ntest_fraction = 0.1"),
     "head.kind": ("mlp", '[head]\nkind = "mlp"'),
@@ -62,6 +64,11 @@ BOTH_WAYS: dict[str, tuple[str, str]] = {
     "training.class_weights": ("balanced", '[training]\nclass_weights = "balanced"'),
     "training.patience": ("3", "[training]\npatience = 3"),
     "training.monitor": ("accuracy", '[training]\nmonitor = "accuracy"'),
+    "training.teacher_weight": ("0.5", 'teacher = "vgg16"\n[training]\nteacher_weight = 0.5'),
+    "training.teacher_temperature": (
+        "3",
+        'teacher = "vgg16"\n[training]\nteacher_temperature = 3',
+    ),
 }
 # What some of them cannot be without.
 ALSO = {
@@ -70,6 +77,9 @@ ALSO = {
     "head.batch_norm": ["--head", "mlp"],
     "training.momentum": ["--optimizer", "sgd"],
     "training.weight_decay": ["--optimizer", "sgd"],
+    "unlabelled": ["--teacher", "vgg16"],
+    "training.teacher_weight": ["--teacher", "vgg16"],
+    "training.teacher_temperature": ["--teacher", "vgg16"],
 }
 OPTIONS = list_options(TrainOptions)
 Complain = Callable[..., tuple[int, str]]
@@ -149,7 +159,7 @@ def test_the_help_gives_each_default_as_it_is() -> None:
     for option in OPTIONS.values():
         meaning = " ".join(option.help.split())
         assert meaning.replace("cross-validation", "cross- validation") in text or meaning in text
-        has_default = option.default not in (None, (), False)
+        has_default = option.default not in (None, (), False, "")
         assert (
             f"(default: {option.default}" in option.help
             or not has_default
