@@ -5,6 +5,7 @@ from pathlib import Path
 from edgetl.inspection.curve import DataCurve
 from edgetl.reporting.pages import render_page, save_page
 from edgetl.reporting.photo_curve import make_section
+from edgetl.reporting.photo_map import draw_photo_map
 from edgetl.reporting.wording import duration
 from edgetl_runtime.text.wording import count_noun
 
@@ -26,6 +27,9 @@ def render_curve(found: DataCurve) -> str:
         title=f"Do more photos help? {Path(manifest.root).name}",
         summary=_summarize(found),
         photo_curve=make_section(found.curve),
+        photo_map=draw_photo_map(
+            manifest, found.features, found.predicted, judge="the head of all training photos"
+        ),
         took=f"Measured in {duration(found.seconds)}.",
     )
 

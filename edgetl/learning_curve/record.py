@@ -9,6 +9,8 @@ from edgetl.metrics import Interval
 Verdict = Literal["rising", "flat", "unclear"]
 # A gain that is worth the work of as many photos again, and one that is more than nothing.
 _WORTH, _LITTLE = 0.01, 0.005
+# A last part that may rise by more than this is not known to be flat, whatever is fitted to it.
+_STEEPEST = 0.03
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,7 +112,8 @@ class PhotoCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         gain = self.forecast.gain
         if self.rise.lower > 0 and gain.lower >= _LITTLE:
             return "rising"
-        return "flat" if gain.upper <= _WORTH else "unclear"
+        certain = gain.upper <= _WORTH and self.rise.upper <= _STEEPEST
+        return "flat" if certain else "unclear"
 
     @property
     def rising_classes(self) -> tuple[ClassRise, ...]:

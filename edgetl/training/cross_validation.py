@@ -160,6 +160,14 @@ class HeadStack:
     """Several softmax heads side by side: one Keras dense layer of heads x classes outputs."""
 
     def __init__(self, features: int, classes: int, decays: Array, seed: int) -> None:
+        """Builds heads that say nothing yet.
+
+        Args:
+            features: How many.
+            classes: Number of labels.
+            decays: float32 (heads,): L2 strength of each head.
+            seed: Of the order of the rows.
+        """
         import keras
 
         self._shape = (len(decays), classes)

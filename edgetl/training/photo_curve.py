@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.dataset.manifest import DatasetManifest, Split
-from edgetl.learning_curve.draws import choose_fractions, draw_parts
+from edgetl.learning_curve.draws import choose_fractions, draw_parts, find_hindrance
 from edgetl.learning_curve.extrapolation import fit_power_law
 from edgetl.learning_curve.record import Change, ClassRise, CurvePoint, Forecast, PhotoCurve
 from edgetl.learning_curve.resampling import (
@@ -28,6 +28,8 @@ from edgetl.training.cross_validation import (
 )
 
 Hits = NDArray[np.bool_]
+# Beyond these the curve would take more than a few seconds of a training.
+_MOST_PHOTOS = 10_000
 # More draws of few classes: together they are one dense layer, and its width is what costs.
 _MOST_DRAWS, _LEAST_DRAWS, _OUTPUTS = 6, 3, 40
 _REPEATS = 1000
@@ -90,6 +92,26 @@ def measure_curve(
         classes=tuple(_rank_classes(labels, train, val, hits, since, seed)),
     )
     return MeasuredCurve(curve, predicted[0, -1])
+
+
+def find_curve_hindrance(manifest: DatasetManifest, features: NDArray[np.float32] | None) -> str:
+    """Why a training leaves the curve out; empty if it does not.
+
+    Args:
+        manifest: The photos.
+        features: Of the frozen backbone; None where there are none.
+    """
+    if features is None:
+        return (
+            "the network was trained from random weights, so no frozen backbone has features; "
+            "`edgetl data curve` measures the curve on a pretrained one"
+        )
+    if len(manifest.select("train")) > _MOST_PHOTOS:
+        return (
+            f"with more than {_MOST_PHOTOS:,} training photos it takes minutes; measure it with "
+            "`edgetl data curve`"
+        )
+    return find_hindrance(manifest)
 
 
 def select_rows(

@@ -68,6 +68,8 @@ class FitResult(msgspec.Struct, frozen=True, eq=False):
         seconds: Stage -> duration, s.
         cached: Photos of which all features were known.
         computed: Photos that were decoded.
+        features: Of the frozen backbone, float32 (photos, features), in the order of the
+            manifest; None where the whole network was trained from random weights.
     """
 
     model: "keras.Model"
@@ -79,6 +81,7 @@ class FitResult(msgspec.Struct, frozen=True, eq=False):
     seconds: dict[str, float]
     cached: int
     computed: int
+    features: NDArray[np.float32] | None
 
 
 class Parts(msgspec.Struct, frozen=True, eq=False):
@@ -113,6 +116,7 @@ class Learner:
         self._l2 = 0.0
         self._seconds: dict[str, float] = {}
         self._computed = 0
+        self._features: NDArray[np.float32] | None = None
 
     def learn(self) -> FitResult:
         """Runs all stages.
@@ -128,6 +132,7 @@ class Learner:
         if self._weights.path is None:
             return self._learn_from_scratch()
         extracted = self._extract(HEAD_CUT, self._views(HEAD_VIEWS), "features")
+        self._features = np.stack([extracted.rows[n] for n in np.flatnonzero(~extracted.is_view)])
         parts, rows = self._cached_parts(extracted, every_row=True)
         head = self._build_head(standardize(rows.chunks()), extracted)
         self._fit("head", "head", head, parts, self._head_epochs(rows))
@@ -332,6 +337,7 @@ class Learner:
             seconds=self._seconds,
             cached=len(self._manifest.examples) - self._computed,
             computed=self._computed,
+            features=self._features,
         )
 
     def _score(self, split: Split, logits: NDArray[np.float32]) -> Predictions:

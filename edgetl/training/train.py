@@ -16,6 +16,7 @@ import msgspec
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.dataset.tables import list_data
 from edgetl.explaining.keras_models import explain_classifier
+from edgetl.learning_curve.record import PhotoCurve
 from edgetl.metrics import measure
 from edgetl.networks.arrays import encode_weights
 from edgetl.networks.backbones import find_backbone
@@ -26,6 +27,7 @@ from edgetl.options import TrainOptions, check_options, encode_toml
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.run import (
     CONFIG_FILE,
+    CURVE_FILE,
     FORMAT_VERSION,
     HISTORY_FILE,
     MANIFEST_FILE,
@@ -39,8 +41,9 @@ from edgetl.run import (
     describe_versions,
     encode,
 )
-from edgetl.training.devices import training_devices
+from edgetl.training.devices import one_device, training_devices
 from edgetl.training.fitting import Fitter
+from edgetl.training.photo_curve import find_curve_hindrance, measure_curve, select_rows
 from edgetl.training.stages import FitResult, Learner
 from edgetl.training.tensorboard import write_event
 from edgetl.training.workspace import (
@@ -200,9 +203,29 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
         seed=options.seed,
     )
     seconds = {"reading photos": scanned_s, **learned.seconds}
+    began = time.monotonic()
+    curve, reason = _measure_curve(manifest, options, learned)
+    if curve:
+        seconds["curve over photos"] = time.monotonic() - began
     lost = sum(learned.seconds.values()) - (time.monotonic() - start - scanned_s)
     seconds["total"] = time.monotonic() - start + max(0.0, lost)
-    _write(workspace, manifest, options, spec, learned, seconds, device)
+    _write(workspace, manifest, options, spec, learned, seconds, device, curve, reason)
+
+
+def _measure_curve(
+    manifest: DatasetManifest, options: TrainOptions, learned: FitResult
+) -> tuple[PhotoCurve | None, str]:
+    """The learning curve over photos, or why it is left out."""
+    features = learned.features
+    reason = find_curve_hindrance(manifest, features)
+    if reason or features is None:
+        return None, reason
+    train, val = (select_rows(manifest, features, split) for split in ("train", "val"))
+    # The strength that suits an mlp says nothing of a linear head.
+    l2 = learned.l2 if options.head.kind == "linear" else None
+    with one_device():
+        measured = measure_curve(manifest.labels, train, val, l2=l2, seed=options.seed)
+    return measured.curve, ""
 
 
 def _write(
@@ -213,6 +236,8 @@ def _write(
     learned: FitResult,
     seconds: dict[str, float],
     device: str,
+    curve: PhotoCurve | None,
+    no_curve: str,
 ) -> None:
     folder = workspace.folder
     validation = learned.predictions[0]
@@ -236,8 +261,13 @@ def _write(
         seconds=seconds,
         settings=msgspec.to_builtins(options),
         facts={"backbone": spec.backbone, "device": device, **describe_versions()},
+        curve=curve,
+        no_curve=no_curve,
+        features=learned.features,
         explainer=explain_classifier(learned.model, manifest.labels, spec.preprocessing),
     )
+    if curve:
+        contents[CURVE_FILE] = encode(curve)
     contents[REPORT_FILE] = render_report(report).encode()
     file = RunFile(
         format_version=FORMAT_VERSION,
