@@ -79,7 +79,8 @@ class PhotoMap(msgspec.Struct, frozen=True):
         rows: Of thumbnails in the sheet.
         photos: Number of photos that could be shown.
         variance: Share of the features' variance that each axis holds, 0..1.
-        wrong: Number of validation photos shown that are classified wrong.
+        wrong: Number of validation photos that are classified wrong.
+        wrong_shown: Of these, those on the map.
         judge: What classified them, such as `the trained model`.
     """
 
@@ -91,6 +92,7 @@ class PhotoMap(msgspec.Struct, frozen=True):
     photos: int
     variance: tuple[float, float]
     wrong: int
+    wrong_shown: int
     judge: str
 
 
@@ -109,18 +111,18 @@ def draw_photo_map(
         features: float32 (photos, features), in the order of the manifest.
         predicted: Path of each validation photo -> its predicted label.
         judge: What predicted them.
-        most: So many photos are shown; of more, every n-th in the order of their paths, which is
-            the same share of each class.
+        most: So many photos are shown; of more, the mistakes (up to half of all) and every n-th
+            of the others in the order of their paths, which is the same share of each class.
     """
-    shown = [n for n, one in enumerate(manifest.examples) if one.split != "test"]
-    places, variance = project(features[shown])
-    kept = np.unique(np.linspace(0, len(shown) - 1, min(most, len(shown))).round().astype(int))
-    examples = [manifest.examples[shown[n]] for n in kept]
+    able = [n for n, one in enumerate(manifest.examples) if one.split != "test"]
+    places, variance = project(features[able])
     wrong = {
         one.path: predicted[one.path]
-        for one in examples
-        if predicted.get(one.path, one.label) != one.label
+        for one in manifest.select("val")
+        if predicted[one.path] != one.label
     }
+    kept = _choose([manifest.examples[n].path in wrong for n in able], most)
+    examples = [manifest.examples[able[n]] for n in kept]
     points = [
         MapPoint(
             float(x),
@@ -140,11 +142,26 @@ def draw_photo_map(
         sheet=mark_safe(_draw_sheet(manifest, examples)),
         columns=_COLUMNS,
         rows=-(-len(examples) // _COLUMNS),
-        photos=len(shown),
+        photos=len(able),
         variance=variance,
         wrong=len(wrong),
+        wrong_shown=sum(bool(one.named) for one in points),
         judge=judge,
     )
+
+
+def _choose(is_wrong: list[bool], most: int) -> list[int]:
+    """Ascending indices: mistakes first, up to half of all, the others evenly."""
+    wrong, right = np.flatnonzero(is_wrong), np.flatnonzero(~np.array(is_wrong))
+    mistakes = _thin(wrong, max(most // 2, most - len(right)))
+    return sorted([*mistakes, *_thin(right, most - len(mistakes))])
+
+
+def _thin(indices: NDArray[np.intp], most: int) -> list[int]:
+    if len(indices) <= most:
+        return indices.tolist()
+    chosen: list[int] = indices[np.linspace(0, len(indices) - 1, most).round().astype(int)].tolist()
+    return chosen
 
 
 def project(features: Rows) -> tuple[NDArray[np.float64], tuple[float, float]]:

@@ -39,7 +39,7 @@ function explore(map) {
   let only = null;
   const open = () => dots.filter((dot) => only === null || dot.circle.dataset.class === only);
   const show = (dot) => {
-    if (!dot || dot === chosen) return;
+    if (!dot) return;
     chosen?.circle.classList.remove("chosen");
     dot.circle.classList.add("chosen");
     const [column, row] = dot.circle.dataset.tile.split(" ").map(Number);
@@ -57,6 +57,8 @@ function explore(map) {
   for (const kind of ["pointermove", "pointerdown"]) {
     svg.addEventListener(kind, (event) => show(nearest(event)));
   }
+  // The one on top, which is a mistake if there is any.
+  show(dots.at(-1));
   svg.tabIndex = 0;
   svg.setAttribute("aria-label", `${svg.getAttribute("aria-label")}: arrow keys choose a photo`);
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -64,7 +66,7 @@ function explore(map) {
     const way = ways[event.key];
     if (!way) return;
     event.preventDefault();
-    show(chosen ? beside(open(), chosen, way) : open()[0]);
+    show(beside(open(), chosen, way));
   });
   for (const item of map.querySelectorAll(".legend li")) {
     const button = document.createElement("button");
