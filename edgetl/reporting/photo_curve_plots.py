@@ -77,8 +77,8 @@ def _draw_forecast(axes: "Axes", curve: PhotoCurve) -> None:
         dashes=(4, 3),
         label="power law, to twice as many",
     )
-    lower, upper = (100 * (last.accuracy + end) for end in (forecast.seen.lower, forecast.seen.upper))
-    axes.vlines(forecast.photos, lower, min(upper, 100.0), color=COLORS["bad"])
+    lower, upper = last.accuracy + forecast.seen.lower, last.accuracy + forecast.seen.upper
+    axes.vlines(forecast.photos, 100 * lower, 100 * min(upper, 1.0), color=COLORS["bad"])
 
 
 def _scale_photos(axes: "Axes", photos: list[int]) -> None:

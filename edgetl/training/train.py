@@ -93,8 +93,8 @@ def train(
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
         list_data(data)  # What is wrong with the folders is said before any other work.
-        weights = _find_weights(options)
-        manifest = _scan(data, options)
+        weights = find_start(options)
+        manifest = scan_data(data, options)
         unfinished = Unfinished(
             format_version=FORMAT_VERSION,
             data=str(data.resolve()),
@@ -133,8 +133,8 @@ def resume(
     if tidy_finished(out):
         return Run.open(out)
     with reopen_workspace(out) as (workspace, before):
-        manifest = _scan(data or Path(before.data), before.options)
-        weights = _find_weights(before.options)
+        manifest = scan_data(data or Path(before.data), before.options)
+        weights = find_start(before.options)
         check_same(before, choose(before.options), manifest, weights)
         unfinished = msgspec.structs.replace(before, manifest=manifest)
         _finish(workspace, unfinished, weights, start)
@@ -142,7 +142,13 @@ def resume(
     return Run.open(out)
 
 
-def _scan(data: Path, options: TrainOptions) -> DatasetManifest:
+def scan_data(data: Path, options: TrainOptions) -> DatasetManifest:
+    """Reads the photos and divides them; warns of leaks.
+
+    Raises:
+        DatasetError: If they cannot be used.
+        OptionsError: If the options do not suit them.
+    """
     manifest = scan(
         data,
         val_fraction=options.split.val_fraction,
@@ -165,9 +171,34 @@ def _scan(data: Path, options: TrainOptions) -> DatasetManifest:
     return manifest
 
 
-def _find_weights(options: TrainOptions) -> Weights:
+def find_start(options: TrainOptions) -> Weights:
+    """The weights that a training begins with.
+
+    Raises:
+        WeightsError: If they cannot be had.
+    """
     backbone = find_backbone(options.backbone)
     return find_weights(options.weights, backbone, options.size_px or backbone.size_px)
+
+
+def make_learner(
+    manifest: DatasetManifest, options: TrainOptions, weights: Weights, fitter: Fitter
+) -> Learner:
+    """What takes the training through its stages."""
+    backbone = find_backbone(options.backbone)
+    return Learner(
+        manifest=manifest,
+        options=options,
+        backbone=backbone,
+        weights=weights,
+        preprocessing=_make_preprocessing(options),
+        fitter=fitter,
+    )
+
+
+def _make_preprocessing(options: TrainOptions) -> Preprocessing:
+    size_px = options.size_px or find_backbone(options.backbone).size_px
+    return Preprocessing(width_px=size_px, height_px=size_px, fit=options.fit)
 
 
 def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, start: float) -> None:
@@ -175,28 +206,18 @@ def _finish(workspace: Workspace, unfinished: Unfinished, weights: Weights, star
     scanned_s = time.monotonic() - start
     manifest, options = unfinished.manifest, unfinished.options
     backbone = find_backbone(options.backbone)
-    size_px = options.size_px or backbone.size_px
-    preprocessing = Preprocessing(width_px=size_px, height_px=size_px, fit=options.fit)
-
     observe = partial(write_event, workspace.folder) if unfinished.tensorboard else None
     load_tensorflow()
     with training_devices() as device:
-        learner = Learner(
-            manifest=manifest,
-            options=options,
-            backbone=backbone,
-            weights=weights,
-            preprocessing=preprocessing,
-            fitter=Fitter(workspace.checkpoints, seed=options.seed, observe=observe),
-        )
-        learned = learner.learn()
+        fitter = Fitter(workspace.checkpoints, seed=options.seed, observe=observe)
+        learned = make_learner(manifest, options, weights, fitter).learn()
     spec = ModelSpec(
         backbone=backbone.name,
         weights_digest=weights.digest,
         cut=learned.cut.layer(backbone),
         blocks=learned.cut.blocks,
         labels=manifest.labels,
-        preprocessing=preprocessing,
+        preprocessing=_make_preprocessing(options),
         head=options.head.kind,
         l2=learned.l2,
         temperature=learned.temperature,
