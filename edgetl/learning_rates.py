@@ -1,8 +1,8 @@
 """Learning-rate range tests: the loss while the rate grows, and the rate that follows from it.
 
-Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3: one trains for a few
-steps while the rate grows exponentially, and takes a rate at which the loss falls fast, well below
-the one at which it starts to rise.
+Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3: one trains for a
+few steps while the rate grows, and takes a rate well below the one at which the loss starts to
+rise.
 """
 
 import math

@@ -58,7 +58,8 @@ def find_lr(
         from edgetl.reporting.pages import save_page
         from edgetl.reporting.rates import render_rates
 
-        save_page(render_rates(tests, title=f"Learning rates for {data.name}", command=command), out)
+        title = f"Learning rates for {data.resolve().stem}"
+        save_page(render_rates(tests, title=title, command=command), out)
     if as_json:
         print_json({"page": out and str(out), "stages": list(map(_record, tests)), "next": command})
     else:

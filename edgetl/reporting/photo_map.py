@@ -158,9 +158,8 @@ def _choose(is_wrong: list[bool], most: int) -> list[int]:
 
 
 def _thin(indices: NDArray[np.intp], most: int) -> list[int]:
-    if len(indices) <= most:
-        return indices.tolist()
-    chosen: list[int] = indices[np.linspace(0, len(indices) - 1, most).round().astype(int)].tolist()
+    places = np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)
+    chosen: list[int] = indices[places].tolist()
     return chosen
 
 
@@ -193,7 +192,8 @@ def _fit(places: NDArray[np.float64]) -> NDArray[np.float64]:
     shares = (places - lowest) / np.maximum(highest - lowest, 1e-12)
     shares[:, 1] = 1 - shares[:, 1]
     inner = np.array([WIDTH - 2 * _MARGIN, HEIGHT - 2 * _MARGIN])
-    return np.round(_MARGIN + shares * inner, 1)
+    places = np.round(_MARGIN + shares * inner, 1)
+    return places
 
 
 def _list_classes(manifest: DatasetManifest, examples: list[Example]) -> tuple[MapClass, ...]:

@@ -1,6 +1,7 @@
 """The search for learning rates: a range test of each stage of a training that leaves no run."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,11 @@ def find_rates(data: Path, options: TrainOptions | None = None) -> list[RateTest
     load_tensorflow()
     one_stage = weights.path is None or options.finetune == "none"
     with tempfile.TemporaryDirectory() as folder, training_devices():
-        finder = RateFinder(Checkpoints(Path(folder)), seed=options.seed, last=0 if one_stage else 1)
+        checkpoints = Checkpoints(Path(folder))
+        finder = RateFinder(checkpoints, seed=options.seed, last=0 if one_stage else 1)
         learner = make_learner(manifest, options, weights, finder)
-        try:
+        with suppress(_AllTestedError):
             learner.learn()
-        except _AllTestedError:
-            pass
     return finder.tests
 
 
