@@ -18,7 +18,7 @@ from edgetl.learning_curve.record import Change, ClassRise, CurvePoint, Forecast
 from edgetl.metrics import Interval, measure
 from edgetl.predictions import Predictions
 from edgetl.reporting.benchmarks import Measured, render_benchmarks
-from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
+from edgetl.reporting.comparison import ComparedRun, StageCourse, compare, render_comparison
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.tradeoff import render_tradeoff
 from edgetl_export.quantize.tradeoff import Tradeoff
@@ -109,6 +109,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scenes=20,
         judged=judged,
         right=(True,) * 18 + (False,) * 2,
+        stages=(StageCourse(NASTY, 1.0, 2.0, (0.7, 0.9), 2),),
     )
     other = msgspec.structs.replace(run, name="b", judged=judged[1:], examples=19)
     path = tmp_path_factory.mktemp("pages") / "compare.html"

@@ -192,8 +192,8 @@ def _fit(places: NDArray[np.float64]) -> NDArray[np.float64]:
     shares = (places - lowest) / np.maximum(highest - lowest, 1e-12)
     shares[:, 1] = 1 - shares[:, 1]
     inner = np.array([WIDTH - 2 * _MARGIN, HEIGHT - 2 * _MARGIN])
-    places = np.round(_MARGIN + shares * inner, 1)
-    return places
+    fitted: NDArray[np.float64] = np.round(_MARGIN + shares * inner, 1)
+    return fitted
 
 
 def _list_classes(manifest: DatasetManifest, examples: list[Example]) -> tuple[MapClass, ...]:
