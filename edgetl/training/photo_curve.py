@@ -28,8 +28,8 @@ from edgetl.training.cross_validation import (
 )
 
 Hits = NDArray[np.bool_]
-# Beyond these the curve would take more than a few seconds of a training.
-_MOST_PHOTOS = 10_000
+# Beyond these the curve would take more than a few seconds of a training, and much memory.
+MOST_PHOTOS = 10_000
 # More draws of few classes: together they are one dense layer, and its width is what costs.
 _MOST_DRAWS, _LEAST_DRAWS, _OUTPUTS = 6, 3, 40
 _REPEATS = 1000
@@ -101,15 +101,15 @@ def find_curve_hindrance(manifest: DatasetManifest, features: NDArray[np.float32
         manifest: The photos.
         features: Of the frozen backbone; None where there are none.
     """
+    if len(manifest.examples) > MOST_PHOTOS:
+        return (
+            f"with more than {MOST_PHOTOS:,} photos it takes minutes; `edgetl data curve` measures "
+            "the curve and draws the map of the photos"
+        )
     if features is None:
         return (
             "the network was trained from random weights, so no frozen backbone has features; "
             "`edgetl data curve` measures the curve on a pretrained one"
-        )
-    if len(manifest.select("train")) > _MOST_PHOTOS:
-        return (
-            f"with more than {_MOST_PHOTOS:,} training photos it takes minutes; measure it with "
-            "`edgetl data curve`"
         )
     return find_hindrance(manifest)
 

@@ -34,6 +34,7 @@ from edgetl.training.cross_validation import (
 )
 from edgetl.training.devices import one_device
 from edgetl.training.fitting import Fitter
+from edgetl.training.photo_curve import MOST_PHOTOS
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows, LivePhotos, SourcePhoto, TrainingSource
 from edgetl.training.steps import Stage, compile_prediction, predict_logits
@@ -69,7 +70,8 @@ class FitResult(msgspec.Struct, frozen=True, eq=False):
         cached: Photos of which all features were known.
         computed: Photos that were decoded.
         features: Of the frozen backbone, float32 (photos, features), in the order of the
-            manifest; None where the whole network was trained from random weights.
+            manifest; None where the whole network was trained from random weights, and for more
+            photos than are worth the memory.
     """
 
     model: "keras.Model"
@@ -132,7 +134,9 @@ class Learner:
         if self._weights.path is None:
             return self._learn_from_scratch()
         extracted = self._extract(HEAD_CUT, self._views(HEAD_VIEWS), "features")
-        self._features = np.stack([extracted.rows[n] for n in np.flatnonzero(~extracted.is_view)])
+        if len(self._manifest.examples) <= MOST_PHOTOS:
+            photos = np.flatnonzero(~extracted.is_view)
+            self._features = np.stack([extracted.rows[n] for n in photos])
         parts, rows = self._cached_parts(extracted, every_row=True)
         head = self._build_head(standardize(rows.chunks()), extracted)
         self._fit("head", "head", head, parts, self._head_epochs(rows))
