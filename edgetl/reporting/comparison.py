@@ -304,12 +304,11 @@ def render_comparison(comparison: Comparison) -> str:
 def _draw_course(comparison: Comparison) -> str:
     """The picture; empty without two runs on the same photos, or without histories."""
     usable = zip(comparison.runs, comparison.comparable, strict=True)
-    drawn = [run for run, comparable in usable if comparable and run.stages]
+    drawn = [run for run, same in usable if same and any(stage.accuracies for stage in run.stages)]
     lines = [
         CourseLine(
             f"{run.name}: {run.backbone}, {run.trained}",
             tuple((stage.ends_s, stage.accuracies) for stage in run.stages if stage.accuracies),
-            run.seconds,
             run.top1,
             run.interval,
         )
