@@ -61,6 +61,7 @@ def test_near_duplicates_are_drawn_together() -> None:
     groups = np.repeat(np.arange(30), 5)
     parts = draw_parts(np.zeros(150, np.int64), groups, FEW, draws=4, seed=0)
     assert (parts.reshape(4, 5, 30, 5).std(axis=3) == 0).all()
+    assert parts.sum(axis=2).tolist() == [[15, 30, 60, 105, 150]] * 4
 
 
 def test_fractions_that_leave_a_class_a_single_thing_are_left_out() -> None:
