@@ -21,7 +21,7 @@ _ROWS_A_KIND = 8
 
 @click.group()
 def data() -> None:
-    """Check, preview and import photos before training."""
+    """Check, preview and import photos before training, and tell whether more would help."""
 
 
 data.add_command(curve)

@@ -83,6 +83,11 @@ def _draw_forecast(axes: "Axes", curve: PhotoCurve) -> None:
 
 def _scale_photos(axes: "Axes", photos: list[int]) -> None:
     axes.set_xscale("log")
-    axes.set_xticks(photos, [f"{one:,}" for one in photos])
+    axes.set_xticks(photos, [_tell_count(one) for one in photos])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("training photos (log scale)")
+
+
+def _tell_count(photos: int) -> str:
+    """`1,431`, `70k`: neighbours on the axis are close."""
+    return f"{photos:,}" if photos < 10_000 else f"{photos / 1000:.0f}k"

@@ -24,6 +24,7 @@ from edgetl.training.cross_validation import (
     LabelledRows,
     choose_epochs,
     choose_l2,
+    sample_groups,
     standardize,
 )
 
@@ -33,6 +34,7 @@ MOST_PHOTOS = 10_000
 # More draws of few classes: together they are one dense layer, and its width is what costs.
 _MOST_DRAWS, _LEAST_DRAWS, _OUTPUTS = 6, 3, 40
 _REPEATS = 1000
+_CROSS_VALIDATION_ROWS = 6000
 _SINCE = 0.5
 _SURE = 0.95
 
@@ -71,7 +73,7 @@ def measure_curve(
         seed: Of draws, order, and what is drawn again.
     """
     if l2 is None:
-        l2 = choose_l2(train, len(labels), seed=seed)
+        l2 = choose_l2(_sample(train, seed), len(labels), seed=seed)
     fractions = choose_fractions(train.classes, train.groups)
     draws = max(_LEAST_DRAWS, min(_MOST_DRAWS, _OUTPUTS // len(labels)))
     parts = draw_parts(train.classes, train.groups, fractions, draws=draws, seed=seed)
@@ -134,6 +136,12 @@ def select_rows(
         groups=np.array([number[one.group] for one in examples], np.int64),
         judged=np.ones(len(chosen), np.bool_),
     )
+
+
+def _sample(rows: LabelledRows, seed: int) -> LabelledRows:
+    kept = sample_groups(rows.groups, _CROSS_VALIDATION_ROWS, seed=seed)
+    parts = (getattr(rows, name)[kept] for name in rows.__struct_fields__)
+    return LabelledRows(*parts)
 
 
 def _predict(
