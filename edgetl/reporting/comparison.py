@@ -179,7 +179,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
     return ComparedRun(
         name=name,
         backbone=run.spec.backbone,
-        trained=run.spec.describe_cut(),
+        trained=_tell_trained(run),
         top1=metrics.top1,
         macro_f1=metrics.macro_f1,
         worst_class=worst,
@@ -193,6 +193,11 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         right=right,
         stages=tuple(_list_stages(run)),
     )
+
+
+def _tell_trained(run: Run) -> str:
+    from_scratch = ", from random weights" if run.file.options.weights == "none" else ""
+    return run.spec.describe_cut() + from_scratch
 
 
 def _list_stages(run: Run) -> Iterator[StageCourse]:

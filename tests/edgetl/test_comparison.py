@@ -189,6 +189,7 @@ def test_a_run_is_described_by_its_own_figures(tiny_run_folder: Path) -> None:
     run = Run.open(tiny_run_folder)
     found = describe_run(run, "parts")
     assert found.name == "parts"
+    assert found.trained == "all layers, from random weights"
     assert found.examples == len(found.judged) == len(run.manifest.select("val"))
     assert found.right is not None
     assert sum(found.right) == round(run.metrics.top1 * run.metrics.examples)
