@@ -17,7 +17,11 @@ _CHUNK = 100
 
 
 def resample(
-    hits: NDArray[np.bool_], scenes: NDArray[np.int64], *, repeats: int, seed: int
+    hits: NDArray[np.bool_],
+    scenes: NDArray[np.int64],
+    *,
+    repeats: int,
+    random: np.random.Generator,
 ) -> Shares:
     """Accuracies of heads on validation photos drawn again, scene by scene.
 
@@ -25,12 +29,11 @@ def resample(
         hits: bool (heads, photos): which photos each head classifies correctly.
         scenes: int64 (photos,): near-duplicates share one.
         repeats: How often.
-        seed: Of what is drawn.
+        random: Draws.
 
     Returns:
         float64 (repeats, heads), 0..1.
     """
-    random = np.random.default_rng(seed)
     _, member = np.unique(scenes, return_inverse=True)
     sizes = np.bincount(member).astype(np.float64)
     right = np.stack([np.bincount(member, row, len(sizes)) for row in hits], axis=1)
@@ -42,18 +45,18 @@ def resample(
     return np.concatenate(parts)
 
 
-def draw_again(shares: Shares, *, seed: int) -> Shares:
+def draw_again(shares: Shares, random: np.random.Generator) -> Shares:
     """Means over draws that are drawn again in each repeat.
 
     Args:
         shares: float64 (repeats, draws, points): accuracies of nested draws.
-        seed: Of what is drawn.
+        random: Draws.
 
     Returns:
         float64 (repeats, points).
     """
     repeats, draws, _ = shares.shape
-    chosen = np.random.default_rng(seed).integers(0, draws, (repeats, draws))
+    chosen = random.integers(0, draws, (repeats, draws))
     means: Shares = np.take_along_axis(shares, chosen[:, :, np.newaxis], axis=1).mean(axis=1)
     return means
 

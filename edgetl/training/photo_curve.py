@@ -33,8 +33,10 @@ Hits = NDArray[np.bool_]
 MOST_PHOTOS = 10_000
 # More draws of few classes: together they are one dense layer, and its width is what costs.
 _MOST_DRAWS, _LEAST_DRAWS, _OUTPUTS = 6, 3, 40
+# Of the bootstrap.
 _REPEATS = 1000
 _CROSS_VALIDATION_ROWS = 6000
+# The last part of the curve begins with the largest part that holds at most half of the photos.
 _SINCE = 0.5
 _SURE = 0.95
 
@@ -170,13 +172,15 @@ class _Repeated:
         draws, points, photos = hits.shape
         single = hits.mean(axis=2)
         self.accuracies: Shares = single.mean(axis=0)
-        shares = resample(hits.reshape(-1, photos), groups, repeats=_REPEATS, seed=seed)
-        self.shares = draw_again(shares.reshape(-1, draws, points), seed=seed)
+        random = np.random.default_rng(seed)
+        shares = resample(hits.reshape(-1, photos), groups, repeats=_REPEATS, random=random)
+        self.shares = draw_again(shares.reshape(-1, draws, points), random)
         self.rise = float(self.accuracies[-1] - self.accuracies[since])
         # Of all photos there is one draw; how lucky it may be, the other steps tell.
         spread = measure_step(single[:, :-1]) ** 0.5
-        self.luck: Shares = np.random.default_rng(seed).normal(0.0, spread, _REPEATS)
-        self.rises: Shares = self.shares[:, -1] - self.shares[:, since] + self.luck
+        self.luck: Shares = random.normal(0.0, spread, _REPEATS)
+        # A step has two ends; of these, the mean of several draws varies little.
+        self.rises: Shares = self.shares[:, -1] - self.shares[:, since] + self.luck / 2**0.5
 
 
 def _tell_points(
@@ -257,6 +261,7 @@ def _rank_classes(
     seed: int,
 ) -> list[ClassRise]:
     present = np.unique(val.classes)
+    # From the spread: a thousand repeats do not reach the far quantiles that many classes take.
     z = NormalDist().inv_cdf(1 - (1 - _SURE) / 2 / len(present))
     rises = []
     for index in present:

@@ -87,8 +87,9 @@ def test_a_curve_that_falls_with_more_photos_foretells_no_gain() -> None:
 
 def test_resampling_keeps_the_shots_of_a_scene_together() -> None:
     hits = np.repeat(np.arange(20) % 2 == 0, 10)[np.newaxis]
-    alone = resample(hits, np.arange(200), repeats=500, seed=0).std()
-    together = resample(hits, np.repeat(np.arange(20), 10), repeats=500, seed=0).std()
+    random = np.random.default_rng(0)
+    alone = resample(hits, np.arange(200), repeats=500, random=random).std()
+    together = resample(hits, np.repeat(np.arange(20), 10), repeats=500, random=random).std()
     assert together / alone == pytest.approx(10**0.5, rel=0.2)
 
 
