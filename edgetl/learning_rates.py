@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 RULE = "a tenth of the largest rate before the loss rises"
 _WINDOW = 7
 _SAFETY = 10.0
-# A loss that is so much above the lowest has begun to rise.
+# A loss that is so much above the lowest has risen, or was higher before it fell.
 _RISEN = 1.05
 # The loss of a diverging training; Howard & Gugger 2020, "fastai", stop at the same multiple.
 _DIVERGED = 4.0
@@ -51,9 +51,29 @@ class RateTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return step if step < len(losses) - 1 else None
 
     @property
+    def falls(self) -> bool:
+        """True if a growing rate lowers the loss by more than noise, so that it tells of rates."""
+        losses = self.smoothed
+        return bool(losses.min() * _RISEN < losses[0])
+
+    @property
     def suggested(self) -> float | None:
-        """`RULE`, to two digits; None if the loss does not rise."""
-        return None if self.edge is None else float(f"{self.rates[self.edge] / _SAFETY:.1e}")
+        """`RULE`, to two digits; None if the test gives no reason to leave the default."""
+        if self.edge is None or (not self.falls and self.before < self.rates[self.edge]):
+            return None
+        return float(f"{self.rates[self.edge] / _SAFETY:.1e}")
+
+    @property
+    def reason(self) -> str:
+        """Why there is no suggestion; empty if there is one."""
+        if self.suggested is not None:
+            return ""
+        if self.edge is None:
+            return f"the loss did not rise up to {self.rates[-1]:.2g}"
+        return (
+            "its loss was low already and no rate lowered it at once; the default is below "
+            f"{self.rates[self.edge]:.2g}, after which it rises"
+        )
 
 
 def smooth(losses: Sequence[float]) -> NDArray[np.float64]:

@@ -84,8 +84,8 @@ def _print(tests: Sequence["RateTest"], out: Path | None, command: str) -> None:
     print_table(header, rows)
     click.echo(f"suggested: {RULE} (Smith 2017)")
     for one in tests:
-        if one.suggested is None:
-            click.echo(f"the loss of {one.stage} did not rise up to {one.rates[-1]:.2g}", err=True)
+        if one.reason:
+            click.echo(f"{one.stage}: keep the default; {one.reason}")
     if out is not None:
         click.echo(f"page: {out}")
     click.echo(f"next: {command}")
@@ -100,6 +100,7 @@ def _record(test: "RateTest") -> dict[str, object]:
         "stage": test.stage,
         "flag": test.flag,
         "suggested": test.suggested,
+        "reason": test.reason,
         "rises_after": None if test.edge is None else test.rates[test.edge],
         "default": test.before,
         "rates": test.rates,

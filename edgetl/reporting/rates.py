@@ -39,6 +39,8 @@ def draw_rate_test(test: RateTest, title: str) -> str:
     Returns:
         An `<svg>` element; lines mark where the loss begins to rise, and the suggested rate.
     """
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     with drawing():
         figure, axes = open_figure(HEIGHT_PX)
         smoothed = test.smoothed
@@ -53,6 +55,13 @@ def draw_rate_test(test: RateTest, title: str) -> str:
         lowest, highest = float(smoothed.min()), float(np.max(smoothed[: (test.edge or 0) + 1]))
         axes.set_ylim(0.85 * lowest, max(1.15 * highest, _HIGHEST * lowest))
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: _tell_rate(rate)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="learning rate (log scale)", ylabel="training loss, nats")
         axes.legend(loc="best", fontsize=11)
         return to_svg(figure, title)
+
+
+def _tell_rate(rate: float) -> str:
+    """`1e-5`, `0.01`."""
+    return f"{rate:.0e}".replace("e-0", "e-") if rate < 0.001 else f"{rate:g}"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -42,7 +43,19 @@ def test_the_suggestion_is_a_tenth_of_the_rate_at_which_the_loss_begins_to_rise(
 
 
 def test_a_loss_that_does_not_rise_allows_no_suggestion() -> None:
-    assert make_test([1.0] * 100).suggested is None
+    test = make_test([1.0] * 100)
+    assert test.suggested is None
+    assert "did not rise" in test.reason
+
+
+def test_a_loss_that_never_fell_is_no_reason_to_leave_a_default_that_is_stable() -> None:
+    # The loss rises after 0.08.
+    test = make_test([0.64] * 70 + [2.0] * 30)
+    assert test.suggested is None
+    assert "the default is below" in test.reason
+    unstable = msgspec.structs.replace(test, before=1.0)
+    assert unstable.suggested == pytest.approx(0.007, rel=0.5)
+    assert not unstable.reason
 
 
 def test_a_moving_average_does_not_lag() -> None:
@@ -92,10 +105,11 @@ def test_the_command_tests_each_stage_and_leaves_no_run(
     last = out.splitlines()[-1]
     assert last.startswith(f"next: edgetl train {photos} --out runs/{photos.name} --size 64 ")
     assert "--finetune 1" in last
-    assert "--learning-rate" in last
+    assert " --learning-rate" in last
     assert [one.name for one in tmp_path.iterdir()] == ["rates.html"]
     page = (tmp_path / "rates.html").read_text("utf-8")
     assert page.count("<svg") == 2
+    assert "mathdefault" not in page
 
 
 def test_a_head_alone_is_one_stage_and_json_one_object(
