@@ -29,7 +29,7 @@ class RateTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         flag: That sets the stage's rate.
         rates: Of each step, growing.
         losses: Of each step's batch before the step, nats.
-        before: The rate that the stage has without a flag.
+        before: The rate that the options give the stage.
     """
 
     stage: str
@@ -58,7 +58,7 @@ class RateTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def suggested(self) -> float | None:
-        """`RULE`, to two digits; None if the test gives no reason to leave the default."""
+        """`RULE`, to two digits; None if the test gives no reason to leave the current rate."""
         if self.edge is None or (not self.falls and self.before < self.rates[self.edge]):
             return None
         return float(f"{self.rates[self.edge] / _SAFETY:.1e}")
@@ -71,7 +71,7 @@ class RateTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.edge is None:
             return f"the loss did not rise up to {self.rates[-1]:.2g}"
         return (
-            "its loss was low already and no rate lowered it at once; the default is below "
+            "its loss was low already and no rate lowered it at once; the current rate is below "
             f"{self.rates[self.edge]:.2g}, after which it rises"
         )
 

@@ -69,7 +69,7 @@ def find_lr(
 def _print(tests: Sequence["RateTest"], out: Path | None, command: str) -> None:
     from edgetl.learning_rates import RULE
 
-    header = ("stage", "suggested", "loss rises after", "default", "steps", "flag")
+    header = ("stage", "suggested", "loss rises after", "current", "steps", "flag")
     rows = [
         (
             one.stage,
@@ -85,7 +85,7 @@ def _print(tests: Sequence["RateTest"], out: Path | None, command: str) -> None:
     click.echo(f"suggested: {RULE} (Smith 2017)")
     for one in tests:
         if one.reason:
-            click.echo(f"{one.stage}: keep the default; {one.reason}")
+            click.echo(f"{one.stage}: keep the current rate; {one.reason}")
     if out is not None:
         click.echo(f"page: {out}")
     click.echo(f"next: {command}")
@@ -102,7 +102,7 @@ def _record(test: "RateTest") -> dict[str, object]:
         "suggested": test.suggested,
         "reason": test.reason,
         "rises_after": None if test.edge is None else test.rates[test.edge],
-        "default": test.before,
+        "current": test.before,
         "rates": test.rates,
         "losses": test.losses,
     }

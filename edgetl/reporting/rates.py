@@ -51,7 +51,7 @@ def draw_rate_test(test: RateTest, title: str) -> str:
             axes.axvline(edge, color=COLORS["muted"], dashes=(2, 2), linewidth=1.2, label="rises")
         if test.suggested is not None:
             axes.axvline(test.suggested, color=COLORS["bad"], label="suggested")
-        axes.axvline(test.before, color=COLORS["ink"], dashes=(6, 3), linewidth=1, label="default")
+        axes.axvline(test.before, color=COLORS["ink"], dashes=(6, 3), linewidth=1, label="current")
         lowest, highest = float(smoothed.min()), float(np.max(smoothed[: (test.edge or 0) + 1]))
         axes.set_ylim(0.85 * lowest, max(1.15 * highest, _HIGHEST * lowest))
         axes.set_xscale("log")

@@ -52,7 +52,7 @@ def test_a_loss_that_never_fell_is_no_reason_to_leave_a_default_that_is_stable()
     # The loss rises after 0.08.
     test = make_test([0.64] * 70 + [2.0] * 30)
     assert test.suggested is None
-    assert "the default is below" in test.reason
+    assert "the current rate is below" in test.reason
     unstable = msgspec.structs.replace(test, before=1.0)
     assert unstable.suggested == pytest.approx(0.007, rel=0.5)
     assert not unstable.reason
