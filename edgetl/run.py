@@ -17,6 +17,7 @@ import numpy as np
 from edgetl.dataset.manifest import FORMAT_VERSION as MANIFEST_VERSION
 from edgetl.dataset.manifest import DatasetManifest
 from edgetl.history import StageHistory
+from edgetl.learning_curve.record import PhotoCurve
 from edgetl.metrics import Metrics
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.model import ModelSpec
@@ -45,6 +46,7 @@ HISTORY_FILE = "history.json"
 PREDICTIONS_FILE = "predictions.json"
 WEIGHTS_FILE = "weights.npz"
 CONFIG_FILE = "config.toml"
+CURVE_FILE = "curve.json"
 REPORT_FILE = "report.html"
 # An unfinished training writes beside its run, into a folder with this ending.
 UNFINISHED = ".unfinished"
@@ -140,6 +142,16 @@ class Run(msgspec.Struct, frozen=True, dict=True):
     def report(self) -> Path:
         """The path of the HTML report."""
         return self.path / REPORT_FILE
+
+    @cached_property
+    def curve(self) -> PhotoCurve | None:
+        """Accuracy over the number of training photos; None where training left it out.
+
+        Raises:
+            RunError: If the file is damaged.
+        """
+        path = self.path / CURVE_FILE
+        return _read(path, PhotoCurve) if path.exists() else None
 
     @property
     def spec(self) -> ModelSpec:

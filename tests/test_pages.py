@@ -4,7 +4,7 @@ import http.server
 import itertools
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,10 +14,11 @@ import pytest
 
 from edgetl.dataset.manifest import scan
 from edgetl.history import StageHistory
-from edgetl.metrics import measure
+from edgetl.learning_curve.record import Change, ClassRise, CurvePoint, Forecast, PhotoCurve
+from edgetl.metrics import Interval, measure
 from edgetl.predictions import Predictions
 from edgetl.reporting.benchmarks import Measured, render_benchmarks
-from edgetl.reporting.comparison import ComparedRun, compare, render_comparison
+from edgetl.reporting.comparison import ComparedRun, StageCourse, compare, render_comparison
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.reporting.tradeoff import render_tradeoff
 from edgetl_export.quantize.tradeoff import Tradeoff
@@ -26,6 +27,24 @@ from edgetl_runtime.benchmarking.record import BrowserBenchmark
 
 PHONE = Path(__file__).parent / "data" / "phone_bench.json"
 NASTY = "<script>document.title='owned'</script>"
+
+
+def make_curve(labels: Sequence[str]) -> PhotoCurve:
+    some, rise = Interval(0.6, 0.9), Change(0.05, 0.01, 0.09)
+    points = tuple(
+        CurvePoint(
+            fraction=fraction,
+            photos=round(100 * fraction),
+            accuracies=(0.8,),
+            accuracy=0.8,
+            interval=some,
+            recalls=dict.fromkeys(labels, 0.7 + fraction / 10),
+        )
+        for fraction in (0.4, 0.7, 1.0)
+    )
+    forecast = Forecast(200, rise, rise, limit=0.1, scale=0.1, exponent=0.5)
+    classes = tuple(ClassRise(label, 30, rise) for label in labels)
+    return PhotoCurve(0.1, 0, 20, 20, points, 0.4, rise, forecast, classes)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +82,8 @@ def report(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             seconds={NASTY: 1.0},
             settings={NASTY: {NASTY: NASTY}},
             facts={NASTY: NASTY},
+            curve=make_curve(manifest.labels),
+            features=np.random.default_rng(0).normal(size=(len(examples), 8)).astype(np.float32),
         )
     )
     path = tmp_path_factory.mktemp("pages") / "report.html"
@@ -88,6 +109,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scenes=20,
         judged=judged,
         right=(True,) * 18 + (False,) * 2,
+        stages=(StageCourse(NASTY, 1.0, 2.0, (0.7, 0.9), 2),),
     )
     other = msgspec.structs.replace(run, name="b", judged=judged[1:], examples=19)
     path = tmp_path_factory.mktemp("pages") / "compare.html"
@@ -196,11 +218,58 @@ def test_a_label_that_is_a_script_does_not_run(browser, page: Path) -> None:
 def test_the_report_has_plots_with_text_and_pictures(browser, report: Path) -> None:
     browser.open(report)
     plots = "[...document.querySelectorAll('svg')]"
-    assert browser.evaluate(f"{plots}.length") == 3
+    assert browser.evaluate(f"{plots}.length") == 6
     assert browser.evaluate(f"{plots}.every((one) => one.getBoundingClientRect().width > 300)")
     assert browser.evaluate(f"{plots}[0].textContent.includes('validation')")
     assert browser.evaluate("document.images.length") > 2
     assert browser.evaluate("[...document.images].every((one) => one.naturalWidth > 0)")
+
+
+TOLD = "document.querySelector('.map .told').textContent"
+PHOTO = "document.querySelector('.map .photo')"
+
+
+def test_a_dot_of_the_map_shows_its_photo_when_it_is_pointed_at(browser, report: Path) -> None:
+    browser.open(report)
+    # A mistake is shown before anything is pointed at.
+    assert "predicted" in browser.evaluate(TOLD)
+    told = browser.evaluate(
+        "[...document.querySelectorAll('.map circle')].map((dot) => {"
+        "  const box = dot.getBoundingClientRect();"
+        "  dot.ownerSVGElement.dispatchEvent(new PointerEvent('pointermove',"
+        "    {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2}));"
+        f"  return [{TOLD}, {PHOTO}.style.backgroundPosition];"
+        "})"
+    )
+    assert len(told) == 48
+    assert len({name for name, _ in told}) == len({place for _, place in told}) == 48
+    assert all("photo bolt/" in name for name, _ in told if name.startswith("bolt"))
+    assert browser.evaluate(f"{PHOTO}.style.backgroundImage.startsWith('url(\"data:image/jpeg')")
+    assert browser.complaints() == []
+
+
+def test_arrow_keys_walk_over_the_map(browser, report: Path) -> None:
+    browser.open(report)
+    press = "document.querySelector('.map svg').dispatchEvent(new KeyboardEvent('keydown', %s))"
+    place = "document.querySelector('.map .chosen').cx.baseVal.value"
+    assert browser.evaluate("document.querySelector('.map svg').tabIndex") == 0
+    at = browser.evaluate(place)
+    browser.evaluate(press % "{key: 'ArrowLeft'}")
+    left = browser.evaluate(place)
+    assert left < at
+    browser.evaluate(press % "{key: 'ArrowRight'}")
+    assert browser.evaluate(place) > left
+
+
+def test_a_class_of_the_legend_stands_out_when_it_is_clicked(browser, report: Path) -> None:
+    browser.open(report)
+    dim = "document.querySelectorAll('.map .dim').length"
+    button = "document.querySelector('.map .legend button')"
+    browser.evaluate(f"{button}.click()")
+    assert browser.evaluate(dim) == 32
+    assert browser.evaluate(f"{button}.ariaPressed") == "true"
+    browser.evaluate(f"{button}.click()")
+    assert browser.evaluate(dim) == 0
 
 
 def test_no_two_names_in_a_plot_cover_each_other(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgetl.commands.data_curve import curve
 from edgetl.console import FOLDER, check_page, print_json, print_table
 from edgetl_runtime.text.printable import make_printable
 from edgetl_runtime.text.wording import count_noun
@@ -20,7 +21,10 @@ _ROWS_A_KIND = 8
 
 @click.group()
 def data() -> None:
-    """Check, preview and import photos before training."""
+    """Check, preview and import photos before training, and tell whether more would help."""
+
+
+data.add_command(curve)
 
 
 @data.command()

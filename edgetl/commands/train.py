@@ -31,6 +31,12 @@ def _import_options() -> "type[TrainOptions]":
 @click.option("--out", type=FOLDER, help="Folder to write the run to.")
 @click.option("--config", type=FOLDER, help="TOML file of options; flags win over it.")
 @click.option("--resume", type=FOLDER, help="Resume the interrupted training of this run.")
+@click.option(
+    "--find-lr",
+    is_flag=True,
+    help="Suggest learning rates by a range test (Smith 2017) instead of training; --out may name "
+    "an .html page for its picture.",
+)
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -40,6 +46,7 @@ def train(
     config: Path | None,
     resume: Path | None,
     *,
+    find_lr: bool,
     tensorboard: bool,
     overwrite: bool,
     as_json: bool,
@@ -54,6 +61,10 @@ def train(
     Example: edgetl train photos --out runs/parts
     """
     flags = collect_flags(parameters)
+    if find_lr:
+        others = {"--resume": resume, "--tensorboard": tensorboard}
+        _find_lr(data, out, config, flags, others, overwrite=overwrite, as_json=as_json)
+        return
     switches = {"--out": out, "--overwrite": overwrite, "--tensorboard": tensorboard}
     try:
         if resume is not None:
@@ -88,6 +99,24 @@ def _train(
     from edgetl.api import train as run_training
 
     return run_training(data, out, options, overwrite=overwrite, tensorboard=tensorboard)
+
+
+def _find_lr(
+    data: Path | None,
+    out: Path | None,
+    config: Path | None,
+    flags: dict[str, Any],
+    others: Mapping[str, object],
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from edgetl.commands.find_lr import check_find_lr, find_lr
+
+    if given := [name for name, value in others.items() if value]:
+        raise _misuse(f"{given[0]} contradicts --find-lr, which trains no run; leave one out")
+    data = check_find_lr(data, out, overwrite=overwrite)
+    find_lr(data, out, choose_options(config, flags), config, flags, as_json=as_json)
 
 
 def _name_run(resume: Path) -> Path:

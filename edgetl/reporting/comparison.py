@@ -1,13 +1,14 @@
 """Runs side by side, and whether their difference is more than chance."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import msgspec
 
 from edgetl.metrics import Interval, estimate_share, measure_reliability
-from edgetl.reporting.pages import render_page
+from edgetl.reporting.comparison_plots import CourseLine, draw_course
+from edgetl.reporting.pages import mark_safe, render_page
 from edgetl.run import Run
 from edgetl_export.evaluate.mcnemar import compute_mcnemar_p
 from edgetl_export.wording import percent
@@ -15,6 +16,50 @@ from edgetl_runtime.errors import RunError
 from edgetl_runtime.text.wording import count_noun
 
 _LEVEL = 0.05
+
+
+class StageCourse(msgspec.Struct, frozen=True):
+    """One stage of a training, on the clock of its run.
+
+    Attributes:
+        name: `head`, `top 3 blocks`, `whole network`.
+        start_s: Of its first epoch, from the start of the training.
+        seconds: Of all its epochs.
+        accuracies: On the validation photos after each epoch, 0..1.
+        kept: The epoch, from 1, whose weights were kept; 0: those before the stage.
+    """
+
+    name: str
+    start_s: float
+    seconds: float
+    accuracies: tuple[float, ...]
+    kept: int
+
+    @property
+    def ends_s(self) -> tuple[float, ...]:
+        """When each epoch ended, from the start of the training."""
+        each = self.seconds / max(len(self.accuracies), 1)
+        return tuple(self.start_s + each * n for n in range(1, len(self.accuracies) + 1))
+
+
+class StageGain(msgspec.Struct, frozen=True):
+    """What a stage bought.
+
+    Attributes:
+        run: Name of the run.
+        stage: Of it.
+        until_s: When it ended, from the start of the training.
+        seconds: Since the end of the stage before, features and maps included.
+        accuracy: On the validation photos with the weights that were kept, 0..1.
+        gain: Over the stage before; None for the first one.
+    """
+
+    run: str
+    stage: str
+    until_s: float
+    seconds: float
+    accuracy: float | None
+    gain: float | None
 
 
 class ComparedRun(msgspec.Struct, frozen=True):
@@ -35,6 +80,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
         scenes: Number of different things that they show; near-duplicates count once.
         judged: (hash, label) of each validation photo, sorted.
         right: Was it classified correctly, in the order of `judged`; None without predictions.
+        stages: Of its training, in order.
     """
 
     name: str
@@ -51,6 +97,7 @@ class ComparedRun(msgspec.Struct, frozen=True):
     scenes: int
     judged: tuple[tuple[str, str], ...]
     right: tuple[bool, ...] | None
+    stages: tuple[StageCourse, ...] = ()
 
     @property
     def interval(self) -> Interval:
@@ -132,7 +179,7 @@ def describe_run(run: Run, name: str) -> ComparedRun:
     return ComparedRun(
         name=name,
         backbone=run.spec.backbone,
-        trained=run.spec.describe_cut(),
+        trained=_tell_trained(run),
         top1=metrics.top1,
         macro_f1=metrics.macro_f1,
         worst_class=worst,
@@ -144,7 +191,40 @@ def describe_run(run: Run, name: str) -> ComparedRun:
         scenes=run.manifest.count_scenes(by_path),
         judged=tuple(judged),
         right=right,
+        stages=tuple(_list_stages(run)),
     )
+
+
+def _tell_trained(run: Run) -> str:
+    from_scratch = ", from random weights" if run.file.options.weights == "none" else ""
+    return run.spec.describe_cut() + from_scratch
+
+
+def _list_stages(run: Run) -> Iterator[StageCourse]:
+    """The stages on the clock that `seconds` keeps in the order of the training."""
+    elapsed, begins = 0.0, {}
+    for name, seconds in run.file.seconds.items():
+        begins[name] = elapsed
+        elapsed += seconds
+    for stage in run.histories:
+        start = begins.get(f"fitting {stage.name}", 0.0)
+        accuracies = tuple(stage.curves["val_accuracy"])
+        yield StageCourse(stage.name, start, stage.seconds, accuracies, stage.best_epoch)
+
+
+def list_gains(runs: Sequence[ComparedRun]) -> list[StageGain]:
+    """What each stage of each run bought, in time and accuracy."""
+    gains = []
+    for run in runs:
+        before: float | None = None
+        clock = 0.0
+        for stage in run.stages:
+            after = stage.accuracies[stage.kept - 1] if stage.kept else before
+            gain = None if before is None or after is None else after - before
+            end = stage.start_s + stage.seconds
+            gains.append(StageGain(run.name, stage.name, end, end - clock, after, gain))
+            before, clock = after, end
+    return gains
 
 
 def compare(runs: Sequence[ComparedRun]) -> Comparison:
@@ -219,9 +299,29 @@ def render_comparison(comparison: Comparison) -> str:
         title=f"{count_noun(len(comparison.runs), 'run')} side by side",
         comparison=comparison,
         conclusions=conclude(comparison),
+        course=_draw_course(comparison),
+        gains=list_gains(comparison.runs),
         # Where the scale of the intervals begins: all of them would crowd its right end.
         floor=math.floor(10 * min(run.interval.lower for run in comparison.runs)) / 10,
     )
+
+
+def _draw_course(comparison: Comparison) -> str:
+    """The picture; empty without two runs on the same photos, or without histories."""
+    usable = zip(comparison.runs, comparison.comparable, strict=True)
+    drawn = [run for run, same in usable if same and any(stage.accuracies for stage in run.stages)]
+    lines = [
+        CourseLine(
+            f"{run.name}: {run.backbone}, {run.trained}",
+            tuple((stage.ends_s, stage.accuracies) for stage in run.stages if stage.accuracies),
+            run.top1,
+            run.interval,
+        )
+        for run in drawn
+    ]
+    if len(lines) < 2:
+        return ""
+    return mark_safe(draw_course(lines, "Validation accuracy of each run over its training time"))
 
 
 def record_comparison(comparison: Comparison) -> dict[str, object]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgetl.dataset.manifest import DatasetManifest, Skipped
 from edgetl.history import StageHistory
+from edgetl.learning_curve.record import PhotoCurve
 from edgetl.metrics import (
     ClassMetrics,
     Interval,
@@ -30,6 +32,8 @@ from edgetl.reporting.findings import (
     find_notable,
 )
 from edgetl.reporting.pages import mark_safe, render_page
+from edgetl.reporting.photo_curve import make_section
+from edgetl.reporting.photo_map import PhotoMap, draw_photo_map
 from edgetl.reporting.plots import draw_curves, draw_heatmap, draw_reliability
 from edgetl.reporting.thumbnails import embed, shrink, thumbnail
 from edgetl.reporting.wording import duration
@@ -70,6 +74,10 @@ class ReportInput(msgspec.Struct, frozen=True):
         facts: Name -> value, such as the backbone, versions, the device.
         explainer: Draws what the model looked at in the worst mistakes; None where its head is not
             one dense layer on pooled maps.
+        curve: Accuracy over the number of training photos; None without one.
+        no_curve: Why there is none; empty where nothing is to be said.
+        features: Of the frozen backbone, float32 (photos, features), in the order of the
+            manifest, by which the photos are mapped; None without any.
     """
 
     title: str
@@ -82,6 +90,9 @@ class ReportInput(msgspec.Struct, frozen=True):
     settings: dict[str, object]
     facts: dict[str, str]
     explainer: Explainer | None = None
+    curve: PhotoCurve | None = None
+    no_curve: str = ""
+    features: NDArray[np.float32] | None = None
 
 
 class _Tile(msgspec.Struct, frozen=True):
@@ -162,6 +173,8 @@ def render_report(report: ReportInput) -> str:
         curves=_draw_curves(report.histories),
         stages=report.histories,
         chosen_by=_CHOSEN_BY[report.histories[0].monitor] if report.histories else "",
+        photo_curve=make_section(report.curve, report.no_curve),
+        photo_map=_map_photos(report),
         labels=labels,
         matrix=_color_matrix(report.metrics) if len(labels) <= MATRIX_CLASSES else [],
         heatmap=_draw_heatmap(report.metrics),
@@ -181,6 +194,16 @@ def render_report(report: ReportInput) -> str:
         settings=_flatten(report.settings),
         facts=report.facts,
     )
+
+
+def _map_photos(report: ReportInput) -> PhotoMap | None:
+    if report.features is None:
+        return None
+    labels, named = report.manifest.labels, report.predictions.probabilities.argmax(axis=1)
+    predicted = {
+        path: labels[index] for path, index in zip(report.predictions.paths, named, strict=True)
+    }
+    return draw_photo_map(report.manifest, report.features, predicted, judge="the trained model")
 
 
 def _measure_test(report: ReportInput) -> Metrics | None:

@@ -100,7 +100,7 @@ def predict_out_of_fold(
     folds = _assign_folds(classes, groups, np.random.default_rng(seed))
     masks = (folds[:, np.newaxis] != np.arange(FOLDS)).astype(np.float32)
     decays = np.full(FOLDS, l2, np.float32)
-    stack = _Stack(features.shape[1], count, decays, seed)
+    stack = HeadStack(features.shape[1], count, decays, seed)
     epochs = choose_epochs(len(standard))
     stack.fit(standard, classes, masks, epochs, "predicting out of fold")
     logits = stack.logits(standard)[np.arange(len(standard)), folds]
@@ -122,7 +122,7 @@ def choose_l2(rows: LabelledRows, count: int, *, seed: int = 0) -> float:
     candidates = [(fold, decay) for fold in range(FOLDS) for decay in L2_CANDIDATES]
     masks = np.stack([folds != fold for fold, _ in candidates], axis=1).astype(np.float32)
     decays = np.array([decay for _, decay in candidates], np.float32)
-    stack = _Stack(standard.shape[1], count, decays, seed)
+    stack = HeadStack(standard.shape[1], count, decays, seed)
     epochs = choose_epochs(len(standard))
     stack.fit(standard, rows.classes, masks, epochs, "choosing L2")
     predicted = stack.logits(standard[rows.judged]).argmax(axis=-1)  # (rows, heads)
@@ -156,10 +156,18 @@ def _assign_folds(classes: Integers, groups: Integers, random: np.random.Generat
     return folds[position]
 
 
-class _Stack:
+class HeadStack:
     """Several softmax heads side by side: one Keras dense layer of heads x classes outputs."""
 
     def __init__(self, features: int, classes: int, decays: Array, seed: int) -> None:
+        """Builds heads that say nothing yet.
+
+        Args:
+            features: How many.
+            classes: Number of labels.
+            decays: float32 (heads,): L2 strength of each head.
+            seed: Of the order of the rows.
+        """
         import keras
 
         self._shape = (len(decays), classes)

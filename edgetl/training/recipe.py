@@ -77,11 +77,11 @@ def make_recipe(
     )
 
 
-def build_optimizer(recipe: StageRecipe, steps: int) -> Any:
-    """The Keras optimizer with its schedule over `steps` steps."""
+def build_optimizer(recipe: StageRecipe, steps: int, *, rate: Any = None) -> Any:
+    """The Keras optimizer with its schedule over `steps` steps, or with another one as `rate`."""
     import keras
 
-    rate = _build_schedule(recipe, steps)
+    rate = rate or _build_schedule(recipe, steps)
     decay = recipe.weight_decay
     match recipe.optimizer:
         case "adam":

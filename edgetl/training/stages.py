@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgetl.dataset.manifest import DatasetManifest, Split
-from edgetl.dataset.unlabelled import UnlabelledPhoto
 from edgetl.history import StageHistory
 from edgetl.networks.backbones import Backbone
-from edgetl.networks.features import Extractor, FeatureRequest, Features
+from edgetl.networks.features import Extractor, Features
 from edgetl.networks.head import build_head, finish_head, probabilities
 from edgetl.networks.model import (
     HEAD_CUT,
@@ -35,12 +34,12 @@ from edgetl.training.cross_validation import (
 )
 from edgetl.training.devices import one_device
 from edgetl.training.fitting import Fitter
+from edgetl.training.material import Material
+from edgetl.training.photo_curve import MOST_PHOTOS
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import (
-    UNLABELLED,
     CachedRows,
     LivePhotos,
-    SourcePhoto,
     TrainingSource,
 )
 from edgetl.training.steps import Stage, compile_prediction, predict_logits
@@ -76,6 +75,9 @@ class FitResult(msgspec.Struct, frozen=True, eq=False):
         seconds: Stage -> duration, s.
         cached: Photos of which all features were known.
         computed: Photos that were decoded.
+        features: Of the frozen backbone, float32 (photos, features), in the order of the
+            manifest; None where the whole network was trained from random weights, and for more
+            photos than are worth the memory.
     """
 
     model: "keras.Model"
@@ -87,6 +89,7 @@ class FitResult(msgspec.Struct, frozen=True, eq=False):
     seconds: dict[str, float]
     cached: int
     computed: int
+    features: NDArray[np.float32] | None
 
 
 class Parts(msgspec.Struct, frozen=True, eq=False):
@@ -119,14 +122,14 @@ class Learner:
         self._preprocessing = preprocessing
         self._fitter = fitter
         self._teacher: Teacher | None = None
-        self._unlabelled: tuple[UnlabelledPhoto, ...] = ()
         if teaching:
             self._teacher = Teacher(teaching.run, manifest.labels, options.augmentation)
-            self._unlabelled = teaching.unlabelled
+        self._material = Material(manifest, teaching.unlabelled if teaching else ())
         self._count = len(manifest.labels)
         self._l2 = 0.0
         self._seconds: dict[str, float] = {}
         self._computed = 0
+        self._features: NDArray[np.float32] | None = None
 
     def learn(self) -> FitResult:
         """Runs all stages.
@@ -144,6 +147,10 @@ class Learner:
         views = self._views(HEAD_VIEWS)
         extracted = self._extract(HEAD_CUT, views, "features")
         taught = self._ask_teacher(views, "head")
+        if self._material.labelled <= MOST_PHOTOS:
+            labelled = extracted.owner < self._material.labelled
+            photos = np.flatnonzero(labelled & ~extracted.is_view)
+            self._features = np.stack([extracted.rows[n] for n in photos])
         parts, rows = self._cached_parts(extracted, taught, every_row=True)
         head = self._build_head(standardize(rows.chunks()), extracted)
         self._fit("head", "head", head, parts, self._head_epochs(rows))
@@ -222,14 +229,13 @@ class Learner:
             return _MLP_L2
         start = time.monotonic()
         examples = self._manifest.examples
-        learned = np.array([one.split == "train" for one in examples])
-        labelled = np.flatnonzero(extracted.owner < len(examples))
-        row_of = labelled[learned[extracted.owner[labelled]]]
+        learned = self._material.is_part("train") & (self._material.classes != UNLABELLED)
+        row_of = np.flatnonzero(learned[extracted.owner])
         groups = _number([examples[n].group for n in extracted.owner[row_of]])
         kept = row_of[sample_groups(groups, _CROSS_VALIDATION_ROWS, seed=self._options.seed)]
         rows = LabelledRows(
             features=np.stack([extracted.rows[row] for row in kept]),
-            classes=self._classes()[extracted.owner[kept]],
+            classes=self._material.classes[extracted.owner[kept]],
             groups=_number([examples[n].group for n in extracted.owner[kept]]),
             judged=~extracted.is_view[kept],
         )
@@ -245,7 +251,7 @@ class Learner:
         extractor = Extractor(
             self._backbone, self._weights, self._preprocessing, cut, self._options.augmentation
         )
-        wanted = self._request(views)
+        wanted = self._material.request(views)
         with one_device():
             extracted = extractor.extract(wanted)
         # Building an extractor draws random numbers, finding its features in the cache does not.
@@ -254,38 +260,26 @@ class Learner:
         self._computed = max(self._computed, extracted.computed)
         return extracted
 
-    def _request(self, views: int) -> list[FeatureRequest]:
-        """All photos: those of the data set, then those without labels."""
-        manifest = self._manifest
-        labelled = [
-            FeatureRequest(manifest.file(one), one.sha256, views if one.split == "train" else 0)
-            for one in manifest.examples
-        ]
-        return labelled + [FeatureRequest(one.file, one.sha256, views) for one in self._unlabelled]
-
     def _ask_teacher(self, views: int, name: str) -> list[Any] | None:
         """The teacher's scores of all rows that are learned from, in their order."""
         if self._teacher is None:
             return None
         start = time.monotonic()
-        learned = self._is_part("train")
-        wanted = [one for one, part in zip(self._request(views), learned, strict=True) if part]
+        learned = self._material.is_part("train")
+        wanted = [
+            one for one, part in zip(self._material.request(views), learned, strict=True) if part
+        ]
         with one_device():
             scores = self._teacher.score_all(wanted)
         self._seconds[f"asking the teacher, {name}"] = time.monotonic() - start
         return scores
-
-    def _is_part(self, split: str) -> NDArray[np.bool_]:
-        """Which of the photos of `_request` are in a part; all without labels are in `train`."""
-        labelled = [one.split == split for one in self._manifest.examples]
-        return np.array(labelled + [split == "train"] * len(self._unlabelled))
 
     def _views(self, default: int) -> int:
         if not self._options.changes_photos:
             return 0
         if self._options.views is not None:
             return self._options.views
-        photos = len(self._manifest.select("train")) + len(self._unlabelled)
+        photos = int(self._material.is_part("train").sum())
         return max(1, min(default, _MOST_ROWS // photos))
 
     def _head_epochs(self, rows: CachedRows) -> int:
@@ -311,12 +305,6 @@ class Learner:
         self._seconds[f"fitting {name}"] = history.seconds
         return history
 
-    def _classes(self) -> NDArray[np.int64]:
-        """Of the photos of `_request`."""
-        place = {label: n for n, label in enumerate(self._manifest.labels)}
-        labelled = [place[one.label] for one in self._manifest.examples]
-        return np.array(labelled + [UNLABELLED] * len(self._unlabelled), np.int64)
-
     def _cached_parts(
         self, extracted: Features, taught: list[Any] | None, *, every_row: bool = False
     ) -> tuple[Parts, CachedRows]:
@@ -328,31 +316,23 @@ class Learner:
     def _cached(
         self, extracted: Features, split: str, taught: list[Any] | None = None
     ) -> CachedRows:
-        chosen = self._is_part(split)
+        chosen = self._material.is_part(split)
         rows = np.flatnonzero(chosen[extracted.owner])
         owner = (np.cumsum(chosen) - 1)[extracted.owner[rows]]
         kept = [extracted.rows[row] for row in rows]
-        return CachedRows(kept, owner, self._classes()[chosen], taught)
+        return CachedRows(kept, owner, self._material.classes[chosen], taught)
 
     def _live_parts(self) -> Parts:
         augmentation = self._options.augmentation
-        self._computed = len(self._manifest.examples) + len(self._unlabelled)
+        self._computed = len(self._material)
         test = self._manifest.select("test")
-        unlabelled = [SourcePhoto(one.file, one.sha256, UNLABELLED) for one in self._unlabelled]
-        learned = self._photos("train") + unlabelled
         teach = self._teacher.score if self._teacher else None
+        photos = self._material.list_photos
         return Parts(
-            LivePhotos(learned, self._preprocessing, augmentation, teach),
-            LivePhotos(self._photos("val"), self._preprocessing, None),
-            LivePhotos(self._photos("test"), self._preprocessing, None) if test else None,
+            LivePhotos(photos("train"), self._preprocessing, augmentation, teach),
+            LivePhotos(photos("val"), self._preprocessing, None),
+            LivePhotos(photos("test"), self._preprocessing, None) if test else None,
         )
-
-    def _photos(self, split: Any) -> list[SourcePhoto]:
-        manifest = self._manifest
-        return [
-            SourcePhoto(manifest.file(one), one.sha256, manifest.index(one))
-            for one in manifest.select(split)
-        ]
 
     def _finish(
         self,
@@ -377,16 +357,17 @@ class Learner:
             histories=tuple(self._fitter.histories),
             predictions=tuple(predictions),
             seconds=self._seconds,
-            cached=len(self._manifest.examples) + len(self._unlabelled) - self._computed,
+            cached=len(self._material) - self._computed,
             computed=self._computed,
+            features=self._features,
         )
 
     def _score(self, split: Split, logits: NDArray[np.float32]) -> Predictions:
-        chosen = self._is_part(split)
+        chosen = self._material.is_part(split)
         return Predictions(
             split,
             tuple(one.path for one in self._manifest.select(split)),
-            tuple(int(n) for n in self._classes()[chosen]),
+            tuple(int(n) for n in self._material.classes[chosen]),
             tuple(tuple(float(score) for score in row) for row in probabilities(logits)),
         )
 

@@ -17,6 +17,7 @@ from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.dataset.tables import list_data
 from edgetl.dataset.unlabelled import list_unlabelled
 from edgetl.explaining.keras_models import explain_classifier
+from edgetl.learning_curve.record import PhotoCurve
 from edgetl.metrics import measure
 from edgetl.networks.arrays import encode_weights
 from edgetl.networks.backbones import BACKBONES, find_backbone
@@ -27,6 +28,7 @@ from edgetl.options import TrainOptions, check_options, encode_toml
 from edgetl.reporting.report import ReportInput, render_report
 from edgetl.run import (
     CONFIG_FILE,
+    CURVE_FILE,
     FORMAT_VERSION,
     HISTORY_FILE,
     MANIFEST_FILE,
@@ -40,8 +42,9 @@ from edgetl.run import (
     describe_versions,
     encode,
 )
-from edgetl.training.devices import training_devices
+from edgetl.training.devices import one_device, training_devices
 from edgetl.training.fitting import Fitter
+from edgetl.training.photo_curve import find_curve_hindrance, measure_curve, select_rows
 from edgetl.training.stages import FitResult, Learner
 from edgetl.training.teacher import Teaching, check_labels, warn_of_leaks
 from edgetl.training.tensorboard import write_event
@@ -93,8 +96,8 @@ def train(
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
         list_data(data)  # What is wrong with the folders is said before any other work.
-        weights = _find_weights(options)
-        manifest = _scan(data, options)
+        weights = find_start(options)
+        manifest = scan_data(data, options)
         teaching = find_teaching(options, manifest, data, out, overwrite=overwrite)
         unfinished = Unfinished(
             format_version=FORMAT_VERSION,
@@ -136,8 +139,8 @@ def resume(
         return Run.open(out)
     with reopen_workspace(out) as (workspace, before):
         photos = data or Path(before.data)
-        manifest = _scan(photos, before.options)
-        weights = _find_weights(before.options)
+        manifest = scan_data(photos, before.options)
+        weights = find_start(before.options)
         teaching = find_teaching(before.options, manifest, photos, out, overwrite=before.overwrite)
         digest = teaching.digest if teaching else ""
         check_same(before, choose(before.options), manifest, weights, digest)
@@ -147,7 +150,13 @@ def resume(
     return Run.open(out)
 
 
-def _scan(data: Path, options: TrainOptions) -> DatasetManifest:
+def scan_data(data: Path, options: TrainOptions) -> DatasetManifest:
+    """Reads the photos and divides them; warns of leaks.
+
+    Raises:
+        DatasetError: If they cannot be used.
+        OptionsError: If the options do not suit them.
+    """
     manifest = scan(
         data,
         val_fraction=options.split.val_fraction,
@@ -170,7 +179,12 @@ def _scan(data: Path, options: TrainOptions) -> DatasetManifest:
     return manifest
 
 
-def _find_weights(options: TrainOptions) -> Weights:
+def find_start(options: TrainOptions) -> Weights:
+    """The weights that a training begins with.
+
+    Raises:
+        WeightsError: If they cannot be had.
+    """
     backbone = find_backbone(options.backbone)
     return find_weights(options.weights, backbone, options.size_px or backbone.size_px)
 
@@ -222,6 +236,31 @@ def _train_teacher(
     return train(data, place, wanted, overwrite=overwrite)
 
 
+def make_learner(
+    manifest: DatasetManifest,
+    options: TrainOptions,
+    weights: Weights,
+    fitter: Fitter,
+    teaching: Teaching | None = None,
+) -> Learner:
+    """What takes the training through its stages."""
+    backbone = find_backbone(options.backbone)
+    return Learner(
+        manifest=manifest,
+        options=options,
+        backbone=backbone,
+        weights=weights,
+        preprocessing=_make_preprocessing(options),
+        fitter=fitter,
+        teaching=teaching,
+    )
+
+
+def _make_preprocessing(options: TrainOptions) -> Preprocessing:
+    size_px = options.size_px or find_backbone(options.backbone).size_px
+    return Preprocessing(width_px=size_px, height_px=size_px, fit=options.fit)
+
+
 def _finish(
     workspace: Workspace,
     unfinished: Unfinished,
@@ -233,29 +272,18 @@ def _finish(
     scanned_s = time.monotonic() - start
     manifest, options = unfinished.manifest, unfinished.options
     backbone = find_backbone(options.backbone)
-    size_px = options.size_px or backbone.size_px
-    preprocessing = Preprocessing(width_px=size_px, height_px=size_px, fit=options.fit)
-
     observe = partial(write_event, workspace.folder) if unfinished.tensorboard else None
     load_tensorflow()
     with training_devices() as device:
-        learner = Learner(
-            manifest=manifest,
-            options=options,
-            backbone=backbone,
-            weights=weights,
-            preprocessing=preprocessing,
-            fitter=Fitter(workspace.checkpoints, seed=options.seed, observe=observe),
-            teaching=teaching,
-        )
-        learned = learner.learn()
+        fitter = Fitter(workspace.checkpoints, seed=options.seed, observe=observe)
+        learned = make_learner(manifest, options, weights, fitter, teaching).learn()
     spec = ModelSpec(
         backbone=backbone.name,
         weights_digest=weights.digest,
         cut=learned.cut.layer(backbone),
         blocks=learned.cut.blocks,
         labels=manifest.labels,
-        preprocessing=preprocessing,
+        preprocessing=_make_preprocessing(options),
         head=options.head.kind,
         l2=learned.l2,
         temperature=learned.temperature,
@@ -263,9 +291,29 @@ def _finish(
         teacher=teaching.model_sha256 if teaching else "",
     )
     seconds = {"reading photos": scanned_s, **learned.seconds}
+    began = time.monotonic()
+    curve, reason = _measure_curve(manifest, options, learned)
+    if curve:
+        seconds["curve over photos"] = time.monotonic() - began
     lost = sum(learned.seconds.values()) - (time.monotonic() - start - scanned_s)
     seconds["total"] = time.monotonic() - start + max(0.0, lost)
-    _write(workspace, manifest, options, spec, learned, seconds, device)
+    _write(workspace, manifest, options, spec, learned, seconds, device, curve, reason)
+
+
+def _measure_curve(
+    manifest: DatasetManifest, options: TrainOptions, learned: FitResult
+) -> tuple[PhotoCurve | None, str]:
+    """The learning curve over photos, or why it is left out."""
+    features = learned.features
+    reason = find_curve_hindrance(manifest, features)
+    if reason or features is None:
+        return None, reason
+    train, val = (select_rows(manifest, features, split) for split in ("train", "val"))
+    # The strength that suits an mlp says nothing of a linear head.
+    l2 = learned.l2 if options.head.kind == "linear" else None
+    with one_device():
+        measured = measure_curve(manifest.labels, train, val, l2=l2, seed=options.seed)
+    return measured.curve, ""
 
 
 def _write(
@@ -276,6 +324,8 @@ def _write(
     learned: FitResult,
     seconds: dict[str, float],
     device: str,
+    curve: PhotoCurve | None,
+    no_curve: str,
 ) -> None:
     folder = workspace.folder
     validation = learned.predictions[0]
@@ -299,8 +349,13 @@ def _write(
         seconds=seconds,
         settings=msgspec.to_builtins(options),
         facts={"backbone": spec.backbone, "device": device, **describe_versions()},
+        curve=curve,
+        no_curve=no_curve,
+        features=learned.features,
         explainer=explain_classifier(learned.model, manifest.labels, spec.preprocessing),
     )
+    if curve:
+        contents[CURVE_FILE] = encode(curve)
     contents[REPORT_FILE] = render_report(report).encode()
     file = RunFile(
         format_version=FORMAT_VERSION,

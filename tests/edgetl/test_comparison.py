@@ -10,9 +10,11 @@ import pytest
 
 from edgetl.reporting.comparison import (
     ComparedRun,
+    StageCourse,
     compare,
     conclude,
     describe_run,
+    list_gains,
     record_comparison,
     render_comparison,
 )
@@ -131,10 +133,63 @@ def test_a_page_of_runs_that_are_always_right_has_a_scale() -> None:
 # The adapter and the command, on a run that was really trained
 
 
+HEAD = StageCourse("head", 4.0, 2.0, (0.5, 0.7), kept=2)
+BLOCKS = StageCourse("top 3 blocks", 8.0, 4.0, (0.6, 0.75, 0.8, 0.79), kept=3)
+
+
+def test_what_each_stage_bought_is_counted_from_the_stage_before() -> None:
+    head, blocks = list_gains([make_run("a", "1110", stages=(HEAD, BLOCKS))])
+    assert (head.seconds, head.accuracy, head.gain) == (6.0, 0.7, None)
+    assert (blocks.seconds, blocks.until_s, blocks.accuracy) == (6.0, 12.0, 0.8)
+    assert blocks.gain == pytest.approx(0.1)
+
+
+def test_a_stage_that_kept_nothing_bought_nothing() -> None:
+    futile = msgspec.structs.replace(BLOCKS, kept=0)
+    assert list_gains([make_run("a", "1110", stages=(HEAD, futile))])[1].gain == 0.0
+
+
+def test_epochs_end_on_the_clock_of_the_training() -> None:
+    assert BLOCKS.ends_s == (9.0, 10.0, 11.0, 12.0)
+
+
+def test_the_page_pictures_the_course_of_runs_on_the_same_photos() -> None:
+    one = make_run("runs/a", "1110", stages=(HEAD,), seconds=7.0)
+    other = make_run("runs/b", "1111", stages=(HEAD, BLOCKS), seconds=14.0)
+    page = render_comparison(compare([one, other]))
+    assert page.count("<svg") == 1
+    picture = page[page.index("<svg") : page.index("</svg>")]
+    assert "runs/a: mobilenet_v2_0.35, the head" in picture
+    assert "runs/b" in picture
+    assert "top 3 blocks" in page
+    elsewhere = make_run("runs/c", "11111", stages=(HEAD,))
+    lonely = render_comparison(compare([one, elsewhere]))
+    assert "<svg" not in lonely
+    assert "What each training bought" not in lonely
+
+
+def test_a_training_that_takes_far_longer_is_drawn_on_a_log_scale() -> None:
+    short = make_run("a", "1110", stages=(HEAD,), seconds=7.0)
+    late = StageCourse("whole network", 5.0, 900.0, (0.3, 0.6, 0.7), kept=3)
+    long = make_run("b", "1111", stages=(late,), seconds=910.0)
+    assert "log scale" in render_comparison(compare([short, long]))
+    assert "log scale" not in render_comparison(compare([short, short]))
+
+
+def test_the_stages_of_a_run_lie_one_after_the_other(finetuned_run_folder: Path) -> None:
+    run = Run.open(finetuned_run_folder)
+    head, blocks = describe_run(run, "a").stages
+    assert (head.name, blocks.name) == ("head", "top 2 blocks")
+    assert 0 < head.start_s < head.ends_s[-1] < blocks.start_s
+    assert blocks.ends_s[-1] < run.file.seconds["total"]
+    assert len(blocks.accuracies) == 3
+
+
 def test_a_run_is_described_by_its_own_figures(tiny_run_folder: Path) -> None:
     run = Run.open(tiny_run_folder)
     found = describe_run(run, "parts")
     assert found.name == "parts"
+    assert found.trained == "all layers, from random weights"
     assert found.examples == len(found.judged) == len(run.manifest.select("val"))
     assert found.right is not None
     assert sum(found.right) == round(run.metrics.top1 * run.metrics.examples)

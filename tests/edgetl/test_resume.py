@@ -209,7 +209,7 @@ def test_a_training_killed_at_every_moment_ends_like_an_uninterrupted_one(
     assert done.code == 0, done.complaint
     assert f"next: edgetl export {out}" in done.printed
     assert results(out) == results(reference)
-    assert {path.name for path in out.iterdir()} == RUN_FILES
+    assert {path.name for path in out.iterdir()} == RUN_FILES | {"curve.json"}
     assert {path.name for path in tmp_path.iterdir()} == {"cold", "own_cache", "reference", "run"}
 
 

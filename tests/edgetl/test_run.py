@@ -62,7 +62,7 @@ def test_the_stages_of_a_run_are_timed(finetuned_run_folder: Path) -> None:
     seconds = Run.open(finetuned_run_folder).file.seconds
     assert list(seconds) == [
         *("reading photos", "features", "choosing L2", "fitting head"),
-        *("maps below the top 2 blocks", "fitting top 2 blocks", "total"),
+        *("maps below the top 2 blocks", "fitting top 2 blocks", "curve over photos", "total"),
     ]
     assert min(seconds.values()) > 0
     assert sum(seconds.values()) <= 2 * seconds["total"] + 0.01
