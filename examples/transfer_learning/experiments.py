@@ -7,8 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.packaged_weights import find_packaged
 from edgetl.progress import follow
 from edgetl_runtime.errors import EdgetlError
+
+# With edgetl[weights] pip brings the weights of the first.
+PACKAGED_BACKBONE, DOWNLOADED_BACKBONE = "efficientnet_lite0", "mobilenet_v2_0.35"
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -61,6 +66,18 @@ def photo_parser_for(
     parser.add_argument("--size", type=int, default=size_px, help=f"px  [{size_px}]")
     parser.add_argument("--weights", default="imagenet", help="or a file  [imagenet]")
     return parser
+
+
+def add_backbone(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of scripts that take one backbone."""
+    default = choose_backbone()
+    parser.add_argument("--backbone", default=default, help=f"[{default}]")
+
+
+def choose_backbone() -> str:
+    """A network whose ImageNet weights need no download where a package has them."""
+    packaged = find_packaged(find_backbone(PACKAGED_BACKBONE))
+    return PACKAGED_BACKBONE if packaged else DOWNLOADED_BACKBONE
 
 
 def _count(text: str) -> int:
