@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from photos import MARKER
+
 from edgetl.networks.backbones import find_backbone
 from edgetl.networks.packaged_weights import find_packaged
 from edgetl.progress import follow
@@ -87,7 +89,8 @@ def _count(text: str) -> int:
 
 
 def show_skipped(skipped: Sequence[Any], most: int = 10) -> None:
-    """Prints files that are not used, and why."""
+    """Prints files of the user that are not used, and why."""
+    skipped = [one for one in skipped if one.path != MARKER]
     for one in skipped[:most]:
         print(f"skipped {one.path}: {one.reason}")
     if len(skipped) > most:
