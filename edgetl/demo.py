@@ -177,7 +177,9 @@ def make_plan(seed: int = 0) -> DemoPlan:
         scratch = msgspec.structs.replace(
             common, backbone="cnn", weights="none", size_px=_SCRATCH_SIZE_PX, training=_SCRATCH
         )
-        network = f"a small network (cnn) from scratch, because {error}"
+        # The demo has no such flag.
+        reason = str(error).partition(", give --weights")[0]
+        network = f"a small network (cnn) from scratch, because {reason}"
         return DemoPlan(scratch, _SCRATCH_PHOTOS_A_CLASS, network)
     transfer = msgspec.structs.replace(
         common,

@@ -76,6 +76,7 @@ def test_without_weights_a_small_network_learns_from_scratch_and_why_is_said(
     check_options(plan.options)
     assert plan.network.startswith("a small network (cnn) from scratch, because ImageNet weights")
     assert LITE0.package in plan.network
+    assert "--weights" not in plan.network
 
 
 def test_the_video_s_line_says_what_became_of_every_frame() -> None:
