@@ -136,7 +136,8 @@ def demo(out: Path, *, seed: int, overwrite: bool, as_json: bool) -> int:
     else:
         print_table(header, summarize(result))
         click.echo(explain_video(result.variants[0]))
-        click.echo(f"{result.network}, {result.seconds:.0f} s; everything is in {out}:")
+        click.echo(f"network: {result.plan.network}")
+        click.echo(f"{result.seconds:.0f} s; everything is in {out}:")
         click.echo("  photos, held_out, bench.avi  drawn images and video")
         click.echo("  run                          the trained model; its report: run/report.html")
         click.echo("  parts.bundle                 the bundle for a device")
@@ -170,6 +171,7 @@ def _demo_record(result: "DemoResult") -> dict[str, object]:
     return {
         "folder": str(result.folder),
         "backbone": result.run.spec.backbone,
+        "network": result.plan.network,
         "seconds": result.seconds,
         "verified": result.verification.ok,
         "variants": [

@@ -1,6 +1,7 @@
 """The classroom experiments run on stand-ins for their data, and end in a table and a plot."""
 
 import importlib
+import importlib.util
 import pickle
 import re
 import subprocess
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from edgetl.drawings import draw_part
+from edgetl.networks.packaged_weights import PACKAGED
+from edgetl.options import check_options
 from edgetl_export.progress import shown
 from edgetl_runtime.errors import DatasetError, OptionsError, StorageError
 
@@ -20,6 +23,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "examples" / "transfer_learnin
 SVG = "{http://www.w3.org/2000/svg}svg"
 # The least that a head can be fitted by.
 QUICK = ["--augment", "none", "--head-epochs", "3", "--l2", "0.03"]
+BACKBONE = "mobilenet_v2_0.35"
 NAMES_10 = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
 
@@ -157,7 +161,8 @@ def test_networks_from_scratch_stand_beside_transfer_on_cifar10(
 ):
     data = write_cifar10(tmp_path / "cifar-10-batches-bin", 20)
     options = ["--epochs", "1", "--size", "32", "--photos-a-class", "4", *QUICK]
-    options += ["--weights", str(weights_file), "--out", str(tmp_path / "out")]
+    options += ["--backbone", BACKBONE, "--weights", str(weights_file)]
+    options += ["--out", str(tmp_path / "out")]
     # The parent of the folder will do.
     scripts("cifar10").main([str(data.parent), *options])
     printed = capsys.readouterr()
@@ -168,13 +173,15 @@ def test_networks_from_scratch_stand_beside_transfer_on_cifar10(
     assert all(re.fullmatch(r"[\d.]+%", cell) for row in rows.values() for cell in row[1:3])
     assert re.search(r"photos: \d+ train, \d+ val, 20 test", printed.out)
     assert "next: edgetl export" in printed.out
+    assert printed.out.endswith(f"look at: {tmp_path / 'out' / 'curves.svg'}\n")
     check_plot(tmp_path / "out" / "curves.svg", "lenet from scratch (whole network)", "accuracy, %")
 
 
 def test_cifar100_names_the_classes_that_are_confused(scripts, weights_file, capsys, tmp_path):
     data = write_cifar100(tmp_path / "cifar-100-binary", 300)
     options = ["--epochs", "1", "--size", "32", "--photos-a-class", "3", *QUICK]
-    options += ["--weights", str(weights_file), "--out", str(tmp_path / "out")]
+    options += ["--backbone", BACKBONE, "--weights", str(weights_file)]
+    options += ["--out", str(tmp_path / "out")]
     scripts("cifar100").main([str(data), *options])
     printed = capsys.readouterr().out
     assert list(table_rows(printed, "variant")) == ["frozen backbone", "fine-tuned"]
@@ -182,6 +189,9 @@ def test_cifar100_names_the_classes_that_are_confused(scripts, weights_file, cap
     assert 1 <= len(confused) <= 10
     assert all(name.startswith("kind") and "of 3" in row[1] for name, row in confused.items())
     check_plot(tmp_path / "out" / "curves.svg", "frozen backbone (head)")
+    name, (named, *_) = next(iter(confused.items()))
+    assert printed.endswith(f"look at: {tmp_path / 'out' / 'confused.svg'}\n")
+    check_plot(tmp_path / "out" / "confused.svg", f"{name} as {named}", "photos of the class, %")
 
 
 def test_a_record_becomes_a_picture_of_its_class_and_colours(scripts, tmp_path):
@@ -224,12 +234,14 @@ def test_heads_are_compared_on_cats_and_dogs_and_a_broken_file_is_named(
 ):
     cats = scripts("cats_vs_dogs")
     options = ["--epochs", "3", "--size", "32", "--photos-a-class", "0", "--optimizers", "adam"]
-    options += ["--weights", str(weights_file), "--out", str(tmp_path / "out")]
+    options += ["--backbone", BACKBONE, "--weights", str(weights_file)]
+    options += ["--out", str(tmp_path / "out")]
     cats.main([str(pet_images), *options])
     printed = capsys.readouterr().out
     assert list(table_rows(printed, "head ")) == [setup.name for setup in cats.SETUPS]
     assert "skipped Cat/666.jpg" in printed
     assert re.search(r"best on validation: .* with adam; on \d+ test photos [\d.]+%", printed)
+    assert printed.endswith(f"look at: {tmp_path / 'out' / 'loss.svg'}\n")
     check_plot(tmp_path / "out" / "loss.svg", "mlp, dropout", "adam")
 
 
@@ -270,6 +282,7 @@ def test_feature_extraction_stands_beside_fine_tuning_on_animals(
     rows = table_rows(printed.out, "variant")
     assert list(rows) == ["mobilenet_v2_0.35 head", "mobilenet_v2_0.35 all"]
     plot = tmp_path / "out" / "accuracy-against-seconds.svg"
+    assert printed.out.endswith(f"look at: {plot}\n")
     check_plot(plot, "head", "all", "mobilenet_v2_0.35")
     chosen = tmp_path / "out-photos"
     assert sorted(one.name for one in chosen.iterdir() if one.is_dir()) == ["cat", "dog", "spider"]
@@ -319,7 +332,25 @@ def test_an_interrupted_experiment_goes_on(scripts, raw_img, weights_file, capsy
     assert not is_resumable(tmp_path / "a-net")
 
 
-BACKBONE = "mobilenet_v2_0.35"
+def test_vgg16_may_stay_frozen_under_a_dense_hidden_layer(scripts):
+    variants = scripts("variants")
+    parser = variants.variant_parser_for("", "x", epochs=3, photos=0, size_px=96)
+    options = variants.transfer_options(
+        parser.parse_args(["DATA", "--head", "mlp"]), "vgg16", "none"
+    )
+    check_options(options)
+    assert (options.backbone, options.finetune, options.head.kind) == ("vgg16", "none", "mlp")
+    assert "vgg16" in scripts("animals10").BACKBONES
+
+
+def test_the_backbone_is_one_whose_weights_a_package_has(scripts, monkeypatch):
+    experiments = scripts("experiments")
+    packaged = PACKAGED["efficientnet_lite0"]
+    if importlib.util.find_spec(packaged.module):
+        assert experiments.choose_backbone() == "efficientnet_lite0"
+    # As if it were not installed.
+    monkeypatch.setitem(sys.modules, packaged.module, None)
+    assert experiments.choose_backbone() == "mobilenet_v2_0.35"
 
 
 @pytest.mark.parametrize("count", ["1", "2", "-3"])

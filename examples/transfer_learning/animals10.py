@@ -5,6 +5,7 @@
 DATA is the archive's folder raw-img, whose classes have Italian names, or any folder
 CLASS/photo.jpg. Each backbone is trained with nothing fine-tuned, with its top block, with its
 usual number of blocks, and with all of it. A backbone whose weights cannot be had is left out.
+VGG16, frozen under a dense hidden layer, is: --backbones vgg16 --finetune none --head mlp
 """
 
 import sys
@@ -39,7 +40,7 @@ ENGLISH = {
     "ragno": "spider",
     "scoiattolo": "squirrel",
 }
-BACKBONES = ("vgg16", "mobilenet_v2_0.35", "efficientnet_v2_b0")
+BACKBONES = ("vgg16", "mobilenet_v2_0.35", "efficientnet_lite0", "efficientnet_v2_b0")
 # What `--finetune` takes -> what it is called here.
 FINETUNE = {"none": "head", "1": "top block", "auto": "auto", "all": "all"}
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from cached_features import Rows, extract
 from drawing import PALETTE, Line, Panel, draw_panels
-from experiments import photo_parser_for, run_script, show_skipped
+from experiments import add_backbone, photo_parser_for, run_script, show_skipped
 from photos import choose_photos, find_inside
 
 from edgetl.console import print_table
@@ -77,7 +77,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = photo_parser_for(__doc__, "cats_vs_dogs", epochs=20, photos=1000, size_px=160)
-    parser.add_argument("--backbone", default="mobilenet_v2_0.35", help="[mobilenet_v2_0.35]")
+    add_backbone(parser)
     parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS, default=list(OPTIMIZERS))
     chosen = parser.parse_args(arguments)
     data = choose_photos(
@@ -174,13 +174,13 @@ def conclude(
         f"best on validation: {best.setup.name} with {best.optimizer}; on {total} test photos "
         f"{percent(best.test_right / total)} (95%: {interval})"
     )
-    print(f"look at: {plot}")
     print(
         f"next: edgetl train {data} --out {chosen.out}/best --finetune none --output sigmoid "
         f"--backbone {chosen.backbone} --weights {chosen.weights} --size {chosen.size} "
         f"--test-fraction 0.2 --seed {chosen.seed} --epochs {chosen.epochs} "
         f"--optimizer {best.optimizer} {best.setup.flags}"
     )
+    print(f"look at: {plot}")
 
 
 if __name__ == "__main__":

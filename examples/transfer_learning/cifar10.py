@@ -11,7 +11,7 @@ blocks, too. The table's test column is the one to quote: validation photos chos
 from collections.abc import Sequence
 
 from cifar import CIFAR10, SIDE_PX, prepare
-from experiments import run_script
+from experiments import add_backbone, run_script
 from variants import (
     Variant,
     conclude,
@@ -26,7 +26,7 @@ from variants import (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = variant_parser_for(__doc__, "cifar10", epochs=12, photos=500, size_px=96)
-    parser.add_argument("--backbone", default="mobilenet_v2_0.35", help="[mobilenet_v2_0.35]")
+    add_backbone(parser)
     chosen = parser.parse_args(arguments)
     data = prepare(chosen.data, chosen.out, CIFAR10, chosen.photos_a_class, chosen.seed)
     variants = [

@@ -10,7 +10,8 @@ fine-tuning; then the pairs of classes that the better one confuses most.
 from collections.abc import Sequence
 
 from cifar import CIFAR100, prepare
-from experiments import run_script
+from drawing import Bar, draw_bars
+from experiments import add_backbone, run_script
 from variants import (
     Outcome,
     Variant,
@@ -24,14 +25,14 @@ from variants import (
 
 from edgetl.console import print_table
 from edgetl.metrics import measure
-from edgetl.reporting.findings import find_confused_pairs
+from edgetl.reporting.findings import ConfusedPair, find_confused_pairs
 
 _PAIRS = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = variant_parser_for(__doc__, "cifar100", epochs=12, photos=100, size_px=96)
-    parser.add_argument("--backbone", default="mobilenet_v2_0.35", help="[mobilenet_v2_0.35]")
+    add_backbone(parser)
     chosen = parser.parse_args(arguments)
     data = prepare(chosen.data, chosen.out, CIFAR100, chosen.photos_a_class, chosen.seed)
     variants = [
@@ -40,14 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     outcomes = train_variants(data, variants, chosen)
     show_outcomes(outcomes)
-    show_confused(max(outcomes, key=lambda one: one.run.metrics.top1))
-    plot = chosen.out / "curves.svg"
-    draw_last_stages(plot, outcomes)
+    pairs = show_confused(max(outcomes, key=lambda one: one.run.metrics.top1))
+    draw_last_stages(chosen.out / "curves.svg", outcomes)
+    plot = chosen.out / "confused.svg"
+    bars = [Bar(f"{one.true} as {one.named}", 100 * one.count / one.of) for one in pairs]
+    draw_bars(plot, bars, "photos of the class, %")
     conclude(plot, outcomes, chosen.out)
 
 
-def show_confused(outcome: Outcome) -> None:
-    """Prints the pairs that are mixed up most, on test photos where there are any."""
+def show_confused(outcome: Outcome) -> list[ConfusedPair]:
+    """Prints and returns the pairs that are mixed up most, on test photos where there are any."""
     part = outcome.run.predictions[-1]
     labels = outcome.run.manifest.labels
     metrics = measure(labels, part.classes, part.probabilities.argmax(axis=1))
@@ -58,6 +61,7 @@ def show_confused(outcome: Outcome) -> None:
     ]
     print(f"\nmost confused by {outcome.name}, {part.split} photos:")
     print_table(("class", "is named", "so often", "and the reverse"), rows)
+    return pairs
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The plots of the experiments: learning curves side by side, and accuracy against seconds."""
+"""The plots of the experiments: learning curves, accuracy against seconds, bars."""
 
 import io
 from collections.abc import Sequence
@@ -76,6 +76,13 @@ class Dot(msgspec.Struct, frozen=True):
     y: float
 
 
+class Bar(msgspec.Struct, frozen=True):
+    """A number and what it is of."""
+
+    label: str
+    value: float
+
+
 def draw_panels(
     path: Path, panels: Sequence[Panel], y_label: str, *, highest: float | None = None
 ) -> None:
@@ -141,6 +148,19 @@ def draw_dots(path: Path, dots: Sequence[Dot]) -> None:
         axes.margins(x=0.15, y=0.15)
         axes.set(xlabel="seconds of training, logarithmic", ylabel="accuracy, %")
         axes.legend(loc="best")
+
+
+def draw_bars(path: Path, bars: Sequence[Bar], x_label: str) -> None:
+    """Draws numbers as bars, the first on top, as an SVG."""
+    with _figure(path, (6.6, 0.8 + 0.3 * max(len(bars), 1))) as figure:
+        axes = figure.add_subplot()
+        drawn = axes.barh(
+            [one.label for one in bars], [one.value for one in bars], color=PALETTE[0]
+        )
+        axes.bar_label(drawn, fmt="{:.0f}", padding=3, color=COLORS["muted"])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(x_label)
 
 
 def _repeat(colors: Sequence[str]):

@@ -7,8 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from photos import MARKER
+
+from edgetl.networks.backbones import find_backbone
+from edgetl.networks.packaged_weights import find_packaged
 from edgetl.progress import follow
 from edgetl_runtime.errors import EdgetlError
+
+# With edgetl[weights] pip brings the weights of the first.
+PACKAGED_BACKBONE, DOWNLOADED_BACKBONE = "efficientnet_lite0", "mobilenet_v2_0.35"
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -63,6 +70,18 @@ def photo_parser_for(
     return parser
 
 
+def add_backbone(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of scripts that take one backbone."""
+    default = choose_backbone()
+    parser.add_argument("--backbone", default=default, help=f"[{default}]")
+
+
+def choose_backbone() -> str:
+    """A network whose ImageNet weights need no download where a package has them."""
+    packaged = find_packaged(find_backbone(PACKAGED_BACKBONE))
+    return PACKAGED_BACKBONE if packaged else DOWNLOADED_BACKBONE
+
+
 def _count(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")
@@ -70,7 +89,8 @@ def _count(text: str) -> int:
 
 
 def show_skipped(skipped: Sequence[Any], most: int = 10) -> None:
-    """Prints files that are not used, and why."""
+    """Prints files of the user that are not used, and why."""
+    skipped = [one for one in skipped if one.path != MARKER]
     for one in skipped[:most]:
         print(f"skipped {one.path}: {one.reason}")
     if len(skipped) > most:

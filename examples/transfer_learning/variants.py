@@ -14,7 +14,7 @@ from edgetl.console import print_table
 from edgetl.dataset.listing import list_folder
 from edgetl.dataset.photo import show_path
 from edgetl.networks.framework import load_tensorflow
-from edgetl.options import FittingOptions, SplitOptions, TrainOptions
+from edgetl.options import FittingOptions, HeadOptions, SplitOptions, TrainOptions
 from edgetl.reporting.wording import percent
 from edgetl.run import Run
 from edgetl.training.train import resume, train
@@ -68,6 +68,7 @@ def variant_parser_for(
     """A parser of what every experiment with variants takes; see `experiments.parser_for`."""
     parser = photo_parser_for(doc, name, epochs=epochs, photos=photos, size_px=size_px)
     parser.add_argument("--head-epochs", type=int, help="of heads  [until done]")
+    parser.add_argument("--head", choices=("linear", "mlp"), default="linear", help="[linear]")
     parser.add_argument("--l2", type=float, help="of heads  [by cross-validation]")
     parser.add_argument("--augment", default="light", help="none, light, camera, heavy  [light]")
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
@@ -89,6 +90,7 @@ def transfer_options(chosen: argparse.Namespace, backbone: str, finetune: Any) -
         finetune=finetune,
         split=_SPLIT,
         augment=chosen.augment,
+        head=HeadOptions(kind=chosen.head),
         training=training,
     )
 
@@ -202,9 +204,10 @@ def draw_seconds(path: Path, outcomes: Sequence[Outcome], groups: Sequence[str])
 
 
 def conclude(plot: Path, outcomes: Sequence[Outcome], out: Path) -> None:
-    """Says where to look, and what to do with the best on validation photos."""
+    """Says what to do with the best on validation photos, and where the picture is."""
     best = max(outcomes, key=lambda one: one.run.metrics.top1).run
     folders = " ".join(str(one.run.path) for one in outcomes)
-    print(f"look at: {plot}, {best.report}")
     print(f"compare: edgetl compare {folders}")
+    print(f"report: {best.report}")
     print(f"next: edgetl export {best.path} --out {out / (best.path.name + '.bundle')}")
+    print(f"look at: {plot}")

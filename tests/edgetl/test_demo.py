@@ -11,28 +11,72 @@ import pytest
 
 from edgetl.cli import DEMO_MARKER
 from edgetl.console import find_command
-from edgetl.demo import MARKER, VariantResult, VideoResult, choose_options, explain_video
+from edgetl.demo import MARKER, VariantResult, VideoResult, explain_video, make_plan
+from edgetl.networks.packaged_weights import PACKAGED
+from edgetl.options import check_options
 from edgetl_runtime.benchmarking.single_stream import benchmark, make_rules
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.image.preprocessing import Preprocessing
 
+LITE0 = PACKAGED["efficientnet_lite0"]
+LITE0_FILE = "efficientnet_lite0_224_notop.weights.h5"
+MOBILENET_FILE = "mobilenet_v2_0.35_224_notop.weights.h5"
 TINY = Path(__file__).parents[1] / "data" / "tiny.bundle"
+
+
+@pytest.fixture
+def weights_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The one place that has weights. What is in a file does not matter here."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(folder))
+    # As if the package were not installed.
+    monkeypatch.setitem(sys.modules, LITE0.module, None)
+    return folder
 
 
 @pytest.mark.parametrize("size", [(160, 160), (320, 240)])
 def test_round_parts_are_round_in_photos_and_video(
-    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], weights_folder: Path
 ) -> None:
-    # Found, so that nothing is downloaded; what is in it does not matter here.
-    (tmp_path / "mobilenet_v2_0.35_224_notop.weights.h5").write_bytes(b"")
-    monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(tmp_path))
+    (weights_folder / LITE0_FILE).touch()
     frame = np.zeros((size[1], size[0], 3), np.uint8)
     radius = min(size) // 3
     cv2.circle(frame, (size[0] // 2, size[1] // 2), radius, (255, 255, 255), -1)
-    seen = Preprocessing(64, 64, fit=choose_options().fit).apply(frame)[:, :, 0] > 127
+    seen = Preprocessing(64, 64, fit=make_plan().options.fit).apply(frame)[:, :, 0] > 127
     across, down = np.ptp(np.nonzero(seen), axis=1) + 1
     assert abs(across - down) <= 1
     assert abs(across / 64 - 2 * radius / min(size)) < 0.03
+
+
+def test_imagenet_weights_are_fine_tuned_on_few_photos(weights_folder: Path) -> None:
+    (weights_folder / LITE0_FILE).touch()
+    plan = make_plan(seed=3)
+    assert plan.options.backbone == "efficientnet_lite0"
+    assert plan.options.seed == 3
+    assert plan.network == "efficientnet_lite0 with ImageNet weights, fine-tuned"
+    (weights_folder / LITE0_FILE).unlink()
+    assert plan.photos_a_class < make_plan().photos_a_class
+
+
+def test_weights_of_other_networks_change_nothing(weights_folder: Path) -> None:
+    without = make_plan()
+    (weights_folder / MOBILENET_FILE).touch()
+    assert make_plan() == without
+    (weights_folder / LITE0_FILE).touch()
+    assert make_plan().options.backbone == "efficientnet_lite0"
+
+
+def test_without_weights_a_small_network_learns_from_scratch_and_why_is_said(
+    weights_folder: Path,
+) -> None:
+    plan = make_plan()
+    assert (plan.options.backbone, plan.options.weights) == ("cnn", "none")
+    check_options(plan.options)
+    assert plan.network.startswith("a small network (cnn) from scratch, because ImageNet weights")
+    assert LITE0.package in plan.network
+    assert "--weights" not in plan.network
 
 
 def test_the_video_s_line_says_what_became_of_every_frame() -> None:
