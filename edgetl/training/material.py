@@ -43,6 +43,11 @@ class Material:
         known = [place[one.label] for one in self.manifest.examples]
         return np.array(known + [UNLABELLED] * len(self.unlabelled), np.int64)
 
+    @property
+    def is_labelled(self) -> NDArray[np.bool_]:
+        """Which of the photos have a label, bool (photos,)."""
+        return np.arange(len(self)) < self.labelled
+
     def is_part(self, split: Split) -> NDArray[np.bool_]:
         """Which of the photos are in a part, bool (photos,)."""
         known = [one.split == split for one in self.manifest.examples]

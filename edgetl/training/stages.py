@@ -229,7 +229,7 @@ class Learner:
             return _MLP_L2
         start = time.monotonic()
         examples = self._manifest.examples
-        learned = self._material.is_part("train") & (self._material.classes != UNLABELLED)
+        learned = self._material.is_part("train") & self._material.is_labelled
         row_of = np.flatnonzero(learned[extracted.owner])
         groups = _number([examples[n].group for n in extracted.owner[row_of]])
         kept = row_of[sample_groups(groups, _CROSS_VALIDATION_ROWS, seed=self._options.seed)]
@@ -314,7 +314,7 @@ class Learner:
         return Parts(learned, self._cached(extracted, "val"), test), train
 
     def _cached(
-        self, extracted: Features, split: str, taught: list[Any] | None = None
+        self, extracted: Features, split: Split, taught: list[Any] | None = None
     ) -> CachedRows:
         chosen = self._material.is_part(split)
         rows = np.flatnonzero(chosen[extracted.owner])

@@ -105,8 +105,7 @@ def _fit(
     ]
     optimizer.build(variables)
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def learn(targets: Any, *parts: Any) -> Any:
+    def learn_eagerly(targets: Any, *parts: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = simulation.logits(parts, variables)
             loss = -tf.reduce_mean(tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1))
@@ -114,6 +113,7 @@ def _fit(
         optimizer.apply(gradients, variables)
         return loss
 
+    learn = tf.function(learn_eagerly, autograph=False, reduce_retracing=True)
     for batch in track(_draw(len(wanted), seed), "retraining in 8 bits", steps):
         parts = [one[batch].astype(np.float32) for one in crossing]
         learn(wanted[batch], *parts)
