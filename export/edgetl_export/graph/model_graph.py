@@ -77,6 +77,28 @@ def find_graph(tree: Any) -> Any:
     return graph
 
 
+def end_at(model: bytes, names: Sequence[str]) -> bytes:
+    """Makes tensors within a .tflite, quantized or not, its outputs, and drops what lies above.
+
+    Args:
+        model: A .tflite of one graph.
+        names: Of the tensors, in the order of the new outputs.
+    """
+    tree = read_tree(model)
+    graph = find_graph(tree)
+    place = {tensor.name.decode(): index for index, tensor in enumerate(graph.tensors)}
+    outputs = [place[name] for name in names]
+    needed, kept = set(outputs), []
+    for operator in reversed(graph.operators):
+        if needed & {int(index) for index in operator.outputs}:
+            needed |= {int(index) for index in operator.inputs}
+            kept.append(operator)
+    graph.operators = kept[::-1]
+    graph.outputs = np.array(outputs, np.int32)
+    tree.signatureDefs = []
+    return write_tree(tree)
+
+
 class Graph:
     """A float32 .tflite with one image in and one list of scores out."""
 
@@ -169,18 +191,6 @@ class Graph:
             raise ValueError("a graph without a head")
         self._graph.operators = self._graph.operators[: dense.position]
         self._graph.outputs = [dense.inputs[0]]
-        self._tree.signatureDefs = []
-
-    def end_at(self, tensors: Sequence[int]) -> None:
-        """Makes tensors within the graph its outputs: what none of them needs is cut away."""
-        needed = set(tensors)
-        kept = []
-        for one in reversed(self.operators):
-            if one.output in needed:
-                needed.update(one.inputs)
-                kept.append(self._graph.operators[one.position])
-        self._graph.operators = kept[::-1]
-        self._graph.outputs = list(tensors)
         self._tree.signatureDefs = []
 
     def encode(self) -> bytes:

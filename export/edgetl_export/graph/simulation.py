@@ -50,6 +50,7 @@ _SIMULATED = {
 }
 _WEIGHTY = (CONVOLUTION, DEPTHWISE, FULLY_CONNECTED)
 _HIGHEST = 127.0
+_NO_RANGE = (0.0, 0.0)
 Ranges = Mapping[str, tuple[float, float]]
 
 
@@ -173,6 +174,25 @@ class Simulation:
             strides = (1, options.strideH, options.strideW, 1)
             found = tf.nn.depthwise_conv2d(values, rounded, strides, _padding(options))
         return _fuse(found if bias is None else found + bias, options.fusedActivationFunction)
+
+
+def share_ranges(graph: Graph, ranges: Ranges) -> dict[str, tuple[float, float]]:
+    """The ranges that a file has in the end: some operators give two tensors one step.
+
+    What is concatenated has the step of the result, what is pooled or reshaped that of its input
+    (LiteRT's quantization specification).
+    """
+    shared = dict(ranges)
+    operators = graph.operators
+    for one in operators:
+        if one.kind in (_AVERAGE_POOL, _MAX_POOL, _RESHAPE):
+            shared[one.name] = shared.get(
+                graph.name(one.inputs[0]), shared.get(one.name, _NO_RANGE)
+            )
+    for one in reversed(operators):
+        if one.kind == CONCATENATION and one.name in shared:
+            shared |= {graph.name(index): shared[one.name] for index in one.inputs}
+    return shared
 
 
 def divide(graph: Graph, start: int) -> Division:
