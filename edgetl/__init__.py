@@ -16,6 +16,7 @@ from edgetl_runtime.facade import load_lazily
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgetl.api import compare, evaluate, export, resume, train
+    from edgetl.estimation.choosing import choose_network
     from edgetl.options import FittingOptions, HeadOptions, SplitOptions, TrainOptions
     from edgetl.run import Run
     from edgetl_export.bundle import Bundle
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "edgetl.api": ("compare", "evaluate", "export", "resume", "train"),
+    "edgetl.estimation.choosing": ("choose_network",),
     "edgetl.options": ("FittingOptions", "HeadOptions", "SplitOptions", "TrainOptions"),
     "edgetl.run": ("Run",),
     "edgetl_export.bundle": ("Bundle",),
@@ -66,6 +68,7 @@ __all__ = [
     "TrainOptions",
     "TrainingError",
     "WeightsError",
+    "choose_network",
     "compare",
     "evaluate",
     "export",

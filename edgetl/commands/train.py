@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgetl.commands.backbones import BOARD_NAMES
 from edgetl.commands.flags import OptionsCommand, collect_flags
 from edgetl.console import FOLDER, print_json, print_metrics
 from edgetl_export.wording import percent
@@ -30,6 +31,18 @@ def _import_options() -> "type[TrainOptions]":
 @click.argument("data", type=FOLDER, required=False)
 @click.option("--out", type=FOLDER, help="Folder to write the run to.")
 @click.option("--config", type=FOLDER, help="TOML file of options; flags win over it.")
+@click.option(
+    "--for",
+    "board",
+    type=click.Choice(BOARD_NAMES),
+    help="Choose backbone and size for a board: the most accurate within --budget-ms.",
+)
+@click.option(
+    "--budget-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MS",
+    help="With --for: largest estimated inference time of a frame in int8.  [40]",
+)
 @click.option("--resume", type=FOLDER, help="Resume the interrupted training of this run.")
 @click.option(
     "--find-lr",
@@ -44,6 +57,8 @@ def train(
     data: Path | None,
     out: Path | None,
     config: Path | None,
+    board: str | None,
+    budget_ms: float | None,
     resume: Path | None,
     *,
     find_lr: bool,
@@ -60,7 +75,7 @@ def train(
 
     Example: edgetl train photos --out runs/parts
     """
-    flags = collect_flags(parameters)
+    flags = collect_flags(parameters) | _choose_for(board, budget_ms, parameters)
     if find_lr:
         others = {"--resume": resume, "--tensorboard": tensorboard}
         _find_lr(data, out, config, flags, others, overwrite=overwrite, as_json=as_json)
@@ -79,6 +94,33 @@ def train(
         print_json(_record(run))
     else:
         _report(run)
+
+
+def _choose_for(
+    board: str | None, budget_ms: float | None, parameters: Mapping[str, object]
+) -> dict[str, Any]:
+    """Backbone and size as flags, if they are to be chosen."""
+    if board is None:
+        if budget_ms is not None:
+            raise _misuse("--budget-ms means nothing without --for BOARD")
+        return {}
+    chosen = {"backbone": "--backbone", "size_px": "--size"}
+    if given := [flag for name, flag in chosen.items() if parameters.get(name)]:
+        raise _misuse(f"{given[0]} contradicts --for, which chooses it; leave one out")
+    from edgetl.estimation.choosing import BUDGET_MS, choose_network
+
+    try:
+        choice = choose_network(board, budget_ms or BUDGET_MS)
+    except OptionsError as error:
+        raise _misuse(str(error)) from error
+    latency = choice.latency
+    click.echo(
+        f"edgetl: for {choice.board}: {choice.backbone} at {choice.size_px} px, estimated "
+        f"{latency.ms:.0f} ms a frame in int8 ({latency.low_ms:.0f} to {latency.high_ms:.0f}; "
+        f"allowed {choice.budget_ms:g})",
+        err=True,
+    )
+    return {"backbone": choice.backbone, "size_px": str(choice.size_px)}
 
 
 def _train(

@@ -22,7 +22,7 @@ def test_the_public_names_are_frozen_and_each_resolves(wording: str) -> None:
         *("Bundle", "BundleError", "DatasetError", "EdgetlError", "ExportError", "ExportOptions"),
         *("FittingOptions", "FrameError", "GateError", "HeadOptions", "OptionsError", "Run"),
         *("RunError", "SplitOptions", "StorageError", "TrainOptions", "TrainingError"),
-        *("WeightsError", "compare", "evaluate", "export", "resume", "train"),
+        *("WeightsError", "choose_network", "compare", "evaluate", "export", "resume", "train"),
     ]
     for name in edgetl.__all__:
         assert getattr(edgetl, name).__name__ == name
