@@ -18,6 +18,7 @@ as a ratio to MobileNetV2 1.0 at 224 px.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -84,7 +85,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     training_s: float
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -99,18 +100,20 @@ def main() -> None:
     parser.add_argument("--latency", action="store_true", help="time the files that lie there")
     parser.add_argument("--picture", type=Path, help="the Pareto line, as SVG")
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
     os.environ["EDGETL_WEIGHTS_DIR"] = str(test_data() / "weights")
     os.environ["EDGETL_CACHE"] = str(options.out / "cache")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     networks = [complete(name) for name in options.networks.split(",")]
     finetune = int(options.finetune) if options.finetune.isdigit() else options.finetune
     how = How(finetune, options.epochs, complete(options.teacher) if options.teacher else "")
-    if not options.table:
-        for data in options.data.split(","):
-            for network in networks:
-                for seed in range(options.seeds):
-                    measure(options.out, data, network, seed, how)
+    seeds = range(0 if options.table else options.seeds)
+    for data, network, seed in itertools.product(options.data.split(","), networks, seeds):
+        measure(options.out, data, network, seed, how)
     if options.latency:
         time_files(options.out, networks)
     results = list(read_results(options.out))

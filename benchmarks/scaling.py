@@ -1,13 +1,14 @@
 """How training grows with the photos: time of the features, and memory.
 
     EDGETL_TEST_DATA=... .venv/bin/python benchmarks/scaling.py [--backbone NAME] [--json]
-        [--parts features,memory]
+        [--parts features,memory] [--photos 1000,10000,100000]
 
 features: `Extractor.extract` on 1, 2 and 4 times 400 photos with an empty cache, against the bare
 LiteRT invokes of the same photos, decoded before, on as many threads. memory: `edgetl train
 --finetune 1` in a child process on TrashNet and on four times its photos (mirrored and cropped);
 the peak of the memory that the process owns (RssAnon), apart from mapped cache files, which the
-system drops when it needs room.
+system drops when it needs room. growth: `edgetl train --finetune none` at 64 px on 1, 10 and 100
+thousand photos: drawn parts, each drawing in ten views of its own angle, place and light.
 """
 
 import argparse
@@ -17,26 +18,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from data import test_data
 
+from edgetl.drawings import PARTS
+
 PHOTOS = 400
 TIMES = (1, 2, 4)
+VIEWS = 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="efficientnet_v2_b0")
     parser.add_argument("--parts", default="features,memory")
+    parser.add_argument("--photos", default="1000,10000,100000", help="of growth")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     data = test_data()
     os.environ["EDGETL_WEIGHTS_DIR"] = str(data / "weights")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for part in options.parts.split(","):
-        measure = {"features": measure_features, "memory": measure_memory}[part]
+        measure = {
+            "features": measure_features,
+            "memory": measure_memory,
+            "growth": partial(measure_growth, counts=[*map(int, options.photos.split(","))]),
+        }[part]
         with tempfile.TemporaryDirectory() as folder:
             os.environ["EDGETL_CACHE"] = f"{folder}/cache"
             record = measure(data, options.backbone, Path(folder))
@@ -98,6 +108,48 @@ def measure_memory(data: Path, backbone: str, folder: Path) -> dict:
     return {"photos": len(list((data / "trashnet").rglob("*.jpg"))), "peaks": peaks}
 
 
+def measure_growth(_data: Path, backbone: str, folder: Path, *, counts: list[int]) -> dict:
+    drawn = folder / "drawn"
+    grown = {}
+    for count in counts:
+        table = draw_views(drawn, count)
+        flags = ["--finetune", "none", "--size", "64"]
+        grown[count] = train_and_watch(table, folder / f"run-{count}", backbone, flags)
+    return {"grown": grown}
+
+
+def draw_views(folder: Path, count: int) -> Path:
+    """A table of the first `count` views; those that are missing are drawn."""
+    wanted = [(label, seed) for seed in range(-(-count // len(PARTS) // VIEWS)) for label in PARTS]
+    with ProcessPoolExecutor() as pool:
+        paths = pool.map(draw_views_of, [(folder, *one) for one in wanted], chunksize=8)
+        listed = [path for several in paths for path in several][:count]
+    table = folder / f"{count}.csv"
+    table.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in listed))
+    return table
+
+
+def draw_views_of(wanted: tuple[Path, str, int]) -> list[Path]:
+    import cv2
+    import numpy as np
+
+    from edgetl.drawings import draw_part
+
+    folder, label, seed = wanted
+    paths = [folder / label / f"{seed:05d}_{view}.jpg" for view in range(VIEWS)]
+    if paths[-1].is_file():
+        return paths
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng([PARTS.index(label), seed])
+    picture = draw_part(label, seed, 96)
+    for path in paths:
+        turn = cv2.getRotationMatrix2D((48, 48), random.uniform(0, 360), random.uniform(0.9, 1.2))
+        turn[:, 2] += random.uniform(-6, 6, 2)
+        view = cv2.warpAffine(picture, turn, (96, 96), borderMode=cv2.BORDER_REFLECT)
+        cv2.imwrite(str(path), cv2.convertScaleAbs(view, alpha=random.uniform(0.6, 1.3)))
+    return paths
+
+
 def multiply(photos: Path, target: Path, times: int) -> Path:
     import cv2
 
@@ -112,10 +164,10 @@ def multiply(photos: Path, target: Path, times: int) -> Path:
     return target
 
 
-def train_and_watch(photos: Path, out: Path, backbone: str) -> dict:
-    command = [str(Path(sys.executable).parent / "edgetl"), "train", str(photos)]
-    command += ["--out", str(out), "--backbone", backbone, "--finetune", "1", "--views", "1"]
-    command += ["--finetune-epochs", "2"]
+def train_and_watch(photos: Path, out: Path, backbone: str, flags: list[str] | None = None) -> dict:
+    command = [sys.executable, "-m", "edgetl", "train", str(photos)]
+    command += ["--out", str(out), "--backbone", backbone]
+    command += flags or ["--finetune", "1", "--views", "1", "--finetune-epochs", "2"]
     peak = {"RssAnon": 0, "RssFile": 0}
     with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE) as child:
         while child.poll() is None:
@@ -129,6 +181,8 @@ def train_and_watch(photos: Path, out: Path, backbone: str) -> dict:
         "mapped_mib": peak["RssFile"] / 1024,
         "cache_mib": rows / 2**20,
         "seconds": record["seconds"]["total"],
+        "stages": record["seconds"],
+        "top1": record["val_top1"],
     }
 
 
@@ -148,6 +202,13 @@ def show(part: str, backbone: str, record: dict) -> None:
         for times, seconds in record["seconds"].items():
             ratio = record["ratio"][times]
             print(f"  {times} x photos: {seconds:6.1f} s, {ratio:.2f} of the bare invokes a photo")
+        return
+    if part == "growth":
+        for count, one in record["grown"].items():
+            print(
+                f"  {count:7,} photos: {one['seconds']:.0f} s, own {one['own_mib']:.0f} MiB, "
+                f"mapped {one['mapped_mib']:.0f} MiB, top-1 {one['top1']:.1%}"
+            )
         return
     for times, peak in record["peaks"].items():
         print(

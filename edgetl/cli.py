@@ -104,6 +104,8 @@ def _prepare_environment() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     logging.basicConfig(format="edgetl: %(message)s", level=logging.WARNING)
+    # What ours tell is for users; what libraries tell is not.
+    logging.getLogger("edgetl").setLevel(logging.INFO)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

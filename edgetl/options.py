@@ -15,7 +15,7 @@ import msgspec
 from edgetl.augmentation.parsing import describe as describe_augmentation
 from edgetl.augmentation.parsing import parse_augmentation
 from edgetl.augmentation.strengths import NONE, Augmentation, digest
-from edgetl.networks.backbones import Backbone, find_backbone
+from edgetl.networks.backbones import DEFAULT_BACKBONE, Backbone, find_backbone
 from edgetl.networks.head_options import Fraction
 from edgetl.networks.head_options import HeadOptions as HeadOptions
 from edgetl_runtime.errors import OptionsError
@@ -149,7 +149,7 @@ class TrainOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     }
     CHECKS: ClassVar = {"backbone": _check_backbone, "augment": _check_augment}
 
-    backbone: str = "mobilenet_v2_0.35"
+    backbone: str = DEFAULT_BACKBONE
     size_px: Annotated[int, msgspec.Meta(ge=32, le=1024)] | None = None
     weights: str = "imagenet"
     fit: Literal["stretch", "crop", "pad"] = "stretch"

@@ -98,7 +98,7 @@ def preview(
 @click.argument("data", type=FOLDER)
 @click.option(
     "--backbone",
-    default="mobilenet_v2_0.35",
+    default="efficientnet_lite0",
     show_default=True,
     help="Backbone whose features are compared; `edgetl backbones` lists them.",
 )

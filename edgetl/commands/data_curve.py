@@ -17,7 +17,7 @@ _CLASSES = 20
 @click.argument("data", type=FOLDER)
 @click.option(
     "--backbone",
-    default="mobilenet_v2_0.35",
+    default="efficientnet_lite0",
     show_default=True,
     help="Backbone whose features heads learn from; `edgetl backbones` lists them.",
 )

@@ -17,7 +17,7 @@ from edgetl.dataset.manifest import (
 from edgetl.dataset.scanning import Scanned, scan_photos
 from edgetl.inspection.labels import find_feature_issues
 from edgetl.inspection.photos import Issue, Kind, Sure, inspect
-from edgetl.networks.backbones import find_backbone
+from edgetl.networks.backbones import DEFAULT_BACKBONE, find_backbone
 from edgetl.networks.features import Extractor, FeatureRequest
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import find_weights
@@ -55,7 +55,7 @@ class CheckOptions(msgspec.Struct, frozen=True):
         seed: Of split and folds.
     """
 
-    backbone: str = "mobilenet_v2_0.35"
+    backbone: str = DEFAULT_BACKBONE
     weights: str = "imagenet"
     size_px: int | None = None
     val_fraction: float = 0.2

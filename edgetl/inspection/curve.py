@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgetl.dataset.manifest import DatasetManifest, scan
 from edgetl.learning_curve.draws import find_hindrance
 from edgetl.learning_curve.record import PhotoCurve
-from edgetl.networks.backbones import find_backbone
+from edgetl.networks.backbones import DEFAULT_BACKBONE, find_backbone
 from edgetl.networks.features import Extractor, FeatureRequest
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.weights import Weights, find_weights
@@ -31,7 +31,7 @@ class CurveOptions(msgspec.Struct, frozen=True):
         seed: Of split and draws.
     """
 
-    backbone: str = "mobilenet_v2_0.35"
+    backbone: str = DEFAULT_BACKBONE
     weights: str = "imagenet"
     size_px: int | None = None
     val_fraction: float = 0.2

@@ -74,6 +74,9 @@ class Backbone(msgspec.Struct, frozen=True, kw_only=True):
         return find_cuts(self.family, self.option)
 
 
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+
 def find_backbone(name: str) -> Backbone:
     """Looks a backbone up.
 

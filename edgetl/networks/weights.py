@@ -18,6 +18,7 @@ from edgetl.networks.backbones import Backbone, build
 from edgetl.networks.cache import cache_folder
 from edgetl.networks.framework import load_tensorflow
 from edgetl.networks.packaged_weights import (
+    PACKAGED,
     find_packaged,
     set_packaged_weights,
     suggest_package,
@@ -156,7 +157,8 @@ def _unpack(backbone: Backbone) -> Path:
     load_tensorflow()
     network = build(backbone, backbone.size_px)
     set_packaged_weights(network, backbone, found)
-    _log.info("ImageNet weights of %s are those of %s", backbone.name, found)
+    package = PACKAGED[backbone.name].package
+    _log.info("ImageNet weights of %s are those of the package %s", backbone.name, package)
     return _keep(network, backbone, backbone.size_px)
 
 
