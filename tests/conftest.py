@@ -213,6 +213,7 @@ def run_folder(photos: Path, weights_file: Path, tmp_path_factory: pytest.TempPa
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     options = TrainOptions(
+        backbone=BACKBONE,
         weights=str(weights_file),
         size_px=SIZE_PX,
         finetune="none",
@@ -266,6 +267,7 @@ def finetuned_run_folder(
 
     folder = tmp_path_factory.mktemp("runs") / "finetuned"
     options = TrainOptions(
+        backbone=BACKBONE,
         weights=str(weights_file),
         size_px=SIZE_PX,
         finetune=2,

@@ -12,6 +12,7 @@ import pytest
 
 from edgetl.run import Run
 from edgetl_runtime.bundle.reader import Bundle
+from tests.conftest import BACKBONE
 
 WEIGHTS = "mobilenet_v2_0.35_224_notop.weights.h5"
 # The head alone, to be quick: the default also fits blocks on eight views of each photo.
@@ -84,7 +85,7 @@ def test_the_bundle_still_works_after_a_move(folder: Path, tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def real_run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("trashnet") / "run"
-    more = ("--weights", real_data / "weights" / WEIGHTS, *BRIEF)
+    more = ("--backbone", BACKBONE, "--weights", real_data / "weights" / WEIGHTS, *BRIEF)
     (record,) = command("edgetl", "train", real_data / "trashnet", "--out", out, *more)
     found: dict[str, Any] = record
     return found
@@ -111,7 +112,7 @@ def test_every_file_ships_and_a_loss_above_a_point_is_called_unsure(
 def test_a_second_run_computes_nothing_and_finds_the_same(
     real_run: dict[str, Any], real_data: Path, tmp_path: Path
 ) -> None:
-    more = ("--weights", real_data / "weights" / WEIGHTS, *BRIEF)
+    more = ("--backbone", BACKBONE, "--weights", real_data / "weights" / WEIGHTS, *BRIEF)
     (again,) = command("edgetl", "train", real_data / "trashnet", "--out", tmp_path / "run", *more)
     assert again["computed"] == 0
     assert again["val_top1"] == real_run["val_top1"]

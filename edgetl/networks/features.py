@@ -4,7 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -25,6 +25,9 @@ from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.image.preprocessing import Frame, Preprocessing
 from edgetl_runtime.system.allotment import count_processors
 from edgetl_runtime.system.storage import write_file
+
+if TYPE_CHECKING:
+    import keras
 
 # Raise it when the same inputs would give other features.
 _FORMAT = 2
@@ -170,6 +173,8 @@ class Extractor(CachedNetwork):
         preprocessing: Preprocessing,
         cut: Cut = HEAD_CUT,
         augmentation: Augmentation = LIGHT,
+        *,
+        load: "Callable[[], keras.Model] | None" = None,
     ) -> None:
         """Names the extractor.
 
@@ -179,12 +184,14 @@ class Extractor(CachedNetwork):
             preprocessing: From photo to input.
             cut: Where the frozen part ends.
             augmentation: Of the views.
+            load: Returns the whole backbone in float32 (default: builds it).
         """
         if weights.path is None:
             raise ValueError("a frozen backbone needs weights")
         self._backbone = backbone
-        self._weights = weights
         self._cut = cut
+        size_px = preprocessing.width_px
+        self._load = load or (lambda: load_network(backbone, weights, size_px))
         place = cut.layer(backbone)
         super().__init__(
             (_FORMAT, backbone.name, backbone.taps, place, weights.digest, preprocessing),
@@ -198,7 +205,7 @@ class Extractor(CachedNetwork):
         import tensorflow as tf
 
         size_px = self._preprocessing.width_px
-        network = load_network(self._backbone, self._weights, size_px)
+        network = self._load()
         if self._cut.kind == "head":
             lower = build_extractor(self._backbone, network, size_px)
         else:

@@ -75,6 +75,15 @@ def hidden_units(options: HeadOptions) -> tuple[int, ...]:
     return options.hidden or (128,)
 
 
+def freeze_statistics(head: "keras.Model") -> None:
+    """Batch normalization keeps its statistics, whatever else is trained from now on."""
+    import keras
+
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
 def finish_head(
     trained: "keras.Model", options: HeadOptions, temperature: float = 1.0
 ) -> "keras.Model":

@@ -1,6 +1,7 @@
 """The stages of a training: the head, then the top blocks or the whole network."""
 
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +12,7 @@ from edgetl.dataset.manifest import DatasetManifest, Split
 from edgetl.history import StageHistory
 from edgetl.networks.backbones import Backbone
 from edgetl.networks.features import Extractor, Features
-from edgetl.networks.head import build_head, finish_head, probabilities
+from edgetl.networks.head import build_head, finish_head, freeze_statistics, probabilities
 from edgetl.networks.model import (
     HEAD_CUT,
     NO_CUT,
@@ -159,10 +160,15 @@ class Learner:
             return self._finish(head, None, head, parts, cut)
         network = load_network(self._backbone, self._weights, self._preprocessing.width_px)
         set_trainable(self._backbone, network, cut)
-        _freeze_statistics(head)
+        freeze_statistics(head)
         if cut.kind == "none":
             return self._learn_everything(network, head, "all")
         return self._learn_blocks(network, head, cut)
+
+    @cached_property
+    def _network(self) -> "keras.Model":
+        """The backbone as it came; built once, in float32, for all but training."""
+        return load_network(self._backbone, self._weights, self._preprocessing.width_px)
 
     def _choose_cut(self) -> Cut:
         wanted = self._options.finetune
@@ -249,7 +255,12 @@ class Learner:
 
         start = time.monotonic()
         extractor = Extractor(
-            self._backbone, self._weights, self._preprocessing, cut, self._options.augmentation
+            self._backbone,
+            self._weights,
+            self._preprocessing,
+            cut,
+            self._options.augmentation,
+            load=lambda: self._network,
         )
         wanted = self._material.request(views)
         with one_device():
@@ -377,20 +388,11 @@ class Learner:
         """The whole classifier in float32, whatever precision it was trained in."""
         size_px = self._preprocessing.width_px
         with one_device():
-            network = load_network(self._backbone, self._weights, size_px)
             if trained is not None:
-                network.set_weights(trained.get_weights())
-            extractor = build_extractor(self._backbone, network, size_px)
+                self._network.set_weights(trained.get_weights())
+            extractor = build_extractor(self._backbone, self._network, size_px)
             finished = finish_head(head, self._options.head, temperature)
             return build_classifier(extractor, finished)
-
-
-def _freeze_statistics(head: "keras.Model") -> None:
-    import keras
-
-    for layer in head.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
 
 
 def _number(names: list[str]) -> NDArray[np.int64]:

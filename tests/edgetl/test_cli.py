@@ -19,6 +19,7 @@ import pytest
 from edgetl import cli
 from edgetl.run import Run
 from edgetl_runtime.bundle.reader import Bundle
+from tests.conftest import BACKBONE
 from tests.edgetl.command import edgetl
 
 COMMANDS = (
@@ -79,7 +80,9 @@ def trained(
 ) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("cli") / "run"
     more = "--size 64 --views 1 --epochs 2 --finetune 1 --finetune-epochs 1 --json".split()
-    done = edgetl("train", photos, "--out", out, "--weights", weights_file, *more)
+    done = edgetl(
+        "train", photos, "--out", out, "--backbone", BACKBONE, "--weights", weights_file, *more
+    )
     assert done.stderr.replace(LITERT_GREETING, "") == ""
     record: dict[str, Any] = parse(done)
     return record
@@ -345,7 +348,7 @@ def test_ctrl_c_before_the_first_epoch_is_one_line_and_leaves_no_run(
     cache = tmp_path / "cache"
     command = [sys.executable, "-m", "edgetl.cli", "train", photos, "--out", tmp_path / "run"]
     # Ctrl-C comes when the features are there; the strength of the penalty is chosen after them.
-    command += ["--weights", weights_file, "--size", "64"]
+    command += ["--backbone", BACKBONE, "--weights", weights_file, "--size", "64"]
     with subprocess.Popen(
         list(map(str, command)),
         stdout=subprocess.PIPE,

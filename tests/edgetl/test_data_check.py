@@ -16,6 +16,7 @@ from edgetl.inspection.page import SECTIONS, check_page_target, render_check, wr
 from edgetl.inspection.photos import Issue
 from edgetl_runtime.errors import DatasetError, EdgetlError, StorageError
 from edgetl_runtime.image.decoding import read_picture
+from tests.conftest import BACKBONE
 
 PLAIN = CheckOptions(weights="none", size_px=64)
 
@@ -186,7 +187,7 @@ def test_weights_that_cannot_be_had_leave_the_rest_running(photos: Path) -> None
 def test_with_weights_nothing_is_left_out_and_nothing_lost(
     photos: Path, weights_file: Path
 ) -> None:
-    report = check_data(photos, CheckOptions(weights=str(weights_file), size_px=64))
+    report = check_data(photos, CheckOptions(BACKBONE, str(weights_file), size_px=64))
     assert report.backbone == "mobilenet_v2_0.35"
     assert report.left_out == ()
     assert set(report.issues) >= set(check_data(photos, PLAIN).issues)
@@ -209,14 +210,14 @@ def test_planted_faults_among_real_photos_are_found(real_data: Path, tmp_path: P
     shrink(original, tmp_path / "metal/small.jpg", 200)
     shutil.copy(real_data / "photos" / "owl.jpg", tmp_path / "plastic")
     weights = real_data / "weights" / "mobilenet_v2_0.35_224_notop.weights.h5"
-    report = check_data(tmp_path, CheckOptions(weights=str(weights)))
+    report = check_data(tmp_path, CheckOptions(BACKBONE, str(weights)))
     assert len(moved & set(found(report, "wrong_label"))) >= 5
     assert ("plastic/owl.jpg",) in found(report, "outlier")
     assert (f"metal/{original.name}", "metal/small.jpg") in found(report, "near_duplicate")
 
 
 def test_two_checks_find_the_same(photos: Path, weights_file: Path) -> None:
-    options = CheckOptions(weights=str(weights_file), size_px=64)
+    options = CheckOptions(BACKBONE, str(weights_file), size_px=64)
     assert check_data(photos, options).issues == check_data(photos, options).issues
 
 

@@ -27,7 +27,7 @@ from edgetl_runtime.errors import EngineError, RunError
 from edgetl_runtime.heatmaps.explainer import Explainer
 from edgetl_runtime.heatmaps.opening import open_explainer
 from edgetl_runtime.image.decoding import read_picture
-from tests.conftest import TESTS
+from tests.conftest import BACKBONE, TESTS
 
 WEIGHTS = "mobilenet_v2_0.35_224_notop.weights.h5"
 SCENES = 30
@@ -208,9 +208,8 @@ def parts_run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
             path = folder / "photos" / label / f"{seed:02}.jpg"
             cv2.imwrite(str(path), draw_part(label, seed))
     weights = str(real_data / "weights" / WEIGHTS)
-    return train(
-        folder / "photos", folder / "run", TrainOptions(weights=weights, finetune="none", views=0)
-    )
+    options = TrainOptions(backbone=BACKBONE, weights=weights, finetune="none", views=0)
+    return train(folder / "photos", folder / "run", options)
 
 
 @pytest.mark.real_data

@@ -14,7 +14,7 @@ from edgetl.training.rate_finder import run_range_test
 from edgetl.training.recipe import make_recipe
 from edgetl.training.sources import CachedRows
 from edgetl.training.steps import Stage
-from tests.conftest import SIZE_PX
+from tests.conftest import BACKBONE, SIZE_PX
 
 
 def make_test(losses: list[float]) -> RateTest:
@@ -97,7 +97,18 @@ def test_the_command_tests_each_stage_and_leaves_no_run(
     photos: Path, weights_file: Path, tmp_path: Path, edgetl: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = ("--weights", weights_file, "--size", SIZE_PX, "--finetune", 1, "--views", 1)
+    given = (
+        "--backbone",
+        BACKBONE,
+        "--weights",
+        weights_file,
+        "--size",
+        SIZE_PX,
+        "--finetune",
+        1,
+        "--views",
+        1,
+    )
     code, out, err = edgetl("train", photos, *given, "--find-lr", "--out", "rates.html")
     assert code == 0, err
     assert "top block" in out
@@ -115,7 +126,16 @@ def test_the_command_tests_each_stage_and_leaves_no_run(
 def test_a_head_alone_is_one_stage_and_json_one_object(
     photos: Path, weights_file: Path, edgetl: Any
 ) -> None:
-    given = ("--weights", weights_file, "--size", SIZE_PX, "--finetune", "none")
+    given = (
+        "--backbone",
+        BACKBONE,
+        "--weights",
+        weights_file,
+        "--size",
+        SIZE_PX,
+        "--finetune",
+        "none",
+    )
     code, out, err = edgetl("train", photos, *given, "--find-lr", "--json")
     assert code == 0, err
     record = json.loads(out)

@@ -20,7 +20,7 @@ from edgetl.run import Run
 from edgetl.training.cross_validation import LabelledRows
 from edgetl.training.photo_curve import find_curve_hindrance, measure_curve
 from edgetl_runtime.errors import RunError
-from tests.conftest import SIZE_PX
+from tests.conftest import BACKBONE, SIZE_PX
 
 LABELS = ("bolt", "gear", "nut")
 FEW = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -150,7 +150,7 @@ def test_the_command_prints_tables_a_sentence_and_the_next_command(
     photos: Path, weights_file: Path, tmp_path: Path, edgetl: Any
 ) -> None:
     page = tmp_path / "curve.html"
-    given = ("--weights", weights_file, "--size", SIZE_PX)
+    given = ("--backbone", BACKBONE, "--weights", weights_file, "--size", SIZE_PX)
     code, out, err = edgetl("data", "curve", photos, *given, "--out", page)
     assert code == 0, err
     assert "training photos" in out

@@ -26,6 +26,7 @@ from edgetl.training.teacher import Teacher
 from edgetl.training.train import resume, train
 from edgetl_runtime.errors import DatasetError, OptionsError, RunError
 from edgetl_runtime.image.decoding import read_picture
+from tests.conftest import BACKBONE
 
 CLASSES, FEATURES, ROWS = 3, 6, 60
 CENTRES = np.random.default_rng(7).normal(0, 1.5, (CLASSES, FEATURES))
@@ -142,6 +143,7 @@ def test_a_teacher_says_what_its_run_says_in_the_order_that_is_asked(run_folder:
 def heed(run: Path, weights: Path, **changes: Any) -> TrainOptions:
     """Options of a small student of a run."""
     plain = TrainOptions(
+        backbone=BACKBONE,
         weights=str(weights),
         size_px=64,
         finetune="none",

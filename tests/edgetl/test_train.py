@@ -20,6 +20,7 @@ from edgetl.training.train import train
 from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.errors import EdgetlError, OptionsError, StorageError
 from edgetl_runtime.image.decoding import read_picture
+from tests.conftest import BACKBONE
 
 TINY = TrainOptions(
     backbone="cnn", weights="none", size_px=32, fit="pad", training=FittingOptions(epochs=1)
@@ -137,6 +138,7 @@ def test_no_augmentation_computes_no_view_twice(
     photos: Path, weights_file: Path, own_cache: Path, tmp_path: Path
 ) -> None:
     options = TrainOptions(
+        backbone=BACKBONE,
         weights=str(weights_file),
         size_px=64,
         finetune="none",

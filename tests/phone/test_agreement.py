@@ -12,6 +12,7 @@ from edgetl_export.phone.site import write_site
 from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.prediction import Prediction
+from tests.conftest import BACKBONE
 from tests.phone.test_page import READY, classify
 
 WEIGHTS = "mobilenet_v2_0.35_224_notop.weights.h5"
@@ -41,6 +42,7 @@ def trash_bundle(real_data: Path, page: None, tmp_path_factory: pytest.TempPathF
         (folder / "photos" / photo.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, folder / "photos" / photo.parent.name)
     options = TrainOptions(
+        backbone=BACKBONE,
         weights=str(real_data / "weights" / WEIGHTS),
         finetune="none",
         training=FittingOptions(epochs=8),
