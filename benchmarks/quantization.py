@@ -1,11 +1,12 @@
 """What each recipe keeps of a trained model, before and after the repair, and how fast it is.
 
     EDGETL_TEST_DATA=... .venv/bin/python benchmarks/quantization.py [--backbones A,B] [--runs DIR]
-        [--recipes int8,float32] [--growth] [--json]
+        [--recipes int8,float32] [--repairs] [--growth] [--json]
 
 Trains each backbone on TrashNet with edgetl's defaults, or takes the runs that lie in DIR under
 the backbones' names. Latency: p50 of single-threaded invokes, all files in turn, as a ratio to
-float32 of the same engine. --growth times an export of int8 with 1/4, 1/2 and all validation
+float32 of the same engine. --repairs tries each repair of int8 but layers in float, also where an
+earlier one is good enough: whether retraining in 8 bits is worth its minutes. --growth times an export of int8 with 1/4, 1/2 and all validation
 photos instead.
 """
 
@@ -30,6 +31,9 @@ from edgetl.training.train import train
 from edgetl_export.evaluate.gate import make_gate
 from edgetl_export.options import ExportOptions
 from edgetl_export.package.bundling import export_model
+from edgetl_export.quantize.calibration import Inputs
+from edgetl_export.quantize.model_files import FileWriter
+from edgetl_export.quantize.search import Judge
 from edgetl_export.quantize.tradeoff import Measured, Outcome, Tradeoff, measure_tradeoff
 from edgetl_export.recipes import find_recipes
 from edgetl_export.trained import ScoredPhotos, Trained
@@ -45,6 +49,7 @@ def main() -> None:
     parser.add_argument("--backbones", default=BACKBONES)
     parser.add_argument("--recipes", default=RECIPES)
     parser.add_argument("--runs", type=Path, help="where trained runs lie, or shall be kept")
+    parser.add_argument("--repairs", action="store_true")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -52,6 +57,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = options.runs or Path(name)
         trained = (describe_run(find_run(one, folder)) for one in options.backbones.split(","))
+        if options.repairs:
+            show_repairs(trained, as_json=options.json)
+            return
         if options.growth:
             show_growth(next(trained), Path(name), as_json=options.json)
             return
@@ -115,6 +123,40 @@ def compare(found: Tradeoff, name: str, chosen: Measured) -> str:
     for reference in pick(found, name.replace("int8", "float32")):
         text += f", {chosen.bytes / reference.plain.bytes:.3f} of its bytes"
     return f"{text} (goals 1.7 with LiteRT; 0.35 for the larger ones)"
+
+
+def show_repairs(models: Iterator[Trained], *, as_json: bool) -> None:
+    """Top-1 lost and agreement with the trained model after each repair of int8 for LiteRT."""
+    (recipe,) = find_recipes(["litert-int8"])
+    records = []
+    for trained in models:
+        inputs = Inputs(trained.preprocessing)
+        writer = FileWriter(trained, inputs)
+        gate = make_gate(ExportOptions())
+        judge = Judge(trained, gate, weigh=lambda file: len(file.data), inputs=inputs)
+        for plan in writer.plan(recipe, repair="quick"):
+            if plan.keep:
+                continue
+            start = time.perf_counter()
+            metrics = judge.judge(writer.write(plan)).metrics
+            one = {
+                "network": trained.backbone,
+                "repair": plan.repair or "none",
+                "top1": metrics.top1,
+                "drop": 100 * metrics.drop,
+                "agreement": metrics.agreement,
+                "seconds": time.perf_counter() - start,
+            }
+            records.append(one)
+            if not as_json:
+                print(
+                    f"{one['network']:20} {one['repair']:34} top-1 {metrics.top1:.1%}, drop "
+                    f"{one['drop']:+.2f}, agreement {metrics.agreement:.1%}, "
+                    f"{one['seconds']:.0f} s",
+                    flush=True,
+                )
+    if as_json:
+        print(json.dumps(records))
 
 
 def show_growth(trained: Trained, folder: Path, *, as_json: bool) -> None:
