@@ -6,8 +6,8 @@
 Trains each backbone on TrashNet with edgetl's defaults, or takes the runs that lie in DIR under
 the backbones' names. Latency: p50 of single-threaded invokes, all files in turn, as a ratio to
 float32 of the same engine. --repairs tries each repair of int8 but layers in float, also where an
-earlier one is good enough: whether retraining in 8 bits is worth its minutes. --growth times an export of int8 with 1/4, 1/2 and all validation
-photos instead.
+earlier one is good enough: whether retraining in 8 bits is worth its minutes. --growth times an
+export of int8 with 1/4, 1/2 and all validation photos instead.
 """
 
 import argparse
