@@ -114,7 +114,8 @@ def test_the_command_tests_each_stage_and_leaves_no_run(
     assert "top block" in out
     assert "a tenth of the largest rate before the loss rises" in out
     last = out.splitlines()[-1]
-    assert last.startswith(f"next: edgetl train {photos} --out runs/{photos.name} --size 64 ")
+    command = f"next: edgetl train {photos} --out runs/{photos.name} --backbone {BACKBONE}"
+    assert last.startswith(f"{command} --size 64 ")
     assert "--finetune 1" in last
     assert " --learning-rate" in last
     assert [one.name for one in tmp_path.iterdir()] == ["rates.html"]

@@ -130,6 +130,7 @@ def test_each_option_has_a_flag_and_each_flag_an_option() -> None:
     assert set(OPTIONS) == set(BOTH_WAYS)
     parameters = {path.replace(".", "__") for path in OPTIONS}
     others = {"data", "out", "config", "resume", "tensorboard", "overwrite", "as_json"}
+    others |= {"board", "budget_ms", "find_lr"}
     known = train.get_params(train.make_context("train", []))
     # The last one is click's own --help.
     assert {parameter.name for parameter in known[:-1]} == parameters | others
@@ -357,7 +358,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(
     [
         ("--weights none --finetune 2", "--weights none", "--finetune 2", "finetune all"),
         ("--weights none --finetune none", "--weights none", "--finetune none", "finetune all"),
-        ("--finetune 99", "--finetune 99", "--backbone mobilenet_v2_0.35 (the d", "1 to 17, all"),
+        ("--finetune 99", "--finetune 99", "--backbone efficientnet_lite0 (the d", "1 to 16, all"),
         ("--backbone cnn", "--backbone cnn", "--weights imagenet (the default)", "weights none"),
         ("--size 64 --backbone inception_v3", "--size 64", "--backbone inception_v3", "75 to 1024"),
         ("--augment cutmix=1", "--augment cutmix=1", "--finetune auto (the d", "finetune all"),
@@ -408,7 +409,7 @@ def test_a_contradiction_names_both_options_and_what_is_allowed(
             TrainOptions(weights="none", augment="light,cutmix=1"),
         ),
         ("--finetune all --augment cutmix=1", TrainOptions(finetune="all", augment="cutmix=1")),
-        ("--finetune 17", TrainOptions(finetune=17)),
+        ("--finetune 16", TrainOptions(finetune=16)),
         ("--finetune none --views 0", TrainOptions(finetune="none", views=0)),
         ("--augment none", TrainOptions(augment="none")),
         (
