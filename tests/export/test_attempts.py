@@ -193,21 +193,27 @@ def test_the_best_is_sure_then_agrees_then_lost_least_then_is_first(
     ("best", "repair", "second_choice", "tried"),
     [
         (SURE, "thorough", False, {"refit"}),
-        (UNSURE, "quick", False, {"refit"}),
-        (UNSURE, "thorough", False, {"refit", "calibration", "layers"}),
-        (NEAR, "quick", False, {"refit", "calibration", "layers"}),
-        (NEAR, "quick", True, {"refit", "calibration"}),
-        (FAR, "quick", False, {"refit", "calibration"}),
-        (FAR, "thorough", True, {"refit", "calibration", "layers"}),
+        (UNSURE, "quick", False, {"refit", "retraining"}),
+        (UNSURE, "quick", True, {"refit", "retraining"}),
+        (UNSURE, "thorough", False, {"refit", "retraining", "calibration", "layers"}),
+        (NEAR, "quick", False, {"refit", "retraining", "calibration", "layers"}),
+        (NEAR, "quick", True, {"refit", "retraining", "calibration"}),
+        (FAR, "quick", False, {"refit", "retraining", "calibration"}),
+        (FAR, "thorough", True, {"refit", "retraining", "calibration", "layers"}),
     ],
 )
 def test_a_repair_is_tried_where_it_is_worth_its_time(
     best: Attempt, repair: Repair, second_choice: bool, tried: set[str]
 ) -> None:
-    _, refit, calibration, layers, *_ = make_plans(
-        *find_recipes(INT8), repair="thorough", refit=True
+    _, refit, retraining, calibration, layers, *_ = make_plans(
+        *find_recipes(INT8), repair="thorough", refit=True, retrain=True
     )
-    plans = {"refit": refit, "calibration": calibration, "layers": layers}
+    plans = {
+        "refit": refit,
+        "retraining": retraining,
+        "calibration": calibration,
+        "layers": layers,
+    }
     found = {
         name
         for name, plan in plans.items()

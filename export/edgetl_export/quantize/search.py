@@ -170,7 +170,12 @@ def is_worth_trying(plan: Plan, best: Attempt, *, repair: Repair, second_choice:
     """
     if is_refit_only(plan):
         return True
-    if best.verdict.sure or (best.verdict.passed and repair == "quick"):
+    if best.verdict.sure:
+        return False
+    # It helps where chance may explain the loss, too, and takes a minute or two.
+    if plan.retrain:
+        return True
+    if best.verdict.passed and repair == "quick":
         return False
     if repair == "thorough" or not plan.keep:
         return True
