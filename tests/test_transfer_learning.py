@@ -259,6 +259,7 @@ def test_the_command_of_the_best_head_is_one_that_edgetl_takes(scripts):
 
 
 SWITCHES = {"data", "out", "config", "resume", "tensorboard", "overwrite", "as_json"}
+SWITCHES |= {"board", "budget_ms", "find_lr"}
 
 
 def test_three_classes_are_too_many_for_cats_and_dogs(
