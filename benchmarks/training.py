@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--backbone",
         default="mobilenet_v2_0.35",
-        choices=("mobilenet_v2_0.35", "efficientnet_v2_b0"),
+        choices=("mobilenet_v2_0.35", "efficientnet_v2_b0", "efficientnet_lite0"),
     )
     parser.add_argument("--cases", default="head,auto", help="of head, auto, all")
     parser.add_argument("--seed", type=int, default=0)
@@ -151,6 +151,10 @@ def unfreeze(keras, network, cut: str) -> None:
 
 
 def build_plain(keras, data: Path, backbone: str, classes: int, case: str):
+    from edgetl.networks.backbones import find_backbone
+    from edgetl.networks.model import load_network
+    from edgetl.networks.weights import find_weights
+
     image = pixels = keras.Input((224, 224, 3))
     if case != "head":
         for layer in (
@@ -166,11 +170,17 @@ def build_plain(keras, data: Path, backbone: str, classes: int, case: str):
             (224, 224, 3), 0.35, include_top=False, weights=None
         )
         pixels = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    elif backbone == "efficientnet_lite0":
+        # Keras has no such network: ours, with the weights of the package.
+        row = find_backbone(backbone)
+        network = load_network(row, find_weights("imagenet", row, 224), 224)
+        pixels = keras.layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
     else:
         network = keras.applications.EfficientNetV2B0(
             include_top=False, weights=None, input_shape=(224, 224, 3)
         )
-    network.load_weights(data / "weights" / f"{backbone}_224_notop.weights.h5")
+    if backbone != "efficientnet_lite0":
+        network.load_weights(data / "weights" / f"{backbone}_224_notop.weights.h5")
     for layer in network.layers:
         layer.trainable = False
     features = keras.layers.GlobalAveragePooling2D()(network(pixels, training=False))
