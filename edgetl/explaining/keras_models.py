@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgetl.networks.head import HEAD
-from edgetl.networks.model import as_list
+from edgetl.networks.model import as_list, compile_prediction
 from edgetl_runtime.bundle.head import Head
 from edgetl_runtime.engines.hidden_outputs import Seen
 from edgetl_runtime.heatmaps.explainer import Explainer
@@ -43,9 +43,10 @@ def explain_classifier(
     if dense != 1 or largest < 2 or sum(one.shape[-1] for one in maps) != len(kernel):
         return None
     revealing = keras.Model(classifier.input, [classifier.output, *maps], name="revealing")
+    reveal = compile_prediction(revealing)
 
     def look(pixels: Frame) -> Seen:
-        scores, *seen = map(_take, as_list(revealing.predict_on_batch(pixels[np.newaxis])))
+        scores, *seen = map(_take, as_list(reveal(pixels[np.newaxis].astype(np.float32))))
         return Seen(scores, np.concatenate([one.mean(axis=(0, 1)) for one in seen]), seen)
 
     return Explainer(look, Head(kernel, bias), labels, preprocessing)

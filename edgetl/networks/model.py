@@ -5,6 +5,7 @@ cached; what lies above it trains. Both halves share their layers with the whole
 whole is trained when its upper half is.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -179,6 +180,16 @@ def build_classifier(extractor: "keras.Model", head: "keras.Model") -> "keras.Mo
     for layer in head.layers[1:]:
         scores = layer(scores)
     return keras.Model(extractor.input, scores, name="classifier")
+
+
+def compile_prediction(model: "keras.Model") -> Callable[[Any], Any]:
+    """The model as a compiled function of its inputs, as it is when nothing learns."""
+    import tensorflow as tf
+
+    predict: Callable[[Any], Any] = tf.function(
+        lambda inputs: model(inputs, training=False), autograph=False, reduce_retracing=True
+    )
+    return predict
 
 
 def as_list(maps: Any) -> list[Any]:

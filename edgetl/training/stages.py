@@ -20,6 +20,7 @@ from edgetl.networks.model import (
     build_classifier,
     build_extractor,
     build_upper,
+    compile_prediction,
     load_network,
     set_trainable,
 )
@@ -43,7 +44,7 @@ from edgetl.training.sources import (
     LivePhotos,
     TrainingSource,
 )
-from edgetl.training.steps import Stage, compile_prediction, predict_logits
+from edgetl.training.steps import Stage, predict_logits
 from edgetl.training.teacher import Teacher, Teaching
 from edgetl_export.evaluate.confidence import fit_temperature
 from edgetl_runtime.image.preprocessing import Preprocessing

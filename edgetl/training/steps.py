@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgetl.augmentation.mixing import mix
 from edgetl.augmentation.strengths import Augmentation
+from edgetl.networks.model import compile_prediction
 from edgetl.training.recipe import StageRecipe, weigh_classes
 from edgetl.training.sources import UNLABELLED, Batch, TrainingSource, iterate
 from edgetl_export.evaluate.confidence import cross_entropy, fit_temperature
@@ -224,16 +225,6 @@ def _cross_entropy(targets: Any, logits: Any) -> Any:
     import tensorflow as tf
 
     return -tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1)
-
-
-def compile_prediction(model: "keras.Model") -> Callable[[Any], Any]:
-    """The model as a compiled function of its inputs, as it is when nothing learns."""
-    import tensorflow as tf
-
-    predict: Callable[[Any], Any] = tf.function(
-        lambda inputs: model(inputs, training=False), autograph=False, reduce_retracing=True
-    )
-    return predict
 
 
 def predict_logits(predict: Callable[[Any], Any], source: TrainingSource) -> Array:
