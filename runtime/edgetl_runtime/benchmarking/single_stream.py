@@ -48,7 +48,7 @@ class Rules(msgspec.Struct, frozen=True):
         runs: The least number of samples.
         seconds: The shortest time, seconds.
         warmup_s: The longest warm-up, seconds; it ends when the median is steady.
-        cold_starts: Processes that are started to time the first answer; 0: none.
+        cold_starts: Processes that are started to time the first answer, at least 1.
     """
 
     name: RulesName
@@ -192,7 +192,7 @@ def _start_cold(
     classifier: Classifier, frame_px: tuple[int, int], rules: Rules, tell: Tell
 ) -> ColdStart:
     found = []
-    for number in range(max(1, rules.cold_starts)):
+    for number in range(rules.cold_starts):
         tell(0.0, f"cold start {number + 1} of {rules.cold_starts}")
         found.append(measure_cold_start(classifier, frame_px))
     return sorted(found, key=lambda one: one.start_ms)[len(found) // 2]
