@@ -43,7 +43,7 @@ function explore(map) {
     chosen?.circle.classList.remove("chosen");
     dot.circle.classList.add("chosen");
     const [column, row] = dot.circle.dataset.tile.split(" ").map(Number);
-    photo.style.backgroundPosition = `${-160 * column}px ${-160 * row}px`;
+    photo.style.backgroundPosition = -160 * column + "px " + -160 * row + "px";
     told.textContent = dot.text;
     chosen = dot;
   };
@@ -60,7 +60,7 @@ function explore(map) {
   // The one on top, which is a mistake if there is any.
   show(dots.at(-1));
   svg.tabIndex = 0;
-  svg.setAttribute("aria-label", `${svg.getAttribute("aria-label")}: arrow keys choose a photo`);
+  svg.setAttribute("aria-label", svg.getAttribute("aria-label") + ": arrow keys choose a photo");
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   svg.addEventListener("keydown", (event) => {
     const way = ways[event.key];
