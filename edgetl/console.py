@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDER = click.Path(path_type=Path)
+_WIDE = 1000
 
 
 def find_command(name: str) -> str:
@@ -66,14 +67,16 @@ def print_metrics(metrics: "Metrics") -> None:
 def print_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """Prints a plain table on stdout."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from edgetl_runtime.text.printable import make_printable
 
-    table = Table(*header, box=None, pad_edge=False)
+    columns = [Column(name, overflow="fold") for name in header]
+    table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(make_printable(cell).replace("[", r"\[") for cell in row))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    # In a file or a pipe a row is a line, however long.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def print_json(record: object) -> None:

@@ -147,7 +147,8 @@ def run_demo(folder: Path, *, seed: int = 0, overwrite: bool = False) -> DemoRes
         overwrite: Replace the folder of an earlier demo.
 
     Raises:
-        EdgetlError: If one of the steps fails; nothing is left behind then.
+        EdgetlError: If one of the steps fails. What was made before it stays in the folder, which
+            `overwrite` replaces.
     """
     start = time.monotonic()
     plan = make_plan(seed)

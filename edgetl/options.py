@@ -315,11 +315,11 @@ def _teacher_fault(options: TrainOptions, say: Spell) -> str:
     if not options.teacher:
         for path in ("unlabelled", "training.teacher_weight", "training.teacher_temperature"):
             if attrgetter(path)(options) != attrgetter(path)(TrainOptions()):
-                return f"{say(path)} means nothing without a teacher; give teacher RUN or BACKBONE"
+                return f"{say(path)} means nothing without --teacher (in a file teacher)"
     elif options.head.output == "sigmoid":
         return (
-            f"{say('head.output')} has one unit, {say('teacher')} a score for each class; allowed: "
-            "output softmax"
+            f"a teacher gives a score to each class, {say('head.output')} has a single unit; "
+            "allowed with --teacher: softmax"
         )
     return ""
 

@@ -40,8 +40,9 @@ def compare(runs: tuple[Path, ...], out: Path | None, *, overwrite: bool, as_jso
         click.echo(sentence)
     if out is not None:
         click.echo(f"the table is in {out}")
-    best = comparison.runs[comparison.best].name
-    click.echo(f"next: edgetl export {best} --out {Path(best).name}.bundle")
+    if comparison.best is not None:
+        best = comparison.runs[comparison.best].name
+        click.echo(f"next: edgetl export {best} --out {Path(best).name}.bundle")
 
 
 def _check(runs: tuple[Path, ...]) -> None:

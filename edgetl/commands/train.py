@@ -75,7 +75,7 @@ def train(
 
     Example: edgetl train photos --out runs/parts
     """
-    flags = collect_flags(parameters) | _choose_for(board, budget_ms, parameters)
+    flags = collect_flags(parameters) | _choose_for(board, budget_ms, parameters, config)
     if find_lr:
         others = {"--resume": resume, "--tensorboard": tensorboard}
         _find_lr(data, out, config, flags, others, overwrite=overwrite, as_json=as_json)
@@ -97,7 +97,10 @@ def train(
 
 
 def _choose_for(
-    board: str | None, budget_ms: float | None, parameters: Mapping[str, object]
+    board: str | None,
+    budget_ms: float | None,
+    parameters: Mapping[str, object],
+    config: Path | None,
 ) -> dict[str, Any]:
     """Backbone and size as flags, if they are to be chosen."""
     if board is None:
@@ -108,9 +111,13 @@ def _choose_for(
     if given := [flag for name, flag in chosen.items() if parameters.get(name)]:
         raise _misuse(f"{given[0]} contradicts --for, which chooses it; leave one out")
     from edgetl.estimation.choosing import BUDGET_MS, choose_network
+    from edgetl.options import TrainOptions, read_config
 
+    said = read_config(config) if config else TrainOptions()
+    if given := [name for name in chosen if getattr(said, name) != getattr(TrainOptions(), name)]:
+        raise _misuse(f"{config} sets {given[0]}, which --for chooses; leave one out")
     try:
-        choice = choose_network(board, budget_ms or BUDGET_MS)
+        choice = choose_network(board, BUDGET_MS if budget_ms is None else budget_ms)
     except OptionsError as error:
         raise _misuse(str(error)) from error
     latency = choice.latency

@@ -67,12 +67,25 @@ def list_unlabelled(folder: Path, manifest: DatasetManifest) -> tuple[Unlabelled
             "1 photo is" if len(judged) == 1 else f"{len(judged)} photos are",
             folder,
         )
+    _log.info(
+        "%s without labels from %s; of %s, %s",
+        count_noun(len(photos), "photo"),
+        folder,
+        count_noun(len(files), "file"),
+        _tell_unused(verdicts, known),
+    )
     if not photos:
         raise DatasetError(
-            f"{folder} has no photo to learn from ({count_noun(len(files), 'file')}, none is a "
-            "readable photo that the data set does not have already)"
+            f"{folder} has no photo to learn from: of {count_noun(len(files), 'file')}, "
+            f"{_tell_unused(verdicts, known)}"
         )
     return tuple(sorted(photos, key=lambda one: one.sha256))
+
+
+def _tell_unused(verdicts: Sequence[PhotoVerdict], known: set[str]) -> str:
+    unreadable = sum(one.reason is not None for one in verdicts)
+    already = sum(one.reason is None and one.sha256 in known for one in verdicts)
+    return f"{unreadable} are no readable photos, {already} are in the data set already"
 
 
 def _verify(files: Sequence[Path], description: str) -> list[PhotoVerdict]:

@@ -1,5 +1,7 @@
 """The network for a board: the most accurate one that is fast enough there."""
 
+import math
+
 import msgspec
 
 from edgetl.estimation.boards import BOARDS
@@ -9,8 +11,8 @@ from edgetl_runtime.errors import OptionsError
 
 BUDGET_MS = 40.0
 """25 frames a second."""
-# (backbone, input px), the most accurate last: `benchmarks/backbones.py`, docs/networks.md. What was
-# slower than another and no more accurate is left out: larger networks and inputs are among it.
+# (backbone, input px), the most accurate last: `benchmarks/backbones.py`, docs/networks.md. What
+# was slower than another and no more accurate is left out, such as larger inputs.
 LADDER = (
     ("mobilenet_v1_0.25", 224),
     ("mobilenet_v2_0.35", 224),
@@ -52,6 +54,10 @@ def choose_network(board: str, budget_ms: float = BUDGET_MS) -> Choice:
     Raises:
         OptionsError: If the board is unknown, or no network is that fast on it.
     """
+    if not (math.isfinite(budget_ms) and budget_ms > 0):
+        raise OptionsError(
+            f"the budget must be a number of milliseconds above 0, not {budget_ms:g}"
+        )
     if board not in BOARDS:
         raise OptionsError(f"unknown board {board!r}; expected one of {', '.join(BOARDS)}")
     estimates = [_estimate(name, size_px, board) for name, size_px in LADDER]
@@ -61,8 +67,8 @@ def choose_network(board: str, budget_ms: float = BUDGET_MS) -> Choice:
         raise OptionsError(
             f"no network is expected to take {budget_ms:g} ms or less on {BOARDS[board].name}; "
             f"the fastest, {least.backbone} at {least.size_px} px, takes about "
-            f"{least.int8.ms:.1f} ms: allow more, or choose a backbone and a size yourself "
-            "(edgetl backbones --board)"
+            f"{math.ceil(10 * least.int8.ms) / 10:.1f} ms: allow more, or choose a backbone and a "
+            "size yourself (edgetl backbones --board)"
         )
     best = fitting[-1]
     return Choice(BOARDS[board].name, budget_ms, best.backbone, best.size_px, best.int8)

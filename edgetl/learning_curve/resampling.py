@@ -61,6 +61,19 @@ def draw_again(shares: Shares, random: np.random.Generator) -> Shares:
     return means
 
 
+def bound_unseen(scenes: int, error: float) -> float:
+    """The largest share of scenes that may change though none of those seen did.
+
+    The exact binomial bound; about 3 / scenes at 5 % (Hanley and Lippman-Hand 1983, "If nothing
+    goes wrong, is everything all right?").
+
+    Args:
+        scenes: Number of different things seen.
+        error: How often a bound may be too low, 0..1.
+    """
+    return float(1.0 - error ** (1.0 / scenes))
+
+
 def measure_step(shares: Shares) -> float:
     """Variance, between draws, of what a step to the next point brings.
 

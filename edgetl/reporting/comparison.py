@@ -143,13 +143,13 @@ class Comparison(msgspec.Struct, frozen=True):
     Attributes:
         runs: In the order given.
         comparable: For each run: was it evaluated on the same photos as the first?
-        best: Position of the highest top-1 among the comparable ones.
+        best: Position of the highest top-1 among the comparable ones; None if there is but one.
         pairs: A test of each two comparable runs that have predictions.
     """
 
     runs: tuple[ComparedRun, ...]
     comparable: tuple[bool, ...]
-    best: int
+    best: int | None
     pairs: tuple[PairTest, ...]
 
 
@@ -197,7 +197,8 @@ def describe_run(run: Run, name: str) -> ComparedRun:
 
 def _tell_trained(run: Run) -> str:
     from_scratch = ", from random weights" if run.file.options.weights == "none" else ""
-    return run.spec.describe_cut() + from_scratch
+    taught = ", with a teacher" if run.spec.teacher else ""
+    return run.spec.describe_cut() + from_scratch + taught
 
 
 def _list_stages(run: Run) -> Iterator[StageCourse]:
@@ -235,7 +236,7 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
     """
     comparable = tuple(run.judged == runs[0].judged for run in runs)
     usable = [n for n, usable in enumerate(comparable) if usable]
-    best = max(usable, key=lambda n: (runs[n].top1, -n))
+    best = max(usable, key=lambda n: (runs[n].top1, -n)) if len(usable) > 1 else None
     tested = [n for n in usable if runs[n].right is not None]
     pairs = [_test_pair(runs, *pair) for pair in combinations(tested, 2)]
     return Comparison(tuple(runs), comparable, best, tuple(_adjust(pairs)))

@@ -13,6 +13,7 @@ from edgetl.learning_curve.extrapolation import fit_power_law
 from edgetl.learning_curve.record import Change, ClassRise, CurvePoint, Forecast, PhotoCurve
 from edgetl.learning_curve.resampling import (
     Shares,
+    bound_unseen,
     draw_again,
     estimate_accuracy,
     measure_luck,
@@ -91,7 +92,7 @@ def measure_curve(
         scenes=scenes,
         points=tuple(_tell_points(labels, fractions, parts, hits, val, scenes)),
         since=fractions[since],
-        rise=_bound(repeated.rise, repeated.rises),
+        rise=repeated.bound(repeated.rise, repeated.rises),
         forecast=_forecast(fractions, repeated, len(train.classes)),
         classes=tuple(_rank_classes(labels, train, val, hits, since, seed)),
     )
@@ -181,6 +182,29 @@ class _Repeated:
         self.luck: Shares = random.normal(0.0, spread, _REPEATS)
         # A step has two ends; of these, the mean of several draws varies little.
         self.rises: Shares = self.shares[:, -1] - self.shares[:, since] + self.luck / 2**0.5
+        # Photos that every head gets right, or every head wrong, make no spread however few.
+        self._unmoved = bool((hits == hits[0, 0]).all())
+        self._scenes = len(np.unique(groups))
+
+    def bound(self, value: float, repeated: Shares) -> Change:
+        """A change with the percentile interval of its repeats."""
+        if self._unmoved:
+            return self._bound_unmoved(value, 1 - _SURE)
+        lower, upper = np.quantile(repeated, [(1 - _SURE) / 2, (1 + _SURE) / 2])
+        return Change(float(value), float(lower), float(upper))
+
+    def bound_rise(self, classes: int) -> Change:
+        """The rise of one of several classes; their intervals hold at once (Bonferroni)."""
+        error = (1 - _SURE) / classes
+        if self._unmoved:
+            return self._bound_unmoved(self.rise, error)
+        # From the spread: a thousand repeats do not reach the far quantiles that many classes take.
+        spread = NormalDist().inv_cdf(1 - error / 2) * float(self.rises.std())
+        return Change(self.rise, self.rise - spread, self.rise + spread)
+
+    def _bound_unmoved(self, value: float, error: float) -> Change:
+        unseen = bound_unseen(self._scenes, error)
+        return Change(value, value - unseen, value + unseen)
 
 
 def _tell_points(
@@ -233,19 +257,13 @@ def _recall(hits: Hits) -> float | None:
     return float(hits.mean()) if hits.size else None
 
 
-def _bound(value: float, repeated: Shares) -> Change:
-    """With the percentile interval of its repeats."""
-    lower, upper = np.quantile(repeated, [(1 - _SURE) / 2, (1 + _SURE) / 2])
-    return Change(float(value), float(lower), float(upper))
-
-
 def _forecast(fractions: Sequence[float], repeated: _Repeated, photos: int) -> Forecast:
     law = fit_power_law(fractions, 1 - repeated.accuracies[np.newaxis])
     gain, gains = float(law.gain(2.0)[0]), fit_power_law(fractions, 1 - repeated.shares).gain(2.0)
     return Forecast(
         photos=2 * photos,
-        gain=_bound(gain, gains),
-        seen=_bound(gain, gains + repeated.luck),
+        gain=repeated.bound(gain, gains),
+        seen=repeated.bound(gain, gains + repeated.luck),
         limit=float(law.limit[0]),
         scale=float(law.scale[0]),
         exponent=float(law.exponent[0]),
@@ -261,13 +279,10 @@ def _rank_classes(
     seed: int,
 ) -> list[ClassRise]:
     present = np.unique(val.classes)
-    # From the spread: a thousand repeats do not reach the far quantiles that many classes take.
-    z = NormalDist().inv_cdf(1 - (1 - _SURE) / 2 / len(present))
     rises = []
     for index in present:
         own = val.classes == index
         repeated = _Repeated(hits[:, :, own], val.groups[own], since, seed)
-        rise, spread = repeated.rise, z * float(repeated.rises.std())
         photos = int((train.classes == index).sum())
-        rises.append(ClassRise(labels[index], photos, Change(rise, rise - spread, rise + spread)))
+        rises.append(ClassRise(labels[index], photos, repeated.bound_rise(len(present))))
     return sorted(rises, key=lambda one: (-one.rise.value, one.label))

@@ -7,7 +7,9 @@ distillation: Hinton, Vinyals and Dean 2015; the same view for both: Beyer et al
 import hashlib
 import logging
 from collections.abc import Sequence
-from functools import cached_property
+from difflib import get_close_matches
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -17,8 +19,9 @@ from numpy.typing import NDArray
 from edgetl.augmentation.strengths import Augmentation
 from edgetl.dataset.manifest import DatasetManifest
 from edgetl.dataset.unlabelled import UnlabelledPhoto
+from edgetl.networks.backbones import BACKBONES
 from edgetl.networks.features import CachedNetwork, FeatureRequest, LiteRTNetwork
-from edgetl.run import Run
+from edgetl.run import RUN_FILE, Run
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.image.preprocessing import Frame
 
@@ -67,6 +70,8 @@ class Teacher(CachedNetwork):
         """
         check_labels(run, labels)
         self._run = run
+        self._building = Lock()
+        self._built: LiteRTNetwork | None = None
         self._order = [run.spec.labels.index(label) for label in labels]
         super().__init__(
             (_FORMAT, "scores", run.file.model_sha256, run.spec.preprocessing),
@@ -84,9 +89,13 @@ class Teacher(CachedNetwork):
         """Scores of one photo or view, uint8 (height, width, 3) BGR: float32 (classes,), 0..1."""
         return self._sort(self._network.run(self._preprocessing.apply(photo)))
 
-    @cached_property
+    @property
     def _network(self) -> LiteRTNetwork:
-        return LiteRTNetwork(self._model())
+        # Photos are scored on several threads.
+        with self._building:
+            if self._built is None:
+                self._built = LiteRTNetwork(self._model())
+            return self._built
 
     def _sort(self, row: Any) -> Scores:
         scores: Scores = row[self._order]
@@ -96,6 +105,22 @@ class Teacher(CachedNetwork):
         from edgetl_export.quantize.tflite_quantizer import convert
 
         return convert(self._run.load_model())
+
+
+def open_teacher(path: Path) -> Run:
+    """A run that is to teach.
+
+    Raises:
+        OptionsError: If it is neither a run nor something like one.
+        RunError: If it is damaged.
+    """
+    if (path / RUN_FILE).is_file():
+        return Run.open(path)
+    if (path / "bundle.json").is_file() or path.is_file():
+        raise OptionsError(f"the teacher {path} is no run; give the run that it was exported from")
+    near = get_close_matches(str(path), BACKBONES, n=1)
+    meant = f"did you mean {near[0]}?" if near else "`edgetl backbones` lists these"
+    raise OptionsError(f"the teacher {path} is neither a finished run nor a backbone; {meant}")
 
 
 def check_labels(run: Run, labels: Sequence[str]) -> None:

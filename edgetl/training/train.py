@@ -46,7 +46,7 @@ from edgetl.training.devices import one_device, training_devices
 from edgetl.training.fitting import Fitter
 from edgetl.training.photo_curve import find_curve_hindrance, measure_curve, select_rows
 from edgetl.training.stages import FitResult, Learner
-from edgetl.training.teacher import Teaching, check_labels, warn_of_leaks
+from edgetl.training.teacher import Teaching, check_labels, open_teacher, warn_of_leaks
 from edgetl.training.tensorboard import write_event
 from edgetl.training.workspace import (
     Unfinished,
@@ -92,6 +92,7 @@ def train(
     """
     options = options or TrainOptions()
     check_options(options)
+    options = _anchor_paths(options)
     check_apart(out, data)
     start = time.monotonic()
     with start_workspace(out, overwrite=overwrite) as workspace:
@@ -143,7 +144,7 @@ def resume(
         weights = find_start(before.options)
         teaching = find_teaching(before.options, manifest, photos, out, overwrite=before.overwrite)
         digest = teaching.digest if teaching else ""
-        check_same(before, choose(before.options), manifest, weights, digest)
+        check_same(before, _anchor_paths(choose(before.options)), manifest, weights, digest)
         unfinished = msgspec.structs.replace(before, manifest=manifest)
         _finish(workspace, unfinished, weights, teaching, start)
         workspace.finish(overwrite=before.overwrite)
@@ -179,6 +180,17 @@ def scan_data(data: Path, options: TrainOptions) -> DatasetManifest:
     return manifest
 
 
+def _anchor_paths(options: TrainOptions) -> TrainOptions:
+    """With absolute paths, so that a training can be resumed, and repeated, from any folder."""
+    paths = {"teacher": options.teacher, "unlabelled": options.unlabelled}
+    if options.teacher in BACKBONES:
+        del paths["teacher"]
+    if options.weights not in ("imagenet", "none"):
+        paths["weights"] = options.weights
+    anchored = {name: str(Path(path).resolve()) for name, path in paths.items() if path}
+    return msgspec.structs.replace(options, **anchored)
+
+
 def find_start(options: TrainOptions) -> Weights:
     """The weights that a training begins with.
 
@@ -195,7 +207,8 @@ def find_teaching(
     """The teacher that the options name, trained first if it is a backbone; None without one.
 
     A backbone becomes a run of its own beside `out`, `NAME.teacher`, with the same photos, split
-    and augmentation. A later training with the same options takes it as it is.
+    and augmentation. A later training with the same options takes it as it is, and goes on with an
+    interrupted one unless it is to be overwritten.
 
     Raises:
         EdgetlError: As `train`, for the teacher; OptionsError if its labels are others.
@@ -206,7 +219,7 @@ def find_teaching(
     if options.teacher in BACKBONES:
         run = _train_teacher(options, manifest, data, out, overwrite=overwrite)
     else:
-        run = Run.open(options.teacher)
+        run = open_teacher(Path(options.teacher))
     check_labels(run, manifest.labels)
     warn_of_leaks(run, manifest)
     if not options.unlabelled:
@@ -226,7 +239,7 @@ def _train_teacher(
         split=options.split,
     )
     place = out.with_name(f"{out.name}.teacher")
-    if is_resumable(place):
+    if is_resumable(place) and not overwrite:
         return resume(place, data=data, choose=lambda _: wanted)
     if (place / RUN_FILE).is_file():
         run = Run.open(place)

@@ -50,6 +50,15 @@ def test_every_board_has_a_network_for_25_frames_a_second(board: str) -> None:
 def test_where_nothing_is_fast_enough_the_fastest_is_named() -> None:
     with pytest.raises(OptionsError, match=r"the fastest, mobilenet_v1_0\.25 at 224 px"):
         choose_network("zero2w", 1)
+    # The time that is named suffices.
+    least = estimate_ms(*LADDER[0], "zero2w")
+    with pytest.raises(OptionsError) as refused:
+        choose_network("zero2w", least * 0.999)
+    named = float(str(refused.value).partition("takes about ")[2].split()[0])
+    assert choose_network("zero2w", named).backbone == LADDER[0][0]
+    for budget in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(OptionsError, match="above 0"):
+            choose_network("zero2w", budget)
     with pytest.raises(OptionsError, match="expected one of pi5, pi4"):
         choose_network("pi6")
 
@@ -67,6 +76,15 @@ def test_what_contradicts_is_refused(edgetl: Any, flags: list[str], said: str) -
     code, _, error = edgetl("train", "photos", "--out", "run", *flags)
     assert code == 2
     assert said in error
+
+
+def test_a_file_that_names_a_network_is_refused(edgetl: Any, tmp_path: Path) -> None:
+    config = tmp_path / "my.toml"
+    config.write_text('backbone = "mobilenet_v2_1.0"\n')
+    flags = ("--for", "pi4", "--config", config)
+    code, _, error = edgetl("train", "photos", "--out", "run", *flags)
+    assert code == 2
+    assert f"{config} sets backbone, which --for chooses" in error
 
 
 def test_the_choice_is_said_and_is_what_is_trained(edgetl: Any, tmp_path: Path) -> None:

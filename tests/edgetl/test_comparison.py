@@ -80,8 +80,12 @@ def test_runs_on_other_photos_are_not_compared() -> None:
     comparison = compare([make_run("a", "1100"), other])
     assert comparison.comparable == (True, False)
     assert comparison.pairs == ()
-    # Its higher figure is of other photos.
-    assert comparison.best == 0
+    # One alone is no best, whichever is named first.
+    assert comparison.best is None
+    assert compare([other, make_run("a", "1100")]).best is None
+    third = make_run("c", "1110")
+    # The highest figure is of other photos.
+    assert compare([make_run("a", "1100"), other, third]).best == 2
     (sentence,) = conclude(comparison)
     assert sentence.startswith("b was evaluated on other photos than a")
 

@@ -22,7 +22,7 @@ from edgetl.training.fitting import Fitter
 from edgetl.training.recipe import build_optimizer, make_recipe
 from edgetl.training.sources import UNLABELLED, Batch, CachedRows
 from edgetl.training.steps import Stage, Stepper, predict_logits, soften
-from edgetl.training.teacher import Teacher
+from edgetl.training.teacher import Teacher, open_teacher
 from edgetl.training.train import resume, train
 from edgetl_runtime.errors import DatasetError, OptionsError, RunError
 from edgetl_runtime.image.decoding import read_picture
@@ -205,6 +205,52 @@ def test_a_backbone_becomes_a_teacher_once(
     again = train(photos, tmp_path / "student", options, overwrite=True)
     assert (teacher.path / "run.json").stat().st_mtime_ns == written
     assert again.spec.teacher == teacher.file.model_sha256
+
+
+def test_an_interrupted_teacher_makes_way_for_another(
+    photos: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(weights_file, tmp_path / "mobilenet_v2_0.35_224_notop.weights.h5")
+    monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(tmp_path))
+    options = heed(Path("mobilenet_v2_0.35"), weights_file, augment="none")
+    interrupt(photos, tmp_path / "student", options)
+    assert (tmp_path / "student.teacher.unfinished").is_dir()
+    other = msgspec.structs.replace(options, augment="light")
+    again = train(photos, tmp_path / "student", other, overwrite=True)
+    teacher = Run.open(tmp_path / "student.teacher")
+    assert teacher.file.options.augment == other.augment
+    assert again.spec.teacher == teacher.file.model_sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mobilenet_v2_035", r"neither .* nor a backbone; did you mean mobilenet_v2_0\.35\?"),
+        ("nowhere", "neither .* nor a backbone; `edgetl backbones` lists these"),
+        ("a.bundle", "is no run; give the run that it was exported from"),
+    ],
+)
+def test_what_cannot_teach_is_refused(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.bundle").write_bytes(b"zip")
+    with pytest.raises(OptionsError, match=said):
+        open_teacher(tmp_path / name if name == "a.bundle" else Path(name))
+
+
+def test_a_student_is_resumed_from_any_folder(
+    photos: Path,
+    tiny_run_folder: Path,
+    weights_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(tiny_run_folder, tmp_path / "teacher")
+    monkeypatch.chdir(tmp_path)
+    options = heed(Path("teacher"), weights_file, training=FittingOptions(epochs=3))
+    interrupt(photos, tmp_path / "student", options)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = resume(tmp_path / "student")
+    assert run.file.options.teacher == str(tmp_path / "teacher")
 
 
 def test_an_interrupted_student_is_not_resumed_with_another_teacher(

@@ -134,6 +134,7 @@ class Call:
         (make_tensors(strides=(6, 2, 1)), "described in another way"),
         (make_tensors(shape=(4, 3, 2, True)), "described in another way"),
         (make_tensors(offset=2**70), "outside of its storage"),
+        (make_tensors(shape=(2**45,), strides=(0,)), "more values than its storage"),
     ],
 )
 def test_whatever_else_a_file_holds_is_refused(

@@ -102,10 +102,21 @@ def test_truncated_weights_are_refused(
         load_weights(build(BACKBONE, 64), find_weights(str(short), BACKBONE, 64), BACKBONE)
 
 
+def test_weights_with_damaged_bytes_are_refused(
+    tmp_path: Path, weights_file: Path, wording: str
+) -> None:
+    data = bytearray(weights_file.read_bytes())
+    data[2000:6000] = bytes(255 - byte for byte in data[2000:6000])
+    damaged = tmp_path / "damaged.weights.h5"
+    damaged.write_bytes(data)
+    with pytest.raises(WeightsError, match=wording):
+        load_weights(build(BACKBONE, 64), find_weights(str(damaged), BACKBONE, 64), BACKBONE)
+
+
 def test_a_picture_is_no_weights_file(photos: Path, wording: str) -> None:
     picture = next(photos.rglob("*.jpg"))
     with pytest.raises(WeightsError, match=wording):
-        load_weights(build(BACKBONE, 64), find_weights(str(picture), BACKBONE, 64), BACKBONE)
+        find_weights(str(picture), BACKBONE, 64)
 
 
 def test_without_network_the_message_holds_three_remedies(
