@@ -12,7 +12,7 @@ what lies there is not measured again, so that the hours that all of it takes ma
 pieces. --table only reads what lies there.
 
 Data: TrashNet (6 classes of rubbish, 1,781 photos); rubbish (4 classes, 709 photos of a small
-camera); parts (the 7 that `edgetl demo` draws, 80 of each); small (TrashNet shrunk to 32 x 32 px,
+camera); parts (the 6 that `edgetl demo` draws, 80 of each); small (TrashNet shrunk to 32 x 32 px,
 as CIFAR-10's pictures are). Latency: p50 of single-threaded invokes of the int8 files, all in turn,
 as a ratio to MobileNetV2 1.0 at 224 px.
 """
@@ -352,7 +352,7 @@ def draw(path: Path, results: list[Result], ratios: Mapping[str, float]) -> None
         ylabel="TrashNet, shipped int8, validation top-1, %",
     )
     axes.grid(color="#dfe3e9")
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":
