@@ -43,7 +43,7 @@ _FRAMES_A_PART = 8
 _VIDEO_FPS = 10
 _SHEET_BENCHES = 3
 _PRETRAINED = "efficientnet_lite0"
-# What ImageNet taught needs few photos, of 128 px, and little fine-tuning.
+# What ImageNet taught needs few photos, a small input, and little fine-tuning.
 _TRANSFER_PHOTOS_A_CLASS, _TRANSFER_SIZE_PX, _TRANSFER_VIEWS = 60, 128, 2
 _TRANSFER = FittingOptions(finetune_epochs=4)
 _SCRATCH_PHOTOS_A_CLASS, _SCRATCH_SIZE_PX = 400, 64

@@ -35,13 +35,14 @@ def _import_options() -> "type[TrainOptions]":
     "--for",
     "board",
     type=click.Choice(BOARD_NAMES),
-    help="Choose backbone and size for a board: the most accurate within --budget-ms.",
+    help="Choose backbone and size for a board: of four networks that were measured, the most "
+    "accurate within --budget-ms.",
 )
 @click.option(
     "--budget-ms",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MS",
-    help="With --for: largest estimated inference time of a frame in int8.  [40]",
+    help="With --for: largest estimated inference time of a frame in int8, on all cores.  [40]",
 )
 @click.option("--resume", type=FOLDER, help="Resume the interrupted training of this run.")
 @click.option(

@@ -109,6 +109,11 @@ def _conclude(curve: PhotoCurve) -> str:
                 "points. Other photos help more than more of the same: those that are classified "
                 "wrong, another light, another background. So may fine-tuning."
             )
+        case "unclear" if curve.points[-1].accuracy == 1.0:
+            return (
+                "All validation photos are classified correctly, so these photos cannot tell whether "
+                "more would help. More validation photos, or harder ones, would tell."
+            )
         case "unclear":
             return (
                 f"These photos cannot tell whether more would help: {twice} may change accuracy "

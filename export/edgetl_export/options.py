@@ -33,8 +33,9 @@ class ExportOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             accepted, up to the largest loss of a class.
         max_class_drop: Largest loss of recall of one class, in points, unless it may be chance.
         max_bytes: Largest size of a file, in bytes (default: no limit).
-        repair: What to try for a file that loses too much accuracy. none: nothing; quick: retrain
-            the head, and keep layers in float where that can help; thorough: everything.
+        repair: What to try for a file that loses too much accuracy. none: nothing; quick: refit the
+            head, retrain the upper layers in 8 bits, and keep layers in float where that can help;
+            thorough: everything.
         strict: Fail if any file loses too much accuracy, instead of leaving that file out
             (default: only if recipes are named).
         allow_drop: Write the bundle even if files lose too much accuracy; they are marked.

@@ -140,6 +140,7 @@ def test_a_few_photos_all_classified_correctly_are_no_certainty() -> None:
     few = measure(0.5, judged=6)
     assert few.points[0].accuracy == few.points[-1].accuracy == 1.0
     assert few.verdict == "unclear"
+    assert conclude_curve(few)[0].startswith("All validation photos are classified correctly, so")
     # 3 of 6 could still change: 1 - 0.05 ** (1 / 6); for 2 photos of each of 3 classes, 87 %.
     assert few.forecast.gain.upper == pytest.approx(0.393, abs=0.001)
     assert few.classes[0].rise.upper == pytest.approx(0.871, abs=0.001)
