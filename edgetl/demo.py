@@ -181,7 +181,7 @@ def make_plan(seed: int = 0) -> DemoPlan:
             common, backbone="cnn", weights="none", size_px=_SCRATCH_SIZE_PX, training=_SCRATCH
         )
         # The demo has no such flag.
-        reason = str(error).partition(", give --weights")[0]
+        reason = str(error).partition("; or give --weights")[0]
         network = f"a small network (cnn) from scratch, because {reason}"
         return DemoPlan(scratch, _SCRATCH_PHOTOS_A_CLASS, network)
     transfer = msgspec.structs.replace(

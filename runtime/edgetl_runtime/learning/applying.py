@@ -9,7 +9,7 @@ from edgetl_runtime.bundle.reader import Bundle
 from edgetl_runtime.engines.engine import Engine
 from edgetl_runtime.errors import BundleError, LessonError, StorageError
 from edgetl_runtime.learning.learned import Learned
-from edgetl_runtime.learning.overlay import Overlay, digest_folder, find_overlay, watch_changes
+from edgetl_runtime.learning.overlay import Overlay, find_overlay, is_unchanged, watch_changes
 from edgetl_runtime.system.storage import put_back
 
 LEFT_OUT: Final = "what was learned is left out: "
@@ -41,7 +41,7 @@ def open_learned(
     # Not before: what loads and fits heads is of no use to a bundle that learned nothing.
     from edgetl_runtime.learning.student import Student, read_lessons
 
-    for digest in watch_changes(path):
+    for seen in watch_changes(path):
         try:
             overlay = Overlay.open(bundle, beside)
             if not overlay.lessons:
@@ -50,6 +50,6 @@ def open_learned(
             return (student.engine, student.fit(read_lessons(overlay, student))), ""
         except (BundleError, LessonError, StorageError) as error:
             reason = str(error)
-            if digest == digest_folder(path):
+            if is_unchanged(path, seen):
                 break
     return None, f"{LEFT_OUT}{reason}"

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -95,14 +95,14 @@ class Overlay(msgspec.Struct, frozen=True):
         """
         path = find_overlay(beside or bundle.path)
         put_back(path)
-        for digest in watch_changes(path):
+        for seen in watch_changes(path):
             if not os.path.lexists(path):
                 return cls(path, bundle.path, bundle.sha256)
             try:
                 manifest = read_manifest(path, bundle)
                 return cls(path, bundle.path, bundle.sha256, manifest.lessons)
             except BundleError:
-                if digest == digest_folder(path):
+                if is_unchanged(path, seen):
                     raise
         raise StorageError(f"{path} is changed all the time; try again when it is not")
 
@@ -226,12 +226,27 @@ def digest_folder(path: Path) -> str:
 
 
 def watch_changes(path: Path) -> Iterator[str]:
-    """The digest before each try of reading an overlay, which another program may be changing.
+    """What is seen before each try of reading an overlay, which another program may be changing.
 
-    What fails while it changes is no damage: try again if the digest is another one afterwards.
+    What fails while it changes is no damage: try again unless it `is_unchanged`.
     """
     for _ in range(_TRIES):
-        yield digest_folder(path)
+        yield _look_at(path)
+
+
+def is_unchanged(path: Path, seen: str) -> bool:
+    """Whether an overlay is there as it was seen; one that is gone is no damaged one."""
+    return os.path.lexists(path) and seen == _look_at(path)
+
+
+def _look_at(path: Path) -> str:
+    """Another one after each change, even a change that was undone: its digest is the old one."""
+    facts = []
+    for place in (path, path / MANIFEST):
+        with suppress(OSError):
+            found = place.stat()
+            facts.append((found.st_ino, found.st_mtime_ns, found.st_ctime_ns))
+    return f"{digest_folder(path)} {facts}"
 
 
 @contextmanager
