@@ -111,8 +111,8 @@ def _conclude(curve: PhotoCurve) -> str:
             )
         case "unclear" if curve.points[-1].accuracy == 1.0:
             return (
-                "All validation photos are classified correctly, so these photos cannot tell whether "
-                "more would help. More validation photos, or harder ones, would tell."
+                "All validation photos are classified correctly, so these photos cannot tell "
+                "whether more would help. More validation photos, or harder ones, would tell."
             )
         case "unclear":
             return (
