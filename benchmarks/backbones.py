@@ -52,7 +52,7 @@ PEER = "mobilenet_v2_1.0@224"
 SMALL_PX = 32
 DRAWN_A_CLASS = 80
 ROUNDS = 60
-# The mean of fewer is no place on the picture.
+# With fewer seeds a mean is not drawn.
 DRAWN_SEEDS = 3
 
 

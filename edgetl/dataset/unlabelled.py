@@ -85,7 +85,7 @@ def list_unlabelled(folder: Path, manifest: DatasetManifest) -> tuple[Unlabelled
 def _tell_unused(verdicts: Sequence[PhotoVerdict], known: set[str]) -> str:
     unreadable = sum(one.reason is not None for one in verdicts)
     already = sum(one.reason is None and one.sha256 in known for one in verdicts)
-    return f"{unreadable} are no readable photos, {already} are in the data set already"
+    return f"{unreadable} cannot be read as photos, {already} are already in the data set"
 
 
 def _verify(files: Sequence[Path], description: str) -> list[PhotoVerdict]:

@@ -22,6 +22,7 @@ from edgetl.dataset.unlabelled import UnlabelledPhoto
 from edgetl.networks.backbones import BACKBONES
 from edgetl.networks.features import CachedNetwork, FeatureRequest, LiteRTNetwork
 from edgetl.run import RUN_FILE, Run
+from edgetl_runtime.bundle.reader import MANIFEST
 from edgetl_runtime.errors import OptionsError
 from edgetl_runtime.image.preprocessing import Frame
 
@@ -116,8 +117,10 @@ def open_teacher(path: Path) -> Run:
     """
     if (path / RUN_FILE).is_file():
         return Run.open(path)
-    if (path / "bundle.json").is_file() or path.is_file():
-        raise OptionsError(f"the teacher {path} is no run; give the run that it was exported from")
+    if (path / MANIFEST).is_file() or path.is_file():
+        raise OptionsError(
+            f"the teacher {path} is not a run; give the run that it was exported from"
+        )
     near = get_close_matches(str(path), BACKBONES, n=1)
     meant = f"did you mean {near[0]}?" if near else "`edgetl backbones` lists these"
     raise OptionsError(f"the teacher {path} is neither a finished run nor a backbone; {meant}")

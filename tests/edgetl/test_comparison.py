@@ -80,7 +80,7 @@ def test_runs_on_other_photos_are_not_compared() -> None:
     comparison = compare([make_run("a", "1100"), other])
     assert comparison.comparable == (True, False)
     assert comparison.pairs == ()
-    # One alone is no best, whichever is named first.
+    # A single comparable run is not called the best, whichever is named first.
     assert comparison.best is None
     assert compare([other, make_run("a", "1100")]).best is None
     third = make_run("c", "1110")

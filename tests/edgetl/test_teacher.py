@@ -153,6 +153,13 @@ def heed(run: Path, weights: Path, **changes: Any) -> TrainOptions:
     return msgspec.structs.replace(plain, **changes)
 
 
+def heed_backbone(weights: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> TrainOptions:
+    """Options of a student of a backbone, whose ImageNet weights are random ones in a folder."""
+    shutil.copy(weights, folder / "mobilenet_v2_0.35_224_notop.weights.h5")
+    monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(folder))
+    return heed(Path("mobilenet_v2_0.35"), weights, augment="none")
+
+
 @pytest.mark.parametrize("finetune", ["none", 1, "all"])
 def test_head_blocks_and_whole_networks_have_a_teacher(
     finetune: Any, photos: Path, tiny_run_folder: Path, weights_file: Path, tmp_path: Path
@@ -194,10 +201,7 @@ def test_a_teacher_that_knows_the_validation_photos_is_told_of(
 def test_a_backbone_becomes_a_teacher_once(
     photos: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The teacher takes ImageNet weights; here random ones lie where they would.
-    shutil.copy(weights_file, tmp_path / "mobilenet_v2_0.35_224_notop.weights.h5")
-    monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(tmp_path))
-    options = heed(Path("mobilenet_v2_0.35"), weights_file, augment="none")
+    options = heed_backbone(weights_file, tmp_path, monkeypatch)
     train(photos, tmp_path / "student", options)
     teacher = Run.open(tmp_path / "student.teacher")
     assert teacher.spec.backbone == "mobilenet_v2_0.35"
@@ -210,9 +214,7 @@ def test_a_backbone_becomes_a_teacher_once(
 def test_an_interrupted_teacher_makes_way_for_another(
     photos: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(weights_file, tmp_path / "mobilenet_v2_0.35_224_notop.weights.h5")
-    monkeypatch.setenv("EDGETL_WEIGHTS_DIR", str(tmp_path))
-    options = heed(Path("mobilenet_v2_0.35"), weights_file, augment="none")
+    options = heed_backbone(weights_file, tmp_path, monkeypatch)
     interrupt(photos, tmp_path / "student", options)
     assert (tmp_path / "student.teacher.unfinished").is_dir()
     other = msgspec.structs.replace(options, augment="light")
@@ -227,7 +229,7 @@ def test_an_interrupted_teacher_makes_way_for_another(
     [
         ("mobilenet_v2_035", r"neither .* nor a backbone; did you mean mobilenet_v2_0\.35\?"),
         ("nowhere", "neither .* nor a backbone; `edgetl backbones` lists these"),
-        ("a.bundle", "is no run; give the run that it was exported from"),
+        ("a.bundle", "is not a run; give the run that it was exported from"),
     ],
 )
 def test_what_cannot_teach_is_refused(name: str, said: str, tmp_path: Path) -> None:

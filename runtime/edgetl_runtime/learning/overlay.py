@@ -228,19 +228,19 @@ def digest_folder(path: Path) -> str:
 def watch_changes(path: Path) -> Iterator[str]:
     """What is seen before each try of reading an overlay, which another program may be changing.
 
-    What fails while it changes is no damage: try again unless it `is_unchanged`.
+    An error while it changes does not mean damage: try again unless it `is_unchanged`.
     """
     for _ in range(_TRIES):
         yield _look_at(path)
 
 
 def is_unchanged(path: Path, seen: str) -> bool:
-    """Whether an overlay is there as it was seen; one that is gone is no damaged one."""
+    """Whether an overlay still exists, and nothing changed since it was seen."""
     return os.path.lexists(path) and seen == _look_at(path)
 
 
 def _look_at(path: Path) -> str:
-    """Another one after each change, even a change that was undone: its digest is the old one."""
+    """Differs after each change, even after one that was undone, which `digest_folder` misses."""
     facts = []
     for place in (path, path / MANIFEST):
         with suppress(OSError):
